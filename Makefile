@@ -1,0 +1,28 @@
+# The commands of this repository. Each is a script in dev/, which can be called directly as well.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check audit bench down
+# Arguments for cargo test (make test ARGS='--test integration merge') or for cargo deny.
+ARGS ?=
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: ## Kafka, registry, Postgres and a worker; posts events and shows their rows
+	@dev/demo
+
+test: ## all tests, against a stack of their own on other ports
+	@dev/test $(ARGS)
+
+check: ## rustfmt, clippy, rustdoc, shellcheck: no warning allowed
+	@dev/check
+
+audit: ## cargo-deny: licences, bans, sources, advisories (needs GitHub; without: ARGS='licenses bans sources')
+	@dev/audit $(ARGS)
+
+bench: ## benchmarks, against a stack of their own; writes target/bench/summary.json
+	@dev/bench
+
+down: ## stop the demo's worker and its stack; the data stays (dev/stack reset wipes it)
+	@dev/worker stop
+	@dev/stack down
