@@ -1,0 +1,90 @@
+//! From post to visible row, at a steady 1,000 events a second. Each event starts at its own time, whether or not the ones before it are answered.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{
+    Figures,
+    ceilings::connect,
+    process::{Worker, sink_config},
+    webhook::{body, files},
+};
+
+const PER_SECOND: u64 = 1_000;
+const WARM_UP: u64 = 2 * PER_SECOND;
+const EVENTS: u64 = WARM_UP + 10 * PER_SECOND;
+
+/// Events that are acknowledged and not seen yet: partition → offset and time of the post.
+type Waiting = Arc<Mutex<HashMap<i32, Vec<(i64, u64, Instant)>>>>;
+
+pub(crate) async fn measure(figures: &mut Figures) {
+    let prefix = format!("benchl{}", std::process::id());
+    let mut config = files(&prefix);
+    config.push(("postgres.toml", sink_config(&prefix)));
+    let worker = Worker::start(&config);
+    worker.is_ready().await;
+    let waiting: Waiting = Arc::default();
+    let poster = tokio::spawn(post_all(format!("{}/hooks/hook", worker.hooks), waiting.clone()));
+
+    let client = connect().await;
+    let sql = "SELECT partition, next_offset FROM towpath.sink_partition WHERE sink = $1";
+    let sql = client.prepare(sql).await.expect("the bookkeeping is there");
+    let sink = format!("pg-{prefix}");
+    let (mut latencies, mut seen) = (Vec::new(), 0);
+    let patience = Instant::now();
+    while seen < EVENTS {
+        // The offset becomes visible with the rows, in one transaction.
+        let stored = client.query(&sql, &[&sink]).await.expect("an answer");
+        let now = Instant::now();
+        {
+            let mut waiting = waiting.lock().expect("no panic");
+            for row in stored {
+                let next: i64 = row.get(1);
+                for (_, number, begun) in waiting.entry(row.get(0)).or_default().extract_if(.., |(offset, ..)| *offset < next) {
+                    seen += 1;
+                    if number >= WARM_UP {
+                        latencies.push((now - begun).as_secs_f64() * 1e3);
+                    }
+                }
+            }
+        }
+        assert!(patience.elapsed() < Duration::from_secs(60), "{seen} of {EVENTS} events are visible after 60 s");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    poster.await.expect("all were posted");
+    latencies.sort_by(f64::total_cmp);
+    figures.insert("post_to_row_p50_ms", latencies[latencies.len() / 2]);
+    figures.insert("post_to_row_p99_ms", latencies[latencies.len() * 99 / 100]);
+}
+
+async fn post_all(url: String, waiting: Waiting) {
+    let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(1_000).build().expect("a client");
+    let mut tick = tokio::time::interval(Duration::from_millis(1));
+    let begun = Instant::now();
+    let mut posts = tokio::task::JoinSet::new();
+    let mut next = 0;
+    while next < EVENTS {
+        tick.tick().await;
+        let due = u64::try_from(begun.elapsed().as_micros()).expect("short") * PER_SECOND / 1_000_000;
+        while next < due.min(EVENTS) {
+            let (http, url, waiting, number) = (http.clone(), url.clone(), waiting.clone(), next);
+            posts.spawn(async move {
+                let begun = Instant::now();
+                let request = http.post(&url).header("content-type", "application/json").body(body(number));
+                let answer = request.send().await.expect("an answer");
+                assert_eq!(answer.status().as_u16(), 202);
+                let answer: Value = answer.json().await.expect("JSON");
+                let partition = i32::try_from(answer["partition"].as_i64().expect("a partition")).expect("small");
+                let offset = answer["offset"].as_i64().expect("an offset");
+                waiting.lock().expect("no panic").entry(partition).or_default().push((offset, number, begun));
+            });
+            next += 1;
+        }
+    }
+    posts.join_all().await;
+}

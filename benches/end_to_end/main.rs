@@ -1,0 +1,65 @@
+//! What the whole path reaches, as ratios to ceilings that are measured in the same run.
+//!
+//! `make bench` brings the stack up and runs this in release mode. It prints a table and writes `target/bench/summary.json`, a flat
+//! map from the name of a figure to its number. Nothing here passes or fails.
+
+mod ceilings;
+mod deals;
+mod latency;
+mod process;
+mod sink;
+mod webhook;
+
+use std::{collections::BTreeMap, path::Path, time::Instant};
+
+/// Figures by name, as they go into the summary.
+pub(crate) type Figures = BTreeMap<&'static str, f64>;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    if let Some(at) = arguments.iter().position(|argument| argument == "bare-axum") {
+        runtime.block_on(webhook::serve_bare(&arguments[at + 1]));
+        return;
+    }
+    let begun = Instant::now();
+    let mut figures = Figures::new();
+    runtime.block_on(async {
+        say("ceilings: binary COPY and a bare writer, 300,000 rows of 12 columns");
+        let ceilings = ceilings::measure(&mut figures).await;
+        for partitions in [1, 2] {
+            say(&format!("sink: 300,000 inserts and an update of every row, {partitions} partition(s)"));
+            sink::measure(partitions, &ceilings, &mut figures).await;
+        }
+        say("webhook: requests with the broker's acknowledgement, and a bare axum handler");
+        webhook::measure(&mut figures).await;
+        say("latency: from post to visible row at 1,000 events a second");
+        latency::measure(&mut figures).await;
+    });
+    print(&figures);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/summary.json");
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder can be made");
+    std::fs::write(&path, serde_json::to_string_pretty(&figures).expect("numbers") + "\n").expect("the summary can be written");
+    eprintln!("wrote target/bench/summary.json after {:.0} s", begun.elapsed().as_secs_f64());
+}
+
+/// Says what the next minute goes into.
+fn say(what: &str) {
+    eprintln!("· {what}");
+}
+
+fn print(figures: &Figures) {
+    println!("\n{:<32} {:>14}   aim", "figure", "measured");
+    for (name, value) in figures {
+        let aim = match *name {
+            "sink_writer_ratio_1p" => "≥ 0.75",
+            "sink_writer_ratio_2p" => "≥ 1.1",
+            "webhook_axum_ratio" => "≥ 0.25",
+            "post_to_row_p50_ms" => "≤ 30",
+            "post_to_row_p99_ms" => "≤ 100",
+            "peak_rss_mib" => "≤ 128",
+            _ => "",
+        };
+        println!("{name:<32} {value:>14.3}   {aim}");
+    }
+}

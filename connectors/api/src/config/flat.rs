@@ -1,0 +1,147 @@
+//! The flat map of dotted keys, before anything is known about the keys.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use super::{BaseDir, ConfigFile, Origin};
+
+/// A value as it was written; references such as `${env:NAME}` are still in it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scalar {
+    /// Text; also the form in which Kafka Connect's clients send numbers, booleans and lists.
+    String(String),
+    /// A whole number.
+    Integer(i64),
+    /// A number with a fraction.
+    Float(f64),
+    /// `true` or `false`.
+    Bool(bool),
+    /// Several values.
+    List(Vec<Scalar>),
+}
+
+impl Scalar {
+    /// What it is, in words for messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::String(_) => "a string",
+            Self::Integer(_) => "an integer",
+            Self::Float(_) => "a float",
+            Self::Bool(_) => "a boolean",
+            Self::List(_) => "a list",
+        }
+    }
+}
+
+impl fmt::Display for Scalar {
+    /// The text of a string, and what Kafka Connect would send as text for the others.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String(text) => f.write_str(text),
+            Self::Integer(number) => number.fmt(f),
+            Self::Float(number) => number.fmt(f),
+            Self::Bool(truth) => truth.fmt(f),
+            Self::List(items) => {
+                let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+                f.write_str(&items.join(","))
+            }
+        }
+    }
+}
+
+/// One key with its value. `Debug` leaves the value out, which may be a secret.
+#[derive(Clone)]
+pub struct Entry {
+    /// The whole dotted key.
+    pub key: String,
+    /// The value as it was written.
+    pub value: Scalar,
+    /// Where it was written; `None` when it did not come from a file.
+    pub origin: Option<Origin>,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.key, self.value.kind())
+    }
+}
+
+/// Dotted keys with their values, in the order in which they were written.
+///
+/// A repeated key is kept and reported on reading.
+#[derive(Debug, Clone, Default)]
+pub struct Flat {
+    entries: Vec<Entry>,
+    file: Option<Arc<ConfigFile>>,
+    base_dir: BaseDir,
+}
+
+impl Flat {
+    /// An empty map whose entries will come from `file`; relative paths start from the file's folder.
+    pub fn of_file(file: Arc<ConfigFile>) -> Self {
+        let base_dir = BaseDir::new(file.path().parent().map(PathBuf::from));
+        Self { entries: Vec::new(), file: Some(file), base_dir }
+    }
+
+    /// Keys with values that are all text, as Kafka Connect's clients send them.
+    pub fn from_strings<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        let mut flat = Self::default();
+        for (key, value) in pairs {
+            flat.push(key, Scalar::String(value.into()), None);
+        }
+        flat
+    }
+
+    /// The same map with another folder for relative paths.
+    pub fn with_base_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.base_dir = BaseDir::new(Some(folder.into()));
+        self
+    }
+
+    /// Adds a key at the end.
+    pub fn push(&mut self, key: impl Into<String>, value: Scalar, origin: Option<Origin>) {
+        self.entries.push(Entry { key: key.into(), value, origin });
+    }
+
+    /// All keys, in the order in which they were written.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The value of `key` as it was written: the first one, should it be given twice.
+    pub fn get(&self, key: &str) -> Option<&Scalar> {
+        self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+    }
+
+    /// The folder that relative paths start from.
+    pub fn base_dir(&self) -> &BaseDir {
+        &self.base_dir
+    }
+
+    /// The file as a whole; `None` when the map did not come from one.
+    pub fn file_origin(&self) -> Option<Origin> {
+        self.file.clone().map(Origin::file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_flat_map_of_strings_round_trips(pairs in prop::collection::vec(("[a-z.]{1,12}", ".{0,12}"), 0..8)) {
+            let flat = Flat::from_strings(pairs.clone());
+            let back: Vec<(String, String)> =
+                flat.entries().iter().map(|entry| (entry.key.clone(), entry.value.to_string())).collect();
+            prop_assert_eq!(back, pairs);
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_value() {
+        let flat = Flat::from_strings([("connection.password", "canary")]);
+        assert!(!format!("{flat:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,98 @@
+//! A value as it was given, and why it does not do.
+
+use std::fmt;
+
+use super::{BaseDir, Scalar, holds_credentials, looks_secret, nearest};
+
+/// Characters of a value that a message quotes.
+const MAX_QUOTED: usize = 60;
+
+/// Why a value does not do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// The reason, without the key: `expected …`.
+    pub message: String,
+    /// The value that was probably meant.
+    pub suggestion: Option<String>,
+}
+
+impl Invalid {
+    /// Only a reason.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), suggestion: None }
+    }
+}
+
+/// A value as it was given for a key, references replaced.
+#[derive(Clone, Copy)]
+pub struct Given<'a> {
+    pub(super) key: &'a str,
+    pub(super) value: &'a Scalar,
+    /// Whether `value` is what was written; otherwise it came from a reference and is not quoted.
+    pub(super) literal: bool,
+    pub(super) reference: Option<&'a str>,
+    pub(super) base_dir: &'a BaseDir,
+}
+
+impl<'a> Given<'a> {
+    /// The whole key.
+    pub fn key(&self) -> &'a str {
+        self.key
+    }
+
+    /// The value, references replaced.
+    pub fn value(&self) -> &'a Scalar {
+        self.value
+    }
+
+    /// The reference, without its default, when the value as written is exactly that.
+    pub fn reference(&self) -> Option<&'a str> {
+        self.reference
+    }
+
+    /// Whether the text may be quoted: it was written out, and is no secret as far as one can see.
+    pub fn quotable(&self) -> bool {
+        self.literal && !looks_secret(self.key) && !holds_credentials(&self.value.to_string())
+    }
+
+    /// `expected …, found …`; quotes the value only where that gives nothing away.
+    pub fn mismatch(&self, expected: impl fmt::Display) -> Invalid {
+        let found = match (self.reference, self.quotable()) {
+            (Some(reference), _) => format!("something else in `{reference}`"),
+            (None, true) => format!("{} `{}`", self.value.kind(), shortened(&self.value.to_string())),
+            (None, false) => self.value.kind().to_owned(),
+        };
+        Invalid::new(format!("expected {expected}, found {found}"))
+    }
+
+    /// The choice whose word was given.
+    ///
+    /// # Errors
+    /// It is none of them; the nearest is suggested.
+    pub fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Result<T, Invalid> {
+        let words = || choices.iter().map(|(word, _)| *word);
+        let text = self.text().unwrap_or_default();
+        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
+            return Ok(*choice);
+        }
+        let list: Vec<String> = words().map(|word| format!("`{word}`")).collect();
+        let suggestion = nearest(text, words()).filter(|_| self.quotable()).map(ToOwned::to_owned);
+        Err(Invalid { suggestion, ..self.mismatch(list.join(" or ")) })
+    }
+
+    pub(super) fn text(&self) -> Option<&'a str> {
+        match self.value {
+            Scalar::String(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// The beginning of a text, on one line.
+fn shortened(text: &str) -> String {
+    let mut start: String = text.chars().take(MAX_QUOTED).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if start.len() < text.len() {
+        start.push('…');
+    }
+    start
+}

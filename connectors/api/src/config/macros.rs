@@ -1,0 +1,116 @@
+//! The two macros with which keys are declared.
+
+/// Declares a struct whose fields are config keys; derives `Debug` and `Clone` and implements
+/// [`Keys`](crate::config::Keys). A hand-written [`Check`](crate::config::Check), possibly empty, completes it.
+///
+/// A field has a doc comment, which becomes the documentation, and `#[key("…")]`, in which `alias = "…"` (any number) and
+/// then `range = …` may follow. Its type decides how it is read:
+///
+/// | Type | Key |
+/// |---|---|
+/// | a [`ConfigValue`](crate::config::ConfigValue) | required, unless a default follows: `= 5` |
+/// | `Option` of one | may be absent |
+/// | [`Named`](crate::config::Named) of another such struct | `objects.{}`: one struct for each name |
+/// | [`Pairs`](crate::config::Pairs) | `kafka.{}`: everything that begins so, unread |
+#[macro_export]
+macro_rules! config_keys {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident {
+            $(
+                $(#[doc = $doc:literal])*
+                #[key($key:literal $(, alias = $alias:literal)* $(, range = $range:expr)? $(,)?)]
+                $field_vis:vis $field:ident : $ty:ty $(= $default:expr)?
+            ),* $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone)]
+        $vis struct $name {
+            $(
+                $(#[doc = $doc])*
+                $field_vis $field: $ty,
+            )*
+        }
+
+        impl $crate::config::Keys for $name {
+            fn definitions() -> ::std::vec::Vec<$crate::config::KeyDefinition> {
+                let mut definitions = ::std::vec::Vec::new();
+                $(
+                    definitions.extend(<$ty as $crate::config::Field>::define(
+                        $crate::config::KeySpec::<$ty>::new($key, &[$($doc),*])
+                            $(.alias($alias))* $(.range($range))? $(.default_value($default))?,
+                    ));
+                )*
+                definitions
+            }
+
+            fn read(reader: &mut $crate::config::FlatReader<'_>) -> ::std::option::Option<Self> {
+                $(
+                    let $field = <$ty as $crate::config::Field>::read(
+                        $crate::config::KeySpec::<$ty>::new($key, &[$($doc),*])
+                            $(.alias($alias))* $(.range($range))? $(.default_value($default))?,
+                        reader,
+                    );
+                )*
+                let config = Self { $($field: $field?),* };
+                reader.check(&config);
+                ::std::option::Option::Some(config)
+            }
+        }
+    };
+}
+
+/// Declares an enum whose variants are the values of a key; derives the usual traits and implements
+/// [`ConfigValue`](crate::config::ConfigValue). `as_str` gives the value of a variant.
+#[macro_export]
+macro_rules! config_enum {
+    (
+        $(#[$meta:meta])*
+        $vis:vis enum $name:ident {
+            $(
+                $(#[doc = $doc:literal])*
+                $variant:ident = $text:literal
+            ),* $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        $vis enum $name {
+            $(
+                $(#[doc = $doc])*
+                $variant,
+            )*
+        }
+
+        impl $name {
+            /// The value as it is written in a config.
+            #[allow(dead_code, reason = "not every declaration needs it")]
+            $vis fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+        }
+
+        impl $crate::config::ConfigValue for $name {
+            fn type_name() -> ::std::string::String {
+                ::std::string::String::from("choice")
+            }
+
+            fn allowed() -> ::std::vec::Vec<(&'static str, &'static str)> {
+                ::std::vec![$(($text, ::std::concat!($($doc, "\n"),*).trim())),*]
+            }
+
+            fn parse(
+                given: &$crate::config::Given<'_>,
+            ) -> ::std::result::Result<Self, $crate::config::Invalid> {
+                given.choice(&[$(($text, Self::$variant)),*])
+            }
+
+            fn to_text(&self, _key: &str) -> ::std::string::String {
+                ::std::string::String::from(self.as_str())
+            }
+        }
+    };
+}

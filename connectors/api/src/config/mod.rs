@@ -1,0 +1,63 @@
+//! Configuration keys: one flat map of dotted keys, as in Kafka Connect, read into one typed struct per connector.
+//!
+//! A struct declares its keys once, with [`config_keys!`](crate::config_keys); reading, validation, "did you mean" and
+//! documentation all come from there. Nothing here knows TOML, JSON or any single key, and nothing here connects.
+//!
+//! What always holds:
+//! * Every problem of a map is reported at once; an unknown or repeated key is a problem, never ignored.
+//! * A mistyped value is a problem, never a quiet default.
+//! * References such as `${env:NAME}` are replaced late, on reading, and what they stand for appears in no problem.
+//!
+//! ```
+//! use std::time::Duration;
+//! use towpath_api::config::{Check, Flat, Secret, read};
+//!
+//! towpath_api::config_keys! {
+//!     /// Keys of a source.
+//!     pub struct PollerConfig {
+//!         /// Where the API is.
+//!         #[key("api.url")]
+//!         pub url: String,
+//!         /// The time between two polls.
+//!         #[key("poll.interval")]
+//!         pub interval: Duration = Duration::from_secs(5),
+//!         /// Proves who asks.
+//!         #[key("api.key")]
+//!         pub api_key: Option<Secret>,
+//!     }
+//! }
+//! impl Check for PollerConfig {}
+//!
+//! let (config, _) = read::<PollerConfig>(&Flat::from_strings([("api.url", "http://crm")])).unwrap();
+//! assert_eq!(config.interval, Duration::from_secs(5));
+//! let problems = read::<PollerConfig>(&Flat::from_strings([("api.ulr", "http://crm")])).unwrap_err();
+//! assert_eq!(problems[0].suggestion.as_deref(), Some("api.url"));
+//! ```
+
+mod flat;
+mod given;
+mod group;
+mod keys;
+mod macros;
+mod nearest;
+mod origin;
+mod problem;
+mod reader;
+mod reference;
+mod secret;
+mod size;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use flat::{Entry, Flat, Scalar};
+pub use given::{Given, Invalid};
+pub use group::{Named, Pairs};
+pub use keys::{AllowedValue, Check, Field, KeyDefinition, KeyGroup, KeySpec, Keys};
+pub use nearest::nearest;
+pub use origin::{BaseDir, ConfigFile, Origin};
+pub use problem::{Problem, Problems, holds_credentials, looks_secret};
+pub use reader::{FlatReader, read, read_with};
+pub use secret::Secret;
+pub use size::ByteSize;
+pub use value::ConfigValue;

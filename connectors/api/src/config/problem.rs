@@ -1,0 +1,120 @@
+//! What is wrong with a config, in words for the person who wrote it.
+
+use std::fmt;
+
+use super::Origin;
+
+/// One thing that is wrong with a config. No text in it holds a secret or what a reference stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    /// `config.unknown_key`, `config.missing_key`, `config.invalid_value`, `config.duplicate_key`,
+    /// `config.unresolved_reference`, `config.syntax`, or `config.warning` for what works nevertheless.
+    pub code: &'static str,
+    /// The whole key that it is about; empty when it is about the file.
+    pub key: String,
+    /// What is wrong; names the key.
+    pub message: String,
+    /// Where; `None` when the config did not come from a file.
+    pub origin: Option<Origin>,
+    /// The known key or value that was probably meant.
+    pub suggestion: Option<String>,
+    /// What to do about it, where that is known.
+    pub help: Option<String>,
+    /// Whether the value may be shown: not for secrets, and not where nothing is known about the key.
+    pub value_shown: bool,
+}
+
+impl Problem {
+    /// A problem of `key` with nothing else known about it; the value is not shown.
+    pub fn new(code: &'static str, key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code, key: key.into(), message: message.into(), origin: None, suggestion: None, help: None, value_shown: false }
+    }
+
+    /// Adds the place.
+    pub fn at(mut self, origin: Option<Origin>) -> Self {
+        self.origin = origin;
+        self
+    }
+
+    /// Adds what to do about it.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    /// One line: `postgres.toml:4:1: unknown key `conection.url`, did you mean `connection.url`?`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(origin) = &self.origin {
+            write!(f, "{origin}: ")?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(suggestion) = &self.suggestion {
+            write!(f, ", did you mean `{suggestion}`?")?;
+        }
+        Ok(())
+    }
+}
+
+/// Collects what a [`Check`](super::Check) finds. Keys are those of the struct's own declaration; the reader completes them
+/// within a group and adds the place where the key was given.
+#[derive(Debug, Default)]
+pub struct Problems {
+    pub(super) found: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+}
+
+impl Problems {
+    /// The value of `key` does not do; `message` says why, without the key: "must name an object".
+    pub fn invalid(&mut self, key: &str, message: impl fmt::Display) {
+        self.found.push(Problem::new("config.invalid_value", key, message.to_string()));
+    }
+
+    /// `key` is needed because of other keys; `message` says why, without the key.
+    pub fn missing(&mut self, key: &str, message: impl fmt::Display) {
+        self.found.push(Problem::new("config.missing_key", key, message.to_string()));
+    }
+
+    /// Something works but is probably not meant; `message` says what, without the key.
+    pub fn warn(&mut self, key: &str, message: impl fmt::Display) {
+        self.warnings.push(Problem::new("config.warning", key, message.to_string()));
+    }
+
+    /// What was found so far, without the warnings.
+    pub fn found(&self) -> &[Problem] {
+        &self.found
+    }
+}
+
+/// Whether the name of a key says that its value is a secret.
+pub fn looks_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["secret", "password", "passwd", "token", "key", "credential"].iter().any(|word| key.contains(word))
+}
+
+/// Whether a text holds something like `://user:password@host`. Rather says yes once too often.
+pub fn holds_credentials(text: &str) -> bool {
+    let in_url = |rest: &str| rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+    text.split("://").skip(1).any(in_url) || text.to_ascii_lowercase().contains("password=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_with_a_password_holds_credentials() {
+        assert!(holds_credentials("postgres://towpath:hunter2@db/towpath"));
+        assert!(holds_credentials("host=db password=hunter2"));
+        assert!(holds_credentials("postgres://towpath:pass/word@db"));
+        assert!(!holds_credentials("postgres://towpath@db:5432/towpath"));
+        assert!(!holds_credentials("http://127.0.0.1:8083"));
+    }
+
+    #[test]
+    fn a_key_that_names_a_secret_looks_secret() {
+        assert!(looks_secret("clients.acme.Secret") && looks_secret("close.api.key"));
+        assert!(!looks_secret("connection.url"));
+    }
+}

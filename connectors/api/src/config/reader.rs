@@ -1,0 +1,247 @@
+//! Reads a flat map into structs and collects everything that is wrong with it.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    Check, ConfigValue, Entry, Flat, Given, Invalid, KeyDefinition, Keys, Named, Pairs, Problem, Problems, Scalar,
+    keys::ValueRange,
+    looks_secret, nearest,
+    reference::{self, Resolver},
+};
+
+/// Reads `K` from `flat`, references from the environment of the process. The second part of the result are warnings.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the file, what is missing last.
+pub fn read<K: Keys>(flat: &Flat) -> Result<(K, Vec<Problem>), Vec<Problem>> {
+    read_with(flat, &|name| std::env::var(name).ok())
+}
+
+/// The same, with `env` in the place of the environment.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with<K: Keys>(flat: &Flat, env: &dyn Fn(&str) -> Option<String>) -> Result<(K, Vec<Problem>), Vec<Problem>> {
+    let mut reader = FlatReader {
+        flat,
+        resolver: Resolver { env, base_dir: flat.base_dir() },
+        prefix: String::new(),
+        taken: HashSet::new(),
+        given: HashMap::new(),
+        found: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let config = K::read(&mut reader);
+    reader.find_repeated();
+    reader.find_unknown(&K::definitions());
+    let FlatReader { mut found, warnings, .. } = reader;
+    found.sort_by_key(|problem| {
+        let (line, column) = problem.origin.as_ref().map_or((0, 0), |origin| (origin.line, origin.column));
+        (problem.code == "config.missing_key" && line == 0, line, column)
+    });
+    match config {
+        Some(config) if found.is_empty() => Ok((config, warnings)),
+        _ => Err(found),
+    }
+}
+
+/// A flat map while it is read. Fields take their keys from it; what nobody takes is unknown.
+pub struct FlatReader<'a> {
+    flat: &'a Flat,
+    resolver: Resolver<'a>,
+    /// `objects.transactions.` while that group is read.
+    prefix: String,
+    /// The keys that a field has asked for.
+    taken: HashSet<String>,
+    /// The key or alias that was written for a declared key, for problems that are found later.
+    given: HashMap<String, &'a Entry>,
+    found: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl<'a> FlatReader<'a> {
+    /// Runs the checks across the keys of a struct that could be read. Called by what `config_keys!` makes.
+    pub fn check(&mut self, config: &impl Check) {
+        let mut problems = Problems::default();
+        config.check(&mut problems);
+        let Problems { found, warnings } = problems;
+        let found: Vec<Problem> = found.into_iter().map(|problem| self.complete(problem)).collect();
+        let warnings: Vec<Problem> = warnings.into_iter().map(|problem| self.complete(problem)).collect();
+        self.found.extend(found);
+        self.warnings.extend(warnings);
+    }
+
+    /// The value of a key; `Ok(None)` when it is absent, `Err` when a problem was recorded.
+    pub(super) fn value<T: ConfigValue>(
+        &mut self,
+        key: &str,
+        aliases: &[&str],
+        range: Option<&ValueRange<T>>,
+    ) -> Result<Option<T>, ()> {
+        let Some(entry) = self.take(key, aliases) else { return Ok(None) };
+        let resolved = self.resolve::<T>(entry)?;
+        let shown = reference::shown(&entry.value);
+        let given = Given {
+            key: &entry.key,
+            value: &resolved,
+            literal: resolved == entry.value,
+            reference: shown.as_deref(),
+            base_dir: self.flat.base_dir(),
+        };
+        let value = T::parse(&given).and_then(|value| match range {
+            Some(range) if !(range.contains)(&value) => Err(given.mismatch(&range.words)),
+            _ => Ok(value),
+        });
+        value.map(Some).map_err(|Invalid { message, suggestion }| {
+            let message = format!("`{}`: {message}", entry.key);
+            self.report::<T>(entry, Problem { suggestion, ..Problem::new("config.invalid_value", &entry.key, message) });
+        })
+    }
+
+    /// Records that a required key is absent.
+    pub(super) fn missing(&mut self, key: &str, documentation: &str) {
+        let key = format!("{}{key}", self.prefix);
+        let mut problem = Problem::new("config.missing_key", &key, format!("`{key}` is missing")).at(self.flat.file_origin());
+        problem.help = documentation.split("\n\n").next().filter(|text| !text.is_empty()).map(|text| text.replace('\n', " "));
+        self.found.push(problem);
+    }
+
+    /// One struct for each name after `start`.
+    pub(super) fn named<K: Keys>(&mut self, start: &str) -> Option<Named<K>> {
+        let start = format!("{}{start}", self.prefix);
+        let mut names: Vec<&str> = Vec::new();
+        for entry in self.flat.entries() {
+            let name = entry.key.strip_prefix(&start).and_then(|rest| rest.split_once('.')).map(|(name, _)| name);
+            if let Some(name) = name.filter(|name| !names.contains(name)) {
+                names.push(name);
+            }
+        }
+        let groups: Vec<Option<(String, K)>> = names
+            .into_iter()
+            .map(|name| {
+                let outer = std::mem::replace(&mut self.prefix, format!("{start}{name}."));
+                let group = K::read(self);
+                self.prefix = outer;
+                Some((name.to_owned(), group?))
+            })
+            .collect();
+        groups.into_iter().collect()
+    }
+
+    /// Everything after `start`, as text.
+    pub(super) fn pairs(&mut self, start: &str) -> Option<Pairs> {
+        let start = format!("{}{start}", self.prefix);
+        let mut pairs = Some(Pairs::default());
+        for entry in self.flat.entries() {
+            let Some(key) = entry.key.strip_prefix(&start).filter(|key| !key.is_empty()) else { continue };
+            self.taken.insert(entry.key.clone());
+            match (self.resolve::<String>(entry), &mut pairs) {
+                (Ok(value), Some(pairs)) => {
+                    let shown = reference::shown(&entry.value);
+                    pairs.push(key, value.to_string(), value == entry.value, shown.as_deref());
+                }
+                (Err(()), _) => pairs = None,
+                (Ok(_), None) => {}
+            }
+        }
+        pairs
+    }
+
+    /// The entry of a key, under whichever of its names it was given.
+    fn take(&mut self, key: &str, aliases: &[&str]) -> Option<&'a Entry> {
+        let mut taken: Option<&'a Entry> = None;
+        for name in std::iter::once(&key).chain(aliases) {
+            let name = format!("{}{name}", self.prefix);
+            let flat = self.flat;
+            if let Some(entry) = flat.entries().iter().find(|entry| entry.key == name) {
+                match taken {
+                    None => taken = Some(entry),
+                    Some(first) => self.found.push(
+                        Problem::new(
+                            "config.duplicate_key",
+                            &name,
+                            format!("`{name}` is another name of `{}`, which is given too", first.key),
+                        )
+                        .at(entry.origin.clone()),
+                    ),
+                }
+            }
+            self.taken.insert(name);
+        }
+        if let Some(entry) = taken {
+            self.given.insert(format!("{}{key}", self.prefix), entry);
+        }
+        taken
+    }
+
+    fn resolve<T: ConfigValue>(&mut self, entry: &Entry) -> Result<Scalar, ()> {
+        self.resolver.scalar(&entry.value).map_err(|message| {
+            let message = format!("cannot resolve `{}`: {message}", entry.key);
+            self.report::<T>(entry, Problem::new("config.unresolved_reference", &entry.key, message));
+        })
+    }
+
+    fn report<T: ConfigValue>(&mut self, entry: &Entry, problem: Problem) {
+        let value_shown = !T::SECRET && !looks_secret(&entry.key);
+        self.found.push(Problem { value_shown, ..problem.at(entry.origin.clone()) });
+    }
+
+    /// Completes the key of a check's problem, and adds the place where it was given.
+    fn complete(&self, problem: Problem) -> Problem {
+        let key = format!("{}{}", self.prefix, problem.key);
+        let entry = self.given.get(&key);
+        let key = entry.map_or(key, |entry| entry.key.clone());
+        let origin = entry.and_then(|entry| entry.origin.clone()).or_else(|| self.flat.file_origin());
+        Problem { message: format!("`{key}`: {}", problem.message), key, origin, ..problem }
+    }
+
+    fn find_repeated(&mut self) {
+        let mut first: HashMap<&str, &Entry> = HashMap::new();
+        for entry in self.flat.entries() {
+            let Some(earlier) = first.get(entry.key.as_str()) else {
+                first.insert(&entry.key, entry);
+                continue;
+            };
+            let place = earlier.origin.as_ref().map(|origin| format!(", first in line {}", origin.line));
+            let message = format!("`{}` is given twice{}", entry.key, place.unwrap_or_default());
+            let problem = Problem::new("config.duplicate_key", &entry.key, message).at(entry.origin.clone());
+            self.found.push(problem.help("a key has one value; remove one of the two"));
+        }
+    }
+
+    fn find_unknown(&mut self, definitions: &[KeyDefinition]) {
+        let mut named = HashSet::new();
+        for entry in self.flat.entries() {
+            if self.taken.contains(&entry.key) || !named.insert(&entry.key) {
+                continue;
+            }
+            let candidates: Vec<String> = definitions
+                .iter()
+                .flat_map(|definition| std::iter::once(&definition.key).chain(&definition.aliases))
+                .filter_map(|pattern| fill(pattern, &entry.key))
+                .collect();
+            let suggestion = nearest(&entry.key, candidates.iter().map(String::as_str)).map(ToOwned::to_owned);
+            let problem = Problem::new("config.unknown_key", &entry.key, format!("unknown key `{}`", entry.key));
+            self.found.push(Problem { suggestion, ..problem.at(entry.origin.clone()) });
+        }
+    }
+}
+
+/// The key that `pattern` stands for when each `{}` is what `typed` has in its place; `None` when `typed` is shorter.
+fn fill(pattern: &str, typed: &str) -> Option<String> {
+    let mut words = typed.split('.');
+    let mut filled: Vec<&str> = Vec::new();
+    let mut parts = pattern.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let word = words.next();
+        match part {
+            "{}" if parts.peek().is_none() => {
+                filled.push(word?);
+                filled.extend(words.by_ref());
+            }
+            "{}" => filled.push(word?),
+            part => filled.push(part),
+        }
+    }
+    Some(filled.join("."))
+}

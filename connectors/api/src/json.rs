@@ -1,0 +1,157 @@
+//! Avro values as JSON, without loss: for columns of type `jsonb`, and for people who look into a topic.
+
+use apache_avro::{schema::Schema, types::Value};
+use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
+use serde_json::{Map, Number, Value as Json};
+
+/// A value is not of the type that its schema says, or a date or time is out of the calendar's range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a value does not fit its schema")]
+pub struct Misfit;
+
+/// The JSON of a value: records and maps become objects, bytes become text in base 16 behind `\x` as in Postgres, decimals and
+/// dates become strings, so that nothing is rounded.
+///
+/// # Errors
+/// The value is not of the schema's type, or out of range.
+pub fn to_json(value: &Value, schema: &Schema) -> Result<Json, Misfit> {
+    Ok(match (value, schema) {
+        (Value::Null, _) => Json::Null,
+        (Value::Union(branch, inner), Schema::Union(union)) => {
+            let schema = union.variants().get(*branch as usize).ok_or(Misfit)?;
+            to_json(inner, schema)?
+        }
+        // The branch of a nullable type comes without its wrapping.
+        (bare, Schema::Union(union)) => {
+            let schema = union.variants().iter().find(|branch| !matches!(branch, Schema::Null)).ok_or(Misfit)?;
+            to_json(bare, schema)?
+        }
+        (Value::Union(_, inner), schema) => to_json(inner, schema)?,
+        (Value::Boolean(flag), _) => Json::Bool(*flag),
+        (Value::Int(number), _) => Json::from(*number),
+        (Value::Long(number), _) => Json::from(*number),
+        (Value::Float(number), _) => float(f64::from(*number)),
+        (Value::Double(number), _) => float(*number),
+        (Value::String(text) | Value::Enum(_, text), _) => Json::String(text.clone()),
+        (Value::Bytes(bytes) | Value::Fixed(_, bytes), _) => Json::String(hexadecimal(bytes)),
+        (Value::Uuid(uuid), _) => Json::String(uuid.to_string()),
+        (Value::Array(items), Schema::Array(array)) => {
+            Json::Array(items.iter().map(|item| to_json(item, &array.items)).collect::<Result<_, _>>()?)
+        }
+        (Value::Map(entries), Schema::Map(map)) => {
+            // Sorted, so that equal maps are equal text.
+            let mut sorted: Vec<_> = entries.iter().collect();
+            sorted.sort_by_key(|(name, _)| *name);
+            let entries = sorted.into_iter().map(|(name, value)| Ok((name.clone(), to_json(value, &map.types)?)));
+            Json::Object(entries.collect::<Result<Map<_, _>, Misfit>>()?)
+        }
+        (Value::Record(values), Schema::Record(record)) => {
+            let fields = record.fields.iter().zip(values);
+            Json::Object(
+                fields
+                    .map(|(field, (_, value))| Ok((field.name.clone(), to_json(value, &field.schema)?)))
+                    .collect::<Result<Map<_, _>, Misfit>>()?,
+            )
+        }
+        (Value::Decimal(decimal), Schema::Decimal(schema)) => {
+            let unscaled: num_bigint::BigInt = decimal.clone().into();
+            Json::String(scaled(&unscaled.to_string(), schema.scale))
+        }
+        (Value::BigDecimal(decimal), _) => Json::String(decimal.to_plain_string()),
+        (Value::Date(days), _) => date(*days)?,
+        (Value::TimeMillis(millis), _) => time_of_day(i64::from(*millis) * 1_000)?,
+        (Value::TimeMicros(micros), _) => time_of_day(*micros)?,
+        (Value::TimestampMillis(millis), _) => instant(millis.checked_mul(1_000).ok_or(Misfit)?, true)?,
+        (Value::TimestampMicros(micros), _) => instant(*micros, true)?,
+        (Value::LocalTimestampMillis(millis), _) => instant(millis.checked_mul(1_000).ok_or(Misfit)?, false)?,
+        (Value::LocalTimestampMicros(micros), _) => instant(*micros, false)?,
+        _ => return Err(Misfit),
+    })
+}
+
+fn date(days: i32) -> Result<Json, Misfit> {
+    let day = civil::date(1970, 1, 1).checked_add(i64::from(days).days()).map_err(|_| Misfit)?;
+    Ok(Json::String(day.to_string()))
+}
+
+fn time_of_day(micros: i64) -> Result<Json, Misfit> {
+    let time = civil::time(0, 0, 0, 0).checked_add(micros.microseconds()).map_err(|_| Misfit)?;
+    Ok(Json::String(time.to_string()))
+}
+
+/// RFC 3339, with `Z` where the type is an instant and without a zone where it is a local time.
+fn instant(micros: i64, zoned: bool) -> Result<Json, Misfit> {
+    let instant = Timestamp::from_microsecond(micros).map_err(|_| Misfit)?;
+    let text = if zoned { instant.to_string() } else { TimeZone::UTC.to_datetime(instant).to_string() };
+    Ok(Json::String(text))
+}
+
+/// JSON has no NaN and no infinities; they become the words that Postgres uses.
+fn float(number: f64) -> Json {
+    Number::from_f64(number).map_or_else(
+        || {
+            let word = if number.is_nan() {
+                "NaN"
+            } else if number > 0.0 {
+                "Infinity"
+            } else {
+                "-Infinity"
+            };
+            Json::String(word.to_owned())
+        },
+        Json::Number,
+    )
+}
+
+/// `\x` and two digits a byte, as Postgres shows bytes.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold("\\x".to_owned(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Puts the decimal point `scale` digits from the right.
+fn scaled(digits: &str, scale: usize) -> String {
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |digits| ("-", digits));
+    if scale == 0 {
+        return format!("{sign}{digits}");
+    }
+    let padded = format!("{digits:0>width$}", width = scale + 1);
+    let (whole, fraction) = padded.split_at(padded.len() - scale);
+    format!("{sign}{whole}.{fraction}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nested_values_keep_their_meaning() {
+        let schema = Schema::parse_str(
+            r#"{"type":"record","name":"r","fields":[
+                {"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}},
+                {"name":"on","type":{"type":"int","logicalType":"date"}},
+                {"name":"sum","type":["null",{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}]},
+                {"name":"tags","type":{"type":"map","values":{"type":"array","items":"double"}}},
+                {"name":"raw","type":"bytes"}]}"#,
+        )
+        .unwrap();
+        let value = Value::Record(vec![
+            ("at".into(), Value::TimestampMillis(1_700_000_000_123)),
+            ("on".into(), Value::Date(-1)),
+            ("sum".into(), Value::Decimal(apache_avro::Decimal::from(num_bigint::BigInt::from(-5).to_signed_bytes_be()))),
+            ("tags".into(), Value::Map([("a".into(), Value::Array(vec![Value::Double(f64::NAN), Value::Double(1.5)]))].into())),
+            ("raw".into(), Value::Bytes(vec![0, 255])),
+        ]);
+        assert_eq!(
+            to_json(&value, &schema).ok(),
+            Some(
+                json!({"at": "2023-11-14T22:13:20.123Z", "on": "1969-12-31", "sum": "-0.05", "tags": {"a": ["NaN", 1.5]}, "raw": "\\x00ff"})
+            )
+        );
+    }
+}

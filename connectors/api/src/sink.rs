@@ -1,0 +1,217 @@
+//! What a sink is, and what it is given.
+
+use std::{fmt, sync::Arc};
+
+use apache_avro::{schema::Schema, types::Value};
+
+use crate::{Arena, ErrorType, Key, Op, Result, Span, Version};
+
+/// One partition of one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition within it.
+    pub partition: i32,
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.topic, self.partition)
+    }
+}
+
+/// Makes batches durable in a store. One instance holds one connection; the worker makes several and lends one to each
+/// partition for the time of one call:
+///
+/// ```text
+/// claim = sink.claim(partition, None)
+/// loop { batch = records from claim.next_offset on; sink.apply(claim, batch) }
+/// after a retry: a fresh sink, claim = sink.claim(partition, Some(claim)), and on from claim.next_offset
+/// ```
+pub trait Sink: Send {
+    /// Takes `partition` over from whoever had it. From here on every older claim is fenced, in this process or another.
+    ///
+    /// `earliest` is the first offset that the topic still has; it is where a partition begins that was never claimed. `previous` is the
+    /// caller's own claim when it lost touch with the store: the answer then tells whether its last batch was stored,
+    /// for the claim waits until an older transaction of the partition has ended.
+    ///
+    /// # Errors
+    /// Fenced when `previous` is given and somebody has claimed the partition since.
+    fn claim(
+        &mut self,
+        partition: &TopicPartition,
+        earliest: i64,
+        previous: Option<&Claim>,
+    ) -> impl Future<Output = Result<Claim>> + Send;
+
+    /// Makes the rows of `batch` and its end as next offset durable together, or changes nothing.
+    ///
+    /// Called in offset order, for one partition by one caller at a time. Records that can never be stored are set aside in the
+    /// same transaction and counted in [`Applied`]; they are no error.
+    ///
+    /// # Errors
+    /// Retry leaves open whether the batch was stored: drop the instance and claim again. Fenced: the partition has
+    /// another owner, drop the batch. Fatal: nothing was stored.
+    ///
+    /// # Cancel safety
+    /// Not safe to drop: the worker awaits it to the end. A process that dies within is safe.
+    fn apply(&mut self, claim: &Claim, batch: &Batch) -> impl Future<Output = Result<Applied>> + Send;
+}
+
+/// Opens sinks: once for each connection that the worker wants, and afresh after each retry.
+pub trait OpenSink: Clone + Send + Sync + 'static {
+    /// What it opens.
+    type Sink: Sink + 'static;
+
+    /// Connects, and makes sure that what the sink keeps its offsets in exists.
+    ///
+    /// # Errors
+    /// Retry while the store is away; fatal when waiting does not help (rights, a version that is too old).
+    fn open(&self) -> impl Future<Output = Result<Self::Sink>> + Send;
+}
+
+/// The right to write a partition, until somebody claims it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// What was claimed.
+    pub partition: TopicPartition,
+    /// The fencing token; grows with each claim of the partition.
+    pub epoch: i64,
+    /// The next offset to read.
+    pub next_offset: i64,
+    /// Where the rows go, for people and metrics; for example `acme.transactions`.
+    pub target: Arc<str>,
+}
+
+/// Records `[from, to)` of one partition, in offset order, with holes where the topic has them.
+///
+/// The bytes of all records lie in one arena, so that a record costs no allocation of its own for them.
+#[derive(Debug)]
+pub struct Batch {
+    /// Where they come from.
+    pub partition: TopicPartition,
+    /// The next offset when the batch began; the store must hold this one.
+    pub from: i64,
+    /// The next offset after the batch.
+    pub to: i64,
+    /// What was read, ascending by offset.
+    pub records: Vec<Record>,
+    /// Keys, values and headers as they lie in the topic.
+    pub arena: Arena,
+}
+
+/// One record of a batch.
+#[derive(Debug)]
+pub struct Record {
+    /// Its offset.
+    pub offset: i64,
+    /// Its timestamp in the topic, in milliseconds since the epoch; 0 where it has none.
+    pub timestamp_ms: i64,
+    /// What it means.
+    pub body: Body,
+    /// Where its bytes lie in [`Batch::arena`].
+    pub payload: Payload,
+}
+
+/// Where the bytes of a record lie in its batch's arena.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Payload {
+    /// The key; `None` when the record has none.
+    pub key: Option<Span>,
+    /// The value; `None` for a tombstone.
+    pub value: Option<Span>,
+    /// The headers.
+    pub headers: Span,
+}
+
+/// What a record of a topic means.
+#[derive(Debug)]
+pub enum Body {
+    /// A change to apply.
+    Change(Box<Change>),
+    /// A null value: it lets the broker compact what was deleted before, and changes no row.
+    Tombstone,
+    /// It cannot be read, now or ever: to be set aside.
+    Undecodable {
+        /// The code, `area.reason`.
+        code: &'static str,
+        /// The reason, without any payload.
+        reason: String,
+    },
+}
+
+/// One change of one record, as read from a topic.
+#[derive(Debug)]
+pub struct Change {
+    /// Which record.
+    pub key: Key,
+    /// What happened.
+    pub op: Op,
+    /// The record schema of `after`. Changes written with one schema share the `Arc`, so a pointer comparison tells them apart.
+    pub schema: Arc<Schema>,
+    /// One value for each field of `schema`, in its order; `None` for a delete.
+    pub after: Option<Vec<Value>>,
+    /// The positions in `schema` of the fields that a partial update carries, ascending; `None`: all of them.
+    pub changed: Option<Vec<u16>>,
+    /// The version, where the source has one; otherwise the offset takes its place.
+    pub version: Option<Version>,
+    /// The source's time of the change in milliseconds since the epoch, where it is known.
+    pub source_time_ms: Option<i64>,
+}
+
+/// What became of a batch. The sum of all counts is the number of its records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Records that made a new row.
+    pub inserted: u64,
+    /// Records that changed a row.
+    pub updated: u64,
+    /// Records that deleted a row.
+    pub deleted: u64,
+    /// Records that a later record of the same key in the same batch absorbed.
+    pub folded: u64,
+    /// Records whose row holds them already, or something newer.
+    pub stale: u64,
+    /// Tombstones.
+    pub tombstones: u64,
+    /// Records set aside as dead letters, by [`ErrorType`] in the order of [`ErrorType::ALL`].
+    set_aside: [u64; ErrorType::ALL.len()],
+}
+
+impl std::ops::AddAssign for Applied {
+    fn add_assign(&mut self, other: Self) {
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.deleted += other.deleted;
+        self.folded += other.folded;
+        self.stale += other.stale;
+        self.tombstones += other.tombstones;
+        for (mine, others) in self.set_aside.iter_mut().zip(other.set_aside) {
+            *mine += others;
+        }
+    }
+}
+
+impl Applied {
+    /// The number of records accounted for.
+    pub fn total(&self) -> u64 {
+        self.inserted
+            + self.updated
+            + self.deleted
+            + self.folded
+            + self.stale
+            + self.tombstones
+            + self.set_aside.iter().sum::<u64>()
+    }
+
+    /// Counts a record that was set aside.
+    pub fn set_aside(&mut self, error_type: ErrorType) {
+        self.set_aside[error_type as usize] += 1;
+    }
+
+    /// The numbers of records set aside, for each type that there were any of.
+    pub fn dead_letters(&self) -> impl Iterator<Item = (ErrorType, u64)> {
+        ErrorType::ALL.into_iter().zip(self.set_aside).filter(|(_, records)| *records > 0)
+    }
+}

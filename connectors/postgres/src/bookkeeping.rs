@@ -1,0 +1,191 @@
+//! Schema `towpath`: who owns a partition, and which offset comes next.
+//!
+//! `sink_partition` has one row for each partition of each sink. Its `epoch` is the fencing token, its `next_offset` the
+//! first offset that is not applied yet. The row is locked by whoever changes it until the transaction ends, so a claim
+//! waits for a batch in flight and then reads how that batch ended.
+
+use tokio_postgres::{Client, Statement};
+use towpath_api::{Batch, Claim, Error, ErrorType, Result, TopicPartition};
+
+use crate::{sqlstate::refused, table::DDL_LOCK};
+
+const CREATE: &str = r#"
+CREATE SCHEMA IF NOT EXISTS towpath;
+CREATE TABLE IF NOT EXISTS towpath.sink_partition (
+    sink        text        NOT NULL,
+    topic       text        NOT NULL,
+    partition   integer     NOT NULL CHECK (partition >= 0),
+    next_offset bigint      NOT NULL CHECK (next_offset >= 0),
+    epoch       bigint      NOT NULL CHECK (epoch > 0),
+    owner       text        NOT NULL,
+    updated_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (sink, topic, partition)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE  towpath.sink_partition IS 'One row a partition: what is applied, and who may apply the next.';
+COMMENT ON COLUMN towpath.sink_partition.next_offset IS 'The first Kafka offset that is not applied yet.';
+COMMENT ON COLUMN towpath.sink_partition.epoch IS 'Fencing token: grows with each claim; a batch of an older claim changes nothing.';
+CREATE TABLE IF NOT EXISTS towpath.dead_letter (
+    sink         text        NOT NULL,
+    topic        text        NOT NULL,
+    partition    integer     NOT NULL,
+    "offset"     bigint      NOT NULL,
+    stage        text        NOT NULL,
+    error_code   text        NOT NULL,
+    error_text   text        NOT NULL,
+    key          bytea,
+    value        bytea,
+    headers      jsonb       NOT NULL DEFAULT '[]',
+    record_time  timestamptz,
+    first_seen   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_seen    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (sink, topic, partition, "offset")
+);
+COMMENT ON TABLE  towpath.dead_letter IS 'Records that could not be applied, as they came, with the reason.';
+COMMENT ON COLUMN towpath.dead_letter.headers IS 'Pairs of name and value, in order; a value is text, or {"hex": "\x…"} where it is not UTF-8, or null.';
+CREATE TABLE IF NOT EXISTS towpath.columns (
+    table_schema text        NOT NULL,
+    table_name   text        NOT NULL,
+    field        text        NOT NULL,
+    column_name  text        NOT NULL,
+    first_seen   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (table_schema, table_name, field),
+    UNIQUE (table_schema, table_name, column_name)
+);
+COMMENT ON TABLE  towpath.columns IS 'Which column holds which field; fixed when the field is first seen.';
+"#;
+
+/// Makes what is missing of schema `towpath`. Safe to run from many connections at once.
+pub(crate) async fn ensure(client: &Client) -> Result<()> {
+    let exists = client
+        .query_one(
+            "SELECT to_regclass('towpath.sink_partition') IS NOT NULL AND to_regclass('towpath.dead_letter') IS NOT NULL
+                AND to_regclass('towpath.columns') IS NOT NULL",
+            &[],
+        )
+        .await
+        .map_err(|error| refused("look for schema towpath", error))?;
+    if exists.get(0) {
+        return Ok(());
+    }
+    // One message, so one transaction: the lock goes with it.
+    let sql = format!("SELECT pg_advisory_xact_lock({DDL_LOCK}); {CREATE}");
+    client.batch_execute(&sql).await.map_err(|error| refused("create schema towpath", error))
+}
+
+/// The first statement of each batch. It must change one row: the caller's claim is the newest, and nothing was applied since.
+pub(crate) const COMPARE_AND_SET: &str = "UPDATE towpath.sink_partition
+    SET next_offset = $4, updated_at = clock_timestamp()
+    WHERE sink = $1 AND topic = $2 AND partition = $3 AND next_offset = $5 AND epoch = $6";
+
+/// Runs [`COMPARE_AND_SET`], prepared as `statement`; tells whether it changed its row.
+pub(crate) async fn compare_and_set(
+    client: &Client,
+    statement: &Statement,
+    sink: &str,
+    claim: &Claim,
+    batch: &Batch,
+) -> Result<bool, tokio_postgres::Error> {
+    let TopicPartition { topic, partition } = &batch.partition;
+    let changed = client.execute(statement, &[&sink, &&**topic, partition, &batch.to, &batch.from, &claim.epoch]).await?;
+    Ok(changed == 1)
+}
+
+/// Takes a partition over, waiting for the transaction of an older owner to end.
+///
+/// Returns the epoch and the next offset.
+///
+/// # Errors
+/// Fenced when `previous` is given and somebody else has claimed since.
+pub(crate) async fn claim(
+    client: &mut Client,
+    sink: &str,
+    owner: &str,
+    partition: &TopicPartition,
+    earliest: i64,
+    previous: Option<&Claim>,
+) -> Result<(i64, i64)> {
+    let failed = |error| refused(format!("claim {partition}"), error);
+    let transaction = client.transaction().await.map_err(failed)?;
+    let held = transaction
+        .query_opt(
+            "SELECT epoch FROM towpath.sink_partition WHERE sink = $1 AND topic = $2 AND partition = $3 FOR UPDATE",
+            &[&sink, &&*partition.topic, &partition.partition],
+        )
+        .await
+        .map_err(failed)?
+        .map_or(0, |row| row.get::<_, i64>(0));
+    let mine = previous.map_or(0, |previous| previous.epoch);
+    if previous.is_some() && held > mine {
+        return Err(Error::fenced(
+            "postgres.fenced",
+            format!("claim {partition} again: it has epoch {held}, this task had {mine}; another worker runs this connector"),
+        ));
+    }
+    // A database restored to an older copy holds a smaller epoch than ours; the next one must be greater than both.
+    let row = transaction
+        .query_one(
+            "INSERT INTO towpath.sink_partition AS p (sink, topic, partition, next_offset, epoch, owner)
+             VALUES ($1, $2, $3, $4, $5::bigint + 1, $6)
+             ON CONFLICT (sink, topic, partition) DO UPDATE
+               SET epoch = greatest(p.epoch, $5::bigint) + 1, owner = EXCLUDED.owner, updated_at = clock_timestamp()
+             RETURNING epoch, next_offset",
+            &[&sink, &&*partition.topic, &partition.partition, &earliest, &mine, &owner],
+        )
+        .await
+        .map_err(failed)?;
+    transaction.commit().await.map_err(failed)?;
+    Ok((row.get(0), row.get(1)))
+}
+
+/// Why a compare-and-set changed nothing: somebody else has the partition, or the database went back to an older copy.
+pub(crate) async fn why_lost(client: &Client, sink: &str, claim: &Claim, batch: &Batch) -> Error {
+    let TopicPartition { topic, partition } = &batch.partition;
+    let doing = format!("apply offsets {}..{} of {}; nothing was written", batch.from, batch.to, batch.partition);
+    let sql = "SELECT epoch, next_offset, owner FROM towpath.sink_partition WHERE sink = $1 AND topic = $2 AND partition = $3";
+    match client.query_opt(sql, &[&sink, &&**topic, partition]).await {
+        Err(error) => refused(doing, error),
+        Ok(Some(row)) if row.get::<_, i64>(0) > claim.epoch => Error::fenced(
+            "postgres.fenced",
+            format!(
+                "{doing}: {} has claimed the partition (epoch {}, ours {})",
+                row.get::<_, &str>(2),
+                row.get::<_, i64>(0),
+                claim.epoch
+            ),
+        ),
+        Ok(Some(row)) => Error::retry(
+            "postgres.offset_moved",
+            ErrorType::Conflict,
+            format!("{doing}: the stored offset is {}; going on from there", row.get::<_, i64>(1)),
+        ),
+        Ok(None) => Error::retry(
+            "postgres.offset_moved",
+            ErrorType::Conflict,
+            format!("{doing}: the partition has no row in towpath.sink_partition any more"),
+        ),
+    }
+}
+
+/// What a role cannot do without, said once at connect.
+pub(crate) async fn require_primary(client: &Client) -> Result<()> {
+    let row = client
+        .query_one("SELECT pg_is_in_recovery(), current_setting('server_version_num')::integer", &[])
+        .await
+        .map_err(|error| refused("ask the server for its version", error))?;
+    if row.get(0) {
+        return Err(Error::retry(
+            "postgres.read_only",
+            ErrorType::Unavailable,
+            "write to a server that is a standby; waiting for it to be promoted",
+        ));
+    }
+    let version: i32 = row.get(1);
+    if version < 120_000 {
+        return Err(Error::fatal(
+            "postgres.version",
+            ErrorType::Config,
+            format!("work with server version {version}; PostgreSQL 12 or newer is needed"),
+        ));
+    }
+    Ok(())
+}

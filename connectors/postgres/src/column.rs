@@ -1,0 +1,391 @@
+//! An Avro type becomes a column, a value becomes bytes in Postgres's binary format.
+//!
+//! A batch is sent as one array for each column ([`ColumnArray`]): values go straight from the decoded record into the
+//! buffer that is sent, without a vector or an option in between.
+
+use apache_avro::{schema::Schema, types::Value};
+use bytes::{BufMut as _, BytesMut};
+use num_bigint::BigInt;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use towpath_api::{Key, json::to_json};
+
+/// The column that holds values of an Avro type without loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ColumnType {
+    Boolean,
+    Integer,
+    Bigint,
+    Real,
+    DoublePrecision,
+    Text,
+    Bytea,
+    Uuid,
+    Date,
+    Time,
+    Timestamp,
+    Timestamptz,
+    Numeric {
+        precision: u32,
+        scale: u32,
+    },
+    /// Digits without a bound, for decimals that carry their own scale.
+    AnyNumeric,
+    Interval,
+    Jsonb,
+}
+
+/// A value is not of the type that its schema says, or out of the range of its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a value is out of the range of its column")]
+pub(crate) struct Misfit;
+
+/// Microseconds from 1970 to 2000, where Postgres counts from.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// Days from 1970 to 2000.
+const EPOCH_DAYS: i32 = 10_957;
+
+impl ColumnType {
+    /// The column for an Avro type, nullable or not.
+    ///
+    /// # Errors
+    /// The name of a type that no column holds without loss.
+    pub(crate) fn of(schema: &Schema) -> Result<Self, String> {
+        Ok(match schema {
+            Schema::Boolean => Self::Boolean,
+            Schema::Int => Self::Integer,
+            Schema::Long => Self::Bigint,
+            Schema::Float => Self::Real,
+            Schema::Double => Self::DoublePrecision,
+            Schema::String | Schema::Enum(_) => Self::Text,
+            Schema::Bytes | Schema::Fixed(_) => Self::Bytea,
+            Schema::Uuid(_) => Self::Uuid,
+            Schema::Date => Self::Date,
+            Schema::TimeMillis | Schema::TimeMicros => Self::Time,
+            Schema::TimestampMillis | Schema::TimestampMicros => Self::Timestamptz,
+            Schema::LocalTimestampMillis | Schema::LocalTimestampMicros => Self::Timestamp,
+            Schema::TimestampNanos | Schema::LocalTimestampNanos => {
+                return Err("nanoseconds: Postgres keeps microseconds".to_owned());
+            }
+            Schema::Decimal(decimal) => {
+                let size = |digits: usize| u32::try_from(digits).ok().filter(|digits| *digits <= 1_000);
+                match (size(decimal.precision), size(decimal.scale)) {
+                    (Some(precision), Some(scale)) => Self::Numeric { precision, scale },
+                    _ => return Err(format!("decimal({}, {}): Postgres has 1000 digits", decimal.precision, decimal.scale)),
+                }
+            }
+            Schema::BigDecimal => Self::AnyNumeric,
+            Schema::Duration(_) => Self::Interval,
+            Schema::Record(_) | Schema::Map(_) | Schema::Array(_) => Self::Jsonb,
+            Schema::Null => return Err("null alone".to_owned()),
+            Schema::Union(union) => {
+                let mut types = union.variants().iter().filter(|branch| !matches!(branch, Schema::Null));
+                match (types.next(), types.next()) {
+                    (None, _) => return Err("null alone".to_owned()),
+                    (Some(one), None) => Self::of(one)?,
+                    (Some(_), Some(_)) => Self::Jsonb,
+                }
+            }
+            Schema::Ref { name } => return Err(format!("a reference to `{name}` that is not resolved")),
+        })
+    }
+
+    /// The type as DDL has it, and as `format_type` gives it back.
+    pub(crate) fn sql(self) -> String {
+        match self {
+            Self::Numeric { precision, scale } => format!("numeric({precision},{scale})"),
+            plain => plain.array_element().to_owned(),
+        }
+    }
+
+    /// The type without its modifier, for the casts of parameters.
+    pub(crate) fn array_element(self) -> &'static str {
+        match self {
+            Self::Boolean => "boolean",
+            Self::Integer => "integer",
+            Self::Bigint => "bigint",
+            Self::Real => "real",
+            Self::DoublePrecision => "double precision",
+            Self::Text => "text",
+            Self::Bytea => "bytea",
+            Self::Uuid => "uuid",
+            Self::Date => "date",
+            Self::Time => "time without time zone",
+            Self::Timestamp => "timestamp without time zone",
+            Self::Timestamptz => "timestamp with time zone",
+            Self::Numeric { .. } | Self::AnyNumeric => "numeric",
+            Self::Interval => "interval",
+            Self::Jsonb => "jsonb",
+        }
+    }
+
+    /// The type of one element on the wire.
+    fn element(self) -> Type {
+        match self {
+            Self::Boolean => Type::BOOL,
+            Self::Integer => Type::INT4,
+            Self::Bigint => Type::INT8,
+            Self::Real => Type::FLOAT4,
+            Self::DoublePrecision => Type::FLOAT8,
+            Self::Text => Type::TEXT,
+            Self::Bytea => Type::BYTEA,
+            Self::Uuid => Type::UUID,
+            Self::Date => Type::DATE,
+            Self::Time => Type::TIME,
+            Self::Timestamp => Type::TIMESTAMP,
+            Self::Timestamptz => Type::TIMESTAMPTZ,
+            Self::Numeric { .. } | Self::AnyNumeric => Type::NUMERIC,
+            Self::Interval => Type::INTERVAL,
+            Self::Jsonb => Type::JSONB,
+        }
+    }
+}
+
+/// One parameter: the values of one column for all rows of a statement, as a one-dimensional array in binary format.
+#[derive(Debug)]
+pub(crate) struct ColumnArray {
+    column: ColumnType,
+    elements: BytesMut,
+    len: i32,
+    has_null: bool,
+}
+
+impl ColumnArray {
+    /// An empty array with room for `rows` elements of a usual size.
+    pub(crate) fn with_capacity(column: ColumnType, rows: usize) -> Self {
+        Self { column, elements: BytesMut::with_capacity(rows * 16), len: 0, has_null: false }
+    }
+
+    /// Adds null.
+    pub(crate) fn push_null(&mut self) {
+        self.elements.put_i32(-1);
+        self.len += 1;
+        self.has_null = true;
+    }
+
+    /// Adds what `write` puts into the buffer, behind its length. After an error the array is as before.
+    fn push_with(&mut self, write: impl FnOnce(&mut BytesMut) -> Result<(), Misfit>) -> Result<(), Misfit> {
+        let start = self.elements.len();
+        self.elements.put_i32(0);
+        if let Err(misfit) = write(&mut self.elements) {
+            self.elements.truncate(start);
+            return Err(misfit);
+        }
+        let len = i32::try_from(self.elements.len() - start - 4).map_err(|_| Misfit)?;
+        self.elements[start..start + 4].copy_from_slice(&len.to_be_bytes());
+        self.len += 1;
+        Ok(())
+    }
+
+    /// Adds fixed bytes.
+    fn push_bytes(&mut self, bytes: &[u8]) {
+        // A text or a number of a record is far below 2 GiB: the broker's limit comes first.
+        self.elements.put_i32(i32::try_from(bytes.len()).unwrap_or(i32::MAX));
+        self.elements.put_slice(bytes);
+        self.len += 1;
+    }
+
+    /// Adds a number to an array of bigint.
+    pub(crate) fn push_i64(&mut self, number: i64) {
+        self.push_bytes(&number.to_be_bytes());
+    }
+
+    /// Adds a truth value to an array of boolean.
+    pub(crate) fn push_bool(&mut self, flag: bool) {
+        self.push_bytes(&[u8::from(flag)]);
+    }
+
+    /// Adds bytes to an array of bytea.
+    pub(crate) fn push_bytea(&mut self, bytes: &[u8]) {
+        self.push_bytes(bytes);
+    }
+
+    /// Adds a key to an array of text or bigint.
+    pub(crate) fn push_key(&mut self, key: &Key) -> Result<(), Misfit> {
+        match (key, self.column) {
+            (Key::Text(text), ColumnType::Text) => self.push_bytes(text.as_bytes()),
+            (Key::Long(number), ColumnType::Bigint) => self.push_i64(*number),
+            (Key::Text(text), ColumnType::Uuid) => self.push_bytes(uuid::Uuid::parse_str(text).map_err(|_| Misfit)?.as_bytes()),
+            _ => return Err(Misfit),
+        }
+        Ok(())
+    }
+
+    /// Adds a value of a record; `schema` is that of its field.
+    ///
+    /// # Errors
+    /// The value is not of the schema's type, or out of the column's range; the array is then as before.
+    pub(crate) fn push(&mut self, value: &Value, schema: &Schema) -> Result<(), Misfit> {
+        if self.column == ColumnType::Jsonb {
+            return self.push_json(value, schema);
+        }
+        match (value, self.column) {
+            (Value::Null, _) => self.push_null(),
+            (Value::Union(_, inner), _) => return self.push(inner, schema),
+            (Value::Boolean(flag), ColumnType::Boolean) => self.push_bool(*flag),
+            (Value::Int(number), ColumnType::Integer) => self.push_bytes(&number.to_be_bytes()),
+            (Value::Long(number), ColumnType::Bigint) => self.push_i64(*number),
+            (Value::Float(number), ColumnType::Real) => self.push_bytes(&number.to_be_bytes()),
+            (Value::Double(number), ColumnType::DoublePrecision) => self.push_bytes(&number.to_be_bytes()),
+            (Value::String(text) | Value::Enum(_, text), ColumnType::Text) => self.push_bytes(text.as_bytes()),
+            (Value::Bytes(bytes) | Value::Fixed(_, bytes), ColumnType::Bytea) => self.push_bytes(bytes),
+            (Value::Uuid(uuid), ColumnType::Uuid) => self.push_bytes(uuid.as_bytes()),
+            (Value::Date(days), ColumnType::Date) => {
+                self.push_bytes(&days.checked_sub(EPOCH_DAYS).ok_or(Misfit)?.to_be_bytes());
+            }
+            (Value::TimeMillis(millis), ColumnType::Time) => self.push_i64(i64::from(*millis) * 1_000),
+            (Value::TimeMicros(micros), ColumnType::Time) => self.push_i64(*micros),
+            (Value::TimestampMillis(millis), ColumnType::Timestamptz)
+            | (Value::LocalTimestampMillis(millis), ColumnType::Timestamp) => {
+                self.push_instant(millis.checked_mul(1_000).ok_or(Misfit)?)?;
+            }
+            (Value::TimestampMicros(micros), ColumnType::Timestamptz)
+            | (Value::LocalTimestampMicros(micros), ColumnType::Timestamp) => self.push_instant(*micros)?,
+            (Value::Decimal(decimal), ColumnType::Numeric { scale, .. }) => {
+                let unscaled: BigInt = decimal.clone().into();
+                self.push_with(|out| numeric(&unscaled, scale, out))?;
+            }
+            (Value::BigDecimal(decimal), ColumnType::AnyNumeric) => {
+                let (unscaled, scale) = decimal.as_bigint_and_exponent();
+                let (unscaled, scale) = if scale < 0 {
+                    let zeros = u32::try_from(-scale).ok().filter(|zeros| *zeros <= 1_000).ok_or(Misfit)?;
+                    (unscaled * BigInt::from(10).pow(zeros), 0)
+                } else {
+                    (unscaled, u32::try_from(scale).map_err(|_| Misfit)?)
+                };
+                self.push_with(|out| numeric(&unscaled, scale, out))?;
+            }
+            (Value::Duration(duration), ColumnType::Interval) => {
+                let micros = i64::from(u32::from(duration.millis())) * 1_000;
+                let days = i32::try_from(u32::from(duration.days())).map_err(|_| Misfit)?;
+                let months = i32::try_from(u32::from(duration.months())).map_err(|_| Misfit)?;
+                self.push_with(|out| {
+                    out.put_i64(micros);
+                    out.put_i32(days);
+                    out.put_i32(months);
+                    Ok(())
+                })?;
+            }
+            _ => return Err(Misfit),
+        }
+        Ok(())
+    }
+
+    fn push_instant(&mut self, micros: i64) -> Result<(), Misfit> {
+        let micros = micros.checked_sub(EPOCH_MICROS).ok_or(Misfit)?;
+        // The two ends of the range mean "infinity" to Postgres.
+        if micros == i64::MIN || micros == i64::MAX {
+            return Err(Misfit);
+        }
+        self.push_i64(micros);
+        Ok(())
+    }
+
+    /// jsonb on the wire: version 1, then the text.
+    fn push_json(&mut self, value: &Value, schema: &Schema) -> Result<(), Misfit> {
+        let is_null = matches!(value, Value::Null) || matches!(value, Value::Union(_, inner) if **inner == Value::Null);
+        if is_null {
+            self.push_null();
+            return Ok(());
+        }
+        let json = to_json(value, schema).map_err(|_| Misfit)?;
+        self.push_with(|out| {
+            out.put_u8(1);
+            serde_json::to_writer(out.writer(), &json).map_err(|_| Misfit)
+        })
+    }
+}
+
+/// Writes `unscaled × 10^-scale` in the format of `numeric_send`: counts, sign, scale, then digits in base 10,000.
+fn numeric(unscaled: &BigInt, scale: u32, out: &mut BytesMut) -> Result<(), Misfit> {
+    let scale_field = u16::try_from(scale).ok().filter(|scale| *scale <= 16_383).ok_or(Misfit)?;
+    // The fraction is filled up to whole groups of four digits, so that the point lies between two groups.
+    let fraction_groups = scale.div_ceil(4);
+    let filled = unscaled.magnitude() * num_bigint::BigUint::from(10_u32).pow(fraction_groups * 4 - scale);
+    let mut groups: Vec<u16> = Vec::with_capacity(8);
+    if let Ok(mut small) = u128::try_from(&filled) {
+        while small > 0 {
+            // Below 10,000 by the remainder.
+            groups.push(u16::try_from(small % 10_000).map_err(|_| Misfit)?);
+            small /= 10_000;
+        }
+        groups.reverse();
+    } else {
+        let text = filled.to_string();
+        let first = text.len() % 4;
+        let (head, tail) = text.as_bytes().split_at(first);
+        for group in (!head.is_empty()).then_some(head).into_iter().chain(tail.chunks(4)) {
+            groups.push(group.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0')));
+        }
+    }
+    let weight = i64::try_from(groups.len()).map_err(|_| Misfit)? - i64::from(fraction_groups) - 1;
+    while groups.last() == Some(&0) {
+        groups.pop();
+    }
+    let negative = unscaled.sign() == num_bigint::Sign::Minus;
+    out.put_u16(u16::try_from(groups.len()).map_err(|_| Misfit)?);
+    out.put_i16(if groups.is_empty() { 0 } else { i16::try_from(weight).map_err(|_| Misfit)? });
+    out.put_u16(if negative { 0x4000 } else { 0 });
+    out.put_u16(scale_field);
+    for group in groups {
+        out.put_u16(group);
+    }
+    Ok(())
+}
+
+impl ToSql for ColumnArray {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        // Array header: dimensions, null flag, element type, length, lower bound (src/backend/utils/adt/arrayfuncs.c, array_recv).
+        out.put_i32(1);
+        out.put_i32(i32::from(self.has_null));
+        out.put_u32(self.column.element().oid());
+        out.put_i32(self.len);
+        out.put_i32(1);
+        out.put_slice(&self.elements);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(ty.kind(), tokio_postgres::types::Kind::Array(_))
+    }
+
+    to_sql_checked!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_without_a_lossless_column_is_refused_by_name() {
+        let of = |json: &str| ColumnType::of(&Schema::parse_str(json).unwrap());
+        assert_eq!(of(r#"["null","long"]"#), Ok(ColumnType::Bigint));
+        assert_eq!(of(r#"["null","long","string"]"#), Ok(ColumnType::Jsonb));
+        assert!(of(r#"{"type":"long","logicalType":"timestamp-nanos"}"#).unwrap_err().contains("nanoseconds"));
+        assert!(of(r#""null""#).is_err());
+    }
+
+    #[test]
+    fn numeric_has_the_bytes_that_the_server_sends() {
+        // Taken from `select encode(numeric_send(x), 'hex')`.
+        for (unscaled, scale, bytes) in [
+            (1_250, 2, "0002000000000002000c1388"),
+            (-5, 2, "0001ffff4000000201f4"),
+            (0, 2, "0000000000000002"),
+            (120_000_000, 0, "0002000200000000000107d0"),
+        ] {
+            let mut out = BytesMut::new();
+            numeric(&BigInt::from(unscaled), scale, &mut out).unwrap();
+            let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, bytes, "{unscaled} at scale {scale}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_leaves_the_array_as_it_was() {
+        let mut array = ColumnArray::with_capacity(ColumnType::Timestamptz, 2);
+        assert_eq!(array.push(&Value::TimestampMillis(i64::MAX), &Schema::TimestampMillis), Err(Misfit));
+        assert_eq!((array.len, array.elements.len()), (0, 0));
+        assert_eq!(array.push(&Value::TimestampMillis(0), &Schema::TimestampMillis), Ok(()));
+        assert_eq!(array.len, 1);
+    }
+}

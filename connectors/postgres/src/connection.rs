@@ -1,0 +1,87 @@
+//! One connection, with the limits that keep a stuck one from blocking others.
+
+use std::{fs::File, io::BufReader, sync::Arc, time::Duration};
+
+use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
+use tokio_postgres::{Client, Config, config::SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use towpath_api::{Error, ErrorType, Result};
+
+use crate::{config::PostgresSinkConfig, sqlstate::refused};
+
+/// Session settings. A frozen worker must not hold its row locks for ever, and a plan for arrays of any length is made once.
+const SETTINGS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '30s';
+    SET search_path = pg_catalog, pg_temp; SET timezone = 'UTC'; SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// After this long without an acknowledgement of the other side the connection counts as lost.
+const NETWORK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Connects as `application`, the name that `pg_stat_activity` shows.
+///
+/// # Errors
+/// Retry while the server is away or refuses the credentials; fatal when the TLS settings cannot work.
+pub(crate) async fn connect(config: &PostgresSinkConfig, application: &str) -> Result<Client> {
+    let mut options: Config = config.connection_url.parse().map_err(|error: tokio_postgres::Error| {
+        Error::fatal("postgres.url", ErrorType::Config, "read `connection.url`").because(error)
+    })?;
+    if let Some(user) = &config.connection_user {
+        options.user(user);
+    }
+    if let Some(password) = &config.connection_password {
+        options.password(password.reveal());
+    }
+    options
+        .application_name(application)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_user_timeout(NETWORK_TIMEOUT)
+        .keepalives_idle(NETWORK_TIMEOUT);
+    let doing = format!("connect to Postgres at {}", place(&options));
+    let client = if options.get_ssl_mode() == SslMode::Disable {
+        let (client, connection) = options.connect(tokio_postgres::NoTls).await.map_err(|error| refused(&doing, error))?;
+        tokio::spawn(connection);
+        client
+    } else {
+        let tls = MakeRustlsConnect::new(tls(config)?);
+        let (client, connection) = options.connect(tls).await.map_err(|error| refused(&doing, error))?;
+        tokio::spawn(connection);
+        client
+    };
+    client.batch_execute(SETTINGS).await.map_err(|error| refused("prepare the session", error))?;
+    Ok(client)
+}
+
+/// `host:port/database`, never the user or the password.
+fn place(options: &Config) -> String {
+    let hosts: Vec<_> = options
+        .get_hosts()
+        .iter()
+        .map(|host| match host {
+            tokio_postgres::config::Host::Tcp(name) => name.clone(),
+            tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+        })
+        .collect();
+    let port = options.get_ports().first().copied().unwrap_or(5432);
+    format!("{}:{port}/{}", hosts.join(","), options.get_dbname().unwrap_or_default())
+}
+
+/// Trusts the certificates of the system and those of `connection.ssl.ca`.
+fn tls(config: &PostgresSinkConfig) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = &config.connection_ssl_ca {
+        let wrong = || Error::fatal("postgres.tls", ErrorType::Config, format!("read certificates from {}", path.display()));
+        let file = File::open(path).map_err(|error| wrong().because(error))?;
+        let certificates = certificates(BufReader::new(file)).map_err(|error| wrong().because(error))?;
+        roots.add_parsable_certificates(certificates);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::fatal("postgres.tls", ErrorType::Config, "set up TLS").because(error))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn certificates(reader: impl std::io::Read) -> std::io::Result<Vec<CertificateDer<'static>>> {
+    use rustls::pki_types::pem::PemObject as _;
+    CertificateDer::pem_reader_iter(reader).collect::<Result<Vec<_>, _>>().map_err(std::io::Error::other)
+}

@@ -1,0 +1,99 @@
+//! Records that can never be applied, as they came, with the reason.
+
+use serde_json::{Value as Json, json};
+use tokio_postgres::Client;
+use towpath_api::{Batch, Body, ErrorType, Record, Result, json::hexadecimal};
+
+use crate::sqlstate::refused;
+
+/// A record to be set aside.
+#[derive(Debug)]
+pub(crate) struct DeadLetter<'a> {
+    pub(crate) record: &'a Record,
+    /// Where it failed: `decode` or `apply`.
+    pub(crate) stage: &'static str,
+    /// The code, `area.reason`.
+    pub(crate) code: &'static str,
+    /// The coarse cause, for metrics.
+    pub(crate) error_type: ErrorType,
+    /// Why, without any value of the record.
+    pub(crate) reason: String,
+}
+
+impl<'a> DeadLetter<'a> {
+    /// For a record that could not be read.
+    pub(crate) fn undecodable(record: &'a Record) -> Self {
+        let (code, reason) = match &record.body {
+            Body::Undecodable { code, reason } => (*code, reason.clone()),
+            Body::Change(_) | Body::Tombstone => ("decode.unknown", String::new()),
+        };
+        Self { record, stage: "decode", code, error_type: ErrorType::Decode, reason }
+    }
+
+    /// For a partial update that is older than its row.
+    pub(crate) fn stale_partial(record: &'a Record) -> Self {
+        let reason = "the row holds a newer version, so the fields of this partial update have no place in it".to_owned();
+        Self { record, stage: "apply", code: "stale_partial_update", error_type: ErrorType::Conflict, reason }
+    }
+}
+
+/// Stores dead letters, in the transaction that is open on `client`.
+///
+/// One that is there already (its offset was replayed) is renewed.
+pub(crate) async fn store(client: &Client, sink: &str, batch: &Batch, letters: &[DeadLetter<'_>]) -> Result<()> {
+    if letters.is_empty() {
+        return Ok(());
+    }
+    let failed = |error| refused("store dead letters in towpath.dead_letter", error);
+    let statement = client
+        .prepare(
+            r#"INSERT INTO towpath.dead_letter AS d
+                 (sink, topic, partition, "offset", stage, error_code, error_text, key, value, headers, record_time)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11::double precision / 1000))
+               ON CONFLICT (sink, topic, partition, "offset") DO UPDATE
+                 SET stage = EXCLUDED.stage, error_code = EXCLUDED.error_code, error_text = EXCLUDED.error_text,
+                     last_seen = clock_timestamp()"#,
+        )
+        .await
+        .map_err(failed)?;
+    let partition = &batch.partition;
+    for letter in letters {
+        let payload = &letter.record.payload;
+        let piece = |span| batch.arena.get(span);
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are far below 2^53")]
+        let time = (letter.record.timestamp_ms > 0).then_some(letter.record.timestamp_ms as f64);
+        client
+            .execute(
+                &statement,
+                &[
+                    &sink,
+                    &&*partition.topic,
+                    &partition.partition,
+                    &letter.record.offset,
+                    &letter.stage,
+                    &letter.code,
+                    &letter.reason.replace('\0', ""),
+                    &payload.key.map(piece),
+                    &payload.value.map(piece),
+                    &headers(batch, letter.record),
+                    &time,
+                ],
+            )
+            .await
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Headers in their order, as pairs: names may repeat, so an object would lose some.
+fn headers(batch: &Batch, record: &Record) -> Json {
+    let pair = |(name, value): (&str, Option<&[u8]>)| {
+        let value = match value.map(std::str::from_utf8) {
+            None => Json::Null,
+            Some(Ok(text)) if !text.contains('\0') => json!(text),
+            _ => json!({ "hex": hexadecimal(value.unwrap_or_default()) }),
+        };
+        json!([name.replace('\0', ""), value])
+    };
+    batch.arena.headers(record.payload.headers).map(pair).collect()
+}

@@ -1,0 +1,359 @@
+//! Several changes of one key become one, in topic order and by version.
+//!
+//! Two versions of one key in one statement fail (SQLSTATE 21000), and would be waste. Folding a batch and applying the
+//! result must leave the row as applying its records one by one would; a property test holds the two against each other.
+//! Pure: no database, no I/O.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use apache_avro::{schema::Schema, types::Value};
+use towpath_api::{Body, Change, Key, Op, Record};
+
+/// A version as it lies in a row: the rank is folded into the second number. A record without one has `(0, offset)`.
+pub(crate) type RowVersion = (i64, i64);
+
+/// What one key comes to within a batch.
+#[derive(Debug)]
+pub(crate) struct Row<'a> {
+    pub(crate) key: &'a Key,
+    /// The last record that counts; its offset goes into the row.
+    pub(crate) record: &'a Record,
+    pub(crate) version: RowVersion,
+    pub(crate) kind: Kind,
+    pub(crate) content: Content<'a>,
+    /// Fields that `content` does not carry become null, since a delete lies between them and this row. The table does the same
+    /// when it finds its own row deleted: what comes after a delete starts from nothing.
+    pub(crate) reset: bool,
+    /// Earlier records of the key that this row absorbed.
+    pub(crate) folded: u64,
+    /// Rows of one key that cannot be folded are applied one after the other; 0 comes first.
+    pub(crate) round: usize,
+}
+
+/// What a row does to the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Sets every field of its schema.
+    Whole,
+    /// Sets the fields that it carries; the others stay.
+    Partial,
+    /// Marks the row as deleted, after setting what it carries.
+    Delete,
+}
+
+/// The values of a row.
+#[derive(Debug)]
+pub(crate) enum Content<'a> {
+    /// None: a delete on its own.
+    Nothing,
+    /// Those of one change, the usual case; no copy is made.
+    One(&'a Change),
+    /// Those of several changes, by field.
+    Merged(BTreeMap<&'a str, Field<'a>>),
+}
+
+/// One value, with the schema of its field.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Field<'a> {
+    pub(crate) value: &'a Value,
+    pub(crate) schema: &'a Schema,
+}
+
+/// A batch after folding.
+#[derive(Debug, Default)]
+pub(crate) struct Folded<'a> {
+    /// Ascending by key, then by round; within a round one row a key.
+    pub(crate) rows: Vec<Row<'a>>,
+    /// Records older than an earlier one of the same key.
+    pub(crate) stale: u64,
+    /// Partial updates older than an earlier record of the same key: to be set aside.
+    pub(crate) stale_partials: Vec<&'a Record>,
+    /// Null values.
+    pub(crate) tombstones: u64,
+    /// Records that nobody can read: to be set aside.
+    pub(crate) undecodable: Vec<&'a Record>,
+}
+
+/// Folds records that lie in offset order.
+pub(crate) fn fold(records: &[Record]) -> Folded<'_> {
+    let mut folded = Folded::default();
+    let mut changes: Vec<(&Key, &Record, &Change)> = Vec::with_capacity(records.len());
+    for record in records {
+        match &record.body {
+            Body::Change(change) => changes.push((&change.key, record, change)),
+            Body::Tombstone => folded.tombstones += 1,
+            Body::Undecodable { .. } => folded.undecodable.push(record),
+        }
+    }
+    // In key order the index is filled page by page, and two writers of one table cannot deadlock.
+    changes.sort_unstable_by(|a, b| (a.0, a.1.offset).cmp(&(b.0, b.1.offset)));
+    folded.rows.reserve(changes.len());
+    for (key, record, change) in changes {
+        match folded.rows.last_mut() {
+            Some(row) if row.key == key => match row.absorb(record, change) {
+                Outcome::Taken => {}
+                Outcome::NextRound => {
+                    let round = row.round + 1;
+                    folded.rows.push(Row { round, ..Row::new(record, change) });
+                }
+                Outcome::Stale => folded.stale += 1,
+                Outcome::StalePartial => folded.stale_partials.push(record),
+            },
+            _ => folded.rows.push(Row::new(record, change)),
+        }
+    }
+    folded
+}
+
+/// The version of a record: its source's, or else its offset.
+pub(crate) fn version(record: &Record, change: &Change) -> RowVersion {
+    change.version.map_or((0, record.offset), |version| {
+        (version.ts, version.seq.saturating_mul(4).saturating_add(i64::from(version.rank & 3)))
+    })
+}
+
+enum Outcome {
+    Taken,
+    NextRound,
+    Stale,
+    StalePartial,
+}
+
+fn kind(change: &Change) -> Kind {
+    match (change.op, &change.changed) {
+        (Op::Delete, _) => Kind::Delete,
+        (_, Some(_)) => Kind::Partial,
+        (_, None) => Kind::Whole,
+    }
+}
+
+impl<'a> Row<'a> {
+    fn new(record: &'a Record, change: &'a Change) -> Self {
+        let kind = kind(change);
+        let content = if kind == Kind::Delete { Content::Nothing } else { Content::One(change) };
+        Self { key: &change.key, record, version: version(record, change), kind, content, reset: false, folded: 0, round: 0 }
+    }
+
+    /// Lets the next record of the same key act on this row, if its version permits.
+    fn absorb(&mut self, record: &'a Record, change: &'a Change) -> Outcome {
+        let (next, next_kind) = (version(record, change), kind(change));
+        // Partial updates of one version are applied in topic order; for whole records the first of a version stands.
+        let newer = if next_kind == Kind::Partial { next >= self.version } else { next > self.version };
+        if !newer {
+            return if next_kind == Kind::Partial { Outcome::StalePartial } else { Outcome::Stale };
+        }
+        // What merges with an earlier record is only right if the table would have taken that record. Offsets say so, for they are
+        // the order of the topic; with versions of the source only the table knows.
+        let by_offset = self.version.0 == 0 && next.0 == 0;
+        let replaces = match (&self.content, next_kind) {
+            (Content::Nothing, Kind::Delete) => true,
+            (Content::One(before), Kind::Whole) => {
+                self.kind != Kind::Delete && !self.reset && Arc::ptr_eq(&before.schema, &change.schema)
+            }
+            _ => false,
+        };
+        if !(by_offset || replaces) {
+            return Outcome::NextRound;
+        }
+        match next_kind {
+            Kind::Delete => self.kind = Kind::Delete,
+            Kind::Whole if self.kind == Kind::Delete => {
+                (self.kind, self.reset, self.content) = (Kind::Whole, true, Content::One(change));
+            }
+            Kind::Whole => {
+                if replaces {
+                    self.content = Content::One(change)
+                } else {
+                    self.merge(change)
+                }
+                self.kind = Kind::Whole;
+            }
+            Kind::Partial if self.kind == Kind::Delete => {
+                (self.kind, self.reset, self.content) = (Kind::Partial, true, Content::One(change));
+            }
+            Kind::Partial => self.merge(change),
+        }
+        (self.record, self.version) = (record, next);
+        self.folded += 1;
+        Outcome::Taken
+    }
+
+    /// Takes the fields that `change` carries over those already there.
+    fn merge(&mut self, change: &'a Change) {
+        let mut merged = match std::mem::replace(&mut self.content, Content::Nothing) {
+            Content::Nothing => BTreeMap::new(),
+            Content::One(before) => carried(before).collect(),
+            Content::Merged(merged) => merged,
+        };
+        merged.extend(carried(change));
+        self.content = Content::Merged(merged);
+    }
+
+    /// Whether the record lived at some moment of the batch: if the table's row is deleted, it then starts from nothing.
+    pub(crate) fn revives(&self) -> bool {
+        !matches!(self.content, Content::Nothing)
+    }
+
+    /// The schema of the one change that the row consists of; rows with the same one set the same columns.
+    pub(crate) fn schema(&self) -> Option<&'a Schema> {
+        match &self.content {
+            Content::One(change) => Some(&change.schema),
+            Content::Nothing | Content::Merged(_) => None,
+        }
+    }
+}
+
+/// The fields that a change carries, by name.
+pub(crate) fn carried(change: &Change) -> impl Iterator<Item = (&str, Field<'_>)> {
+    let fields = match change.schema.as_ref() {
+        Schema::Record(record) => record.fields.as_slice(),
+        _ => &[],
+    };
+    let values = change.after.as_deref().unwrap_or_default();
+    let changed = change.changed.as_deref();
+    fields.iter().zip(values).enumerate().filter_map(move |(at, (field, value))| {
+        let carries = changed.is_none_or(|changed| u16::try_from(at).is_ok_and(|at| changed.binary_search(&at).is_ok()));
+        carries.then_some((field.name.as_str(), Field { value, schema: &field.schema }))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use towpath_api::{Payload, Version};
+
+    use super::*;
+
+    /// A row of the model: its values, whether it is deleted, its version.
+    type Model = BTreeMap<i64, (BTreeMap<String, Value>, bool, RowVersion)>;
+
+    /// The rule itself, one row at a time: what `apply` must leave in the table.
+    fn act(model: &mut Model, row: &Row<'_>) {
+        let before = model.get(&id(row.key)).cloned();
+        if let Some((_, _, version)) = &before {
+            let newer = if row.kind == Kind::Partial { row.version >= *version } else { row.version > *version };
+            if !newer {
+                return;
+            }
+        }
+        let (mut values, was_deleted, _) = before.unwrap_or_default();
+        let clears = row.reset || (row.revives() && was_deleted);
+        if clears {
+            values.values_mut().for_each(|value| *value = Value::Null);
+        }
+        let fields: BTreeMap<&str, Field<'_>> = match &row.content {
+            Content::Nothing => BTreeMap::new(),
+            Content::One(change) => carried(change).collect(),
+            Content::Merged(merged) => merged.clone(),
+        };
+        values.extend(fields.into_iter().map(|(name, field)| (name.to_owned(), field.value.clone())));
+        model.insert(id(row.key), (values, row.kind == Kind::Delete, row.version));
+    }
+
+    fn id(key: &Key) -> i64 {
+        match key {
+            Key::Long(id) => *id,
+            Key::Text(_) => unreachable!("the model's keys are numbers"),
+        }
+    }
+
+    /// Null and absent mean the same in a table.
+    fn visible(model: Model) -> Model {
+        let drop_null = |(id, (mut values, deleted, version)): (_, (BTreeMap<String, Value>, _, _))| {
+            values.retain(|_, value| *value != Value::Null);
+            (id, (values, deleted, version))
+        };
+        model.into_iter().map(drop_null).collect()
+    }
+
+    fn schemas() -> [Arc<Schema>; 2] {
+        let schema = |fields: &str| {
+            let text = format!(r#"{{"type":"record","name":"r","fields":[{fields}]}}"#);
+            Arc::new(Schema::parse_str(&text).expect("a schema of the test"))
+        };
+        [
+            schema(r#"{"name":"a","type":["null","long"]},{"name":"b","type":["null","long"]}"#),
+            schema(
+                r#"{"name":"a","type":["null","long"]},{"name":"b","type":["null","long"]},{"name":"c","type":["null","long"]}"#,
+            ),
+        ]
+    }
+
+    fn record(offset: i64, change: Change) -> Record {
+        Record { offset, timestamp_ms: 0, body: Body::Change(Box::new(change)), payload: Payload::default() }
+    }
+
+    /// What happens, to whom, with which schema, which fields, and which version (none: the offset).
+    type Step = (u8, i64, usize, u8, Option<i64>);
+
+    fn history(steps: &[Step]) -> Vec<Record> {
+        let schemas = schemas();
+        let make = |(offset, (what, key, schema, mask, ts)): (usize, &Step)| {
+            let offset = i64::try_from(offset).expect("small");
+            let schema = Arc::clone(&schemas[*schema]);
+            let width = if schema == schemas[0] { 2 } else { 3 };
+            let values =
+                || (0..width).map(|at| if offset % 5 == at { Value::Null } else { Value::Long(offset * 10 + at) }).collect();
+            let (op, after, changed) = match what {
+                0 => (Op::Delete, None, None),
+                1 => (Op::Create, Some(values()), None),
+                _ => (
+                    Op::Update,
+                    Some(values()),
+                    Some((0..u16::try_from(width).expect("small")).filter(|at| mask >> at & 1 == 1).collect()),
+                ),
+            };
+            let version = ts.map(|ts| Version { ts, seq: 0, rank: 0 });
+            record(offset, Change { key: Key::Long(*key), op, schema, after, changed, version, source_time_ms: None })
+        };
+        steps.iter().enumerate().map(make).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn folding_leaves_what_one_by_one_leaves(
+            steps in prop::collection::vec((0_u8..3, 0_i64..3, 0_usize..2, 0_u8..8, prop::option::of(1_i64..6)), 0..24),
+            cut in 0_usize..24,
+        ) {
+            let history = history(&steps);
+            let mut singly = Model::new();
+            for record in &history {
+                for row in fold(std::slice::from_ref(record)).rows {
+                    act(&mut singly, &row);
+                }
+            }
+            let mut batched = Model::new();
+            let (first, second) = history.split_at(cut.min(history.len()));
+            for part in [first, second] {
+                let folded = fold(part);
+                let counted = folded.rows.iter().map(|row| 1 + row.folded).sum::<u64>()
+                    + folded.stale + u64::try_from(folded.stale_partials.len()).expect("small");
+                prop_assert_eq!(counted, u64::try_from(part.len()).expect("small"), "each record is counted once");
+                prop_assert!(folded.rows.windows(2).all(|pair| (pair[0].key, pair[0].round) < (pair[1].key, pair[1].round)));
+                for row in folded.rows {
+                    act(&mut batched, &row);
+                }
+            }
+            prop_assert_eq!(visible(batched), visible(singly));
+        }
+    }
+
+    #[test]
+    fn an_update_after_a_delete_starts_from_nothing() {
+        let history = history(&[(1, 1, 0, 0, None), (0, 1, 0, 0, None), (2, 1, 0, 0b10, None)]);
+        let folded = fold(&history);
+        assert_eq!(folded.rows.len(), 1);
+        assert_eq!((folded.rows[0].kind, folded.rows[0].reset, folded.rows[0].folded), (Kind::Partial, true, 2));
+    }
+
+    #[test]
+    fn an_older_partial_update_is_set_aside_and_an_older_record_is_not() {
+        let history = history(&[(1, 1, 0, 0, Some(5)), (2, 1, 0, 1, Some(4)), (1, 1, 0, 0, Some(3))]);
+        let folded = fold(&history);
+        assert_eq!((folded.stale, folded.stale_partials.len()), (1, 1));
+    }
+}

@@ -1,0 +1,41 @@
+//! Finds the records that the database refuses, and only those.
+//!
+//! The usual batch is written without savepoints. When one of its values is refused the transaction is begun again, and the
+//! records are written in halves, each behind a savepoint, always in offset order, until the culprits stand alone.
+
+use towpath_api::{Applied, Error, Reaction, Record, Result};
+
+use crate::{apply::Transaction, dead_letter::DeadLetter, sqlstate};
+
+impl<'a> Transaction<'a> {
+    /// Applies the records that can be applied, and sets aside those that cannot.
+    pub(crate) async fn write_around_poison(&mut self, letters: &mut Vec<DeadLetter<'a>>) -> Result<Applied> {
+        let mut applied = Applied::default();
+        let mut todo: Vec<&'a [Record]> = vec![&self.batch.records];
+        while let Some(records) = todo.pop() {
+            self.run("SAVEPOINT part").await?;
+            match self.write(records, letters).await {
+                Ok(part) => {
+                    self.run("RELEASE SAVEPOINT part").await?;
+                    applied += part;
+                }
+                Err(error) if error.reaction == Reaction::Poison => {
+                    self.back_to_savepoint().await?;
+                    if let [record] = records {
+                        letters.push(refused_record(record, &error));
+                        applied.set_aside(error.error_type);
+                    } else {
+                        let (first, second) = records.split_at(records.len() / 2);
+                        todo.extend([second, first]);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(applied)
+    }
+}
+
+fn refused_record<'a>(record: &'a Record, error: &Error) -> DeadLetter<'a> {
+    DeadLetter { record, stage: "apply", code: error.code, error_type: error.error_type, reason: sqlstate::cause(error) }
+}

@@ -1,0 +1,38 @@
+//! The Postgres sink: Avro topics into tables, exactly once.
+//!
+//! Rows, dead letters and the next offset of a partition are written in one transaction whose first statement compares
+//! and sets that offset, so a batch is stored once or not at all, whoever else may try. Nothing here reads from Kafka.
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`config`] | the keys of the connector |
+//! | `sink` | connects, claims, applies: what the worker calls |
+//! | `apply` | one batch in one transaction: begin, compare-and-set, upsert, commit |
+//! | `isolate` | finds the records that the database refuses, and only those |
+//! | `fold` | several changes of one key become one |
+//! | `statement` | the SQL, and the arrays it is given |
+//! | `table` | tables, columns and views made from the schema |
+//! | `column` | an Avro type becomes a column, a value becomes bytes |
+//! | `name` | names that Postgres takes, and how they are quoted |
+//! | `bookkeeping`, `dead_letter` | schema `towpath` |
+//! | `connection`, `sqlstate` | how to connect, and what an error means |
+//!
+//! What always holds: a key is written by the one owner of its partition; a row never goes back to an older version; a
+//! record that the database refuses ends in `towpath.dead_letter` in the same transaction as its offset.
+
+mod apply;
+mod bookkeeping;
+mod column;
+pub mod config;
+mod connection;
+mod dead_letter;
+mod fold;
+mod isolate;
+mod name;
+mod sink;
+mod sqlstate;
+mod statement;
+mod table;
+
+pub use config::{DeleteMode, PostgresSinkConfig};
+pub use sink::{OpenPostgresSink, PostgresSink};

@@ -1,0 +1,181 @@
+//! Names that Postgres takes: lower snake case, at most 63 bytes, quoted by one function.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+/// `NAMEDATALEN - 1`: longer identifiers would be cut by the server without a word.
+const MAX_BYTES: usize = 63;
+/// What stays of a name that gets a hash: 54 bytes, `_`, 8 hexadecimal digits.
+const STEM_BYTES: usize = MAX_BYTES - 9;
+
+/// Quotes an identifier: quotation marks within are doubled, and nothing is taken as quoted already.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Quotes a text as a literal (standard-conforming strings), for statements that take no parameters, such as `COMMENT`.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''").replace('\0', ""))
+}
+
+/// The name of a column, table or schema for `source`, of the form `[a-z_][a-z0-9_]{0,62}`.
+///
+/// `leadId`, `Lead-Id` and `lead id` all become `lead_id`. A name that folding would make ambiguous (letters lost,
+/// too long) gets a hash of the source behind it, so that equal names come from equal sources but for `taken` below.
+pub(crate) fn folded(source: &str) -> String {
+    let mut name = String::with_capacity(source.len());
+    let mut lost = false;
+    let mut previous = '_';
+    for letter in source.chars() {
+        match letter {
+            'a'..='z' | '0'..='9' | '_' => name.push(letter),
+            'A'..='Z' => {
+                if previous.is_ascii_lowercase() || previous.is_ascii_digit() {
+                    name.push('_');
+                }
+                name.push(letter.to_ascii_lowercase());
+            }
+            '-' | '.' | ' ' | ':' | '/' => name.push('_'),
+            _ => {
+                name.push('_');
+                lost = true;
+            }
+        }
+        previous = letter;
+    }
+    if name.starts_with(|first: char| first.is_ascii_digit()) || name.is_empty() {
+        name.insert(0, '_');
+    }
+    if lost || name.len() > MAX_BYTES { hashed(&name, source) } else { name }
+}
+
+/// [`folded`], with the hash also when another source has the name already or it is one of Towpath's own.
+pub(crate) fn column(source: &str, taken: impl Fn(&str) -> bool) -> String {
+    let name = folded(source);
+    if taken(&name) || name.starts_with("_towpath_") { hashed(&name, source) } else { name }
+}
+
+/// The first 54 bytes of the name, and 8 digits that only this source has.
+fn hashed(name: &str, source: &str) -> String {
+    let mut out: String = name.chars().take(STEM_BYTES).collect();
+    out.push('_');
+    for byte in &Sha256::digest(source.as_bytes())[..4] {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
+}
+
+/// A table and the schema that it lies in, neither of them quoted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct TableName {
+    pub(crate) schema: String,
+    pub(crate) table: String,
+}
+
+impl TableName {
+    /// The table that `topic` fills: `format` with `${topic}` replaced; the first dot parts schema and table.
+    ///
+    /// # Errors
+    /// The schema is one of Postgres's own or Towpath's bookkeeping; the text names it.
+    pub(crate) fn of_topic(format: &str, topic: &str) -> Result<Self, String> {
+        let name = format.replace("${topic}", topic);
+        let (schema, table) = name.split_once('.').unwrap_or(("public", &name));
+        let (schema, table) = (folded(schema), folded(table));
+        if schema == "towpath" || schema == "information_schema" || schema.starts_with("pg_") {
+            return Err(format!("topic `{topic}` would fill schema `{schema}`, which is not for data; set `table.name.format`"));
+        }
+        Ok(Self { schema, table })
+    }
+
+    /// `"schema"."table"`, ready for a statement.
+    pub(crate) fn sql(&self) -> String {
+        format!("{}.{}", quoted(&self.schema), quoted(&self.table))
+    }
+
+    /// The view of the rows that are not deleted. The suffix stays whole when the table's name is long.
+    pub(crate) fn live_view(&self) -> Self {
+        let plain = format!("{}_live", self.table);
+        let table = if plain.len() <= MAX_BYTES {
+            plain
+        } else {
+            // Nine bytes for the hash, five for the suffix.
+            let stem: String = self.table.chars().take(MAX_BYTES - 14).collect();
+            let hash = hashed("", &self.table);
+            format!("{stem}{hash}_live")
+        };
+        Self { schema: self.schema.clone(), table }
+    }
+}
+
+impl std::fmt::Display for TableName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.schema, self.table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_fold_to_snake_case() {
+        for (source, name) in [
+            ("leadId", "lead_id"),
+            ("lead_id", "lead_id"),
+            ("Lead-Id", "lead_id"),
+            ("HTTPStatus", "httpstatus"),
+            ("cf_9Ab", "cf_9_ab"),
+            ("1st", "_1st"),
+        ] {
+            assert_eq!(folded(source), name, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_loses_letters_or_is_taken_gets_a_hash() {
+        assert!(folded("größe").starts_with("gr__e_"));
+        assert_ne!(folded("größe"), folded("gräße"));
+        assert!(column("leadId", |name| name == "lead_id").starts_with("lead_id_"));
+        assert!(column("_towpath_seq", |_| false).len() > "_towpath_seq".len());
+    }
+
+    #[test]
+    fn a_topic_fills_the_table_behind_its_first_dot() {
+        let table = |format, topic| TableName::of_topic(format, topic).map(|name| name.to_string());
+        assert_eq!(table("${topic}", "acme.transactions"), Ok("acme.transactions".into()));
+        assert_eq!(table("${topic}", "close.activity.call"), Ok("close.activity_call".into()));
+        assert_eq!(table("${topic}", "deals"), Ok("public.deals".into()));
+        assert_eq!(table("mart.${topic}", "acme.deals"), Ok("mart.acme_deals".into()));
+        assert!(table("${topic}", "towpath.x").is_err());
+        assert!(table("${topic}", "pg_catalog.pg_class").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_one_that_postgres_takes(source in ".{0,200}", taken in any::<bool>()) {
+            for name in [folded(&source), column(&source, |_| taken)] {
+                prop_assert!((1..=MAX_BYTES).contains(&name.len()));
+                prop_assert!(name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_'));
+                prop_assert!(name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_'));
+            }
+            let view = TableName { schema: "s".into(), table: folded(&source) }.live_view();
+            prop_assert!(view.table.len() <= MAX_BYTES && view.table.ends_with("_live"));
+        }
+
+        #[test]
+        fn long_names_that_differ_stay_different(a in "[a-z]{70,90}", b in "[a-z]{70,90}") {
+            prop_assert_eq!(folded(&a) == folded(&b), a == b);
+        }
+
+        #[test]
+        fn a_quoted_name_cannot_end_early(name in ".*") {
+            let inner = quoted(&name);
+            let inner = &inner[1..inner.len() - 1];
+            prop_assert!(!inner.replace("\"\"", "").contains('"'));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Connects, claims, applies: what the worker calls.
+
+use std::sync::Arc;
+
+use tokio_postgres::Client;
+use towpath_api::{Applied, Batch, Claim, Error, ErrorType, OpenSink, Reaction, Result, Sink, TopicPartition};
+
+use crate::{
+    apply::{Known, Transaction},
+    bookkeeping,
+    config::PostgresSinkConfig,
+    connection,
+    name::TableName,
+};
+
+/// Opens connections of one connector.
+#[derive(Debug, Clone)]
+pub struct OpenPostgresSink {
+    settings: Arc<Settings>,
+}
+
+#[derive(Debug)]
+struct Settings {
+    name: String,
+    owner: String,
+    config: PostgresSinkConfig,
+    tolerate_poison: bool,
+}
+
+impl OpenPostgresSink {
+    /// For connector `name`; `owner` names this process in `towpath.sink_partition`. With `tolerate_poison` a record that
+    /// can never be stored becomes a dead letter, without it the task fails there.
+    pub fn new(name: impl Into<String>, owner: impl Into<String>, config: PostgresSinkConfig, tolerate_poison: bool) -> Self {
+        Self { settings: Arc::new(Settings { name: name.into(), owner: owner.into(), config, tolerate_poison }) }
+    }
+}
+
+impl OpenSink for OpenPostgresSink {
+    type Sink = PostgresSink;
+
+    async fn open(&self) -> Result<PostgresSink> {
+        let settings = Arc::clone(&self.settings);
+        let client = connection::connect(&settings.config, &format!("towpath/{}", settings.name)).await?;
+        bookkeeping::require_primary(&client).await?;
+        bookkeeping::ensure(&client).await?;
+        Ok(PostgresSink { settings, client, known: Known::default() })
+    }
+}
+
+/// One connection to Postgres.
+#[derive(Debug)]
+pub struct PostgresSink {
+    settings: Arc<Settings>,
+    client: Client,
+    known: Known,
+}
+
+impl PostgresSink {
+    fn table(&self, topic: &str) -> Result<TableName> {
+        TableName::of_topic(&self.settings.config.table_name_format, topic).map_err(|reason| {
+            Error::fatal("postgres.table_name", ErrorType::Config, format!("name the table of topic `{topic}`: {reason}"))
+        })
+    }
+}
+
+impl Sink for PostgresSink {
+    async fn claim(&mut self, partition: &TopicPartition, earliest: i64, previous: Option<&Claim>) -> Result<Claim> {
+        let target = self.table(&partition.topic)?.to_string().into();
+        let Settings { name, owner, .. } = &*self.settings;
+        let (epoch, next_offset) = bookkeeping::claim(&mut self.client, name, owner, partition, earliest, previous).await?;
+        Ok(Claim { partition: partition.clone(), epoch, next_offset, target })
+    }
+
+    async fn apply(&mut self, claim: &Claim, batch: &Batch) -> Result<Applied> {
+        let table = self.table(&batch.partition.topic)?;
+        let mut transaction = Transaction {
+            client: &self.client,
+            known: &mut self.known,
+            sink: &self.settings.name,
+            table: &table,
+            delete_mode: self.settings.config.delete_mode,
+            batch,
+        };
+        transaction.begin(claim).await?;
+        let mut letters = Vec::new();
+        let mut written = transaction.write(&batch.records, &mut letters).await;
+        if written.as_ref().is_err_and(|error| error.reaction == Reaction::Poison) {
+            transaction.rollback().await?;
+            transaction.begin(claim).await?;
+            letters.clear();
+            written = transaction.write_around_poison(&mut letters).await;
+        }
+        let applied = match written {
+            Ok(applied) => applied,
+            Err(error) => {
+                // The server may be away; the first error says more than a rollback that fails as well.
+                let _ = transaction.rollback().await;
+                return Err(error);
+            }
+        };
+        if let Some(letter) = letters.first().filter(|_| !self.settings.tolerate_poison) {
+            transaction.rollback().await?;
+            let doing = format!(
+                "apply offset {} of {}: {} ({}); nothing from offset {} on was written. With errors.tolerance=all it becomes a dead letter",
+                letter.record.offset, batch.partition, letter.reason, letter.code, batch.from
+            );
+            return Err(Error::fatal("postgres.poison", ErrorType::Constraint, doing));
+        }
+        transaction.commit(&applied, &letters).await?;
+        Ok(applied)
+    }
+}

@@ -1,0 +1,117 @@
+//! What a database error means: wait, set the record aside, or stop.
+
+use std::error::Error as _;
+
+use tokio_postgres::{
+    error::{Error as PgError, SqlState},
+    types::WrongType,
+};
+use towpath_api::{Error, ErrorType};
+
+/// The classes that differ in what is done about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// The server or the way to it is away, full or read-only: wait for as long as it takes.
+    Outage,
+    /// Another transaction was in the way: try again.
+    Contention,
+    /// It took too long.
+    TooSlow,
+    /// A value that can never be stored.
+    Data,
+    /// Rights, tables or columns are not as needed: a person has to act.
+    Setup,
+}
+
+/// Sorts an error by its `SQLSTATE` (`PostgreSQL` manual, appendix A). One without a state never reached the server whole.
+pub(crate) fn class(error: &PgError) -> Class {
+    let Some(state) = error.code() else {
+        // A value that the client could not encode has no SQLSTATE either; that is a bug of ours, not an outage.
+        return if error.source().is_some_and(<dyn std::error::Error>::is::<WrongType>) { Class::Setup } else { Class::Outage };
+    };
+    if *state == SqlState::QUERY_CANCELED {
+        return Class::TooSlow;
+    }
+    if [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE].contains(state) {
+        return Class::Contention;
+    }
+    match state.code() {
+        "25006" | "28P01" | "28000" | "55000" | "55006" | "25P03" => Class::Outage,
+        code => match &code[..2] {
+            "08" | "57" | "53" | "58" | "XX" => Class::Outage,
+            "22" | "23" | "54" => Class::Data,
+            _ => Class::Setup,
+        },
+    }
+}
+
+/// Turns a database error into the error of the contract; `doing` is a verb phrase.
+///
+/// Data errors come out as poison: who holds the batch looks for the record.
+pub(crate) fn refused(doing: impl Into<String>, error: PgError) -> Error {
+    let kind = match class(&error) {
+        Class::Outage if is_auth(&error) => Error::retry("postgres.auth", ErrorType::Auth, doing),
+        Class::Outage => Error::retry("postgres.unavailable", ErrorType::Unavailable, doing),
+        Class::Contention => Error::retry("postgres.contention", ErrorType::Conflict, doing),
+        Class::TooSlow => Error::retry("postgres.too_slow", ErrorType::Timeout, doing),
+        Class::Data => Error::poison("postgres.refused_value", ErrorType::Constraint, doing),
+        Class::Setup => Error::fatal("postgres.setup", ErrorType::Config, doing),
+    };
+    kind.because(Reason::from(error))
+}
+
+fn is_auth(error: &PgError) -> bool {
+    error.code().is_some_and(|state| state.code().starts_with("28"))
+}
+
+/// The server's message and SQLSTATE without its `DETAIL`, which quotes values of the row.
+#[derive(Debug)]
+pub(crate) struct Reason {
+    text: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Reason {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|cause| cause as _)
+    }
+}
+
+impl From<PgError> for Reason {
+    fn from(error: PgError) -> Self {
+        let text = error.as_db_error().map(describe);
+        match text {
+            Some(text) => Self { text, source: None },
+            None => Self { text: error.to_string(), source: error.into_source() },
+        }
+    }
+}
+
+/// `numeric field overflow (SQLSTATE 22003, column amount)`. Messages of class 22 may quote the value that was refused, so
+/// they are cut at the first quotation mark.
+fn describe(error: &tokio_postgres::error::DbError) -> String {
+    let message = if error.code().code().starts_with("22") {
+        error.message().split('"').next().unwrap_or_default().trim_end_matches([':', ' '])
+    } else {
+        error.message()
+    };
+    let mut text = format!("{message} (SQLSTATE {}", error.code().code());
+    for (what, name) in [("table", error.table()), ("column", error.column()), ("constraint", error.constraint())] {
+        if let Some(name) = name {
+            text.push_str(&format!(", {what} {name}"));
+        }
+    }
+    text.push(')');
+    text
+}
+
+/// The cause of an error in the server's words, without what we were doing.
+pub(crate) fn cause(error: &Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}

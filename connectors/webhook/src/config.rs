@@ -1,0 +1,251 @@
+//! The keys of a webhook source, and the agreed schemas that they name.
+//!
+//! Nothing here connects. Checking reads the schema files, so that a schema which does not do is known before anything runs.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use apache_avro::Schema;
+use towpath_api::{
+    Object, Updates,
+    config::{ByteSize, Check, Named, Problems, Secret},
+    config_enum, config_keys,
+};
+
+use crate::map::Mapper;
+
+/// Kafka's own limit for the name of a topic.
+const MAX_TOPIC: usize = 249;
+
+config_enum! {
+    /// What an `update` carries.
+    pub enum UpdateMode {
+        /// Only the fields that change; a field given as null is set to null.
+        Merge = "merge",
+        /// The whole record.
+        Replace = "replace",
+    }
+}
+
+config_keys! {
+    /// Keys of the webhook source.
+    pub struct WebhookConfig {
+        /// The beginning of the topics' names: object `deal` goes to topic `<topic.prefix>.deal`.
+        #[key("topic.prefix")]
+        pub topic_prefix: String,
+        /// Partitions of a topic that does not exist yet.
+        #[key("topic.partitions", range = 1..=10_000)]
+        pub topic_partitions: i32 = 6,
+        /// Replicas of a topic that does not exist yet; without it the broker's default.
+        #[key("topic.replication.factor", range = 1..=100)]
+        pub topic_replication_factor: Option<i32>,
+        /// The objects that may be posted: lower-case letters, digits and underscores. Each has a group `objects.<name>`.
+        #[key("objects")]
+        pub objects: Vec<String>,
+        /// One object.
+        #[key("objects.{}")]
+        pub object: Named<ObjectConfig>,
+        /// One client, by its client id.
+        #[key("clients.{}")]
+        pub clients: Named<ClientConfig>,
+        /// A longer body is refused with 413.
+        #[key("body.max.bytes", range = ByteSize::bytes(1)..=ByteSize::mib(64))]
+        pub body_max: ByteSize = ByteSize::mib(1),
+        /// Requests that may be under way at once; the next one is refused with 503 and `Retry-After`.
+        #[key("requests.max.in.flight", range = 1..=100_000)]
+        pub requests_max_in_flight: u32 = 1_000,
+    }
+}
+
+config_keys! {
+    /// Keys of one object.
+    pub struct ObjectConfig {
+        /// The file with the agreed Avro schema (`.avsc`): a record with a field `id` of type `string` or `long`.
+        #[key("schema")]
+        pub schema: PathBuf,
+        /// What an `update` carries.
+        #[key("update.mode")]
+        pub update_mode: UpdateMode = UpdateMode::Merge,
+    }
+}
+
+config_keys! {
+    /// Keys of one client.
+    pub struct ClientConfig {
+        /// What the client sends as `clientSecret`. Give a reference such as `${env:ACME_SECRET}`.
+        #[key("secret")]
+        pub secret: Secret,
+    }
+}
+
+impl Check for WebhookConfig {
+    fn check(&self, problems: &mut Problems) {
+        if self.objects.is_empty() {
+            problems.invalid("objects", "must name at least one object");
+        }
+        for (at, name) in self.objects.iter().enumerate() {
+            // A name of another form is told by its place: who knows what was pasted there.
+            if !is_object_name(name) {
+                problems.invalid(
+                    "objects",
+                    format!("name {} must be lower-case letters, digits and underscores, a letter first", at + 1),
+                );
+                continue;
+            }
+            if self.objects[..at].contains(name) {
+                problems.invalid("objects", format!("must not name `{name}` twice"));
+            } else if self.topic_prefix.len() + 1 + name.len() > MAX_TOPIC {
+                problems.invalid(
+                    "topic.prefix",
+                    format!("must not make a topic of over {MAX_TOPIC} bytes, as it does with `{name}`"),
+                );
+            }
+            if self.object.get(name).is_none() {
+                problems.missing(&format!("objects.{name}.schema"), format!("needed, since `objects` names `{name}`"));
+            }
+        }
+        for name in self.object.names().filter(|name| !self.objects.iter().any(|listed| listed == name)) {
+            problems.invalid(&format!("objects.{name}.schema"), format!("given, but `objects` does not name `{name}`"));
+        }
+        if !self.topic_prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+            || self.topic_prefix.is_empty()
+        {
+            problems.invalid("topic.prefix", "must be letters, digits, `.`, `_` and `-`, as Kafka's topics are");
+        }
+        if self.clients.is_empty() {
+            problems.missing("clients.<id>.secret", "needed at least once; nobody could post otherwise");
+        }
+        for (id, _) in self.clients.iter().filter(|(_, client)| client.secret.reveal().is_empty()) {
+            problems.invalid(&format!("clients.{id}.secret"), "must not be empty");
+        }
+        if let Err(found) = self.mappers() {
+            for (key, message) in found {
+                problems.invalid(&key, message);
+            }
+        }
+    }
+}
+
+impl WebhookConfig {
+    /// Loads the schema of each object that has one. An error is a key and what is wrong with its file, for each of them.
+    pub(crate) fn mappers(&self) -> Result<BTreeMap<String, Mapper>, Vec<(String, String)>> {
+        let mut mappers = BTreeMap::new();
+        let mut problems = Vec::new();
+        for (name, object) in self.object.iter() {
+            match object.load(name) {
+                Ok(mapper) => drop(mappers.insert(name.to_owned(), mapper)),
+                Err(reason) => {
+                    problems.push((format!("objects.{name}.schema"), format!("the file `{}` {reason}", object.schema.display())));
+                }
+            }
+        }
+        if problems.is_empty() { Ok(mappers) } else { Err(problems) }
+    }
+}
+
+impl ObjectConfig {
+    fn load(&self, name: &str) -> Result<Mapper, String> {
+        let text = std::fs::read_to_string(&self.schema).map_err(|error| format!("cannot be read: {error}"))?;
+        let schema = Schema::parse_str(&text).map_err(|error| format!("is no Avro schema: {error}"))?;
+        let updates = match self.update_mode {
+            UpdateMode::Merge => Updates::Partial,
+            UpdateMode::Replace => Updates::Whole,
+        };
+        let object = Object::new(name, schema, updates).map_err(|error| format!("does not do: {error}"))?;
+        Mapper::new(object).map_err(|reason| format!("does not do: {reason}"))
+    }
+}
+
+impl Check for ObjectConfig {}
+impl Check for ClientConfig {}
+
+fn is_object_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use towpath_api::config::{Flat, read};
+
+    use super::*;
+
+    const DEAL: &str = r#"{"type":"record","name":"deal","fields":[{"name":"id","type":"string"}]}"#;
+
+    fn problems(change: &[(&str, &str)]) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("deal.avsc"), DEAL).unwrap();
+        std::fs::write(folder.path().join("bad.avsc"), "{").unwrap();
+        std::fs::write(folder.path().join("no_id.avsc"), r#"{"type":"record","name":"deal","fields":[]}"#).unwrap();
+        let mut pairs = BTreeMap::from([
+            ("topic.prefix", "acme"),
+            ("objects", "deal"),
+            ("objects.deal.schema", "deal.avsc"),
+            ("clients.acme.secret", "canary-1"),
+        ]);
+        for (key, value) in change {
+            if value.is_empty() {
+                pairs.remove(key)
+            } else {
+                pairs.insert(key, value)
+            };
+        }
+        let flat = Flat::from_strings(pairs).with_base_dir(folder.path());
+        match read::<WebhookConfig>(&flat) {
+            Ok((config, _)) => {
+                assert!(!format!("{config:?}").contains("canary-1"));
+                Vec::new()
+            }
+            Err(problems) => {
+                problems.iter().map(|problem| problem.message.replace(&folder.path().display().to_string(), "…")).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn a_config_with_its_schema_file_does() {
+        assert_eq!(problems(&[]), [""; 0]);
+        assert_eq!(
+            problems(&[("objects.deal.update.mode", "replace"), ("topic.replication.factor", "3"), ("body.max.bytes", "2MiB")]),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn every_object_has_a_group_and_every_group_an_object() {
+        assert_eq!(problems(&[("objects", "deal,lead")]), ["`objects.lead.schema`: needed, since `objects` names `lead`"]);
+        assert_eq!(
+            problems(&[("objects.lead.schema", "deal.avsc")]),
+            ["`objects.lead.schema`: given, but `objects` does not name `lead`"]
+        );
+    }
+
+    #[test]
+    fn somebody_must_be_able_to_post_something() {
+        assert_eq!(
+            problems(&[("clients.acme.secret", "")]),
+            ["`clients.<id>.secret`: needed at least once; nobody could post otherwise"]
+        );
+        assert_eq!(problems(&[("objects", "")]).len(), 1);
+    }
+
+    #[test]
+    fn a_schema_that_does_not_do_is_told_with_its_file() {
+        assert!(
+            problems(&[("objects.deal.schema", "none.avsc")])[0]
+                .starts_with("`objects.deal.schema`: the file `…/none.avsc` cannot be read: ")
+        );
+        assert!(
+            problems(&[("objects.deal.schema", "bad.avsc")])[0]
+                .starts_with("`objects.deal.schema`: the file `…/bad.avsc` is no Avro schema: ")
+        );
+        assert!(problems(&[("objects.deal.schema", "no_id.avsc")])[0].contains("no field `id`"));
+    }
+
+    #[test]
+    fn names_are_those_that_topics_and_tables_can_have() {
+        assert!(problems(&[("objects", "Deal")])[0].contains("lower-case"));
+        assert!(problems(&[("objects", "deal,deal")])[0].contains("twice"));
+        assert!(problems(&[("topic.prefix", "a b")])[0].contains("Kafka"));
+        assert!(problems(&[("topic.prefix", &"x".repeat(245))])[0].contains("over 249 bytes"));
+    }
+}

@@ -1,0 +1,294 @@
+//! Stop 1 of the walk: the post comes in, its bytes are kept as they are, and at the end it is answered.
+//!
+//! [`Hook::answer`] is the walk of one request: receive, verify, map, publish, and only then 202. What is refused early costs
+//! least: method, type and size are looked at before a byte of the body.
+//!
+//! What always holds: nothing is answered 202 before `publish` returned, so the future may be dropped at any await, as it is
+//! when a client hangs up; and nobody sees the body before [`verify`] has taken the credentials out.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::{
+    Method, Request,
+    body::{Body, Incoming},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap},
+    http::request,
+};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, mpsc},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use towpath_api::{Error, Publisher, Reaction};
+use tracing::{debug, warn};
+
+use crate::{
+    map::{Mapper, Unmapped, map},
+    metrics::{HookMetrics, RequestMetrics, UNKNOWN},
+    reply::{Answer, Refusal, accepted},
+    verify::{Clients, verify},
+};
+
+/// A body arrives within this time or is given up: a slow client must not hold memory.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// So much of a refused body is read and thrown away, so that its client gets to read the answer instead of a reset.
+const DISCARDED_BYTES: usize = 16 * 1024 * 1024;
+const DISCARD_DEADLINE: Duration = Duration::from_secs(5);
+/// A stopping worker has 10 seconds in all.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(8);
+
+/// What a webhook is made of, from its config.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) name: String,
+    /// `/hooks/<name>`.
+    pub(crate) path: String,
+    pub(crate) clients: Clients,
+    pub(crate) mappers: BTreeMap<String, Mapper>,
+    pub(crate) body_max_bytes: usize,
+    pub(crate) requests_max: u32,
+    pub(crate) metrics: HookMetrics,
+}
+
+/// A webhook that runs.
+pub(crate) struct Hook<P> {
+    setup: Arc<Setup>,
+    out: P,
+    /// Cancelled when no more requests are taken.
+    closing: CancellationToken,
+    /// One for each request that may be under way.
+    permits: Semaphore,
+    /// Takes the first error that ends the webhook.
+    failed: mpsc::Sender<Error>,
+}
+
+impl<P: Publisher> Hook<P> {
+    pub(crate) fn new(setup: Arc<Setup>, out: P, closing: CancellationToken, failed: mpsc::Sender<Error>) -> Self {
+        let permits = Semaphore::new(setup.requests_max as usize);
+        Self { setup, out, closing, permits, failed }
+    }
+
+    /// Takes nothing more in and waits for what is under way, for a bounded time.
+    pub(crate) async fn drain(&self) {
+        self.closing.cancel();
+        if timeout(DRAIN_DEADLINE, self.permits.acquire_many(self.setup.requests_max)).await.is_err() {
+            let left = self.setup.requests_max as usize - self.permits.available_permits();
+            warn!(connector = self.setup.name, requests = left, "the webhook stopped before {left} requests were answered");
+        }
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let mut metrics = self.setup.metrics.request();
+        let answer = match self.walk(request, &mut metrics).await {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                if let Some(reason) = refusal.reason {
+                    metrics.rejected(reason);
+                }
+                let client = metrics.client.as_deref().unwrap_or(UNKNOWN);
+                debug!(
+                    connector = self.setup.name,
+                    client,
+                    code = refusal.code,
+                    status = refusal.status.as_u16(),
+                    "refused a post"
+                );
+                refusal.answer(&self.setup.path)
+            }
+        };
+        metrics.answered(answer.status());
+        answer
+    }
+
+    async fn walk(&self, request: Request<Incoming>, metrics: &mut RequestMetrics<'_>) -> Result<Answer, Refusal> {
+        let (head, body) = request.into_parts();
+        let _permit = match self.admit(&head, &body) {
+            Ok(permit) => permit,
+            Err(refusal) => {
+                discard(body);
+                return Err(refusal);
+            }
+        };
+        let body = read_body(body, self.setup.body_max_bytes).await?;
+        self.setup.metrics.received_bytes.inc_by(body.len() as u64);
+
+        let (client, post) = verify(&body, &self.setup.clients)?;
+        metrics.client = Some(client);
+
+        let is_array = post.data.as_ref().is_some_and(|data| data.json.get().starts_with('['));
+        let events = map(&post, &self.setup.mappers, traceparent(&head.headers));
+        let events = events.inspect_err(|unmapped| match unmapped {
+            Unmapped::Schema { object, events, .. } => metrics.events(object, "rejected", *events),
+            _ => metrics.events(UNKNOWN, "rejected", 1),
+        })?;
+
+        let object = events.first().map(|event| event.object.clone());
+        let keys: Vec<_> = events.iter().map(|event| event.key.clone()).collect();
+        let object = object.as_ref().map_or(UNKNOWN, |object| object.name());
+        match self.out.publish(events).await {
+            Ok(placed) => {
+                metrics.events(object, "accepted", keys.len());
+                Ok(accepted(&keys, &placed, is_array))
+            }
+            Err(error) => {
+                let refusal = Refusal::unpublished(&error);
+                if refusal.reason.is_some() {
+                    metrics.events(object, "rejected", keys.len());
+                }
+                self.report(error);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// What can be said before the body is read.
+    fn admit(&self, head: &request::Parts, body: &Incoming) -> Result<SemaphorePermit<'_>, Refusal> {
+        if self.closing.is_cancelled() {
+            return Err(Refusal::draining());
+        }
+        if head.method != Method::POST {
+            return Err(Refusal::method());
+        }
+        if !is_plain_json(&head.headers) {
+            return Err(Refusal::content_type());
+        }
+        let max = self.setup.body_max_bytes;
+        if body.size_hint().lower() > max as u64 {
+            return Err(too_large(max));
+        }
+        self.permits.try_acquire().map_err(|_| Refusal::overloaded())
+    }
+
+    /// The client was told to come back; here it is said why. What ends the webhook is said by the worker.
+    fn report(&self, error: Error) {
+        if matches!(error.reaction, Reaction::Fenced | Reaction::Fatal) {
+            // Full when another request met the same end first.
+            let _ = self.failed.try_send(error);
+        } else {
+            let (connector, code) = (&self.setup.name, error.code);
+            warn!(connector, code, error_type = %error.error_type, error = error.chain(), "cannot publish a post's events");
+        }
+    }
+}
+
+/// `application/json`, in UTF-8 if it says so, and not encoded: what is packed small can unpack large.
+fn is_plain_json(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let mut parts = text(CONTENT_TYPE).unwrap_or_default().split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    let in_utf8 = parts.filter_map(|parameter| parameter.split_once('=')).all(|(name, value)| {
+        !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+    });
+    is_json && in_utf8 && text(CONTENT_ENCODING).is_none_or(|encoding| encoding.trim().eq_ignore_ascii_case("identity"))
+}
+
+fn too_large(max: usize) -> Refusal {
+    Refusal::too_large(format!("The body has more than {max} bytes; send fewer records at once."))
+}
+
+/// Reads the body as it is, up to `max` bytes. A body that came in one piece is not copied.
+async fn read_body(mut body: Incoming, max: usize) -> Result<Bytes, Refusal> {
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Refusal::broken_off())?.into_data() else { continue };
+            if first.len().max(whole.len()) + data.len() > max {
+                return Err(too_large(max));
+            }
+            if first.is_empty() {
+                first = data;
+            } else {
+                if whole.is_empty() {
+                    whole.extend_from_slice(&first);
+                }
+                whole.extend_from_slice(&data);
+            }
+        }
+        Ok(())
+    };
+    match timeout(BODY_DEADLINE, reading).await {
+        Ok(Ok(())) => Ok(if whole.is_empty() { first } else { whole.freeze() }),
+        Ok(Err(refusal)) => {
+            discard(body);
+            Err(refusal)
+        }
+        Err(_) => Err(Refusal::too_slow()),
+    }
+}
+
+/// Reads on for a while and throws away, beside the answer.
+pub(crate) fn discard(mut body: Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
+    tokio::spawn(timeout(DISCARD_DEADLINE, async move {
+        let mut discarded = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            discarded += frame.data_ref().map_or(0, Bytes::len);
+            if discarded > DISCARDED_BYTES {
+                break;
+            }
+        }
+    }));
+}
+
+/// The W3C trace context, where it is well formed: version 00, no part all zeros.
+fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let mut parts = text.split('-');
+    let mut hex = |length: usize| {
+        let part = parts.next()?;
+        let is_hex = part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        (part.len() == length && is_hex).then_some(part)
+    };
+    let (version, trace, span, _flags) = (hex(2)?, hex(32)?, hex(16)?, hex(2)?);
+    let given = |id: &str| id.bytes().any(|byte| byte != b'0');
+    (version == "00" && given(trace) && given(span) && parts.next().is_none()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn only_plain_json_in_utf_8_is_taken() {
+        for kind in
+            ["application/json", "Application/JSON; charset=utf-8", "application/json;charset=\"UTF-8\"", "application/json; v=1"]
+        {
+            assert!(is_plain_json(&headers(&[(CONTENT_TYPE, kind)])), "{kind}");
+        }
+        for kind in ["", "text/plain", "application/jsonp", "application/json; charset=latin1", "application/cloudevents+json"] {
+            assert!(!is_plain_json(&headers(&[(CONTENT_TYPE, kind)])), "{kind}");
+        }
+        assert!(!is_plain_json(&headers(&[])));
+        assert!(is_plain_json(&headers(&[(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "identity")])));
+        assert!(!is_plain_json(&headers(&[(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "gzip")])));
+    }
+
+    #[test]
+    fn only_a_well_formed_trace_context_goes_on() {
+        let name = HeaderName::from_static("traceparent");
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(traceparent(&headers(&[(name.clone(), good)])), Some(good));
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+        ] {
+            assert_eq!(traceparent(&headers(&[(name.clone(), bad)])), None, "{bad}");
+        }
+    }
+}

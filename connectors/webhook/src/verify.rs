@@ -1,0 +1,256 @@
+//! Stop 2 of the walk: who sent the post.
+//!
+//! A body holds its own credentials, so it must be looked at before the sender is known. What a stranger reaches is one pass over
+//! the bytes ([`members`]) that notes where the fields of the envelope lie and builds nothing. Client id and secret are read from
+//! it, compared, and left behind: what goes on is a [`Post`], which has no place for them.
+//!
+//! What always holds: an unknown client and a wrong secret cost the same work and get the same answer; a secret, right or
+//! wrong, reaches no error text, no log and no `Debug`.
+
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
+
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::json::{Malformed, as_text, members, offset};
+
+/// At most so many unknown fields are named in an answer.
+const UNKNOWN_NAMED: usize = 10;
+
+/// One field of the envelope.
+pub(crate) struct Field<'a> {
+    /// Its name as the sender spelled it.
+    pub(crate) name: Cow<'a, str>,
+    /// Its value, as it stands in the body, and where.
+    pub(crate) json: &'a RawValue,
+    pub(crate) at: usize,
+}
+
+/// A post from a known client, without its credentials.
+///
+/// It has no `Debug`: what a client sends belongs into its topic and nowhere else.
+#[derive(Default)]
+pub(crate) struct Post<'a> {
+    pub(crate) object: Option<Field<'a>>,
+    pub(crate) id: Option<Field<'a>>,
+    pub(crate) data: Option<Field<'a>>,
+    pub(crate) action: Option<Field<'a>>,
+    /// Names of fields that no envelope has, the first few.
+    pub(crate) unknown: Vec<Cow<'a, str>>,
+}
+
+/// Why nobody is known to have sent the post.
+#[derive(Debug)]
+pub(crate) enum Unverified {
+    /// The body is no JSON object or has a field twice.
+    Malformed(Malformed),
+    /// The body is not UTF-8, which JSON is by definition.
+    NotUtf8,
+    /// There are no credentials, or they are not right. It stays open which.
+    Credentials,
+}
+
+/// The clients that may post, with what is needed to know them.
+pub(crate) struct Clients {
+    known: HashMap<String, Client>,
+    /// Compared when the client is unknown.
+    dummy: [u8; 32],
+}
+
+struct Client {
+    name: Arc<str>,
+    /// SHA-256 of the secret. A digest, so that what is compared has one length and says nothing of the secret's.
+    digest: [u8; 32],
+}
+
+impl Clients {
+    /// Takes pairs of client id and secret.
+    pub(crate) fn new<'a>(clients: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let known =
+            clients.into_iter().map(|(id, secret)| (id.to_owned(), Client { name: id.into(), digest: digest(secret) })).collect();
+        Self { known, dummy: digest(&uuid::Uuid::new_v4().to_string()) }
+    }
+
+    fn verify(&self, id: &str, secret: &str) -> Option<Arc<str>> {
+        let presented = digest(secret);
+        let client = self.known.get(id);
+        let expected = client.map_or(&self.dummy, |client| &client.digest);
+        let equal = bool::from(presented.ct_eq(expected));
+        client.filter(|_| equal).map(|client| client.name.clone())
+    }
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.known.keys()).finish()
+    }
+}
+
+fn digest(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+/// Reads the envelope of `body`, finds out who sent it, and drops the credentials.
+pub(crate) fn verify<'a>(body: &'a [u8], clients: &Clients) -> Result<(Arc<str>, Post<'a>), Unverified> {
+    let text = std::str::from_utf8(body).map_err(|_| Unverified::NotUtf8)?;
+    let envelope = read_envelope(text).map_err(Unverified::Malformed)?;
+    let id = envelope.client_id.and_then(as_text).unwrap_or_default();
+    let secret = envelope.client_secret.and_then(as_text).unwrap_or_default();
+    let client = clients.verify(&id, &secret).ok_or(Unverified::Credentials)?;
+    Ok((client, envelope.post))
+}
+
+/// A body's fields by where they lie in it; credentials among them.
+#[derive(Default)]
+struct Envelope<'a> {
+    client_id: Option<&'a RawValue>,
+    client_secret: Option<&'a RawValue>,
+    post: Post<'a>,
+}
+
+fn read_envelope(text: &str) -> Result<Envelope<'_>, Malformed> {
+    let mut envelope = Envelope::default();
+    let post = &mut envelope.post;
+    members(text, |name, json| {
+        let at = offset(text, json.get());
+        let once = |first: bool| if first { Ok(()) } else { Err(Malformed::new(at, "a second spelling of the same field")) };
+        let known = canonical(&name);
+        if let Some(place) = match known {
+            "clientid" => Some(&mut envelope.client_id),
+            "clientsecret" => Some(&mut envelope.client_secret),
+            _ => None,
+        } {
+            return once(place.replace(json).is_none());
+        }
+        let place = match known {
+            "objectname" => &mut post.object,
+            "id" => &mut post.id,
+            "data" => &mut post.data,
+            "action" => &mut post.action,
+            _ => {
+                if post.unknown.len() < UNKNOWN_NAMED {
+                    post.unknown.push(name);
+                }
+                return Ok(());
+            }
+        };
+        once(place.replace(Field { name, json, at }).is_none())
+    })?;
+    Ok(envelope)
+}
+
+/// The fields of an envelope, in canonical spelling.
+const FIELDS: [&str; 6] = ["clientid", "clientsecret", "objectname", "id", "data", "action"];
+
+/// The field that `name` spells, letter case, `_` and `-` aside; empty when it is none.
+fn canonical(name: &str) -> &'static str {
+    let letters = || name.bytes().filter(|byte| !matches!(byte, b'_' | b'-')).map(|byte| byte.to_ascii_lowercase());
+    FIELDS.into_iter().find(|field| letters().eq(field.bytes())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn clients() -> Clients {
+        Clients::new([("acme", "s3cret-of-acme"), ("globex", "s3cret-of-globex")])
+    }
+
+    fn outcome(body: &str) -> String {
+        match verify(body.as_bytes(), &clients()) {
+            Ok((client, _)) => client.to_string(),
+            Err(Unverified::Malformed(malformed)) => malformed.to_string(),
+            Err(other) => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_client_is_known_by_its_own_secret_only() {
+        assert_eq!(outcome(r#"{"clientid":"acme","clientSecret":"s3cret-of-acme"}"#), "acme");
+        for (id, secret) in
+            [("acme", "s3cret-of-globex"), ("nobody", "s3cret-of-acme"), ("acme", ""), ("", ""), ("acme", "s3cret-of-acm")]
+        {
+            assert_eq!(outcome(&format!(r#"{{"clientid":"{id}","clientSecret":"{secret}"}}"#)), "Credentials");
+        }
+    }
+
+    #[test]
+    fn credentials_that_are_missing_or_no_strings_are_wrong_credentials() {
+        for body in [
+            "{}",
+            r#"{"clientid":"acme"}"#,
+            r#"{"clientid":"acme","clientSecret":null}"#,
+            r#"{"clientid":1,"clientSecret":["x"]}"#,
+        ] {
+            assert_eq!(outcome(body), "Credentials");
+        }
+    }
+
+    #[test]
+    fn field_names_may_be_spelled_in_many_ways_but_once() {
+        for (id, secret) in [
+            ("clientid", "clientsecret"),
+            ("clientId", "clientSecret"),
+            ("client_id", "client_secret"),
+            ("ClientID", "CLIENT-SECRET"),
+        ] {
+            assert_eq!(outcome(&format!(r#"{{"{id}":"acme","{secret}":"s3cret-of-acme"}}"#)), "acme");
+        }
+        let twice = r#"{"clientid":"acme","clientSecret":"s3cret-of-acme","client_secret":"x"}"#;
+        assert_eq!(outcome(twice), "a second spelling of the same field at byte 67");
+        assert!(outcome(r#"{"id":1,"ID":2}"#).starts_with("a second spelling"));
+    }
+
+    #[test]
+    fn escaped_credentials_are_the_same_credentials() {
+        assert_eq!(outcome(r#"{"clientid":"\u0061cme","client\u0053ecret":"s3cret\u002dof-acme"}"#), "acme");
+    }
+
+    #[test]
+    fn what_goes_on_has_every_field_but_the_credentials() {
+        let body = br#"{"object_name":"deal","clientid":"acme","clientSecret":"s3cret-of-acme","ID": 7 ,"data":{"a":[1]},"action":"create","extra":1}"#;
+        let (_, post) = verify(body, &clients()).unwrap();
+        let json = |field: &Option<Field<'_>>| field.as_ref().map(|field| format!("{}={}", field.name, field.json)).unwrap();
+        assert_eq!(
+            [json(&post.object), json(&post.id), json(&post.data), json(&post.action)],
+            ["object_name=\"deal\"", "ID=7", "data={\"a\":[1]}", "action=\"create\""]
+        );
+        assert_eq!(post.unknown, ["extra"]);
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_is_malformed() {
+        assert_eq!(outcome("[]"), "expected an object at byte 0");
+        assert_eq!(outcome(""), "expected an object at byte 0");
+        assert_eq!(outcome("{} x"), "trailing characters at byte 3");
+        assert!(matches!(verify(b"{\"a\":\"\xff\"}", &clients()), Err(Unverified::NotUtf8)));
+    }
+
+    #[test]
+    fn what_a_stranger_sends_is_not_looked_into() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(outcome(&format!(r#"{{"clientid":"acme","clientSecret":{deep},"data":{deep}}}"#)), "Credentials");
+        assert_eq!(outcome(r#"{"$serde_json::private::RawValue":"acme","$serde_json::private::Number":"1"}"#), "Credentials");
+        assert_eq!(
+            outcome(r#"{"clientid":"acme","clientSecret":{"$serde_json::private::RawValue":"s3cret-of-acme"}}"#),
+            "Credentials"
+        );
+        assert_eq!(outcome(r#"{"clientid":"acme","clientSecret":"s3cret-of-acme\ud800"}"#), "Credentials");
+    }
+
+    #[test]
+    fn no_secret_is_in_the_debug_text() {
+        assert!(!format!("{:?}", clients()).contains("s3cret"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic(body: Vec<u8>, text in r#"[{}\[\]:,"a-z0-9\\_ -]{0,60}"#) {
+            let _ = verify(&body, &clients());
+            let _ = verify(text.as_bytes(), &clients());
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Avro: the envelope's schemas, the registry that keeps them, and the bytes between events and topics.
+//!
+//! Nothing here knows Kafka. Reading order: `envelope` (what is registered), `codec` (what is written and read), `registry`;
+//! `readable` (what people see); behind them `shape` (what a foreign schema means to us), `inline`, `read` and `write`.
+
+pub mod codec;
+pub mod envelope;
+#[cfg(test)]
+mod generate;
+mod inline;
+mod read;
+pub mod readable;
+pub mod registry;
+mod shape;
+mod write;

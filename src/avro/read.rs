@@ -1,0 +1,362 @@
+//! Reads Avro's binary encoding straight into values, by the writer's schema.
+//!
+//! Not apache-avro's reader: that one takes the end of the bytes inside a boolean, a string or a union for a null,
+//! allocates what a length says before it looks whether the bytes are there, and clones the name of every field. A test
+//! in `codec.rs` holds the two equal on everything that is well formed.
+//!
+//! What always holds: nothing is allocated that the bytes left could not fill; a length or count that promises more is
+//! refused first. Schemas have no references here (see [`inlined`](super::inline::inlined)), so the depth of a walk is
+//! bounded by the schema.
+
+use std::collections::HashMap;
+
+use apache_avro::{
+    Decimal, Duration, Uuid,
+    reader::datum::GenericDatumReader,
+    schema::{InnerDecimalSchema, Schema, UnionSchema, UuidSchema},
+    types::Value,
+};
+
+/// Values that take no bytes (null, an empty record) are free to repeat; this is how many of them one datum may have.
+const MAX_EMPTY_VALUES: usize = 65_536;
+
+/// Room that is made before the first element is read; more comes as elements come.
+const FIRST_CAPACITY: usize = 64;
+
+/// How bytes fail to be what the schema says. Says nothing about their content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Malformed {
+    #[error("the bytes end early")]
+    Truncated,
+    #[error("a text is not UTF-8")]
+    Utf8,
+    #[error("a number is too large for its type")]
+    Number,
+    #[error("a length is negative or larger than the bytes left")]
+    Length,
+    #[error("a boolean is neither 0 nor 1")]
+    Boolean,
+    #[error("a union has no such branch")]
+    Branch,
+    #[error("an enum has no such symbol")]
+    Symbol,
+    #[error("a uuid is not one")]
+    Uuid,
+    #[error("a big decimal is not one")]
+    BigDecimal,
+    #[error("a type that cannot be read")]
+    Unsupported,
+}
+
+impl Malformed {
+    /// The code of a record that fails so.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Truncated => "decode.truncated",
+            Self::Utf8 => "decode.utf8",
+            Self::Length => "decode.length",
+            _ => "decode.malformed",
+        }
+    }
+}
+
+type Read<T> = Result<T, Malformed>;
+
+/// Takes values off the front of some bytes.
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+    empty_values_left: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, empty_values_left: MAX_EMPTY_VALUES }
+    }
+
+    /// The bytes that were not read.
+    pub(crate) fn left(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Reads one value. A union of null and one other type gives the bare value, at every depth; any other union gives a
+    /// `Value::Union`.
+    pub(crate) fn value(&mut self, schema: &Schema) -> Read<Value> {
+        Ok(match schema {
+            Schema::Null => Value::Null,
+            Schema::Boolean => Value::Boolean(self.boolean()?),
+            Schema::Int => Value::Int(self.int()?),
+            Schema::Long => Value::Long(self.long()?),
+            Schema::Float => Value::Float(f32::from_le_bytes(self.array()?)),
+            Schema::Double => Value::Double(f64::from_le_bytes(self.array()?)),
+            Schema::Bytes => Value::Bytes(self.sized()?.to_vec()),
+            Schema::String => Value::String(self.text()?.to_owned()),
+            Schema::Union(union) => self.union(union)?,
+            Schema::Date => Value::Date(self.int()?),
+            Schema::TimeMillis => Value::TimeMillis(self.int()?),
+            Schema::TimeMicros => Value::TimeMicros(self.long()?),
+            Schema::TimestampMillis => Value::TimestampMillis(self.long()?),
+            Schema::TimestampMicros => Value::TimestampMicros(self.long()?),
+            Schema::TimestampNanos => Value::TimestampNanos(self.long()?),
+            Schema::LocalTimestampMillis => Value::LocalTimestampMillis(self.long()?),
+            Schema::LocalTimestampMicros => Value::LocalTimestampMicros(self.long()?),
+            Schema::LocalTimestampNanos => Value::LocalTimestampNanos(self.long()?),
+            Schema::Decimal(decimal) => Value::Decimal(Decimal::from(match &decimal.inner {
+                InnerDecimalSchema::Bytes => self.sized()?,
+                InnerDecimalSchema::Fixed(fixed) => self.take(fixed.size)?,
+            })),
+            Schema::Uuid(UuidSchema::String) => Value::Uuid(Uuid::parse_str(self.text()?).map_err(|_| Malformed::Uuid)?),
+            Schema::Uuid(UuidSchema::Bytes) => Value::Uuid(Uuid::from_slice(self.sized()?).map_err(|_| Malformed::Uuid)?),
+            Schema::Uuid(UuidSchema::Fixed(_)) => Value::Uuid(Uuid::from_bytes(self.array()?)),
+            Schema::Fixed(fixed) => Value::Fixed(fixed.size, self.take(fixed.size)?.to_vec()),
+            Schema::Enum(symbols) => {
+                let index = self.int()?;
+                let symbol = usize::try_from(index).ok().and_then(|index| symbols.symbols.get(index));
+                Value::Enum(index.cast_unsigned(), symbol.ok_or(Malformed::Symbol)?.clone())
+            }
+            Schema::Record(record) => {
+                let mut fields = Vec::with_capacity(record.fields.len());
+                for field in &record.fields {
+                    fields.push((field.name.clone(), self.value(&field.schema)?));
+                }
+                Value::Record(fields)
+            }
+            Schema::Array(array) => self.items(&array.items)?,
+            Schema::Map(map) => self.entries(&map.types)?,
+            Schema::Duration(_) => Value::Duration(Duration::from(self.array::<12>()?)),
+            Schema::BigDecimal => self.big_decimal()?,
+            Schema::Ref { .. } => return Err(Malformed::Unsupported),
+        })
+    }
+
+    /// Passes over one value; cheap where nothing must be looked at.
+    pub(crate) fn skip(&mut self, schema: &Schema) -> Read<()> {
+        match schema {
+            Schema::Bytes | Schema::String => self.sized().map(drop),
+            Schema::Union(union) => {
+                let branch = self.branch(union.variants().len())?;
+                self.skip(&union.variants()[branch])
+            }
+            Schema::Record(record) => record.fields.iter().try_for_each(|field| self.skip(&field.schema)),
+            other => self.value(other).map(drop),
+        }
+    }
+
+    /// Reads a `long`: zigzag, seven bits a byte, the lowest first.
+    pub(crate) fn long(&mut self) -> Read<i64> {
+        let mut number = 0_u64;
+        for (position, &byte) in self.bytes.iter().take(10).enumerate() {
+            if position == 9 && byte > 1 {
+                return Err(Malformed::Number);
+            }
+            number |= u64::from(byte & 0x7f) << (7 * position);
+            if byte & 0x80 == 0 {
+                self.bytes = &self.bytes[position + 1..];
+                return Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed());
+            }
+        }
+        Err(Malformed::Truncated)
+    }
+
+    pub(crate) fn int(&mut self) -> Read<i32> {
+        i32::try_from(self.long()?).map_err(|_| Malformed::Number)
+    }
+
+    /// Reads a `string` without copying it.
+    pub(crate) fn text(&mut self) -> Read<&'a str> {
+        std::str::from_utf8(self.sized()?).map_err(|_| Malformed::Utf8)
+    }
+
+    /// Reads the branch of a union that has `branches` of them.
+    pub(crate) fn branch(&mut self, branches: usize) -> Read<usize> {
+        let branch = usize::try_from(self.long()?).map_err(|_| Malformed::Branch)?;
+        if branch < branches { Ok(branch) } else { Err(Malformed::Branch) }
+    }
+
+    /// Reads how many elements the next block of an array or map has; 0 ends it.
+    pub(crate) fn block(&mut self, element_is_empty: bool) -> Read<usize> {
+        let mut count = self.long()?;
+        if count < 0 {
+            // The size of the block in bytes follows, for readers that want to skip it.
+            self.long()?;
+            count = count.checked_neg().ok_or(Malformed::Length)?;
+        }
+        let count = usize::try_from(count).map_err(|_| Malformed::Length)?;
+        if element_is_empty {
+            self.empty_values_left = self.empty_values_left.checked_sub(count).ok_or(Malformed::Length)?;
+        } else if count > self.bytes.len() {
+            return Err(Malformed::Length);
+        }
+        Ok(count)
+    }
+
+    fn boolean(&mut self) -> Read<bool> {
+        match self.array::<1>()? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            _ => Err(Malformed::Boolean),
+        }
+    }
+
+    fn union(&mut self, union: &UnionSchema) -> Read<Value> {
+        let branches = union.variants();
+        let branch = self.branch(branches.len())?;
+        let value = self.value(&branches[branch])?;
+        if is_nullable(branches) {
+            return Ok(value);
+        }
+        Ok(Value::Union(u32::try_from(branch).map_err(|_| Malformed::Branch)?, Box::new(value)))
+    }
+
+    fn items(&mut self, items: &Schema) -> Read<Value> {
+        let empty = is_empty(items);
+        let mut values = Vec::new();
+        loop {
+            let count = self.block(empty)?;
+            if count == 0 {
+                return Ok(Value::Array(values));
+            }
+            values.reserve(count.min(FIRST_CAPACITY));
+            for _ in 0..count {
+                values.push(self.value(items)?);
+            }
+        }
+    }
+
+    fn entries(&mut self, types: &Schema) -> Read<Value> {
+        let mut entries = HashMap::new();
+        loop {
+            let count = self.block(false)?;
+            if count == 0 {
+                return Ok(Value::Map(entries));
+            }
+            entries.reserve(count.min(FIRST_CAPACITY));
+            for _ in 0..count {
+                let key = self.text()?.to_owned();
+                entries.insert(key, self.value(types)?);
+            }
+        }
+    }
+
+    /// Rare, and its parts are private to apache-avro: read by its own reader, from bytes of a known size.
+    fn big_decimal(&mut self) -> Read<Value> {
+        let whole = self.bytes;
+        let mut inner = Reader::new(self.sized()?);
+        inner.sized()?;
+        inner.long()?;
+        let mut datum = &whole[..whole.len() - self.bytes.len()];
+        let reader = GenericDatumReader::builder(&Schema::BigDecimal).build();
+        reader.and_then(|reader| reader.read_value(&mut datum)).map_err(|_| Malformed::BigDecimal)
+    }
+
+    /// Bytes after their length.
+    fn sized(&mut self) -> Read<&'a [u8]> {
+        let size = usize::try_from(self.long()?).map_err(|_| Malformed::Length)?;
+        if size > self.bytes.len() {
+            return Err(Malformed::Length);
+        }
+        self.take(size)
+    }
+
+    fn take(&mut self, size: usize) -> Read<&'a [u8]> {
+        let (taken, rest) = self.bytes.split_at_checked(size).ok_or(Malformed::Truncated)?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
+        let (taken, rest) = self.bytes.split_first_chunk::<N>().ok_or(Malformed::Truncated)?;
+        self.bytes = rest;
+        Ok(*taken)
+    }
+}
+
+/// Whether a union is of null and one other type, in either order: its values are read bare.
+pub(crate) fn is_nullable(branches: &[Schema]) -> bool {
+    matches!(branches, [Schema::Null, _] | [_, Schema::Null])
+}
+
+/// Whether a value of this type takes no bytes.
+fn is_empty(schema: &Schema) -> bool {
+    match schema {
+        Schema::Null => true,
+        Schema::Fixed(fixed) => fixed.size == 0,
+        Schema::Record(record) => record.fields.iter().all(|field| is_empty(&field.schema)),
+        Schema::Decimal(decimal) => matches!(&decimal.inner, InnerDecimalSchema::Fixed(fixed) if fixed.size == 0),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(schema: &str, bytes: &[u8]) -> Read<Value> {
+        Reader::new(bytes).value(&Schema::parse_str(schema).unwrap())
+    }
+
+    #[test]
+    fn a_few_bytes_that_promise_many_are_refused_before_anything_is_allocated() {
+        let huge = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+        let huge_block = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x02];
+        for ty in [
+            r#""string""#,
+            r#""bytes""#,
+            r#"{"type":"bytes","logicalType":"decimal","precision":9}"#,
+            r#"{"type":"bytes","logicalType":"big-decimal"}"#,
+            r#"{"type":"array","items":"long"}"#,
+            r#"{"type":"array","items":"null"}"#,
+            r#"{"type":"array","items":{"type":"record","name":"r","fields":[]}}"#,
+            r#"{"type":"array","items":{"type":"fixed","name":"f","size":0}}"#,
+            r#"{"type":"map","values":"long"}"#,
+        ] {
+            assert_eq!(read(ty, &huge), Err(Malformed::Length), "{ty}");
+            if ty.contains("items") || ty.contains("values") {
+                assert_eq!(read(ty, &huge_block), Err(Malformed::Length), "{ty}, negative count");
+            }
+        }
+        assert_eq!(read(r#"{"type":"fixed","name":"f","size":1000000000000}"#, &[1]), Err(Malformed::Truncated));
+        // A big decimal whose inner length lies.
+        assert_eq!(
+            read(r#"{"type":"bytes","logicalType":"big-decimal"}"#, &[0x0a, 0xfe, 0xff, 0xff, 0xff, 0x0f]),
+            Err(Malformed::Length)
+        );
+    }
+
+    #[test]
+    fn nested_arrays_of_nothing_share_one_allowance() {
+        let nested = r#"{"type":"array","items":{"type":"array","items":"null"}}"#;
+        // Two inner arrays of 40,000 nulls each.
+        let inner = [0x80, 0xf1, 0x04, 0x00];
+        let bytes = [&[0x04][..], &inner, &inner, &[0x00]].concat();
+        assert_eq!(read(nested, &bytes), Err(Malformed::Length));
+        assert!(read(nested, &[&[0x02][..], &inner, &[0x00]].concat()).is_ok());
+    }
+
+    #[test]
+    fn the_end_of_the_bytes_is_no_null() {
+        for ty in [r#""boolean""#, r#""string""#, r#"["null","string"]"#, r#""long""#, r#""double""#] {
+            assert_eq!(read(ty, &[]), Err(Malformed::Truncated), "{ty}");
+        }
+        assert_eq!(read(r#""string""#, &[0x06, b'a']), Err(Malformed::Length));
+    }
+
+    #[test]
+    fn what_no_type_allows_is_refused() {
+        assert_eq!(read(r#""boolean""#, &[2]), Err(Malformed::Boolean));
+        assert_eq!(read(r#""int""#, &[0xfe, 0xff, 0xff, 0xff, 0x1f]), Err(Malformed::Number));
+        assert_eq!(read(r#""long""#, &[0xff; 11]), Err(Malformed::Number));
+        assert_eq!(read(r#""string""#, &[0x02, 0xff]), Err(Malformed::Utf8));
+        assert_eq!(read(r#""string""#, &[0x01]), Err(Malformed::Length));
+        assert_eq!(read(r#"["null","int"]"#, &[0x04]), Err(Malformed::Branch));
+        assert_eq!(read(r#"["null","int"]"#, &[0x01]), Err(Malformed::Branch));
+        assert_eq!(read(r#"{"type":"enum","name":"e","symbols":["a"]}"#, &[0x02]), Err(Malformed::Symbol));
+        assert_eq!(read(r#"{"type":"string","logicalType":"uuid"}"#, &[0x02, b'x']), Err(Malformed::Uuid));
+    }
+
+    #[test]
+    fn a_nullable_value_comes_bare_and_another_union_says_its_branch() {
+        assert_eq!(read(r#"["null","int"]"#, &[0x00]), Ok(Value::Null));
+        assert_eq!(read(r#"["int","null"]"#, &[0x00, 0x02]), Ok(Value::Int(1)));
+        assert_eq!(read(r#"["null","int","string"]"#, &[0x02, 0x02]), Ok(Value::Union(1, Box::new(Value::Int(1)))));
+    }
+}

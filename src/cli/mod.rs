@@ -1,0 +1,113 @@
+//! The command line: what `towpath` can be told to do.
+//!
+//! One file for each command, which only puts its parts together; the work is done elsewhere. Data goes to standard output,
+//! everything else to standard error. Exit codes: [`exit`].
+
+mod config;
+pub mod exit;
+mod files;
+mod healthcheck;
+mod run;
+mod signals;
+mod supervise;
+mod tap;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0 done, or drained after the first signal    1 a check found something    2 wrong usage
+  69 a service cannot be reached    70 a bug    73 cannot write the output    75 try again later
+  77 not permitted    78 the configuration is wrong    130, 143 ended at once by a second signal";
+
+/// Carries changes into Kafka and on into Postgres.
+#[derive(Debug, Parser)]
+#[command(name = "towpath", version = crate::telemetry::VERSION, after_help = AFTER_HELP, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the worker with the given connectors until SIGTERM or Ctrl-C
+    Run(run::RunArgs),
+    /// Work with config files
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print records of a topic, decoded
+    Tap(tap::TapArgs),
+    /// Ask a running worker whether it lives; for health checks of containers
+    Healthcheck(healthcheck::HealthcheckArgs),
+    /// Print the version
+    Version(version::VersionArgs),
+}
+
+/// Form of what goes to standard output, for commands that print one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    Text,
+    /// One JSON document
+    Json,
+}
+
+/// Does what the arguments of the process say.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Only the worker needs more than one thread.
+    let builder = match &cli.command {
+        Command::Run(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = { builder }.enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            return exit::BUG.into();
+        }
+    };
+    let code = runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::run(args).await,
+            Command::Config(command) => config::config(&command),
+            Command::Tap(args) => tap::tap(args).await,
+            Command::Healthcheck(args) => healthcheck::healthcheck(&args).await,
+            Command::Version(args) => version::version(&args),
+        }
+    });
+    // A question to a broker that does not answer may still block a thread; nobody waits for it.
+    runtime.shutdown_background();
+    code.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_put_together_without_contradiction() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_an_example() {
+        fn check(command: &clap::Command) {
+            for command in command.get_subcommands() {
+                if command.has_subcommands() {
+                    check(command);
+                } else {
+                    let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                    assert!(help.contains("Example"), "{} has no example", command.get_name());
+                }
+            }
+        }
+        check(&Cli::command());
+    }
+}

@@ -1,0 +1,94 @@
+//! `towpath run`: reads all files, then starts the worker and sees it to its end.
+
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::exit::{self, Exit};
+use super::files::Files;
+use super::signals::Signals;
+use super::supervise::{Ended, supervise};
+use crate::config::{LogFormat, WorkerConfig};
+use crate::telemetry::{REVISION, VERSION, logs};
+use crate::worker::{self, ConnectorDefinition};
+
+/// How long a drain may take. Process managers kill after 10 s (Docker) or 30 s (Kubernetes).
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  towpath run worker.toml webhook.toml postgres.toml
+
+Every file is checked before anything is started. SIGTERM or Ctrl-C stops the intake and
+finishes what is in flight, within 10 seconds; a second one ends at once.")]
+pub(super) struct RunArgs {
+    /// The worker's file
+    worker: PathBuf,
+    /// The files of its connectors
+    #[arg(value_name = "CONNECTOR")]
+    connectors: Vec<PathBuf>,
+}
+
+pub(super) async fn run(args: RunArgs) -> Exit {
+    let mut files = Files::default();
+    files.worker(&args.worker);
+    args.connectors.iter().for_each(|path| files.connector(path));
+    let Some((config, connectors)) = files.into_configs() else { return exit::CONFIG };
+    let format = match config.log_format {
+        LogFormat::Text => logs::Format::Text,
+        LogFormat::Json => logs::Format::Json,
+    };
+    if let Err(error) = logs::init(format, &config.log_level) {
+        eprintln!("error: cannot {error}: {}", std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default());
+        return exit::CONFIG;
+    }
+    let signals = match Signals::catch() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("error: cannot catch signals: {error}");
+            return exit::BUG;
+        }
+    };
+    start(config, connectors, signals).await
+}
+
+async fn start(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, mut signals: Signals) -> Exit {
+    let names: Vec<String> = connectors.iter().map(|connector| connector.common.name.clone()).collect();
+    let names = names.join(", ");
+    tracing::info!(version = VERSION, revision = REVISION, connectors = %names, "towpath {VERSION} starts with connectors: {names}");
+    let stop = CancellationToken::new();
+    let mut work = pin!(worker::run(config, connectors, stop.clone()));
+    // Lazy: the time begins to run with the first signal.
+    let limit = async { tokio::time::sleep(DRAIN_LIMIT).await };
+    match supervise(work.as_mut(), &stop, async || signals.next().await, limit).await {
+        Ended::Finished(Ok(())) => {
+            tracing::info!("towpath has stopped");
+            exit::DONE
+        }
+        Ended::Finished(Err(error)) => {
+            tracing::error!(code = error.code, error_type = %error.error_type, error = %error.chain(), "towpath cannot go on");
+            exit::of(&error)
+        }
+        Ended::Killed(signal) => {
+            tracing::warn!(signal = %signal, "{signal}, the second signal: ending at once; what was not committed is done again");
+            leave(signal.exit())
+        }
+        Ended::OutOfTime => {
+            tracing::error!(
+                code = "worker.drain_timeout", connectors = %names,
+                "the drain took longer than {} s: ending with unfinished work of connectors {names} (those that have not said that they \
+                 stopped); nothing is lost, what was not committed is done again", DRAIN_LIMIT.as_secs()
+            );
+            leave(exit::TRY_LATER)
+        }
+    }
+}
+
+/// Ends the process without dropping what still runs: closing a client whose broker is away takes time.
+fn leave(exit: Exit) -> ! {
+    std::process::exit(exit.0.into())
+}

@@ -1,0 +1,115 @@
+//! `towpath tap`: what is in a topic, decoded.
+
+mod bounded;
+mod shown;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use towpath_api::Error;
+
+use super::exit::{self, Exit};
+use super::files::Files;
+use crate::avro::readable::Readable;
+use crate::avro::registry::Registry;
+use crate::config::WorkerConfig;
+use crate::kafka::client::KafkaSettings;
+use bounded::{BoundedReader, Range};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  towpath tap --worker worker.toml --topic acme.transactions
+  towpath tap --worker worker.toml --topic acme.transactions --partition 3 --offset 17 --limit 1
+
+Reads what the topic holds now and ends; joins no consumer group and commits nothing.
+Without --partition all partitions are read, each in its order.")]
+pub(super) struct TapArgs {
+    /// The worker's file: where Kafka and the registry are
+    #[arg(long, value_name = "WORKER.toml")]
+    worker: PathBuf,
+    /// The topic to read
+    #[arg(long)]
+    topic: String,
+    /// Read this partition only
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
+    partition: Option<i32>,
+    /// Begin at this offset, and not at the earliest
+    #[arg(long, requires = "partition", value_parser = clap::value_parser!(i64).range(0..))]
+    offset: Option<i64>,
+    /// End after this many records
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Form of a record
+    #[arg(short, long, value_enum, default_value_t = Form::Text)]
+    output: Form,
+}
+
+/// Form of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people
+    Text,
+    /// An indented JSON object each
+    Json,
+    /// A JSON object on a line each
+    Ndjson,
+}
+
+/// What ends the reading before its time.
+enum Stop {
+    Failed(Error),
+    Output(io::Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+pub(super) async fn tap(args: TapArgs) -> Exit {
+    let mut files = Files::default();
+    files.worker(&args.worker);
+    let Some((config, _)) = files.into_configs() else { return exit::CONFIG };
+    match print(&config, args).await {
+        Ok(()) => exit::DONE,
+        Err(Stop::Failed(error)) => exit::report(&error),
+        // `towpath tap … | head` has seen enough.
+        Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => exit::DONE,
+        Err(Stop::Output(error)) => {
+            eprintln!("error: cannot write the output: {error}");
+            exit::CANNOT_WRITE
+        }
+    }
+}
+
+async fn print(config: &WorkerConfig, args: TapArgs) -> Result<(), Stop> {
+    let kafka = KafkaSettings::new(&config.bootstrap_servers, config.kafka.iter());
+    let registry = Registry::new(&config.schema_registry_url, &prometheus::Registry::new())?;
+    let mut readable = Readable::new(registry);
+    let range = Range { topic: args.topic, partition: args.partition, offset: args.offset };
+    let mut reader = BoundedReader::open(kafka.client("tap"), range).await?;
+    let mut out = io::BufWriter::new(io::stdout());
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    while left > 0
+        && let Some(message) = reader.next().await?
+    {
+        let record = shown::record(&message, &mut readable).await?;
+        match args.output {
+            Form::Text => write!(out, "{}", shown::as_text(&record))?,
+            Form::Json => writeln!(out, "{record:#}")?,
+            Form::Ndjson => writeln!(out, "{record}")?,
+        }
+        left -= 1;
+    }
+    out.flush()?;
+    Ok(())
+}

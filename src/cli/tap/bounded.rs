@@ -1,0 +1,149 @@
+//! Reads what partitions hold at the moment, up to where they ended when the reading began.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedMessage;
+use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use towpath_api::{Error, ErrorType, Result};
+
+use crate::kafka::client::{refused_settings, unavailable};
+
+/// How long a question to the broker may take.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a partition that has records may send none.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// What is to be read.
+#[derive(Debug, Clone)]
+pub(super) struct Range {
+    pub(super) topic: String,
+    /// `None`: all of them.
+    pub(super) partition: Option<i32>,
+    /// `None`: the earliest there is.
+    pub(super) offset: Option<i64>,
+}
+
+/// Reads the records of a range, once.
+pub(super) struct BoundedReader {
+    consumer: Arc<StreamConsumer>,
+    topic: String,
+    /// The partitions that are not read to their end yet, with that end.
+    ends: HashMap<i32, i64>,
+}
+
+impl BoundedReader {
+    /// Looks up where the partitions begin and end, and starts to read them.
+    ///
+    /// # Errors
+    /// Retry while no broker answers; fatal when there is no such topic, partition or offset.
+    pub(super) async fn open(mut settings: ClientConfig, range: Range) -> Result<Self> {
+        // librdkafka wants a group's name although none is joined.
+        settings
+            .set("group.id", "towpath-tap")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "error");
+        let consumer: Arc<StreamConsumer> = Arc::new(settings.create().map_err(refused_settings)?);
+        let asking = Arc::clone(&consumer);
+        let topic = range.topic.clone();
+        let spans = tokio::task::spawn_blocking(move || spans(&asking, &range)).await;
+        let spans = spans.map_err(|panic| Error::fatal("internal.panic", ErrorType::Internal, "ask Kafka").because(panic))??;
+
+        let mut assignment = TopicPartitionList::new();
+        for span in &spans {
+            assignment
+                .add_partition_offset(&topic, span.partition, Offset::Offset(span.from))
+                .map_err(|error| unavailable(format!("read topic `{topic}`"), error))?;
+        }
+        consumer.assign(&assignment).map_err(|error| unavailable(format!("read topic `{topic}`"), error))?;
+        let ends = spans.into_iter().map(|span| (span.partition, span.to)).collect();
+        Ok(Self { consumer, topic, ends })
+    }
+
+    /// The next record; `None` when every partition is read to its end.
+    ///
+    /// # Errors
+    /// Retry when the broker goes away.
+    pub(super) async fn next(&mut self) -> Result<Option<OwnedMessage>> {
+        let doing = || format!("read topic `{}`", self.topic);
+        while !self.ends.is_empty() {
+            let message = match tokio::time::timeout(SILENCE, self.consumer.recv()).await {
+                Ok(Ok(message)) => message,
+                // The end may lie behind the last record: markers of transactions take offsets, too.
+                Ok(Err(KafkaError::PartitionEOF(partition))) => {
+                    self.ends.remove(&partition);
+                    continue;
+                }
+                Ok(Err(error)) => return Err(unavailable(doing(), error)),
+                Err(_) => {
+                    let doing = format!("{}: no record came for {} s", doing(), SILENCE.as_secs());
+                    return Err(Error::retry("kafka.timeout", ErrorType::Timeout, doing));
+                }
+            };
+            let partition = message.partition();
+            let Some(end) = self.ends.get(&partition).copied() else { continue };
+            let is_newer = message.offset() >= end;
+            if message.offset() + 1 >= end {
+                self.ends.remove(&partition);
+            }
+            if !is_newer {
+                return Ok(Some(message.detach()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Offsets `[from, to)` of a partition; not empty.
+struct Span {
+    partition: i32,
+    from: i64,
+    to: i64,
+}
+
+/// Asks the broker, blocking.
+fn spans(consumer: &StreamConsumer, range: &Range) -> Result<Vec<Span>> {
+    let topic = &range.topic;
+    let doing = format!("look up topic `{topic}`");
+    let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT).map_err(|error| unavailable(&*doing, error))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let found = found.ok_or_else(|| not_found(format!("{doing}: there is no such topic")))?;
+    if let Some(error) = found.error() {
+        let code = RDKafkaErrorCode::from(error);
+        if code == RDKafkaErrorCode::UnknownTopicOrPartition {
+            return Err(not_found(format!("{doing}: there is no such topic")));
+        }
+        return Err(unavailable(doing, KafkaError::MetadataFetch(code)));
+    }
+    let mut partitions: Vec<i32> = found.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect();
+    if let Some(wanted) = range.partition {
+        if !partitions.contains(&wanted) {
+            return Err(not_found(format!("{doing}: it has {} partitions and none is {wanted}", partitions.len())));
+        }
+        partitions = vec![wanted];
+    }
+    partitions.sort_unstable();
+    let mut spans = Vec::with_capacity(partitions.len());
+    for partition in partitions {
+        let doing = format!("ask for the offsets of {topic}[{partition}]");
+        let (earliest, to) =
+            consumer.fetch_watermarks(topic, partition, METADATA_TIMEOUT).map_err(|error| unavailable(doing, error))?;
+        let from = range.offset.unwrap_or(earliest);
+        if !(earliest..=to).contains(&from) {
+            return Err(not_found(format!("read {topic}[{partition}] from offset {from}: it has {earliest}..{to}")));
+        }
+        if from < to {
+            spans.push(Span { partition, from, to });
+        }
+    }
+    Ok(spans)
+}
+
+fn not_found(doing: String) -> Error {
+    Error::fatal("kafka.not_found", ErrorType::NotFound, doing)
+}

@@ -1,0 +1,96 @@
+//! The keys that every connector has.
+
+use std::time::Duration;
+
+use towpath_api::{
+    config::{Check, Problems},
+    config_enum, config_keys,
+};
+
+config_enum! {
+    /// The connectors that there are.
+    pub enum ConnectorClass {
+        /// Takes posts in and puts them into topics.
+        WebhookSource = "WebhookSource",
+        /// Carries topics into Postgres.
+        PostgresSink = "PostgresSink",
+    }
+}
+
+config_enum! {
+    /// What happens with a record that can never be stored.
+    pub enum ErrorsTolerance {
+        /// The task fails at it.
+        None = "none",
+        /// It becomes a dead letter and the task goes on.
+        All = "all",
+    }
+}
+
+config_keys! {
+    /// Keys of every connector.
+    pub struct ConnectorConfig {
+        /// Names the connector: letters, digits, `.`, `_` and `-`. Its consumer group is `connect-<name>`.
+        #[key("name")]
+        pub name: String,
+        /// What it is.
+        #[key("connector.class")]
+        pub class: ConnectorClass,
+        /// How many tasks share the work.
+        #[key("tasks.max", range = 1..)]
+        pub tasks_max: u32 = 1,
+        /// What happens with a record that can never be stored.
+        #[key("errors.tolerance")]
+        pub errors_tolerance: ErrorsTolerance = ErrorsTolerance::All,
+        /// The longest wait between two tries while a broker, a registry or a database is away.
+        #[key("errors.retry.delay.max.ms", range = Duration::from_millis(1)..)]
+        pub errors_retry_delay_max: Duration = Duration::from_mins(1),
+    }
+}
+
+impl Check for ConnectorConfig {
+    fn check(&self, problems: &mut Problems) {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if self.name.is_empty() || !self.name.chars().all(allowed) {
+            problems.invalid("name", "must be of letters, digits, `.`, `_` and `-`, at least one");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use towpath_api::config::{Flat, Problem, read};
+
+    use super::*;
+
+    fn with(key: &str, value: &str) -> Result<ConnectorConfig, Vec<Problem>> {
+        let others = [("name", "pg"), ("connector.class", "PostgresSink")].into_iter().filter(|(other, _)| *other != key);
+        read(&Flat::from_strings(others.chain([(key, value)]))).map(|(config, _)| config)
+    }
+
+    #[test]
+    fn a_name_and_a_class_are_enough() {
+        let config = with("name", "my.pg_sink-2").unwrap();
+        assert_eq!((config.class, config.tasks_max), (ConnectorClass::PostgresSink, 1));
+        assert_eq!(config.errors_tolerance, ErrorsTolerance::All);
+        assert_eq!(config.errors_retry_delay_max, Duration::from_mins(1));
+    }
+
+    #[test]
+    fn a_name_that_is_empty_or_has_odd_letters_is_refused() {
+        for name in ["", " ", "a b", "a/b", "ä"] {
+            assert_eq!(with("name", name).unwrap_err()[0].key, "name", "{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_class_names_the_nearest_one() {
+        let found = with("connector.class", "PostgreSink").unwrap_err();
+        assert_eq!(found[0].suggestion.as_deref(), Some("PostgresSink"));
+    }
+
+    #[test]
+    fn no_task_at_all_is_refused() {
+        assert!(with("tasks.max", "0").unwrap_err()[0].message.contains("expected at least 1"));
+    }
+}

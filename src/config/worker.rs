@@ -1,0 +1,115 @@
+//! The keys of the worker.
+
+use towpath_api::{
+    config::{Check, Pairs, Problems},
+    config_enum, config_keys,
+};
+
+config_enum! {
+    /// The form of log lines.
+    pub enum LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+config_keys! {
+    /// Keys of the worker's own file.
+    pub struct WorkerConfig {
+        /// The brokers to begin with: `host:port`, with commas between them.
+        #[key("bootstrap.servers")]
+        pub bootstrap_servers: String,
+        /// Names the workers that belong together.
+        #[key("group.id")]
+        pub group_id: String = "towpath".to_owned(),
+        /// Where the schema registry's API (Confluent's) is.
+        #[key("schema.registry.url")]
+        pub schema_registry_url: String,
+        /// Where health and metrics are served.
+        #[key("listeners")]
+        pub listeners: Vec<String> = vec!["http://127.0.0.1:8083".to_owned()],
+        /// Where webhook posts are taken in, at `POST /hooks/<connector name>`.
+        #[key("webhook.listeners")]
+        pub webhook_listeners: Vec<String> = vec!["http://0.0.0.0:8080".to_owned()],
+        /// The form of log lines.
+        #[key("log.format")]
+        pub log_format: LogFormat = LogFormat::Text,
+        /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or directives such as
+        /// `info,towpath=debug`.
+        #[key("log.level")]
+        pub log_level: String = "info".to_owned(),
+        /// Passed on to librdkafka, for every client: `kafka.security.protocol`, `kafka.sasl.password`, …
+        #[key("kafka.{}")]
+        pub kafka: Pairs,
+    }
+}
+
+impl Check for WorkerConfig {
+    fn check(&self, problems: &mut Problems) {
+        if self.bootstrap_servers.trim().is_empty() {
+            problems.invalid("bootstrap.servers", "must not be empty");
+        }
+        if self.group_id.trim().is_empty() {
+            problems.invalid("group.id", "must not be empty");
+        }
+        if !is_http(&self.schema_registry_url) {
+            problems.invalid("schema.registry.url", "must begin with `http://` or `https://`");
+        }
+        for (key, listeners) in [("listeners", &self.listeners), ("webhook.listeners", &self.webhook_listeners)] {
+            if !listeners.iter().all(|listener| is_listener(listener)) {
+                problems.invalid(key, "must be like `http://127.0.0.1:8083`, each of them");
+            }
+        }
+        if tracing_subscriber::EnvFilter::try_new(&self.log_level).is_err() {
+            problems.invalid("log.level", "must be a level such as `info`, or directives such as `info,towpath=debug`");
+        }
+    }
+}
+
+fn is_http(url: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+}
+
+/// `http://host:port`, where port 0 lets the system choose.
+fn is_listener(url: &str) -> bool {
+    let authority = url.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    authority
+        .and_then(|authority| authority.rsplit_once(':'))
+        .is_some_and(|(host, port)| !host.is_empty() && !host.contains(['/', '@', '?']) && port.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use towpath_api::config::{Flat, read};
+
+    use super::*;
+
+    const NEEDED: [(&str, &str); 2] = [("bootstrap.servers", "b:9092"), ("schema.registry.url", "http://r")];
+
+    #[test]
+    fn two_keys_are_enough() {
+        let (config, _) = read::<WorkerConfig>(&Flat::from_strings(NEEDED)).unwrap();
+        assert_eq!((config.group_id.as_str(), config.log_level.as_str()), ("towpath", "info"));
+        assert_eq!(config.listeners, ["http://127.0.0.1:8083"]);
+        assert_eq!(config.webhook_listeners, ["http://0.0.0.0:8080"]);
+    }
+
+    #[test]
+    fn values_that_no_part_could_use_are_refused() {
+        for (key, value) in [
+            ("listeners", "127.0.0.1:8083"),
+            ("listeners", "https://127.0.0.1:8083"),
+            ("webhook.listeners", "http://127.0.0.1"),
+            ("webhook.listeners", "http://h:80/path"),
+            ("group.id", " "),
+            ("log.level", "info,towpath=loud"),
+            ("log.format", "xml"),
+        ] {
+            let flat = Flat::from_strings(NEEDED.into_iter().chain([(key, value)]));
+            let found = read::<WorkerConfig>(&flat).unwrap_err();
+            assert_eq!((found.len(), found[0].key.as_str()), (1, key), "{key} = {value}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Kafka: how to reach it, the topics we make, what we produce, what we consume.
+
+pub mod client;
+pub mod consumer;
+pub mod publisher;
+pub mod topics;

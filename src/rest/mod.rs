@@ -1,0 +1,141 @@
+//! The management listener: health, metrics, versions and statuses, for people and for probes.
+//!
+//! It only reads: what it shows is written by the worker into [`crate::telemetry`]. It binds to the loopback unless told
+//! otherwise, has no authentication yet, and says so when it is told otherwise. Kafka Connect's REST API will join here
+//! (`rest::connect`); webhook posts never come this way.
+
+mod connect;
+mod health;
+mod listener;
+mod problem;
+mod towpath;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use towpath_api::{Error, ErrorType, Result};
+
+use crate::telemetry::{Metrics, Readiness, StatusBoard};
+
+pub use listener::{ListenerError, check_listener};
+
+/// How long requests under way may take to end once the listener stops.
+const CLOSE_LIMIT: Duration = Duration::from_millis(500);
+
+/// What the listener shows. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Api {
+    metrics: Metrics,
+    readiness: Readiness,
+    board: StatusBoard,
+    kafka_cluster_id: Arc<OnceLock<String>>,
+}
+
+impl Api {
+    /// Shows these.
+    pub fn new(metrics: Metrics, readiness: Readiness, board: StatusBoard) -> Self {
+        Self { metrics, readiness, board, kafka_cluster_id: Arc::default() }
+    }
+
+    /// Tells which Kafka cluster it is, once that is known; the first answer stays.
+    pub fn set_kafka_cluster_id(&self, id: Option<String>) {
+        if let Some(id) = id {
+            // A cluster does not change its id while we are connected to it.
+            let _ = self.kafka_cluster_id.set(id);
+        }
+    }
+
+    fn router(self) -> Router {
+        Router::new()
+            .route("/", get(connect::server_info))
+            .route("/health", get(connect::health))
+            .route("/livez", get(health::livez))
+            .route("/readyz", get(health::readyz))
+            .route("/metrics", get(health::metrics))
+            .route("/version", get(health::version))
+            .route("/towpath/v1/connectors", get(towpath::connectors))
+            .fallback(problem::not_found)
+            .method_not_allowed_fallback(problem::method_not_allowed)
+            .with_state(self)
+    }
+}
+
+/// The bound listeners. Dropping it before [`Server::serve`] closes them.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Vec<TcpListener>,
+    api: Api,
+}
+
+impl Server {
+    /// Binds each of `urls`, such as `http://127.0.0.1:8083`; nothing is answered before [`Server::serve`].
+    ///
+    /// # Errors
+    /// Fatal: a URL that is none of ours (type `config`), or an address that cannot be had (type `unavailable`).
+    pub async fn bind(urls: &[String], api: Api) -> Result<Self> {
+        let mut listeners = Vec::new();
+        for url in urls {
+            let doing = || format!("listen on `{url}`");
+            let address = check_listener(url)
+                .map_err(|error| Error::fatal("config.invalid_value", ErrorType::Config, doing()).because(error))?;
+            let unavailable = |error| Error::fatal("rest.unavailable", ErrorType::Unavailable, doing()).because(error);
+            let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(unavailable)?;
+            let bound = listener.local_addr().map_err(unavailable)?;
+            if !bound.ip().is_loopback() {
+                tracing::warn!(
+                    listener = %url,
+                    "the management listener {url} can be reached from other hosts and has no authentication"
+                );
+            }
+            listeners.push(listener);
+        }
+        Ok(Self { listeners, api })
+    }
+
+    /// Where it listens, in the order of the URLs; tells which port a URL with port 0 got.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Answers until `stop` is cancelled, and a moment longer for what is under way. To be stopped last, so that probes see
+    /// the drain.
+    ///
+    /// # Errors
+    /// Fatal when a listener ends by itself.
+    pub async fn serve(self, stop: CancellationToken) -> Result<()> {
+        let app = self.api.router();
+        let mut serving = JoinSet::new();
+        for listener in self.listeners {
+            let serve = axum::serve(listener, app.clone()).with_graceful_shutdown(stop.clone().cancelled_owned());
+            serving.spawn(serve.into_future());
+        }
+        let mut ended = Ok(());
+        let all = async {
+            while let Some(one) = serving.join_next().await {
+                let failed = match one {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(error)) => {
+                        Error::fatal("rest.unavailable", ErrorType::Unavailable, "serve the management API").because(error)
+                    }
+                    Err(error) => Error::fatal("rest.bug", ErrorType::Internal, "serve the management API").because(error),
+                };
+                ended = Err(failed);
+                return;
+            }
+        };
+        tokio::select! {
+            () = all => {}
+            () = async { stop.cancelled().await; tokio::time::sleep(CLOSE_LIMIT).await } => {}
+        }
+        ended
+    }
+}
+
+#[cfg(test)]
+mod tests;

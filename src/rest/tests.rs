@@ -1,0 +1,164 @@
+//! Tests of the management listener over real connections.
+
+use std::time::SystemTime;
+
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use tokio_util::sync::DropGuard;
+
+use super::*;
+
+struct Running {
+    url: String,
+    api: Api,
+    metrics: Metrics,
+    readiness: Readiness,
+    board: StatusBoard,
+    _stop: DropGuard,
+}
+
+async fn serve() -> Running {
+    let metrics = Metrics::new();
+    let readiness = Readiness::new();
+    let board = StatusBoard::new(&metrics);
+    let api = Api::new(metrics.clone(), readiness.clone(), board.clone());
+    let server = Server::bind(&["http://127.0.0.1:0".to_owned()], api.clone()).await.unwrap();
+    let url = format!("http://{}", server.addresses()[0]);
+    let stop = CancellationToken::new();
+    tokio::spawn(server.serve(stop.clone()));
+    Running { url, api, metrics, readiness, board, _stop: stop.drop_guard() }
+}
+
+impl Running {
+    async fn get(&self, path: &str) -> (StatusCode, Value) {
+        let answer = reqwest::get(format!("{}{path}", self.url)).await.unwrap();
+        (answer.status(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn readiness_is_503_with_the_reasons_until_every_check_holds() {
+    let running = serve().await;
+    assert_eq!(running.get("/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    running.readiness.ready("connector webhook");
+    running.readiness.not_ready("kafka", "no broker answers");
+    let (status, body) = running.get("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let kafka = json!({ "check": "kafka", "reason": "no broker answers" });
+    assert_eq!(body, json!({ "ready": false, "not_ready": [kafka] }));
+
+    let (_, body) = running.get("/readyz?verbose").await;
+    assert_eq!(body["checks"][0], json!({ "check": "connector webhook", "ready": true }));
+    assert_eq!(body["checks"][1]["ready"], false);
+
+    running.readiness.ready("kafka");
+    assert_eq!(running.get("/readyz").await, (StatusCode::OK, json!({ "ready": true, "not_ready": [] })));
+}
+
+#[tokio::test]
+async fn liveness_depends_on_nothing() {
+    let running = serve().await;
+    running.readiness.not_ready("kafka", "no broker answers");
+    assert_eq!(running.get("/livez").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn health_tells_a_start_from_an_outage_in_connects_words() {
+    let running = serve().await;
+    running.readiness.not_ready("kafka", "no broker answers");
+    let (status, body) = running.get("/health").await;
+    assert_eq!((status, &body["status"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("starting")));
+    running.readiness.ready("kafka");
+    let (status, body) = running.get("/health").await;
+    assert_eq!((status, &body["status"]), (StatusCode::OK, &json!("healthy")));
+    running.readiness.not_ready("kafka", "no broker answers");
+    let (status, body) = running.get("/health").await;
+    assert_eq!((status, &body["status"]), (StatusCode::INTERNAL_SERVER_ERROR, &json!("unhealthy")));
+    assert!(body["message"].as_str().unwrap().ends_with("kafka: no broker answers"));
+}
+
+#[tokio::test]
+async fn metrics_say_which_format_they_are_in() {
+    let running = serve().await;
+    running.metrics.connector("webhook", crate::telemetry::Stage::SOURCE);
+    let answer = reqwest::get(format!("{}/metrics", running.url)).await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let text = answer.text().await.unwrap();
+    assert!(text.contains("towpath_build_info{revision="));
+    assert!(text.contains("process_resident_memory_bytes"));
+}
+
+#[tokio::test]
+async fn the_root_names_the_cluster_once_it_is_known() {
+    let running = serve().await;
+    assert_eq!(running.get("/").await.1["kafka_cluster_id"], Value::Null);
+    running.api.set_kafka_cluster_id(Some("MkU3OEVBNTcwNTJENDM2Qg".to_owned()));
+    let (_, body) = running.get("/").await;
+    assert_eq!(body["kafka_cluster_id"], "MkU3OEVBNTcwNTJENDM2Qg");
+    assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
+    assert!(body["commit"].is_string());
+    assert_eq!(running.get("/version").await.1["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[tokio::test]
+async fn a_retrying_task_shows_why_and_what_happens_next() {
+    let running = serve().await;
+    running.board.task("webhook", 0).running();
+    let error = Error::retry("postgres.unavailable", ErrorType::Unavailable, "connect to Postgres at db:5432");
+    running.board.task("postgres", 0).retrying(&error, 4, SystemTime::UNIX_EPOCH);
+    let (status, body) = running.get("/towpath/v1/connectors").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body[0]["name"], "postgres");
+    assert_eq!(body[0]["state"], "retrying");
+    let task = &body[0]["tasks"][0];
+    assert_eq!(task["error"]["code"], "postgres.unavailable");
+    assert_eq!(task["error"]["message"], "connect to Postgres at db:5432");
+    assert_eq!(task["attempt"], 4);
+    assert_eq!(task["next_try"], "1970-01-01T00:00:00.000Z");
+    assert_eq!(body[1]["state"], "running");
+    assert_eq!(body[1]["tasks"][0]["error"], Value::Null);
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_json_errors() {
+    let running = serve().await;
+    let (status, body) = running.get("/connectorz").await;
+    assert_eq!((status, &body["error_code"]), (StatusCode::NOT_FOUND, &json!(404)));
+    let (status, body) = running.get("/towpath/v1/nothing").await;
+    assert_eq!((status, &body["code"]), (StatusCode::NOT_FOUND, &json!("http.not_found")));
+
+    let answer = Client::new().post(format!("{}/metrics", running.url)).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(answer.headers()["allow"], "GET,HEAD");
+    let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(body["error_code"], 405);
+}
+
+#[tokio::test]
+async fn it_stops_although_a_client_holds_its_connection_open() {
+    let metrics = Metrics::new();
+    let api = Api::new(metrics.clone(), Readiness::new(), StatusBoard::new(&metrics));
+    let server = Server::bind(&["http://127.0.0.1:0".to_owned()], api).await.unwrap();
+    let address = server.addresses()[0];
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(server.serve(stop.clone()));
+    let mut slow = tokio::net::TcpStream::connect(address).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut slow, b"GET / HTTP/1.1\r\nhost").await.unwrap();
+    tokio::task::yield_now().await;
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(5), serving).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_listener_that_cannot_be_had_says_which_and_why() {
+    let metrics = Metrics::new();
+    let api = Api::new(metrics.clone(), Readiness::new(), StatusBoard::new(&metrics));
+    let first = Server::bind(&["http://127.0.0.1:0".to_owned()], api.clone()).await.unwrap();
+    let url = format!("http://{}", first.addresses()[0]);
+    let error = Server::bind(std::slice::from_ref(&url), api.clone()).await.unwrap_err();
+    assert!(error.chain().starts_with(&format!("listen on `{url}`: ")), "{}", error.chain());
+
+    let error = Server::bind(&["https://127.0.0.1:0".to_owned()], api).await.unwrap_err();
+    assert_eq!(error.error_type, ErrorType::Config);
+    assert!(error.chain().contains("https is not supported here"));
+}

@@ -1,0 +1,236 @@
+//! Where log lines go: standard error, as text or as JSON, one line per event.
+//!
+//! An event with a field `code` is written at most once in ten seconds per code and connector, and so is a complaint of librdkafka; the next
+//! line carries `repeated`, the number of those left out. It is done where lines are written, so that no loop has to think of it, and
+//! `towpath_log_messages_total` still counts every one.
+
+use std::fmt::{self, Write as _};
+use std::io::IsTerminal as _;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Instant;
+
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, MakeWriter};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt as subscriber};
+
+use super::repeats::{Repeats, WINDOW};
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where the messages of librdkafka come from; they have no code.
+const KAFKA_CLIENT: [&str; 2] = ["librdkafka", "rdkafka::client"];
+
+/// The filter that cannot be made, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("read the log filter `{directives}` of {origin}")]
+pub struct FilterError {
+    directives: String,
+    origin: &'static str,
+    #[source]
+    source: tracing_subscriber::filter::ParseError,
+}
+
+/// Libraries whose own `info` lines would drown ours; a directive that names one decides itself.
+const QUIET: [&str; 5] = ["librdkafka=warn", "rdkafka=warn", "tokio_postgres=warn", "hyper=warn", "reqwest=warn"];
+
+/// Installs the subscriber for the whole process. `directives` is the filter of the config, such as `info` or
+/// `info,towpath::worker=debug`; the variable `RUST_LOG` overrides it.
+///
+/// Does nothing beyond checking the filter when a subscriber is installed already, as in tests.
+///
+/// # Errors
+/// When the filter cannot be read.
+pub fn init(format: Format, directives: &str) -> Result<(), FilterError> {
+    let overriding = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
+    let filter = match &overriding {
+        Some(text) => filter(text, "the environment variable RUST_LOG")?,
+        None => filter(directives, "the key `log.level`")?,
+    };
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let ansi = std::io::stderr().is_terminal() && !no_color;
+    let _ = subscriber_for(format, filter, ansi, std::io::stderr).try_init();
+    Ok(())
+}
+
+fn filter(directives: &str, origin: &'static str) -> Result<EnvFilter, FilterError> {
+    let mut all = directives.trim().to_owned();
+    for quiet in QUIET {
+        let target = quiet.split('=').next().unwrap_or_default();
+        let named = directives.split(',').any(|one| one.trim().split(['=', '[', ':']).next() == Some(target));
+        if !named {
+            let separator = if all.is_empty() { "" } else { "," };
+            let _ = write!(all, "{separator}{quiet}");
+        }
+    }
+    EnvFilter::builder().parse(&all).map_err(|source| FilterError { directives: directives.to_owned(), origin, source })
+}
+
+fn subscriber_for<W>(format: Format, filter: EnvFilter, ansi: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let registry = tracing_subscriber::registry().with(filter).with(CountMessages);
+    let layer = subscriber::layer().with_writer(writer).with_ansi(ansi);
+    match format {
+        Format::Text => {
+            let lines = Once::new(subscriber::format().with_ansi(ansi), Format::Text);
+            Box::new(registry.with(layer.event_format(lines)))
+        }
+        Format::Json => {
+            // Flat, so that `connector` and `code` are where a log store looks for them.
+            let json = subscriber::format().json().flatten_event(true).with_current_span(false);
+            Box::new(registry.with(layer.fmt_fields(JsonFields::new()).event_format(Once::new(json, Format::Json))))
+        }
+    }
+}
+
+/// Writes an event through `inner`, unless its code was written a moment ago.
+struct Once<F> {
+    inner: F,
+    format: Format,
+    repeats: Mutex<Repeats<CodeOf>>,
+}
+
+impl<F> Once<F> {
+    fn new(inner: F, format: Format) -> Self {
+        Self { inner, format, repeats: Mutex::new(Repeats::new(WINDOW)) }
+    }
+
+    /// How many were left out before this event; `None` when it is left out itself.
+    fn admit(&self, event: &Event<'_>) -> Option<u64> {
+        // Most events have no code: look at the names before visiting values.
+        let mut found = CodeOf::default();
+        if event.metadata().fields().field("code").is_some() {
+            event.record(&mut found);
+        } else if KAFKA_CLIENT.contains(&event.metadata().target()) {
+            let mut message = KafkaMessage::default();
+            event.record(&mut message);
+            found.code = message.0;
+        } else {
+            return Some(0);
+        }
+        self.repeats.lock().unwrap_or_else(PoisonError::into_inner).admit(found, Instant::now())
+    }
+}
+
+impl<F, S, N> FormatEvent<S, N> for Once<F>
+where
+    F: FormatEvent<S, N>,
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        match self.admit(event) {
+            // The layer then writes an empty buffer, which is nothing.
+            None => Ok(()),
+            Some(0) => self.inner.format_event(context, writer, event),
+            Some(left_out) => {
+                let mut line = String::new();
+                self.inner.format_event(context, Writer::new(&mut line), event)?;
+                let line = line.trim_end();
+                match (self.format, line.strip_suffix('}')) {
+                    (Format::Json, Some(open)) => writeln!(writer, "{open},\"repeated\":{left_out}}}"),
+                    _ => writeln!(writer, "{line} repeated={left_out}"),
+                }
+            }
+        }
+    }
+}
+
+/// What makes two events the same: the code, within a connector and a task where the event names them.
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+struct CodeOf {
+    code: String,
+    connector: String,
+    task: String,
+}
+
+impl Visit for CodeOf {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "code" => value.clone_into(&mut self.code),
+            "connector" => value.clone_into(&mut self.connector),
+            "task" => value.clone_into(&mut self.task),
+            _ => {}
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if matches!(field.name(), "code" | "connector" | "task") {
+            self.record_str(field, &format!("{value:?}"));
+        }
+    }
+}
+
+/// What librdkafka complains about, without whom and how often: its message up to the first bracket. Each client repeats
+/// itself with every attempt to connect, a hundred times a second while a broker is away.
+#[derive(Default)]
+struct KafkaMessage(String);
+
+impl Visit for KafkaMessage {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            let text = format!("{value:?}");
+            text.split(['(', '[']).next().unwrap_or_default().clone_into(&mut self.0);
+        }
+    }
+}
+
+/// Counts events by level. A subscriber belongs to the process, and so does its count: every registry shows the same.
+struct CountMessages;
+
+impl<S: Subscriber> Layer<S> for CountMessages {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        MESSAGES.of(*event.metadata().level()).inc();
+    }
+}
+
+static MESSAGES: LazyLock<Messages> = LazyLock::new(Messages::new);
+
+struct Messages {
+    family: IntCounterVec,
+    by_level: [IntCounter; 5],
+}
+
+impl Messages {
+    fn new() -> Self {
+        let opts = Opts::new("towpath_log_messages_total", "Log messages, including those left out as repetitions.");
+        let family = IntCounterVec::new(opts, &["level"]).expect("the name and the label are constants");
+        let by_level = ["error", "warn", "info", "debug", "trace"].map(|level| family.with_label_values(&[level]));
+        Self { family, by_level }
+    }
+
+    fn of(&self, level: Level) -> &IntCounter {
+        let [error, warn, info, debug, trace] = &self.by_level;
+        match level {
+            Level::ERROR => error,
+            Level::WARN => warn,
+            Level::INFO => info,
+            Level::DEBUG => debug,
+            Level::TRACE => trace,
+        }
+    }
+}
+
+/// Shows `towpath_log_messages_total` in `registry`.
+pub(super) fn register_counter(registry: &Registry) {
+    // Fails only for a name that is there already, which is what is wanted.
+    let _ = registry.register(Box::new(MESSAGES.family.clone()));
+}
+
+#[cfg(test)]
+mod tests;

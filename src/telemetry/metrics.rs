@@ -1,0 +1,206 @@
+//! The registry of metrics, and how it looks on the wire.
+//!
+//! Names, types and labels are API: `tests/fixtures/metrics.txt` holds them, and a change shows up there.
+
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{IntGaugeVec, Registry, TextEncoder};
+
+use super::connector_metrics::{self, ConnectorFamilies, ConnectorMetrics, Stage};
+use super::families::families;
+use super::logs;
+use super::sink_metrics::{self, SinkFamilies, SinkMetrics};
+
+/// The content type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+families! {
+    /// What belongs to the process and to no connector.
+    struct ProcessFamilies {
+        /// 1; the labels say what was built.
+        build_info: IntGaugeVec = "towpath_build_info" [version, revision],
+    }
+}
+
+/// Every metric of one worker. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    connector: ConnectorFamilies,
+    sink: SinkFamilies,
+}
+
+impl Metrics {
+    /// Makes all families, on a registry of their own.
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let process = ProcessFamilies::register(&registry);
+        process.build_info.with_label_values(&[super::VERSION, super::REVISION]).set(1);
+        logs::register_counter(&registry);
+        // Fails only for a name that is there already, and the registry is new.
+        let _ = registry.register(Box::new(ProcessCollector::for_self()));
+        let connector = connector_metrics::register(&registry);
+        let sink = sink_metrics::register(&registry);
+        Self { registry, connector, sink }
+    }
+
+    /// The registry, for connectors that bring metrics of their own.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Creates at 0 what every connector counts. `stages` is [`Stage::SOURCE`] or [`Stage::SINK`].
+    pub fn connector(&self, connector: &str, stages: &[Stage]) -> ConnectorMetrics {
+        self.connector.connector(connector, stages)
+    }
+
+    /// Creates at 0 what a sink counts besides. Call it once per connector and clone the handle.
+    pub fn sink(&self, connector: &str) -> SinkMetrics {
+        SinkMetrics::new(&self.sink, connector)
+    }
+
+    /// The families that the status board keeps.
+    pub(super) fn connector_families(&self) -> &ConnectorFamilies {
+        &self.connector
+    }
+
+    /// Everything in Prometheus' text format 0.0.4.
+    pub fn encode(&self) -> String {
+        // Fails only for a family without a name or a metric, and `gather` returns no such family.
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    use prometheus::proto::{MetricFamily, MetricType};
+    use towpath_api::TopicPartition;
+
+    use super::*;
+    use crate::telemetry::PartitionMetrics;
+
+    /// The labels that section 2.6 of the conventions allows, and those that single families name there.
+    const LABELS: [&str; 24] = [
+        "connector",
+        "object",
+        "topic",
+        "partition",
+        "table",
+        "op",
+        "state",
+        "stage",
+        "error_type",
+        "reason",
+        "outcome",
+        "code",
+        "client",
+        "endpoint_group",
+        "channel",
+        "event",
+        "kind",
+        "change",
+        "handler",
+        "version",
+        "revision",
+        "level",
+        "operation",
+        "le",
+    ];
+
+    /// Units that a name may end in when it is no counter; plain nouns in the plural count things.
+    const UNITS: [&str; 9] = ["_seconds", "_bytes", "_ratio", "_info", "_records", "_partitions", "_tasks", "_state", "_fds"];
+
+    fn everything() -> (Metrics, PartitionMetrics) {
+        let metrics = Metrics::new();
+        metrics.connector("postgres", Stage::SINK);
+        let partition = TopicPartition { topic: "acme.transactions".into(), partition: 0 };
+        let handle = metrics.sink("postgres").partition(&partition, "acme.transactions", "transactions");
+        (metrics, handle)
+    }
+
+    fn type_name(family: &MetricFamily) -> &'static str {
+        match family.get_field_type() {
+            MetricType::COUNTER => "counter",
+            MetricType::GAUGE => "gauge",
+            MetricType::HISTOGRAM => "histogram",
+            MetricType::SUMMARY => "summary",
+            MetricType::UNTYPED => "untyped",
+        }
+    }
+
+    fn labels(family: &MetricFamily) -> Vec<&str> {
+        let first = family.get_metric().first().expect("gather returns no empty family");
+        first.get_label().iter().map(prometheus::proto::LabelPair::name).collect()
+    }
+
+    #[test]
+    fn names_types_and_labels_are_those_of_the_golden_file() {
+        let (metrics, _handle) = everything();
+        let mut found = String::new();
+        for family in metrics.registry.gather() {
+            writeln!(found, "{} {} {}", family.name(), type_name(&family), labels(&family).join(","))
+                .expect("a string takes everything");
+        }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/metrics.txt");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &found).unwrap();
+        }
+        let golden = std::fs::read_to_string(&path).unwrap();
+        let found: Vec<_> = found.lines().map(str::trim_end).collect();
+        let golden: Vec<_> = golden.lines().map(str::trim_end).collect();
+        assert_eq!(
+            found, golden,
+            "names, types and labels are API; if the change is meant, run this test with UPDATE_GOLDEN=1 and note it in CHANGELOG.md"
+        );
+    }
+
+    #[test]
+    fn names_follow_the_conventions() {
+        let (metrics, _handle) = everything();
+        for family in metrics.registry.gather() {
+            let name = family.name();
+            let own = name.strip_prefix("towpath_");
+            assert!(own.is_some() || name.starts_with("process_"), "{name} has no prefix of ours");
+            assert_eq!(name, name.to_lowercase());
+            for forbidden in ["_ms", "_millis", "_ns", "_mb", "_percent", "_milliseconds", "_minutes"] {
+                assert!(!name.contains(forbidden), "{name} is not in a base unit");
+            }
+            assert!(!family.help().is_empty(), "{name} has no help");
+            let is_counter = family.get_field_type() == MetricType::COUNTER;
+            assert_eq!(name.ends_with("_total"), is_counter, "{name}: counters, and only they, end in _total");
+            if own.is_some() && !is_counter {
+                assert!(UNITS.iter().any(|unit| name.ends_with(unit)), "{name} does not end in a unit");
+            }
+            for label in labels(&family) {
+                assert!(LABELS.contains(&label), "{name} has the label {label}");
+            }
+        }
+    }
+
+    #[test]
+    fn three_connectors_with_72_partitions_stay_within_the_budget_of_series() {
+        let metrics = Metrics::new();
+        metrics.connector("webhook", Stage::SOURCE);
+        metrics.connector("close", Stage::SOURCE);
+        metrics.connector("postgres", Stage::SINK);
+        let sink = metrics.sink("postgres");
+        let mut handles = Vec::new();
+        for topic in 0..12 {
+            for partition in 0..6 {
+                let name = format!("acme.object{topic}");
+                let partition = TopicPartition { topic: name.as_str().into(), partition };
+                handles.push(sink.partition(&partition, &name, &format!("object{topic}")));
+            }
+        }
+        let series = metrics.encode().lines().filter(|line| !line.starts_with('#')).count();
+        assert!(series < 1500, "{series} series");
+    }
+}

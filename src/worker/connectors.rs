@@ -1,0 +1,89 @@
+//! The connectors that there are: one variant and one arm each, and the compiler finds what is missing.
+
+use towpath_api::config::{Flat, KeyDefinition, Keys as _, Problem, read};
+use towpath_postgres::PostgresSinkConfig;
+use towpath_webhook::WebhookConfig;
+
+use crate::config::{ConnectorClass, ConnectorConfig};
+
+/// A connector as configured: the keys that all have, and its own.
+#[derive(Debug, Clone)]
+pub struct ConnectorDefinition {
+    /// The keys that all have.
+    pub common: ConnectorConfig,
+    /// Its own.
+    pub own: OwnConfig,
+}
+
+/// The keys of one class.
+#[derive(Debug, Clone)]
+pub enum OwnConfig {
+    /// `connector.class = "WebhookSource"`.
+    Webhook(WebhookConfig),
+    /// `connector.class = "PostgresSink"`.
+    Postgres(PostgresSinkConfig),
+}
+
+impl ConnectorDefinition {
+    /// Reads a connector's map; also returns warnings. Connects to nothing.
+    ///
+    /// # Errors
+    /// Every problem of the map at once.
+    pub fn read(flat: &Flat) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        match class(flat)? {
+            ConnectorClass::WebhookSource => {
+                let ((common, own), warnings) = read::<(ConnectorConfig, WebhookConfig)>(flat)?;
+                Ok((Self { common, own: OwnConfig::Webhook(own) }, warnings))
+            }
+            ConnectorClass::PostgresSink => {
+                let ((common, own), warnings) = read::<(ConnectorConfig, PostgresSinkConfig)>(flat)?;
+                Ok((Self { common, own: OwnConfig::Postgres(own) }, warnings))
+            }
+        }
+    }
+}
+
+/// Which class the map names. Without one only the keys that every connector has can be checked.
+fn class(flat: &Flat) -> Result<ConnectorClass, Vec<Problem>> {
+    let key = "connector.class";
+    let entry = flat.entries().iter().filter(|entry| entry.key == key);
+    let mut alone = Flat::from_strings([("name", "any")]);
+    entry.for_each(|entry| alone.push(key, entry.value.clone(), entry.origin.clone()));
+    match read::<ConnectorConfig>(&alone) {
+        Ok((common, _)) => Ok(common.class),
+        Err(mut problems) => {
+            for problem in &mut problems {
+                problem.origin = problem.origin.take().or_else(|| flat.file_origin());
+            }
+            Err(problems)
+        }
+    }
+}
+
+/// Title and keys of each class, for the documentation.
+pub fn catalogue() -> Vec<(&'static str, Vec<KeyDefinition>)> {
+    vec![("WebhookSource", WebhookConfig::definitions()), ("PostgresSink", PostgresSinkConfig::definitions())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_without_a_class_or_of_an_unknown_one_says_so_and_nothing_else() {
+        let read = |pairs: &[(&str, &str)]| ConnectorDefinition::read(&Flat::from_strings(pairs.iter().copied())).unwrap_err();
+        let found = read(&[("name", "pg"), ("topics", "a")]);
+        assert_eq!((found.len(), found[0].key.as_str(), found[0].code), (1, "connector.class", "config.missing_key"));
+        let found = read(&[("name", "pg"), ("connector.class", "PostgreSink")]);
+        assert_eq!((found.len(), found[0].suggestion.as_deref()), (1, Some("PostgresSink")));
+    }
+
+    #[test]
+    fn a_class_brings_its_own_keys_and_no_others() {
+        let keys = [("name", "pg"), ("connector.class", "PostgresSink"), ("connection.url", "postgres://h/d"), ("topics", "a")];
+        let (definition, warnings) = ConnectorDefinition::read(&Flat::from_strings(keys)).unwrap();
+        assert!(matches!(definition.own, OwnConfig::Postgres(_)) && warnings.is_empty());
+        let found = ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain([("objects", "x")]))).unwrap_err();
+        assert_eq!((found.len(), found[0].code), (1, "config.unknown_key"));
+    }
+}

@@ -1,0 +1,144 @@
+//! The state of a task whose partitions each have their own troubles: one that waits makes the task wait.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use tokio_util::sync::CancellationToken;
+use towpath_api::Error;
+
+use crate::telemetry::{ConnectorMetrics, Stage, TaskStatus};
+
+/// What a task reports, to the status board, the metrics and the log.
+pub(super) struct TaskHealth {
+    connector: String,
+    status: TaskStatus,
+    metrics: ConnectorMetrics,
+    delay_max: Duration,
+    /// The parts (partitions, or "topics") that wait after an error.
+    waiting: Mutex<BTreeSet<String>>,
+    /// Nothing waits and the board says so: asked for each batch, so it is answered without a lock.
+    well: AtomicBool,
+}
+
+impl TaskHealth {
+    /// A task that is starting.
+    pub(super) fn new(connector: &str, status: TaskStatus, metrics: ConnectorMetrics, delay_max: Duration) -> Self {
+        status.starting();
+        Self {
+            connector: connector.to_owned(),
+            status,
+            metrics,
+            delay_max,
+            waiting: Mutex::default(),
+            well: AtomicBool::new(false),
+        }
+    }
+
+    /// A wait that grows from a tenth of a second to `errors.retry.delay.max.ms`, with jitter, for ever.
+    pub(super) fn backoff(&self) -> Backoff {
+        let delays = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(100).min(self.delay_max))
+            .with_max_delay(self.delay_max)
+            .with_jitter()
+            .without_max_times()
+            .build();
+        Backoff { delays, attempt: 0 }
+    }
+
+    /// `part` works, or has nothing to do.
+    pub(super) fn works(&self, part: &str) {
+        if self.well.load(Ordering::Acquire) {
+            return;
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.remove(part) {
+            tracing::info!(connector = %self.connector, part, "{part} works again");
+        }
+        if waiting.is_empty() {
+            self.status.running();
+            self.well.store(true, Ordering::Release);
+        }
+    }
+
+    /// `part` is no more.
+    pub(super) fn forget(&self, part: &str) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.remove(part) && waiting.is_empty() {
+            self.status.running();
+        }
+    }
+
+    /// Reports an error of `part` that time may cure, and waits. Returns false when `stop` came first.
+    pub(super) async fn wait(
+        &self,
+        part: &str,
+        stage: Stage,
+        error: &Error,
+        backoff: &mut Backoff,
+        stop: &CancellationToken,
+    ) -> bool {
+        let delay = backoff.next();
+        self.troubled(part, stage, error, backoff.attempt, delay);
+        tracing::warn!(
+            connector = %self.connector, part, stage = stage.as_str(), code = error.code, error_type = %error.error_type,
+            attempt = backoff.attempt, error = %error.chain(),
+            "{part} waits {} ms and tries again; nothing is lost", delay.as_millis()
+        );
+        tokio::select! {
+            () = stop.cancelled() => false,
+            () = tokio::time::sleep(delay) => {
+                self.metrics.retry(stage);
+                true
+            }
+        }
+    }
+
+    /// Notes that `part` cannot go on before something else recovers, and will be tried again after `delay`.
+    pub(super) fn troubled(&self, part: &str, stage: Stage, error: &Error, attempt: u32, delay: Duration) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.well.store(false, Ordering::Release);
+        waiting.insert(part.to_owned());
+        self.metrics.error(stage, error.error_type);
+        self.status.retrying(error, attempt, SystemTime::now() + delay);
+    }
+
+    /// Reports the error that ended the task.
+    pub(super) fn failed(&self, stage: Stage, error: &Error) {
+        self.metrics.error(stage, error.error_type);
+        self.status.failed(error);
+        tracing::error!(
+            connector = %self.connector, stage = stage.as_str(), code = error.code, error_type = %error.error_type,
+            error = %error.chain(), "the task has failed and stays so until it is restarted; what was acknowledged is safe in Kafka"
+        );
+    }
+
+    /// Reports that the task has let go of everything.
+    pub(super) fn stopped(&self) {
+        self.status.stopped();
+    }
+}
+
+/// The waits of one part, until it makes progress and starts with a fresh one.
+pub(super) struct Backoff {
+    delays: backon::ExponentialBackoff,
+    attempt: u32,
+}
+
+impl Backoff {
+    /// Whether it was waited for at all.
+    pub(super) fn has_waited(&self) -> bool {
+        self.attempt > 0
+    }
+
+    fn next(&mut self) -> Duration {
+        self.attempt += 1;
+        self.delays.next().unwrap_or(Duration::from_secs(15))
+    }
+}

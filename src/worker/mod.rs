@@ -1,0 +1,205 @@
+//! The worker: starts what is configured, watches over it, and ends it in order.
+//!
+//! A task that has failed stays so and says why; the others go on. Which worker runs which task is not decided here yet: there is one.
+
+mod collect;
+mod connections;
+mod connectors;
+mod health;
+mod probe;
+mod sink_partition;
+mod sink_task;
+mod source_task;
+
+use futures::FutureExt as _;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use towpath_api::{Error, ErrorType, OpenSink, Result};
+use towpath_postgres::{OpenPostgresSink, PostgresSinkConfig};
+use towpath_webhook::{Listener, WebhookConfig, WebhookMetrics, WebhookSource};
+
+pub use connectors::{ConnectorDefinition, OwnConfig, catalogue};
+
+use self::{
+    collect::Limits,
+    health::TaskHealth,
+    sink_task::{SinkTask, SinkTaskParts},
+};
+use crate::{
+    avro::registry::Registry,
+    config::{ConnectorConfig, ErrorsTolerance, WorkerConfig},
+    kafka::{
+        client::{ClusterProbe, KafkaSettings},
+        consumer::Selection,
+        publisher::{KafkaPublisher, SourceMetrics, TopicSettings},
+    },
+    rest,
+    telemetry::{Metrics, Readiness, Stage, StatusBoard},
+};
+
+/// What all connectors of a worker share.
+struct Worker {
+    kafka: KafkaSettings,
+    registry: Registry,
+    metrics: Metrics,
+    source_metrics: SourceMetrics,
+    board: StatusBoard,
+    readiness: Readiness,
+    /// Names this process, for people who look into the store.
+    owner: String,
+    stop: CancellationToken,
+    tasks: JoinSet<Result<()>>,
+}
+
+/// Runs `connectors` until `stop` is cancelled, then drains: intake stops, batches in flight finish, offsets are committed.
+///
+/// # Errors
+/// Fatal when nothing could be started at all: a listener's address is taken, or librdkafka refuses a setting. What happens to a connector
+/// later is told by its state.
+pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, stop: CancellationToken) -> Result<()> {
+    let metrics = Metrics::new();
+    let (board, readiness) = (StatusBoard::new(&metrics), Readiness::new());
+    let api = rest::Api::new(metrics.clone(), readiness.clone(), board.clone());
+    let server = rest::Server::bind(&config.listeners, api.clone()).await?;
+    let intake = Intake::bind(&config, &connectors, &metrics).await?;
+    let kafka = KafkaSettings::new(&config.bootstrap_servers, config.kafka.iter());
+    let source_metrics = SourceMetrics::register(metrics.registry()).map_err(|error| internal("register metrics", error))?;
+    let registry = Registry::new(&config.schema_registry_url, metrics.registry())?;
+    // The listeners outlive the tasks: whoever asks while they drain gets an answer.
+    let closed = CancellationToken::new();
+    let mut services = JoinSet::new();
+    services.spawn(server.serve(closed.clone()));
+    if let Some(intake) = &intake {
+        let (listener, closed) = (intake.listener.clone(), closed.clone());
+        services.spawn(async move {
+            listener.run(closed).await;
+            Ok(())
+        });
+    }
+    let watching = probe::watch(ClusterProbe::new(&kafka)?, registry.clone(), readiness.clone(), api, closed.clone());
+    services.spawn(watching.map(Ok));
+
+    let owner = format!("{}:{}", hostname(), std::process::id());
+    let mut worker =
+        Worker { kafka, registry, metrics, source_metrics, board, readiness, owner, stop: stop.clone(), tasks: JoinSet::new() };
+    let mut started = Ok(());
+    for ConnectorDefinition { common, own } in connectors {
+        started = match (own, &intake) {
+            (OwnConfig::Webhook(own), Some(intake)) => worker.start_webhook(common, own, intake),
+            (OwnConfig::Webhook(_), None) => Err(internal("start a webhook source", "its listener is not bound")),
+            (OwnConfig::Postgres(own), _) => worker.start_postgres(&common, own),
+        };
+        if started.is_err() {
+            stop.cancel();
+            break;
+        }
+    }
+    stop.cancelled().await;
+    tracing::info!("stopping: no more intake, what is in flight finishes");
+    while let Some(ended) = worker.tasks.join_next().await {
+        if let Err(panic) = ended {
+            tracing::error!(code = "internal.panic", error = %panic, "a task ended by a bug; please report it");
+        }
+    }
+    closed.cancel();
+    while services.join_next().await.is_some() {}
+    started
+}
+
+/// The listener that all webhook sources share.
+struct Intake {
+    listener: Listener,
+    metrics: WebhookMetrics,
+}
+
+impl Intake {
+    /// Binds the webhook listeners, if a connector needs them.
+    async fn bind(config: &WorkerConfig, connectors: &[ConnectorDefinition], metrics: &Metrics) -> Result<Option<Self>> {
+        if !connectors.iter().any(|connector| matches!(connector.own, OwnConfig::Webhook(_))) {
+            return Ok(None);
+        }
+        let listener = Listener::bind(&config.webhook_listeners).await.map_err(|error| {
+            let doing = format!("listen on {}", config.webhook_listeners.join(", "));
+            Error::fatal("webhook.listener", ErrorType::Unavailable, doing).because(error)
+        })?;
+        // Known before the first post can arrive: who posts while the source starts is told to come back, not that there is none.
+        for connector in connectors.iter().filter(|connector| matches!(connector.own, OwnConfig::Webhook(_))) {
+            listener.announce(&connector.common.name);
+        }
+        let metrics = WebhookMetrics::register(metrics.registry()).map_err(|error| internal("register metrics", error))?;
+        Ok(Some(Self { listener, metrics }))
+    }
+}
+
+impl Worker {
+    fn start_webhook(&mut self, common: ConnectorConfig, own: WebhookConfig, intake: &Intake) -> Result<()> {
+        let topics = TopicSettings {
+            prefix: own.topic_prefix.clone(),
+            partitions: own.topic_partitions,
+            replication: own.topic_replication_factor,
+        };
+        let (name, listener, metrics) = (common.name.clone(), intake.listener.clone(), intake.metrics.clone());
+        let make = move || WebhookSource::new(&name, own.clone(), listener.clone(), metrics.clone());
+        let out = KafkaPublisher::new(&self.kafka, self.registry.clone(), topics, &common.name, self.source_metrics.clone())?;
+        let health = self.health(&common, 0, Stage::SOURCE);
+        self.tasks.spawn(source_task::run(common.name, make, out, health, self.readiness.clone(), self.stop.clone()));
+        Ok(())
+    }
+
+    fn start_postgres(&mut self, common: &ConnectorConfig, own: PostgresSinkConfig) -> Result<()> {
+        let selection = match &own.topics_regex {
+            None => Selection::Names(own.topics.clone()),
+            Some(pattern) => Selection::pattern(pattern)
+                .map_err(|error| Error::fatal("config.invalid_value", ErrorType::Config, "read `topics.regex`").because(error))?,
+        };
+        let limits = Limits { rows: own.batch_max_rows as usize, bytes: own.batch_max_bytes.as_usize() };
+        let connections_max = own.connections_max;
+        let tolerate = common.errors_tolerance == ErrorsTolerance::All;
+        let opener = OpenPostgresSink::new(&common.name, &self.owner, own, tolerate);
+        self.start_sink(common, selection, &opener, connections_max, limits)
+    }
+
+    fn start_sink<O: OpenSink>(
+        &mut self,
+        common: &ConnectorConfig,
+        selection: Selection,
+        opener: &O,
+        connections_max: u32,
+        limits: Limits,
+    ) -> Result<()> {
+        let sink_metrics = self.metrics.sink(&common.name);
+        for task in 0..common.tasks_max {
+            let parts = SinkTaskParts {
+                connector: common.name.clone(),
+                task,
+                tasks: common.tasks_max,
+                selection: selection.clone(),
+                opener: opener.clone(),
+                connections_max,
+                limits,
+                kafka: self.kafka.client(&format!("{}-{task}", common.name)),
+                registry: self.registry.clone(),
+                health: self.health(common, task, Stage::SINK),
+                connector_metrics: self.metrics.connector(&common.name, Stage::SINK),
+                sink_metrics: sink_metrics.clone(),
+            };
+            self.tasks.spawn(SinkTask::new(parts, &self.stop)?.run());
+        }
+        Ok(())
+    }
+
+    fn health(&self, common: &ConnectorConfig, task: u32, stages: &[Stage]) -> TaskHealth {
+        let status = self.board.task(&common.name, task as usize);
+        TaskHealth::new(&common.name, status, self.metrics.connector(&common.name, stages), common.errors_retry_delay_max)
+    }
+}
+
+fn internal(doing: &str, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::fatal("internal.start", ErrorType::Internal, doing).because(why)
+}
+
+/// The name of this machine; it is only shown.
+fn hostname() -> String {
+    let named = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+    named.map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
+}

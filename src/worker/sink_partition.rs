@@ -1,0 +1,301 @@
+//! One partition on its way into the store: claim, read, decode, apply, again.
+//!
+//! While a batch is being applied the next one is collected. So batches form by themselves: a quiet partition has the latency
+//! of one commit, a busy one has full batches, and a slow store stops the reading.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Instant, SystemTime},
+};
+
+use tokio_util::sync::CancellationToken;
+use towpath_api::{Applied, Batch, Body, Claim, Error, ErrorType, OpenSink, Reaction, Result, Sink as _, TopicPartition};
+
+use super::{
+    collect::{Collector, Limits},
+    connections::Connections,
+    health::{Backoff, TaskHealth},
+};
+use crate::{
+    avro::{codec::Decoder, registry::Registry},
+    kafka::consumer::{PartitionReader, TopicConsumer},
+    telemetry::{ConnectorMetrics, PartitionMetrics, SinkMetrics, Stage, TransactionOutcome},
+};
+
+/// What the partitions of a task share.
+pub(super) struct Shared<O: OpenSink> {
+    pub(super) consumer: TopicConsumer,
+    pub(super) registry: Registry,
+    pub(super) connections: Connections<O>,
+    pub(super) limits: Limits,
+    pub(super) health: TaskHealth,
+    pub(super) connector_metrics: ConnectorMetrics,
+    pub(super) sink_metrics: SinkMetrics,
+    pub(super) stop: CancellationToken,
+}
+
+/// How far the store is with a partition, for the lag.
+pub(super) struct Progress {
+    /// The next offset to apply; -1 until the partition is claimed.
+    next_offset: AtomicI64,
+    /// What the group was last told.
+    reported: AtomicI64,
+    pub(super) metrics: std::sync::OnceLock<PartitionMetrics>,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self { next_offset: AtomicI64::new(-1), reported: AtomicI64::new(-1), metrics: std::sync::OnceLock::new() }
+    }
+
+    /// The next offset, if the group has not been told yet.
+    pub(super) fn take_report(&self) -> Option<i64> {
+        let next = self.next_offset()?;
+        (self.reported.swap(next, Ordering::Relaxed) != next).then_some(next)
+    }
+
+    pub(super) fn next_offset(&self) -> Option<i64> {
+        Some(self.next_offset.load(Ordering::Relaxed)).filter(|offset| *offset >= 0)
+    }
+}
+
+/// Carries one partition until the task is stopped.
+pub(super) struct SinkPartition<O: OpenSink> {
+    shared: Arc<Shared<O>>,
+    partition: TopicPartition,
+    name: String,
+    progress: Arc<Progress>,
+    claim: Option<Claim>,
+    backoff: Backoff,
+}
+
+/// How the storing of a batch ended.
+enum Stored {
+    Applied(Applied),
+    /// The store is at another offset than this task thought: read on from there.
+    Elsewhere,
+    Stopped,
+}
+
+impl<O: OpenSink> SinkPartition<O> {
+    pub(super) fn new(shared: Arc<Shared<O>>, partition: TopicPartition, progress: Arc<Progress>) -> Self {
+        let backoff = shared.health.backoff();
+        Self { name: partition.to_string(), shared, partition, progress, claim: None, backoff }
+    }
+
+    /// Runs until the task is stopped (`Ok`), or until an error that waiting does not cure.
+    pub(super) async fn run(mut self) -> Result<()> {
+        let ended = loop {
+            match self.claim_and_carry().await {
+                Err(error) if error.reaction == Reaction::Retry => {
+                    if !self.wait(Stage::Consume, &error).await {
+                        break Ok(());
+                    }
+                }
+                ended => break ended,
+            }
+        };
+        self.shared.health.forget(&self.name);
+        ended
+    }
+
+    /// Claims the partition and carries it from the stored offset on, until stopped.
+    async fn claim_and_carry(&mut self) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let claim = self.claim().await?;
+        let reader = shared.consumer.open(&self.partition, claim.next_offset)?;
+        let decoder = Decoder::new(shared.registry.clone());
+        let mut collector = Collector::new(self.partition.clone(), claim.next_offset, shared.limits, decoder);
+        while self.collect(&reader, &mut collector).await? {
+            let batch = collector.take();
+            let stored = {
+                let mut storing = pin!(self.store(&batch));
+                loop {
+                    tokio::select! {
+                        // The store first: what arrives meanwhile is in the queue and waits well.
+                        biased;
+                        stored = &mut storing => break stored?,
+                        message = reader.next(), if collector.has_room() => {
+                            let message = message?;
+                            collector.take_in(&message, || message.detach());
+                        }
+                    }
+                }
+            };
+            match stored {
+                Stored::Applied(applied) => self.count(&batch, &applied),
+                Stored::Elsewhere => return Err(went_elsewhere(&self.partition)),
+                Stored::Stopped => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a record, then takes in what else is here. Returns false when the task is stopped.
+    async fn collect(&mut self, reader: &PartitionReader, collector: &mut Collector) -> Result<bool> {
+        let stop = self.shared.stop.clone();
+        collector.learn().await?;
+        while collector.is_empty() {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(false),
+                message = reader.next() => {
+                    let message = message?;
+                    collector.take_in(&message, || message.detach());
+                }
+            }
+            collector.learn().await?;
+        }
+        while collector.has_room()
+            && let Some(message) = reader.next_if_here()
+        {
+            let message = message?;
+            collector.take_in(&message, || message.detach());
+        }
+        Ok(!stop.is_cancelled())
+    }
+
+    /// Takes the partition over, or makes sure that it is still ours, and that the topic has the offset to go on from.
+    async fn claim(&mut self) -> Result<Claim> {
+        let (earliest, end) = self.shared.consumer.range(&self.partition).await?;
+        let mut lent = self.shared.connections.lend().await?;
+        let claim = lent.sink.claim(&self.partition, earliest, self.claim.as_ref()).await?;
+        lent.give_back();
+        if claim.next_offset < earliest || claim.next_offset > end {
+            // The topic goes on growing, and an older owner may have applied what came after the first question.
+            let (earliest, end) = self.shared.consumer.range(&self.partition).await?;
+            if claim.next_offset < earliest || claim.next_offset > end {
+                return Err(out_of_range(&claim, earliest, end));
+            }
+        }
+        if self.claim.is_none() {
+            tracing::info!(
+                topic = %self.partition.topic, partition = self.partition.partition, epoch = claim.epoch, offset = claim.next_offset,
+                table = %claim.target, "claimed {} from offset {}", self.partition, claim.next_offset
+            );
+            let object = self.partition.topic.rsplit_once('.').map_or(&*self.partition.topic, |(_, object)| object);
+            // Set once: a partition is claimed for the first time once.
+            let _ = self.progress.metrics.set(self.shared.sink_metrics.partition(&self.partition, &claim.target, object));
+        }
+        self.shared.health.works(&self.name);
+        self.progress.next_offset.store(claim.next_offset, Ordering::Relaxed);
+        self.claim = Some(claim.clone());
+        Ok(claim)
+    }
+
+    /// Stores a batch, however often that takes. An error is one that waiting does not cure.
+    async fn store(&mut self, batch: &Batch) -> Result<Stored> {
+        // What the batch comes to if a commit whose answer was lost went through.
+        let mut if_stored = None;
+        loop {
+            let error = match self.store_once(batch).await {
+                Ok(applied) => {
+                    self.advance(batch);
+                    return Ok(Stored::Applied(applied));
+                }
+                Err(error) => error,
+            };
+            if error.reaction != Reaction::Retry {
+                return Err(error);
+            }
+            if_stored = error.if_stored.as_deref().copied().or(if_stored);
+            if !self.wait(Stage::Apply, &error).await {
+                return Ok(Stored::Stopped);
+            }
+            // A fresh connection and a fresh claim: it waits for a transaction of ours that may still run, and tells how it ended.
+            match self.claim().await {
+                Ok(claim) if claim.next_offset == batch.from => {}
+                Ok(claim) if claim.next_offset == batch.to && if_stored.is_some() => {
+                    self.advance(batch);
+                    return Ok(Stored::Applied(if_stored.unwrap_or_default()));
+                }
+                Ok(_) => return Ok(Stored::Elsewhere),
+                Err(error) if error.reaction == Reaction::Retry => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn store_once(&mut self, batch: &Batch) -> Result<Applied> {
+        let claim = self.claim.as_ref().ok_or_else(|| {
+            Error::fatal(
+                "internal.unclaimed",
+                ErrorType::Internal,
+                format!("apply a batch of {}, which is not claimed", self.partition),
+            )
+        })?;
+        let mut lent = self.shared.connections.lend().await?;
+        let begun = Instant::now();
+        let applied = lent.sink.apply(claim, batch).await;
+        let outcome = match &applied {
+            Ok(_) => TransactionOutcome::Committed,
+            Err(error) if error.if_stored.is_some() => TransactionOutcome::Unknown,
+            Err(error) if error.error_type == ErrorType::Conflict => TransactionOutcome::SerializationRetry,
+            Err(_) => TransactionOutcome::RolledBack,
+        };
+        self.shared.sink_metrics.transaction(outcome, begun.elapsed());
+        if applied.is_ok() {
+            lent.give_back();
+        }
+        applied
+    }
+
+    /// The store has the batch: what comes next starts behind it.
+    fn advance(&mut self, batch: &Batch) {
+        if let Some(claim) = &mut self.claim {
+            claim.next_offset = batch.to;
+        }
+        self.progress.next_offset.store(batch.to, Ordering::Relaxed);
+        if self.backoff.has_waited() {
+            self.backoff = self.shared.health.backoff();
+        }
+        self.shared.health.works(&self.name);
+    }
+
+    /// Counts what became of a batch that is stored.
+    fn count(&self, batch: &Batch, applied: &Applied) {
+        let Some(metrics) = self.progress.metrics.get() else { return };
+        let times = batch.records.iter().filter_map(|record| match &record.body {
+            Body::Change(change) => Some(change.source_time_ms.unwrap_or(record.timestamp_ms)),
+            Body::Tombstone | Body::Undecodable { .. } => None,
+        });
+        metrics.read(batch.records.len());
+        metrics.committed(applied, batch.records.last().map_or(0, |record| record.timestamp_ms));
+        metrics.end_to_end(times, SystemTime::now());
+        self.shared.connector_metrics.processed(applied.total());
+        for (error_type, records) in applied.dead_letters() {
+            self.shared.connector_metrics.dead_lettered(error_type, records);
+            tracing::warn!(
+                topic = %self.partition.topic, partition = self.partition.partition, code = "sink.dead_letter", error_type = %error_type,
+                records, "set {records} records of {} aside in towpath.dead_letter, which says why", self.partition
+            );
+        }
+    }
+
+    async fn wait(&mut self, stage: Stage, error: &Error) -> bool {
+        let shared = Arc::clone(&self.shared);
+        shared.health.wait(&self.name, stage, error, &mut self.backoff, &shared.stop).await
+    }
+}
+
+fn went_elsewhere(partition: &TopicPartition) -> Error {
+    Error::retry("sink.offset_moved", ErrorType::Conflict, format!("go on with {partition} where the store is now"))
+}
+
+fn out_of_range(claim: &Claim, earliest: i64, end: i64) -> Error {
+    let (partition, next) = (&claim.partition, claim.next_offset);
+    let (code, why) = if next < earliest {
+        ("kafka.retention_gap", "retention has removed records that were never applied")
+    } else {
+        ("kafka.truncated_or_recreated", "the topic was truncated or created anew")
+    };
+    let doing = format!(
+        "read {partition} from offset {next}: the topic has {earliest}..{end}, so {why}. Nothing was written; \
+         to go on, set next_offset of this partition in towpath.sink_partition, or fill the topic again"
+    );
+    Error::fatal(code, ErrorType::NotFound, doing)
+}

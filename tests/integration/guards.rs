@@ -1,0 +1,315 @@
+//! The guards of the sink against the real database: each test turns red when its guard is taken out of the SQL.
+//!
+//! The sink is called as the worker calls it, with batches made here; no Kafka takes part.
+
+use std::sync::Arc;
+
+use apache_avro::{Schema, types::Value};
+use tokio_postgres::Client;
+use towpath_api::{
+    Applied, Arena, Batch, Body, Change, Claim, ErrorType, Key, Op, OpenSink as _, Payload, Reaction, Record, Sink as _,
+    TopicPartition, Version,
+    config::{Flat, read},
+};
+use towpath_postgres::{OpenPostgresSink, PostgresSink, PostgresSinkConfig};
+
+use crate::stack::{database, env, rows, unique};
+
+/// A sink of one topic, its partitions, and the table behind it.
+struct Laboratory {
+    name: String,
+    schema: Arc<Schema>,
+    client: Client,
+}
+
+impl Laboratory {
+    async fn new(theme: &str) -> Self {
+        let schema = Schema::parse_str(
+            r#"{"type":"record","name":"deal","fields":[
+                {"name":"id","type":"long"},{"name":"a","type":["null","long"]},{"name":"b","type":["null","string"]}]}"#,
+        );
+        Self { name: unique(theme), schema: Arc::new(schema.unwrap()), client: database().await }
+    }
+
+    fn opener(&self, more: &[(&str, &str)]) -> OpenPostgresSink {
+        let url = env("DATABASE_URL");
+        let keys = [("connection.url", url.as_str()), ("topics", "deals")].into_iter().chain(more.iter().copied());
+        let (config, _) = read::<PostgresSinkConfig>(&Flat::from_strings(keys)).unwrap();
+        OpenPostgresSink::new(&self.name, "test", config, true)
+    }
+
+    async fn open(&self) -> PostgresSink {
+        self.opener(&[]).open().await.unwrap()
+    }
+
+    fn partition(&self, partition: i32) -> TopicPartition {
+        TopicPartition { topic: format!("{}.deals", self.name).into(), partition }
+    }
+
+    fn batch(&self, from: i64, records: Vec<Record>) -> Batch {
+        let to = records.last().map_or(from, |record| record.offset + 1);
+        Batch { partition: self.partition(0), from, to, records, arena: Arena::default() }
+    }
+
+    fn change(
+        &self,
+        offset: i64,
+        id: i64,
+        op: Op,
+        after: Option<(i64, &str)>,
+        changed: Option<Vec<u16>>,
+        version: Option<i64>,
+    ) -> Record {
+        let after = after.map(|(a, b)| vec![Value::Long(id), Value::Long(a), Value::String(b.to_owned())]);
+        let version = version.map(|ts| Version { ts, seq: 0, rank: 0 });
+        let schema = Arc::clone(&self.schema);
+        let change = Change { key: Key::Long(id), op, schema, after, changed, version, source_time_ms: None };
+        Record { offset, timestamp_ms: 1, body: Body::Change(Box::new(change)), payload: Payload::default() }
+    }
+
+    fn whole(&self, offset: i64, id: i64, a: i64) -> Record {
+        self.change(offset, id, Op::Create, Some((a, "x")), None, None)
+    }
+
+    async fn table(&self) -> Vec<String> {
+        let sql = format!("SELECT id, a, b, _towpath_deleted, _towpath_offset FROM {}.deals ORDER BY id", self.name);
+        rows(&self.client, &sql).await
+    }
+
+    async fn next_offset(&self) -> Vec<String> {
+        let sql = format!("SELECT next_offset FROM towpath.sink_partition WHERE sink = '{}' ORDER BY partition", self.name);
+        rows(&self.client, &sql).await
+    }
+}
+
+async fn claim(sink: &mut PostgresSink, partition: &TopicPartition) -> Claim {
+    sink.claim(partition, 0, None).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_claim_fences_every_older_claim_of_the_partition() {
+    let lab = Laboratory::new("fence").await;
+    let (mut old, mut new) = (lab.open().await, lab.open().await);
+    let old_claim = claim(&mut old, &lab.partition(0)).await;
+    let new_claim = claim(&mut new, &lab.partition(0)).await;
+    assert!(new_claim.epoch > old_claim.epoch);
+
+    let zombie = old.apply(&old_claim, &lab.batch(0, vec![lab.whole(0, 1, 666)])).await.unwrap_err();
+    assert_eq!(zombie.reaction, Reaction::Fenced, "{}", zombie.chain());
+    new.apply(&new_claim, &lab.batch(0, vec![lab.whole(0, 1, 1)])).await.unwrap();
+    assert_eq!(lab.table().await, ["1|1|x|f|0"]);
+    let lost = old.claim(&lab.partition(0), 0, Some(&old_claim)).await.unwrap_err();
+    assert_eq!(lost.reaction, Reaction::Fenced, "a zombie does not take the partition back: {}", lost.chain());
+}
+
+#[tokio::test]
+async fn a_batch_that_is_stored_already_changes_nothing_when_it_comes_again() {
+    let lab = Laboratory::new("offset").await;
+    let mut sink = lab.open().await;
+    let claim = claim(&mut sink, &lab.partition(0)).await;
+    let batch = lab.batch(0, vec![lab.whole(0, 1, 1), lab.whole(1, 2, 2)]);
+    sink.apply(&claim, &batch).await.unwrap();
+    lab.client.batch_execute(&format!("UPDATE {}.deals SET a = 100, _towpath_seq = -1", lab.name)).await.unwrap();
+
+    let again = sink.apply(&claim, &batch).await.unwrap_err();
+    assert_eq!((again.reaction, again.code), (Reaction::Retry, "postgres.offset_moved"));
+    assert_eq!(lab.table().await, ["1|100|x|f|0", "2|100|x|f|1"], "not even rows that the version would let through");
+    let gap = sink.apply(&claim, &lab.batch(5, vec![lab.whole(5, 3, 3)])).await.unwrap_err();
+    assert_eq!(gap.code, "postgres.offset_moved", "a batch that leaves offsets out is refused as well");
+    assert_eq!(lab.next_offset().await, ["2"]);
+}
+
+#[tokio::test]
+async fn an_older_version_never_turns_a_row_back() {
+    let lab = Laboratory::new("version").await;
+    let mut sink = lab.open().await;
+    let claim = claim(&mut sink, &lab.partition(0)).await;
+    let versioned = |offset, a, ts| lab.change(offset, 1, Op::Update, Some((a, "v")), None, Some(ts));
+    sink.apply(&claim, &lab.batch(0, vec![versioned(0, 50, 50)])).await.unwrap();
+    let stale = sink.apply(&claim, &lab.batch(1, vec![versioned(1, 40, 40)])).await.unwrap();
+    assert_eq!((stale.stale, stale.updated), (1, 0));
+    let delete = lab.change(2, 1, Op::Delete, None, None, Some(30));
+    assert_eq!(sink.apply(&claim, &lab.batch(2, vec![delete])).await.unwrap().stale, 1, "an old delete is old as well");
+    assert_eq!(lab.table().await, ["1|50|v|f|0"]);
+    let newer = sink.apply(&claim, &lab.batch(3, vec![versioned(3, 60, 60)])).await.unwrap();
+    assert_eq!((newer.stale, newer.updated), (0, 1));
+    assert_eq!(lab.table().await, ["1|60|v|f|3"]);
+}
+
+#[tokio::test]
+async fn a_replay_from_the_start_changes_no_row() {
+    let lab = Laboratory::new("replay").await;
+    let mut sink = lab.open().await;
+    let mut claim = claim(&mut sink, &lab.partition(0)).await;
+    let history = || {
+        vec![
+            lab.whole(0, 1, 1),
+            lab.change(1, 1, Op::Update, Some((10, "")), Some(vec![1]), None),
+            lab.whole(2, 2, 2),
+            lab.change(3, 2, Op::Delete, None, None, None),
+            lab.change(4, 2, Op::Update, Some((0, "back")), Some(vec![2]), None),
+            lab.change(5, 1, Op::Delete, None, None, None),
+        ]
+    };
+    for record in history() {
+        let (from, batch) = (record.offset, lab.batch(record.offset, vec![record]));
+        assert_eq!(sink.apply(&claim, &batch).await.unwrap().total(), 1, "offset {from}");
+    }
+    let expected = ["1|10|x|t|5", "2||back|f|4"];
+    assert_eq!(lab.table().await, expected, "what comes after a delete starts from nothing");
+    let stamps = format!("SELECT id, xmin, _towpath_applied_at FROM {}.deals ORDER BY id", lab.name);
+    let before = rows(&lab.client, &stamps).await;
+
+    for size in [1, 2, 6] {
+        rewind(&lab, &mut sink, &mut claim).await;
+        let mut applied = Applied::default();
+        let mut from = 0;
+        let mut history = history();
+        while !history.is_empty() {
+            let rest = history.split_off(size.min(history.len()));
+            let batch = lab.batch(from, history);
+            (from, history) = (batch.to, rest);
+            applied += sink.apply(&claim, &batch).await.unwrap();
+        }
+        assert_eq!((applied.total(), applied.stale + applied.folded), (6, 6), "in batches of {size}: {applied:?}");
+        assert_eq!(rows(&lab.client, &stamps).await, before, "in batches of {size}");
+    }
+    let letters = format!("SELECT * FROM towpath.dead_letter WHERE sink = '{}'", lab.name);
+    assert!(rows(&lab.client, &letters).await.is_empty(), "a partial update that is replayed is no dead letter");
+}
+
+/// What an operator does to replay a partition from its start.
+async fn rewind(lab: &Laboratory, sink: &mut PostgresSink, claim: &mut Claim) {
+    let sql = format!("UPDATE towpath.sink_partition SET next_offset = 0 WHERE sink = '{}'", lab.name);
+    lab.client.batch_execute(&sql).await.unwrap();
+    *claim = sink.claim(&lab.partition(0), 0, Some(claim)).await.unwrap();
+    assert_eq!(claim.next_offset, 0);
+}
+
+#[tokio::test]
+async fn a_partial_update_older_than_its_row_becomes_a_dead_letter() {
+    let lab = Laboratory::new("partial").await;
+    let mut sink = lab.open().await;
+    let claim = claim(&mut sink, &lab.partition(0)).await;
+    let first = lab.change(0, 1, Op::Create, Some((1, "x")), None, Some(50));
+    sink.apply(&claim, &lab.batch(0, vec![first])).await.unwrap();
+    let partial = |offset, a, ts| lab.change(offset, 1, Op::Update, Some((a, "")), Some(vec![1]), Some(ts));
+    let applied = sink.apply(&claim, &lab.batch(1, vec![partial(1, 2, 40)])).await.unwrap();
+    assert_eq!(applied.dead_letters().collect::<Vec<_>>(), [(ErrorType::Conflict, 1)]);
+    let same = sink.apply(&claim, &lab.batch(2, vec![partial(2, 3, 50)])).await.unwrap();
+    assert_eq!(same.updated, 1, "within one version partial updates follow the topic");
+    assert_eq!(lab.table().await, ["1|3|x|f|2"]);
+    let letters = format!("SELECT \"offset\", stage, error_code FROM towpath.dead_letter WHERE sink = '{}'", lab.name);
+    assert_eq!(rows(&lab.client, &letters).await, ["1|apply|stale_partial_update"]);
+}
+
+#[tokio::test]
+async fn one_poisoned_record_is_set_aside_and_its_neighbours_are_stored() {
+    let lab = Laboratory::new("poison").await;
+    let mut sink = lab.open().await;
+    let claim = claim(&mut sink, &lab.partition(0)).await;
+    let mut records: Vec<_> = (0..100).map(|at| lab.whole(at, at, at)).collect();
+    for at in [17, 60] {
+        records[at] = lab.change(at as i64, at as i64, Op::Create, Some((1, "nul \0 byte")), None, None);
+    }
+    let mut batch = lab.batch(0, records);
+    let span = batch.arena.push(b"the bytes of record 17");
+    batch.records[17].payload.value = Some(span);
+    let applied = sink.apply(&claim, &batch).await.unwrap();
+    assert_eq!((applied.inserted, applied.total()), (98, 100));
+    let count = format!("SELECT count(*), min(id), max(id) FROM {}.deals", lab.name);
+    assert_eq!(rows(&lab.client, &count).await, ["98|0|99"]);
+    assert_eq!(lab.next_offset().await, ["100"]);
+    let letters = format!(
+        "SELECT \"offset\", error_code, convert_from(value, 'UTF8'), error_text FROM towpath.dead_letter WHERE sink = '{}' ORDER BY 1",
+        lab.name
+    );
+    let letters = rows(&lab.client, &letters).await;
+    assert_eq!(letters.len(), 2, "{letters:?}");
+    assert!(letters[0].starts_with("17|postgres.refused_value|the bytes of record 17|"), "{letters:?}");
+    assert!(!letters.concat().contains("nul"), "the reason quotes no value: {letters:?}");
+}
+
+#[tokio::test]
+async fn a_transaction_that_does_not_reach_its_commit_leaves_nothing() {
+    let lab = Laboratory::new("cut").await;
+    let mut sink = lab.open().await;
+    let mut claim = claim(&mut sink, &lab.partition(0)).await;
+    sink.apply(&claim, &lab.batch(0, vec![lab.whole(0, 1, 1)])).await.unwrap();
+    // Somebody holds the row that the batch wants, so the batch waits in the middle of its transaction.
+    lab.client.batch_execute(&format!("BEGIN; SELECT * FROM {}.deals FOR UPDATE", lab.name)).await.unwrap();
+    let batch = lab.batch(1, vec![lab.whole(1, 2, 2), lab.whole(2, 1, 100)]);
+    let killer = database().await;
+    let blocked = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'towpath/{}' AND wait_event_type = 'Lock'",
+        lab.name
+    );
+    let (error, ()) = tokio::join!(
+        async { sink.apply(&claim, &batch).await.unwrap_err() },
+        crate::stack::eventually("the batch waits for the row", || async {
+            (!rows(&killer, &blocked).await.is_empty()).then_some(())
+        })
+    );
+    assert_eq!(error.reaction, Reaction::Retry, "{}", error.chain());
+    lab.client.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!((lab.table().await, lab.next_offset().await), (vec!["1|1|x|f|0".to_owned()], vec!["1".to_owned()]));
+
+    let mut fresh = lab.open().await;
+    claim = fresh.claim(&lab.partition(0), 0, Some(&claim)).await.unwrap();
+    assert_eq!(claim.next_offset, 1);
+    fresh.apply(&claim, &batch).await.unwrap();
+    assert_eq!(lab.table().await, ["1|100|x|f|2", "2|2|x|f|1"]);
+}
+
+#[tokio::test]
+async fn a_table_of_another_shape_is_refused_with_both_types() {
+    let lab = Laboratory::new("shape").await;
+    let table = format!("CREATE SCHEMA {0}; CREATE TABLE {0}.deals (id text PRIMARY KEY)", lab.name);
+    lab.client.batch_execute(&table).await.unwrap();
+    let mut sink = lab.open().await;
+    let claim = claim(&mut sink, &lab.partition(0)).await;
+    let error = sink.apply(&claim, &lab.batch(0, vec![lab.whole(0, 1, 1)])).await.unwrap_err();
+    assert_eq!(error.reaction, Reaction::Fatal);
+    assert!(error.to_string().contains("column `id` should be bigint and is text"), "{error}");
+    assert_eq!(lab.next_offset().await, ["0"]);
+}
+
+#[tokio::test]
+async fn hard_deletes_remove_the_row() {
+    let lab = Laboratory::new("hard").await;
+    let mut sink = lab.opener(&[("delete.mode", "hard")]).open().await.unwrap();
+    let claim = claim(&mut sink, &lab.partition(0)).await;
+    let records = vec![lab.whole(0, 1, 1), lab.whole(1, 2, 2)];
+    sink.apply(&claim, &lab.batch(0, records)).await.unwrap();
+    let applied = sink.apply(&claim, &lab.batch(2, vec![lab.change(2, 1, Op::Delete, None, None, None)])).await.unwrap();
+    assert_eq!((applied.deleted, applied.total()), (1, 1));
+    assert_eq!(lab.table().await, ["2|2|x|f|1"]);
+}
+
+#[tokio::test]
+async fn a_new_field_becomes_a_column_and_the_live_view_shows_it() {
+    let lab = Laboratory::new("evolve").await;
+    let mut sink = lab.open().await;
+    let claim = claim(&mut sink, &lab.partition(0)).await;
+    let wider = Schema::parse_str(
+        r#"{"type":"record","name":"deal","fields":[{"name":"id","type":"long"},{"name":"a","type":["null","long"]},
+            {"name":"b","type":["null","string"]},{"name":"closedAt","type":["null",{"type":"long","logicalType":"timestamp-micros"}],"doc":"when it closed"}]}"#,
+    );
+    let wider = Arc::new(wider.unwrap());
+    let mut second = lab.whole(1, 2, 2);
+    if let Body::Change(change) = &mut second.body {
+        change.schema = wider;
+        change.after.as_mut().unwrap().push(Value::TimestampMicros(1_700_000_000_000_001));
+    }
+    sink.apply(&claim, &lab.batch(0, vec![lab.whole(0, 1, 1)])).await.unwrap();
+    sink.apply(&claim, &lab.batch(1, vec![second, lab.whole(2, 3, 3), lab.change(3, 1, Op::Delete, None, None, None)]))
+        .await
+        .unwrap();
+    let live = format!("SELECT id, a, closed_at AT TIME ZONE 'UTC' FROM {}.deals_live ORDER BY id", lab.name);
+    assert_eq!(rows(&lab.client, &live).await, ["2|2|2023-11-14 22:13:20.000001", "3|3|"]);
+    let comment = format!(
+        "SELECT col_description('{}.deals'::regclass, attnum) FROM pg_attribute WHERE attrelid = '{0}.deals'::regclass AND attname = 'closed_at'",
+        lab.name
+    );
+    assert_eq!(rows(&lab.client, &comment.replace("{0}", &lab.name)).await, ["closedAt: when it closed"]);
+}

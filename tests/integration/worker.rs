@@ -1,0 +1,221 @@
+//! A worker as its user runs it: the binary, config files, HTTP.
+
+use std::{
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use reqwest::{Client, Response};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::stack::{env, eventually, unique};
+
+/// The secret of the client `acme` in every test; a canary that must turn up nowhere.
+pub(crate) const SECRET: &str = "canary-4f9c1d7e-secret";
+
+/// The two objects that most tests use.
+pub(crate) const DEALS: &str = r#"{"type":"record","name":"deals","fields":[
+    {"name":"id","type":"string"},
+    {"name":"title","type":"string"},
+    {"name":"amount","type":["null",{"type":"bytes","logicalType":"decimal","precision":12,"scale":2}],"default":null},
+    {"name":"won","type":["null","boolean"],"default":null},
+    {"name":"closed_at","type":["null",{"type":"long","logicalType":"timestamp-millis"}],"default":null}]}"#;
+pub(crate) const AGENTS: &str = r#"{"type":"record","name":"agents","fields":[
+    {"name":"id","type":"long"},{"name":"name","type":"string"},{"name":"role","type":["null","string"],"default":null}]}"#;
+
+/// A worker process with its config folder; killed when dropped.
+pub(crate) struct Worker {
+    /// Topic prefix, schema in Postgres, and part of the connectors' names.
+    pub(crate) name: String,
+    folder: TempDir,
+    connectors: Vec<String>,
+    child: Option<Child>,
+    rest: String,
+    hooks: String,
+    pub(crate) http: Client,
+}
+
+impl Worker {
+    /// Prepares a worker; `connectors` are added with [`Worker::webhook`], [`Worker::sink`] or [`Worker::file`].
+    pub(crate) fn new(theme: &str) -> Self {
+        Self::named(unique(theme))
+    }
+
+    /// [`Worker::new`] with the name of another one, to share its topics and tables.
+    pub(crate) fn named(name: String) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the config");
+        let (rest, hooks) = (format!("http://127.0.0.1:{}", free_port()), format!("http://127.0.0.1:{}", free_port()));
+        let worker = format!(
+            "bootstrap.servers = \"{}\"\nschema.registry.url = \"{}\"\nlisteners = \"{rest}\"\nwebhook.listeners = \"{hooks}\"\n",
+            env("KAFKA_BOOTSTRAP"),
+            env("SCHEMA_REGISTRY_URL")
+        );
+        let worker_of = Self {
+            name,
+            folder,
+            connectors: Vec::new(),
+            child: None,
+            rest,
+            hooks,
+            http: Client::builder().no_proxy().build().expect("an HTTP client"),
+        };
+        worker_of.write("worker.toml", &worker);
+        worker_of.write("deals.avsc", DEALS);
+        worker_of.write("agents.avsc", AGENTS);
+        worker_of
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.folder.path().join(file), text).expect("the config can be written");
+    }
+
+    /// Adds a connector from a config file; `${NAME}` stands for the worker's unique name.
+    pub(crate) fn file(mut self, file: &str, text: &str) -> Self {
+        self.write(file, &text.replace("${NAME}", &self.name));
+        if file.ends_with(".toml") {
+            self.connectors.push(file.to_owned());
+        }
+        self
+    }
+
+    /// Adds a webhook source for `deals` and `agents`, named `hook-<name>`, with further lines.
+    pub(crate) fn webhook(self, more: &str) -> Self {
+        let text = format!(
+            "name = \"hook-${{NAME}}\"\nconnector.class = \"WebhookSource\"\ntopic.prefix = \"${{NAME}}\"\ntopic.replication.factor = 1\n\
+             topic.partitions = 3\nobjects = \"deals,agents\"\n\"objects.deals.schema\" = \"deals.avsc\"\n\
+             \"objects.agents.schema\" = \"agents.avsc\"\nclients.acme.secret = \"{SECRET}\"\n{more}"
+        );
+        self.file("webhook.toml", &text)
+    }
+
+    /// Adds a Postgres sink for all topics of the worker's prefix, named `pg-<name>`, with further lines.
+    pub(crate) fn sink(self, more: &str) -> Self {
+        let delay = if more.contains("errors.retry.delay.max.ms") { "" } else { "errors.retry.delay.max.ms = 1000\n" };
+        let text = format!(
+            "name = \"pg-${{NAME}}\"\nconnector.class = \"PostgresSink\"\ntopics.regex = \"${{NAME}}\\\\..*\"\n\
+             connection.url = \"{}\"\n{delay}{more}",
+            env("DATABASE_URL")
+        );
+        self.file("postgres.toml", &text)
+    }
+
+    /// Starts the process without waiting for anything. Its log goes to a file of the config folder.
+    pub(crate) fn spawn(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log")).expect("a log file");
+        let child = Command::new(env!("CARGO_BIN_EXE_towpath"))
+            .arg("run")
+            .arg("worker.toml")
+            .args(&self.connectors)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .expect("the binary can be started");
+        self.child = Some(child);
+    }
+
+    /// Starts the process and waits until it is ready.
+    pub(crate) async fn start(mut self) -> Self {
+        self.spawn();
+        self.is_ready().await;
+        self
+    }
+
+    /// Waits until `/readyz` answers 200.
+    pub(crate) async fn is_ready(&mut self) {
+        let probe = || async {
+            let answer = self.http.get(format!("{}/readyz", self.rest)).send().await;
+            answer.is_ok_and(|answer| answer.status().is_success()).then_some(())
+        };
+        eventually(&format!("the worker is ready; its log: {}", self.folder.path().join("log").display()), probe).await;
+    }
+
+    /// What the worker has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// The config folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// SIGKILL, and the end of the process awaited.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            child.wait().expect("the process has ended");
+        }
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().expect("a running worker").id().to_string();
+        let status = Command::new("kill").args([format!("-{signal}"), pid]).status().expect("kill can be run");
+        assert!(status.success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let child = std::cell::RefCell::new(self.child.take().expect("a running worker"));
+        eventually("the worker ends", || async { child.borrow_mut().try_wait().expect("a child of ours") }).await
+    }
+
+    /// Posts a body to the webhook as it is.
+    pub(crate) async fn post_raw(&self, body: impl Into<reqwest::Body>) -> reqwest::Result<Response> {
+        let url = format!("{}/hooks/hook-{}", self.hooks, self.name);
+        self.http.post(url).header("content-type", "application/json").body(body).send().await
+    }
+
+    /// Posts one event with the right credentials; returns the status and the answer.
+    pub(crate) async fn post(&self, object: &str, action: &str, id: impl Into<Value>, data: Value) -> (u16, Value) {
+        let body = json!({"clientid": "acme", "clientSecret": SECRET, "objectname": object, "action": action, "id": id.into(), "data": data});
+        let answer = self.post_raw(body.to_string()).await.expect("the worker answers");
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or(Value::Null))
+    }
+
+    /// Posts one event that must be accepted.
+    pub(crate) async fn accept(&self, object: &str, action: &str, id: impl Into<Value>, data: Value) -> Value {
+        let (status, answer) = self.post(object, action, id, data).await;
+        assert_eq!(status, 202, "{answer}");
+        answer
+    }
+
+    /// The URL of the webhook listener.
+    pub(crate) fn hooks(&self) -> &str {
+        &self.hooks
+    }
+
+    /// GET of a path of the management listener.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let answer = self.http.get(format!("{}{path}", self.rest)).send().await.expect("the worker answers");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    /// The sum of all series of a metric whose labels contain `labels`.
+    pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
+        let (_, text) = self.get("/metrics").await;
+        text.lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- the worker's log ---\n{}", self.log());
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
