@@ -40,13 +40,13 @@ impl Sample {
         let object = deals::object();
         let schemas = Arc::new(TopicSchemas::new(&object, "bench.deals").expect("schemas"));
         let event = deals::event(&object, 123_456, 1);
-        let encoder = Encoder::new("bench", &object, &schemas, KEY_ID, VALUE_ID);
-        let encoded = encoder.encode(&event).expect("an encoded event");
+        let writer = Encoder::new("bench", &object, &schemas, KEY_ID, VALUE_ID);
+        let encoded = writer.encode(&event).expect("an encoded event");
         let envelope = Schema::parse_str(&schemas.value).expect("the envelope");
         let reader = GenericDatumReader::builder(&envelope).build().expect("a reader");
         let value = reader.read_value(&mut &encoded.value[HEADER_BYTES..]).expect("a value");
         drop(reader);
-        Self { event, encoder, decoder: learned(schemas), encoded, envelope, value }
+        Self { event, encoder: writer, decoder: learned(schemas), encoded, envelope, value }
     }
 
     fn decode(&self) -> Decoded {

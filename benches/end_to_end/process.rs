@@ -39,7 +39,7 @@ impl Worker {
         for (name, text) in files {
             fs::write(folder.path().join(name), text).expect("the config can be written");
         }
-        let connectors = files.iter().map(|(name, _)| *name).filter(|name| name.ends_with(".toml"));
+        let connectors = files.iter().map(|(name, _)| *name).filter(|name| !name.contains("avsc"));
         let child = Command::new(env!("CARGO_BIN_EXE_towpath"))
             .args(["run", "worker.toml"])
             .args(connectors)

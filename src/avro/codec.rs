@@ -207,7 +207,7 @@ impl Decoder {
     fn change(&self, key: Option<&[u8]>, value: &[u8]) -> Result<Change, Stop> {
         let key = key.ok_or_else(|| Refusal::new("decode.key_absent", "the record has no key"))?;
         let (schema, datum) = self.unframe(key, "key")?;
-        let key = decode_key(schema.key.as_ref().map_err(Clone::clone)?, datum)?;
+        let key = decode_key(*schema.key.as_ref().map_err(Clone::clone)?, datum)?;
         let (schema, datum) = self.unframe(value, "value")?;
         let ValueShape::Envelope(envelope) = schema.value.as_ref().map_err(Clone::clone)?;
         Ok(decode_envelope(envelope, key, datum)?)
@@ -230,7 +230,7 @@ impl Decoder {
     }
 }
 
-fn decode_key(key_type: &KeyType, datum: &[u8]) -> Result<Key, Refusal> {
+fn decode_key(key_type: KeyType, datum: &[u8]) -> Result<Key, Refusal> {
     let mut reader = Reader::new(datum);
     let key = match key_type {
         KeyType::Text => reader.text().map(|id| Key::Text(id.to_owned())),

@@ -6,6 +6,7 @@ use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
+    types::RDKafkaConfRes,
 };
 use towpath_api::{Error, ErrorType, Result};
 
@@ -90,12 +91,13 @@ impl ClusterProbe {
 pub fn unavailable(doing: impl Into<String>, error: KafkaError) -> Error {
     use RDKafkaErrorCode as Code;
     let doing = doing.into();
-    match error.rdkafka_error_code() {
+    match code(&error) {
         Some(
             Code::TopicAuthorizationFailed
             | Code::GroupAuthorizationFailed
             | Code::ClusterAuthorizationFailed
-            | Code::SaslAuthenticationFailed,
+            | Code::SaslAuthenticationFailed
+            | Code::Authentication,
         ) => Error::retry("kafka.auth", ErrorType::Auth, doing),
         Some(Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut) => {
             Error::retry("kafka.timeout", ErrorType::Timeout, doing)
@@ -105,8 +107,41 @@ pub fn unavailable(doing: impl Into<String>, error: KafkaError) -> Error {
     .because(error)
 }
 
-/// The error of a client that librdkafka refuses to make.
+/// Kafka's or librdkafka's code of an error, where it has one.
+pub fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    match error {
+        // The one that `rdkafka_error_code` leaves out.
+        KafkaError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
+    }
+}
+
+/// The error of a client that librdkafka refuses to make. Names the property that it does not like, never its value.
 pub fn refused_settings(error: KafkaError) -> Error {
-    Error::fatal("kafka.config", ErrorType::Config, "make a Kafka client; check `bootstrap.servers` and the keys `kafka.*`")
-        .because(error)
+    let refused = |doing: &str| Error::fatal("kafka.config", ErrorType::Config, doing);
+    match error {
+        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, property, _) => {
+            refused(&format!("make a Kafka client: librdkafka does not know `kafka.{property}`"))
+        }
+        KafkaError::ClientConfig(_, _, property, _) => {
+            refused(&format!("make a Kafka client: librdkafka refuses the value of `kafka.{property}`"))
+        }
+        other => refused("make a Kafka client; check `bootstrap.servers` and the keys `kafka.*`").because(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_property_is_named_and_its_value_is_not() {
+        for (property, value, why) in [("sasl.passwort", "canary", "does not know"), ("linger.ms", "canary", "refuses the value")]
+        {
+            let kafka = KafkaSettings::new("127.0.0.1:1", [(property, value)]);
+            let error = refused_settings(kafka.client("test").create::<BaseConsumer>().err().unwrap());
+            let text = format!("{} {error:?} {kafka:?}", error.chain());
+            assert!(text.contains(why) && text.contains(property) && !text.contains("canary"), "{text}");
+        }
+    }
 }

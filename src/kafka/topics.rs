@@ -1,6 +1,6 @@
 //! Makes the topics that a source needs, and refuses those that would lose its data.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
@@ -15,37 +15,39 @@ const TIMEOUT: Duration = Duration::from_secs(4);
 /// Seven days: for so long every version of a record can be read, although the topic is compacted.
 const MIN_COMPACTION_LAG_MS: &str = "604800000";
 
-/// Makes sure that `topic` exists and keeps what `updates` need kept.
+/// What asks the brokers.
+type Admin = AdminClient<DefaultClientContext>;
+
+/// Makes sure that `topic` exists and keeps what `updates` need kept. `replication` of `None` is the brokers' default.
 ///
 /// # Errors
 /// Retry while no broker answers; fatal `kafka.compacted_topic` when the topic is compacted although updates are partial:
-/// compaction would keep only the fields of the last one.
-pub async fn ensure(
-    admin: &AdminClient<DefaultClientContext>,
-    topic: &str,
-    partitions: i32,
-    replication: Option<i32>,
-    updates: Updates,
-) -> Result<()> {
+/// compaction would keep only the fields of the last one; fatal `kafka.topic_refused` when the broker cannot make such a topic.
+pub async fn ensure(admin: &Arc<Admin>, topic: &str, partitions: i32, replication: Option<i32>, updates: Updates) -> Result<()> {
+    use RDKafkaErrorCode as Code;
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication.unwrap_or(-1)));
     let new = match updates {
         Updates::Whole => new.set("cleanup.policy", "compact").set("min.compaction.lag.ms", MIN_COMPACTION_LAG_MS),
         Updates::Partial => new.set("cleanup.policy", "delete").set("retention.ms", "-1"),
     };
     let doing = || format!("create topic `{topic}`");
-    let options = AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
-    let created = admin.create_topics([&new], &options).await.map_err(|error| unavailable(doing(), error))?;
+    let created = admin.create_topics([&new], &options()).await.map_err(|error| unavailable(doing(), error))?;
     match created.into_iter().next() {
         Some(Ok(_)) => {
             tracing::info!(topic, partitions, "created topic `{topic}` with {partitions} partitions");
             Ok(())
         }
-        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => check(admin, topic, updates, &options).await,
+        Some(Err((_, Code::TopicAlreadyExists))) => accept(admin, topic, partitions, updates).await,
+        // Who may not make topics may have been given this one.
+        Some(Err((_, code @ (Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)))) => {
+            let accepted = accept(admin, topic, partitions, updates).await;
+            accepted.map_err(|error| {
+                if error.code == "kafka.compacted_topic" { error } else { unavailable(doing(), KafkaError::AdminOp(code)) }
+            })
+        }
         Some(Err((
             _,
-            code @ (RDKafkaErrorCode::InvalidReplicationFactor
-            | RDKafkaErrorCode::InvalidPartitions
-            | RDKafkaErrorCode::InvalidTopic),
+            code @ (Code::InvalidReplicationFactor | Code::InvalidPartitions | Code::InvalidTopic | Code::PolicyViolation),
         ))) => {
             let doing = format!("{}; check `topic.prefix`, `topic.partitions` and `topic.replication.factor`", doing());
             Err(Error::fatal("kafka.topic_refused", ErrorType::Config, doing).because(KafkaError::AdminOp(code)))
@@ -55,26 +57,55 @@ pub async fn ensure(
     }
 }
 
-/// A topic that was there before must not throw away what partial updates need.
-async fn check(admin: &AdminClient<DefaultClientContext>, topic: &str, updates: Updates, options: &AdminOptions) -> Result<()> {
-    if updates == Updates::Whole {
-        return Ok(());
+/// Takes a topic that was there before, unless it would throw away what partial updates need.
+async fn accept(admin: &Arc<Admin>, topic: &str, partitions: i32, updates: Updates) -> Result<()> {
+    if updates == Updates::Partial {
+        let policy = cleanup_policy(admin, topic).await?;
+        if policy.split(',').any(|part| part.trim() == "compact") {
+            return Err(Error::fatal(
+                "kafka.compacted_topic",
+                ErrorType::Config,
+                format!(
+                    "publish partial updates to topic `{topic}`: it has cleanup.policy={policy}, and compaction would lose fields. Nothing was published; \
+                     set `update.mode` of the object to `replace`, or the topic to cleanup.policy=delete"
+                ),
+            ));
+        }
     }
-    let doing = || format!("look at the settings of topic `{topic}`");
-    let found =
-        admin.describe_configs([&ResourceSpecifier::Topic(topic)], options).await.map_err(|error| unavailable(doing(), error))?;
-    let config = found.into_iter().next().and_then(std::result::Result::ok);
-    let config = config.ok_or_else(|| Error::retry("kafka.unavailable", ErrorType::Unavailable, doing()))?;
-    let policy = config.get("cleanup.policy").and_then(|entry| entry.value.as_deref()).unwrap_or_default();
-    if policy.split(',').any(|part| part.trim() == "compact") {
-        return Err(Error::fatal(
-            "kafka.compacted_topic",
-            ErrorType::Config,
-            format!(
-                "publish partial updates to topic `{topic}`: it has cleanup.policy={policy}, and compaction would lose fields. Nothing was published; \
-                 set `update.mode` of the object to `replace`, or the topic to cleanup.policy=delete"
-            ),
-        ));
+    let found = count_partitions(admin, topic).await?;
+    if i32::try_from(found) != Ok(partitions) {
+        tracing::warn!(
+            topic,
+            partitions,
+            found,
+            "topic `{topic}` has {found} partitions and stays so, though {partitions} are configured"
+        );
     }
     Ok(())
+}
+
+async fn cleanup_policy(admin: &Admin, topic: &str) -> Result<String> {
+    let doing = || format!("look at the settings of topic `{topic}`");
+    let found = admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options()).await;
+    let found = found.map_err(|error| unavailable(doing(), error))?;
+    let config = found.into_iter().next().ok_or_else(|| Error::retry("kafka.unavailable", ErrorType::Unavailable, doing()))?;
+    let config = config.map_err(|code| unavailable(doing(), KafkaError::AdminOp(code)))?;
+    Ok(config.get("cleanup.policy").and_then(|entry| entry.value.clone()).unwrap_or_default())
+}
+
+async fn count_partitions(admin: &Arc<Admin>, topic: &str) -> Result<usize> {
+    let doing = format!("count the partitions of topic `{topic}`");
+    let (admin, topic) = (Arc::clone(admin), topic.to_owned());
+    let asked = tokio::task::spawn_blocking(move || {
+        let metadata = admin.inner().fetch_metadata(Some(&topic), TIMEOUT)?;
+        Ok(metadata.topics().iter().map(|topic| topic.partitions().len()).sum())
+    });
+    match asked.await {
+        Ok(answer) => answer.map_err(|error| unavailable(doing, error)),
+        Err(panic) => Err(Error::fatal("internal.panic", ErrorType::Internal, doing).because(panic)),
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
 }

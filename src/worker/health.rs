@@ -86,11 +86,6 @@ impl TaskHealth {
     ) -> bool {
         let delay = backoff.next();
         self.troubled(part, stage, error, backoff.attempt, delay);
-        tracing::warn!(
-            connector = %self.connector, part, stage = stage.as_str(), code = error.code, error_type = %error.error_type,
-            attempt = backoff.attempt, error = %error.chain(),
-            "{part} waits {} ms and tries again; nothing is lost", delay.as_millis()
-        );
         tokio::select! {
             () = stop.cancelled() => false,
             () = tokio::time::sleep(delay) => {
@@ -100,13 +95,17 @@ impl TaskHealth {
         }
     }
 
-    /// Notes that `part` cannot go on before something else recovers, and will be tried again after `delay`.
+    /// Reports that `part` cannot go on before something else recovers, and is tried again after `delay`.
     pub(super) fn troubled(&self, part: &str, stage: Stage, error: &Error, attempt: u32, delay: Duration) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         self.well.store(false, Ordering::Release);
         waiting.insert(part.to_owned());
         self.metrics.error(stage, error.error_type);
         self.status.retrying(error, attempt, SystemTime::now() + delay);
+        tracing::warn!(
+            connector = %self.connector, part, stage = stage.as_str(), code = error.code, error_type = %error.error_type, attempt,
+            error = %error.chain(), "{part} waits {} ms and tries again; nothing is lost", delay.as_millis()
+        );
     }
 
     /// Reports the error that ended the task.

@@ -61,7 +61,7 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
     let (board, readiness) = (StatusBoard::new(&metrics), Readiness::new());
     let api = rest::Api::new(metrics.clone(), readiness.clone(), board.clone());
     let server = rest::Server::bind(&config.listeners, api.clone()).await?;
-    let intake = Intake::bind(&config, &connectors, &metrics).await?;
+    let intake = Intake::bind(&config, &connectors, &metrics, &readiness).await?;
     let kafka = KafkaSettings::new(&config.bootstrap_servers, config.kafka.iter());
     let source_metrics = SourceMetrics::register(metrics.registry()).map_err(|error| internal("register metrics", error))?;
     let registry = Registry::new(&config.schema_registry_url, metrics.registry())?;
@@ -95,6 +95,8 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
         }
     }
     stop.cancelled().await;
+    // Posts are refused from here on, so none should be sent here.
+    worker.readiness.not_ready("worker", "stopping");
     tracing::info!("stopping: no more intake, what is in flight finishes");
     while let Some(ended) = worker.tasks.join_next().await {
         if let Err(panic) = ended {
@@ -114,7 +116,12 @@ struct Intake {
 
 impl Intake {
     /// Binds the webhook listeners, if a connector needs them.
-    async fn bind(config: &WorkerConfig, connectors: &[ConnectorDefinition], metrics: &Metrics) -> Result<Option<Self>> {
+    async fn bind(
+        config: &WorkerConfig,
+        connectors: &[ConnectorDefinition],
+        metrics: &Metrics,
+        readiness: &Readiness,
+    ) -> Result<Option<Self>> {
         if !connectors.iter().any(|connector| matches!(connector.own, OwnConfig::Webhook(_))) {
             return Ok(None);
         }
@@ -125,6 +132,7 @@ impl Intake {
         // Known before the first post can arrive: who posts while the source starts is told to come back, not that there is none.
         for connector in connectors.iter().filter(|connector| matches!(connector.own, OwnConfig::Webhook(_))) {
             listener.announce(&connector.common.name);
+            source_task::announce(readiness, &connector.common.name);
         }
         let metrics = WebhookMetrics::register(metrics.registry()).map_err(|error| internal("register metrics", error))?;
         Ok(Some(Self { listener, metrics }))
@@ -156,13 +164,13 @@ impl Worker {
         let connections_max = own.connections_max;
         let tolerate = common.errors_tolerance == ErrorsTolerance::All;
         let opener = OpenPostgresSink::new(&common.name, &self.owner, own, tolerate);
-        self.start_sink(common, selection, &opener, connections_max, limits)
+        self.start_sink(common, &selection, &opener, connections_max, limits)
     }
 
     fn start_sink<O: OpenSink>(
         &mut self,
         common: &ConnectorConfig,
-        selection: Selection,
+        selection: &Selection,
         opener: &O,
         connections_max: u32,
         limits: Limits,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use rdkafka::{ClientConfig, consumer::CommitMode};
 use tokio::{
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Error, ErrorType, OpenSink, Result, TopicPartition};
@@ -95,8 +95,9 @@ impl<O: OpenSink> SinkTask<O> {
         let stop = self.shared.stop.clone();
         let mut report = interval(REPORT);
         report.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut backoff = self.shared.health.backoff();
-        let mut discover_at = Instant::now();
+        let mut discovery = interval(DISCOVERY);
+        discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut attempt = 0;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -106,19 +107,16 @@ impl<O: OpenSink> SinkTask<O> {
                     Err(panic) => return Err(Error::fatal("internal.panic", ErrorType::Internal, "carry a partition").because(panic)),
                 },
                 _ = report.tick() => self.report(CommitMode::Async).await,
-                () = tokio::time::sleep_until(discover_at) => match self.shared.consumer.partitions(&self.selection).await {
+                _ = discovery.tick() => match self.shared.consumer.partitions(&self.selection).await {
                     Ok(found) => {
                         self.start_new(found, running);
                         self.shared.health.works("topics");
-                        backoff = self.shared.health.backoff();
-                        discover_at = Instant::now() + DISCOVERY;
+                        attempt = 0;
                     }
                     Err(error) => {
                         // No partition may be running yet to say that the broker is away.
-                        if !self.shared.health.wait("topics", Stage::Consume, &error, &mut backoff, &stop).await {
-                            return Ok(());
-                        }
-                        discover_at = Instant::now();
+                        attempt += 1;
+                        self.shared.health.troubled("topics", Stage::Consume, &error, attempt, DISCOVERY);
                     }
                 },
             }

@@ -13,6 +13,16 @@ const PART: &str = "source";
 /// When a client that got 503 is told to come back.
 const CLIENT_RETRY: Duration = Duration::from_secs(1);
 
+/// Makes the worker unready until the source `name` has started. To be called for each before any other check can hold, or the worker
+/// would be ready for a moment without it.
+pub(super) fn announce(readiness: &Readiness, name: &str) {
+    readiness.not_ready(check(name), "starting");
+}
+
+fn check(name: &str) -> String {
+    format!("connector {name}")
+}
+
 /// Runs what `make` makes until `stop`, or until an error that waiting does not cure.
 pub(super) async fn run<S: Source, P: Publisher>(
     name: String,
@@ -23,8 +33,7 @@ pub(super) async fn run<S: Source, P: Publisher>(
     stop: CancellationToken,
 ) -> Result<()> {
     tracing::info!(connector = name, "source task {name}-0 starts");
-    let check = format!("connector {name}");
-    readiness.not_ready(&check, "starting");
+    let check = check(&name);
     let health = Arc::new(health);
     let out = Reporting { out, health: Arc::clone(&health) };
     let mut backoff = health.backoff();

@@ -17,7 +17,7 @@ use tokio_postgres::Client;
 
 use crate::{
     stack::{alone, database, eventually, rows, rows_become, shared, stack},
-    worker::{SECRET, Worker},
+    worker::{Worker, post},
 };
 
 /// Clients that post side by side, each to records of its own.
@@ -81,9 +81,7 @@ async fn client(http: reqwest::Client, url: String, client: u64, go_on: Arc<Atom
             5..8 => ("update", json!({"amount": amount})),
             _ => ("update", json!({"title": format!("u{amount}"), "amount": amount})),
         };
-        let body =
-            json!({"clientid": "acme", "clientSecret": SECRET, "objectname": "deals", "action": action, "id": id, "data": data});
-        let body = body.to_string();
+        let body = post("deals", action, id.as_str(), data.clone()).to_string();
         eventually("an event is acknowledged", || async {
             let answer = http.post(&url).header("content-type", "application/json").body(body.clone()).send().await.ok()?;
             let status = answer.status().as_u16();
@@ -107,7 +105,7 @@ struct Load {
 impl Load {
     fn start(worker: &Worker) -> Self {
         let (go_on, acknowledged) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
-        let url = format!("{}/hooks/hook-{}", worker.hooks(), worker.name);
+        let url = worker.hook();
         let clients = (0..CLIENTS)
             .map(|number| client(worker.http.clone(), url.clone(), number, Arc::clone(&go_on), Arc::clone(&acknowledged)))
             .collect();

@@ -209,8 +209,8 @@ async fn one_poisoned_record_is_set_aside_and_its_neighbours_are_stored() {
     let mut sink = lab.open().await;
     let claim = claim(&mut sink, &lab.partition(0)).await;
     let mut records: Vec<_> = (0..100).map(|at| lab.whole(at, at, at)).collect();
-    for at in [17, 60] {
-        records[at] = lab.change(at as i64, at as i64, Op::Create, Some((1, "nul \0 byte")), None, None);
+    for (at, id) in [(17, 17), (60, 60)] {
+        records[at] = lab.change(id, id, Op::Create, Some((1, "nul \0 byte")), None, None);
     }
     let mut batch = lab.batch(0, records);
     let span = batch.arena.push(b"the bytes of record 17");

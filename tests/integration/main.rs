@@ -1,7 +1,11 @@
 //! Towpath against the real broker, registry and database: `make test` brings them up and sets the environment.
 
+mod answers;
+mod configuration;
 mod crash;
+mod disclosure;
 mod guards;
+mod operation;
 mod path;
 mod stack;
 mod worker;

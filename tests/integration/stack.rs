@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres::{Client, NoTls};
 
 /// How long anything may take before a test gives up; the machine may be slow and busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A name that no other test has, usable as topic prefix, schema and connector.
 pub(crate) fn unique(theme: &str) -> String {
@@ -42,23 +42,49 @@ pub(crate) fn env(name: &str) -> String {
 
 /// Runs `dev/stack COMMAND…` on the stack of this run.
 pub(crate) fn stack(arguments: &[&str]) {
+    assert!(try_stack(arguments), "dev/stack {arguments:?} failed");
+}
+
+fn try_stack(arguments: &[&str]) -> bool {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("dev/stack");
-    let status = Command::new(script).args(arguments).status().expect("dev/stack can be run");
-    assert!(status.success(), "dev/stack {arguments:?} failed");
+    Command::new(script).args(arguments).status().expect("dev/stack can be run").success()
+}
+
+/// A part of the stack that is away until this is dropped, also by a test that fails. To be had with [`alone`] only.
+pub(crate) struct Outage(&'static str);
+
+impl Outage {
+    pub(crate) fn of(part: &'static str) -> Self {
+        let outage = Self(part);
+        stack(&["stop", part]);
+        outage
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        let is_back = try_stack(&["start", self.0]);
+        assert!(is_back || std::thread::panicking(), "{} does not come back", self.0);
+    }
 }
 
 /// Tries until `probe` gives something, and fails with `what` when it does not in time.
-pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut probe: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, probe: impl FnMut() -> F) -> T {
+    try_for_long(probe).await.unwrap_or_else(|| panic!("not within {PATIENCE:?}: {what}"))
+}
+
+/// Tries until `probe` gives something; `None` when patience is at its end.
+async fn try_for_long<T, F: Future<Output = Option<T>>>(mut probe: impl FnMut() -> F) -> Option<T> {
     let mut tick = tokio::time::interval(Duration::from_millis(20));
-    let waited = tokio::time::timeout(PATIENCE, async {
+    let tried = async {
         loop {
             tick.tick().await;
             if let Some(found) = probe().await {
                 return found;
             }
         }
-    });
-    waited.await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
+    };
+    tokio::time::timeout(PATIENCE, tried).await.ok()
 }
 
 /// A connection of the test's own.
@@ -92,14 +118,6 @@ pub(crate) async fn rows_become(client: &Client, sql: &str, expected: &[&str]) {
         last.replace(found);
         done.then_some(())
     };
-    let what = format!("{sql} gives {expected:#?}");
-    if tokio::time::timeout(PATIENCE, eventually(&what, probe)).await.is_err() {
-        panic!("{what}; it gave {:#?}", last.borrow());
-    }
-}
-
-/// One value of a query that gives one row.
-pub(crate) async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &Client, sql: &str) -> T {
-    let row: Row = client.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-    row.get(0)
+    let done = try_for_long(probe).await;
+    assert!(done.is_some(), "{sql} gives {expected:#?} within {PATIENCE:?}; it gave {:#?}", last.borrow());
 }

@@ -67,6 +67,15 @@ impl Worker {
         worker_of
     }
 
+    /// Sets a key of the worker's own file, in place of the value that it has.
+    pub(crate) fn setting(self, key: &str, value: &str) -> Self {
+        let text = std::fs::read_to_string(self.folder.path().join("worker.toml")).expect("the config can be read");
+        let others: String =
+            text.lines().filter(|line| !line.starts_with(&format!("{key} ="))).map(|line| format!("{line}\n")).collect();
+        self.write("worker.toml", &format!("{others}{key} = \"{value}\"\n"));
+        self
+    }
+
     fn write(&self, file: &str, text: &str) {
         std::fs::write(self.folder.path().join(file), text).expect("the config can be written");
     }
@@ -74,7 +83,7 @@ impl Worker {
     /// Adds a connector from a config file; `${NAME}` stands for the worker's unique name.
     pub(crate) fn file(mut self, file: &str, text: &str) -> Self {
         self.write(file, &text.replace("${NAME}", &self.name));
-        if file.ends_with(".toml") {
+        if Path::new(file).extension().is_some_and(|extension| extension == "toml") {
             self.connectors.push(file.to_owned());
         }
         self
@@ -104,12 +113,9 @@ impl Worker {
     /// Starts the process without waiting for anything. Its log goes to a file of the config folder.
     pub(crate) fn spawn(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log")).expect("a log file");
-        let child = Command::new(env!("CARGO_BIN_EXE_towpath"))
-            .arg("run")
-            .arg("worker.toml")
+        let child = towpath(self.folder.path())
+            .args(["run", "worker.toml"])
             .args(&self.connectors)
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
             .spawn()
@@ -138,11 +144,6 @@ impl Worker {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// The config folder.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// SIGKILL, and the end of the process awaited.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -164,16 +165,19 @@ impl Worker {
         eventually("the worker ends", || async { child.borrow_mut().try_wait().expect("a child of ours") }).await
     }
 
+    /// Where the worker takes posts in.
+    pub(crate) fn hook(&self) -> String {
+        format!("{}/hooks/hook-{}", self.hooks, self.name)
+    }
+
     /// Posts a body to the webhook as it is.
     pub(crate) async fn post_raw(&self, body: impl Into<reqwest::Body>) -> reqwest::Result<Response> {
-        let url = format!("{}/hooks/hook-{}", self.hooks, self.name);
-        self.http.post(url).header("content-type", "application/json").body(body).send().await
+        self.http.post(self.hook()).header("content-type", "application/json").body(body).send().await
     }
 
     /// Posts one event with the right credentials; returns the status and the answer.
     pub(crate) async fn post(&self, object: &str, action: &str, id: impl Into<Value>, data: Value) -> (u16, Value) {
-        let body = json!({"clientid": "acme", "clientSecret": SECRET, "objectname": object, "action": action, "id": id.into(), "data": data});
-        let answer = self.post_raw(body.to_string()).await.expect("the worker answers");
+        let answer = self.post_raw(post(object, action, id, data).to_string()).await.expect("the worker answers");
         let status = answer.status().as_u16();
         (status, answer.json().await.unwrap_or(Value::Null))
     }
@@ -185,9 +189,29 @@ impl Worker {
         answer
     }
 
-    /// The URL of the webhook listener.
-    pub(crate) fn hooks(&self) -> &str {
-        &self.hooks
+    /// What `towpath tap` shows of the topic of an object; `more` narrows it down.
+    pub(crate) fn tap(&self, object: &str, more: &[&str]) -> Vec<Value> {
+        let topic = format!("{}.{object}", self.name);
+        let mut tap = towpath(self.folder.path());
+        let tapped = tap.args(["tap", "--worker", "worker.toml", "-o", "json", "--topic", &topic]).args(more).output();
+        let tapped = tapped.expect("the binary can be started");
+        assert!(tapped.status.success(), "{}", String::from_utf8_lossy(&tapped.stderr));
+        let records = serde_json::Deserializer::from_slice(&tapped.stdout).into_iter();
+        records.collect::<Result<_, _>>().expect("tap prints JSON")
+    }
+
+    /// The state of a connector, `hook` or `pg`; empty while it has none.
+    pub(crate) async fn state(&self, connector: &str) -> String {
+        let (_, text) = self.get("/towpath/v1/connectors").await;
+        let connectors: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+        let name = format!("{connector}-{}", self.name);
+        let found = connectors.iter().find(|connector| connector["name"] == name);
+        found.map(|connector| connector["state"].as_str().unwrap_or_default().to_owned()).unwrap_or_default()
+    }
+
+    /// The URL of the management listener.
+    pub(crate) fn rest(&self) -> &str {
+        &self.rest
     }
 
     /// GET of a path of the management listener.
@@ -213,6 +237,18 @@ impl Drop for Worker {
             eprintln!("--- the worker's log ---\n{}", self.log());
         }
     }
+}
+
+/// The body of a post of the client `acme`.
+pub(crate) fn post(object: &str, action: &str, id: impl Into<Value>, data: Value) -> Value {
+    json!({"clientid": "acme", "clientSecret": SECRET, "objectname": object, "action": action, "id": id.into(), "data": data})
+}
+
+/// The binary, to be run in `folder`.
+pub(crate) fn towpath(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
+    command.current_dir(folder).stdin(Stdio::null());
+    command
 }
 
 /// A port that was free a moment ago.

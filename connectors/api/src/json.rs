@@ -2,7 +2,7 @@
 
 use apache_avro::{schema::Schema, types::Value};
 use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
-use serde_json::{Map, Number, Value as Json};
+use serde_json::{Map, Number, Value as Json, json};
 
 /// A value is not of the type that its schema says, or a date or time is out of the calendar's range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +65,18 @@ pub fn to_json(value: &Value, schema: &Schema) -> Result<Json, Misfit> {
         (Value::TimestampMicros(micros), _) => instant(*micros, true)?,
         (Value::LocalTimestampMillis(millis), _) => instant(millis.checked_mul(1_000).ok_or(Misfit)?, false)?,
         (Value::LocalTimestampMicros(micros), _) => instant(*micros, false)?,
+        (Value::TimestampNanos(nanos), _) => {
+            Json::String(Timestamp::from_nanosecond((*nanos).into()).map_err(|_| Misfit)?.to_string())
+        }
+        (Value::LocalTimestampNanos(nanos), _) => {
+            let instant = Timestamp::from_nanosecond((*nanos).into()).map_err(|_| Misfit)?;
+            Json::String(TimeZone::UTC.to_datetime(instant).to_string())
+        }
+        (Value::Duration(duration), _) => json!({
+            "months": u32::from(duration.months()),
+            "days": u32::from(duration.days()),
+            "millis": u32::from(duration.millis()),
+        }),
         _ => return Err(Misfit),
     })
 }
@@ -125,8 +137,6 @@ fn scaled(digits: &str, scale: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

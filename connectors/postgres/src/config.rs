@@ -61,13 +61,20 @@ impl Check for PostgresSinkConfig {
         if self.topics.is_empty() == self.topics_regex.is_none() {
             problems.invalid("topics", "exactly one of `topics` and `topics.regex` must be given");
         }
-        if let Some(pattern) = &self.topics_regex
-            && let Err(error) = regex::Regex::new(pattern)
-        {
-            problems.invalid("topics.regex", format!("this is no regular expression: {error}"));
+        if !self.table_name_format.contains("${topic}") && (self.topics.len() > 1 || self.topics_regex.is_some()) {
+            // Offsets of different topics say nothing about each other's order.
+            problems.invalid(
+                "table.name.format",
+                "must contain `${topic}` where several topics are read: two topics cannot share a table",
+            );
         }
-        if let Err(error) = self.connection_url.parse::<tokio_postgres::Config>() {
-            problems.invalid("connection.url", format!("this is no Postgres URL: {error}"));
+        if let Some(pattern) = &self.topics_regex
+            && regex::Regex::new(pattern).is_err()
+        {
+            problems.invalid("topics.regex", "is no regular expression");
+        }
+        if self.connection_url.parse::<tokio_postgres::Config>().is_err() {
+            problems.invalid("connection.url", "is no Postgres URL; one looks like `postgres://host:5432/database`");
         }
     }
 }

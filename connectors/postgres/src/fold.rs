@@ -162,9 +162,9 @@ impl<'a> Row<'a> {
             }
             Kind::Whole => {
                 if replaces {
-                    self.content = Content::One(change)
+                    self.content = Content::One(change);
                 } else {
-                    self.merge(change)
+                    self.merge(change);
                 }
                 self.kind = Kind::Whole;
             }
@@ -189,11 +189,6 @@ impl<'a> Row<'a> {
         self.content = Content::Merged(merged);
     }
 
-    /// Whether the record lived at some moment of the batch: if the table's row is deleted, it then starts from nothing.
-    pub(crate) fn revives(&self) -> bool {
-        !matches!(self.content, Content::Nothing)
-    }
-
     /// The schema of the one change that the row consists of; rows with the same one set the same columns.
     pub(crate) fn schema(&self) -> Option<&'a Schema> {
         match &self.content {
@@ -201,6 +196,11 @@ impl<'a> Row<'a> {
             Content::Nothing | Content::Merged(_) => None,
         }
     }
+}
+
+/// Whether the record lived at some moment of the batch: if the table's row is deleted, it then starts from nothing.
+pub(crate) fn revives(row: &Row<'_>) -> bool {
+    !matches!(row.content, Content::Nothing)
 }
 
 /// The fields that a change carries, by name.
@@ -239,7 +239,7 @@ mod tests {
             }
         }
         let (mut values, was_deleted, _) = before.unwrap_or_default();
-        let clears = row.reset || (row.revives() && was_deleted);
+        let clears = row.reset || (revives(row) && was_deleted);
         if clears {
             values.values_mut().for_each(|value| *value = Value::Null);
         }

@@ -11,7 +11,7 @@ use towpath_api::Change;
 
 use crate::{
     column::{ColumnArray, ColumnType, Misfit},
-    fold::{Content, Field, Kind, Row, carried},
+    fold::{Content, Field, Kind, Row, carried, revives},
     name::quoted,
     table::{Column, Table},
 };
@@ -136,7 +136,7 @@ pub(crate) fn patch(table: &Table, partition: i32, rows: &[&Row<'_>]) -> Result<
     );
     let mut arrays = own_arrays(table, rows)?;
     arrays.push(flags(rows, |row| row.kind == Kind::Delete));
-    arrays.push(flags(rows, |row| row.revives()));
+    arrays.push(flags(rows, revives));
     arrays.push(masks(table, rows));
     for column in &table.columns {
         arrays.push(values(column, rows)?);

@@ -20,7 +20,7 @@ pub(super) fn is_unknown_schema(error: &SRCError) -> bool {
 
 /// Whether it was the question for a schema that another one refers to that failed.
 pub(super) fn is_of_a_reference(error: &SRCError) -> bool {
-    causes(error).skip(1).any(|cause| cause.is::<SRCError>())
+    causes(error).skip(1).any(<dyn StdError>::is::<SRCError>)
 }
 
 /// The error of a request while doing what `doing` says.

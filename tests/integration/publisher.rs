@@ -1,0 +1,325 @@
+//! The publisher against the real broker and registry: places, order, topics, outages.
+
+use std::{sync::Arc, time::Duration};
+
+use rdkafka::{
+    Message as _,
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer as _},
+    message::{Headers as _, OwnedMessage},
+};
+use towpath::{
+    avro::{
+        codec::{Decoded, Decoder},
+        registry::Registry,
+    },
+    kafka::{
+        client::KafkaSettings,
+        publisher::{EVENT_ID_HEADER, KafkaPublisher, SourceMetrics, TRACE_HEADER, TopicSettings},
+    },
+};
+use towpath_api::{
+    Body, Change, ChangeEvent, Key, Object, Op, Publisher as _, Reaction, Updates,
+    apache_avro::{Schema, types::Value},
+};
+
+use crate::stack::{alone, env, shared, stack, unique};
+
+/// A publisher with metrics of its own, and the prefix of its topics.
+struct Laboratory {
+    prefix: String,
+    publisher: KafkaPublisher,
+    registry: Registry,
+    metrics: prometheus::Registry,
+}
+
+impl Laboratory {
+    fn new(theme: &str) -> Self {
+        Self::with(theme, &[])
+    }
+
+    fn with(theme: &str, properties: &[(&str, &str)]) -> Self {
+        let prefix = unique(theme);
+        let metrics = prometheus::Registry::new();
+        let registry = Registry::new(&env("SCHEMA_REGISTRY_URL"), &metrics).unwrap();
+        let topics = TopicSettings { prefix: prefix.clone(), partitions: 3, replication: None };
+        let kafka = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), properties.iter().copied());
+        let source_metrics = SourceMetrics::register(&metrics).unwrap();
+        let publisher = KafkaPublisher::new(&kafka, registry.clone(), topics, "lab", source_metrics).unwrap();
+        Self { prefix, publisher, registry, metrics }
+    }
+
+    fn topic(&self) -> String {
+        format!("{}.notes", self.prefix)
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        let families = self.metrics.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        family.map_or(0.0, |family| {
+            family.get_metric().iter().map(|series| series.get_counter().value() + series.get_gauge().value()).sum()
+        })
+    }
+}
+
+fn object(fields: &str, updates: Updates) -> Arc<Object> {
+    let schema = format!(r#"{{"type":"record","name":"Note","fields":[{{"name":"id","type":"string"}}{fields}]}}"#);
+    Arc::new(Object::new("notes", Schema::parse_str(&schema).unwrap(), updates).unwrap())
+}
+
+fn notes() -> Arc<Object> {
+    object(r#",{"name":"text","type":["null","string"],"default":null}"#, Updates::Whole)
+}
+
+fn event(object: &Arc<Object>, op: Op, id: &str, text: &str) -> ChangeEvent {
+    let fields = [("id", Value::String(id.into())), ("text", Value::String(text.into()))];
+    let after = fields.into_iter().take(object.fields().len()).map(|(name, value)| (name.to_owned(), value));
+    ChangeEvent {
+        object: Arc::clone(object),
+        key: Key::Text(id.into()),
+        op,
+        after: (op != Op::Delete).then(|| after.collect()),
+        changed: None,
+        version: None,
+        event_id: format!("{id}:{text}"),
+        source_time_ms: None,
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+    }
+}
+
+fn admin() -> AdminClient<DefaultClientContext> {
+    KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), []).client("test").create().unwrap()
+}
+
+async fn topic_config(topic: &str, name: &str) -> String {
+    let described = admin().describe_configs([&ResourceSpecifier::Topic(topic)], &AdminOptions::new()).await.unwrap();
+    described[0].as_ref().unwrap().get(name).unwrap().value.clone().unwrap()
+}
+
+/// Everything in a topic, partition by partition, in order.
+fn everything(topic: &str) -> Vec<OwnedMessage> {
+    let mut settings = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), []).client("test");
+    settings.set("group.id", unique("group")).set("auto.offset.reset", "earliest");
+    let consumer: BaseConsumer = settings.create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+    let mut assignment = rdkafka::TopicPartitionList::new();
+    let mut left = 0;
+    for partition in metadata.topics()[0].partitions() {
+        let watermarks = || consumer.fetch_watermarks(topic, partition.id(), Duration::from_secs(10));
+        // A broker that has just started may not lead its partitions yet.
+        let (low, high) = (0..50)
+            .find_map(|_| watermarks().inspect_err(|_| std::thread::sleep(Duration::from_millis(200))).ok())
+            .expect("the broker leads the partition");
+        left += high - low;
+        assignment.add_partition_offset(topic, partition.id(), rdkafka::Offset::Beginning).unwrap();
+    }
+    consumer.assign(&assignment).unwrap();
+    let mut messages: Vec<_> =
+        (0..left).map(|_| consumer.poll(Duration::from_secs(10)).expect("a record").unwrap().detach()).collect();
+    messages.sort_by_key(|message| (message.partition(), message.offset()));
+    messages
+}
+
+/// The changes in a topic, decoded as a sink task does it; tombstones are left out.
+async fn changes(lab: &Laboratory) -> Vec<Change> {
+    let mut decoder = Decoder::new(lab.registry.clone());
+    let mut changes = Vec::new();
+    for message in everything(&lab.topic()) {
+        let body = loop {
+            match decoder.decode(message.key(), message.payload()) {
+                Decoded::Body(body) => break body,
+                Decoded::NeedsSchema(id) => decoder.learn(id).await.unwrap(),
+            }
+        };
+        match body {
+            Body::Change(change) => changes.push(*change),
+            Body::Tombstone => {}
+            Body::Undecodable { code, reason } => panic!("{code}: {reason}"),
+        }
+    }
+    changes
+}
+
+fn texts(changes: &[Change], id: &str) -> Vec<String> {
+    let of_the_record = changes.iter().filter(|change| change.key == Key::Text(id.into()));
+    let text = |change: &Change| match &change.after.as_ref()?[1] {
+        Value::String(text) => Some(text.clone()),
+        _ => None,
+    };
+    of_the_record.filter_map(text).collect()
+}
+
+#[tokio::test]
+async fn each_event_is_where_the_publisher_says_and_keeps_its_order() {
+    let _stack = shared().await;
+    let lab = Laboratory::new("place");
+    let object = notes();
+    let events: Vec<_> = (0..300).map(|n| event(&object, Op::Update, &format!("k{}", n % 7), &n.to_string())).collect();
+    let placed = lab.publisher.publish(events.clone()).await.unwrap();
+    let messages = everything(&lab.topic());
+    assert_eq!((placed.len(), messages.len()), (300, 300));
+    for (placed, event) in placed.iter().zip(&events) {
+        let at = |message: &&OwnedMessage| (message.partition(), message.offset()) == (placed.partition, placed.offset);
+        let message = messages.iter().find(at).expect("a record at that place");
+        let headers: Vec<_> = message.headers().unwrap().iter().map(|header| (header.key, header.value.unwrap())).collect();
+        let trace = event.traceparent.as_ref().unwrap().as_bytes();
+        assert_eq!(headers, [(EVENT_ID_HEADER, event.event_id.as_bytes()), (TRACE_HEADER, trace)]);
+    }
+    let changes = changes(&lab).await;
+    for key in 0..7 {
+        let expected: Vec<_> = (0..300).filter(|n| n % 7 == key).map(|n: i32| n.to_string()).collect();
+        assert_eq!(texts(&changes, &format!("k{key}")), expected);
+    }
+    assert_eq!(lab.metric("towpath_source_records_written_total") as u32, 300);
+    assert_eq!(lab.metric("towpath_source_records_active") as u32, 0);
+}
+
+#[tokio::test]
+async fn a_delete_is_placed_at_its_change_and_a_tombstone_follows() {
+    let _stack = shared().await;
+    let lab = Laboratory::new("delete");
+    let object = notes();
+    let placed = lab.publisher.publish(vec![event(&object, Op::Delete, "a", "")]).await.unwrap();
+    let messages = everything(&lab.topic());
+    let kinds: Vec<_> = messages.iter().map(|message| (message.offset(), message.payload().is_some())).collect();
+    assert_eq!(kinds, [(placed[0].offset, true), (placed[0].offset + 1, false)]);
+    assert_eq!(messages[0].key(), messages[1].key());
+}
+
+#[tokio::test]
+async fn many_first_events_at_once_make_the_topic_and_the_subjects_once() {
+    let _stack = shared().await;
+    let lab = Laboratory::new("first");
+    let object = notes();
+    let calls = (0..40).map(|n| lab.publisher.publish(vec![event(&object, Op::Create, &n.to_string(), "x")]));
+    let placed = futures::future::join_all(calls).await;
+    assert!(placed.iter().all(Result::is_ok), "{placed:?}");
+    assert_eq!(everything(&lab.topic()).len(), 40);
+    let families = lab.metrics.gather();
+    let requests = families.iter().find(|family| family.name() == "towpath_schema_registry_requests_total").unwrap();
+    let is_register = |series: &&prometheus::proto::Metric| series.get_label().iter().any(|label| label.value() == "register");
+    let registered: f64 = requests.get_metric().iter().filter(is_register).map(|series| series.get_counter().value()).sum();
+    assert_eq!(registered as u32, 2);
+    assert_eq!(topic_config(&lab.topic(), "cleanup.policy").await, "compact");
+    assert_eq!(topic_config(&lab.topic(), "min.compaction.lag.ms").await, "604800000");
+    let level = reqwest::get(format!("{}/config/{}-value", env("SCHEMA_REGISTRY_URL"), lab.topic())).await.unwrap();
+    assert_eq!(level.text().await.unwrap(), r#"{"compatibilityLevel":"BACKWARD_TRANSITIVE"}"#);
+}
+
+#[tokio::test]
+async fn a_compacted_topic_is_refused_for_partial_updates_and_kept_for_whole_ones() {
+    let _stack = shared().await;
+    let lab = Laboratory::new("compact");
+    let topic = lab.topic();
+    let new = NewTopic::new(&topic, 1, TopicReplication::Fixed(1)).set("cleanup.policy", "compact,delete");
+    admin().create_topics([&new], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    let partial = object("", Updates::Partial);
+    let error = lab.publisher.prepare(&partial).await.unwrap_err();
+    assert_eq!((error.reaction, error.code), (Reaction::Fatal, "kafka.compacted_topic"), "{}", error.chain());
+    lab.publisher.prepare(&notes()).await.unwrap();
+
+    let other = Laboratory::new("kept");
+    other.publisher.prepare(&partial).await.unwrap();
+    assert_eq!(topic_config(&other.topic(), "cleanup.policy").await, "delete");
+    assert_eq!(topic_config(&other.topic(), "retention.ms").await, "-1");
+}
+
+#[tokio::test]
+async fn a_new_optional_field_is_accepted_and_an_incompatible_schema_is_refused_with_the_subject() {
+    let _stack = shared().await;
+    let lab = Laboratory::new("evolve");
+    lab.publisher.publish(vec![event(&object("", Updates::Whole), Op::Create, "a", "")]).await.unwrap();
+    lab.publisher.publish(vec![event(&notes(), Op::Update, "a", "later")]).await.unwrap();
+    let changes = changes(&lab).await;
+    assert_eq!(changes.iter().map(|change| change.after.as_ref().unwrap().len()).collect::<Vec<_>>(), [1, 2]);
+    let error = lab.publisher.prepare(&object(r#",{"name":"text","type":"long"}"#, Updates::Whole)).await.unwrap_err();
+    assert_eq!((error.reaction, error.code), (Reaction::Fatal, "registry.incompatible"));
+    assert!(error.chain().contains(&format!("{}-value", lab.topic())), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn an_id_that_the_registry_does_not_know_becomes_undecodable_and_a_wrong_url_does_not() {
+    let _stack = shared().await;
+    let lab = Laboratory::new("unknown");
+    let framed = [0, 0x7f, 0xff, 0xff, 0xff, 0];
+    let mut decoder = Decoder::new(lab.registry.clone());
+    decoder.learn(0x7fff_ffff).await.unwrap();
+    let decoded = decoder.decode(Some(&framed), Some(&framed));
+    assert!(matches!(decoded, Decoded::Body(Body::Undecodable { code: "registry.unknown_schema", .. })), "{decoded:?}");
+
+    let wrong = env("SCHEMA_REGISTRY_URL").replace("/ccompat/", "/nothing/");
+    let mut decoder = Decoder::new(Registry::new(&wrong, &prometheus::Registry::new()).unwrap());
+    let error = decoder.learn(0x7fff_ffff).await.unwrap_err();
+    assert_eq!((error.reaction, error.code), (Reaction::Fatal, "registry.refused"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_record_that_is_too_large_is_poison_and_the_next_one_is_taken() {
+    let _stack = shared().await;
+    let lab = Laboratory::new("large");
+    let object = notes();
+    let error = lab.publisher.publish(vec![event(&object, Op::Create, "a", &"x".repeat(2_000_000))]).await.unwrap_err();
+    assert_eq!((error.reaction, error.code), (Reaction::Poison, "kafka.record_too_large"));
+    lab.publisher.publish(vec![event(&object, Op::Create, "a", "small")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_queue_is_a_retry_and_nothing_hangs() {
+    let _stack = shared().await;
+    let lab = Laboratory::with("full", &[("queue.buffering.max.messages", "100")]);
+    let object = notes();
+    let many = (0..5_000).map(|n| event(&object, Op::Create, &n.to_string(), "x")).collect();
+    let error = lab.publisher.publish(many).await.unwrap_err();
+    assert_eq!((error.reaction, error.code), (Reaction::Retry, "kafka.queue_full"));
+}
+
+#[tokio::test]
+async fn a_topic_that_was_deleted_is_made_again() {
+    let _stack = shared().await;
+    let lab = Laboratory::new("deleted");
+    let object = notes();
+    lab.publisher.publish(vec![event(&object, Op::Create, "a", "first")]).await.unwrap();
+    admin().delete_topics(&[&lab.topic()], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while let Err(error) = lab.publisher.publish(vec![event(&object, Op::Create, "a", "second")]).await {
+        assert_eq!(error.reaction, Reaction::Retry, "{}", error.chain());
+        assert!(tokio::time::Instant::now() < deadline, "{}", error.chain());
+    }
+    assert_eq!(texts(&changes(&lab).await, "a"), ["second"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_the_broker_is_told_within_five_seconds_and_ends_with_it() {
+    let _stack = alone().await;
+    let lab = Laboratory::new("outage");
+    let object = notes();
+    lab.publisher.publish(vec![event(&object, Op::Create, "a", "before")]).await.unwrap();
+    stack(&["kill", "kafka"]);
+    let mut answers = Vec::new();
+    for attempt in 0..2 {
+        let begun = tokio::time::Instant::now();
+        let lost = event(&object, Op::Update, "a", &format!("lost {attempt}"));
+        answers.push((lab.publisher.publish(vec![lost]).await, begun.elapsed()));
+    }
+    // First events meet the outage together and do not queue up behind each other.
+    let new = Laboratory::new("outage");
+    let begun = tokio::time::Instant::now();
+    let first = (0..40).map(|n| new.publisher.publish(vec![event(&object, Op::Create, &n.to_string(), "lost")]));
+    let first = futures::future::join_all(first).await;
+    answers.extend(first.into_iter().map(|answer| (answer, begun.elapsed())));
+    stack(&["start", "kafka"]);
+    for (answer, took) in answers {
+        let error = answer.unwrap_err();
+        assert_eq!(error.reaction, Reaction::Retry, "{}", error.chain());
+        assert!(took < Duration::from_secs(5), "{took:?}: {}", error.chain());
+    }
+    let begun = tokio::time::Instant::now();
+    while let Err(error) = lab.publisher.publish(vec![event(&object, Op::Update, "a", "after")]).await {
+        assert_eq!(error.reaction, Reaction::Retry, "{}", error.chain());
+        assert!(begun.elapsed() < Duration::from_secs(30), "{}", error.chain());
+    }
+    let texts = texts(&changes(&lab).await, "a");
+    assert_eq!((texts.first().unwrap().as_str(), texts.last().unwrap().as_str()), ("before", "after"));
+    assert_eq!(lab.metric("towpath_source_records_written_total") as u32, 2);
+}
