@@ -2,7 +2,7 @@
 //!
 //! Not apache-avro's reader: that one takes the end of the bytes inside a boolean, a string or a union for a null,
 //! allocates what a length says before it looks whether the bytes are there, and clones the name of every field. A test
-//! in `codec.rs` holds the two equal on everything that is well formed.
+//! in `codec/tests.rs` holds the two equal on everything that is well formed.
 //!
 //! What always holds: nothing is allocated that the bytes left could not fill; a length or count that promises more is
 //! refused first. Schemas have no references here (see [`inlined`](super::inline::inlined)), so the depth of a walk is

@@ -2,7 +2,7 @@
 //!
 //! Not apache-avro's writer: without its separate validation that one writes a null into a field that is not nullable as
 //! no bytes at all, a bare value into a union without its branch, and panics on a branch that does not exist; and it builds a
-//! table of names for each record. A test in `codec.rs` holds the two equal on everything that fits.
+//! table of names for each record. A test in `codec/tests.rs` holds the two equal on everything that fits.
 
 use apache_avro::{
     Decimal, Uuid,

@@ -86,7 +86,7 @@ async fn an_accepted_post_is_answered_202_with_the_place_where_its_record_is() {
 async fn what_is_refused_is_told_why_and_leaves_no_record() {
     let _stack = shared().await;
     let worker = Worker::new("refused").webhook("body.max.bytes = \"2KiB\"\n").start().await;
-    let good = post("deals", "create", "d", json!({"title": "t"}));
+    let good = post("deals", "create", "d", &json!({"title": "t"}));
     let with = |member: &str, value: Value| {
         let mut body = good.clone();
         body[member] = value;
@@ -129,7 +129,7 @@ async fn what_is_refused_is_told_why_and_leaves_no_record() {
 async fn a_request_of_another_kind_is_refused_before_its_body_is_looked_at() {
     let _stack = shared().await;
     let worker = Worker::new("kind").webhook("").start().await;
-    let good = post("deals", "create", "d", json!({"title": "t"})).to_string();
+    let good = post("deals", "create", "d", &json!({"title": "t"})).to_string();
     let ask = |request: RequestBuilder| async { request.body(good.clone()).send().await.unwrap() };
     let http = &worker.http;
 
@@ -156,7 +156,7 @@ async fn each_field_that_does_not_fit_is_named_with_its_pointer_and_the_reason()
     let _stack = shared().await;
     let worker = Worker::new("misfit").webhook("").start().await;
     let data = json!({"titel": "t", "amount": "12.345", "won": "yes", "closed_at": "yesterday"});
-    let misfit = refused(&worker, post("deals", "create", "d", data).to_string(), 422).await;
+    let misfit = refused(&worker, post("deals", "create", "d", &data).to_string(), 422).await;
     assert_eq!(
         (&misfit["code"], &misfit["detail"]),
         (&json!("webhook.schema"), &json!("5 fields are wrong; nothing was stored."))
@@ -205,7 +205,7 @@ async fn without_a_broker_a_post_is_answered_503_in_time_and_stored_once_when_it
     rows_become(&database, &deals, &["a|before"]).await;
 
     let outage = Outage::of("kafka");
-    let body = post("deals", "create", "b", json!({"title": "again"})).to_string();
+    let body = post("deals", "create", "b", &json!({"title": "again"})).to_string();
     let begun = Instant::now();
     let answer = worker.post_raw(body.clone()).await.unwrap();
     assert!(begun.elapsed().as_secs() < 6, "the answer took {:?}", begun.elapsed());
@@ -247,7 +247,7 @@ async fn without_a_registry_known_objects_are_taken_and_a_new_worker_waits_for_i
     is_unready_for_want_of(&worker, "registry").await;
 
     late.spawn();
-    let body = post("deals", "create", "c", json!({"title": "late"})).to_string();
+    let body = post("deals", "create", "c", &json!({"title": "late"})).to_string();
     let answer = eventually("the new worker answers", || async { late.post_raw(body.clone()).await.ok() }).await;
     assert_eq!(answer.headers()[RETRY_AFTER], "5");
     assert_eq!(problem(answer).await.0, 503);

@@ -81,7 +81,7 @@ async fn client(http: reqwest::Client, url: String, client: u64, go_on: Arc<Atom
             5..8 => ("update", json!({"amount": amount})),
             _ => ("update", json!({"title": format!("u{amount}"), "amount": amount})),
         };
-        let body = post("deals", action, id.as_str(), data.clone()).to_string();
+        let body = post("deals", action, id.as_str(), &data).to_string();
         eventually("an event is acknowledged", || async {
             let answer = http.post(&url).header("content-type", "application/json").body(body.clone()).send().await.ok()?;
             let status = answer.status().as_u16();

@@ -93,7 +93,7 @@ async fn the_secret_is_shown_nowhere_and_a_payload_only_where_it_belongs() {
     // Good posts, and bad ones of every kind that look into the body.
     worker.accept("deals", "create", "b", json!({"title": PAYLOAD})).await;
     worker.accept("deals", "update", "a", json!({"title": PAYLOAD})).await;
-    let good = post("deals", "create", "c", json!({"title": PAYLOAD}));
+    let good = post("deals", "create", "c", &json!({"title": PAYLOAD}));
     let with = |member: &str, value: Value| {
         let mut body = good.clone();
         body[member] = value;

@@ -7,5 +7,6 @@ mod disclosure;
 mod guards;
 mod operation;
 mod path;
+mod publisher;
 mod stack;
 mod worker;

@@ -51,7 +51,7 @@ impl Load {
 async fn client(http: reqwest::Client, url: String, client: u32, tally: Arc<Tally>) {
     for number in 0.. {
         let id = format!("{client}-{number}");
-        let body = post("deals", "create", id.as_str(), json!({"title": "t"})).to_string();
+        let body = post("deals", "create", id.as_str(), &json!({"title": "t"})).to_string();
         match http.post(&url).header("content-type", "application/json").body(body).send().await {
             Ok(answer) if answer.status() == 202 => tally.acknowledged.lock().unwrap().push(id),
             Ok(answer) => {

@@ -177,7 +177,7 @@ impl Worker {
 
     /// Posts one event with the right credentials; returns the status and the answer.
     pub(crate) async fn post(&self, object: &str, action: &str, id: impl Into<Value>, data: Value) -> (u16, Value) {
-        let answer = self.post_raw(post(object, action, id, data).to_string()).await.expect("the worker answers");
+        let answer = self.post_raw(post(object, action, id, &data).to_string()).await.expect("the worker answers");
         let status = answer.status().as_u16();
         (status, answer.json().await.unwrap_or(Value::Null))
     }
@@ -240,7 +240,7 @@ impl Drop for Worker {
 }
 
 /// The body of a post of the client `acme`.
-pub(crate) fn post(object: &str, action: &str, id: impl Into<Value>, data: Value) -> Value {
+pub(crate) fn post(object: &str, action: &str, id: impl Into<Value>, data: &Value) -> Value {
     json!({"clientid": "acme", "clientSecret": SECRET, "objectname": object, "action": action, "id": id.into(), "data": data})
 }
 

@@ -1,11 +1,20 @@
 //! The codec against apache-avro's own reader and writer, and against bytes that are wrong.
 
+use std::sync::Arc;
+
 use apache_avro::{reader::datum::GenericDatumReader, types::Value, writer::datum::GenericDatumWriter};
 use proptest::prelude::*;
-use towpath_api::Updates;
+use towpath_api::{Body, ChangeEvent, Key, Object, Op, Reaction, Updates, Version};
 
 use super::*;
-use crate::avro::generate::{bare, fields as field_values, records, schemas, values};
+use crate::avro::{
+    envelope::TopicSchemas,
+    generate::{bare, fields as field_values, records, schemas, values},
+    read::Reader,
+    registry::Registry,
+    shape::Prepared,
+    write::write,
+};
 
 const KEY_ID: u32 = 7;
 const VALUE_ID: u32 = 0x0102_0304;

@@ -3,6 +3,17 @@
 //! What the producer retries by itself is written once and in order. When a message times out it was perhaps written and is never
 //! reported as acknowledged; librdkafka then lets what is in flight drain and goes on with a new producer epoch, so the instance stays of use.
 //! Only an error that it calls fatal ends an instance.
+//!
+//! Measured against the broker of `dev/stack` on 2 cores, records of 12 columns, `acks=all`: what `linger.ms` costs and gives.
+//!
+//! | linger | one call at a time, p50 | 64 calls at once | batches of 10,000 |
+//! |---|---|---|---|
+//! | 0 ms | 0.4 ms | 31,000/s | 227,000/s |
+//! | 1 ms | 1.4 ms | 30,000/s | 267,000/s |
+//! | 5 ms | 5.4 ms | 10,000/s | 225,000/s |
+//!
+//! 1 ms spares the brokers most of the requests of records that come close together. With it lz4 gave 182,000/s and zstd 235,000/s in
+//! batches, so nothing is compressed unless the operator asks for it with `kafka.compression.type`.
 
 use std::{
     sync::{PoisonError, RwLock},

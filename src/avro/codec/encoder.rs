@@ -1,0 +1,139 @@
+//! From an event to the bytes of a record.
+//!
+//! The envelope is written field after field, in the order of `avro/envelope.avsc`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use apache_avro::Schema;
+use towpath_api::{ChangeEvent, Error, ErrorType, Key, KeyType, Object, Op, Result};
+
+use super::{MAGIC, fields};
+use crate::avro::{
+    envelope::TopicSchemas,
+    write::{Misfit, write, write_count, write_long, write_sized},
+};
+
+/// Key and value of one record, framed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// The key.
+    pub key: Vec<u8>,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// Encodes the events of one object for one topic.
+#[derive(Debug)]
+pub struct Encoder {
+    connector: String,
+    object: String,
+    key_type: KeyType,
+    after: Schema,
+    key_id: u32,
+    value_id: u32,
+}
+
+impl Encoder {
+    /// An encoder for `schemas`, which the registry knows by the two ids.
+    pub fn new(connector: &str, object: &Object, schemas: &TopicSchemas, key_id: u32, value_id: u32) -> Self {
+        Self {
+            connector: connector.to_owned(),
+            object: object.name().to_owned(),
+            key_type: object.key_type(),
+            after: schemas.after.clone(),
+            key_id,
+            value_id,
+        }
+    }
+
+    /// Encodes one event. `ts_ms` becomes the time of encoding.
+    ///
+    /// # Errors
+    /// Poison `encode.misfit` when the event does not fit the object's schema; names the field, never a value.
+    pub fn encode(&self, event: &ChangeEvent) -> Result<Encoded> {
+        let mut key = frame(self.key_id, 48);
+        match (&event.key, self.key_type) {
+            (Key::Text(id), KeyType::Text) => write_sized(&mut key, id.as_bytes()),
+            (Key::Long(id), KeyType::Long) => write_long(&mut key, *id),
+            _ => return Err(self.misfit("the key is of another type than the object's `id`")),
+        }
+        let mut value = frame(self.value_id, 512);
+        write_null(&mut value);
+        self.write_after(&mut value, event)?;
+        self.write_source(&mut value, event);
+        write_sized(&mut value, event.op.letter().as_bytes());
+        write_optional(&mut value, Some(now_ms()));
+        write_changed(&mut value, event.changed.as_deref());
+        Ok(Encoded { key, value })
+    }
+
+    fn write_after(&self, out: &mut Vec<u8>, event: &ChangeEvent) -> Result<()> {
+        let Some(after) = &event.after else {
+            if event.op != Op::Delete {
+                return Err(self.misfit("only a delete may have no `after`"));
+            }
+            write_null(out);
+            return Ok(());
+        };
+        let fields = fields(&self.after);
+        let same_names = fields.len() == after.len() && fields.iter().zip(after).all(|(field, (name, _))| field.name == *name);
+        if !same_names {
+            return Err(self.misfit(&Misfit::Fields.to_string()));
+        }
+        write_long(out, 1);
+        for (field, (_, value)) in fields.iter().zip(after) {
+            let fits = write(out, &field.schema, value);
+            fits.map_err(|misfit| self.misfit(&format!("field `{}`: {misfit}", field.name)))?;
+        }
+        Ok(())
+    }
+
+    fn write_source(&self, out: &mut Vec<u8>, event: &ChangeEvent) {
+        write_sized(out, self.connector.as_bytes());
+        write_sized(out, self.object.as_bytes());
+        write_sized(out, event.event_id.as_bytes());
+        write_optional(out, event.source_time_ms);
+        write_optional(out, event.version.map(|version| version.ts));
+        write_optional(out, event.version.map(|version| version.seq));
+        write_optional(out, event.version.map(|version| version.rank.into()));
+    }
+
+    fn misfit(&self, reason: &str) -> Error {
+        let doing = format!("encode an event of object `{}`: {reason}", self.object);
+        Error::poison("encode.misfit", ErrorType::Serialization, doing)
+    }
+}
+
+fn frame(schema_id: u32, capacity: usize) -> Vec<u8> {
+    let mut framed = Vec::with_capacity(capacity);
+    framed.push(MAGIC);
+    framed.extend_from_slice(&schema_id.to_be_bytes());
+    framed
+}
+
+fn write_null(out: &mut Vec<u8>) {
+    write_long(out, 0);
+}
+
+fn write_optional(out: &mut Vec<u8>, number: Option<i64>) {
+    match number {
+        None => write_null(out),
+        Some(number) => {
+            write_long(out, 1);
+            write_long(out, number);
+        }
+    }
+}
+
+fn write_changed(out: &mut Vec<u8>, changed: Option<&[String]>) {
+    let Some(changed) = changed else { return write_null(out) };
+    write_long(out, 1);
+    write_count(out, changed.len());
+    changed.iter().for_each(|name| write_sized(out, name.as_bytes()));
+    out.push(0);
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
