@@ -1,4 +1,7 @@
 //! What the same database does without Towpath: binary COPY, and the guarded upsert fed from memory on one connection.
+//!
+//! The writer has the sink's guard and columns, and none of its bookkeeping: no compare-and-set, no counting of what was inserted, one
+//! statement a transaction. It is a ceiling that the sink could reach only by giving something up.
 
 use std::time::Instant;
 
@@ -160,6 +163,7 @@ async fn writer(client: &Client) -> (f64, f64) {
          WHERE (EXCLUDED._towpath_ts, EXCLUDED._towpath_seq) > (t._towpath_ts, t._towpath_seq)",
         assign.join(", ")
     );
+    client.batch_execute("SET plan_cache_mode = force_generic_plan").await.expect("a setting");
     let statement = client.prepare(&sql).await.expect("the statement is one");
     let mut rates = [0.0; 2];
     for (pass, rate_of) in rates.iter_mut().enumerate() {

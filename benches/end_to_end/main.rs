@@ -25,21 +25,34 @@ fn main() {
     let begun = Instant::now();
     let mut figures = Figures::new();
     runtime.block_on(async {
-        say("ceilings: binary COPY and a bare writer, 300,000 rows of 12 columns");
-        let ceilings = ceilings::measure(&mut figures).await;
-        for partitions in [1, 2] {
-            say(&format!("sink: 300,000 inserts and an update of every row, {partitions} partition(s)"));
-            sink::measure(partitions, &ceilings, &mut figures).await;
+        // Without arguments everything; with some only those parts: `cargo bench --bench end_to_end -- webhook latency`.
+        let parts: Vec<&str> = arguments[1..].iter().map(String::as_str).filter(|argument| !argument.starts_with('-')).collect();
+        let wanted = |part| parts.is_empty() || parts.contains(&part);
+        if wanted("sink") {
+            say("ceilings: binary COPY and a bare writer, 300,000 rows of 12 columns");
+            let ceilings = ceilings::measure(&mut figures).await;
+            for partitions in [1, 2] {
+                say(&format!("sink: 300,000 inserts and an update of every row, {partitions} partition(s)"));
+                sink::measure(partitions, &ceilings, &mut figures).await;
+            }
         }
-        say("webhook: requests with the broker's acknowledgement, and a bare axum handler");
-        webhook::measure(&mut figures).await;
-        say("latency: from post to visible row at 1,000 events a second");
-        latency::measure(&mut figures).await;
+        if wanted("webhook") {
+            say("webhook: requests with the broker's acknowledgement, and a bare axum handler");
+            webhook::measure(&mut figures).await;
+        }
+        if wanted("latency") {
+            say("latency: from post to visible row at 1,000 events a second");
+            latency::measure(&mut figures).await;
+        }
     });
     print(&figures);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/summary.json");
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder can be made");
-    std::fs::write(&path, serde_json::to_string_pretty(&figures).expect("numbers") + "\n").expect("the summary can be written");
+    // Parts that did not run keep the figures of their last run.
+    let earlier = std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let mut summary: BTreeMap<String, f64> = earlier.unwrap_or_default();
+    summary.extend(figures.iter().map(|(name, value)| ((*name).to_owned(), *value)));
+    std::fs::write(&path, serde_json::to_string_pretty(&summary).expect("numbers") + "\n").expect("the summary can be written");
     eprintln!("wrote target/bench/summary.json after {:.0} s", begun.elapsed().as_secs_f64());
 }
 

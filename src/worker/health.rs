@@ -108,6 +108,16 @@ impl TaskHealth {
         );
     }
 
+    /// Counts an error that neither waiting cures nor ends the task.
+    pub(super) fn error(&self, stage: Stage, error: &Error) {
+        self.metrics.error(stage, error.error_type);
+    }
+
+    /// Counts records that were tried, whatever became of them.
+    pub(super) fn processed(&self, records: usize) {
+        self.metrics.processed(u64::try_from(records).unwrap_or(u64::MAX));
+    }
+
     /// Reports the error that ended the task.
     pub(super) fn failed(&self, stage: Stage, error: &Error) {
         self.metrics.error(stage, error.error_type);

@@ -45,7 +45,7 @@ struct Worker {
     source_metrics: SourceMetrics,
     board: StatusBoard,
     readiness: Readiness,
-    /// Names this process, for people who look into the store.
+    /// Names this process as no other, for the store and for people who look into it.
     owner: String,
     stop: CancellationToken,
     tasks: JoinSet<Result<()>>,
@@ -79,7 +79,8 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
     let watching = probe::watch(ClusterProbe::new(&kafka)?, registry.clone(), readiness.clone(), api, closed.clone());
     services.spawn(watching.map(Ok));
 
-    let owner = format!("{}:{}", hostname(), std::process::id());
+    let start = uuid::Uuid::new_v4().simple().to_string();
+    let owner = format!("{}:{}:{}", hostname(), std::process::id(), &start[..8]);
     let mut worker =
         Worker { kafka, registry, metrics, source_metrics, board, readiness, owner, stop: stop.clone(), tasks: JoinSet::new() };
     let mut started = Ok(());

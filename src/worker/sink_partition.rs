@@ -165,6 +165,12 @@ impl<O: OpenSink> SinkPartition<O> {
         let mut lent = self.shared.connections.lend().await?;
         let claim = lent.sink.claim(&self.partition, earliest, self.claim.as_ref()).await?;
         lent.give_back();
+        // Kept before anything else can fail: the next claim must know this one as its own.
+        let first = self.claim.replace(claim.clone()).is_none();
+        tracing::info!(
+            topic = %self.partition.topic, partition = self.partition.partition, epoch = claim.epoch, offset = claim.next_offset,
+            table = %claim.target, "claimed {} from offset {}", self.partition, claim.next_offset
+        );
         if claim.next_offset < earliest || claim.next_offset > end {
             // The topic goes on growing, and an older owner may have applied what came after the first question.
             let (earliest, end) = self.shared.consumer.range(&self.partition).await?;
@@ -172,18 +178,13 @@ impl<O: OpenSink> SinkPartition<O> {
                 return Err(out_of_range(&claim, earliest, end));
             }
         }
-        if self.claim.is_none() {
-            tracing::info!(
-                topic = %self.partition.topic, partition = self.partition.partition, epoch = claim.epoch, offset = claim.next_offset,
-                table = %claim.target, "claimed {} from offset {}", self.partition, claim.next_offset
-            );
+        if first {
             let object = self.partition.topic.rsplit_once('.').map_or(&*self.partition.topic, |(_, object)| object);
             // Set once: a partition is claimed for the first time once.
             let _ = self.progress.metrics.set(self.shared.sink_metrics.partition(&self.partition, &claim.target, object));
         }
         self.shared.health.works(&self.name);
         self.progress.next_offset.store(claim.next_offset, Ordering::Relaxed);
-        self.claim = Some(claim.clone());
         Ok(claim)
     }
 

@@ -95,7 +95,7 @@ impl<P> Reporting<P> {
         match &result {
             Ok(_) => self.health.works(PART),
             Err(error) if error.reaction == Reaction::Retry => self.health.troubled(PART, stage, error, 1, CLIENT_RETRY),
-            Err(_) => {}
+            Err(error) => self.health.error(stage, error),
         }
         result
     }
@@ -108,6 +108,9 @@ impl<P: Publisher> Publisher for Reporting<P> {
     }
 
     async fn publish(&self, events: Vec<ChangeEvent>) -> Result<Vec<Placed>> {
-        self.report(Stage::Produce, self.out.publish(events).await)
+        let count = events.len();
+        let published = self.report(Stage::Produce, self.out.publish(events).await);
+        self.health.processed(count);
+        published
     }
 }

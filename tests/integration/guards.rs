@@ -13,13 +13,14 @@ use towpath_api::{
 };
 use towpath_postgres::{OpenPostgresSink, PostgresSink, PostgresSinkConfig};
 
-use crate::stack::{database, env, rows, unique};
+use crate::stack::{Shared, database, env, rows, shared, unique};
 
 /// A sink of one topic, its partitions, and the table behind it.
 struct Laboratory {
     name: String,
     schema: Arc<Schema>,
     client: Client,
+    _stack: Shared,
 }
 
 impl Laboratory {
@@ -28,14 +29,21 @@ impl Laboratory {
             r#"{"type":"record","name":"deal","fields":[
                 {"name":"id","type":"long"},{"name":"a","type":["null","long"]},{"name":"b","type":["null","string"]}]}"#,
         );
-        Self { name: unique(theme), schema: Arc::new(schema.unwrap()), client: database().await }
+        // Before the database is asked for: it may be away while another test is alone.
+        let stack = shared().await;
+        Self { name: unique(theme), schema: Arc::new(schema.unwrap()), client: database().await, _stack: stack }
     }
 
     fn opener(&self, more: &[(&str, &str)]) -> OpenPostgresSink {
+        self.opener_of("test", more)
+    }
+
+    /// As [`Laboratory::opener`], for a process of another name.
+    fn opener_of(&self, owner: &str, more: &[(&str, &str)]) -> OpenPostgresSink {
         let url = env("DATABASE_URL");
         let keys = [("connection.url", url.as_str()), ("topics", "deals")].into_iter().chain(more.iter().copied());
         let (config, _) = read::<PostgresSinkConfig>(&Flat::from_strings(keys)).unwrap();
-        OpenPostgresSink::new(&self.name, "test", config, true)
+        OpenPostgresSink::new(&self.name, owner, config, true)
     }
 
     async fn open(&self) -> PostgresSink {
@@ -89,7 +97,7 @@ async fn claim(sink: &mut PostgresSink, partition: &TopicPartition) -> Claim {
 #[tokio::test]
 async fn a_claim_fences_every_older_claim_of_the_partition() {
     let lab = Laboratory::new("fence").await;
-    let (mut old, mut new) = (lab.open().await, lab.open().await);
+    let (mut old, mut new) = (lab.open().await, lab.opener_of("another", &[]).open().await.unwrap());
     let old_claim = claim(&mut old, &lab.partition(0)).await;
     let new_claim = claim(&mut new, &lab.partition(0)).await;
     assert!(new_claim.epoch > old_claim.epoch);
@@ -100,6 +108,17 @@ async fn a_claim_fences_every_older_claim_of_the_partition() {
     assert_eq!(lab.table().await, ["1|1|x|f|0"]);
     let lost = old.claim(&lab.partition(0), 0, Some(&old_claim)).await.unwrap_err();
     assert_eq!(lost.reaction, Reaction::Fenced, "a zombie does not take the partition back: {}", lost.chain());
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_does_not_fence_its_own_worker() {
+    let lab = Laboratory::new("lost").await;
+    let mut sink = lab.open().await;
+    let known = claim(&mut sink, &lab.partition(0)).await;
+    // The server has this one, and the worker never heard of it.
+    sink.claim(&lab.partition(0), 0, Some(&known)).await.unwrap();
+    let again = lab.open().await.claim(&lab.partition(0), 0, Some(&known)).await.unwrap();
+    assert_eq!(again.epoch, known.epoch + 2);
 }
 
 #[tokio::test]
@@ -275,6 +294,17 @@ async fn a_table_of_another_shape_is_refused_with_both_types() {
 }
 
 #[tokio::test]
+async fn two_topics_cannot_share_a_table() {
+    let lab = Laboratory::new("share").await;
+    let mut sink = lab.opener(&[("table.name.format", "${topic}")]).open().await.unwrap();
+    claim(&mut sink, &lab.partition(0)).await;
+    claim(&mut sink, &lab.partition(1)).await;
+    let other = TopicPartition { topic: format!("{}.Deals", lab.name).into(), partition: 0 };
+    let error = sink.claim(&other, 0, None).await.unwrap_err();
+    assert_eq!((error.reaction, error.code), (Reaction::Fatal, "postgres.table_taken"), "{}", error.chain());
+}
+
+#[tokio::test]
 async fn hard_deletes_remove_the_row() {
     let lab = Laboratory::new("hard").await;
     let mut sink = lab.opener(&[("delete.mode", "hard")]).open().await.unwrap();
@@ -284,6 +314,11 @@ async fn hard_deletes_remove_the_row() {
     let applied = sink.apply(&claim, &lab.batch(2, vec![lab.change(2, 1, Op::Delete, None, None, None)])).await.unwrap();
     assert_eq!((applied.deleted, applied.total()), (1, 1));
     assert_eq!(lab.table().await, ["2|2|x|f|1"]);
+    let versioned = lab.change(3, 2, Op::Update, Some((5, "v")), None, Some(50));
+    sink.apply(&claim, &lab.batch(3, vec![versioned])).await.unwrap();
+    let old = sink.apply(&claim, &lab.batch(4, vec![lab.change(4, 2, Op::Delete, None, None, Some(40))])).await.unwrap();
+    assert_eq!((old.deleted, old.stale), (0, 1), "an old delete removes no newer row");
+    assert_eq!(lab.table().await, ["2|5|v|f|3"]);
 }
 
 #[tokio::test]

@@ -200,8 +200,8 @@ async fn health_metrics_and_version_are_served() {
 async fn the_healthcheck_tells_ready_from_alive_and_alive_from_gone() {
     let _stack = shared().await;
     let code = |worker: &Worker, more: &[&str]| {
-        let status = towpath(Path::new(".")).args(["healthcheck", "--url", worker.rest()]).args(more).status().unwrap();
-        status.code()
+        let asked = towpath(Path::new(".")).args(["healthcheck", "--url", worker.rest()]).args(more).output().unwrap();
+        asked.status.code()
     };
     let mut worker = Worker::new("check").webhook("").start().await;
     assert_eq!((code(&worker, &[]), code(&worker, &["--ready"])), (Some(0), Some(0)));

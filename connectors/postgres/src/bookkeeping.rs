@@ -7,7 +7,7 @@
 use tokio_postgres::{Client, Statement};
 use towpath_api::{Batch, Claim, Error, ErrorType, Result, TopicPartition};
 
-use crate::{sqlstate::refused, table::DDL_LOCK};
+use crate::{name::TableName, sqlstate::refused, table::DDL_LOCK};
 
 const CREATE: &str = r#"
 CREATE SCHEMA IF NOT EXISTS towpath;
@@ -42,6 +42,14 @@ CREATE TABLE IF NOT EXISTS towpath.dead_letter (
 );
 COMMENT ON TABLE  towpath.dead_letter IS 'Records that could not be applied, as they came, with the reason.';
 COMMENT ON COLUMN towpath.dead_letter.headers IS 'Pairs of name and value, in order; a value is text, or {"hex": "\x…"} where it is not UTF-8, or null.';
+CREATE TABLE IF NOT EXISTS towpath.tables (
+    table_schema text        NOT NULL,
+    table_name   text        NOT NULL,
+    topic        text        NOT NULL,
+    first_seen   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (table_schema, table_name)
+);
+COMMENT ON TABLE  towpath.tables IS 'Which topic fills which table: offsets of two topics say nothing about each other, so a table has one.';
 CREATE TABLE IF NOT EXISTS towpath.columns (
     table_schema text        NOT NULL,
     table_name   text        NOT NULL,
@@ -59,7 +67,7 @@ pub(crate) async fn ensure(client: &Client) -> Result<()> {
     let exists = client
         .query_one(
             "SELECT to_regclass('towpath.sink_partition') IS NOT NULL AND to_regclass('towpath.dead_letter') IS NOT NULL
-                AND to_regclass('towpath.columns') IS NOT NULL",
+                AND to_regclass('towpath.columns') IS NOT NULL AND to_regclass('towpath.tables') IS NOT NULL",
             &[],
         )
         .await
@@ -95,11 +103,12 @@ pub(crate) async fn compare_and_set(
 /// Returns the epoch and the next offset.
 ///
 /// # Errors
-/// Fenced when `previous` is given and somebody else has claimed since.
+/// Fenced when `previous` is given and somebody else has claimed since; fatal when another topic fills the table.
 pub(crate) async fn claim(
     client: &mut Client,
     sink: &str,
     owner: &str,
+    table: &TableName,
     partition: &TopicPartition,
     earliest: i64,
     previous: Option<&Claim>,
@@ -108,17 +117,20 @@ pub(crate) async fn claim(
     let transaction = client.transaction().await.map_err(failed)?;
     let held = transaction
         .query_opt(
-            "SELECT epoch FROM towpath.sink_partition WHERE sink = $1 AND topic = $2 AND partition = $3 FOR UPDATE",
+            "SELECT epoch, owner FROM towpath.sink_partition WHERE sink = $1 AND topic = $2 AND partition = $3 FOR UPDATE",
             &[&sink, &&*partition.topic, &partition.partition],
         )
         .await
-        .map_err(failed)?
-        .map_or(0, |row| row.get::<_, i64>(0));
+        .map_err(failed)?;
+    let (held, holder) = held.as_ref().map_or((0, ""), |row| (row.get::<_, i64>(0), row.get(1)));
     let mine = previous.map_or(0, |previous| previous.epoch);
-    if previous.is_some() && held > mine {
+    // A claim of our own whose answer was lost has raised the epoch as well: nobody else has our name.
+    if previous.is_some() && held > mine && holder != owner {
         return Err(Error::fenced(
             "postgres.fenced",
-            format!("claim {partition} again: it has epoch {held}, this task had {mine}; another worker runs this connector"),
+            format!(
+                "claim {partition} again: {holder} has it with epoch {held}, this task had {mine}; another worker runs this connector"
+            ),
         ));
     }
     // A database restored to an older copy holds a smaller epoch than ours; the next one must be greater than both.
@@ -133,6 +145,26 @@ pub(crate) async fn claim(
         )
         .await
         .map_err(failed)?;
+    // The update that changes nothing returns the row that is there, whoever made it.
+    let taken = transaction
+        .query_one(
+            "INSERT INTO towpath.tables AS t (table_schema, table_name, topic) VALUES ($1, $2, $3)
+             ON CONFLICT (table_schema, table_name) DO UPDATE SET topic = t.topic RETURNING topic",
+            &[&table.schema, &table.table, &&*partition.topic],
+        )
+        .await
+        .map_err(failed)?;
+    let topic: &str = taken.get(0);
+    if topic != &*partition.topic {
+        return Err(Error::fatal(
+            "postgres.table_taken",
+            ErrorType::Config,
+            format!(
+                "claim {partition}: its table {table} is filled from topic `{topic}` (towpath.tables), and two topics cannot share a table; \
+                 nothing was written, change `table.name.format` or leave one of the topics out"
+            ),
+        ));
+    }
     transaction.commit().await.map_err(failed)?;
     Ok((row.get(0), row.get(1)))
 }

@@ -28,7 +28,8 @@ struct Settings {
 }
 
 impl OpenPostgresSink {
-    /// For connector `name`; `owner` names this process in `towpath.sink_partition`. With `tolerate_poison` a record that
+    /// For connector `name`; `owner` names this process in `towpath.sink_partition`; no
+    /// other process may have the same, for by it a claim of our own is told from that of somebody else. With `tolerate_poison` a record that
     /// can never be stored becomes a dead letter, without it the task fails there.
     pub fn new(name: impl Into<String>, owner: impl Into<String>, config: PostgresSinkConfig, tolerate_poison: bool) -> Self {
         Self { settings: Arc::new(Settings { name: name.into(), owner: owner.into(), config, tolerate_poison }) }
@@ -65,10 +66,11 @@ impl PostgresSink {
 
 impl Sink for PostgresSink {
     async fn claim(&mut self, partition: &TopicPartition, earliest: i64, previous: Option<&Claim>) -> Result<Claim> {
-        let target = self.table(&partition.topic)?.to_string().into();
+        let table = self.table(&partition.topic)?;
         let Settings { name, owner, .. } = &*self.settings;
-        let (epoch, next_offset) = bookkeeping::claim(&mut self.client, name, owner, partition, earliest, previous).await?;
-        Ok(Claim { partition: partition.clone(), epoch, next_offset, target })
+        let (epoch, next_offset) =
+            bookkeeping::claim(&mut self.client, name, owner, &table, partition, earliest, previous).await?;
+        Ok(Claim { partition: partition.clone(), epoch, next_offset, target: table.to_string().into() })
     }
 
     async fn apply(&mut self, claim: &Claim, batch: &Batch) -> Result<Applied> {
