@@ -20,7 +20,7 @@ use crate::{
 
 /// Fills a topic of `partitions` partitions with both passes.
 async fn fill(prefix: &str, partitions: i32) {
-    let kafka = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), []);
+    let kafka = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "bench", []);
     let metrics = prometheus::Registry::new();
     let registry = Registry::new(&env("SCHEMA_REGISTRY_URL"), &metrics).expect("a registry");
     let topics = TopicSettings { prefix: prefix.to_owned(), partitions, replication: Some(1) };

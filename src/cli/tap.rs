@@ -92,7 +92,7 @@ pub(super) async fn tap(args: TapArgs) -> Exit {
 }
 
 async fn print(config: &WorkerConfig, args: TapArgs) -> Result<(), Stop> {
-    let kafka = KafkaSettings::new(&config.bootstrap_servers, config.kafka.iter());
+    let kafka = KafkaSettings::new(&config.bootstrap_servers, &config.group_id, config.kafka.iter());
     let registry = Registry::new(&config.schema_registry_url, &prometheus::Registry::new())?;
     let mut readable = Readable::new(registry);
     let range = Range { topic: args.topic, partition: args.partition, offset: args.offset };

@@ -17,6 +17,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Clone)]
 pub struct KafkaSettings {
     bootstrap: String,
+    group: String,
     properties: Vec<(String, String)>,
 }
 
@@ -24,23 +25,27 @@ impl std::fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The values of properties may be secrets.
         let names: Vec<_> = self.properties.iter().map(|(name, _)| name).collect();
-        f.debug_struct("KafkaSettings").field("bootstrap", &self.bootstrap).field("properties", &names).finish()
+        f.debug_struct("KafkaSettings")
+            .field("bootstrap", &self.bootstrap)
+            .field("group", &self.group)
+            .field("properties", &names)
+            .finish()
     }
 }
 
 impl KafkaSettings {
-    /// For these brokers, with properties of librdkafka.
-    pub fn new<'a>(bootstrap: &str, properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+    /// For these brokers and the workers of this `group.id`, with properties of librdkafka.
+    pub fn new<'a>(bootstrap: &str, group: &str, properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let properties = properties.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { bootstrap: bootstrap.to_owned(), properties }
+        Self { bootstrap: bootstrap.to_owned(), group: group.to_owned(), properties }
     }
 
-    /// Settings of a client that calls itself `towpath-<role>`. What the operator passes on overrules ours.
+    /// Settings of a client that calls itself `towpath-<group.id>-<role>`. What the operator passes on overrules ours.
     pub fn client(&self, role: &str) -> ClientConfig {
         let mut settings = ClientConfig::new();
         settings
             .set("bootstrap.servers", &self.bootstrap)
-            .set("client.id", format!("towpath-{role}"))
+            .set("client.id", format!("towpath-{}-{role}", self.group))
             // A broker that comes back is found at once, not after ten seconds.
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
@@ -135,10 +140,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_client_is_named_after_its_workers_and_its_role() {
+        let kafka = KafkaSettings::new("127.0.0.1:1", "blue", []);
+        assert_eq!(kafka.client("probe").get("client.id"), Some("towpath-blue-probe"));
+        let kafka = KafkaSettings::new("127.0.0.1:1", "blue", [("client.id", "ours")]);
+        assert_eq!(kafka.client("probe").get("client.id"), Some("ours"));
+    }
+
+    #[test]
     fn a_refused_property_is_named_and_its_value_is_not() {
         for (property, value, why) in [("sasl.passwort", "canary", "does not know"), ("linger.ms", "canary", "refuses the value")]
         {
-            let kafka = KafkaSettings::new("127.0.0.1:1", [(property, value)]);
+            let kafka = KafkaSettings::new("127.0.0.1:1", "lab", [(property, value)]);
             let error = refused_settings(kafka.client("test").create::<BaseConsumer>().err().unwrap());
             let text = format!("{} {error:?} {kafka:?}", error.chain());
             assert!(text.contains(why) && text.contains(property) && !text.contains("canary"), "{text}");

@@ -201,15 +201,27 @@ impl Publisher for KafkaPublisher {
         // Encoded before anything is sent: an event that cannot be encoded holds all others back.
         let encode = events.iter().zip(&routes).map(|(event, route)| route.encoder.encode(event));
         let encoded = encode.collect::<Result<Vec<_>>>()?;
+        for (route, encoded) in routes.iter().zip(&encoded) {
+            self.shared.producer.fits(&route.topic, encoded.key.len() + encoded.value.len())?;
+        }
         // All are queued before the first is waited for, so that their order is kept.
         let mut sent = Vec::with_capacity(events.len());
+        let mut failure = None;
         for ((event, route), encoded) in events.iter().zip(&routes).zip(&encoded) {
-            let change = self.send(route, event, &encoded.key, Some(&encoded.value))?;
-            let tombstone = (event.op == Op::Delete).then(|| self.send(route, event, &encoded.key, None)).transpose()?;
-            sent.push((change, tombstone));
+            let change = self.send(route, event, &encoded.key, Some(&encoded.value));
+            let both = change.and_then(|change| {
+                let tombstone = (event.op == Op::Delete).then(|| self.send(route, event, &encoded.key, None)).transpose()?;
+                Ok((change, tombstone))
+            });
+            match both {
+                Ok(both) => sent.push(both),
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
         }
         let mut placed = Vec::with_capacity(events.len());
-        let mut failure = None;
         // Each is waited for, also after one has failed: nothing of this call is under way when it returns.
         for (((change, tombstone), route), event) in sent.into_iter().zip(&routes).zip(&events) {
             let change = self.acknowledged(route, change).await;

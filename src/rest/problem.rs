@@ -20,7 +20,7 @@ fn answer(status: StatusCode, code: &str, uri: &Uri, detail: &str) -> Response {
     if uri.path().starts_with("/towpath/") {
         let title = status.canonical_reason().unwrap_or_default();
         let problem = json!({
-            "type": format!("/docs/errors#{code}"),
+            "type": format!("/errors#{code}"),
             "title": title,
             "status": status.as_u16(),
             "code": code,

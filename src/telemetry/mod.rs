@@ -26,6 +26,6 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The commit of this build, where the build was told in `TOWPATH_REVISION`; otherwise `unknown`.
 pub const REVISION: &str = match option_env!("TOWPATH_REVISION") {
-    Some(revision) => revision,
-    None => "unknown",
+    Some(revision) if !revision.is_empty() => revision,
+    _ => "unknown",
 };

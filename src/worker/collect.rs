@@ -1,5 +1,10 @@
 //! Collects the records of one partition into a batch: decodes them, and keeps their bytes in case one must be set aside.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use rdkafka::{
     Message,
     message::{Headers as _, OwnedMessage},
@@ -17,10 +22,28 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
 }
 
+/// What all partitions of a task may hold in memory together, in bytes of records as they lie in the topic. Clones share it.
+///
+/// A partition that holds nothing may always take one record, so that each gets on, however many there are.
+#[derive(Debug, Clone)]
+pub(super) struct Budget {
+    held: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+impl Budget {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { held: Arc::default(), limit }
+    }
+}
+
 /// The batch that is being filled, and what decodes into it.
 pub(super) struct Collector {
     partition: TopicPartition,
     limits: Limits,
+    budget: Budget,
+    /// Bytes of the batch that was taken last; it is in memory until the next one is taken.
+    taken: usize,
     decoder: Decoder,
     from: i64,
     next: i64,
@@ -32,14 +55,15 @@ pub(super) struct Collector {
 
 impl Collector {
     /// Collects what lies at `offset` and behind it.
-    pub(super) fn new(partition: TopicPartition, offset: i64, limits: Limits, decoder: Decoder) -> Self {
+    pub(super) fn new(partition: TopicPartition, offset: i64, limits: Limits, budget: Budget, decoder: Decoder) -> Self {
         let (records, arena) = (Vec::new(), Arena::default());
-        Self { partition, limits, decoder, from: offset, next: offset, records, arena, held: None }
+        Self { partition, limits, budget, taken: 0, decoder, from: offset, next: offset, records, arena, held: None }
     }
 
     /// Whether another record may be taken in.
     pub(super) fn has_room(&self) -> bool {
-        self.held.is_none() && self.records.len() < self.limits.rows && self.arena.len() < self.limits.bytes
+        let in_budget = || self.records.is_empty() || self.budget.held.load(Ordering::Relaxed) < self.budget.limit;
+        self.held.is_none() && self.records.len() < self.limits.rows && self.arena.len() < self.limits.bytes && in_budget()
     }
 
     /// Whether there is nothing to store.
@@ -73,6 +97,7 @@ impl Collector {
     }
 
     fn push(&mut self, message: &impl Message, body: Body) {
+        let before = self.arena.len();
         let headers = message.headers().into_iter().flat_map(|headers| headers.iter().map(|header| (header.key, header.value)));
         let payload = Payload {
             key: message.key().map(|key| self.arena.push(key)),
@@ -82,12 +107,21 @@ impl Collector {
         let timestamp_ms = message.timestamp().to_millis().unwrap_or(0);
         self.records.push(Record { offset: message.offset(), timestamp_ms, body, payload });
         self.next = message.offset() + 1;
+        self.budget.held.fetch_add(self.arena.len() - before, Ordering::Relaxed);
     }
 
     /// Takes the batch out; what comes next goes into another one.
     pub(super) fn take(&mut self) -> Batch {
         let records = std::mem::replace(&mut self.records, Vec::with_capacity(self.limits.rows.min(256)));
         let from = std::mem::replace(&mut self.from, self.next);
+        let before = std::mem::replace(&mut self.taken, self.arena.len());
+        self.budget.held.fetch_sub(before, Ordering::Relaxed);
         Batch { partition: self.partition.clone(), from, to: self.next, records, arena: std::mem::take(&mut self.arena) }
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.budget.held.fetch_sub(self.taken + self.arena.len(), Ordering::Relaxed);
     }
 }

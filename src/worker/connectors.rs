@@ -6,6 +6,10 @@ use towpath_webhook::WebhookConfig;
 
 use crate::config::{ConnectorClass, ConnectorConfig};
 
+const NO_TASKS: &str = "has no effect for this class: one task listens, and it serves posts side by side";
+const NO_TOLERANCE: &str =
+    "has no effect for this class: a post that cannot be stored is refused with the reason and makes no dead letter";
+
 /// A connector as configured: the keys that all have, and its own.
 #[derive(Debug, Clone)]
 pub struct ConnectorDefinition {
@@ -32,7 +36,12 @@ impl ConnectorDefinition {
     pub fn read(flat: &Flat) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         match class(flat)? {
             ConnectorClass::WebhookSource => {
-                let ((common, own), warnings) = read::<(ConnectorConfig, WebhookConfig)>(flat)?;
+                let ((common, own), mut warnings) = read::<(ConnectorConfig, WebhookConfig)>(flat)?;
+                let tasks = ("tasks.max", common.tasks_max > 1, NO_TASKS);
+                let tolerance = ("errors.tolerance", flat.get("errors.tolerance").is_some(), NO_TOLERANCE);
+                for (key, given, why) in [tasks, tolerance] {
+                    warnings.extend(given.then(|| without_effect(flat, key, why)));
+                }
                 Ok((Self { common, own: OwnConfig::Webhook(own) }, warnings))
             }
             ConnectorClass::PostgresSink => {
@@ -41,6 +50,13 @@ impl ConnectorDefinition {
             }
         }
     }
+}
+
+/// Warns of a key that was given and does nothing.
+fn without_effect(flat: &Flat, key: &str, why: &str) -> Problem {
+    let entry = flat.entries().iter().find(|entry| entry.key == key);
+    let origin = entry.and_then(|entry| entry.origin.clone()).or_else(|| flat.file_origin());
+    Problem::new("config.warning", key, format!("`{key}`: {why}")).at(origin)
 }
 
 /// Which class the map names. Without one only the keys that every connector has can be checked.
@@ -85,5 +101,31 @@ mod tests {
         assert!(matches!(definition.own, OwnConfig::Postgres(_)) && warnings.is_empty());
         let found = ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain([("objects", "x")]))).unwrap_err();
         assert_eq!((found.len(), found[0].code), (1, "config.unknown_key"));
+    }
+
+    #[test]
+    fn keys_that_do_nothing_for_a_webhook_are_warned_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let schema = r#"{"type":"record","name":"deals","fields":[{"name":"id","type":"string"}]}"#;
+        std::fs::write(folder.path().join("deals.avsc"), schema).unwrap();
+        let needed = [
+            ("name", "hook"),
+            ("connector.class", "WebhookSource"),
+            ("topic.prefix", "acme"),
+            ("objects", "deals"),
+            ("objects.deals.schema", "deals.avsc"),
+            ("clients.acme.secret", "s"),
+        ];
+        let warned = |given: &[(&str, &str)]| {
+            let flat = Flat::from_strings(needed.iter().chain(given).copied()).with_base_dir(folder.path());
+            let (_, warnings) = ConnectorDefinition::read(&flat).unwrap();
+            assert!(warnings.iter().all(|warning| warning.code == "config.warning"));
+            warnings.into_iter().map(|warning| warning.key).collect::<Vec<_>>()
+        };
+        assert_eq!(warned(&[]), Vec::<String>::new());
+        assert_eq!(warned(&[("tasks.max", "1")]), Vec::<String>::new());
+        assert_eq!(warned(&[("tasks.max", "2")]), ["tasks.max"]);
+        assert_eq!(warned(&[("errors.tolerance", "all")]), ["errors.tolerance"]);
+        assert_eq!(warned(&[("errors.tolerance", "none"), ("tasks.max", "3")]), ["tasks.max", "errors.tolerance"]);
     }
 }

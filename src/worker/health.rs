@@ -6,7 +6,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -23,6 +23,8 @@ pub(super) struct TaskHealth {
     delay_max: Duration,
     /// The parts (partitions, or "topics") that wait after an error.
     waiting: Mutex<BTreeSet<String>>,
+    /// When something last went wrong.
+    last_trouble: Mutex<Instant>,
     /// Nothing waits and the board says so: asked for each batch, so it is answered without a lock.
     well: AtomicBool,
 }
@@ -37,6 +39,7 @@ impl TaskHealth {
             metrics,
             delay_max,
             waiting: Mutex::default(),
+            last_trouble: Mutex::new(Instant::now()),
             well: AtomicBool::new(false),
         }
     }
@@ -67,12 +70,14 @@ impl TaskHealth {
         }
     }
 
+    /// Whether nothing has gone wrong for so long.
+    pub(super) fn untroubled_for(&self, time: Duration) -> bool {
+        self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= time
+    }
+
     /// `part` is no more.
     pub(super) fn forget(&self, part: &str) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.remove(part) && waiting.is_empty() {
-            self.status.running();
-        }
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
     }
 
     /// Reports an error of `part` that time may cure, and waits. Returns false when `stop` came first.
@@ -100,6 +105,7 @@ impl TaskHealth {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         self.well.store(false, Ordering::Release);
         waiting.insert(part.to_owned());
+        *self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.metrics.error(stage, error.error_type);
         self.status.retrying(error, attempt, SystemTime::now() + delay);
         tracing::warn!(

@@ -62,7 +62,7 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
     let api = rest::Api::new(metrics.clone(), readiness.clone(), board.clone());
     let server = rest::Server::bind(&config.listeners, api.clone()).await?;
     let intake = Intake::bind(&config, &connectors, &metrics, &readiness).await?;
-    let kafka = KafkaSettings::new(&config.bootstrap_servers, config.kafka.iter());
+    let kafka = KafkaSettings::new(&config.bootstrap_servers, &config.group_id, config.kafka.iter());
     let source_metrics = SourceMetrics::register(metrics.registry()).map_err(|error| internal("register metrics", error))?;
     let registry = Registry::new(&config.schema_registry_url, metrics.registry())?;
     // The listeners outlive the tasks: whoever asks while they drain gets an answer.
@@ -80,7 +80,7 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
     services.spawn(watching.map(Ok));
 
     let start = uuid::Uuid::new_v4().simple().to_string();
-    let owner = format!("{}:{}:{}", hostname(), std::process::id(), &start[..8]);
+    let owner = format!("{}@{}:{}:{}", config.group_id, hostname(), std::process::id(), &start[..8]);
     let mut worker =
         Worker { kafka, registry, metrics, source_metrics, board, readiness, owner, stop: stop.clone(), tasks: JoinSet::new() };
     let mut started = Ok(());
@@ -95,7 +95,16 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
             break;
         }
     }
-    stop.cancelled().await;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            // A task that has failed says so itself and stays so. One that panicked cannot: the process ends and is started afresh.
+            Some(ended) = worker.tasks.join_next() => if let Err(panic) = ended {
+                started = Err(internal("run a task, which ended by a bug; please report it", panic));
+                stop.cancel();
+            },
+        }
+    }
     // Posts are refused from here on, so none should be sent here.
     worker.readiness.not_ready("worker", "stopping");
     tracing::info!("stopping: no more intake, what is in flight finishes");

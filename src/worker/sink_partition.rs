@@ -9,14 +9,15 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Applied, Batch, Body, Claim, Error, ErrorType, OpenSink, Reaction, Result, Sink as _, TopicPartition};
 
 use super::{
-    collect::{Collector, Limits},
+    collect::{Budget, Collector, Limits},
     connections::Connections,
     health::{Backoff, TaskHealth},
 };
@@ -26,12 +27,20 @@ use crate::{
     telemetry::{ConnectorMetrics, PartitionMetrics, SinkMetrics, Stage, TransactionOutcome},
 };
 
+/// Without an answer of the store for so long the state says so. Its own limits are shorter: a statement has 30 s.
+const SILENCE_REPORTED: Duration = Duration::from_secs(40);
+/// After so much more time the connection is given up.
+const SILENCE_GIVEN_UP: Duration = Duration::from_mins(5);
+/// So many dead letters in a row are no accident of the data.
+const SYSTEMATIC: u64 = 100;
+
 /// What the partitions of a task share.
 pub(super) struct Shared<O: OpenSink> {
     pub(super) consumer: TopicConsumer,
     pub(super) registry: Registry,
     pub(super) connections: Connections<O>,
     pub(super) limits: Limits,
+    pub(super) budget: Budget,
     pub(super) health: TaskHealth,
     pub(super) connector_metrics: ConnectorMetrics,
     pub(super) sink_metrics: SinkMetrics,
@@ -71,6 +80,8 @@ pub(super) struct SinkPartition<O: OpenSink> {
     progress: Arc<Progress>,
     claim: Option<Claim>,
     backoff: Backoff,
+    /// Records since the last one that did not become a dead letter.
+    set_aside_in_a_row: u64,
 }
 
 /// How the storing of a batch ended.
@@ -84,7 +95,7 @@ enum Stored {
 impl<O: OpenSink> SinkPartition<O> {
     pub(super) fn new(shared: Arc<Shared<O>>, partition: TopicPartition, progress: Arc<Progress>) -> Self {
         let backoff = shared.health.backoff();
-        Self { name: partition.to_string(), shared, partition, progress, claim: None, backoff }
+        Self { name: partition.to_string(), shared, partition, progress, claim: None, backoff, set_aside_in_a_row: 0 }
     }
 
     /// Runs until the task is stopped (`Ok`), or until an error that waiting does not cure.
@@ -109,9 +120,12 @@ impl<O: OpenSink> SinkPartition<O> {
         let claim = self.claim().await?;
         let reader = shared.consumer.open(&self.partition, claim.next_offset)?;
         let decoder = Decoder::new(shared.registry.clone());
-        let mut collector = Collector::new(self.partition.clone(), claim.next_offset, shared.limits, decoder);
+        let budget = shared.budget.clone();
+        let mut collector = Collector::new(self.partition.clone(), claim.next_offset, shared.limits, budget, decoder);
+        shared.health.works(&self.name);
         while self.collect(&reader, &mut collector).await? {
             let batch = collector.take();
+            let mut trouble = None;
             let stored = {
                 let mut storing = pin!(self.store(&batch));
                 loop {
@@ -119,17 +133,21 @@ impl<O: OpenSink> SinkPartition<O> {
                         // The store first: what arrives meanwhile is in the queue and waits well.
                         biased;
                         stored = &mut storing => break stored?,
-                        message = reader.next(), if collector.has_room() => {
-                            let message = message?;
-                            collector.take_in(&message, || message.detach());
+                        message = reader.next(), if trouble.is_none() && collector.has_room() => match message {
+                            Ok(message) => collector.take_in(&message, || message.detach()),
+                            // The batch under way is finished first; it must not be dropped.
+                            Err(error) => trouble = Some(error),
                         }
                     }
                 }
             };
             match stored {
-                Stored::Applied(applied) => self.count(&batch, &applied),
+                Stored::Applied(applied) => self.count(&batch, &applied)?,
                 Stored::Elsewhere => return Err(went_elsewhere(&self.partition)),
                 Stored::Stopped => return Ok(()),
+            }
+            if let Some(error) = trouble {
+                return Err(error);
             }
         }
         Ok(())
@@ -162,9 +180,13 @@ impl<O: OpenSink> SinkPartition<O> {
     /// Takes the partition over, or makes sure that it is still ours, and that the topic has the offset to go on from.
     async fn claim(&mut self) -> Result<Claim> {
         let (earliest, end) = self.shared.consumer.range(&self.partition).await?;
-        let mut lent = self.shared.connections.lend().await?;
-        let claim = lent.sink.claim(&self.partition, earliest, self.claim.as_ref()).await?;
-        lent.give_back();
+        let claim = self.answered("claim", async {
+            let mut lent = self.shared.connections.lend().await?;
+            let claim = lent.sink.claim(&self.partition, earliest, self.claim.as_ref()).await?;
+            lent.give_back();
+            Ok(claim)
+        });
+        let claim = claim.await?;
         // Kept before anything else can fail: the next claim must know this one as its own.
         let first = self.claim.replace(claim.clone()).is_none();
         tracing::info!(
@@ -183,7 +205,6 @@ impl<O: OpenSink> SinkPartition<O> {
             // Set once: a partition is claimed for the first time once.
             let _ = self.progress.metrics.set(self.shared.sink_metrics.partition(&self.partition, &claim.target, object));
         }
-        self.shared.health.works(&self.name);
         self.progress.next_offset.store(claim.next_offset, Ordering::Relaxed);
         Ok(claim)
     }
@@ -208,15 +229,24 @@ impl<O: OpenSink> SinkPartition<O> {
                 return Ok(Stored::Stopped);
             }
             // A fresh connection and a fresh claim: it waits for a transaction of ours that may still run, and tells how it ended.
-            match self.claim().await {
-                Ok(claim) if claim.next_offset == batch.from => {}
-                Ok(claim) if claim.next_offset == batch.to && if_stored.is_some() => {
-                    self.advance(batch);
-                    return Ok(Stored::Applied(if_stored.unwrap_or_default()));
+            let next = loop {
+                match self.claim().await {
+                    Ok(claim) => break claim.next_offset,
+                    Err(error) if error.reaction == Reaction::Retry => {
+                        if !self.wait(Stage::Apply, &error).await {
+                            return Ok(Stored::Stopped);
+                        }
+                    }
+                    Err(error) => return Err(error),
                 }
-                Ok(_) => return Ok(Stored::Elsewhere),
-                Err(error) if error.reaction == Reaction::Retry => {}
-                Err(error) => return Err(error),
+            };
+            match if_stored {
+                _ if next == batch.from => {}
+                Some(applied) if next == batch.to => {
+                    self.advance(batch);
+                    return Ok(Stored::Applied(applied));
+                }
+                _ => return Ok(Stored::Elsewhere),
             }
         }
     }
@@ -229,9 +259,9 @@ impl<O: OpenSink> SinkPartition<O> {
                 format!("apply a batch of {}, which is not claimed", self.partition),
             )
         })?;
-        let mut lent = self.shared.connections.lend().await?;
+        let mut lent = self.answered("connect", self.shared.connections.lend()).await?;
         let begun = Instant::now();
-        let applied = lent.sink.apply(claim, batch).await;
+        let applied = self.answered("apply a batch", lent.sink.apply(claim, batch)).await;
         let outcome = match &applied {
             Ok(_) => TransactionOutcome::Committed,
             Err(error) if error.if_stored.is_some() => TransactionOutcome::Unknown,
@@ -243,6 +273,24 @@ impl<O: OpenSink> SinkPartition<O> {
             lent.give_back();
         }
         applied
+    }
+
+    /// Waits for an answer of the store. While none comes the state says so; after a long time the connection is given up with what runs on
+    /// it, which the next claim settles.
+    async fn answered<T>(&self, doing: &str, answer: impl Future<Output = Result<T>>) -> Result<T> {
+        let silent = || {
+            Error::retry(
+                "sink.no_answer",
+                ErrorType::Timeout,
+                format!("{doing} of {}: the store does not answer", self.partition),
+            )
+        };
+        let mut answer = pin!(answer);
+        if let Ok(answer) = timeout(SILENCE_REPORTED, &mut answer).await {
+            return answer;
+        }
+        self.shared.health.troubled(&self.name, Stage::Apply, &silent(), 1, SILENCE_GIVEN_UP);
+        timeout(SILENCE_GIVEN_UP, answer).await.unwrap_or_else(|_| Err(silent()))
     }
 
     /// The store has the batch: what comes next starts behind it.
@@ -258,8 +306,11 @@ impl<O: OpenSink> SinkPartition<O> {
     }
 
     /// Counts what became of a batch that is stored.
-    fn count(&self, batch: &Batch, applied: &Applied) {
-        let Some(metrics) = self.progress.metrics.get() else { return };
+    ///
+    /// # Errors
+    /// Fatal when nothing but dead letters has come of many records: something is wrong with all of them.
+    fn count(&mut self, batch: &Batch, applied: &Applied) -> Result<()> {
+        let Some(metrics) = self.progress.metrics.get() else { return Ok(()) };
         let times = batch.records.iter().filter_map(|record| match &record.body {
             Body::Change(change) => Some(change.source_time_ms.unwrap_or(record.timestamp_ms)),
             Body::Tombstone | Body::Undecodable { .. } => None,
@@ -268,13 +319,25 @@ impl<O: OpenSink> SinkPartition<O> {
         metrics.committed(applied, batch.records.last().map_or(0, |record| record.timestamp_ms));
         metrics.end_to_end(times, SystemTime::now());
         self.shared.connector_metrics.processed(applied.total());
+        let mut set_aside = 0;
         for (error_type, records) in applied.dead_letters() {
+            set_aside += records;
             self.shared.connector_metrics.dead_lettered(error_type, records);
             tracing::warn!(
                 topic = %self.partition.topic, partition = self.partition.partition, code = "sink.dead_letter", error_type = %error_type,
                 records, "set {records} records of {} aside in towpath.dead_letter, which says why", self.partition
             );
         }
+        let all = set_aside > 0 && set_aside + applied.tombstones == applied.total();
+        self.set_aside_in_a_row = if all { self.set_aside_in_a_row + set_aside } else { 0 };
+        if self.set_aside_in_a_row < SYSTEMATIC {
+            return Ok(());
+        }
+        let doing = format!(
+            "go on with {}: the last {} records all became dead letters, see towpath.dead_letter; mend the cause and restart",
+            self.partition, self.set_aside_in_a_row
+        );
+        Err(Error::fatal("sink.systematic", ErrorType::Constraint, doing))
     }
 
     async fn wait(&mut self, stage: Stage, error: &Error) -> bool {
@@ -296,7 +359,7 @@ fn out_of_range(claim: &Claim, earliest: i64, end: i64) -> Error {
     };
     let doing = format!(
         "read {partition} from offset {next}: the topic has {earliest}..{end}, so {why}. Nothing was written; \
-         to go on, set next_offset of this partition in towpath.sink_partition, or fill the topic again"
+         an operator decides how to go on: docs/operations.md, section `{code}`"
     );
     Error::fatal(code, ErrorType::NotFound, doing)
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use towpath_api::{Error, ErrorType, OpenSink, Result, TopicPartition};
 
 use super::{
-    collect::Limits,
+    collect::{Budget, Limits},
     connections::Connections,
     health::TaskHealth,
     sink_partition::{Progress, Shared, SinkPartition},
@@ -65,6 +65,8 @@ impl<O: OpenSink> SinkTask<O> {
             registry: parts.registry,
             connections: Connections::new(parts.opener, parts.connections_max),
             limits: parts.limits,
+            // A batch and the next one for each connection.
+            budget: Budget::new(2 * parts.connections_max as usize * parts.limits.bytes),
             health: parts.health,
             connector_metrics: parts.connector_metrics,
             sink_metrics: parts.sink_metrics,

@@ -10,6 +10,8 @@ use crate::telemetry::{Readiness, Stage};
 
 /// The one part that a source task consists of, as [`TaskHealth`] knows it.
 const PART: &str = "source";
+/// How long after the last failed post the source counts as running again, if broker and registry answer.
+const SECOND_LOOK: Duration = Duration::from_secs(10);
 /// When a client that got 503 is told to come back.
 const CLIENT_RETRY: Duration = Duration::from_secs(1);
 
@@ -48,6 +50,9 @@ pub(super) async fn run<S: Source, P: Publisher>(
             ended = running => ended,
             never = note_start(&life, &health, &readiness, &check) => match never {},
         };
+        if life.is_started() {
+            backoff = health.backoff();
+        }
         match ended {
             Ok(()) if stop.is_cancelled() => break Ok(()),
             Ok(()) => break Err(ended_early(&name)),
@@ -75,7 +80,15 @@ async fn note_start(life: &Lifecycle, health: &TaskHealth, readiness: &Readiness
     life.started().await;
     health.works(PART);
     readiness.ready(check);
-    std::future::pending().await
+    // One post that failed does not tell of an outage for ever when no other follows: what the intake needs is asked for as well.
+    let mut tick = tokio::time::interval(SECOND_LOOK);
+    loop {
+        tick.tick().await;
+        let failing = readiness.report().failing().any(|(name, _)| name == "kafka" || name == "registry");
+        if !failing && health.untroubled_for(SECOND_LOOK) {
+            health.works(PART);
+        }
+    }
 }
 
 fn ended_early(name: &str) -> Error {

@@ -230,7 +230,7 @@ async fn a_broker_and_a_database_that_restart_under_load_lose_and_double_nothing
     watch(&observer, &worker).await;
     let load = Load::start(&worker);
     for (part, command) in
-        [("kafka", "restart"), ("postgres", "restart"), ("postgres", "kill"), ("kafka", "restart"), ("registry", "restart")]
+        [("kafka", "restart"), ("postgres", "restart"), ("postgres", "kill"), ("kafka", "kill"), ("registry", "restart")]
     {
         load.more(100).await;
         stack(&[command, part]);

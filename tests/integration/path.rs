@@ -210,8 +210,40 @@ async fn two_tasks_share_the_partitions_and_together_store_everything() {
     assert_eq!(rows(&database, &partitions).await, ["3"]);
     let (_, status) = worker.get("/towpath/v1/connectors").await;
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
-    assert!(status.to_string().matches("\"running\"").count() >= 3, "two tasks and a source run: {status}");
+    let sink = status.as_array().unwrap().iter().find(|connector| connector["name"] == format!("pg-{name}")).unwrap();
+    let tasks: Vec<_> =
+        sink["tasks"].as_array().unwrap().iter().map(|task| (task["id"].as_u64(), task["state"].as_str())).collect();
+    assert_eq!(tasks, [(Some(0), Some("running")), (Some(1), Some("running"))], "{status}");
     conserved(&worker).await;
+}
+
+#[tokio::test]
+async fn a_partition_that_waits_for_the_database_does_not_hold_up_another() {
+    let _stack = shared().await;
+    let worker = Worker::new("aside").webhook("").sink("connections.max = 2\n").start().await;
+    let database = database().await;
+    let name = worker.name.clone();
+    // One record in each of two partitions.
+    let mut places = std::collections::BTreeMap::new();
+    for id in 0..20 {
+        let placed = worker.accept("agents", "create", id, json!({"name": "first"})).await;
+        places.entry(placed["partition"].as_i64().unwrap()).or_insert(id);
+    }
+    rows_become(&database, &format!("SELECT count(*) FROM {name}.agents"), &["20"]).await;
+    let ids: Vec<i32> = places.into_values().take(2).collect();
+    let [held, free] = ids[..] else { panic!("the keys fall into two partitions at least") };
+    let locker = crate::stack::database().await;
+    locker.batch_execute(&format!("BEGIN; SELECT * FROM {name}.agents WHERE id = {held} FOR UPDATE")).await.unwrap();
+    worker.accept("agents", "update", held, json!({"name": "second"})).await;
+    let waits = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'towpath/pg-{name}' AND wait_event_type = 'Lock'"
+    );
+    rows_become(&database, &waits, &["1"]).await;
+    worker.accept("agents", "update", free, json!({"name": "second"})).await;
+    let names = format!("SELECT name FROM {name}.agents WHERE id IN ({held}, {free}) ORDER BY id = {held}");
+    rows_become(&database, &names, &["second", "first"]).await;
+    locker.batch_execute("COMMIT").await.unwrap();
+    rows_become(&database, &names, &["second", "second"]).await;
 }
 
 #[tokio::test]
@@ -227,6 +259,9 @@ async fn a_topic_that_appears_later_is_picked_up_and_a_second_worker_fences_the_
 
     let second = Worker::named(sink.name.clone()).sink("").start().await;
     let failed = || async { sink.get("/towpath/v1/connectors").await.1.contains("postgres.fenced").then_some(()) };
+    // Only then: what the first one stores before is not refused.
+    let claims = format!("SELECT min(epoch) FROM towpath.sink_partition WHERE topic = '{}.deals'", sink.name);
+    rows_become(&database, &claims, &["2"]).await;
     for id in 0..6 {
         source.accept("deals", "create", format!("e-{id}"), json!({"title": "x"})).await;
     }
@@ -250,8 +285,8 @@ async fn what_the_database_cannot_hold_is_set_aside_and_the_rest_goes_on() {
     rows_become(&database, &format!("SELECT id FROM {name}.deals ORDER BY id"), &["after", "good"]).await;
     let letters = format!("SELECT topic, stage, error_code, error_text FROM towpath.dead_letter WHERE topic = '{name}.deals'");
     let expected = format!(
-        "{name}.deals|apply|postgres.refused_value|new row for relation \"deals\" violates check constraint \"deals_title_check\" \
-                            (SQLSTATE 23514, table deals, constraint deals_title_check)"
+        "{name}.deals|apply|postgres.refused_value|a check of the table is violated \
+         (SQLSTATE 23514, table deals, constraint deals_title_check)"
     );
     rows_become(&database, &letters, &[&expected]).await;
     let probe = || async { (worker.metric("towpath_dlq_records_total", "constraint").await >= 1.0).then_some(()) };

@@ -44,7 +44,7 @@ impl Laboratory {
         let metrics = prometheus::Registry::new();
         let registry = Registry::new(&env("SCHEMA_REGISTRY_URL"), &metrics).unwrap();
         let topics = TopicSettings { prefix: prefix.clone(), partitions: 3, replication: None };
-        let kafka = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), properties.iter().copied());
+        let kafka = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", properties.iter().copied());
         let source_metrics = SourceMetrics::register(&metrics).unwrap();
         let publisher = KafkaPublisher::new(&kafka, registry.clone(), topics, "lab", source_metrics).unwrap();
         Self { prefix, publisher, registry, metrics }
@@ -94,7 +94,7 @@ fn event(object: &Arc<Object>, op: Op, id: &str, text: &str) -> ChangeEvent {
 }
 
 fn admin() -> AdminClient<DefaultClientContext> {
-    KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), []).client("test").create().unwrap()
+    KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap()
 }
 
 async fn topic_config(topic: &str, name: &str) -> String {
@@ -104,7 +104,7 @@ async fn topic_config(topic: &str, name: &str) -> String {
 
 /// Everything in a topic, partition by partition, in order.
 fn everything(topic: &str) -> Vec<OwnedMessage> {
-    let mut settings = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), []).client("test");
+    let mut settings = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test");
     settings.set("group.id", unique("group")).set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = settings.create().unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();

@@ -12,7 +12,17 @@ use crate::Applied;
 pub enum Reaction {
     /// The environment is at fault: wait, then do the same again from the stored offset. Never dead-lettered.
     Retry,
-    /// One record can never be stored or sent: set it aside with its reason and go on.
+    /// One record can never be stored or sent, whatever is waited for.
+    ///
+    /// The worker sets nothing aside; whoever has the record in hand does:
+    ///
+    /// * A source gets it from [`publish`](crate::Publisher::publish): it answers its client with the reason, or notes the record
+    ///   and goes on.
+    /// * A sink writes the record with its reason where its dead letters are, in the transaction of the batch, and counts it with
+    ///   [`Applied::set_aside`]. It never returns this.
+    ///
+    /// To the worker, `Poison` from [`run`](crate::Source::run) or [`apply`](crate::Sink::apply) is the same as
+    /// [`Fatal`](Self::Fatal): the task fails.
     Poison,
     /// Somebody else owns the work now: let go of it and change nothing more.
     Fenced,

@@ -95,7 +95,8 @@ pub struct ChangeEvent {
     pub op: Op,
     /// The record after the change: one value for each field of [`Object::value_schema`], in its order. `None` for a delete.
     ///
-    /// A value is bare or a `Value::Union`, as the field's schema has it; the publisher checks nothing again.
+    /// A value of a nullable field may be bare or a `Value::Union`. The publisher checks each value against the field's schema as
+    /// it encodes it; one that does not fit is poison, `encode.misfit`.
     pub after: Option<Vec<(String, Value)>>,
     /// For a partial update the names of the fields that it carries; the others in `after` are null and mean nothing.
     /// `None`: `after` is the whole record.

@@ -25,16 +25,16 @@ impl fmt::Display for TopicPartition {
 /// partition for the time of one call:
 ///
 /// ```text
-/// claim = sink.claim(partition, None)
+/// claim = sink.claim(partition, earliest, None)
 /// loop { batch = records from claim.next_offset on; sink.apply(claim, batch) }
-/// after a retry: a fresh sink, claim = sink.claim(partition, Some(claim)), and on from claim.next_offset
+/// after a retry: a fresh sink, claim = sink.claim(partition, earliest, Some(claim)), and on from claim.next_offset
 /// ```
 pub trait Sink: Send {
     /// Takes `partition` over from whoever had it. From here on every older claim is fenced, in this process or another.
     ///
-    /// `earliest` is the first offset that the topic still has; it is where a partition begins that was never claimed. `previous` is the
-    /// caller's own claim when it lost touch with the store: the answer then tells whether its last batch was stored,
-    /// for the claim waits until an older transaction of the partition has ended.
+    /// `earliest` is the first offset that the topic still has; it is where a partition begins that was never claimed. `previous`
+    /// is the caller's own claim when it lost touch with the store: the answer then tells whether its last batch was stored, for
+    /// the claim waits until an older transaction of the partition has ended.
     ///
     /// # Errors
     /// Fenced when `previous` is given and somebody has claimed the partition since.
@@ -52,10 +52,13 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// Retry leaves open whether the batch was stored: drop the instance and claim again. Fenced: the partition has
-    /// another owner, drop the batch. Fatal: nothing was stored.
+    /// another owner, drop the batch. Fatal: nothing was stored. Never poison, by which the task would fail: see
+    /// [`Reaction::Poison`](crate::Reaction::Poison).
     ///
     /// # Cancel safety
-    /// Not safe to drop: the worker awaits it to the end. A process that dies within is safe.
+    /// Not safe to drop and go on: the worker awaits it to the end. When the store does not answer for minutes the worker drops
+    /// the future together with the instance; as after a process that died within, the next claim must then settle what became of
+    /// the batch.
     fn apply(&mut self, claim: &Claim, batch: &Batch) -> impl Future<Output = Result<Applied>> + Send;
 }
 

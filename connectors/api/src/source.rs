@@ -45,6 +45,11 @@ impl Lifecycle {
         self.started.cancel();
     }
 
+    /// Whether the source has said that it is at work.
+    pub fn is_started(&self) -> bool {
+        self.started.is_cancelled()
+    }
+
     /// Waits until the source has said that it is at work.
     ///
     /// # Cancel safety

@@ -11,7 +11,7 @@ use std::{
 use apache_avro::schema::Schema;
 use futures::future::join_all;
 use tokio_postgres::{Client, Row as PgRow, Statement as Prepared};
-use towpath_api::{Applied, Batch, Body, Claim, Error, ErrorType, Reaction, Record, Result};
+use towpath_api::{Applied, Batch, Body, Claim, Error, ErrorType, Record, Result};
 
 use crate::{
     bookkeeping::{self, COMPARE_AND_SET},
@@ -19,7 +19,7 @@ use crate::{
     dead_letter::{self, DeadLetter},
     fold::{Folded, Kind, Row, fold},
     name::TableName,
-    sqlstate::refused,
+    sqlstate::{leaves_open, refused},
     statement::{self, ColumnSet, Statement},
     table::{self, Table},
 };
@@ -28,6 +28,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     tables: HashMap<TableName, Arc<Table>>,
+    /// Whether the open transaction has made something of them, which a rollback would undo.
+    made: bool,
     prepared: HashMap<String, Prepared>,
 }
 
@@ -36,6 +38,7 @@ pub(crate) struct Transaction<'a> {
     pub(crate) client: &'a Client,
     pub(crate) known: &'a mut Known,
     pub(crate) sink: &'a str,
+    pub(crate) owner: &'a str,
     pub(crate) table: &'a TableName,
     pub(crate) delete_mode: DeleteMode,
     pub(crate) batch: &'a Batch,
@@ -52,23 +55,55 @@ enum Shape {
     Remove,
 }
 
+/// How a batch is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// With one statement for all its rows of a kind, the usual way.
+    Whole,
+    /// In halves behind savepoints, until what cannot be written stands alone.
+    InParts,
+}
+
 impl<'a> Transaction<'a> {
+    /// Writes the batch from begin to commit. After an error nothing of it is stored, or the error says that this is open.
+    pub(crate) async fn attempt(&mut self, claim: &Claim, attempt: Attempt, tolerate_poison: bool) -> Result<Applied> {
+        self.begin(claim).await?;
+        let mut letters = Vec::new();
+        let written = match attempt {
+            Attempt::Whole => self.write(&self.batch.records, &mut letters).await,
+            Attempt::InParts => self.write_around_poison(&mut letters).await,
+        };
+        let accepted = written.and_then(|applied| {
+            dead_letter::accept(&letters, self.batch, tolerate_poison)?;
+            Ok(applied)
+        });
+        match accepted {
+            Ok(applied) => self.commit(&applied, &letters).await.map(|()| applied),
+            Err(error) => {
+                // The server may be away; the first error says more than a rollback that fails as well.
+                let _ = self.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
     /// Begins, and takes the partition's row if the claim is the newest and nothing was applied since.
     ///
     /// # Errors
     /// Fenced or retry when the row is not as the batch expects it; the transaction is then rolled back.
-    pub(crate) async fn begin(&mut self, claim: &Claim) -> Result<()> {
+    async fn begin(&mut self, claim: &Claim) -> Result<()> {
         let compare_and_set = self.prepare(COMPARE_AND_SET).await?;
         let (begun, held) = futures::join!(
             self.client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
             bookkeeping::compare_and_set(self.client, &compare_and_set, self.sink, claim, self.batch)
         );
         begun.map_err(|error| refused("begin the transaction", error))?;
+        self.known.made = false;
         if held.map_err(|error| refused("compare and set the next offset", error))? {
             return Ok(());
         }
         self.rollback().await?;
-        Err(bookkeeping::why_lost(self.client, self.sink, claim, self.batch).await)
+        Err(bookkeeping::why_lost(self.client, self.sink, self.owner, claim, self.batch).await)
     }
 
     /// Applies records of the batch; poison means that one of them, not said which, is refused.
@@ -80,9 +115,14 @@ impl<'a> Transaction<'a> {
         found.extend(folded.stale_partials.iter().map(|record| DeadLetter::stale_partial(record)));
         if let Some(first) = folded.rows.first() {
             let table = self.table_for(&folded, first).await?;
-            let rounds = folded.rows.iter().map(|row| row.round).max().unwrap_or(0);
-            for round in 0..=rounds {
-                let rows: Vec<&Row<'a>> = folded.rows.iter().filter(|row| row.round == round).collect();
+            let mut rounds: Vec<Vec<&Row<'a>>> = Vec::new();
+            for row in &folded.rows {
+                if row.round >= rounds.len() {
+                    rounds.resize_with(row.round + 1, Vec::new);
+                }
+                rounds[row.round].push(row);
+            }
+            for rows in rounds {
                 self.write_rows(&table, &rows, &mut applied, &mut found).await?;
             }
             applied.folded = folded.rows.iter().map(|row| row.folded).sum();
@@ -169,9 +209,9 @@ impl<'a> Transaction<'a> {
         if let Some(table) = self.known.tables.get(self.table) {
             schemas.extend(table.schemas.iter().cloned());
         }
-        let table = Arc::new(table::ensure(self.client, self.table, first.key, schemas).await?);
-        // What was prepared against the older shape would lack the new columns.
-        self.known.prepared.clear();
+        let (table, made) = table::ensure(self.client, self.table, first.key, schemas).await?;
+        let table = Arc::new(table);
+        self.known.made |= made;
         self.known.tables.insert(self.table.clone(), Arc::clone(&table));
         Ok(table)
     }
@@ -190,19 +230,22 @@ impl<'a> Transaction<'a> {
     }
 
     /// Stores the dead letters and commits. An error here leaves open whether the batch is stored.
-    pub(crate) async fn commit(&mut self, applied: &Applied, letters: &[DeadLetter<'a>]) -> Result<()> {
+    async fn commit(&mut self, applied: &Applied, letters: &[DeadLetter<'a>]) -> Result<()> {
         dead_letter::store(self.client, self.sink, self.batch, letters).await?;
-        self.run("COMMIT").await.map_err(|error| match error.reaction {
-            // A deferred constraint speaks up at COMMIT; the server has rolled back then.
-            Reaction::Poison => error,
-            _ => Error::retry("postgres.commit_unknown", ErrorType::Unavailable, "commit; the next claim tells how it ended")
-                .because(error)
-                .unless_stored(*applied),
+        self.client.batch_execute("COMMIT").await.map_err(|error| {
+            let unknown = leaves_open(&error);
+            let refused = refused("commit", error);
+            if !unknown {
+                return refused;
+            }
+            Error::retry("postgres.commit_unknown", ErrorType::Unavailable, "commit; the next claim tells how it ended")
+                .because(refused)
+                .unless_stored(*applied)
         })
     }
 
     /// Rolls back. What the transaction made of tables is gone with it.
-    pub(crate) async fn rollback(&mut self) -> Result<()> {
+    async fn rollback(&mut self) -> Result<()> {
         self.forget();
         self.run("ROLLBACK").await
     }
@@ -213,10 +256,12 @@ impl<'a> Transaction<'a> {
         self.run("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part").await
     }
 
-    /// Forgets what the transaction may have made and undone.
+    /// Forgets what the transaction has made and undone.
     fn forget(&mut self) {
-        self.known.tables.clear();
-        self.known.prepared.retain(|sql, _| sql == COMPARE_AND_SET);
+        if std::mem::take(&mut self.known.made) {
+            self.known.tables.clear();
+            self.known.prepared.retain(|sql, _| sql == COMPARE_AND_SET);
+        }
     }
 
     /// Runs a statement without parameters.

@@ -145,23 +145,22 @@ pub(crate) async fn claim(
         )
         .await
         .map_err(failed)?;
-    // The update that changes nothing returns the row that is there, whoever made it.
+    // The table and its view. The update that changes nothing returns the row that is there, whoever made it.
     let taken = transaction
-        .query_one(
-            "INSERT INTO towpath.tables AS t (table_schema, table_name, topic) VALUES ($1, $2, $3)
+        .query(
+            "INSERT INTO towpath.tables AS t (table_schema, table_name, topic) VALUES ($1, $2, $4), ($1, $3, $4)
              ON CONFLICT (table_schema, table_name) DO UPDATE SET topic = t.topic RETURNING topic",
-            &[&table.schema, &table.table, &&*partition.topic],
+            &[&table.schema, &table.table, &table.live_view().table, &&*partition.topic],
         )
         .await
         .map_err(failed)?;
-    let topic: &str = taken.get(0);
-    if topic != &*partition.topic {
+    if let Some(topic) = taken.iter().map(|row| row.get::<_, &str>(0)).find(|topic| *topic != &*partition.topic) {
         return Err(Error::fatal(
             "postgres.table_taken",
             ErrorType::Config,
             format!(
-                "claim {partition}: its table {table} is filled from topic `{topic}` (towpath.tables), and two topics cannot share a table; \
-                 nothing was written, change `table.name.format` or leave one of the topics out"
+                "claim {partition}: its table {table} or the view of it belongs to topic `{topic}` (towpath.tables), and two topics cannot \
+                 share a table; nothing was written, change `table.name.format` or leave one of the topics out"
             ),
         ));
     }
@@ -170,13 +169,13 @@ pub(crate) async fn claim(
 }
 
 /// Why a compare-and-set changed nothing: somebody else has the partition, or the database went back to an older copy.
-pub(crate) async fn why_lost(client: &Client, sink: &str, claim: &Claim, batch: &Batch) -> Error {
+pub(crate) async fn why_lost(client: &Client, sink: &str, owner: &str, claim: &Claim, batch: &Batch) -> Error {
     let TopicPartition { topic, partition } = &batch.partition;
     let doing = format!("apply offsets {}..{} of {}; nothing was written", batch.from, batch.to, batch.partition);
     let sql = "SELECT epoch, next_offset, owner FROM towpath.sink_partition WHERE sink = $1 AND topic = $2 AND partition = $3";
     match client.query_opt(sql, &[&sink, &&**topic, partition]).await {
         Err(error) => refused(doing, error),
-        Ok(Some(row)) if row.get::<_, i64>(0) > claim.epoch => Error::fenced(
+        Ok(Some(row)) if row.get::<_, i64>(0) > claim.epoch && row.get::<_, &str>(2) != owner => Error::fenced(
             "postgres.fenced",
             format!(
                 "{doing}: {} has claimed the partition (epoch {}, ours {})",

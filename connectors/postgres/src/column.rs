@@ -230,7 +230,9 @@ impl ColumnArray {
             (Value::Bytes(bytes) | Value::Fixed(_, bytes), ColumnType::Bytea) => self.push_bytes(bytes),
             (Value::Uuid(uuid), ColumnType::Uuid) => self.push_bytes(uuid.as_bytes()),
             (Value::Date(days), ColumnType::Date) => {
-                self.push_bytes(&days.checked_sub(EPOCH_DAYS).ok_or(Misfit)?.to_be_bytes());
+                // The two ends of the range mean "infinity" to Postgres.
+                let days = days.checked_sub(EPOCH_DAYS).filter(|days| *days != i32::MIN && *days != i32::MAX).ok_or(Misfit)?;
+                self.push_bytes(&days.to_be_bytes());
             }
             (Value::TimeMillis(millis), ColumnType::Time) => self.push_i64(i64::from(*millis) * 1_000),
             (Value::TimeMicros(micros), ColumnType::Time) => self.push_i64(*micros),
@@ -242,6 +244,10 @@ impl ColumnArray {
             | (Value::LocalTimestampMicros(micros), ColumnType::Timestamp) => self.push_instant(*micros)?,
             (Value::Decimal(decimal), ColumnType::Numeric { scale, .. }) => {
                 let unscaled: BigInt = decimal.clone().into();
+                // A numeric with a precision has 1,000 digits at most: nothing longer is worth converting.
+                if unscaled.bits() > 3_400 {
+                    return Err(Misfit);
+                }
                 self.push_with(|out| numeric(&unscaled, scale, out))?;
             }
             (Value::BigDecimal(decimal), ColumnType::AnyNumeric) => {

@@ -11,7 +11,7 @@ use crate::{config::PostgresSinkConfig, sqlstate::refused};
 
 /// Session settings. A frozen worker must not hold its row locks for ever, and a plan for arrays of any length is made once.
 const SETTINGS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '30s';
-    SET search_path = pg_catalog, pg_temp; SET timezone = 'UTC'; SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan";
+    SET search_path = pg_catalog, pg_temp; SET timezone = 'UTC'; SET client_min_messages = warning; SET standard_conforming_strings = on; SET plan_cache_mode = force_generic_plan";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// After this long without an acknowledgement of the other side the connection counts as lost.
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(30);

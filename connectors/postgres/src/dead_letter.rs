@@ -1,10 +1,15 @@
 //! Records that can never be applied, as they came, with the reason.
 
+use std::collections::HashSet;
+
 use serde_json::{Value as Json, json};
 use tokio_postgres::Client;
-use towpath_api::{Batch, Body, ErrorType, Record, Result, json::hexadecimal};
+use towpath_api::{Batch, Body, Error, ErrorType, Record, Result, json::hexadecimal};
 
 use crate::sqlstate::refused;
+
+/// The end of the year 9999. A producer may set any time, and one that Postgres cannot hold must not keep the record from being set aside.
+const LAST_MILLISECOND: i64 = 253_402_300_799_999;
 
 /// A record to be set aside.
 #[derive(Debug)]
@@ -37,6 +42,39 @@ impl<'a> DeadLetter<'a> {
     }
 }
 
+/// So many records set aside in a row are no accident of the data: something is wrong with all of them.
+const SYSTEMATIC: usize = 100;
+
+/// Whether these records may be set aside.
+///
+/// # Errors
+/// Fatal when none may be, or when they are so many in a row that draining the topic into the dead letters would hide what is wrong.
+pub(crate) fn accept(letters: &[DeadLetter<'_>], batch: &Batch, tolerate_poison: bool) -> Result<()> {
+    let Some(first) = letters.iter().min_by_key(|letter| letter.record.offset) else { return Ok(()) };
+    let (offset, reason, code) = (first.record.offset, &first.reason, first.code);
+    if !tolerate_poison {
+        let doing = format!(
+            "apply offset {offset} of {}: {reason} ({code}); nothing from offset {} on was written. With errors.tolerance=all it becomes a dead letter",
+            batch.partition, batch.from
+        );
+        return Err(Error::fatal("postgres.poison", ErrorType::Constraint, doing));
+    }
+    let set_aside: HashSet<i64> = letters.iter().map(|letter| letter.record.offset).collect();
+    let mut in_a_row = 0;
+    for record in batch.records.iter().filter(|record| !matches!(record.body, Body::Tombstone)) {
+        in_a_row = if set_aside.contains(&record.offset) { in_a_row + 1 } else { 0 };
+        if in_a_row >= SYSTEMATIC {
+            let doing = format!(
+                "apply {}: {SYSTEMATIC} records in a row up to offset {} would be dead letters, the first because {reason} ({code}); nothing from \
+                 offset {} on was written. Mend the cause and restart",
+                batch.partition, record.offset, batch.from
+            );
+            return Err(Error::fatal("postgres.systematic", ErrorType::Constraint, doing));
+        }
+    }
+    Ok(())
+}
+
 /// Stores dead letters, in the transaction that is open on `client`.
 ///
 /// One that is there already (its offset was replayed) is renewed.
@@ -51,7 +89,8 @@ pub(crate) async fn store(client: &Client, sink: &str, batch: &Batch, letters: &
                  (sink, topic, partition, "offset", stage, error_code, error_text, key, value, headers, record_time)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11::double precision / 1000))
                ON CONFLICT (sink, topic, partition, "offset") DO UPDATE
-                 SET stage = EXCLUDED.stage, error_code = EXCLUDED.error_code, error_text = EXCLUDED.error_text,
+                 SET stage = EXCLUDED.stage, error_code = EXCLUDED.error_code, error_text = EXCLUDED.error_text, key = EXCLUDED.key,
+                     value = EXCLUDED.value, headers = EXCLUDED.headers, record_time = EXCLUDED.record_time,
                      last_seen = clock_timestamp()"#,
         )
         .await
@@ -61,7 +100,7 @@ pub(crate) async fn store(client: &Client, sink: &str, batch: &Batch, letters: &
         let payload = &letter.record.payload;
         let piece = |span| batch.arena.get(span);
         #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are far below 2^53")]
-        let time = (letter.record.timestamp_ms > 0).then_some(letter.record.timestamp_ms as f64);
+        let time = (1..=LAST_MILLISECOND).contains(&letter.record.timestamp_ms).then_some(letter.record.timestamp_ms as f64);
         client
             .execute(
                 &statement,

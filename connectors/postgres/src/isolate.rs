@@ -1,6 +1,6 @@
 //! Finds the records that the database refuses, and only those.
 //!
-//! The usual batch is written without savepoints. When one of its values is refused the transaction is begun again, and the
+//! The usual batch is written without savepoints. When one of its values is refused, or the batch takes too long, the transaction is begun again, and the
 //! records are written in halves, each behind a savepoint, always in offset order, until the culprits stand alone.
 
 use towpath_api::{Applied, Error, Reaction, Record, Result};
@@ -10,6 +10,8 @@ use crate::{apply::Transaction, dead_letter::DeadLetter, sqlstate};
 impl<'a> Transaction<'a> {
     /// Applies the records that can be applied, and sets aside those that cannot.
     pub(crate) async fn write_around_poison(&mut self, letters: &mut Vec<DeadLetter<'a>>) -> Result<Applied> {
+        // What is checked at COMMIT otherwise could not be traced to its record.
+        self.run("SET CONSTRAINTS ALL IMMEDIATE").await?;
         let mut applied = Applied::default();
         let mut todo: Vec<&'a [Record]> = vec![&self.batch.records];
         while let Some(records) = todo.pop() {
@@ -19,7 +21,7 @@ impl<'a> Transaction<'a> {
                     self.run("RELEASE SAVEPOINT part").await?;
                     applied += part;
                 }
-                Err(error) if error.reaction == Reaction::Poison => {
+                Err(error) if may_be_halved(&error, records) => {
                     self.back_to_savepoint().await?;
                     if let [record] = records {
                         letters.push(refused_record(record, &error));
@@ -34,6 +36,11 @@ impl<'a> Transaction<'a> {
         }
         Ok(applied)
     }
+}
+
+/// Whether smaller parts may fare better: one record of them is refused, or together they take too long.
+pub(crate) fn may_be_halved(error: &Error, records: &[Record]) -> bool {
+    error.reaction == Reaction::Poison || (error.code == "postgres.too_slow" && records.len() > 1)
 }
 
 fn refused_record<'a>(record: &'a Record, error: &Error) -> DeadLetter<'a> {

@@ -6,6 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 /// `NAMEDATALEN - 1`: longer identifiers would be cut by the server without a word.
 const MAX_BYTES: usize = 63;
+/// Every table has these already (`PostgreSQL` manual, section 5.6).
+const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 /// What stays of a name that gets a hash: 54 bytes, `_`, 8 hexadecimal digits.
 const STEM_BYTES: usize = MAX_BYTES - 9;
 
@@ -53,7 +55,11 @@ pub(crate) fn folded(source: &str) -> String {
 /// [`folded`], with the hash also when another source has the name already or it is one of Towpath's own.
 pub(crate) fn column(source: &str, taken: impl Fn(&str) -> bool) -> String {
     let name = folded(source);
-    if taken(&name) || name.starts_with("_towpath_") { hashed(&name, source) } else { name }
+    if taken(&name) || name.starts_with("_towpath_") || SYSTEM_COLUMNS.contains(&name.as_str()) {
+        hashed(&name, source)
+    } else {
+        name
+    }
 }
 
 /// The first 54 bytes of the name, and 8 digits that only this source has.
@@ -141,6 +147,7 @@ mod tests {
         assert_ne!(folded("größe"), folded("gräße"));
         assert!(column("leadId", |name| name == "lead_id").starts_with("lead_id_"));
         assert!(column("_towpath_seq", |_| false).len() > "_towpath_seq".len());
+        assert!(column("xmin", |_| false).starts_with("xmin_"));
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use tokio_postgres::Client;
-use towpath_api::{Applied, Batch, Claim, Error, ErrorType, OpenSink, Reaction, Result, Sink, TopicPartition};
+use towpath_api::{Applied, Batch, Claim, Error, ErrorType, OpenSink, Result, Sink, TopicPartition};
 
 use crate::{
-    apply::{Known, Transaction},
+    apply::{Attempt, Known, Transaction},
     bookkeeping,
     config::PostgresSinkConfig,
     connection,
+    isolate::may_be_halved,
     name::TableName,
 };
 
@@ -75,40 +76,20 @@ impl Sink for PostgresSink {
 
     async fn apply(&mut self, claim: &Claim, batch: &Batch) -> Result<Applied> {
         let table = self.table(&batch.partition.topic)?;
+        let tolerate = self.settings.tolerate_poison;
         let mut transaction = Transaction {
             client: &self.client,
             known: &mut self.known,
             sink: &self.settings.name,
+            owner: &self.settings.owner,
             table: &table,
             delete_mode: self.settings.config.delete_mode,
             batch,
         };
-        transaction.begin(claim).await?;
-        let mut letters = Vec::new();
-        let mut written = transaction.write(&batch.records, &mut letters).await;
-        if written.as_ref().is_err_and(|error| error.reaction == Reaction::Poison) {
-            transaction.rollback().await?;
-            transaction.begin(claim).await?;
-            letters.clear();
-            written = transaction.write_around_poison(&mut letters).await;
+        let first = transaction.attempt(claim, Attempt::Whole, tolerate).await;
+        match first {
+            Err(error) if may_be_halved(&error, &batch.records) => transaction.attempt(claim, Attempt::InParts, tolerate).await,
+            done => done,
         }
-        let applied = match written {
-            Ok(applied) => applied,
-            Err(error) => {
-                // The server may be away; the first error says more than a rollback that fails as well.
-                let _ = transaction.rollback().await;
-                return Err(error);
-            }
-        };
-        if let Some(letter) = letters.first().filter(|_| !self.settings.tolerate_poison) {
-            transaction.rollback().await?;
-            let doing = format!(
-                "apply offset {} of {}: {} ({}); nothing from offset {} on was written. With errors.tolerance=all it becomes a dead letter",
-                letter.record.offset, batch.partition, letter.reason, letter.code, batch.from
-            );
-            return Err(Error::fatal("postgres.poison", ErrorType::Constraint, doing));
-        }
-        transaction.commit(&applied, &letters).await?;
-        Ok(applied)
     }
 }

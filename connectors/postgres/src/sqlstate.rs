@@ -36,9 +36,13 @@ pub(crate) fn class(error: &PgError) -> Class {
         return Class::Contention;
     }
     match state.code() {
-        "25006" | "28P01" | "28000" | "55000" | "55006" | "25P03" => Class::Outage,
+        // Corruption does not heal by waiting.
+        "XX001" | "XX002" => Class::Setup,
+        // A pooler or an administrator has taken the session's statements away; a fresh connection has them.
+        "25006" | "28P01" | "28000" | "55000" | "55006" | "25P03" | "25P04" | "26000" | "42P05" => Class::Outage,
         code => match &code[..2] {
             "08" | "57" | "53" | "58" | "XX" => Class::Outage,
+            "40" => Class::Contention,
             "22" | "23" | "54" => Class::Data,
             _ => Class::Setup,
         },
@@ -58,6 +62,22 @@ pub(crate) fn refused(doing: impl Into<String>, error: PgError) -> Error {
         Class::Setup => Error::fatal("postgres.setup", ErrorType::Config, doing),
     };
     kind.because(Reason::from(error))
+}
+
+/// As [`refused`], for statements that carry no record: an error of the data is then one of the setup, and a name that somebody else
+/// made at the same moment is there at the next try.
+pub(crate) fn refused_setup(doing: impl Into<String>, error: PgError) -> Error {
+    let raced = error.code() == Some(&SqlState::UNIQUE_VIOLATION);
+    match class(&error) {
+        Class::Data if raced => Error::retry("postgres.contention", ErrorType::Conflict, doing).because(Reason::from(error)),
+        Class::Data => Error::fatal("postgres.setup", ErrorType::Config, doing).because(Reason::from(error)),
+        _ => refused(doing, error),
+    }
+}
+
+/// Whether an error of COMMIT leaves open how the transaction ended: no answer came, or one that says so.
+pub(crate) fn leaves_open(error: &PgError) -> bool {
+    error.code().is_none_or(|state| state.code() == "40003" || ["08", "57", "58"].contains(&&state.code()[..2]))
 }
 
 fn is_auth(error: &PgError) -> bool {
@@ -93,15 +113,23 @@ impl From<PgError> for Reason {
     }
 }
 
-/// `numeric field overflow (SQLSTATE 22003, column amount)`. Messages of class 22 may quote the value that was refused, so
-/// they are cut at the first quotation mark.
+/// `a number is out of range (SQLSTATE 22003, column amount)`. Messages about values quote them, in the language of the server and in words
+/// that triggers may choose, so classes 22, 23 and P0 are told in ours.
 fn describe(error: &tokio_postgres::error::DbError) -> String {
-    let message = if error.code().code().starts_with("22") {
-        error.message().split('"').next().unwrap_or_default().trim_end_matches([':', ' '])
-    } else {
-        error.message()
+    let code = error.code().code();
+    let message = match code {
+        "22001" => "a text is too long for its column",
+        "22003" => "a number is out of range",
+        "22007" | "22008" => "a date or time is out of range",
+        "22021" | "22P05" => "a text holds a character that the database cannot store",
+        "23502" => "a column that must have a value got null",
+        "23503" => "the row that it refers to is not there",
+        "23505" => "another row has the same unique value",
+        "23514" => "a check of the table is violated",
+        _ if ["22", "23", "P0"].contains(&&code[..2]) => "the database refuses a value",
+        _ => error.message(),
     };
-    let mut text = format!("{message} (SQLSTATE {}", error.code().code());
+    let mut text = format!("{message} (SQLSTATE {code}");
     for (what, name) in [("table", error.table()), ("column", error.column()), ("constraint", error.constraint())] {
         if let Some(name) = name {
             text.push_str(&format!(", {what} {name}"));

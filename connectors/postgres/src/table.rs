@@ -12,7 +12,7 @@ use towpath_api::{Error, ErrorType, Key, Result};
 use crate::{
     column::ColumnType,
     name::{TableName, column, literal, quoted},
-    sqlstate::refused,
+    sqlstate::refused_setup,
 };
 
 /// Taken by whoever changes a table or the bookkeeping, for the time of a transaction ("towpath" in ASCII, read as a number).
@@ -63,28 +63,82 @@ pub(crate) fn payload(schema: &Schema) -> impl Iterator<Item = &RecordField> {
     fields.iter().filter(|field| field.name != "id")
 }
 
-/// Makes sure that `name` exists with a column for each field of `schemas`, and says what it looks like.
+/// Makes sure that `name` exists with a column for each field of `schemas`; says what it looks like, and whether anything was made.
+///
+/// Only who has something to make takes the lock, and then looks again.
 ///
 /// # Errors
 /// Fatal when a type has no column, or when the table is there with another shape; the text names the column and both types.
-pub(crate) async fn ensure(client: &Client, name: &TableName, key: &Key, schemas: Vec<Arc<Schema>>) -> Result<Table> {
+pub(crate) async fn ensure(client: &Client, name: &TableName, key: &Key, schemas: Vec<Arc<Schema>>) -> Result<(Table, bool)> {
     let key = match key {
         Key::Text(_) => ColumnType::Text,
         Key::Long(_) => ColumnType::Bigint,
     };
+    let found = look(client, name, key, &schemas).await?;
+    if found.is_complete() {
+        return Ok((found.into_table(name, key, schemas), false));
+    }
     let doing = |what: &str| format!("{what} table {name}");
     run(client, doing("lock the shape of"), &format!("SELECT pg_advisory_xact_lock({DDL_LOCK})")).await?;
-    let mut table = Table { name: name.clone(), key, columns: Vec::new(), schemas: Vec::new(), by_field: HashMap::new() };
+    let mut found = look(client, name, key, &schemas).await?;
+    let made = !found.is_complete();
+    if made {
+        for (field, column) in &found.unnamed {
+            agree(client, name, field, column).await?;
+        }
+        let missing = std::mem::take(&mut found.missing);
+        if found.exists {
+            if !missing.is_empty() {
+                run(client, doing("add columns to"), &add_columns(name, &missing)).await?;
+            }
+        } else {
+            run(client, doing("create"), &create(name, key, &missing)).await?;
+        }
+        run(client, doing("comment on"), &comments(name, &missing)).await?;
+        run(client, doing("show the live rows of"), &live_view(name, &columns_in_order(client, name).await?)).await?;
+        tracing::info!(table = %name, columns.added = missing.len(), "made {} columns in table {name}", missing.len());
+    }
+    Ok((found.into_table(name, key, schemas), made))
+}
+
+/// A table beside what it should look like.
+struct Found {
+    exists: bool,
+    columns: Vec<Column>,
+    by_field: HashMap<String, usize>,
+    /// Columns that are not there yet, with the field that each is for.
+    missing: Vec<(Column, RecordField)>,
+    /// Fields and the names chosen for their columns, which are not written down yet.
+    unnamed: Vec<(String, String)>,
+}
+
+impl Found {
+    fn is_complete(&self) -> bool {
+        self.exists && self.missing.is_empty() && self.unnamed.is_empty()
+    }
+
+    fn into_table(self, name: &TableName, key: ColumnType, schemas: Vec<Arc<Schema>>) -> Table {
+        Table { name: name.clone(), key, columns: self.columns, schemas, by_field: self.by_field }
+    }
+}
+
+/// Compares the table with the schemas; changes nothing.
+async fn look(client: &Client, name: &TableName, key: ColumnType, schemas: &[Arc<Schema>]) -> Result<Found> {
     let present = columns_of(client, name).await?;
-    let exists = !present.is_empty();
-    if exists {
+    let mut found = Found {
+        exists: !present.is_empty(),
+        columns: Vec::new(),
+        by_field: HashMap::new(),
+        missing: Vec::new(),
+        unnamed: Vec::new(),
+    };
+    if found.exists {
         check_own_columns(name, key, &present)?;
     }
     let mut named = agreed_names(client, name).await?;
-    let mut missing: Vec<(Column, &RecordField)> = Vec::new();
     for field in schemas.iter().flat_map(|schema| payload(schema)) {
         let ty = ColumnType::of(&field.schema).map_err(|reason| no_column(name, field, &reason))?;
-        if let Some(same) = table.position(&field.name).map(|at| &table.columns[at]) {
+        if let Some(same) = found.by_field.get(&field.name).map(|&at| &found.columns[at]) {
             if same.ty != ty {
                 return Err(other_shape(name, &same.name, &ty.sql(), &same.ty.sql()));
             }
@@ -94,36 +148,24 @@ pub(crate) async fn ensure(client: &Client, name: &TableName, key: &Key, schemas
             agreed.clone()
         } else {
             let fresh = column(&field.name, |name| name == "id" || named.values().any(|other| other == name));
-            agree(client, name, &field.name, &fresh).await?;
+            found.unnamed.push((field.name.clone(), fresh.clone()));
             named.insert(field.name.clone(), fresh.clone());
             fresh
         };
         let wanted = Column { name: column_name, field: field.name.clone(), ty };
         match present.get(&wanted.name) {
-            None => missing.push((wanted.clone(), field)),
-            Some(found) if *found == ty.sql() => {}
-            Some(found) => return Err(other_shape(name, &wanted.name, &ty.sql(), found)),
+            None => found.missing.push((wanted.clone(), field.clone())),
+            Some(have) if *have == ty.sql() => {}
+            Some(have) => return Err(other_shape(name, &wanted.name, &ty.sql(), have)),
         }
-        table.by_field.insert(field.name.clone(), table.columns.len());
-        table.columns.push(wanted);
+        found.by_field.insert(field.name.clone(), found.columns.len());
+        found.columns.push(wanted);
     }
-    if !exists {
-        run(client, doing("create"), &create(name, key, &missing)).await?;
-    } else if !missing.is_empty() {
-        run(client, doing("add columns to"), &add_columns(name, &missing)).await?;
-    }
-    if !(exists && missing.is_empty()) {
-        run(client, doing("comment on"), &comments(name, &missing)).await?;
-        run(client, doing("show the live rows of"), &live_view(name, &columns_in_order(client, name).await?)).await?;
-        tracing::info!(table = %name, columns.added = missing.len(), "made {} columns in table {name}", missing.len());
-    }
-    drop(missing);
-    table.schemas = schemas;
-    Ok(table)
+    Ok(found)
 }
 
 /// Schema and table: the key, the fields, then Towpath's own columns.
-fn create(name: &TableName, key: ColumnType, fields: &[(Column, &RecordField)]) -> String {
+fn create(name: &TableName, key: ColumnType, fields: &[(Column, RecordField)]) -> String {
     let columns: String = fields.iter().map(|(column, _)| format!("{} {}, ", quoted(&column.name), column.ty.sql())).collect();
     let (schema, table) = (quoted(&name.schema), name.sql());
     format!(
@@ -147,15 +189,15 @@ fn create(name: &TableName, key: ColumnType, fields: &[(Column, &RecordField)]) 
     )
 }
 
-fn add_columns(name: &TableName, fields: &[(Column, &RecordField)]) -> String {
+fn add_columns(name: &TableName, fields: &[(Column, RecordField)]) -> String {
     let columns: Vec<_> =
         fields.iter().map(|(column, _)| format!("ADD COLUMN {} {}", quoted(&column.name), column.ty.sql())).collect();
     format!("ALTER TABLE {} {}", name.sql(), columns.join(", "))
 }
 
 /// Each column says which field it holds, and what the schema says about it.
-fn comments(name: &TableName, fields: &[(Column, &RecordField)]) -> String {
-    let comment = |(column, field): &(Column, &RecordField)| {
+fn comments(name: &TableName, fields: &[(Column, RecordField)]) -> String {
+    let comment = |(column, field): &(Column, RecordField)| {
         let label = field.doc.as_deref().map_or_else(|| field.name.clone(), |doc| format!("{}: {doc}", field.name));
         format!("COMMENT ON COLUMN {}.{} IS {};", name.sql(), quoted(&column.name), literal(&label))
     };
@@ -215,21 +257,21 @@ fn other_shape(name: &TableName, column: &str, wanted: &str, found: &str) -> Err
 }
 
 async fn run(client: &Client, doing: String, sql: &str) -> Result<()> {
-    client.batch_execute(sql).await.map_err(|error| refused(doing, error))
+    client.batch_execute(sql).await.map_err(|error| refused_setup(doing, error))
 }
 
 /// Column → type as `format_type` prints it; empty when there is no such table.
 async fn columns_of(client: &Client, name: &TableName) -> Result<HashMap<String, String>> {
     let sql = "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
                WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";
-    let rows = client.query(sql, &[&name.sql()]).await.map_err(|error| refused(format!("look at table {name}"), error))?;
+    let rows = client.query(sql, &[&name.sql()]).await.map_err(|error| refused_setup(format!("look at table {name}"), error))?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 async fn columns_in_order(client: &Client, name: &TableName) -> Result<Vec<String>> {
     let sql =
         "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
-    let rows = client.query(sql, &[&name.sql()]).await.map_err(|error| refused(format!("look at table {name}"), error))?;
+    let rows = client.query(sql, &[&name.sql()]).await.map_err(|error| refused_setup(format!("look at table {name}"), error))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
@@ -237,12 +279,12 @@ async fn columns_in_order(client: &Client, name: &TableName) -> Result<Vec<Strin
 async fn agreed_names(client: &Client, name: &TableName) -> Result<HashMap<String, String>> {
     let sql = "SELECT field, column_name FROM towpath.columns WHERE table_schema = $1 AND table_name = $2";
     let rows = client.query(sql, &[&name.schema, &name.table]).await;
-    let rows = rows.map_err(|error| refused("read the names of columns from towpath.columns", error))?;
+    let rows = rows.map_err(|error| refused_setup("read the names of columns from towpath.columns", error))?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 async fn agree(client: &Client, name: &TableName, field: &str, column: &str) -> Result<()> {
     let sql = "INSERT INTO towpath.columns (table_schema, table_name, field, column_name) VALUES ($1, $2, $3, $4)";
     let stored = client.execute(sql, &[&name.schema, &name.table, &field, &column]).await;
-    stored.map(drop).map_err(|error| refused("fix the name of a column in towpath.columns", error))
+    stored.map(drop).map_err(|error| refused_setup("fix the name of a column in towpath.columns", error))
 }

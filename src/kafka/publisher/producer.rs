@@ -35,6 +35,8 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_millis(3_500);
 const TOPIC_PROPAGATION: Duration = Duration::from_secs(3);
 /// How long the producer waits for company of a record: enough for posts that arrive together, too short to be noticed.
 const LINGER: Duration = Duration::from_millis(1);
+/// What librdkafka takes for `message.max.bytes` when nobody says otherwise.
+const MAX_BYTES: usize = 1_000_000;
 /// What may wait in memory for the broker.
 const BUFFER_KIB: u32 = 32 * 1_024;
 
@@ -43,6 +45,8 @@ pub(super) struct Producer {
     kafka: KafkaSettings,
     connector: String,
     current: RwLock<Instance>,
+    /// The most bytes that key and value of a record may have.
+    max_bytes: usize,
 }
 
 /// One producer of librdkafka, and its number.
@@ -61,7 +65,20 @@ impl Producer {
     /// Connects in the background.
     pub(super) fn new(kafka: &KafkaSettings, connector: &str) -> Result<Self> {
         let current = RwLock::new(Instance { number: 0, producer: producer(kafka, connector)? });
-        Ok(Self { kafka: kafka.clone(), connector: connector.to_owned(), current })
+        let max_bytes =
+            kafka.client(connector).get("message.max.bytes").and_then(|bytes| bytes.parse().ok()).unwrap_or(MAX_BYTES);
+        Ok(Self { kafka: kafka.clone(), connector: connector.to_owned(), current, max_bytes })
+    }
+
+    /// Whether a record of so many bytes can be queued; asked for all records of a call before the first of them is.
+    ///
+    /// # Errors
+    /// Poison when it cannot.
+    pub(super) fn fits(&self, topic: &str, bytes: usize) -> Result<()> {
+        if bytes <= self.max_bytes {
+            return Ok(());
+        }
+        Err(explain(topic, KafkaError::MessageProduction(Code::MessageSizeTooLarge)))
     }
 
     /// Queues a record. Records of one key that are queued one after another are written in that order.
