@@ -83,6 +83,7 @@ struct Route {
     topic: Arc<str>,
     encoder: Encoder,
     written: IntCounter,
+    read: [IntCounter; 4],
 }
 
 impl KafkaPublisher {
@@ -146,6 +147,7 @@ impl KafkaPublisher {
             object: Arc::clone(object),
             encoder: Encoder::new(connector, object, &schemas, key_id, value_id),
             written: self.shared.series.written(&topic),
+            read: self.shared.series.read(object.name()),
             topic: topic.into(),
         });
         let mut routes = self.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
@@ -196,7 +198,9 @@ impl Publisher for KafkaPublisher {
         let _active = self.shared.series.active(events.len());
         let mut routes = Vec::with_capacity(events.len());
         for event in &events {
-            routes.push(self.route(&event.object).await?);
+            let route = self.route(&event.object).await?;
+            route.read[event.op as usize].inc();
+            routes.push(route);
         }
         // Encoded before anything is sent: an event that cannot be encoded holds all others back.
         let encode = events.iter().zip(&routes).map(|(event, route)| route.encoder.encode(event));

@@ -1,6 +1,9 @@
 //! Makes the topics that a source needs, and refuses those that would lose its data.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
@@ -12,6 +15,8 @@ use towpath_api::{Error, ErrorType, Result, Updates};
 use super::client::unavailable;
 
 const TIMEOUT: Duration = Duration::from_secs(4);
+/// Between two questions to a broker that does not know its new partition yet.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Seven days: for so long every version of a record can be read, although the topic is compacted.
 const MIN_COMPACTION_LAG_MS: &str = "604800000";
 
@@ -35,7 +40,7 @@ pub async fn ensure(admin: &Arc<Admin>, topic: &str, partitions: i32, replicatio
     match created.into_iter().next() {
         Some(Ok(_)) => {
             tracing::info!(topic, partitions, "created topic `{topic}` with {partitions} partitions");
-            Ok(())
+            wait_for_leaders(admin, topic, partitions).await
         }
         Some(Err((_, Code::TopicAlreadyExists))) => accept(admin, topic, partitions, updates).await,
         // Who may not make topics may have been given this one.
@@ -55,6 +60,26 @@ pub async fn ensure(admin: &Arc<Admin>, topic: &str, partitions: i32, replicatio
         Some(Err((_, code))) => Err(unavailable(doing(), KafkaError::AdminOp(code))),
         None => Err(Error::retry("kafka.unavailable", ErrorType::Unavailable, doing())),
     }
+}
+
+/// Waits until the brokers that lead the partitions of a fresh topic know of them, as far as time allows: they refuse a record that
+/// comes earlier, and whoever posted it would have to come back.
+async fn wait_for_leaders(admin: &Arc<Admin>, topic: &str, partitions: i32) -> Result<()> {
+    let (admin, name) = (Arc::clone(admin), topic.to_owned());
+    let asking = tokio::task::spawn_blocking(move || {
+        let begun = Instant::now();
+        for partition in 0..partitions {
+            // Only a leader answers this question.
+            while admin.inner().fetch_watermarks(&name, partition, TIMEOUT).is_err() {
+                if begun.elapsed() > TIMEOUT {
+                    return;
+                }
+                std::thread::sleep(PAUSE);
+            }
+        }
+    });
+    let doing = || format!("wait for the partitions of topic `{topic}`");
+    asking.await.map_err(|panic| Error::fatal("internal.panic", ErrorType::Internal, doing()).because(panic))
 }
 
 /// Takes a topic that was there before, unless it would throw away what partial updates need.

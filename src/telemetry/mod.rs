@@ -18,7 +18,7 @@ pub mod status;
 pub use connector_metrics::{ConnectorMetrics, DropReason, Stage};
 pub use metrics::Metrics;
 pub use readiness::Readiness;
-pub use sink_metrics::{PartitionMetrics, SinkMetrics, TransactionOutcome};
+pub use sink_metrics::{Held, PartitionMetrics, SinkMetrics, TransactionOutcome};
 pub use status::{State, StatusBoard, TaskStatus};
 
 /// The version of this build.

@@ -63,6 +63,10 @@ families! {
         transactions: IntCounterVec = "towpath_sink_transactions_total" [connector, outcome],
         /// Records between the next offset to read and the end of the partition.
         lag: IntGaugeVec = "towpath_kafka_consumer_lag_records" [connector, topic, partition],
+        /// Records that were read and are not stored yet.
+        active: IntGaugeVec = "towpath_sink_records_active" [connector],
+        /// Connections to the store by what they are doing, in use or idle.
+        connections: IntGaugeVec = "towpath_sink_connections" [connector, state],
         /// Partitions that this worker reads for the connector.
         assigned: IntGaugeVec = "towpath_kafka_assigned_partitions" [connector],
         /// From the change at the source to the commit in the store.
@@ -86,11 +90,35 @@ struct Shared {
     connector: String,
     families: SinkFamilies,
     assigned: IntGauge,
+    active: IntGauge,
+    in_use: IntGauge,
+    idle: IntGauge,
     apply_duration: Histogram,
     batch_records: Histogram,
     transactions: [IntCounter; TransactionOutcome::ALL.len()],
     /// Per topic its assigned partitions, each with when it was last read to its end.
     topics: Mutex<HashMap<Arc<str>, HashMap<i32, Level>>>,
+}
+
+/// A part of a gauge, given back when it is dropped.
+#[derive(Debug)]
+pub struct Held {
+    gauge: IntGauge,
+    part: i64,
+}
+
+impl Held {
+    fn new(gauge: &IntGauge, part: usize) -> Self {
+        let part = i64::try_from(part).unwrap_or(i64::MAX);
+        gauge.add(part);
+        Self { gauge: gauge.clone(), part }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.gauge.sub(self.part);
+    }
 }
 
 /// How far a partition has come.
@@ -108,6 +136,9 @@ impl SinkMetrics {
             connector: connector.to_owned(),
             families: families.clone(),
             assigned: families.assigned.with_label_values(&[connector]),
+            active: families.active.with_label_values(&[connector]),
+            in_use: families.connections.with_label_values(&[connector, "in_use"]),
+            idle: families.connections.with_label_values(&[connector, "idle"]),
             apply_duration: families.apply_duration.with_label_values(&[connector]),
             batch_records: families.batch_records.with_label_values(&[connector]),
             transactions: TransactionOutcome::ALL
@@ -149,6 +180,21 @@ impl SinkMetrics {
         topics.entry(partition.topic.clone()).or_default().insert(partition.partition, level);
         self.shared.count_assigned(&topics);
         handle
+    }
+
+    /// Counts records as read and not stored yet, until what is returned is dropped.
+    pub fn active(&self, records: usize) -> Held {
+        Held::new(&self.shared.active, records)
+    }
+
+    /// Counts a connection as in use, until what is returned is dropped.
+    pub fn connection_in_use(&self) -> Held {
+        Held::new(&self.shared.in_use, 1)
+    }
+
+    /// Counts a connection as idle, until what is returned is dropped.
+    pub fn connection_idle(&self) -> Held {
+        Held::new(&self.shared.idle, 1)
     }
 
     /// Counts the end of a transaction, and how long it took.

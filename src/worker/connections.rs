@@ -5,22 +5,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use towpath_api::{OpenSink, Result};
 
+use crate::telemetry::{Held, SinkMetrics};
+
 /// Up to `connections.max` sinks. Cheap to clone.
 pub(super) struct Connections<O: OpenSink> {
     opener: O,
     permits: Arc<Semaphore>,
-    idle: Arc<Mutex<Vec<O::Sink>>>,
+    idle: Idle<O>,
+    metrics: SinkMetrics,
 }
 
-impl<O: OpenSink> Clone for Connections<O> {
-    fn clone(&self) -> Self {
-        Self { opener: self.opener.clone(), permits: Arc::clone(&self.permits), idle: Arc::clone(&self.idle) }
-    }
-}
+/// Connections that nobody uses, each with its place in the metrics.
+type Idle<O> = Arc<Mutex<Vec<(<O as OpenSink>::Sink, Held)>>>;
 
 impl<O: OpenSink> Connections<O> {
-    pub(super) fn new(opener: O, max: u32) -> Self {
-        Self { opener, permits: Arc::new(Semaphore::new(max as usize)), idle: Arc::default() }
+    pub(super) fn new(opener: O, max: u32, metrics: SinkMetrics) -> Self {
+        Self { opener, permits: Arc::new(Semaphore::new(max as usize)), idle: Arc::default(), metrics }
     }
 
     /// Waits for a connection that is free, or opens one.
@@ -32,23 +32,27 @@ impl<O: OpenSink> Connections<O> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let sink = match idle {
-            Some(sink) => sink,
+            Some((sink, _)) => sink,
             None => self.opener.open().await?,
         };
-        Ok(Lent { sink, idle: Arc::clone(&self.idle), _permit: permit })
+        let in_use = self.metrics.connection_in_use();
+        Ok(Lent { sink, idle: Arc::clone(&self.idle), metrics: self.metrics.clone(), _in_use: in_use, _permit: permit })
     }
 }
 
 /// A sink for the time of one call. Dropped, its connection is closed; [`Lent::give_back`] keeps it for the next caller.
 pub(super) struct Lent<O: OpenSink> {
     pub(super) sink: O::Sink,
-    idle: Arc<Mutex<Vec<O::Sink>>>,
+    idle: Idle<O>,
+    metrics: SinkMetrics,
+    _in_use: Held,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl<O: OpenSink> Lent<O> {
     /// The connection is in order: the next caller may have it.
     pub(super) fn give_back(self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(self.sink);
+        let place = self.metrics.connection_idle();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((self.sink, place));
     }
 }

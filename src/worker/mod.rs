@@ -10,6 +10,7 @@ mod probe;
 mod sink_partition;
 mod sink_task;
 mod source_task;
+mod store;
 
 use futures::FutureExt as _;
 use tokio::task::JoinSet;

@@ -9,10 +9,9 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::SystemTime,
 };
 
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Applied, Batch, Body, Claim, Error, ErrorType, OpenSink, Reaction, Result, Sink as _, TopicPartition};
 
@@ -20,17 +19,14 @@ use super::{
     collect::{Budget, Collector, Limits},
     connections::Connections,
     health::{Backoff, TaskHealth},
+    store::Stored,
 };
 use crate::{
     avro::{codec::Decoder, registry::Registry},
     kafka::consumer::{PartitionReader, TopicConsumer},
-    telemetry::{ConnectorMetrics, PartitionMetrics, SinkMetrics, Stage, TransactionOutcome},
+    telemetry::{ConnectorMetrics, PartitionMetrics, SinkMetrics, Stage},
 };
 
-/// Without an answer of the store for so long the state says so. Its own limits are shorter: a statement has 30 s.
-const SILENCE_REPORTED: Duration = Duration::from_secs(40);
-/// After so much more time the connection is given up.
-const SILENCE_GIVEN_UP: Duration = Duration::from_mins(5);
 /// So many dead letters in a row are no accident of the data.
 const SYSTEMATIC: u64 = 100;
 
@@ -50,7 +46,7 @@ pub(super) struct Shared<O: OpenSink> {
 /// How far the store is with a partition, for the lag.
 pub(super) struct Progress {
     /// The next offset to apply; -1 until the partition is claimed.
-    next_offset: AtomicI64,
+    pub(super) next_offset: AtomicI64,
     /// What the group was last told.
     reported: AtomicI64,
     pub(super) metrics: std::sync::OnceLock<PartitionMetrics>,
@@ -74,22 +70,14 @@ impl Progress {
 
 /// Carries one partition until the task is stopped.
 pub(super) struct SinkPartition<O: OpenSink> {
-    shared: Arc<Shared<O>>,
-    partition: TopicPartition,
-    name: String,
-    progress: Arc<Progress>,
-    claim: Option<Claim>,
-    backoff: Backoff,
+    pub(super) shared: Arc<Shared<O>>,
+    pub(super) partition: TopicPartition,
+    pub(super) name: String,
+    pub(super) progress: Arc<Progress>,
+    pub(super) claim: Option<Claim>,
+    pub(super) backoff: Backoff,
     /// Records since the last one that did not become a dead letter.
     set_aside_in_a_row: u64,
-}
-
-/// How the storing of a batch ended.
-enum Stored {
-    Applied(Applied),
-    /// The store is at another offset than this task thought: read on from there.
-    Elsewhere,
-    Stopped,
 }
 
 impl<O: OpenSink> SinkPartition<O> {
@@ -125,6 +113,7 @@ impl<O: OpenSink> SinkPartition<O> {
         shared.health.works(&self.name);
         while self.collect(&reader, &mut collector).await? {
             let batch = collector.take();
+            let _active = shared.sink_metrics.active(batch.records.len());
             let mut trouble = None;
             let stored = {
                 let mut storing = pin!(self.store(&batch));
@@ -178,7 +167,7 @@ impl<O: OpenSink> SinkPartition<O> {
     }
 
     /// Takes the partition over, or makes sure that it is still ours, and that the topic has the offset to go on from.
-    async fn claim(&mut self) -> Result<Claim> {
+    pub(super) async fn claim(&mut self) -> Result<Claim> {
         let (earliest, end) = self.shared.consumer.range(&self.partition).await?;
         let claim = self.answered("claim", async {
             let mut lent = self.shared.connections.lend().await?;
@@ -207,102 +196,6 @@ impl<O: OpenSink> SinkPartition<O> {
         }
         self.progress.next_offset.store(claim.next_offset, Ordering::Relaxed);
         Ok(claim)
-    }
-
-    /// Stores a batch, however often that takes. An error is one that waiting does not cure.
-    async fn store(&mut self, batch: &Batch) -> Result<Stored> {
-        // What the batch comes to if a commit whose answer was lost went through.
-        let mut if_stored = None;
-        loop {
-            let error = match self.store_once(batch).await {
-                Ok(applied) => {
-                    self.advance(batch);
-                    return Ok(Stored::Applied(applied));
-                }
-                Err(error) => error,
-            };
-            if error.reaction != Reaction::Retry {
-                return Err(error);
-            }
-            if_stored = error.if_stored.as_deref().copied().or(if_stored);
-            if !self.wait(Stage::Apply, &error).await {
-                return Ok(Stored::Stopped);
-            }
-            // A fresh connection and a fresh claim: it waits for a transaction of ours that may still run, and tells how it ended.
-            let next = loop {
-                match self.claim().await {
-                    Ok(claim) => break claim.next_offset,
-                    Err(error) if error.reaction == Reaction::Retry => {
-                        if !self.wait(Stage::Apply, &error).await {
-                            return Ok(Stored::Stopped);
-                        }
-                    }
-                    Err(error) => return Err(error),
-                }
-            };
-            match if_stored {
-                _ if next == batch.from => {}
-                Some(applied) if next == batch.to => {
-                    self.advance(batch);
-                    return Ok(Stored::Applied(applied));
-                }
-                _ => return Ok(Stored::Elsewhere),
-            }
-        }
-    }
-
-    async fn store_once(&mut self, batch: &Batch) -> Result<Applied> {
-        let claim = self.claim.as_ref().ok_or_else(|| {
-            Error::fatal(
-                "internal.unclaimed",
-                ErrorType::Internal,
-                format!("apply a batch of {}, which is not claimed", self.partition),
-            )
-        })?;
-        let mut lent = self.answered("connect", self.shared.connections.lend()).await?;
-        let begun = Instant::now();
-        let applied = self.answered("apply a batch", lent.sink.apply(claim, batch)).await;
-        let outcome = match &applied {
-            Ok(_) => TransactionOutcome::Committed,
-            Err(error) if error.if_stored.is_some() => TransactionOutcome::Unknown,
-            Err(error) if error.error_type == ErrorType::Conflict => TransactionOutcome::SerializationRetry,
-            Err(_) => TransactionOutcome::RolledBack,
-        };
-        self.shared.sink_metrics.transaction(outcome, begun.elapsed());
-        if applied.is_ok() {
-            lent.give_back();
-        }
-        applied
-    }
-
-    /// Waits for an answer of the store. While none comes the state says so; after a long time the connection is given up with what runs on
-    /// it, which the next claim settles.
-    async fn answered<T>(&self, doing: &str, answer: impl Future<Output = Result<T>>) -> Result<T> {
-        let silent = || {
-            Error::retry(
-                "sink.no_answer",
-                ErrorType::Timeout,
-                format!("{doing} of {}: the store does not answer", self.partition),
-            )
-        };
-        let mut answer = pin!(answer);
-        if let Ok(answer) = timeout(SILENCE_REPORTED, &mut answer).await {
-            return answer;
-        }
-        self.shared.health.troubled(&self.name, Stage::Apply, &silent(), 1, SILENCE_GIVEN_UP);
-        timeout(SILENCE_GIVEN_UP, answer).await.unwrap_or_else(|_| Err(silent()))
-    }
-
-    /// The store has the batch: what comes next starts behind it.
-    fn advance(&mut self, batch: &Batch) {
-        if let Some(claim) = &mut self.claim {
-            claim.next_offset = batch.to;
-        }
-        self.progress.next_offset.store(batch.to, Ordering::Relaxed);
-        if self.backoff.has_waited() {
-            self.backoff = self.shared.health.backoff();
-        }
-        self.shared.health.works(&self.name);
     }
 
     /// Counts what became of a batch that is stored.
@@ -340,7 +233,7 @@ impl<O: OpenSink> SinkPartition<O> {
         Err(Error::fatal("sink.systematic", ErrorType::Constraint, doing))
     }
 
-    async fn wait(&mut self, stage: Stage, error: &Error) -> bool {
+    pub(super) async fn wait(&mut self, stage: Stage, error: &Error) -> bool {
         let shared = Arc::clone(&self.shared);
         shared.health.wait(&self.name, stage, error, &mut self.backoff, &shared.stop).await
     }

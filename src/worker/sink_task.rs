@@ -63,7 +63,7 @@ impl<O: OpenSink> SinkTask<O> {
         let shared = Arc::new(Shared {
             consumer: TopicConsumer::new(parts.kafka, &parts.connector)?,
             registry: parts.registry,
-            connections: Connections::new(parts.opener, parts.connections_max),
+            connections: Connections::new(parts.opener, parts.connections_max, parts.sink_metrics.clone()),
             limits: parts.limits,
             // A batch and the next one for each connection.
             budget: Budget::new(2 * parts.connections_max as usize * parts.limits.bytes),

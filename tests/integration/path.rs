@@ -224,13 +224,13 @@ async fn a_partition_that_waits_for_the_database_does_not_hold_up_another() {
     let database = database().await;
     let name = worker.name.clone();
     // One record in each of two partitions.
-    let mut places = std::collections::BTreeMap::new();
+    let mut first_of = std::collections::BTreeMap::new();
     for id in 0..20 {
         let placed = worker.accept("agents", "create", id, json!({"name": "first"})).await;
-        places.entry(placed["partition"].as_i64().unwrap()).or_insert(id);
+        first_of.entry(placed["partition"].as_i64().unwrap()).or_insert(id);
     }
     rows_become(&database, &format!("SELECT count(*) FROM {name}.agents"), &["20"]).await;
-    let ids: Vec<i32> = places.into_values().take(2).collect();
+    let ids: Vec<i32> = first_of.into_values().take(2).collect();
     let [held, free] = ids[..] else { panic!("the keys fall into two partitions at least") };
     let locker = crate::stack::database().await;
     locker.batch_execute(&format!("BEGIN; SELECT * FROM {name}.agents WHERE id = {held} FOR UPDATE")).await.unwrap();

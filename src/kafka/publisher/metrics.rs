@@ -3,10 +3,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use towpath_api::Op;
 
 /// The families of metrics that publishers count in, one for a process.
 #[derive(Debug, Clone)]
 pub struct SourceMetrics {
+    read: IntCounterVec,
     written: IntCounterVec,
     active: IntGaugeVec,
     change_age: HistogramVec,
@@ -25,6 +27,10 @@ impl SourceMetrics {
         )
         .buckets(vec![0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 21600.0]);
         let metrics = Self {
+            read: IntCounterVec::new(
+                Opts::new("towpath_source_records_read_total", "Events that a source has handed over, by what happened."),
+                &["connector", "object", "op"],
+            )?,
             written: IntCounterVec::new(
                 Opts::new("towpath_source_records_written_total", "Records that Kafka has acknowledged, tombstones included."),
                 &["connector", "topic"],
@@ -39,6 +45,7 @@ impl SourceMetrics {
                 &["connector", "code"],
             )?,
         };
+        registry.register(Box::new(metrics.read.clone()))?;
         registry.register(Box::new(metrics.written.clone()))?;
         registry.register(Box::new(metrics.active.clone()))?;
         registry.register(Box::new(metrics.change_age.clone()))?;
@@ -48,6 +55,10 @@ impl SourceMetrics {
 
     /// The series of one connector.
     pub(super) fn connector(self, connector: &str) -> ConnectorSeries {
+        // What outages bring exists from the start, so that a rate can be taken of the first one.
+        for code in ["MessageTimedOut", "BrokerTransportFailure", "QueueFull"] {
+            self.errors.with_label_values(&[connector, code]);
+        }
         ConnectorSeries {
             connector: connector.to_owned(),
             active: self.active.with_label_values(&[connector]),
@@ -56,6 +67,9 @@ impl SourceMetrics {
         }
     }
 }
+
+/// What can happen to a record, in the order of their declaration.
+const OPS: [Op; 4] = [Op::Create, Op::Update, Op::Delete, Op::Read];
 
 /// The series of one connector.
 #[derive(Debug)]
@@ -70,6 +84,11 @@ impl ConnectorSeries {
     /// The counter of acknowledged records of a topic.
     pub(super) fn written(&self, topic: &str) -> IntCounter {
         self.families.written.with_label_values(&[&self.connector, topic])
+    }
+
+    /// The counters of the events of an object, in the order of [`OPS`].
+    pub(super) fn read(&self, object: &str) -> [IntCounter; OPS.len()] {
+        OPS.map(|op| self.families.read.with_label_values(&[&self.connector, object, op.as_str()]))
     }
 
     pub(super) fn error(&self, code: &str) {
