@@ -116,8 +116,19 @@ mod tests {
     ];
 
     /// Units that a name may end in when it is no counter; plain nouns in the plural count things.
-    const UNITS: [&str; 10] =
-        ["_connections", "_seconds", "_bytes", "_ratio", "_info", "_records", "_partitions", "_tasks", "_state", "_fds"];
+    const UNITS: [&str; 11] = [
+        "_active",
+        "_connections",
+        "_seconds",
+        "_bytes",
+        "_ratio",
+        "_info",
+        "_records",
+        "_partitions",
+        "_tasks",
+        "_state",
+        "_fds",
+    ];
 
     fn everything() -> (Metrics, PartitionMetrics) {
         let metrics = Metrics::new();
