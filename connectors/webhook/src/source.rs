@@ -6,15 +6,16 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use towpath_api::{Error, ErrorType, Lifecycle, Object, Publisher, Result, Source};
+use towpath_api::{ChangeEvent, Error, ErrorType, Lifecycle, Object, Publisher, Result, Source};
 use tracing::info;
 
 use crate::{
     config::WebhookConfig,
     listener::{Listener, log_open},
+    map::map,
     metrics::WebhookMetrics,
     receive::{Hook, Setup},
-    verify::Clients,
+    verify::{Clients, verify},
 };
 
 /// Takes posts at `/hooks/<name>` and publishes the events in them.
@@ -59,6 +60,13 @@ impl WebhookSource {
     /// The objects that it emits, by name.
     pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
         self.setup.mappers.values().map(crate::map::Mapper::object)
+    }
+
+    /// The events that the body of a post comes to, without publishing them; `None` when it would be refused. For benchmarks.
+    #[doc(hidden)]
+    pub fn events_of(&self, body: &[u8]) -> Option<Vec<ChangeEvent>> {
+        let (_, post) = verify(body, &self.setup.clients).ok()?;
+        map(&post, &self.setup.mappers, None).ok()
     }
 }
 
