@@ -1,0 +1,35 @@
+use super::*;
+
+#[test]
+fn a_type_without_a_lossless_column_is_refused_by_name() {
+    let of = |json: &str| ColumnType::of(&Schema::parse_str(json).unwrap());
+    assert_eq!(of(r#"["null","long"]"#), Ok(ColumnType::Bigint));
+    assert_eq!(of(r#"["null","long","string"]"#), Ok(ColumnType::Jsonb));
+    assert!(of(r#"{"type":"long","logicalType":"timestamp-nanos"}"#).unwrap_err().contains("nanoseconds"));
+    assert!(of(r#""null""#).is_err());
+}
+
+#[test]
+fn numeric_has_the_bytes_that_the_server_sends() {
+    // Taken from `select encode(numeric_send(x), 'hex')`.
+    for (unscaled, scale, bytes) in [
+        (1_250, 2, "0002000000000002000c1388"),
+        (-5, 2, "0001ffff4000000201f4"),
+        (0, 2, "0000000000000002"),
+        (120_000_000, 0, "0002000200000000000107d0"),
+    ] {
+        let mut out = BytesMut::new();
+        numeric(&BigInt::from(unscaled), scale, &mut out).unwrap();
+        let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, bytes, "{unscaled} at scale {scale}");
+    }
+}
+
+#[test]
+fn a_value_that_does_not_fit_leaves_the_array_as_it_was() {
+    let mut array = ColumnArray::with_capacity(ColumnType::Timestamptz, 2);
+    assert_eq!(array.push(&Value::TimestampMillis(i64::MAX), &Schema::TimestampMillis), Err(Misfit));
+    assert_eq!((array.len, array.elements.len()), (0, 0));
+    assert_eq!(array.push(&Value::TimestampMillis(0), &Schema::TimestampMillis), Ok(()));
+    assert_eq!(array.len, 1);
+}

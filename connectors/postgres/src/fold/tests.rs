@@ -1,0 +1,134 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use towpath_api::{Payload, Version};
+
+use super::*;
+
+/// A row of the model: its values, whether it is deleted, its version.
+type Model = BTreeMap<i64, (BTreeMap<String, Value>, bool, RowVersion)>;
+
+/// The rule itself, one row at a time: what `apply` must leave in the table.
+fn act(model: &mut Model, row: &Row<'_>) {
+    let before = model.get(&id(row.key)).cloned();
+    if let Some((_, _, version)) = &before {
+        let newer = if row.kind == Kind::Partial { row.version >= *version } else { row.version > *version };
+        if !newer {
+            return;
+        }
+    }
+    let (mut values, was_deleted, _) = before.unwrap_or_default();
+    let clears = row.reset || (revives(row) && was_deleted);
+    if clears {
+        values.values_mut().for_each(|value| *value = Value::Null);
+    }
+    let fields: BTreeMap<&str, Field<'_>> = match &row.content {
+        Content::Nothing => BTreeMap::new(),
+        Content::One(change) => carried(change).collect(),
+        Content::Merged(merged) => merged.clone(),
+    };
+    values.extend(fields.into_iter().map(|(name, field)| (name.to_owned(), field.value.clone())));
+    model.insert(id(row.key), (values, row.kind == Kind::Delete, row.version));
+}
+
+fn id(key: &Key) -> i64 {
+    match key {
+        Key::Long(id) => *id,
+        Key::Text(_) => unreachable!("the model's keys are numbers"),
+    }
+}
+
+/// Null and absent mean the same in a table.
+fn visible(model: Model) -> Model {
+    let drop_null = |(id, (mut values, deleted, version)): (_, (BTreeMap<String, Value>, _, _))| {
+        values.retain(|_, value| *value != Value::Null);
+        (id, (values, deleted, version))
+    };
+    model.into_iter().map(drop_null).collect()
+}
+
+fn schemas() -> [Arc<Schema>; 2] {
+    let schema = |fields: &str| {
+        let text = format!(r#"{{"type":"record","name":"r","fields":[{fields}]}}"#);
+        Arc::new(Schema::parse_str(&text).expect("a schema of the test"))
+    };
+    [
+        schema(r#"{"name":"a","type":["null","long"]},{"name":"b","type":["null","long"]}"#),
+        schema(r#"{"name":"a","type":["null","long"]},{"name":"b","type":["null","long"]},{"name":"c","type":["null","long"]}"#),
+    ]
+}
+
+fn record(offset: i64, change: Change) -> Record {
+    Record { offset, timestamp_ms: 0, body: Body::Change(Box::new(change)), payload: Payload::default() }
+}
+
+/// What happens, to whom, with which schema, which fields, and which version (none: the offset).
+type Step = (u8, i64, usize, u8, Option<i64>);
+
+fn history(steps: &[Step]) -> Vec<Record> {
+    let schemas = schemas();
+    let make = |(offset, (what, key, schema, mask, ts)): (usize, &Step)| {
+        let offset = i64::try_from(offset).expect("small");
+        let schema = Arc::clone(&schemas[*schema]);
+        let width = if schema == schemas[0] { 2 } else { 3 };
+        let values = || (0..width).map(|at| if offset % 5 == at { Value::Null } else { Value::Long(offset * 10 + at) }).collect();
+        let (op, after, changed) = match what {
+            0 => (Op::Delete, None, None),
+            1 => (Op::Create, Some(values()), None),
+            _ => (
+                Op::Update,
+                Some(values()),
+                Some((0..u16::try_from(width).expect("small")).filter(|at| mask >> at & 1 == 1).collect()),
+            ),
+        };
+        let version = ts.map(|ts| Version { ts, seq: 0, rank: 0 });
+        record(offset, Change { key: Key::Long(*key), op, schema, after, changed, version, source_time_ms: None })
+    };
+    steps.iter().enumerate().map(make).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn folding_leaves_what_one_by_one_leaves(
+        steps in prop::collection::vec((0_u8..3, 0_i64..3, 0_usize..2, 0_u8..8, prop::option::of(1_i64..6)), 0..24),
+        cut in 0_usize..24,
+    ) {
+        let history = history(&steps);
+        let mut singly = Model::new();
+        for record in &history {
+            for row in fold(std::slice::from_ref(record)).rows {
+                act(&mut singly, &row);
+            }
+        }
+        let mut batched = Model::new();
+        let (first, second) = history.split_at(cut.min(history.len()));
+        for part in [first, second] {
+            let folded = fold(part);
+            let counted = folded.rows.iter().map(|row| 1 + row.folded).sum::<u64>()
+                + folded.stale + u64::try_from(folded.stale_partials.len()).expect("small");
+            prop_assert_eq!(counted, u64::try_from(part.len()).expect("small"), "each record is counted once");
+            prop_assert!(folded.rows.windows(2).all(|pair| (pair[0].key, pair[0].round) < (pair[1].key, pair[1].round)));
+            for row in folded.rows {
+                act(&mut batched, &row);
+            }
+        }
+        prop_assert_eq!(visible(batched), visible(singly));
+    }
+}
+
+#[test]
+fn an_update_after_a_delete_starts_from_nothing() {
+    let history = history(&[(1, 1, 0, 0, None), (0, 1, 0, 0, None), (2, 1, 0, 0b10, None)]);
+    let folded = fold(&history);
+    assert_eq!(folded.rows.len(), 1);
+    assert_eq!((folded.rows[0].kind, folded.rows[0].reset, folded.rows[0].folded), (Kind::Partial, true, 2));
+}
+
+#[test]
+fn an_older_partial_update_is_set_aside_and_an_older_record_is_not() {
+    let history = history(&[(1, 1, 0, 0, Some(5)), (2, 1, 0, 1, Some(4)), (1, 1, 0, 0, Some(3))]);
+    let folded = fold(&history);
+    assert_eq!((folded.stale, folded.stale_partials.len()), (1, 1));
+}
