@@ -24,7 +24,7 @@ use towpath_api::{
     apache_avro::{Schema, types::Value},
 };
 
-use crate::stack::{alone, env, shared, stack, unique};
+use crate::stack::{alone, env, eventually, shared, stack, unique};
 
 /// A publisher with metrics of its own, and the prefix of its topics.
 struct Laboratory {
@@ -103,7 +103,7 @@ async fn topic_config(topic: &str, name: &str) -> String {
 }
 
 /// Everything in a topic, partition by partition, in order.
-fn everything(topic: &str) -> Vec<OwnedMessage> {
+async fn everything(topic: &str) -> Vec<OwnedMessage> {
     let mut settings = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test");
     settings.set("group.id", unique("group")).set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = settings.create().unwrap();
@@ -113,9 +113,7 @@ fn everything(topic: &str) -> Vec<OwnedMessage> {
     for partition in metadata.topics()[0].partitions() {
         let watermarks = || consumer.fetch_watermarks(topic, partition.id(), Duration::from_secs(10));
         // A broker that has just started may not lead its partitions yet.
-        let (low, high) = (0..50)
-            .find_map(|_| watermarks().inspect_err(|_| std::thread::sleep(Duration::from_millis(200))).ok())
-            .expect("the broker leads the partition");
+        let (low, high) = eventually("the broker leads the partition", || async { watermarks().ok() }).await;
         left += high - low;
         assignment.add_partition_offset(topic, partition.id(), rdkafka::Offset::Beginning).unwrap();
     }
@@ -130,7 +128,7 @@ fn everything(topic: &str) -> Vec<OwnedMessage> {
 async fn changes(lab: &Laboratory) -> Vec<Change> {
     let mut decoder = Decoder::new(lab.registry.clone());
     let mut changes = Vec::new();
-    for message in everything(&lab.topic()) {
+    for message in everything(&lab.topic()).await {
         let body = loop {
             match decoder.decode(message.key(), message.payload()) {
                 Decoded::Body(body) => break body,
@@ -162,7 +160,7 @@ async fn each_event_is_where_the_publisher_says_and_keeps_its_order() {
     let object = notes();
     let events: Vec<_> = (0..300).map(|n| event(&object, Op::Update, &format!("k{}", n % 7), &n.to_string())).collect();
     let placed = lab.publisher.publish(events.clone()).await.unwrap();
-    let messages = everything(&lab.topic());
+    let messages = everything(&lab.topic()).await;
     assert_eq!((placed.len(), messages.len()), (300, 300));
     for (placed, event) in placed.iter().zip(&events) {
         let at = |message: &&OwnedMessage| (message.partition(), message.offset()) == (placed.partition, placed.offset);
@@ -186,7 +184,7 @@ async fn a_delete_is_placed_at_its_change_and_a_tombstone_follows() {
     let lab = Laboratory::new("delete");
     let object = notes();
     let placed = lab.publisher.publish(vec![event(&object, Op::Delete, "a", "")]).await.unwrap();
-    let messages = everything(&lab.topic());
+    let messages = everything(&lab.topic()).await;
     let kinds: Vec<_> = messages.iter().map(|message| (message.offset(), message.payload().is_some())).collect();
     assert_eq!(kinds, [(placed[0].offset, true), (placed[0].offset + 1, false)]);
     assert_eq!(messages[0].key(), messages[1].key());
@@ -200,7 +198,7 @@ async fn many_first_events_at_once_make_the_topic_and_the_subjects_once() {
     let calls = (0..40).map(|n| lab.publisher.publish(vec![event(&object, Op::Create, &n.to_string(), "x")]));
     let placed = futures::future::join_all(calls).await;
     assert!(placed.iter().all(Result::is_ok), "{placed:?}");
-    assert_eq!(everything(&lab.topic()).len(), 40);
+    assert_eq!(everything(&lab.topic()).await.len(), 40);
     assert_eq!(lab.metric_where("towpath_schema_registry_requests_total", |label| label == "register"), 2);
     assert_eq!(topic_config(&lab.topic(), "cleanup.policy").await, "compact");
     assert_eq!(topic_config(&lab.topic(), "min.compaction.lag.ms").await, "604800000");
