@@ -108,7 +108,7 @@ pub struct Held {
 }
 
 impl Held {
-    fn new(gauge: &IntGauge, part: usize) -> Self {
+    pub(crate) fn new(gauge: &IntGauge, part: usize) -> Self {
         let part = i64::try_from(part).unwrap_or(i64::MAX);
         gauge.add(part);
         Self { gauge: gauge.clone(), part }

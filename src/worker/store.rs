@@ -19,6 +19,7 @@ use crate::telemetry::{Stage, TransactionOutcome};
 const SILENCE_REPORTED: Duration = Duration::from_secs(40);
 /// After so much more time the connection is given up.
 const SILENCE_GIVEN_UP: Duration = Duration::from_mins(5);
+
 /// How the storing of a batch ended.
 pub(super) enum Stored {
     Applied(Applied),

@@ -68,23 +68,23 @@ impl<'a> Transaction<'a> {
     /// Writes the batch from begin to commit. After an error nothing of it is stored, or the error says that this is open.
     pub(crate) async fn attempt(&mut self, claim: &Claim, attempt: Attempt, tolerate_poison: bool) -> Result<Applied> {
         self.begin(claim).await?;
-        let mut letters = Vec::new();
-        let written = match attempt {
-            Attempt::Whole => self.write(&self.batch.records, &mut letters).await,
-            Attempt::InParts => self.write_around_poison(&mut letters).await,
-        };
-        let accepted = written.and_then(|applied| {
-            dead_letter::accept(&letters, self.batch, tolerate_poison)?;
-            Ok(applied)
-        });
-        match accepted {
-            Ok(applied) => self.commit(&applied, &letters).await.map(|()| applied),
-            Err(error) => {
-                // The server may be away; the first error says more than a rollback that fails as well.
-                let _ = self.rollback().await;
-                Err(error)
-            }
+        let stored = self.write_and_commit(attempt, tolerate_poison).await;
+        if stored.is_err() {
+            // The server may be away; the first error says more than a rollback that fails as well.
+            let _ = self.rollback().await;
         }
+        stored
+    }
+
+    async fn write_and_commit(&mut self, attempt: Attempt, tolerate_poison: bool) -> Result<Applied> {
+        let mut letters = Vec::new();
+        let applied = match attempt {
+            Attempt::Whole => self.write(&self.batch.records, &mut letters).await?,
+            Attempt::InParts => self.write_around_poison(&mut letters).await?,
+        };
+        dead_letter::accept(&letters, self.batch, tolerate_poison)?;
+        self.commit(&applied, &letters).await?;
+        Ok(applied)
     }
 
     /// Begins, and takes the partition's row if the claim is the newest and nothing was applied since.

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 use towpath_api::Op;
 
+use crate::telemetry::Held;
+
 /// The families of metrics that publishers count in, one for a process.
 #[derive(Debug, Clone)]
 pub struct SourceMetrics {
@@ -104,21 +106,7 @@ impl ConnectorSeries {
     }
 
     /// Counts events as active for as long as the answer lives, also when the call is dropped.
-    pub(super) fn active(&self, events: usize) -> Active<'_> {
-        let events = i64::try_from(events).unwrap_or(i64::MAX);
-        self.active.add(events);
-        Active { gauge: &self.active, events }
-    }
-}
-
-/// Events that are under way.
-pub(super) struct Active<'a> {
-    gauge: &'a IntGauge,
-    events: i64,
-}
-
-impl Drop for Active<'_> {
-    fn drop(&mut self) {
-        self.gauge.sub(self.events);
+    pub(super) fn active(&self, events: usize) -> Held {
+        Held::new(&self.active, events)
     }
 }
