@@ -36,7 +36,7 @@ impl From<Refusal> for Body {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     /// What it means in a key.
-    pub(crate) key: Result<KeyType, Refusal>,
+    pub(crate) key: Result<KeyShape, Refusal>,
     /// What it means in a value.
     pub(crate) value: Result<ValueShape, Refusal>,
 }
@@ -52,6 +52,14 @@ impl Prepared {
             }
         }
     }
+}
+
+/// A shape of key that we can decode.
+#[derive(Debug)]
+pub(crate) struct KeyShape {
+    pub(crate) ty: KeyType,
+    /// The record that the key is, without references.
+    pub(crate) schema: Arc<Schema>,
 }
 
 /// A shape of value that we can decode.
@@ -159,15 +167,16 @@ fn nullable(schema: &Schema) -> Option<(Nullable, &Schema)> {
     }
 }
 
-fn recognise_key(schema: &Schema) -> Result<KeyType, Refusal> {
+fn recognise_key(schema: &Schema) -> Result<KeyShape, Refusal> {
     let refused = |reason: &str| Err(Refusal::new("decode.key_type", reason));
     let Schema::Record(record) = schema else { return refused("the key is no record with an `id`") };
-    match record.fields.as_slice() {
+    let ty = match record.fields.as_slice() {
         [id] if id.name == "id" => match id.schema {
-            Schema::String => Ok(KeyType::Text),
-            Schema::Long => Ok(KeyType::Long),
-            _ => refused("the key's `id` is neither string nor long"),
+            Schema::String => KeyType::Text,
+            Schema::Long => KeyType::Long,
+            _ => return refused("the key's `id` is neither string nor long"),
         },
-        _ => refused("the key has other fields than `id`"),
-    }
+        _ => return refused("the key has other fields than `id`"),
+    };
+    Ok(KeyShape { ty, schema: Arc::new(schema.clone()) })
 }

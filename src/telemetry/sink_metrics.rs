@@ -49,7 +49,7 @@ families! {
         records_read: IntCounterVec = "towpath_sink_records_read_total" [connector, topic],
         /// Rows committed by what happened to them.
         records_applied: IntCounterVec = "towpath_sink_records_applied_total" [connector, table, op],
-        /// Records that rightly changed no row: their row holds them or something newer (stale), a tombstone, or absorbed by a later record (folded).
+        /// Records that rightly changed no row: their row holds them or something newer (stale), a tombstone, absorbed by a later record (folded), or left out by the configuration (filtered).
         records_skipped: IntCounterVec = "towpath_sink_records_skipped_total" [connector, table, reason],
         /// Time in the topic of the newest committed record; 0 when there is none.
         last_record: GaugeVec = "towpath_sink_last_record_timestamp_seconds" [connector, topic],
@@ -167,6 +167,7 @@ impl SinkMetrics {
             deleted: applied("delete"),
             stale: skipped("stale"),
             tombstone: skipped("tombstone"),
+            filtered: skipped("filtered"),
             folded: skipped("folded"),
             lag: families.lag.with_label_values(&[connector, topic, &number]),
             last_record: families.last_record.with_label_values(&[connector, topic]),
@@ -232,6 +233,7 @@ pub struct PartitionMetrics {
     deleted: IntCounter,
     stale: IntCounter,
     tombstone: IntCounter,
+    filtered: IntCounter,
     folded: IntCounter,
     lag: IntGauge,
     last_record: Gauge,
@@ -259,6 +261,7 @@ impl PartitionMetrics {
         self.deleted.inc_by(applied.deleted);
         self.stale.inc_by(applied.stale);
         self.tombstone.inc_by(applied.tombstones);
+        self.filtered.inc_by(applied.filtered);
         self.folded.inc_by(applied.folded);
         // The partitions of a topic share the gauge and may race; the next batch puts it right.
         let newest = millis_to_seconds(newest_ms);

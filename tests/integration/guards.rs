@@ -7,8 +7,8 @@ use std::sync::Arc;
 use apache_avro::{Schema, types::Value};
 use tokio_postgres::Client;
 use towpath_api::{
-    Applied, Arena, Batch, Body, Change, Claim, ErrorType, Key, Op, OpenSink as _, Payload, Reaction, Record, Sink as _,
-    TopicPartition, Version,
+    Applied, Arena, Batch, Body, Change, Claim, ErrorType, Identity, Op, OpenSink as _, Payload, Reaction, Record, RecordKey,
+    Sink as _, TopicPartition, Version,
     config::{Flat, read},
 };
 use towpath_postgres::{OpenPostgresSink, PostgresSink, PostgresSinkConfig};
@@ -19,6 +19,7 @@ use crate::stack::{Shared, database, env, rows, shared, unique};
 struct Laboratory {
     name: String,
     schema: Arc<Schema>,
+    key_schema: Arc<Schema>,
     client: Client,
     _stack: Shared,
 }
@@ -29,9 +30,16 @@ impl Laboratory {
             r#"{"type":"record","name":"deal","fields":[
                 {"name":"id","type":"long"},{"name":"a","type":["null","long"]},{"name":"b","type":["null","string"]}]}"#,
         );
+        let key_schema = Schema::parse_str(r#"{"type":"record","name":"key","fields":[{"name":"id","type":"long"}]}"#).unwrap();
         // Before the database is asked for: it may be away while another test is alone.
         let stack = shared().await;
-        Self { name: unique(theme), schema: Arc::new(schema.unwrap()), client: database().await, _stack: stack }
+        Self {
+            name: unique(theme),
+            schema: Arc::new(schema.unwrap()),
+            key_schema: Arc::new(key_schema),
+            client: database().await,
+            _stack: stack,
+        }
     }
 
     fn opener(&self, more: &[(&str, &str)]) -> OpenPostgresSink {
@@ -71,7 +79,8 @@ impl Laboratory {
         let after = after.map(|(a, b)| vec![Value::Long(id), Value::Long(a), Value::String(b.to_owned())]);
         let version = version.map(|ts| Version { ts, seq: 0, rank: 0 });
         let schema = Arc::clone(&self.schema);
-        let change = Change { key: Key::Long(id), op, schema, after, changed, version, source_time_ms: None };
+        let key = Some(RecordKey { identity: Identity::Long(id), schema: Arc::clone(&self.key_schema) });
+        let change = Change { key, op, schema, after, changed, version, source_time_ms: None };
         Record { offset, timestamp_ms: 1, body: Body::Change(Box::new(change)), payload: Payload::default() }
     }
 

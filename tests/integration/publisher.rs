@@ -20,7 +20,7 @@ use towpath::{
     },
 };
 use towpath_api::{
-    Body, Change, ChangeEvent, Key, Object, Op, Publisher as _, Reaction, Updates,
+    Body, Change, ChangeEvent, Identity, Key, Object, Op, Publisher as _, Reaction, Updates,
     apache_avro::{Schema, types::Value},
 };
 
@@ -137,7 +137,7 @@ async fn changes(lab: &Laboratory) -> Vec<Change> {
         };
         match body {
             Body::Change(change) => changes.push(*change),
-            Body::Tombstone => {}
+            Body::Tombstone(_) => {}
             Body::Undecodable { code, reason } => panic!("{code}: {reason}"),
         }
     }
@@ -145,7 +145,8 @@ async fn changes(lab: &Laboratory) -> Vec<Change> {
 }
 
 fn texts(changes: &[Change], id: &str) -> Vec<String> {
-    let of_the_record = changes.iter().filter(|change| change.key == Key::Text(id.into()));
+    let of_the_record =
+        changes.iter().filter(|change| change.key.as_ref().is_some_and(|key| key.identity == Identity::Text(id.into())));
     let text = |change: &Change| match &change.after.as_ref()?[1] {
         Value::String(text) => Some(text.clone()),
         _ => None,

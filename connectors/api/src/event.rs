@@ -17,6 +17,8 @@ pub enum Op {
     Delete,
     /// It was read by a snapshot; `r`.
     Read,
+    /// The whole table was emptied; `t`. It has no key and no content. Debezium's connectors write it, ours never do.
+    Truncate,
 }
 
 impl Op {
@@ -27,16 +29,18 @@ impl Op {
             Self::Update => "u",
             Self::Delete => "d",
             Self::Read => "r",
+            Self::Truncate => "t",
         }
     }
 
-    /// The word used in labels and logs: `create`, `update`, `delete`, `read`.
+    /// The word used in labels and logs: `create`, `update`, `delete`, `read`, `truncate`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Update => "update",
             Self::Delete => "delete",
             Self::Read => "read",
+            Self::Truncate => "truncate",
         }
     }
 
@@ -47,12 +51,13 @@ impl Op {
             "u" => Some(Self::Update),
             "d" => Some(Self::Delete),
             "r" => Some(Self::Read),
+            "t" => Some(Self::Truncate),
             _ => None,
         }
     }
 }
 
-/// The identity of a record: the Kafka key, and the primary key of its row.
+/// The identity of a record that one of our sources emits: the Kafka key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
     /// For objects whose `id` is an Avro `string`.

@@ -1,8 +1,20 @@
 //! Avro values as JSON, without loss: for columns of type `jsonb`, and for people who look into a topic.
 
-use apache_avro::{schema::Schema, types::Value};
+use apache_avro::{
+    schema::{RecordField, Schema},
+    types::Value,
+};
 use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
 use serde_json::{Map, Number, Value as Json, json};
+
+/// The name by which Debezium marks a text that is JSON (`io.debezium.data.Json`), at the field's attribute `connect.name`.
+pub const JSON_TEXT: &str = "io.debezium.data.Json";
+
+/// Whether the text of a field is JSON, to be kept as such: its type is `string` or that and null, and its attribute `connect.name`
+/// is [`JSON_TEXT`].
+pub fn is_json_text(field: &RecordField) -> bool {
+    field.custom_attributes.get("connect.name").is_some_and(|name| name == JSON_TEXT)
+}
 
 /// A value is not of the type that its schema says, or a date or time is out of the calendar's range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -108,7 +108,7 @@
 //! ```
 //! use std::{collections::HashMap, sync::{Arc, Mutex}};
 //! use towpath_api::{
-//!     Applied, Arena, Batch, Body, Change, Claim, Error, ErrorType, Key, OpenSink, Record, Result, Sink, TopicPartition,
+//!     Applied, Arena, Batch, Body, Change, Claim, Error, ErrorType, Identity, OpenSink, Record, RecordKey, Result, Sink, TopicPartition,
 //!     Version,
 //!     apache_avro::{schema::Schema, types::Value},
 //! };
@@ -189,7 +189,7 @@
 //!         for Record { offset, body, .. } in &batch.records {
 //!             match body {
 //!                 Body::Change(change) => store.change(&batch.partition.topic, *offset, change, &mut applied),
-//!                 Body::Tombstone => applied.tombstones += 1,
+//!                 Body::Tombstone(_) => applied.tombstones += 1,
 //!                 Body::Undecodable { code, reason } => {
 //!                     store.dead_letters.push((*offset, format!("{code}: {reason}")));
 //!                     applied.set_aside(ErrorType::Decode);
@@ -207,7 +207,7 @@
 //! let record = |offset, body| Record { offset, timestamp_ms: 0, body, payload: Default::default() };
 //! let schema = r#"{"type": "record", "name": "reading", "fields": [{"name": "id", "type": "long"}]}"#;
 //! let change = Change {
-//!     key: Key::Long(1),
+//!     key: Some(RecordKey { identity: Identity::Long(1), schema: Arc::new(Schema::parse_str(schema).unwrap()) }),
 //!     op: towpath_api::Op::Create,
 //!     schema: Arc::new(Schema::parse_str(schema).unwrap()),
 //!     after: Some(vec![Value::Long(1)]),
@@ -259,5 +259,5 @@ pub use arena::{Arena, Span};
 pub use error::{Error, ErrorType, Reaction, Result};
 pub use event::{ChangeEvent, Key, Op, Version};
 pub use object::{KeyType, Object, ObjectError, Updates};
-pub use sink::{Applied, Batch, Body, Change, Claim, OpenSink, Payload, Record, Sink, TopicPartition};
+pub use sink::{Applied, Batch, Body, Change, Claim, Identity, OpenSink, Payload, Record, RecordKey, Sink, TopicPartition};
 pub use source::{Lifecycle, Placed, Publisher, Source};

@@ -128,13 +128,51 @@ pub struct Payload {
     pub headers: Span,
 }
 
+/// What makes a record of a topic the one that it is: its key, and the primary key of its row.
+///
+/// What a number or some bytes mean (a date, a decimal, a UUID) is said by the key's schema: see [`RecordKey`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Identity {
+    /// `string` and `enum`.
+    Text(String),
+    /// `int` and `long`, and the dates and times that are one.
+    Long(i64),
+    /// `boolean`.
+    Boolean(bool),
+    /// `bytes` and `fixed`; the 16 bytes of a `uuid`; the unscaled value of a `decimal` in two's complement, big endian, as short as
+    /// can be.
+    Bytes(Vec<u8>),
+    /// Several parts, two at least, in the order of the key's schema; none of them is `Parts`.
+    Parts(Vec<Identity>),
+}
+
+impl From<Key> for Identity {
+    fn from(key: Key) -> Self {
+        match key {
+            Key::Text(text) => Self::Text(text),
+            Key::Long(number) => Self::Long(number),
+        }
+    }
+}
+
+/// The key of a record as it lies in a topic, with what its parts are called.
+#[derive(Debug, Clone)]
+pub struct RecordKey {
+    /// Which record it is.
+    pub identity: Identity,
+    /// A record with a field for each part: a single field where `identity` is not [`Identity::Parts`]. The part of a key that is no
+    /// record is called `id`. Keys written with one schema share the `Arc`.
+    pub schema: Arc<Schema>,
+}
+
 /// What a record of a topic means.
 #[derive(Debug)]
 pub enum Body {
     /// A change to apply.
     Change(Box<Change>),
-    /// A null value: it lets the broker compact what was deleted before, and changes no row.
-    Tombstone,
+    /// A null value: the record is no more. In topics of envelopes a delete comes before it, which compaction may have removed.
+    /// `None` where there is no key either, so that it says nothing.
+    Tombstone(Option<RecordKey>),
     /// It cannot be read, now or ever: to be set aside.
     Undecodable {
         /// The code, `area.reason`.
@@ -147,11 +185,12 @@ pub enum Body {
 /// One change of one record, as read from a topic.
 #[derive(Debug)]
 pub struct Change {
-    /// Which record.
-    pub key: Key,
+    /// Which record; `None` where the topic's record has no key.
+    pub key: Option<RecordKey>,
     /// What happened.
     pub op: Op,
-    /// The record schema of `after`. Changes written with one schema share the `Arc`, so a pointer comparison tells them apart.
+    /// The record schema of `after`. Changes written with one schema share the `Arc`, so a pointer comparison tells them apart. A field
+    /// whose text is JSON is marked as [`is_json_text`](crate::json::is_json_text) tells.
     pub schema: Arc<Schema>,
     /// One value for each field of `schema`, in its order; `None` for a delete.
     pub after: Option<Vec<Value>>,
@@ -176,8 +215,10 @@ pub struct Applied {
     pub folded: u64,
     /// Records whose row holds them already, or something newer.
     pub stale: u64,
-    /// Tombstones.
+    /// Tombstones of records that were deleted already, or never there.
     pub tombstones: u64,
+    /// Records that the configuration leaves out, for example deletes with `delete.mode=ignore`.
+    pub filtered: u64,
     /// Records set aside as dead letters, by [`ErrorType`] in the order of [`ErrorType::ALL`].
     set_aside: [u64; ErrorType::ALL.len()],
 }
@@ -190,6 +231,7 @@ impl std::ops::AddAssign for Applied {
         self.folded += other.folded;
         self.stale += other.stale;
         self.tombstones += other.tombstones;
+        self.filtered += other.filtered;
         for (mine, others) in self.set_aside.iter_mut().zip(other.set_aside) {
             *mine += others;
         }
@@ -205,6 +247,7 @@ impl Applied {
             + self.folded
             + self.stale
             + self.tombstones
+            + self.filtered
             + self.set_aside.iter().sum::<u64>()
     }
 

@@ -7,7 +7,7 @@ use apache_avro::{schema::Schema, types::Value};
 use bytes::{BufMut as _, BytesMut};
 use num_bigint::BigInt;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use towpath_api::{Key, json::to_json};
+use towpath_api::{Identity, json::to_json};
 
 /// The column that holds values of an Avro type without loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,11 +200,13 @@ impl ColumnArray {
     }
 
     /// Adds a key to an array of text or bigint.
-    pub(crate) fn push_key(&mut self, key: &Key) -> Result<(), Misfit> {
+    pub(crate) fn push_key(&mut self, key: &Identity) -> Result<(), Misfit> {
         match (key, self.column) {
-            (Key::Text(text), ColumnType::Text) => self.push_bytes(text.as_bytes()),
-            (Key::Long(number), ColumnType::Bigint) => self.push_i64(*number),
-            (Key::Text(text), ColumnType::Uuid) => self.push_bytes(uuid::Uuid::parse_str(text).map_err(|_| Misfit)?.as_bytes()),
+            (Identity::Text(text), ColumnType::Text) => self.push_bytes(text.as_bytes()),
+            (Identity::Long(number), ColumnType::Bigint) => self.push_i64(*number),
+            (Identity::Text(text), ColumnType::Uuid) => {
+                self.push_bytes(uuid::Uuid::parse_str(text).map_err(|_| Misfit)?.as_bytes())
+            }
             _ => return Err(Misfit),
         }
         Ok(())

@@ -30,7 +30,7 @@ impl<'a> DeadLetter<'a> {
     pub(crate) fn undecodable(record: &'a Record) -> Self {
         let (code, reason) = match &record.body {
             Body::Undecodable { code, reason } => (*code, reason.clone()),
-            Body::Change(_) | Body::Tombstone => ("decode.unknown", String::new()),
+            Body::Change(_) | Body::Tombstone(_) => ("decode.unknown", String::new()),
         };
         Self { record, stage: "decode", code, error_type: ErrorType::Decode, reason }
     }
@@ -61,7 +61,7 @@ pub(crate) fn accept(letters: &[DeadLetter<'_>], batch: &Batch, tolerate_poison:
     }
     let set_aside: HashSet<i64> = letters.iter().map(|letter| letter.record.offset).collect();
     let mut in_a_row = 0;
-    for record in batch.records.iter().filter(|record| !matches!(record.body, Body::Tombstone)) {
+    for record in batch.records.iter().filter(|record| !matches!(record.body, Body::Tombstone(_))) {
         in_a_row = if set_aside.contains(&record.offset) { in_a_row + 1 } else { 0 };
         if in_a_row >= SYSTEMATIC {
             let doing = format!(

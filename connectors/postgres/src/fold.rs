@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use apache_avro::{schema::Schema, types::Value};
-use towpath_api::{Body, Change, Key, Op, Record};
+use towpath_api::{Body, Change, Identity, Op, Record};
 
 /// A version as it lies in a row: the rank is folded into the second number. A record without one has `(0, offset)`.
 pub(crate) type RowVersion = (i64, i64);
@@ -15,7 +15,7 @@ pub(crate) type RowVersion = (i64, i64);
 /// What one key comes to within a batch.
 #[derive(Debug)]
 pub(crate) struct Row<'a> {
-    pub(crate) key: &'a Key,
+    pub(crate) key: &'a Identity,
     /// The last record that counts; its offset goes into the row.
     pub(crate) record: &'a Record,
     pub(crate) version: RowVersion,
@@ -77,11 +77,14 @@ pub(crate) struct Folded<'a> {
 /// Folds records that lie in offset order.
 pub(crate) fn fold(records: &[Record]) -> Folded<'_> {
     let mut folded = Folded::default();
-    let mut changes: Vec<(&Key, &Record, &Change)> = Vec::with_capacity(records.len());
+    let mut changes: Vec<(&Identity, &Record, &Change)> = Vec::with_capacity(records.len());
     for record in records {
         match &record.body {
-            Body::Change(change) => changes.push((&change.key, record, change)),
-            Body::Tombstone => folded.tombstones += 1,
+            Body::Change(change) => match &change.key {
+                Some(key) => changes.push((&key.identity, record, change)),
+                None => folded.undecodable.push(record),
+            },
+            Body::Tombstone(_) => folded.tombstones += 1,
             Body::Undecodable { .. } => folded.undecodable.push(record),
         }
     }
@@ -94,12 +97,12 @@ pub(crate) fn fold(records: &[Record]) -> Folded<'_> {
                 Outcome::Taken => {}
                 Outcome::NextRound => {
                     let round = row.round + 1;
-                    folded.rows.push(Row { round, ..Row::new(record, change) });
+                    folded.rows.push(Row { round, ..Row::new(key, record, change) });
                 }
                 Outcome::Stale => folded.stale += 1,
                 Outcome::StalePartial => folded.stale_partials.push(record),
             },
-            _ => folded.rows.push(Row::new(record, change)),
+            _ => folded.rows.push(Row::new(key, record, change)),
         }
     }
     folded
@@ -128,10 +131,10 @@ fn kind(change: &Change) -> Kind {
 }
 
 impl<'a> Row<'a> {
-    fn new(record: &'a Record, change: &'a Change) -> Self {
+    fn new(key: &'a Identity, record: &'a Record, change: &'a Change) -> Self {
         let kind = kind(change);
         let content = if kind == Kind::Delete { Content::Nothing } else { Content::One(change) };
-        Self { key: &change.key, record, version: version(record, change), kind, content, reset: false, folded: 0, round: 0 }
+        Self { key, record, version: version(record, change), kind, content, reset: false, folded: 0, round: 0 }
     }
 
     /// Lets the next record of the same key act on this row, if its version permits.

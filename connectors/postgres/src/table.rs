@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use apache_avro::schema::{RecordField, RecordSchema, Schema};
 use tokio_postgres::Client;
-use towpath_api::{Error, ErrorType, Key, Result};
+use towpath_api::{Error, ErrorType, Identity, Result};
 
 use crate::{
     column::ColumnType,
@@ -69,10 +69,15 @@ pub(crate) fn payload(schema: &Schema) -> impl Iterator<Item = &RecordField> {
 ///
 /// # Errors
 /// Fatal when a type has no column, or when the table is there with another shape; the text names the column and both types.
-pub(crate) async fn ensure(client: &Client, name: &TableName, key: &Key, schemas: Vec<Arc<Schema>>) -> Result<(Table, bool)> {
+pub(crate) async fn ensure(
+    client: &Client,
+    name: &TableName,
+    key: &Identity,
+    schemas: Vec<Arc<Schema>>,
+) -> Result<(Table, bool)> {
     let key = match key {
-        Key::Text(_) => ColumnType::Text,
-        Key::Long(_) => ColumnType::Bigint,
+        Identity::Long(_) => ColumnType::Bigint,
+        _ => ColumnType::Text,
     };
     let found = look(client, name, key, &schemas).await?;
     if found.is_complete() {

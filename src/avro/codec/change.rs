@@ -1,29 +1,31 @@
 //! The content of a record: its key, and our envelope as a [`Change`].
 
+use std::sync::Arc;
+
 use apache_avro::{schema::RecordField, types::Value};
-use towpath_api::{Change, Key, KeyType, Op, Version};
+use towpath_api::{Change, Identity, KeyType, Op, RecordKey, Version};
 
 use super::fields;
 use crate::avro::{
     read::{Malformed, Reader},
-    shape::{Envelope, Nullable, Refusal, SourceStep, Step},
+    shape::{Envelope, KeyShape, Nullable, Refusal, SourceStep, Step},
 };
 
-pub(super) fn decode_key(key_type: KeyType, datum: &[u8]) -> Result<Key, Refusal> {
+pub(super) fn decode_key(shape: &KeyShape, datum: &[u8]) -> Result<RecordKey, Refusal> {
     let mut reader = Reader::new(datum);
-    let key = match key_type {
-        KeyType::Text => reader.text().map(|id| Key::Text(id.to_owned())),
-        KeyType::Long => reader.long().map(Key::Long),
+    let identity = match shape.ty {
+        KeyType::Text => reader.text().map(|id| Identity::Text(id.to_owned())),
+        KeyType::Long => reader.long().map(Identity::Long),
     };
-    let key = key.map_err(|malformed| in_part(malformed, "the key"))?;
+    let identity = identity.map_err(|malformed| in_part(malformed, "the key"))?;
     nothing_left(&reader, "key")?;
-    Ok(key)
+    Ok(RecordKey { identity, schema: Arc::clone(&shape.schema) })
 }
 
-pub(super) fn decode_envelope(envelope: &Envelope, key: Key, datum: &[u8]) -> Result<Change, Refusal> {
+pub(super) fn decode_envelope(envelope: &Envelope, key: RecordKey, datum: &[u8]) -> Result<Change, Refusal> {
     let mut reader = Reader::new(datum);
     let mut change = Change {
-        key,
+        key: Some(key),
         op: Op::Read,
         schema: envelope.after.clone(),
         after: None,

@@ -62,7 +62,7 @@ impl Decoder {
 
     /// Decodes one record. Never waits. A null value is a tombstone, whatever its key.
     pub fn decode(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Decoded {
-        let Some(value) = value else { return Decoded::Body(Body::Tombstone) };
+        let Some(value) = value else { return Decoded::Body(Body::Tombstone(None)) };
         match self.change(key, value) {
             Ok(change) => Decoded::Body(Body::Change(Box::new(change))),
             Err(Stop::Needs(id)) => Decoded::NeedsSchema(id),
@@ -106,7 +106,7 @@ impl Decoder {
     fn change(&self, key: Option<&[u8]>, value: &[u8]) -> Result<Change, Stop> {
         let key = key.ok_or_else(|| Refusal::new("decode.key_absent", "the record has no key"))?;
         let (schema, datum) = self.unframe(key, "key")?;
-        let key = decode_key(*schema.key.as_ref().map_err(Clone::clone)?, datum)?;
+        let key = decode_key(schema.key.as_ref().map_err(Clone::clone)?, datum)?;
         let (schema, datum) = self.unframe(value, "value")?;
         let ValueShape::Envelope(envelope) = schema.value.as_ref().map_err(Clone::clone)?;
         Ok(decode_envelope(envelope, key, datum)?)

@@ -91,7 +91,7 @@ proptest! {
         let Decoded::Body(Body::Change(change)) = topic.decoder.decode(Some(&encoded.key), Some(&encoded.value)) else {
             panic!("not a change: {event:?}");
         };
-        prop_assert_eq!(&change.key, &event.key);
+        prop_assert_eq!(change.key.as_ref().map(|key| key.identity.clone()), Some(event.key.clone().into()));
         prop_assert_eq!(change.op, event.op);
         prop_assert_eq!(change.version, event.version);
         prop_assert_eq!(change.source_time_ms, event.source_time_ms);
@@ -267,7 +267,7 @@ fn a_null_value_is_a_tombstone_and_a_schema_that_is_not_known_is_asked_for() {
     let event = deal();
     let topic = Topic::new(&event.object);
     let encoded = topic.encoder.encode(&event).unwrap();
-    assert!(matches!(topic.decoder.decode(None, None), Decoded::Body(Body::Tombstone)));
+    assert!(matches!(topic.decoder.decode(None, None), Decoded::Body(Body::Tombstone(_))));
     let strange = [0, 0, 0, 0, 99, 0];
     assert!(matches!(topic.decoder.decode(Some(&strange), Some(&encoded.value)), Decoded::NeedsSchema(99)));
     assert!(matches!(topic.decoder.decode(Some(&encoded.key), Some(&strange)), Decoded::NeedsSchema(99)));

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use towpath_api::{Payload, Version};
+use towpath_api::{Payload, RecordKey, Version};
 
 use super::*;
 
@@ -31,10 +31,15 @@ fn act(model: &mut Model, row: &Row<'_>) {
     model.insert(id(row.key), (values, row.kind == Kind::Delete, row.version));
 }
 
-fn id(key: &Key) -> i64 {
+fn numbered(id: i64) -> RecordKey {
+    let schema = Schema::parse_str(r#"{"type":"record","name":"key","fields":[{"name":"id","type":"long"}]}"#);
+    RecordKey { identity: Identity::Long(id), schema: Arc::new(schema.expect("a schema")) }
+}
+
+fn id(key: &Identity) -> i64 {
     match key {
-        Key::Long(id) => *id,
-        Key::Text(_) => unreachable!("the model's keys are numbers"),
+        Identity::Long(id) => *id,
+        _ => unreachable!("the model's keys are numbers"),
     }
 }
 
@@ -82,7 +87,7 @@ fn history(steps: &[Step]) -> Vec<Record> {
             ),
         };
         let version = ts.map(|ts| Version { ts, seq: 0, rank: 0 });
-        record(offset, Change { key: Key::Long(*key), op, schema, after, changed, version, source_time_ms: None })
+        record(offset, Change { key: Some(numbered(*key)), op, schema, after, changed, version, source_time_ms: None })
     };
     steps.iter().enumerate().map(make).collect()
 }
