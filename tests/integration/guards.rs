@@ -11,7 +11,7 @@ use towpath_api::{
     Sink as _, TopicPartition, Version,
     config::{Flat, read},
 };
-use towpath_postgres::{OpenPostgresSink, PostgresSink, PostgresSinkConfig};
+use towpath_postgres::{OpenPostgresSink, PostgresSink, PostgresSinkConfig, SinkSettings};
 
 use crate::stack::{Shared, database, env, rows, shared, unique};
 
@@ -51,7 +51,13 @@ impl Laboratory {
         let url = env("DATABASE_URL");
         let keys = [("connection.url", url.as_str()), ("topics", "deals")].into_iter().chain(more.iter().copied());
         let (config, _) = read::<PostgresSinkConfig>(&Flat::from_strings(keys)).unwrap();
-        OpenPostgresSink::new(&self.name, owner, config, true)
+        let settings = SinkSettings {
+            name: self.name.clone(),
+            owner: owner.to_owned(),
+            tolerate_poison: true,
+            retry_timeout: Some(std::time::Duration::ZERO),
+        };
+        OpenPostgresSink::new(settings, config)
     }
 
     async fn open(&self) -> PostgresSink {

@@ -35,4 +35,4 @@ mod statement;
 mod table;
 
 pub use config::{DeleteMode, PostgresSinkConfig};
-pub use sink::{OpenPostgresSink, PostgresSink};
+pub use sink::{OpenPostgresSink, PostgresSink, SinkSettings};

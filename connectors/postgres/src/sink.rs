@@ -1,6 +1,6 @@
 //! Connects, claims, applies: what the worker calls.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio_postgres::Client;
 use towpath_api::{Applied, Batch, Claim, Error, ErrorType, OpenSink, Result, Sink, TopicPartition};
@@ -20,20 +20,35 @@ pub struct OpenPostgresSink {
     settings: Arc<Settings>,
 }
 
+/// What the worker settles about a sink, beside its own keys.
+#[derive(Debug, Clone)]
+pub struct SinkSettings {
+    /// The name of the connector.
+    pub name: String,
+    /// Names this process in `towpath.sink_partition`. No other process may have the same, for by it a claim of our own is told from that
+    /// of somebody else.
+    pub owner: String,
+    /// Whether a record that can never be stored becomes a dead letter; without it the task fails there.
+    pub tolerate_poison: bool,
+    /// How long a record is tried again whose refusal later records may cure; `None` stands for ever.
+    pub retry_timeout: Option<Duration>,
+}
+
 #[derive(Debug)]
 struct Settings {
     name: String,
     owner: String,
     config: PostgresSinkConfig,
     tolerate_poison: bool,
+    #[expect(dead_code, reason = "for violations that later records may cure, which are not waited for yet")]
+    retry_timeout: Option<Duration>,
 }
 
 impl OpenPostgresSink {
-    /// For connector `name`; `owner` names this process in `towpath.sink_partition`; no
-    /// other process may have the same, for by it a claim of our own is told from that of somebody else. With `tolerate_poison` a record that
-    /// can never be stored becomes a dead letter, without it the task fails there.
-    pub fn new(name: impl Into<String>, owner: impl Into<String>, config: PostgresSinkConfig, tolerate_poison: bool) -> Self {
-        Self { settings: Arc::new(Settings { name: name.into(), owner: owner.into(), config, tolerate_poison }) }
+    /// Opens connections for a connector of these keys.
+    pub fn new(settings: SinkSettings, config: PostgresSinkConfig) -> Self {
+        let SinkSettings { name, owner, tolerate_poison, retry_timeout } = settings;
+        Self { settings: Arc::new(Settings { name, owner, config, tolerate_poison, retry_timeout }) }
     }
 }
 
