@@ -2,6 +2,7 @@
 //!
 //! A task that has failed stays so and says why; the others go on. Which worker runs which task is not decided here yet: there is one.
 
+mod anchor;
 mod collect;
 mod connections;
 mod connectors;

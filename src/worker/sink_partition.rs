@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use towpath_api::{Applied, Batch, Body, Claim, Error, ErrorType, OpenSink, Reaction, Result, Sink as _, TopicPartition};
 
 use super::{
+    anchor,
     collect::{Budget, Collector, Limits},
     connections::Connections,
     health::{Backoff, TaskHealth},
@@ -95,6 +96,7 @@ impl<O: OpenSink> SinkPartition<O> {
                         break Ok(());
                     }
                 }
+                Err(error) if error.code == "kafka.offset_out_of_range" => break Err(self.out_of_range(error).await),
                 ended => break ended,
             }
         };
@@ -106,11 +108,11 @@ impl<O: OpenSink> SinkPartition<O> {
     async fn claim_and_carry(&mut self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let claim = self.claim().await?;
-        let reader = shared.consumer.open(&self.partition, claim.next_offset)?;
         let decoder = Decoder::new(shared.registry.clone());
         let budget = shared.budget.clone();
         let mut collector = Collector::new(self.partition.clone(), claim.next_offset, shared.limits, budget, decoder);
         shared.health.works(&self.name);
+        let Some(reader) = self.resume(&claim, &mut collector).await? else { return Ok(()) };
         while self.collect(&reader, &mut collector).await? {
             let batch = collector.take();
             let _active = shared.sink_metrics.active(batch.records.len());
@@ -142,6 +144,12 @@ impl<O: OpenSink> SinkPartition<O> {
         Ok(())
     }
 
+    /// Says of an offset that was gone when it was to be read what the topic has instead.
+    async fn out_of_range(&self, error: Error) -> Error {
+        let (Some(claim), Ok(range)) = (&self.claim, self.shared.consumer.range(&self.partition).await) else { return error };
+        anchor::require_in_range(claim, &range).err().unwrap_or(error)
+    }
+
     /// Waits for a record, then takes in what else is here. Returns false when the task is stopped.
     async fn collect(&mut self, reader: &PartitionReader, collector: &mut Collector) -> Result<bool> {
         let stop = self.shared.stop.clone();
@@ -168,27 +176,26 @@ impl<O: OpenSink> SinkPartition<O> {
 
     /// Takes the partition over, or makes sure that it is still ours, and that the topic has the offset to go on from.
     pub(super) async fn claim(&mut self) -> Result<Claim> {
-        let (earliest, end) = self.shared.consumer.range(&self.partition).await?;
+        let mut range = self.shared.consumer.range(&self.partition).await?;
         let claim = self.answered("claim", async {
             let mut lent = self.shared.connections.lend().await?;
-            let claim = lent.sink.claim(&self.partition, earliest, self.claim.as_ref()).await?;
+            let claim = lent.sink.claim(&self.partition, &range.beginning, self.claim.as_ref()).await?;
             lent.give_back();
             Ok(claim)
         });
-        let claim = claim.await?;
+        let mut claim = claim.await?;
         // Kept before anything else can fail: the next claim must know this one as its own.
         let first = self.claim.replace(claim.clone()).is_none();
         tracing::info!(
             topic = %self.partition.topic, partition = self.partition.partition, epoch = claim.epoch, offset = claim.next_offset,
             table = %claim.target, "claimed {} from offset {}", self.partition, claim.next_offset
         );
-        if claim.next_offset < earliest || claim.next_offset > end {
+        if anchor::require_in_range(&claim, &range).is_err() {
             // The topic goes on growing, and an older owner may have applied what came after the first question.
-            let (earliest, end) = self.shared.consumer.range(&self.partition).await?;
-            if claim.next_offset < earliest || claim.next_offset > end {
-                return Err(out_of_range(&claim, earliest, end));
-            }
+            range = self.shared.consumer.range(&self.partition).await?;
+            anchor::require_in_range(&claim, &range)?;
         }
+        claim.anchor = anchor::checkable(&claim, &range);
         if first {
             let object = self.partition.topic.rsplit_once('.').map_or(&*self.partition.topic, |(_, object)| object);
             // Set once: a partition is claimed for the first time once.
@@ -241,18 +248,4 @@ impl<O: OpenSink> SinkPartition<O> {
 
 fn went_elsewhere(partition: &TopicPartition) -> Error {
     Error::retry("sink.offset_moved", ErrorType::Conflict, format!("go on with {partition} where the store is now"))
-}
-
-fn out_of_range(claim: &Claim, earliest: i64, end: i64) -> Error {
-    let (partition, next) = (&claim.partition, claim.next_offset);
-    let (code, why) = if next < earliest {
-        ("kafka.retention_gap", "retention has removed records that were never applied")
-    } else {
-        ("kafka.truncated_or_recreated", "the topic was truncated or created anew")
-    };
-    let doing = format!(
-        "read {partition} from offset {next}: the topic has {earliest}..{end}, so {why}. Nothing was written; \
-         an operator decides how to go on: docs/operations.md, section `{code}`"
-    );
-    Error::fatal(code, ErrorType::NotFound, doing)
 }

@@ -116,7 +116,7 @@ impl<O: OpenSink> SinkPartition<O> {
     /// The store has the batch: what comes next starts behind it.
     fn advance(&mut self, batch: &Batch) {
         if let Some(claim) = &mut self.claim {
-            claim.next_offset = batch.to;
+            (claim.next_offset, claim.anchor) = (batch.to, batch.anchor);
         }
         self.progress.next_offset.store(batch.to, Ordering::Relaxed);
         if self.backoff.has_waited() {

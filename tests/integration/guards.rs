@@ -7,8 +7,8 @@ use std::sync::Arc;
 use apache_avro::{Schema, types::Value};
 use tokio_postgres::Client;
 use towpath_api::{
-    Applied, Arena, Batch, Body, Change, Claim, ErrorType, Identity, Op, OpenSink as _, Payload, Reaction, Record, RecordKey,
-    Sink as _, TopicPartition, Version,
+    Applied, Arena, Batch, Beginning, Body, Change, Claim, ErrorType, Identity, Op, OpenSink as _, Payload, Reaction, Record,
+    RecordKey, Sink as _, TopicPartition, Version,
     config::{Flat, read},
 };
 use towpath_postgres::{OpenPostgresSink, PostgresSink, PostgresSinkConfig, SinkSettings};
@@ -70,7 +70,7 @@ impl Laboratory {
 
     fn batch(&self, from: i64, records: Vec<Record>) -> Batch {
         let to = records.last().map_or(from, |record| record.offset + 1);
-        Batch { partition: self.partition(0), from, to, records, arena: Arena::default() }
+        Batch { partition: self.partition(0), from, to, anchor: None, records, arena: Arena::default() }
     }
 
     fn change(
@@ -105,8 +105,12 @@ impl Laboratory {
     }
 }
 
+fn beginning() -> Beginning {
+    Beginning { earliest: 0, cluster_id: Some("laboratory".into()) }
+}
+
 async fn claim(sink: &mut PostgresSink, partition: &TopicPartition) -> Claim {
-    sink.claim(partition, 0, None).await.unwrap()
+    sink.claim(partition, &beginning(), None).await.unwrap()
 }
 
 #[tokio::test]
@@ -121,7 +125,7 @@ async fn a_claim_fences_every_older_claim_of_the_partition() {
     assert_eq!(zombie.reaction, Reaction::Fenced, "{}", zombie.chain());
     new.apply(&new_claim, &lab.batch(0, vec![lab.whole(0, 1, 1)])).await.unwrap();
     assert_eq!(lab.table().await, ["1|1|x|f|0"]);
-    let lost = old.claim(&lab.partition(0), 0, Some(&old_claim)).await.unwrap_err();
+    let lost = old.claim(&lab.partition(0), &beginning(), Some(&old_claim)).await.unwrap_err();
     assert_eq!(lost.reaction, Reaction::Fenced, "a zombie does not take the partition back: {}", lost.chain());
 }
 
@@ -131,8 +135,8 @@ async fn a_claim_whose_answer_was_lost_does_not_fence_its_own_worker() {
     let mut sink = lab.open().await;
     let known = claim(&mut sink, &lab.partition(0)).await;
     // The server has this one, and the worker never heard of it.
-    sink.claim(&lab.partition(0), 0, Some(&known)).await.unwrap();
-    let again = lab.open().await.claim(&lab.partition(0), 0, Some(&known)).await.unwrap();
+    sink.claim(&lab.partition(0), &beginning(), Some(&known)).await.unwrap();
+    let again = lab.open().await.claim(&lab.partition(0), &beginning(), Some(&known)).await.unwrap();
     assert_eq!(again.epoch, known.epoch + 2);
 }
 
@@ -216,7 +220,7 @@ async fn a_replay_from_the_start_changes_no_row() {
 async fn rewind(lab: &Laboratory, sink: &mut PostgresSink, claim: &mut Claim) {
     let sql = format!("UPDATE towpath.sink_partition SET next_offset = 0 WHERE sink = '{}'", lab.name);
     lab.client.batch_execute(&sql).await.unwrap();
-    *claim = sink.claim(&lab.partition(0), 0, Some(claim)).await.unwrap();
+    *claim = sink.claim(&lab.partition(0), &beginning(), Some(claim)).await.unwrap();
     assert_eq!(claim.next_offset, 0);
 }
 
@@ -289,7 +293,7 @@ async fn a_transaction_that_does_not_reach_its_commit_leaves_nothing() {
     assert_eq!((lab.table().await, lab.next_offset().await), (vec!["1|1|x|f|0".to_owned()], vec!["1".to_owned()]));
 
     let mut fresh = lab.open().await;
-    claim = fresh.claim(&lab.partition(0), 0, Some(&claim)).await.unwrap();
+    claim = fresh.claim(&lab.partition(0), &beginning(), Some(&claim)).await.unwrap();
     assert_eq!(claim.next_offset, 1);
     fresh.apply(&claim, &batch).await.unwrap();
     assert_eq!(lab.table().await, ["1|100|x|f|2", "2|2|x|f|1"]);
@@ -315,7 +319,7 @@ async fn two_topics_cannot_share_a_table() {
     claim(&mut sink, &lab.partition(0)).await;
     claim(&mut sink, &lab.partition(1)).await;
     let other = TopicPartition { topic: format!("{}.Deals", lab.name).into(), partition: 0 };
-    let error = sink.claim(&other, 0, None).await.unwrap_err();
+    let error = sink.claim(&other, &beginning(), None).await.unwrap_err();
     assert_eq!((error.reaction, error.code), (Reaction::Fatal, "postgres.table_taken"), "{}", error.chain());
 }
 

@@ -1,5 +1,6 @@
 //! Towpath against the real broker, registry and database: `make test` brings them up and sets the environment.
 
+mod anchor;
 mod answers;
 mod configuration;
 mod crash;
@@ -9,4 +10,5 @@ mod operation;
 mod path;
 mod publisher;
 mod stack;
+mod upgrade;
 mod worker;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio_postgres::Client;
-use towpath_api::{Applied, Batch, Claim, Error, ErrorType, OpenSink, Result, Sink, TopicPartition};
+use towpath_api::{Applied, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Result, Sink, TopicPartition};
 
 use crate::{
     apply::{Attempt, Known, Transaction},
@@ -81,12 +81,10 @@ impl PostgresSink {
 }
 
 impl Sink for PostgresSink {
-    async fn claim(&mut self, partition: &TopicPartition, earliest: i64, previous: Option<&Claim>) -> Result<Claim> {
+    async fn claim(&mut self, partition: &TopicPartition, beginning: &Beginning, previous: Option<&Claim>) -> Result<Claim> {
         let table = self.table(&partition.topic)?;
         let Settings { name, owner, .. } = &*self.settings;
-        let (epoch, next_offset) =
-            bookkeeping::claim(&mut self.client, name, owner, &table, partition, earliest, previous).await?;
-        Ok(Claim { partition: partition.clone(), epoch, next_offset, target: table.to_string().into() })
+        bookkeeping::claim(&mut self.client, name, owner, &table, partition, beginning, previous).await
     }
 
     async fn apply(&mut self, claim: &Claim, batch: &Batch) -> Result<Applied> {
@@ -106,5 +104,9 @@ impl Sink for PostgresSink {
             Err(error) if may_be_halved(&error, &batch.records) => transaction.attempt(claim, Attempt::InParts, tolerate).await,
             done => done,
         }
+    }
+
+    fn is_open(&self) -> bool {
+        !self.client.is_closed()
     }
 }
