@@ -12,6 +12,7 @@ use std::{
     time::SystemTime,
 };
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Applied, Batch, Body, Claim, Error, ErrorType, OpenSink, Reaction, Result, Sink as _, TopicPartition};
 
@@ -77,14 +78,16 @@ pub(super) struct SinkPartition<O: OpenSink> {
     pub(super) progress: Arc<Progress>,
     pub(super) claim: Option<Claim>,
     pub(super) backoff: Backoff,
+    /// Tells that the store was lost.
+    losses: watch::Receiver<u64>,
     /// Records since the last one that did not become a dead letter.
     set_aside_in_a_row: u64,
 }
 
 impl<O: OpenSink> SinkPartition<O> {
     pub(super) fn new(shared: Arc<Shared<O>>, partition: TopicPartition, progress: Arc<Progress>) -> Self {
-        let backoff = shared.health.backoff();
-        Self { name: partition.to_string(), shared, partition, progress, claim: None, backoff, set_aside_in_a_row: 0 }
+        let (name, backoff, losses) = (partition.to_string(), shared.health.backoff(), shared.connections.losses());
+        Self { name, shared, partition, progress, claim: None, backoff, losses, set_aside_in_a_row: 0 }
     }
 
     /// Runs until the task is stopped (`Ok`), or until an error that waiting does not cure.
@@ -158,6 +161,8 @@ impl<O: OpenSink> SinkPartition<O> {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(false),
+                // The sender lives as long as the task.
+                Ok(()) = self.losses.changed() => self.require_unmoved().await?,
                 message = reader.next() => {
                     let message = message?;
                     collector.take_in(&message, || message.detach());
@@ -174,8 +179,19 @@ impl<O: OpenSink> SinkPartition<O> {
         Ok(!stop.is_cancelled())
     }
 
+    /// The store was lost: makes sure that it is where it was. A partition without records would not find out by itself.
+    ///
+    /// # Errors
+    /// Retry when it is elsewhere, or still away.
+    async fn require_unmoved(&mut self) -> Result<()> {
+        let known = self.claim.as_ref().map(|claim| claim.next_offset);
+        let claim = self.claim().await?;
+        if known == Some(claim.next_offset) { Ok(()) } else { Err(went_elsewhere(&self.partition)) }
+    }
+
     /// Takes the partition over, or makes sure that it is still ours, and that the topic has the offset to go on from.
     pub(super) async fn claim(&mut self) -> Result<Claim> {
+        self.losses.mark_unchanged();
         let mut range = self.shared.consumer.range(&self.partition).await?;
         let claim = self.answered("claim", async {
             let mut lent = self.shared.connections.lend().await?;
@@ -185,7 +201,11 @@ impl<O: OpenSink> SinkPartition<O> {
         });
         let mut claim = claim.await?;
         // Kept before anything else can fail: the next claim must know this one as its own.
-        let first = self.claim.replace(claim.clone()).is_none();
+        let previous = self.claim.replace(claim.clone());
+        let first = previous.is_none();
+        if let Some(previous) = previous.filter(|previous| claim.next_offset < previous.next_offset) {
+            self.store_went_back(previous.next_offset, claim.next_offset);
+        }
         tracing::info!(
             topic = %self.partition.topic, partition = self.partition.partition, epoch = claim.epoch, offset = claim.next_offset,
             table = %claim.target, "claimed {} from offset {}", self.partition, claim.next_offset
@@ -203,6 +223,15 @@ impl<O: OpenSink> SinkPartition<O> {
         }
         self.progress.next_offset.store(claim.next_offset, Ordering::Relaxed);
         Ok(claim)
+    }
+
+    /// Says that the store holds less than it did.
+    fn store_went_back(&self, from: i64, to: i64) {
+        tracing::warn!(
+            topic = %self.partition.topic, partition = self.partition.partition, code = "sink.store_went_back", from, to,
+            "the store has gone back from offset {from} to {to} of {}: it was restored to an older copy, or its offset was set by hand. \
+             What is missing is read from Kafka and applied again; no row is turned back", self.partition
+        );
     }
 
     /// Counts what became of a batch that is stored.

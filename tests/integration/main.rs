@@ -9,6 +9,7 @@ mod guards;
 mod operation;
 mod path;
 mod publisher;
+mod restored;
 mod stack;
 mod upgrade;
 mod worker;
