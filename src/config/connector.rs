@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use towpath_api::{
-    config::{Check, Problems},
+    config::{Check, Problems, Timeout},
     config_enum, config_keys,
 };
 
@@ -45,6 +45,11 @@ config_keys! {
         /// The longest wait between two tries while a broker, a registry or a database is away.
         #[key("errors.retry.delay.max.ms", range = Duration::from_millis(1)..)]
         pub errors_retry_delay_max: Duration = Duration::from_mins(1),
+        /// How long a record is tried again whose refusal others may cure that are still to come, such as one that refers to a row that is
+        /// not there yet, before it counts as one that can never be stored: a duration, a number of milliseconds, or `-1` for ever. An outage
+        /// is always waited for without end.
+        #[key("errors.retry.timeout")]
+        pub errors_retry_timeout: Timeout = Timeout::after(Duration::from_mins(1)),
     }
 }
 
@@ -74,6 +79,19 @@ mod tests {
         assert_eq!((config.class, config.tasks_max), (ConnectorClass::PostgresSink, 1));
         assert_eq!(config.errors_tolerance, ErrorsTolerance::All);
         assert_eq!(config.errors_retry_delay_max, Duration::from_mins(1));
+        assert_eq!(config.errors_retry_timeout.duration(), Some(Duration::from_mins(1)));
+    }
+
+    #[test]
+    fn how_long_to_try_again_has_an_end_or_none() {
+        let timeout = |value| with("errors.retry.timeout", value).map(|config| config.errors_retry_timeout.duration());
+        assert_eq!(timeout("-1").unwrap(), None);
+        assert_eq!(timeout("0").unwrap(), Some(Duration::ZERO));
+        assert_eq!(timeout("1500").unwrap(), Some(Duration::from_millis(1500)));
+        assert_eq!(timeout("2m").unwrap(), Some(Duration::from_mins(2)));
+        for refused in ["-2", "soon", ""] {
+            assert!(timeout(refused).unwrap_err()[0].message.contains("-1 for ever"), "{refused}");
+        }
     }
 
     #[test]

@@ -14,13 +14,18 @@ use std::{
 
 use rdkafka::{
     ClientConfig, ClientContext, Offset, Statistics, TopicPartitionList,
+    admin::AdminClient,
+    client::DefaultClientContext,
     consumer::{CommitMode, Consumer as _, ConsumerContext, StreamConsumer, stream_consumer::StreamPartitionQueue},
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
-use towpath_api::{Error, ErrorType, Result, TopicPartition};
+use towpath_api::{Beginning, Error, ErrorType, Result, TopicPartition};
 
-use super::client::{refused_settings, unavailable};
+use super::{
+    client::{refused_settings, unavailable},
+    topics,
+};
 
 /// How long a question to the broker may take.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,6 +67,15 @@ pub fn is_mine(partition: &TopicPartition, task: u32, tasks: u32) -> bool {
     (hash % tasks + number % tasks) % tasks == task
 }
 
+/// What a partition has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionRange {
+    /// Its first offset, and the cluster that it lies in.
+    pub beginning: Beginning,
+    /// The offset behind its last.
+    pub end: i64,
+}
+
 /// The end of each partition as the broker last told it, written by librdkafka's statistics.
 type Ends = Mutex<HashMap<TopicPartition, i64>>;
 
@@ -88,6 +102,8 @@ impl ConsumerContext for Context {}
 #[derive(Clone)]
 pub struct TopicConsumer {
     consumer: Arc<StreamConsumer<Context>>,
+    /// What all clients share, for a question that is asked once in a long while.
+    settings: Arc<ClientConfig>,
 }
 
 impl TopicConsumer {
@@ -96,6 +112,7 @@ impl TopicConsumer {
     /// # Errors
     /// Fatal when librdkafka refuses a setting.
     pub fn new(mut settings: ClientConfig, connector: &str) -> Result<Self> {
+        let shared = Arc::new(settings.clone());
         settings
             .set("group.id", format!("connect-{connector}"))
             .set("enable.auto.commit", "false")
@@ -121,7 +138,7 @@ impl TopicConsumer {
                 }
             }
         });
-        Ok(Self { consumer })
+        Ok(Self { consumer, settings: shared })
     }
 
     /// All partitions of the selected topics, in order.
@@ -146,14 +163,29 @@ impl TopicConsumer {
         Ok(partitions)
     }
 
-    /// The first offset that the partition still has, and the one after its last.
+    /// What the partition has, and in which cluster.
     ///
     /// # Errors
     /// Retry while the broker does not answer or the partition is not there.
-    pub async fn range(&self, partition: &TopicPartition) -> Result<(i64, i64)> {
+    pub async fn range(&self, partition: &TopicPartition) -> Result<PartitionRange> {
         let (topic, number) = (Arc::clone(&partition.topic), partition.partition);
         let doing = format!("ask for the offsets of {partition}");
-        self.ask(&doing, move |consumer| consumer.fetch_watermarks(&topic, number, METADATA_TIMEOUT)).await
+        self.ask(&doing, move |consumer| {
+            let (earliest, end) = consumer.fetch_watermarks(&topic, number, METADATA_TIMEOUT)?;
+            // Known from the first metadata on, and kept by the client.
+            let cluster_id = consumer.client().fetch_cluster_id(METADATA_TIMEOUT).map(Arc::from);
+            Ok(PartitionRange { beginning: Beginning { earliest, cluster_id }, end })
+        })
+        .await
+    }
+
+    /// Whether the topic is compacted, so that any of its records may rightly be gone.
+    ///
+    /// # Errors
+    /// Retry while the broker does not answer, or does not allow the question.
+    pub async fn is_compacted(&self, topic: &str) -> Result<bool> {
+        let admin: AdminClient<DefaultClientContext> = self.settings.create().map_err(refused_settings)?;
+        Ok(topics::is_compaction(&topics::cleanup_policy(&admin, topic).await?))
     }
 
     /// Starts to read `partition` at `offset`.

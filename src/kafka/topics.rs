@@ -86,7 +86,7 @@ async fn wait_for_leaders(admin: &Arc<Admin>, topic: &str, partitions: i32) -> R
 async fn accept(admin: &Arc<Admin>, topic: &str, partitions: i32, updates: Updates) -> Result<()> {
     if updates == Updates::Partial {
         let policy = cleanup_policy(admin, topic).await?;
-        if policy.split(',').any(|part| part.trim() == "compact") {
+        if is_compaction(&policy) {
             return Err(Error::fatal(
                 "kafka.compacted_topic",
                 ErrorType::Config,
@@ -109,7 +109,13 @@ async fn accept(admin: &Arc<Admin>, topic: &str, partitions: i32, updates: Updat
     Ok(())
 }
 
-async fn cleanup_policy(admin: &Admin, topic: &str) -> Result<String> {
+/// Whether a `cleanup.policy` lets records go that later ones of their key replace.
+pub(super) fn is_compaction(policy: &str) -> bool {
+    policy.split(',').any(|part| part.trim() == "compact")
+}
+
+/// The `cleanup.policy` of a topic.
+pub(super) async fn cleanup_policy(admin: &Admin, topic: &str) -> Result<String> {
     let doing = || format!("look at the settings of topic `{topic}`");
     let found = admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options()).await;
     let found = found.map_err(|error| unavailable(doing(), error))?;

@@ -11,6 +11,7 @@ use rdkafka::{
 };
 use towpath_api::{Arena, Batch, Body, Payload, Record, Result, TopicPartition};
 
+use super::anchor;
 use crate::avro::codec::{Decoded, Decoder};
 
 /// How large a batch may become.
@@ -116,7 +117,10 @@ impl Collector {
         let from = std::mem::replace(&mut self.from, self.next);
         let before = std::mem::replace(&mut self.taken, self.arena.len());
         self.budget.held.fetch_sub(before, Ordering::Relaxed);
-        Batch { partition: self.partition.clone(), from, to: self.next, records, arena: std::mem::take(&mut self.arena) }
+        let arena = std::mem::take(&mut self.arena);
+        let mut batch = Batch { partition: self.partition.clone(), from, to: self.next, anchor: None, records, arena };
+        batch.anchor = anchor::of(&batch);
+        batch
     }
 }
 

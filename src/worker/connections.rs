@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use towpath_api::{OpenSink, Result};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use towpath_api::{OpenSink, Result, Sink as _};
 
 use crate::telemetry::{Held, SinkMetrics};
 
@@ -12,6 +12,8 @@ pub(super) struct Connections<O: OpenSink> {
     opener: O,
     permits: Arc<Semaphore>,
     idle: Idle<O>,
+    /// How often the store was lost: behind a connection that is opened afresh there may be an older copy of it.
+    losses: watch::Sender<u64>,
     metrics: SinkMetrics,
 }
 
@@ -20,7 +22,13 @@ type Idle<O> = Arc<Mutex<Vec<(<O as OpenSink>::Sink, Held)>>>;
 
 impl<O: OpenSink> Connections<O> {
     pub(super) fn new(opener: O, max: u32, metrics: SinkMetrics) -> Self {
-        Self { opener, permits: Arc::new(Semaphore::new(max as usize)), idle: Arc::default(), metrics }
+        Self {
+            opener,
+            permits: Arc::new(Semaphore::new(max as usize)),
+            idle: Arc::default(),
+            losses: watch::Sender::new(0),
+            metrics,
+        }
     }
 
     /// Waits for a connection that is free, or opens one.
@@ -30,6 +38,7 @@ impl<O: OpenSink> Connections<O> {
     pub(super) async fn lend(&self) -> Result<Lent<O>> {
         // The semaphore is never closed.
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
+        self.close_lost();
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let sink = match idle {
             Some((sink, _)) => sink,
@@ -37,6 +46,28 @@ impl<O: OpenSink> Connections<O> {
         };
         let in_use = self.metrics.connection_in_use();
         Ok(Lent { sink, idle: Arc::clone(&self.idle), metrics: self.metrics.clone(), _in_use: in_use, _permit: permit })
+    }
+}
+
+impl<O: OpenSink> Connections<O> {
+    /// Tells each time that the store was lost.
+    pub(super) fn losses(&self) -> watch::Receiver<u64> {
+        self.losses.subscribe()
+    }
+
+    /// The store was away, or is another copy than it was: every partition has to look where it stands.
+    pub(super) fn note_loss(&self) {
+        self.losses.send_modify(|losses| *losses += 1);
+    }
+
+    /// Lets idle connections go whose other side is gone. Nobody else would notice while all partitions are quiet.
+    pub(super) fn close_lost(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = idle.len();
+        idle.retain(|(sink, _)| sink.is_open());
+        if idle.len() < before {
+            self.note_loss();
+        }
     }
 }
 

@@ -39,7 +39,8 @@ impl ConnectorDefinition {
                 let ((common, own), mut warnings) = read::<(ConnectorConfig, WebhookConfig)>(flat)?;
                 let tasks = ("tasks.max", common.tasks_max > 1, NO_TASKS);
                 let tolerance = ("errors.tolerance", flat.get("errors.tolerance").is_some(), NO_TOLERANCE);
-                for (key, given, why) in [tasks, tolerance] {
+                let timeout = ("errors.retry.timeout", flat.get("errors.retry.timeout").is_some(), NO_TOLERANCE);
+                for (key, given, why) in [tasks, tolerance, timeout] {
                     warnings.extend(given.then(|| without_effect(flat, key, why)));
                 }
                 Ok((Self { common, own: OwnConfig::Webhook(own) }, warnings))

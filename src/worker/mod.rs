@@ -2,6 +2,7 @@
 //!
 //! A task that has failed stays so and says why; the others go on. Which worker runs which task is not decided here yet: there is one.
 
+mod anchor;
 mod collect;
 mod connections;
 mod connectors;
@@ -16,7 +17,7 @@ use futures::FutureExt as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Error, ErrorType, OpenSink, Result};
-use towpath_postgres::{OpenPostgresSink, PostgresSinkConfig};
+use towpath_postgres::{OpenPostgresSink, PostgresSinkConfig, SinkSettings};
 use towpath_webhook::{Listener, WebhookConfig, WebhookMetrics, WebhookSource};
 
 pub use connectors::{ConnectorDefinition, OwnConfig, catalogue};
@@ -173,8 +174,13 @@ impl Worker {
         };
         let limits = Limits { rows: own.batch_max_rows as usize, bytes: own.batch_max_bytes.as_usize() };
         let connections_max = own.connections_max;
-        let tolerate = common.errors_tolerance == ErrorsTolerance::All;
-        let opener = OpenPostgresSink::new(&common.name, &self.owner, own, tolerate);
+        let settings = SinkSettings {
+            name: common.name.clone(),
+            owner: self.owner.clone(),
+            tolerate_poison: common.errors_tolerance == ErrorsTolerance::All,
+            retry_timeout: common.errors_retry_timeout.duration(),
+        };
+        let opener = OpenPostgresSink::new(settings, own);
         self.start_sink(common, &selection, &opener, connections_max, limits)
     }
 

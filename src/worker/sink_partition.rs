@@ -12,10 +12,12 @@ use std::{
     time::SystemTime,
 };
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Applied, Batch, Body, Claim, Error, ErrorType, OpenSink, Reaction, Result, Sink as _, TopicPartition};
 
 use super::{
+    anchor,
     collect::{Budget, Collector, Limits},
     connections::Connections,
     health::{Backoff, TaskHealth},
@@ -76,14 +78,16 @@ pub(super) struct SinkPartition<O: OpenSink> {
     pub(super) progress: Arc<Progress>,
     pub(super) claim: Option<Claim>,
     pub(super) backoff: Backoff,
+    /// Tells that the store was lost.
+    losses: watch::Receiver<u64>,
     /// Records since the last one that did not become a dead letter.
     set_aside_in_a_row: u64,
 }
 
 impl<O: OpenSink> SinkPartition<O> {
     pub(super) fn new(shared: Arc<Shared<O>>, partition: TopicPartition, progress: Arc<Progress>) -> Self {
-        let backoff = shared.health.backoff();
-        Self { name: partition.to_string(), shared, partition, progress, claim: None, backoff, set_aside_in_a_row: 0 }
+        let (name, backoff, losses) = (partition.to_string(), shared.health.backoff(), shared.connections.losses());
+        Self { name, shared, partition, progress, claim: None, backoff, losses, set_aside_in_a_row: 0 }
     }
 
     /// Runs until the task is stopped (`Ok`), or until an error that waiting does not cure.
@@ -95,6 +99,7 @@ impl<O: OpenSink> SinkPartition<O> {
                         break Ok(());
                     }
                 }
+                Err(error) if error.code == "kafka.offset_out_of_range" => break Err(self.out_of_range(error).await),
                 ended => break ended,
             }
         };
@@ -106,11 +111,11 @@ impl<O: OpenSink> SinkPartition<O> {
     async fn claim_and_carry(&mut self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let claim = self.claim().await?;
-        let reader = shared.consumer.open(&self.partition, claim.next_offset)?;
         let decoder = Decoder::new(shared.registry.clone());
         let budget = shared.budget.clone();
         let mut collector = Collector::new(self.partition.clone(), claim.next_offset, shared.limits, budget, decoder);
         shared.health.works(&self.name);
+        let Some(reader) = self.resume(&claim, &mut collector).await? else { return Ok(()) };
         while self.collect(&reader, &mut collector).await? {
             let batch = collector.take();
             let _active = shared.sink_metrics.active(batch.records.len());
@@ -142,6 +147,12 @@ impl<O: OpenSink> SinkPartition<O> {
         Ok(())
     }
 
+    /// Says of an offset that was gone when it was to be read what the topic has instead.
+    async fn out_of_range(&self, error: Error) -> Error {
+        let (Some(claim), Ok(range)) = (&self.claim, self.shared.consumer.range(&self.partition).await) else { return error };
+        anchor::require_in_range(claim, &range).err().unwrap_or(error)
+    }
+
     /// Waits for a record, then takes in what else is here. Returns false when the task is stopped.
     async fn collect(&mut self, reader: &PartitionReader, collector: &mut Collector) -> Result<bool> {
         let stop = self.shared.stop.clone();
@@ -150,6 +161,8 @@ impl<O: OpenSink> SinkPartition<O> {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(false),
+                // The sender lives as long as the task.
+                Ok(()) = self.losses.changed() => self.require_unmoved().await?,
                 message = reader.next() => {
                     let message = message?;
                     collector.take_in(&message, || message.detach());
@@ -166,29 +179,43 @@ impl<O: OpenSink> SinkPartition<O> {
         Ok(!stop.is_cancelled())
     }
 
+    /// The store was lost: makes sure that it is where it was. A partition without records would not find out by itself.
+    ///
+    /// # Errors
+    /// Retry when it is elsewhere, or still away.
+    async fn require_unmoved(&mut self) -> Result<()> {
+        let known = self.claim.as_ref().map(|claim| claim.next_offset);
+        let claim = self.claim().await?;
+        if known == Some(claim.next_offset) { Ok(()) } else { Err(went_elsewhere(&self.partition)) }
+    }
+
     /// Takes the partition over, or makes sure that it is still ours, and that the topic has the offset to go on from.
     pub(super) async fn claim(&mut self) -> Result<Claim> {
-        let (earliest, end) = self.shared.consumer.range(&self.partition).await?;
+        self.losses.mark_unchanged();
+        let mut range = self.shared.consumer.range(&self.partition).await?;
         let claim = self.answered("claim", async {
             let mut lent = self.shared.connections.lend().await?;
-            let claim = lent.sink.claim(&self.partition, earliest, self.claim.as_ref()).await?;
+            let claim = lent.sink.claim(&self.partition, &range.beginning, self.claim.as_ref()).await?;
             lent.give_back();
             Ok(claim)
         });
-        let claim = claim.await?;
+        let mut claim = claim.await?;
         // Kept before anything else can fail: the next claim must know this one as its own.
-        let first = self.claim.replace(claim.clone()).is_none();
+        let previous = self.claim.replace(claim.clone());
+        let first = previous.is_none();
+        if let Some(previous) = previous.filter(|previous| claim.next_offset < previous.next_offset) {
+            self.store_went_back(previous.next_offset, claim.next_offset);
+        }
         tracing::info!(
             topic = %self.partition.topic, partition = self.partition.partition, epoch = claim.epoch, offset = claim.next_offset,
             table = %claim.target, "claimed {} from offset {}", self.partition, claim.next_offset
         );
-        if claim.next_offset < earliest || claim.next_offset > end {
+        if anchor::require_in_range(&claim, &range).is_err() {
             // The topic goes on growing, and an older owner may have applied what came after the first question.
-            let (earliest, end) = self.shared.consumer.range(&self.partition).await?;
-            if claim.next_offset < earliest || claim.next_offset > end {
-                return Err(out_of_range(&claim, earliest, end));
-            }
+            range = self.shared.consumer.range(&self.partition).await?;
+            anchor::require_in_range(&claim, &range)?;
         }
+        claim.anchor = anchor::checkable(&claim, &range);
         if first {
             let object = self.partition.topic.rsplit_once('.').map_or(&*self.partition.topic, |(_, object)| object);
             // Set once: a partition is claimed for the first time once.
@@ -196,6 +223,15 @@ impl<O: OpenSink> SinkPartition<O> {
         }
         self.progress.next_offset.store(claim.next_offset, Ordering::Relaxed);
         Ok(claim)
+    }
+
+    /// Says that the store holds less than it did.
+    fn store_went_back(&self, from: i64, to: i64) {
+        tracing::warn!(
+            topic = %self.partition.topic, partition = self.partition.partition, code = "sink.store_went_back", from, to,
+            "the store has gone back from offset {from} to {to} of {}: it was restored to an older copy, or its offset was set by hand. \
+             What is missing is read from Kafka and applied again; no row is turned back", self.partition
+        );
     }
 
     /// Counts what became of a batch that is stored.
@@ -241,18 +277,4 @@ impl<O: OpenSink> SinkPartition<O> {
 
 fn went_elsewhere(partition: &TopicPartition) -> Error {
     Error::retry("sink.offset_moved", ErrorType::Conflict, format!("go on with {partition} where the store is now"))
-}
-
-fn out_of_range(claim: &Claim, earliest: i64, end: i64) -> Error {
-    let (partition, next) = (&claim.partition, claim.next_offset);
-    let (code, why) = if next < earliest {
-        ("kafka.retention_gap", "retention has removed records that were never applied")
-    } else {
-        ("kafka.truncated_or_recreated", "the topic was truncated or created anew")
-    };
-    let doing = format!(
-        "read {partition} from offset {next}: the topic has {earliest}..{end}, so {why}. Nothing was written; \
-         an operator decides how to go on: docs/operations.md, section `{code}`"
-    );
-    Error::fatal(code, ErrorType::NotFound, doing)
 }

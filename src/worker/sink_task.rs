@@ -108,7 +108,10 @@ impl<O: OpenSink> SinkTask<O> {
                     Ok(Err(error)) => return Err(error),
                     Err(panic) => return Err(Error::fatal("internal.panic", ErrorType::Internal, "carry a partition").because(panic)),
                 },
-                _ = report.tick() => self.report(CommitMode::Async).await,
+                _ = report.tick() => {
+                    self.shared.connections.close_lost();
+                    self.report(CommitMode::Async).await;
+                }
                 _ = discovery.tick() => match self.shared.consumer.partitions(&self.selection).await {
                     Ok(found) => {
                         self.start_new(found, running);

@@ -44,6 +44,9 @@ impl<O: OpenSink> SinkPartition<O> {
             if error.reaction != Reaction::Retry {
                 return Err(error);
             }
+            if error.error_type == ErrorType::Unavailable {
+                self.shared.connections.note_loss();
+            }
             if_stored = error.if_stored.as_deref().copied().or(if_stored);
             if !self.wait(Stage::Apply, &error).await {
                 return Ok(Stored::Stopped);
@@ -66,7 +69,11 @@ impl<O: OpenSink> SinkPartition<O> {
                     self.advance(batch);
                     return Ok(Stored::Applied(applied));
                 }
-                _ => return Ok(Stored::Elsewhere),
+                _ => {
+                    // The other partitions stand in the same copy of the store.
+                    self.shared.connections.note_loss();
+                    return Ok(Stored::Elsewhere);
+                }
             }
         }
     }
@@ -116,7 +123,7 @@ impl<O: OpenSink> SinkPartition<O> {
     /// The store has the batch: what comes next starts behind it.
     fn advance(&mut self, batch: &Batch) {
         if let Some(claim) = &mut self.claim {
-            claim.next_offset = batch.to;
+            (claim.next_offset, claim.anchor) = (batch.to, batch.anchor);
         }
         self.progress.next_offset.store(batch.to, Ordering::Relaxed);
         if self.backoff.has_waited() {

@@ -1,107 +1,17 @@
 //! The guards of the sink against the real database: each test turns red when its guard is taken out of the SQL.
 //!
-//! The sink is called as the worker calls it, with batches made here; no Kafka takes part.
+//! The sink is called as the worker calls it, with batches made by a [`Laboratory`]; no Kafka takes part.
 
 use std::sync::Arc;
 
 use apache_avro::{Schema, types::Value};
-use tokio_postgres::Client;
-use towpath_api::{
-    Applied, Arena, Batch, Body, Change, Claim, ErrorType, Identity, Op, OpenSink as _, Payload, Reaction, Record, RecordKey,
-    Sink as _, TopicPartition, Version,
-    config::{Flat, read},
+use towpath_api::{Applied, Body, Claim, ErrorType, Op, OpenSink as _, Reaction, Sink as _, TopicPartition};
+use towpath_postgres::PostgresSink;
+
+use crate::{
+    laboratory::{Laboratory, beginning, claim},
+    stack::{database, rows},
 };
-use towpath_postgres::{OpenPostgresSink, PostgresSink, PostgresSinkConfig};
-
-use crate::stack::{Shared, database, env, rows, shared, unique};
-
-/// A sink of one topic, its partitions, and the table behind it.
-struct Laboratory {
-    name: String,
-    schema: Arc<Schema>,
-    key_schema: Arc<Schema>,
-    client: Client,
-    _stack: Shared,
-}
-
-impl Laboratory {
-    async fn new(theme: &str) -> Self {
-        let schema = Schema::parse_str(
-            r#"{"type":"record","name":"deal","fields":[
-                {"name":"id","type":"long"},{"name":"a","type":["null","long"]},{"name":"b","type":["null","string"]}]}"#,
-        );
-        let key_schema = Schema::parse_str(r#"{"type":"record","name":"key","fields":[{"name":"id","type":"long"}]}"#).unwrap();
-        // Before the database is asked for: it may be away while another test is alone.
-        let stack = shared().await;
-        Self {
-            name: unique(theme),
-            schema: Arc::new(schema.unwrap()),
-            key_schema: Arc::new(key_schema),
-            client: database().await,
-            _stack: stack,
-        }
-    }
-
-    fn opener(&self, more: &[(&str, &str)]) -> OpenPostgresSink {
-        self.opener_of("test", more)
-    }
-
-    /// As [`Laboratory::opener`], for a process of another name.
-    fn opener_of(&self, owner: &str, more: &[(&str, &str)]) -> OpenPostgresSink {
-        let url = env("DATABASE_URL");
-        let keys = [("connection.url", url.as_str()), ("topics", "deals")].into_iter().chain(more.iter().copied());
-        let (config, _) = read::<PostgresSinkConfig>(&Flat::from_strings(keys)).unwrap();
-        OpenPostgresSink::new(&self.name, owner, config, true)
-    }
-
-    async fn open(&self) -> PostgresSink {
-        self.opener(&[]).open().await.unwrap()
-    }
-
-    fn partition(&self, partition: i32) -> TopicPartition {
-        TopicPartition { topic: format!("{}.deals", self.name).into(), partition }
-    }
-
-    fn batch(&self, from: i64, records: Vec<Record>) -> Batch {
-        let to = records.last().map_or(from, |record| record.offset + 1);
-        Batch { partition: self.partition(0), from, to, records, arena: Arena::default() }
-    }
-
-    fn change(
-        &self,
-        offset: i64,
-        id: i64,
-        op: Op,
-        after: Option<(i64, &str)>,
-        changed: Option<Vec<u16>>,
-        version: Option<i64>,
-    ) -> Record {
-        let after = after.map(|(a, b)| vec![Value::Long(id), Value::Long(a), Value::String(b.to_owned())]);
-        let version = version.map(|ts| Version { ts, seq: 0, rank: 0 });
-        let schema = Arc::clone(&self.schema);
-        let key = Some(RecordKey { identity: Identity::Long(id), schema: Arc::clone(&self.key_schema) });
-        let change = Change { key, op, schema, after, changed, version, source_time_ms: None };
-        Record { offset, timestamp_ms: 1, body: Body::Change(Box::new(change)), payload: Payload::default() }
-    }
-
-    fn whole(&self, offset: i64, id: i64, a: i64) -> Record {
-        self.change(offset, id, Op::Create, Some((a, "x")), None, None)
-    }
-
-    async fn table(&self) -> Vec<String> {
-        let sql = format!("SELECT id, a, b, _towpath_deleted, _towpath_offset FROM {}.deals ORDER BY id", self.name);
-        rows(&self.client, &sql).await
-    }
-
-    async fn next_offset(&self) -> Vec<String> {
-        let sql = format!("SELECT next_offset FROM towpath.sink_partition WHERE sink = '{}' ORDER BY partition", self.name);
-        rows(&self.client, &sql).await
-    }
-}
-
-async fn claim(sink: &mut PostgresSink, partition: &TopicPartition) -> Claim {
-    sink.claim(partition, 0, None).await.unwrap()
-}
 
 #[tokio::test]
 async fn a_claim_fences_every_older_claim_of_the_partition() {
@@ -115,7 +25,7 @@ async fn a_claim_fences_every_older_claim_of_the_partition() {
     assert_eq!(zombie.reaction, Reaction::Fenced, "{}", zombie.chain());
     new.apply(&new_claim, &lab.batch(0, vec![lab.whole(0, 1, 1)])).await.unwrap();
     assert_eq!(lab.table().await, ["1|1|x|f|0"]);
-    let lost = old.claim(&lab.partition(0), 0, Some(&old_claim)).await.unwrap_err();
+    let lost = old.claim(&lab.partition(0), &beginning(), Some(&old_claim)).await.unwrap_err();
     assert_eq!(lost.reaction, Reaction::Fenced, "a zombie does not take the partition back: {}", lost.chain());
 }
 
@@ -125,8 +35,8 @@ async fn a_claim_whose_answer_was_lost_does_not_fence_its_own_worker() {
     let mut sink = lab.open().await;
     let known = claim(&mut sink, &lab.partition(0)).await;
     // The server has this one, and the worker never heard of it.
-    sink.claim(&lab.partition(0), 0, Some(&known)).await.unwrap();
-    let again = lab.open().await.claim(&lab.partition(0), 0, Some(&known)).await.unwrap();
+    sink.claim(&lab.partition(0), &beginning(), Some(&known)).await.unwrap();
+    let again = lab.open().await.claim(&lab.partition(0), &beginning(), Some(&known)).await.unwrap();
     assert_eq!(again.epoch, known.epoch + 2);
 }
 
@@ -210,7 +120,7 @@ async fn a_replay_from_the_start_changes_no_row() {
 async fn rewind(lab: &Laboratory, sink: &mut PostgresSink, claim: &mut Claim) {
     let sql = format!("UPDATE towpath.sink_partition SET next_offset = 0 WHERE sink = '{}'", lab.name);
     lab.client.batch_execute(&sql).await.unwrap();
-    *claim = sink.claim(&lab.partition(0), 0, Some(claim)).await.unwrap();
+    *claim = sink.claim(&lab.partition(0), &beginning(), Some(claim)).await.unwrap();
     assert_eq!(claim.next_offset, 0);
 }
 
@@ -283,7 +193,7 @@ async fn a_transaction_that_does_not_reach_its_commit_leaves_nothing() {
     assert_eq!((lab.table().await, lab.next_offset().await), (vec!["1|1|x|f|0".to_owned()], vec!["1".to_owned()]));
 
     let mut fresh = lab.open().await;
-    claim = fresh.claim(&lab.partition(0), 0, Some(&claim)).await.unwrap();
+    claim = fresh.claim(&lab.partition(0), &beginning(), Some(&claim)).await.unwrap();
     assert_eq!(claim.next_offset, 1);
     fresh.apply(&claim, &batch).await.unwrap();
     assert_eq!(lab.table().await, ["1|100|x|f|2", "2|2|x|f|1"]);
@@ -297,8 +207,9 @@ async fn a_table_of_another_shape_is_refused_with_both_types() {
     let mut sink = lab.open().await;
     let claim = claim(&mut sink, &lab.partition(0)).await;
     let error = sink.apply(&claim, &lab.batch(0, vec![lab.whole(0, 1, 1)])).await.unwrap_err();
-    assert_eq!(error.reaction, Reaction::Fatal);
-    assert!(error.to_string().contains("column `id` should be bigint and is text"), "{error}");
+    assert_eq!((error.reaction, error.code), (Reaction::Retry, "postgres.schema_mismatch"));
+    assert!(error.to_string().contains("column `id` of the key should be bigint and is text"), "{error}");
+    assert!(error.to_string().contains("ALTER COLUMN \"id\" TYPE bigint"), "{error}");
     assert_eq!(lab.next_offset().await, ["0"]);
 }
 
@@ -309,7 +220,7 @@ async fn two_topics_cannot_share_a_table() {
     claim(&mut sink, &lab.partition(0)).await;
     claim(&mut sink, &lab.partition(1)).await;
     let other = TopicPartition { topic: format!("{}.Deals", lab.name).into(), partition: 0 };
-    let error = sink.claim(&other, 0, None).await.unwrap_err();
+    let error = sink.claim(&other, &beginning(), None).await.unwrap_err();
     assert_eq!((error.reaction, error.code), (Reaction::Fatal, "postgres.table_taken"), "{}", error.chain());
 }
 

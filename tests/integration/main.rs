@@ -1,12 +1,18 @@
 //! Towpath against the real broker, registry and database: `make test` brings them up and sets the environment.
 
+mod anchor;
 mod answers;
 mod configuration;
 mod crash;
 mod disclosure;
 mod guards;
+mod laboratory;
+mod modes;
 mod operation;
 mod path;
 mod publisher;
+mod restored;
+mod shapes;
 mod stack;
+mod upgrade;
 mod worker;

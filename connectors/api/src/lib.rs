@@ -163,14 +163,14 @@
 //! }
 //!
 //! impl Sink for MemorySink {
-//!     async fn claim(&mut self, partition: &TopicPartition, earliest: i64, previous: Option<&Claim>) -> Result<Claim> {
+//!     async fn claim(&mut self, partition: &TopicPartition, beginning: &Beginning, previous: Option<&Claim>) -> Result<Claim> {
 //!         let mut store = self.0.lock().unwrap();
 //!         let stored = store.claims.get(partition);
-//!         let (epoch, next_offset) = stored.map_or((0, earliest), |claim| (claim.epoch, claim.next_offset));
+//!         let (epoch, next_offset) = stored.map_or((0, beginning.earliest), |claim| (claim.epoch, claim.next_offset));
 //!         if previous.is_some_and(|mine| mine.epoch != epoch) {
 //!             return Err(Error::fenced("memory.fenced", format!("claim {partition}")));
 //!         }
-//!         let claim = Claim { partition: partition.clone(), epoch: epoch + 1, next_offset, target: "memory".into() };
+//!         let claim = Claim { partition: partition.clone(), epoch: epoch + 1, next_offset, anchor: None, target: "memory".into() };
 //!         store.claims.insert(partition.clone(), claim.clone());
 //!         Ok(claim)
 //!     }
@@ -202,7 +202,8 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let mut sink = OpenMemory::default().open().await.unwrap();
 //! let partition = TopicPartition { topic: "acme.readings".into(), partition: 0 };
-//! let claim = sink.claim(&partition, 5, None).await.unwrap();
+//! let beginning = Beginning { earliest: 5, cluster_id: None };
+//! let claim = sink.claim(&partition, &beginning, None).await.unwrap();
 //! assert_eq!(claim.next_offset, 5);
 //! let record = |offset, body| Record { offset, timestamp_ms: 0, body, payload: Default::default() };
 //! let schema = r#"{"type": "record", "name": "reading", "fields": [{"name": "id", "type": "long"}]}"#;
@@ -217,7 +218,7 @@
 //! };
 //! let broken = Body::Undecodable { code: "decode.truncated", reason: "it ends too early".to_owned() };
 //! let records = vec![record(5, Body::Change(Box::new(change))), record(6, broken)];
-//! let batch = Batch { partition, from: 5, to: 7, records, arena: Arena::default() };
+//! let batch = Batch { partition, from: 5, to: 7, anchor: None, records, arena: Arena::default() };
 //! let applied = sink.apply(&claim, &batch).await.unwrap();
 //! assert_eq!((applied.inserted, applied.total()), (1, 2));
 //! // The same batch once more changes nothing.
@@ -245,6 +246,7 @@
 //! * After an error a retry starts from a fresh instance and the stored offset; there is no half-broken state.
 //! * An offset is the next one to read; ranges are half open, `[from, to)`.
 
+mod anchor;
 mod arena;
 pub mod config;
 mod error;
@@ -254,6 +256,7 @@ mod object;
 mod sink;
 mod source;
 
+pub use anchor::{Anchor, Beginning};
 pub use apache_avro;
 pub use arena::{Arena, Span};
 pub use error::{Error, ErrorType, Reaction, Result};

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use apache_avro::{schema::Schema, types::Value};
 
-use crate::{Arena, ErrorType, Key, Op, Result, Span, Version};
+use crate::{Anchor, Arena, Beginning, ErrorType, Key, Op, Result, Span, Version};
 
 /// One partition of one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,23 +25,23 @@ impl fmt::Display for TopicPartition {
 /// partition for the time of one call:
 ///
 /// ```text
-/// claim = sink.claim(partition, earliest, None)
+/// claim = sink.claim(partition, beginning, None)
 /// loop { batch = records from claim.next_offset on; sink.apply(claim, batch) }
-/// after a retry: a fresh sink, claim = sink.claim(partition, earliest, Some(claim)), and on from claim.next_offset
+/// after a retry: a fresh sink, claim = sink.claim(partition, beginning, Some(claim)), and on from claim.next_offset
 /// ```
 pub trait Sink: Send {
     /// Takes `partition` over from whoever had it. From here on every older claim is fenced, in this process or another.
     ///
-    /// `earliest` is the first offset that the topic still has; it is where a partition begins that was never claimed. `previous`
-    /// is the caller's own claim when it lost touch with the store: the answer then tells whether its last batch was stored, for
-    /// the claim waits until an older transaction of the partition has ended.
+    /// `previous` is the caller's own claim when it lost touch with the store: the answer then tells whether its last batch was
+    /// stored, for the claim waits until an older transaction of the partition has ended.
     ///
     /// # Errors
-    /// Fenced when `previous` is given and somebody has claimed the partition since.
+    /// Fenced when `previous` is given and somebody has claimed the partition since. Fatal `kafka.other_cluster`, with nothing changed,
+    /// when the store has the partition from another cluster than `beginning` names: see [`Beginning::refuse_other_cluster`].
     fn claim(
         &mut self,
         partition: &TopicPartition,
-        earliest: i64,
+        beginning: &Beginning,
         previous: Option<&Claim>,
     ) -> impl Future<Output = Result<Claim>> + Send;
 
@@ -60,6 +60,11 @@ pub trait Sink: Send {
     /// the future together with the instance; as after a process that died within, the next claim must then settle what became of
     /// the batch.
     fn apply(&mut self, claim: &Claim, batch: &Batch) -> impl Future<Output = Result<Applied>> + Send;
+
+    /// Whether the way to the store is open as far as this side has noticed. Asked while nobody uses the instance; no, and it is dropped.
+    fn is_open(&self) -> bool {
+        true
+    }
 }
 
 /// Opens sinks: once for each connection that the worker wants, and afresh after each retry.
@@ -83,6 +88,8 @@ pub struct Claim {
     pub epoch: i64,
     /// The next offset to read.
     pub next_offset: i64,
+    /// The record by which the topic is known again, as the last batch left it; `None` where there was no batch yet.
+    pub anchor: Option<Anchor>,
     /// Where the rows go, for people and metrics; for example `acme.transactions`.
     pub target: Arc<str>,
 }
@@ -98,6 +105,8 @@ pub struct Batch {
     pub from: i64,
     /// The next offset after the batch.
     pub to: i64,
+    /// Its last record, for the store to keep with `to`; `None` when there is nothing to be known again by.
+    pub anchor: Option<Anchor>,
     /// What was read, ascending by offset.
     pub records: Vec<Record>,
     /// Keys, values and headers as they lie in the topic.

@@ -2,10 +2,11 @@
 //!
 //! `sink_partition` has one row for each partition of each sink. Its `epoch` is the fencing token, its `next_offset` the
 //! first offset that is not applied yet. The row is locked by whoever changes it until the transaction ends, so a claim
-//! waits for a batch in flight and then reads how that batch ended.
+//! waits for a batch in flight and then reads how that batch ended. `cluster_id` and the anchor tell whether the topic is still the one that
+//! the offset was made for.
 
-use tokio_postgres::{Client, Statement};
-use towpath_api::{Batch, Claim, Error, ErrorType, Result, TopicPartition};
+use tokio_postgres::{Client, Statement, types::ToSql};
+use towpath_api::{Anchor, Batch, Beginning, Claim, Error, ErrorType, Result, TopicPartition};
 
 use crate::{name::TableName, sqlstate::refused, table::DDL_LOCK};
 
@@ -21,9 +22,16 @@ CREATE TABLE IF NOT EXISTS towpath.sink_partition (
     updated_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (sink, topic, partition)
 ) WITH (fillfactor = 50);
+ALTER TABLE towpath.sink_partition
+    ADD COLUMN IF NOT EXISTS cluster_id    text,
+    ADD COLUMN IF NOT EXISTS anchor_offset bigint,
+    ADD COLUMN IF NOT EXISTS anchor_hash   bytea;
 COMMENT ON TABLE  towpath.sink_partition IS 'One row a partition: what is applied, and who may apply the next.';
 COMMENT ON COLUMN towpath.sink_partition.next_offset IS 'The first Kafka offset that is not applied yet.';
 COMMENT ON COLUMN towpath.sink_partition.epoch IS 'Fencing token: grows with each claim; a batch of an older claim changes nothing.';
+COMMENT ON COLUMN towpath.sink_partition.cluster_id IS 'The Kafka cluster that the topic is in.';
+COMMENT ON COLUMN towpath.sink_partition.anchor_offset IS 'The last record that was applied, by which the topic is known again. Null: it is not checked.';
+COMMENT ON COLUMN towpath.sink_partition.anchor_hash IS 'SHA-256 of that record: key, value and timestamp.';
 CREATE TABLE IF NOT EXISTS towpath.dead_letter (
     sink         text        NOT NULL,
     topic        text        NOT NULL,
@@ -66,8 +74,10 @@ COMMENT ON TABLE  towpath.columns IS 'Which column holds which field; fixed when
 pub(crate) async fn ensure(client: &Client) -> Result<()> {
     let exists = client
         .query_one(
-            "SELECT to_regclass('towpath.sink_partition') IS NOT NULL AND to_regclass('towpath.dead_letter') IS NOT NULL
-                AND to_regclass('towpath.columns') IS NOT NULL AND to_regclass('towpath.tables') IS NOT NULL",
+            // The newest column of a table tells that all of it is there, also where an older version made the table.
+            "SELECT to_regclass('towpath.dead_letter') IS NOT NULL AND to_regclass('towpath.columns') IS NOT NULL
+                AND to_regclass('towpath.tables') IS NOT NULL AND EXISTS (SELECT FROM pg_attribute
+                    WHERE attrelid = to_regclass('towpath.sink_partition') AND attname = 'anchor_hash' AND NOT attisdropped)",
             &[],
         )
         .await
@@ -82,7 +92,7 @@ pub(crate) async fn ensure(client: &Client) -> Result<()> {
 
 /// The first statement of each batch. It must change one row: the caller's claim is the newest, and nothing was applied since.
 pub(crate) const COMPARE_AND_SET: &str = "UPDATE towpath.sink_partition
-    SET next_offset = $4, updated_at = clock_timestamp()
+    SET next_offset = $4, anchor_offset = $7, anchor_hash = $8, updated_at = clock_timestamp()
     WHERE sink = $1 AND topic = $2 AND partition = $3 AND next_offset = $5 AND epoch = $6";
 
 /// Runs [`COMPARE_AND_SET`], prepared as `statement`; tells whether it changed its row.
@@ -94,34 +104,40 @@ pub(crate) async fn compare_and_set(
     batch: &Batch,
 ) -> Result<bool, tokio_postgres::Error> {
     let TopicPartition { topic, partition } = &batch.partition;
-    let changed = client.execute(statement, &[&sink, &&**topic, partition, &batch.to, &batch.from, &claim.epoch]).await?;
-    Ok(changed == 1)
+    let anchor = batch.anchor.as_ref();
+    let (offset, hash) = (anchor.map(|anchor| anchor.offset), anchor.map(|anchor| &anchor.hash[..]));
+    let parameters: [&(dyn ToSql + Sync); 8] =
+        [&sink, &&**topic, partition, &batch.to, &batch.from, &claim.epoch, &offset, &hash];
+    Ok(client.execute(statement, &parameters).await? == 1)
 }
 
 /// Takes a partition over, waiting for the transaction of an older owner to end.
 ///
-/// Returns the epoch and the next offset.
-///
 /// # Errors
-/// Fenced when `previous` is given and somebody else has claimed since; fatal when another topic fills the table.
+/// Fenced when `previous` is given and somebody else has claimed since; fatal when another topic fills the table, or when the partition is
+/// known from another cluster.
+#[expect(clippy::too_many_arguments, reason = "all that a claim names")]
 pub(crate) async fn claim(
     client: &mut Client,
     sink: &str,
     owner: &str,
     table: &TableName,
+    beside: &[TableName],
     partition: &TopicPartition,
-    earliest: i64,
+    beginning: &Beginning,
     previous: Option<&Claim>,
-) -> Result<(i64, i64)> {
+) -> Result<Claim> {
     let failed = |error| refused(format!("claim {partition}"), error);
     let transaction = client.transaction().await.map_err(failed)?;
     let held = transaction
         .query_opt(
-            "SELECT epoch, owner FROM towpath.sink_partition WHERE sink = $1 AND topic = $2 AND partition = $3 FOR UPDATE",
+            "SELECT epoch, owner, cluster_id FROM towpath.sink_partition WHERE sink = $1 AND topic = $2 AND partition = $3 FOR UPDATE",
             &[&sink, &&*partition.topic, &partition.partition],
         )
         .await
         .map_err(failed)?;
+    let cluster_id = held.as_ref().and_then(|row| row.get::<_, Option<&str>>(2));
+    beginning.refuse_other_cluster(partition, cluster_id)?;
     let (held, holder) = held.as_ref().map_or((0, ""), |row| (row.get::<_, i64>(0), row.get(1)));
     let mine = previous.map_or(0, |previous| previous.epoch);
     // A claim of our own whose answer was lost has raised the epoch as well: nobody else has our name.
@@ -136,21 +152,31 @@ pub(crate) async fn claim(
     // A database restored to an older copy holds a smaller epoch than ours; the next one must be greater than both.
     let row = transaction
         .query_one(
-            "INSERT INTO towpath.sink_partition AS p (sink, topic, partition, next_offset, epoch, owner)
-             VALUES ($1, $2, $3, $4, $5::bigint + 1, $6)
+            "INSERT INTO towpath.sink_partition AS p (sink, topic, partition, next_offset, epoch, owner, cluster_id)
+             VALUES ($1, $2, $3, $4, $5::bigint + 1, $6, $7)
              ON CONFLICT (sink, topic, partition) DO UPDATE
-               SET epoch = greatest(p.epoch, $5::bigint) + 1, owner = EXCLUDED.owner, updated_at = clock_timestamp()
-             RETURNING epoch, next_offset",
-            &[&sink, &&*partition.topic, &partition.partition, &earliest, &mine, &owner],
+               SET epoch = greatest(p.epoch, $5::bigint) + 1, owner = EXCLUDED.owner, updated_at = clock_timestamp(),
+                   cluster_id = coalesce(p.cluster_id, EXCLUDED.cluster_id)
+             RETURNING epoch, next_offset, anchor_offset, anchor_hash",
+            &[
+                &sink,
+                &&*partition.topic,
+                &partition.partition,
+                &beginning.earliest,
+                &mine,
+                &owner,
+                &beginning.cluster_id.as_deref(),
+            ],
         )
         .await
         .map_err(failed)?;
-    // The table and its view. The update that changes nothing returns the row that is there, whoever made it.
+    // The table and what lies beside it. The update that changes nothing returns the row that is there, whoever made it.
+    let names: Vec<String> = beside.iter().chain([table]).map(|name| name.table.clone()).collect();
     let taken = transaction
         .query(
-            "INSERT INTO towpath.tables AS t (table_schema, table_name, topic) VALUES ($1, $2, $4), ($1, $3, $4)
+            "INSERT INTO towpath.tables AS t (table_schema, table_name, topic) SELECT $1, name, $3 FROM unnest($2::text[]) AS name
              ON CONFLICT (table_schema, table_name) DO UPDATE SET topic = t.topic RETURNING topic",
-            &[&table.schema, &table.table, &table.live_view().table, &&*partition.topic],
+            &[&table.schema, &names, &&*partition.topic],
         )
         .await
         .map_err(failed)?;
@@ -159,13 +185,16 @@ pub(crate) async fn claim(
             "postgres.table_taken",
             ErrorType::Config,
             format!(
-                "claim {partition}: its table {table} or the view of it belongs to topic `{topic}` (towpath.tables), and two topics cannot \
+                "claim {partition}: its table {table}, or its view or history, belongs to topic `{topic}` (towpath.tables), and two topics cannot \
                  share a table; nothing was written, change `table.name.format` or leave one of the topics out"
             ),
         ));
     }
     transaction.commit().await.map_err(failed)?;
-    Ok((row.get(0), row.get(1)))
+    let (offset, hash) = (row.get::<_, Option<i64>>(2), row.get::<_, Option<&[u8]>>(3));
+    let anchor = offset.zip(hash.and_then(|hash| hash.try_into().ok())).map(|(offset, hash)| Anchor { offset, hash });
+    let (epoch, next_offset) = (row.get(0), row.get(1));
+    Ok(Claim { partition: partition.clone(), epoch, next_offset, anchor, target: table.to_string().into() })
 }
 
 /// Why a compare-and-set changed nothing: somebody else has the partition, or the database went back to an older copy.

@@ -317,7 +317,7 @@ impl ColumnArray {
             (Value::Float(number), ColumnType::DoublePrecision) => self.push_bytes(&f64::from(*number).to_be_bytes()),
             (Value::Int(number), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => self.push_number((*number).into(), 0)?,
             (Value::Long(number), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
-                self.push_number((*number).into(), 0)?
+                self.push_number((*number).into(), 0)?;
             }
             (Value::Date(days), ColumnType::Timestamp | ColumnType::Timestamptz) => {
                 self.push_instant(i64::from(*days) * DAY_MICROS)?;

@@ -37,7 +37,7 @@ impl<'a> Transaction<'a> {
         for record in records {
             match &record.body {
                 Body::Undecodable { .. } => letters.push(DeadLetter::undecodable(record)),
-                body if self.leaves_out(body) => applied.filtered += 1,
+                Body::Change(_) | Body::Tombstone(_) if self.leaves_out(&record.body) => applied.filtered += 1,
                 Body::Tombstone(None) => applied.tombstones += 1,
                 Body::Change(_) | Body::Tombstone(Some(_)) => match self.event_id(record, pk) {
                     Some(event_id) => rows.push(Appended { record, event_id }),
@@ -90,12 +90,12 @@ impl<'a> Transaction<'a> {
                 Body::Tombstone(None) | Body::Undecodable { .. } => {}
             }
         }
-        schemas = with(&schemas, values);
+        schemas = with(&schemas, &values);
         if let Some(known) = self.known(name) {
             if schemas.iter().all(|schema| known.holds(schema)) {
                 return Ok(known);
             }
-            schemas = with(&known.schemas, schemas);
+            schemas = with(&known.schemas, &schemas);
         }
         let own_names = pk == self.config.primary_key() && !self.config.pk_fields.is_empty();
         let column = |at: usize, usual: &str, ty| KeyColumn {

@@ -10,6 +10,7 @@
 //! | `apply` | one batch in one transaction: begin, compare-and-set, upsert, commit |
 //! | `write`, `history` | the records of a batch as statements: present state, and every change |
 //! | `isolate` | finds the records that the database refuses, and only those |
+//! | `absent` | rows that refer to others which are still to come |
 //! | `key` | where the primary key comes from |
 //! | `fold` | several changes of one key become one |
 //! | `statement`, `statement/` | the SQL, and the arrays it is given |
@@ -22,6 +23,7 @@
 //! What always holds: a key is written by the one owner of its partition; a row never goes back to an older version; a
 //! record that the database refuses ends in `towpath.dead_letter` in the same transaction as its offset.
 
+mod absent;
 mod apply;
 mod bookkeeping;
 mod column;
@@ -40,4 +42,4 @@ mod table;
 mod write;
 
 pub use config::{DeleteMode, InsertMode, MetadataColumns, PostgresSinkConfig, PrimaryKeyMode, SchemaEvolution, SchemaMismatch};
-pub use sink::{OpenPostgresSink, PostgresSink};
+pub use sink::{OpenPostgresSink, PostgresSink, SinkSettings};

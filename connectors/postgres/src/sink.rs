@@ -1,17 +1,19 @@
 //! Connects, claims, applies: what the worker calls.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio_postgres::Client;
-use towpath_api::{Applied, Batch, Claim, Error, ErrorType, OpenSink, Result, Sink, TopicPartition};
+use towpath_api::{Applied, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Result, Sink, TopicPartition};
 
 use crate::{
+    absent::{AwaitedRows, refers_to_absent, waits},
     apply::{Attempt, Known, Transaction},
     bookkeeping,
     config::PostgresSinkConfig,
     connection,
     isolate::may_be_halved,
     name::TableName,
+    sqlstate::FOREIGN_KEY,
 };
 
 /// Opens connections of one connector.
@@ -20,20 +22,43 @@ pub struct OpenPostgresSink {
     settings: Arc<Settings>,
 }
 
+/// What the worker settles about a sink, beside its own keys.
+#[derive(Debug, Clone)]
+pub struct SinkSettings {
+    /// The name of the connector.
+    pub name: String,
+    /// Names this process in `towpath.sink_partition`. No other process may have the same, for by it a claim of our own is told from that
+    /// of somebody else.
+    pub owner: String,
+    /// Whether a record that can never be stored becomes a dead letter; without it the task fails there.
+    pub tolerate_poison: bool,
+    /// How long a record is tried again whose refusal later records may cure; `None` stands for ever.
+    pub retry_timeout: Option<Duration>,
+}
+
 #[derive(Debug)]
 struct Settings {
     name: String,
     owner: String,
     config: PostgresSinkConfig,
     tolerate_poison: bool,
+    retry_timeout: Option<Duration>,
+    awaited: AwaitedRows,
+}
+
+impl Settings {
+    fn may_still_come(&self, batch: &Batch) -> bool {
+        self.awaited.may_still_come(batch, self.retry_timeout)
+    }
 }
 
 impl OpenPostgresSink {
-    /// For connector `name`; `owner` names this process in `towpath.sink_partition`; no
-    /// other process may have the same, for by it a claim of our own is told from that of somebody else. With `tolerate_poison` a record that
-    /// can never be stored becomes a dead letter, without it the task fails there.
-    pub fn new(name: impl Into<String>, owner: impl Into<String>, config: PostgresSinkConfig, tolerate_poison: bool) -> Self {
-        Self { settings: Arc::new(Settings { name: name.into(), owner: owner.into(), config, tolerate_poison }) }
+    /// Opens connections for a connector of these keys.
+    pub fn new(settings: SinkSettings, config: PostgresSinkConfig) -> Self {
+        let SinkSettings { name, owner, tolerate_poison, retry_timeout } = settings;
+        Self {
+            settings: Arc::new(Settings { name, owner, config, tolerate_poison, retry_timeout, awaited: AwaitedRows::default() }),
+        }
     }
 }
 
@@ -66,12 +91,12 @@ impl PostgresSink {
 }
 
 impl Sink for PostgresSink {
-    async fn claim(&mut self, partition: &TopicPartition, earliest: i64, previous: Option<&Claim>) -> Result<Claim> {
+    async fn claim(&mut self, partition: &TopicPartition, beginning: &Beginning, previous: Option<&Claim>) -> Result<Claim> {
         let table = self.table(&partition.topic)?;
-        let Settings { name, owner, .. } = &*self.settings;
-        let (epoch, next_offset) =
-            bookkeeping::claim(&mut self.client, name, owner, &table, partition, earliest, previous).await?;
-        Ok(Claim { partition: partition.clone(), epoch, next_offset, target: table.to_string().into() })
+        let Settings { name, owner, config, .. } = &*self.settings;
+        let mut beside = vec![table.live_view()];
+        beside.extend(config.history_enabled.then(|| table.history()));
+        bookkeeping::claim(&mut self.client, name, owner, &table, &beside, partition, beginning, previous).await
     }
 
     async fn apply(&mut self, claim: &Claim, batch: &Batch) -> Result<Applied> {
@@ -86,10 +111,25 @@ impl Sink for PostgresSink {
             config: &self.settings.config,
             batch,
         };
-        let first = transaction.attempt(claim, Attempt::Whole, tolerate).await;
-        match first {
-            Err(error) if may_be_halved(&error, &batch.records) => transaction.attempt(claim, Attempt::InParts, tolerate).await,
-            done => done,
+        let mut stored = transaction.attempt(claim, Attempt::Whole, tolerate).await;
+        if refers_to_absent(&stored) {
+            // The other row may be in the batch itself.
+            stored = transaction.attempt(claim, Attempt::Together, tolerate).await;
         }
+        match stored {
+            Err(error) if error.code == FOREIGN_KEY && self.settings.may_still_come(batch) => return Err(waits(batch, error)),
+            Err(error) if may_be_halved(&error, &batch.records) => {
+                stored = transaction.attempt(claim, Attempt::InParts, tolerate).await;
+            }
+            done => stored = done,
+        }
+        if stored.is_ok() {
+            self.settings.awaited.settle(&batch.partition);
+        }
+        stored
+    }
+
+    fn is_open(&self) -> bool {
+        !self.client.is_closed()
     }
 }

@@ -7,6 +7,7 @@
 mod catalogue;
 mod ddl;
 mod fit;
+mod look;
 mod own;
 
 use std::{collections::HashMap, sync::Arc};
@@ -17,13 +18,13 @@ use towpath_api::{Error, ErrorType, Result};
 
 pub(crate) use self::own::{OwnColumn, Purpose};
 use self::{
-    catalogue::{Present, PresentColumn, agree, agreed_names, columns_in_order, grants},
-    fit::{Fit, fit},
+    catalogue::{agree, columns_in_order, grants},
+    look::{Found, Refusal, look},
 };
 use crate::{
     column::{ColumnType, joined},
-    config::{DeleteMode, MetadataColumns, PostgresSinkConfig, SchemaEvolution, SchemaMismatch},
-    name::{TableName, column},
+    config::{MetadataColumns, PostgresSinkConfig, SchemaEvolution, SchemaMismatch},
+    name::TableName,
     sqlstate::{refused_setup, shape_in_use},
 };
 
@@ -31,6 +32,8 @@ use crate::{
 pub(crate) const DDL_LOCK: i64 = 0x0074_6f77_7061_7468;
 /// The code of records whose table has not the shape that they need.
 pub(crate) const MISMATCH: &str = "postgres.schema_mismatch";
+/// The code of records that no one statement can write, since a field has types in them that no column joins.
+pub(crate) const MIXED: &str = "postgres.mixed_shapes";
 /// A column of a large table takes its time to be rewritten; the worker gives a silent store up after five minutes.
 const ALTER_TIMEOUT: &str = "SET LOCAL statement_timeout = '4min'";
 
@@ -93,16 +96,17 @@ impl Wish<'_> {
     }
 
     /// Each field that becomes a column, once, with the type that holds its values in all schemas.
-    fn fields(&self) -> Result<Vec<(ColumnType, RecordField)>, Refusal> {
+    fn fields(&self) -> Result<Vec<(ColumnType, RecordField)>> {
         let mut fields: Vec<(ColumnType, RecordField)> = Vec::new();
         let mut at: HashMap<&str, usize> = HashMap::new();
         for field in self.schemas.iter().flat_map(|schema| fields_of(schema)) {
             if self.key_fields.contains(&field.name) || !self.config.takes(&field.name) {
                 continue;
             }
-            let ty = ColumnType::of_field(field).map_err(|reason| Refusal {
-                what: format!("no column type holds field `{}`, which is {reason}; `fields.exclude` leaves it out", field.name),
-                remedy: None,
+            let ty = ColumnType::of_field(field).map_err(|reason| {
+                let what =
+                    format!("no column type holds field `{}`, which is {reason}; `fields.exclude` leaves it out", field.name);
+                mismatch(self, &[Refusal { what, remedy: None }])
             })?;
             match at.get(field.name.as_str()) {
                 None => {
@@ -111,9 +115,9 @@ impl Wish<'_> {
                 }
                 Some(&known) => {
                     let before = fields[known].0;
-                    fields[known].0 = joined(before, ty).ok_or_else(|| Refusal {
-                        what: format!("field `{}` was {} and now is {}", field.name, before.sql(), ty.sql()),
-                        remedy: None,
+                    fields[known].0 = joined(before, ty).ok_or_else(|| {
+                        let both = format!("field `{}` is {} and {}", field.name, before.sql(), ty.sql());
+                        Error::poison(MIXED, ErrorType::Schema, format!("write to table {} at once: {both}", self.name))
                     })?;
                 }
             }
@@ -171,201 +175,6 @@ pub(crate) async fn ensure(client: &Client, wish: Wish<'_>) -> Result<(Table, bo
     Ok((found.into_table(wish), made))
 }
 
-/// A table beside what it should look like.
-#[derive(Default)]
-struct Found {
-    exists: bool,
-    columns: Vec<Column>,
-    by_field: HashMap<String, usize>,
-    /// Columns that are not there yet, with the field that each is for.
-    missing: Vec<(Column, RecordField)>,
-    missing_own: Vec<OwnColumn>,
-    /// Columns and the types that they need.
-    widened: Vec<(String, String)>,
-    /// Columns that must be allowed to be null.
-    loosened: Vec<String>,
-    /// Fields and the names chosen for their columns, which are not written down yet.
-    unnamed: Vec<(String, String)>,
-    /// Casts of the key.
-    key_casts: Vec<Option<String>>,
-    refusals: Vec<Refusal>,
-}
-
-/// Something that the table lacks and that is not made.
-#[derive(Debug)]
-struct Refusal {
-    what: String,
-    /// The statement that mends it, where there is one.
-    remedy: Option<String>,
-}
-
-impl Found {
-    fn is_complete(&self) -> bool {
-        self.exists
-            && self.missing.is_empty()
-            && self.missing_own.is_empty()
-            && self.widened.is_empty()
-            && self.loosened.is_empty()
-            && self.unnamed.is_empty()
-    }
-
-    fn into_table(self, wish: Wish<'_>) -> Table {
-        let Wish { name, config, mut keys, schemas, key_schemas, .. } = wish;
-        for (key, cast) in keys.iter_mut().zip(self.key_casts) {
-            key.cast = cast;
-        }
-        let metadata = config.metadata_columns;
-        Table { name: name.clone(), metadata, keys, columns: self.columns, schemas, key_schemas, by_field: self.by_field }
-    }
-
-    /// Under `schema.evolution` other than `evolve` what would be made is refused, or left out.
-    fn restrict(&mut self, wish: &Wish<'_>) {
-        let (name, evolution) = (wish.name, wish.config.schema_evolution);
-        if evolution == SchemaEvolution::Evolve {
-            return;
-        }
-        if !self.exists {
-            let what = format!("it is not there, and schema.evolution={} makes none", evolution.as_str());
-            self.refusals.push(Refusal { what, remedy: Some(ddl::create(wish, &self.missing)) });
-            return;
-        }
-        if evolution == SchemaEvolution::Off {
-            let left_out: Vec<String> = std::mem::take(&mut self.missing).into_iter().map(|(column, _)| column.field).collect();
-            if !left_out.is_empty() {
-                tracing::warn!(table = %name, fields = %left_out.join(", "), "table {name} has no columns for these fields, which are left out (schema.evolution=off)");
-                self.unnamed.retain(|(field, _)| !left_out.contains(field));
-                self.columns.retain(|column| !left_out.contains(&column.field));
-                self.by_field = self.columns.iter().enumerate().map(|(at, column)| (column.field.clone(), at)).collect();
-            }
-        }
-        let mut refuse = |what: String, remedy| self.refusals.push(Refusal { what, remedy: Some(remedy) });
-        for missing in &self.missing {
-            refuse(format!("field `{}` has no column", missing.0.field), ddl::add_columns(name, std::slice::from_ref(missing)));
-        }
-        for own in &self.missing_own {
-            let remedy = ddl::add_own_columns(name, &[*own]);
-            refuse(format!("column {} is missing (metadata.columns says which are needed)", own.name()), remedy);
-        }
-        for (column, ty) in &self.widened {
-            refuse(format!("column `{column}` has to be {ty}"), ddl::alter_type(name, column, ty));
-        }
-        // A null in a column that may have none is an error of that record.
-        self.loosened.clear();
-    }
-}
-
-/// Compares the table with what it should be; changes nothing.
-async fn look(client: &Client, wish: &Wish<'_>) -> Result<Found> {
-    let name = wish.name;
-    let present = Present::of(client, name).await?;
-    let mut found = Found { exists: present.exists(), ..Found::default() };
-    found.key_casts.resize(wish.keys.len(), None);
-    if found.exists {
-        look_at_key(wish, &present, &mut found);
-        look_at_own(wish, &present, &mut found);
-    }
-    let mut named = agreed_names(client, name).await?;
-    let fields = match wish.fields() {
-        Ok(fields) => fields,
-        Err(refusal) => return Err(mismatch(wish, &[refusal])),
-    };
-    for (ty, field) in fields {
-        let column_name = if let Some(agreed) = named.get(&field.name) {
-            agreed.clone()
-        } else {
-            let key = |name: &str| wish.keys.iter().any(|key| key.name == name);
-            let taken = |name: &str| key(name) || named.values().any(|other| other == name);
-            // A table of others may have the field's own name where ours would be another.
-            let as_it_is = present.columns.contains_key(&field.name) && !taken(&field.name);
-            let fresh = if as_it_is { field.name.clone() } else { column(&field.name, taken) };
-            found.unnamed.push((field.name.clone(), fresh.clone()));
-            named.insert(field.name.clone(), fresh.clone());
-            fresh
-        };
-        let mut wanted = Column { name: column_name, field: field.name.clone(), ty, cast: None };
-        match present.columns.get(&wanted.name) {
-            None => found.missing.push((wanted.clone(), field.clone())),
-            Some(have) => look_at_column(wish, &mut wanted, have, &field, &mut found),
-        }
-        found.by_field.insert(field.name.clone(), found.columns.len());
-        found.columns.push(wanted);
-    }
-    if found.exists && !wish.schemas.is_empty() {
-        look_at_others(wish, &present, &mut found);
-    }
-    found.restrict(wish);
-    if found.refusals.is_empty() { Ok(found) } else { Err(mismatch(wish, &found.refusals)) }
-}
-
-fn look_at_key(wish: &Wish<'_>, present: &Present, found: &mut Found) {
-    for (at, key) in wish.keys.iter().enumerate() {
-        let what = |is: &str| format!("column `{}` of the key should be {} and is {is}", key.name, key.ty.sql());
-        match present.columns.get(&key.name) {
-            None => found.refusals.push(Refusal { what: what("missing"), remedy: None }),
-            Some(have) => match fit(key.ty, have) {
-                Fit::Takes(cast) => found.key_casts[at] = cast,
-                Fit::Widened(ty) => found.widened.push((key.name.clone(), ty)),
-                Fit::Refused => {
-                    let remedy = Some(ddl::alter_type(wish.name, &key.name, &key.ty.sql()));
-                    found.refusals.push(Refusal { what: what(&have.ty), remedy });
-                }
-            },
-        }
-    }
-    let names = || wish.keys.iter().map(|key| key.name.as_str());
-    if !wish.keys.is_empty() && names().all(|name| present.columns.contains_key(name)) && !present.is_key(names()) {
-        let list = ddl::key_list(&wish.keys);
-        let remedy = format!("ALTER TABLE {} ADD UNIQUE ({list})", wish.name.sql());
-        found.refusals.push(Refusal { what: format!("({list}) is not unique in it"), remedy: Some(remedy) });
-    }
-}
-
-fn look_at_own(wish: &Wish<'_>, present: &Present, found: &mut Found) {
-    for own in wish.own() {
-        match present.columns.get(own.name()) {
-            None => found.missing_own.push(own),
-            Some(have) if have.ty == own.ty() => {}
-            Some(have) => found.refusals.push(Refusal {
-                what: format!("column `{}` should be {} and is {}", own.name(), own.ty(), have.ty),
-                remedy: Some(ddl::alter_type(wish.name, own.name(), own.ty())),
-            }),
-        }
-    }
-}
-
-fn look_at_column(wish: &Wish<'_>, wanted: &mut Column, have: &PresentColumn, field: &RecordField, found: &mut Found) {
-    let is_nullable = matches!(&field.schema, Schema::Union(union) if union.variants().contains(&Schema::Null));
-    let may_be_null = is_nullable || wish.purpose == Purpose::Log || wish.config.delete_mode == DeleteMode::Soft;
-    if have.generated {
-        let what = format!("column `{}` is computed by the database; `fields.exclude` leaves its field out", wanted.name);
-        found.refusals.push(Refusal { what, remedy: None });
-    } else if have.not_null && may_be_null {
-        found.loosened.push(wanted.name.clone());
-    }
-    match fit(wanted.ty, have) {
-        Fit::Takes(cast) => wanted.cast = cast,
-        Fit::Widened(ty) => found.widened.push((wanted.name.clone(), ty)),
-        Fit::Refused => found.refusals.push(Refusal {
-            what: format!("column `{}` should be {} and is {}", wanted.name, wanted.ty.sql(), have.ty),
-            remedy: Some(ddl::alter_type(wish.name, &wanted.name, &wanted.ty.sql())),
-        }),
-    }
-}
-
-/// Columns that no record fills must be able to fill themselves.
-fn look_at_others(wish: &Wish<'_>, present: &Present, found: &mut Found) {
-    let own = wish.own();
-    for (name, column) in &present.columns {
-        let ours = wish.keys.iter().any(|key| key.name == *name)
-            || found.columns.iter().any(|column| column.name == *name)
-            || own.iter().any(|own| own.name() == name);
-        if !ours && column.not_null && !column.fills_itself {
-            let what = format!("column `{name}` must have a value, and no record has one for it");
-            found.refusals.push(Refusal { what, remedy: Some(ddl::drop_not_null(wish.name, name)) });
-        }
-    }
-}
-
 /// Makes what lacks. The lock is held.
 async fn make(client: &Client, wish: &Wish<'_>, found: &Found) -> Result<()> {
     let name = wish.name;
@@ -378,10 +187,7 @@ async fn make(client: &Client, wish: &Wish<'_>, found: &Found) -> Result<()> {
     }
     run(client, doing("alter"), ALTER_TIMEOUT).await?;
     let mut rights = Vec::new();
-    if !found.exists {
-        run(client, doing("create"), &ddl::create(wish, &found.missing)).await?;
-        run(client, doing("comment on"), &ddl::table_comments(wish)).await?;
-    } else {
+    if found.exists {
         if !found.widened.is_empty() {
             // A view that shows a column keeps its type from changing; ours is made again below.
             rights = grants(client, &name.live_view()).await?;
@@ -407,6 +213,9 @@ async fn make(client: &Client, wish: &Wish<'_>, found: &Found) -> Result<()> {
             run(client, doing("add columns to"), &ddl::add_own_columns(name, &found.missing_own)).await?;
             run(client, doing("comment on"), &ddl::own_comments(name, &found.missing_own)).await?;
         }
+    } else {
+        run(client, doing("create"), &ddl::create(wish, &found.missing)).await?;
+        run(client, doing("comment on"), &ddl::table_comments(wish)).await?;
     }
     run(client, doing("comment on"), &ddl::field_comments(name, &found.missing)).await?;
     if wish.purpose == Purpose::State && wish.config.metadata_columns != MetadataColumns::None {

@@ -21,7 +21,7 @@ use crate::{
     key::Keys,
     sqlstate::refused,
     statement::{self, ColumnSet, Statement},
-    table::{Purpose, Table, Wish},
+    table::{MIXED, Purpose, Table, Wish},
 };
 
 /// Rows of one statement: so many that its fixed cost does not count, so few that the server starts early.
@@ -113,11 +113,11 @@ impl<'a> Transaction<'a> {
             }
             rounds[row.round].push(row);
         }
-        let mut sent: Sent<'_, 'a> = FuturesOrdered::new();
+        let mut underway: Sent<'_, 'a> = FuturesOrdered::new();
         for rows in rounds {
-            self.send_rows(&table, rules.keys, &rows, attempt, &mut sent, applied, letters).await?;
+            self.send_rows(&table, rules.keys, &rows, attempt, &mut underway, applied, letters).await?;
         }
-        while let Some(done) = sent.next().await {
+        while let Some(done) = underway.next().await {
             take(&table, done, applied, letters)?;
         }
         Ok(())
@@ -131,7 +131,7 @@ impl<'a> Transaction<'a> {
         keys: Keys<'_>,
         rows: &[&'s Row<'a>],
         attempt: Attempt,
-        sent: &mut Sent<'s, 'a>,
+        underway: &mut Sent<'s, 'a>,
         applied: &mut Applied,
         letters: &mut Vec<DeadLetter<'a>>,
     ) -> Result<()>
@@ -164,23 +164,23 @@ impl<'a> Transaction<'a> {
         for (set, rows) in whole {
             for chunk in rows.chunks(size) {
                 let statement = statement::upsert(table, keys, partition, &set, chunk).map_err(misfit)?;
-                self.send(Shape::Upsert, chunk.to_vec(), statement, sent).await?;
-                while let Poll::Ready(Some(done)) = futures::poll!(sent.next()) {
+                self.send(Shape::Upsert, chunk.to_vec(), statement, underway).await?;
+                while let Poll::Ready(Some(done)) = futures::poll!(underway.next()) {
                     take(table, done, applied, letters)?;
                 }
             }
         }
         if !patches.is_empty() {
             let statement = statement::patch(table, keys, partition, !updates_only, &patches).map_err(misfit)?;
-            self.send(Shape::Patch, patches, statement, sent).await?;
+            self.send(Shape::Patch, patches, statement, underway).await?;
         }
         if !removals.is_empty() {
             let statement = statement::remove(table, keys, partition, &removals).map_err(misfit)?;
-            self.send(Shape::Remove, removals, statement, sent).await?;
+            self.send(Shape::Remove, removals, statement, underway).await?;
         }
         if !tombstones.is_empty() {
             let statement = statement::bury(table, keys, partition, self.config.delete_mode, &tombstones).map_err(misfit)?;
-            self.send(Shape::Bury, tombstones, statement, sent).await?;
+            self.send(Shape::Bury, tombstones, statement, underway).await?;
         }
         Ok(())
     }
@@ -191,14 +191,14 @@ impl<'a> Transaction<'a> {
         shape: Shape,
         rows: Vec<&'s Row<'a>>,
         statement: Statement,
-        sent: &mut Sent<'s, 'a>,
+        underway: &mut Sent<'s, 'a>,
     ) -> Result<()>
     where
         'a: 's,
     {
         let prepared = self.prepare(&statement.sql).await?;
         let client = self.client;
-        sent.push_back(Box::pin(async move {
+        underway.push_back(Box::pin(async move {
             let answer = client.query_one(&prepared, &statement.parameters()).await;
             (shape, rows, answer)
         }));
@@ -239,30 +239,31 @@ impl<'a> Transaction<'a> {
                 remember(&mut schemas, &change.schema);
             }
         }
-        if let Some(known) = self.known(self.table) {
-            if schemas.iter().chain(&key_schemas).all(|schema| known.holds(schema)) {
-                return Ok(known);
-            }
-            // First what was known first: the order decides which name a column gets.
-            schemas = with(&known.schemas, schemas);
-            key_schemas = with(&known.key_schemas, key_schemas);
+        let known = self.known(self.table);
+        if let Some(known) = &known
+            && schemas.iter().chain(&key_schemas).all(|schema| known.holds(schema))
+        {
+            return Ok(Arc::clone(known));
         }
-        let shape = keys.columns(&key_schemas).map_err(|why| self.key_refused(&why))?;
-        let wish = Wish {
-            name: self.table,
-            purpose: Purpose::State,
-            config: self.config,
-            keys: shape.0,
-            key_fields: shape.1,
-            schemas,
-            key_schemas,
-        };
-        self.ensure(wish).await
+        if let Some(known) = &known {
+            // First what was known first: the order decides which name a column gets.
+            let (schemas, key_schemas) = (with(&known.schemas, &schemas), with(&known.key_schemas, &key_schemas));
+            let all = self.ensure(self.state_wish(keys, schemas, key_schemas)?).await;
+            // Somebody may have given a column a type that the earlier records did not have.
+            if !all.as_ref().is_err_and(|error| error.code == MIXED) {
+                return all;
+            }
+        }
+        self.ensure(self.state_wish(keys, schemas, key_schemas)?).await
     }
 
-    fn key_refused(&self, why: &str) -> Error {
-        let doing = format!("write to table {}: {why}; nothing was written, and a primary key is never changed", self.table);
-        Error::fatal("postgres.key_shape", ErrorType::Schema, doing)
+    fn state_wish(&self, keys: Keys<'_>, schemas: Vec<Arc<Schema>>, key_schemas: Vec<Arc<Schema>>) -> Result<Wish<'a>> {
+        let (columns, key_fields) = keys.columns(&key_schemas).map_err(|why| {
+            let doing = format!("write to table {}: {why}; nothing was written, and a primary key is never changed", self.table);
+            Error::fatal("postgres.key_shape", ErrorType::Schema, doing)
+        })?;
+        let (name, config) = (self.table, self.config);
+        Ok(Wish { name, purpose: Purpose::State, config, keys: columns, key_fields, schemas, key_schemas })
     }
 }
 
@@ -317,7 +318,7 @@ pub(crate) fn remember(schemas: &mut Vec<Arc<Schema>>, schema: &Arc<Schema>) {
 }
 
 /// The first ones, then the others that are not among them.
-pub(crate) fn with(first: &[Arc<Schema>], others: Vec<Arc<Schema>>) -> Vec<Arc<Schema>> {
+pub(crate) fn with(first: &[Arc<Schema>], others: &[Arc<Schema>]) -> Vec<Arc<Schema>> {
     let mut all = first.to_vec();
     others.iter().for_each(|schema| remember(&mut all, schema));
     all

@@ -48,6 +48,7 @@ mod secret;
 mod size;
 #[cfg(test)]
 mod tests;
+mod timeout;
 mod value;
 
 pub use flat::{Entry, Flat, Scalar};
@@ -60,4 +61,5 @@ pub use problem::{Problem, Problems, holds_credentials, looks_secret};
 pub use reader::{FlatReader, read, read_with};
 pub use secret::Secret;
 pub use size::ByteSize;
+pub use timeout::Timeout;
 pub use value::ConfigValue;

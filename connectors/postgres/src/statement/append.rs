@@ -141,11 +141,9 @@ fn push_part(array: &mut ColumnArray, field: &str, key: &RecordKey) -> Result<()
         Identity::Parts(parts) => parts.get(at),
         one => Some(one),
     });
-    match (part, found) {
-        (Some(part), Some(at)) => array.push_key(part, &fields[at].schema),
-        _ => {
-            array.push_null();
-            Ok(())
-        }
+    if let (Some(part), Some(at)) = (part, found) {
+        return array.push_key(part, &fields[at].schema);
     }
+    array.push_null();
+    Ok(())
 }

@@ -17,6 +17,7 @@ pub(crate) struct Present {
 }
 
 /// A column as it is.
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of the catalogue")]
 #[derive(Debug, Clone)]
 pub(crate) struct PresentColumn {
     /// Its type with its modifier, as `format_type` prints it: `numeric(12,2)`, `character varying(20)`.

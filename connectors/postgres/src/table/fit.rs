@@ -44,17 +44,20 @@ pub(crate) fn fit(values: ColumnType, column: &PresentColumn) -> Fit {
         (C::AnyNumeric, "numeric" | "smallint" | "integer" | "bigint") => widened("numeric"),
         // A text that is too long for the column is an error of the server, and so of that record alone.
         (C::Text, "character varying") => widened_text(column),
-        (C::Text, "xml" | "uuid") => cast(),
-        (C::Text | C::JsonText, "json" | "jsonb") | (C::Jsonb, "json") => cast(),
+        (C::Text, "xml" | "uuid") | (C::Text | C::JsonText, "json" | "jsonb") | (C::Jsonb, "json") => cast(),
         (C::Text, _) if column.is_enum => cast(),
         (C::Text, citext) if citext == "citext" || citext.ends_with(".citext") => cast(),
-        (C::Uuid | C::Jsonb | C::JsonText, "text") => cast(),
-        (C::Uuid | C::Jsonb | C::JsonText, "character varying") if column.ty == column.base => cast(),
-        (C::Date, "timestamp without time zone" | "timestamp with time zone") if column.ty == column.base => takes,
+        // The server's text of a value reads back as the value.
+        (values, "text" | "character varying") if column.ty == column.base && values != C::Bytea => cast(),
+        (C::Date, "timestamp without time zone" | "timestamp with time zone")
+        // The wall clock of UTC, as the JDBC sinks store it; the session's zone is UTC.
+        | (C::Timestamptz, "timestamp without time zone")
+            if column.ty == column.base =>
+        {
+            takes
+        }
         (C::Timestamptz, "date") => widened("timestamp with time zone"),
         (C::Timestamp, "date") => widened("timestamp without time zone"),
-        // The wall clock of UTC, as the JDBC sinks store it; the session's zone is UTC.
-        (C::Timestamptz, "timestamp without time zone") if column.ty == column.base => takes,
         _ => Fit::Refused,
     }
 }
@@ -119,7 +122,6 @@ mod tests {
         assert_eq!(of(C::Timestamptz, &plain("date")), widened("timestamp with time zone"));
         for (values, there) in [
             (C::Text, "integer"),
-            (C::Integer, "text"),
             (C::DoublePrecision, "bigint"),
             (C::Bigint, "double precision"),
             (C::Timestamp, "timestamp with time zone"),
@@ -129,6 +131,7 @@ mod tests {
         ] {
             assert_eq!(of(values, &plain(there)), Fit::Refused, "{values:?} into {there}");
         }
+        assert_eq!(of(C::Integer, &plain("text")), Fit::Takes(Some("text".to_owned())));
         // Rounding to whole seconds would lose something.
         let seconds = column("timestamp(0) with time zone", "timestamp with time zone");
         assert_eq!(of(C::Timestamptz, &seconds), Fit::Refused);

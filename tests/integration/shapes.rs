@@ -1,0 +1,277 @@
+//! Tables that are there, and how their shape follows the records.
+
+use std::sync::Arc;
+
+use apache_avro::{Schema, types::Value};
+use towpath_api::{Applied, Error, Identity, Op, OpenSink as _, Reaction, Record, RecordKey, Sink as _, json::JSON_TEXT};
+use towpath_postgres::PostgresSink;
+
+use crate::laboratory::{Laboratory, claim, record_schema};
+
+/// A sink whose records have one field `v` beside the key, of a type that changes.
+struct Shapes<'l> {
+    lab: &'l Laboratory,
+    sink: PostgresSink,
+    claim: towpath_api::Claim,
+    offset: i64,
+}
+
+impl<'l> Shapes<'l> {
+    async fn of(lab: &'l Laboratory, keys: &[(&str, &str)]) -> Self {
+        let mut sink = lab.opener(keys).open().await.unwrap();
+        let claim = claim(&mut sink, &lab.partition(0)).await;
+        let offset = claim.next_offset;
+        Self { lab, sink, claim, offset }
+    }
+
+    fn record(&self, at: i64, id: i64, ty: &str, value: Value) -> Record {
+        let schema = record_schema(&format!(r#"{{"name":"id","type":"long"}},{{"name":"v","type":["null",{ty}]}}"#));
+        let key = RecordKey { identity: Identity::Long(id), schema: Arc::clone(&self.lab.key_schema) };
+        Laboratory::record(self.offset + at, &key, Op::Update, &schema, Some(vec![Value::Long(id), value]))
+    }
+
+    /// Applies one record of key `id` whose `v` is of type `ty`.
+    async fn put(&mut self, id: i64, ty: &str, value: Value) -> Result<Applied, Error> {
+        let record = self.record(0, id, ty, value);
+        self.apply(vec![record]).await
+    }
+
+    async fn apply(&mut self, records: Vec<Record>) -> Result<Applied, Error> {
+        let batch = self.lab.batch(self.offset, records);
+        let applied = self.sink.apply(&self.claim, &batch).await?;
+        self.offset = batch.to;
+        Ok(applied)
+    }
+
+    async fn type_of_v(&self) -> Vec<String> {
+        let sql =
+            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '$.deals'::regclass AND attname = 'v'";
+        self.lab.ask(sql).await
+    }
+}
+
+const INT: &str = r#""int""#;
+const LONG: &str = r#""long""#;
+const TEXT: &str = r#""string""#;
+const DECIMAL: &str = r#"{"type":"bytes","logicalType":"decimal","precision":12,"scale":2}"#;
+const DATE: &str = r#"{"type":"int","logicalType":"date"}"#;
+const INSTANT: &str = r#"{"type":"long","logicalType":"timestamp-millis"}"#;
+
+fn decimal(unscaled: i64) -> Value {
+    Value::Decimal(apache_avro::Decimal::from(unscaled.to_be_bytes()))
+}
+
+#[tokio::test]
+async fn a_column_is_widened_as_its_field_is_and_the_live_view_keeps_its_rights() {
+    let lab = Laboratory::new("widen").await;
+    let mut shapes = Shapes::of(&lab, &[]).await;
+    shapes.put(1, INT, Value::Int(1)).await.unwrap();
+    let role = format!("reader_{}", lab.name);
+    lab.client.batch_execute(&format!("CREATE ROLE {role}; GRANT SELECT ON {0}.deals_live TO {role}", lab.name)).await.unwrap();
+    for (id, ty, value, becomes) in [
+        (2, LONG, Value::Long(i64::MAX), "bigint"),
+        (3, DECIMAL, decimal(-1), "numeric(21,2)"),
+        // A record of the older schema comes late.
+        (4, INT, Value::Int(4), "numeric(21,2)"),
+    ] {
+        shapes.put(id, ty, value).await.unwrap();
+        assert_eq!(shapes.type_of_v().await, [becomes]);
+    }
+    assert_eq!(lab.ask("SELECT v FROM $.deals_live ORDER BY id").await, ["1.00", "9223372036854775807.00", "-0.01", "4.00"]);
+    assert_eq!(lab.ask(&format!("SELECT has_table_privilege('{role}', '$.deals_live', 'SELECT')")).await, ["t"]);
+    lab.client.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
+
+    let lab = Laboratory::new("days").await;
+    let mut shapes = Shapes::of(&lab, &[]).await;
+    shapes.put(1, DATE, Value::Date(20_000)).await.unwrap();
+    let mixed = vec![
+        shapes.record(0, 2, INSTANT, Value::TimestampMillis(1_728_000_000_123)),
+        shapes.record(1, 3, DATE, Value::Date(20_001)),
+    ];
+    shapes.apply(mixed).await.unwrap();
+    assert_eq!(shapes.type_of_v().await, ["timestamp with time zone"]);
+    let days = lab.ask("SELECT v AT TIME ZONE 'UTC' FROM $.deals ORDER BY id").await;
+    assert_eq!(days, ["2024-10-04 00:00:00", "2024-10-04 00:00:00.123", "2024-10-05 00:00:00"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_widened_waits_with_the_statement_that_mends_it_and_then_goes_on() {
+    let lab = Laboratory::new("mend").await;
+    let mut shapes = Shapes::of(&lab, &[]).await;
+    shapes.put(1, INT, Value::Int(1)).await.unwrap();
+    let error = shapes.put(2, TEXT, Value::String("two".into())).await.unwrap_err();
+    assert_eq!((error.reaction, error.code), (Reaction::Retry, "postgres.schema_mismatch"));
+    let text = error.to_string();
+    let (_, mend) = text.split_once("It is mended by: ").expect("the statement is named");
+    // The view stands in the way of a person as it does in ours.
+    lab.client.batch_execute(&format!("DROP VIEW {}.deals_live; {mend}", lab.name)).await.unwrap();
+    shapes.put(2, TEXT, Value::String("two".into())).await.unwrap();
+    assert_eq!(lab.ask("SELECT v FROM $.deals ORDER BY id").await, ["1", "two"]);
+}
+
+#[tokio::test]
+async fn records_that_do_not_fit_their_table_become_dead_letters_where_that_is_wanted_and_nothing_else_does() {
+    let lab = Laboratory::new("misfits").await;
+    let mut shapes = Shapes::of(&lab, &[("schema.mismatch", "dead_letter")]).await;
+    shapes.put(0, INT, Value::Int(0)).await.unwrap();
+    // More than would count as systematic.
+    let records = (0..150).map(|at| {
+        if at % 5 == 4 {
+            shapes.record(at, at, INT, Value::Int(1))
+        } else {
+            shapes.record(at, at, TEXT, Value::String("x".into()))
+        }
+    });
+    let records = records.collect();
+    let applied = shapes.apply(records).await.unwrap();
+    assert_eq!((applied.inserted, applied.dead_letters().map(|(_, n)| n).sum::<u64>()), (30, 120));
+    let codes = lab.ask("SELECT DISTINCT error_code FROM towpath.dead_letter WHERE sink = '$'").await;
+    assert_eq!(codes, ["postgres.schema_mismatch"]);
+}
+
+#[tokio::test]
+async fn a_view_of_somebody_else_keeps_a_column_from_being_widened_and_is_named() {
+    let lab = Laboratory::new("foreign_view").await;
+    let mut shapes = Shapes::of(&lab, &[]).await;
+    shapes.put(1, INT, Value::Int(1)).await.unwrap();
+    lab.client.batch_execute(&format!("CREATE VIEW {0}.report AS SELECT v FROM {0}.deals", lab.name)).await.unwrap();
+    let error = shapes.put(2, LONG, Value::Long(2)).await.unwrap_err();
+    assert_eq!((error.reaction, error.code), (Reaction::Retry, "postgres.schema_mismatch"));
+    assert!(error.to_string().contains("another view or rule uses it"), "{error}");
+    assert_eq!(lab.ask("SELECT v FROM $.deals_live").await, ["1"], "our view is as it was");
+    lab.client.batch_execute(&format!("DROP VIEW {}.report", lab.name)).await.unwrap();
+    shapes.put(2, LONG, Value::Long(2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_field_waits_for_its_column_under_validate_and_is_left_out_when_evolution_is_off() {
+    let lab = Laboratory::new("validate").await;
+    let mut shapes = Shapes::of(&lab, &[("schema.evolution", "validate")]).await;
+    let error = shapes.put(1, INT, Value::Int(1)).await.unwrap_err();
+    let (_, mend) = error.to_string().split_once("It is mended by: ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    assert!(mend.contains("CREATE TABLE"), "{mend}");
+    lab.client.batch_execute(&mend).await.unwrap();
+    shapes.put(1, INT, Value::Int(1)).await.unwrap();
+
+    let wider =
+        record_schema(r#"{"name":"id","type":"long"},{"name":"v","type":["null","int"]},{"name":"w","type":["null","string"]}"#);
+    let record = |offset| {
+        let key = RecordKey { identity: Identity::Long(2), schema: Arc::clone(&lab.key_schema) };
+        let after = vec![Value::Long(2), Value::Int(2), Value::String("w".into())];
+        Laboratory::record(offset, &key, Op::Create, &wider, Some(after))
+    };
+    let error = shapes.apply(vec![record(1)]).await.unwrap_err();
+    assert!(error.to_string().contains("field `w` has no column"), "{error}");
+    let mut off = Shapes::of(&lab, &[("schema.evolution", "off")]).await;
+    assert_eq!(off.apply(vec![record(1)]).await.unwrap().inserted, 1);
+    assert_eq!(lab.ask("SELECT id, v FROM $.deals ORDER BY 1").await, ["1|1", "2|2"]);
+    let mut evolve = Shapes::of(&lab, &[]).await;
+    evolve.apply(vec![record(2)]).await.unwrap();
+    assert_eq!(lab.ask("SELECT id, w FROM $.deals ORDER BY 1").await, ["1|", "2|w"]);
+}
+
+#[tokio::test]
+async fn a_table_of_others_is_taken_when_its_columns_fit() {
+    let lab = Laboratory::new("foreign").await;
+    let create = "CREATE SCHEMA $; CREATE TYPE $.mood AS ENUM ('good', 'bad');
+                  CREATE TABLE $.deals (id numeric PRIMARY KEY, a bigint NOT NULL, b $.mood, made_at timestamptz NOT NULL DEFAULT now());
+                  INSERT INTO $.deals (id, a) VALUES (1, 1)";
+    lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
+    let mut shapes = Shapes::of(&lab, &[]).await;
+    let record = |offset, id, b: &str| lab.change(offset, id, Op::Create, Some((5, b)), None, None);
+    let applied = shapes.apply(vec![record(0, 1, "good"), record(1, 2, "bad"), record(2, 3, "no such mood")]).await.unwrap();
+    assert_eq!((applied.inserted, applied.updated), (1, 1), "the row that was there counts as older");
+    assert_eq!(applied.dead_letters().count(), 1);
+    assert_eq!(lab.ask("SELECT id, a, b, _towpath_offset FROM $.deals ORDER BY 1").await, ["1|5|good|0", "2|5|bad|1"]);
+    let nulls = "SELECT attnotnull FROM pg_attribute WHERE attrelid = '$.deals'::regclass AND attname = 'a'";
+    assert_eq!(lab.ask(nulls).await, ["f"], "a delete of an unknown record has no values");
+}
+
+#[tokio::test]
+async fn without_columns_of_our_own_a_table_of_others_stays_as_it_is() {
+    for metadata in ["none", "version"] {
+        let lab = Laboratory::new("bare").await;
+        let create = "CREATE SCHEMA $; CREATE TABLE $.deals (id bigint PRIMARY KEY, a bigint, b varchar(3))";
+        lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
+        let mut shapes =
+            Shapes::of(&lab, &[("metadata.columns", metadata), ("delete.mode", "hard"), ("fields.exclude", "b")]).await;
+        let partial = |offset, a| lab.change(offset, 1, Op::Update, Some((a, "")), Some(vec![1]), None);
+        let delete = |offset| lab.change(offset, 2, Op::Delete, None, None, None);
+        shapes.apply(vec![lab.whole(0, 1, 1), lab.whole(1, 2, 2)]).await.unwrap();
+        shapes.apply(vec![lab.whole(2, 1, 10), partial(3, 11)]).await.unwrap();
+        shapes.apply(vec![partial(4, 12), delete(5), lab.tombstone(6, 2)]).await.unwrap();
+        assert_eq!(lab.ask("SELECT id, a FROM $.deals").await, ["1|12"], "{metadata}");
+        let own = "SELECT string_agg(attname, ',' ORDER BY attname) FROM pg_attribute
+                   WHERE attrelid = '$.deals'::regclass AND attname LIKE '\\_towpath%'";
+        let expected = if metadata == "none" { "" } else { "_towpath_deleted,_towpath_seq,_towpath_ts" };
+        assert_eq!(lab.ask(own).await, [expected]);
+    }
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_with_a_table_is_said_at_once() {
+    let lab = Laboratory::new("all_wrong").await;
+    let create = "CREATE SCHEMA $; CREATE TABLE $.deals (id bigint, a boolean, b text GENERATED ALWAYS AS ('x') STORED, must text NOT NULL)";
+    lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
+    let mut shapes = Shapes::of(&lab, &[]).await;
+    let error = shapes.apply(vec![lab.whole(0, 1, 1)]).await.unwrap_err().to_string();
+    for part in [
+        r#"("id") is not unique"#,
+        "column `a` should be bigint and is boolean",
+        "column `b` is computed",
+        "column `must` must have a value",
+        r#"ADD UNIQUE ("id")"#,
+        r#"ALTER COLUMN "must" DROP NOT NULL"#,
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn two_workers_that_meet_a_new_shape_at_once_both_go_on() {
+    let lab = Laboratory::new("at_once").await;
+    let mut shapes = Shapes::of(&lab, &[]).await;
+    shapes.put(1, INT, Value::Int(1)).await.unwrap();
+    let workers = (1..5).map(|number| {
+        let lab = &lab;
+        async move {
+            let mut sink = lab.opener(&[]).open().await.unwrap();
+            let claim = claim(&mut sink, &lab.partition(number)).await;
+            let schema = record_schema(
+                r#"{"name":"id","type":"long"},{"name":"v","type":["null","long"]},{"name":"w","type":["null","string"]}"#,
+            );
+            let id = i64::from(number) * 10;
+            let key = RecordKey { identity: Identity::Long(id), schema: Arc::clone(&lab.key_schema) };
+            let after = vec![Value::Long(id), Value::Long(id), Value::String("w".into())];
+            let mut batch = lab.batch(0, vec![Laboratory::record(0, &key, Op::Create, &schema, Some(after))]);
+            batch.partition = lab.partition(number);
+            sink.apply(&claim, &batch).await.map(|applied| applied.inserted)
+        }
+    });
+    for stored in futures::future::join_all(workers).await {
+        assert_eq!(stored.map_err(|error| error.chain()), Ok(1));
+    }
+    assert_eq!(lab.ask("SELECT count(*), count(w) FROM $.deals").await, ["5|4"]);
+    assert_eq!(shapes.type_of_v().await, ["bigint"]);
+    shapes.put(1, INT, Value::Int(2)).await.expect("a connection that knew the narrower table goes on");
+}
+
+#[tokio::test]
+async fn a_text_that_is_json_becomes_jsonb_and_one_that_is_not_a_dead_letter() {
+    let lab = Laboratory::new("json").await;
+    let mut shapes = Shapes::of(&lab, &[]).await;
+    let schema = Schema::parse_str(&format!(
+        r#"{{"type":"record","name":"r","fields":[{{"name":"id","type":"long"}},
+            {{"name":"v","type":["null","string"],"connect.name":"{JSON_TEXT}"}}]}}"#
+    ));
+    let schema = Arc::new(schema.unwrap());
+    let record = |offset, json: &str| {
+        let key = RecordKey { identity: Identity::Long(offset), schema: Arc::clone(&lab.key_schema) };
+        let after = vec![Value::Long(offset), Value::String(json.into())];
+        Laboratory::record(offset, &key, Op::Create, &schema, Some(after))
+    };
+    let applied = shapes.apply(vec![record(0, r#"{"a": 12345678901234567890.10}"#), record(1, "{no json")]).await.unwrap();
+    assert_eq!((applied.inserted, applied.dead_letters().count()), (1, 1));
+    assert_eq!(shapes.type_of_v().await, ["jsonb"]);
+    assert_eq!(lab.ask("SELECT v ->> 'a' FROM $.deals").await, ["12345678901234567890.10"]);
+}
