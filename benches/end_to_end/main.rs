@@ -6,7 +6,9 @@
 mod ceilings;
 mod deals;
 mod latency;
+mod limit;
 mod process;
+mod restart;
 mod sink;
 mod webhook;
 
@@ -44,6 +46,14 @@ fn main() {
             say("latency: from post to visible row at 1,000 events a second");
             latency::measure(&mut figures).await;
         }
+        if wanted("limit") {
+            say("limit: a sink with write.rows.per.second, for over 10 s");
+            limit::measure(&mut figures).await;
+        }
+        if wanted("restart") {
+            say("restart: kill -9 in the middle of a topic, and the next committed row");
+            restart::measure(&mut figures).await;
+        }
     });
     print(&figures);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/summary.json");
@@ -70,6 +80,8 @@ fn print(figures: &Figures) {
             "webhook_axum_ratio" => "≥ 0.25",
             "post_to_row_p50_ms" => "≤ 30",
             "post_to_row_p99_ms" => "≤ 100",
+            "rate_limit_ratio" => "0.97 to 1.00",
+            "restart_to_row_ms" => "≤ 3000",
             "peak_rss_mib" => "≤ 128",
             _ => "",
         };

@@ -18,8 +18,8 @@ use crate::{
     process::{Worker, env, sink_config},
 };
 
-/// Fills a topic of `partitions` partitions with both passes.
-async fn fill(prefix: &str, partitions: i32) {
+/// Fills a topic of `partitions` partitions with so many rows, as often as `passes` says.
+pub(crate) async fn fill(prefix: &str, partitions: i32, rows: i64, passes: i64) {
     let kafka = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "bench", []);
     let metrics = prometheus::Registry::new();
     let registry = Registry::new(&env("SCHEMA_REGISTRY_URL"), &metrics).expect("a registry");
@@ -27,8 +27,8 @@ async fn fill(prefix: &str, partitions: i32) {
     let source_metrics = SourceMetrics::register(&metrics).expect("metrics");
     let publisher = KafkaPublisher::new(&kafka, registry, topics, "bench", source_metrics).expect("a publisher");
     let object = object();
-    for pass in 0..2 {
-        for chunk in 0..ROWS / 10_000 {
+    for pass in 0..passes {
+        for chunk in 0..rows / 10_000 {
             let events = (chunk * 10_000..(chunk + 1) * 10_000).map(|number| event(&object, number, pass)).collect();
             publisher.publish(events).await.expect("the broker takes the events");
         }
@@ -37,7 +37,7 @@ async fn fill(prefix: &str, partitions: i32) {
 
 pub(crate) async fn measure(partitions: i32, ceilings: &Ceilings, figures: &mut Figures) {
     let prefix = format!("bench{partitions}p{}", std::process::id());
-    fill(&prefix, partitions).await;
+    fill(&prefix, partitions, ROWS, 2).await;
     let client = connect().await;
     client.batch_execute("CHECKPOINT").await.expect("a checkpoint");
     let worker = Worker::start(&[("postgres.toml", sink_config(&prefix))]);

@@ -6,12 +6,14 @@
 //! Nothing here connects to anything; a config is refused before anything is started.
 
 mod connector;
+mod delivery;
 mod docs;
 mod render;
 mod toml;
 mod worker;
 
 pub use connector::{ConnectorClass, ConnectorConfig, ErrorsTolerance};
+pub use delivery::DeliveryConfig;
 pub use docs::configuration_page;
 pub use render::{render, render_warnings};
 pub use toml::{load, parse};

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use prometheus::{Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+};
 use towpath_api::{Applied, TopicPartition};
 
 use super::connector_metrics::seconds_since_epoch;
@@ -67,6 +69,10 @@ families! {
         active: IntGaugeVec = "towpath_sink_records_active" [connector],
         /// Connections to the store by what they are doing, in use or idle.
         connections: IntGaugeVec = "towpath_sink_connections" [connector, state],
+        /// Time for which batches that were ready waited for the limits of `write.*`; summed over the partitions.
+        rate_limit_wait: CounterVec = "towpath_sink_rate_limit_wait_seconds_total" [connector],
+        /// Records that a transaction may hold at present, by the limits of `batch.*` and `write.*`.
+        batch_limit: IntGaugeVec = "towpath_sink_batch_limit_records" [connector],
         /// Partitions that this worker reads for the connector.
         assigned: IntGaugeVec = "towpath_kafka_assigned_partitions" [connector],
         /// From the change at the source to the commit in the store.
@@ -93,6 +99,8 @@ struct Shared {
     active: IntGauge,
     in_use: IntGauge,
     idle: IntGauge,
+    rate_limit_wait: Counter,
+    batch_limit: IntGauge,
     apply_duration: Histogram,
     batch_records: Histogram,
     transactions: [IntCounter; TransactionOutcome::ALL.len()],
@@ -139,6 +147,8 @@ impl SinkMetrics {
             active: families.active.with_label_values(&[connector]),
             in_use: families.connections.with_label_values(&[connector, "in_use"]),
             idle: families.connections.with_label_values(&[connector, "idle"]),
+            rate_limit_wait: families.rate_limit_wait.with_label_values(&[connector]),
+            batch_limit: families.batch_limit.with_label_values(&[connector]),
             apply_duration: families.apply_duration.with_label_values(&[connector]),
             batch_records: families.batch_records.with_label_values(&[connector]),
             transactions: TransactionOutcome::ALL
@@ -196,6 +206,16 @@ impl SinkMetrics {
     /// Counts a connection as idle, until what is returned is dropped.
     pub fn connection_idle(&self) -> Held {
         Held::new(&self.shared.idle, 1)
+    }
+
+    /// Counts how long a batch waited for the limits of its connector.
+    pub fn rate_limit_waited(&self, waited: Duration) {
+        self.shared.rate_limit_wait.inc_by(waited.as_secs_f64());
+    }
+
+    /// Sets how many records a transaction may hold at present.
+    pub fn batch_limit(&self, records: usize) {
+        self.shared.batch_limit.set(i64::try_from(records).unwrap_or(i64::MAX));
     }
 
     /// Counts the end of a transaction, and how long it took.

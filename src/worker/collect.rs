@@ -1,8 +1,11 @@
 //! Collects the records of one partition into a batch: decodes them, and keeps their bytes in case one must be set aside.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 
 use rdkafka::{
@@ -11,7 +14,7 @@ use rdkafka::{
 };
 use towpath_api::{Arena, Batch, Body, Payload, Record, Result, TopicPartition};
 
-use super::anchor;
+use super::{anchor, pace::Pace};
 use crate::avro::codec::{Decoded, Decoder};
 
 /// How large a batch may become.
@@ -41,7 +44,7 @@ impl Budget {
 /// The batch that is being filled, and what decodes into it.
 pub(super) struct Collector {
     partition: TopicPartition,
-    limits: Limits,
+    pace: Pace,
     budget: Budget,
     /// Bytes of the batch that was taken last; it is in memory until the next one is taken.
     taken: usize,
@@ -49,6 +52,8 @@ pub(super) struct Collector {
     from: i64,
     next: i64,
     records: Vec<Record>,
+    /// When the first of them was taken in.
+    since: Option<Instant>,
     arena: Arena,
     /// A record whose schema is not known yet; nothing after it is taken in before it is.
     held: Option<(u32, OwnedMessage)>,
@@ -56,20 +61,26 @@ pub(super) struct Collector {
 
 impl Collector {
     /// Collects what lies at `offset` and behind it.
-    pub(super) fn new(partition: TopicPartition, offset: i64, limits: Limits, budget: Budget, decoder: Decoder) -> Self {
+    pub(super) fn new(partition: TopicPartition, offset: i64, pace: Pace, budget: Budget, decoder: Decoder) -> Self {
         let (records, arena) = (Vec::new(), Arena::default());
-        Self { partition, limits, budget, taken: 0, decoder, from: offset, next: offset, records, arena, held: None }
+        Self { partition, pace, budget, taken: 0, decoder, from: offset, next: offset, records, since: None, arena, held: None }
     }
 
     /// Whether another record may be taken in.
     pub(super) fn has_room(&self) -> bool {
         let in_budget = || self.records.is_empty() || self.budget.held.load(Ordering::Relaxed) < self.budget.limit;
-        self.held.is_none() && self.records.len() < self.limits.rows && self.arena.len() < self.limits.bytes && in_budget()
+        let limits = self.pace.limits();
+        self.held.is_none() && self.records.len() < limits.rows && self.arena.len() < limits.bytes && in_budget()
     }
 
     /// Whether there is nothing to store.
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
+    }
+
+    /// When the first record of the batch was taken in.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since
     }
 
     /// Takes a record in. One below the next offset was taken in before and is left out.
@@ -108,12 +119,14 @@ impl Collector {
         let timestamp_ms = message.timestamp().to_millis().unwrap_or(0);
         self.records.push(Record { offset: message.offset(), timestamp_ms, body, payload });
         self.next = message.offset() + 1;
+        self.since.get_or_insert_with(Instant::now);
         self.budget.held.fetch_add(self.arena.len() - before, Ordering::Relaxed);
     }
 
     /// Takes the batch out; what comes next goes into another one.
     pub(super) fn take(&mut self) -> Batch {
-        let records = std::mem::replace(&mut self.records, Vec::with_capacity(self.limits.rows.min(256)));
+        let records = std::mem::replace(&mut self.records, Vec::with_capacity(self.pace.limits().rows.min(256)));
+        self.since = None;
         let from = std::mem::replace(&mut self.from, self.next);
         let before = std::mem::replace(&mut self.taken, self.arena.len());
         self.budget.held.fetch_sub(before, Ordering::Relaxed);

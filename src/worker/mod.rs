@@ -2,11 +2,13 @@
 //!
 //! A task that has failed stays so and says why; the others go on. Which worker runs which task is not decided here yet: there is one.
 
+mod adaptive;
 mod anchor;
 mod collect;
 mod connections;
 mod connectors;
 mod health;
+mod pace;
 mod probe;
 mod sink_partition;
 mod sink_task;
@@ -25,11 +27,12 @@ pub use connectors::{ConnectorDefinition, OwnConfig, catalogue};
 use self::{
     collect::Limits,
     health::TaskHealth,
+    pace::Pace,
     sink_task::{SinkTask, SinkTaskParts},
 };
 use crate::{
     avro::registry::Registry,
-    config::{ConnectorConfig, ErrorsTolerance, WorkerConfig},
+    config::{ConnectorConfig, DeliveryConfig, ErrorsTolerance, WorkerConfig},
     kafka::{
         client::{ClusterProbe, KafkaSettings},
         consumer::Selection,
@@ -90,7 +93,7 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
         started = match (own, &intake) {
             (OwnConfig::Webhook(own), Some(intake)) => worker.start_webhook(common, own, intake),
             (OwnConfig::Webhook(_), None) => Err(internal("start a webhook source", "its listener is not bound")),
-            (OwnConfig::Postgres(own), _) => worker.start_postgres(&common, own),
+            (OwnConfig::Postgres(delivery, own), _) => worker.start_postgres(&common, &delivery, *own),
         };
         if started.is_err() {
             stop.cancel();
@@ -166,7 +169,7 @@ impl Worker {
         Ok(())
     }
 
-    fn start_postgres(&mut self, common: &ConnectorConfig, own: PostgresSinkConfig) -> Result<()> {
+    fn start_postgres(&mut self, common: &ConnectorConfig, delivery: &DeliveryConfig, own: PostgresSinkConfig) -> Result<()> {
         let selection = match &own.topics_regex {
             None => Selection::Names(own.topics.clone()),
             Some(pattern) => Selection::pattern(pattern)
@@ -181,18 +184,20 @@ impl Worker {
             retry_timeout: common.errors_retry_timeout.duration(),
         };
         let opener = OpenPostgresSink::new(settings, own);
-        self.start_sink(common, &selection, &opener, connections_max, limits)
+        self.start_sink(common, delivery, &selection, &opener, connections_max, limits)
     }
 
     fn start_sink<O: OpenSink>(
         &mut self,
         common: &ConnectorConfig,
+        delivery: &DeliveryConfig,
         selection: &Selection,
         opener: &O,
         connections_max: u32,
         limits: Limits,
     ) -> Result<()> {
         let sink_metrics = self.metrics.sink(&common.name);
+        let pace = Pace::new(delivery, limits, sink_metrics.clone());
         for task in 0..common.tasks_max {
             let parts = SinkTaskParts {
                 connector: common.name.clone(),
@@ -202,6 +207,8 @@ impl Worker {
                 opener: opener.clone(),
                 connections_max,
                 limits,
+                linger: delivery.linger,
+                pace: pace.clone(),
                 kafka: self.kafka.client(&format!("{}-{task}", common.name)),
                 registry: self.registry.clone(),
                 health: self.health(common, task, Stage::SINK),

@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::watch;
@@ -18,9 +18,10 @@ use towpath_api::{Applied, Batch, Body, Claim, Error, ErrorType, OpenSink, React
 
 use super::{
     anchor,
-    collect::{Budget, Collector, Limits},
+    collect::{Budget, Collector},
     connections::Connections,
     health::{Backoff, TaskHealth},
+    pace::Pace,
     store::Stored,
 };
 use crate::{
@@ -37,7 +38,8 @@ pub(super) struct Shared<O: OpenSink> {
     pub(super) consumer: TopicConsumer,
     pub(super) registry: Registry,
     pub(super) connections: Connections<O>,
-    pub(super) limits: Limits,
+    pub(super) linger: Duration,
+    pub(super) pace: Pace,
     pub(super) budget: Budget,
     pub(super) health: TaskHealth,
     pub(super) connector_metrics: ConnectorMetrics,
@@ -113,7 +115,7 @@ impl<O: OpenSink> SinkPartition<O> {
         let claim = self.claim().await?;
         let decoder = Decoder::new(shared.registry.clone());
         let budget = shared.budget.clone();
-        let mut collector = Collector::new(self.partition.clone(), claim.next_offset, shared.limits, budget, decoder);
+        let mut collector = Collector::new(self.partition.clone(), claim.next_offset, shared.pace.clone(), budget, decoder);
         shared.health.works(&self.name);
         let Some(reader) = self.resume(&claim, &mut collector).await? else { return Ok(()) };
         while self.collect(&reader, &mut collector).await? {
@@ -142,6 +144,27 @@ impl<O: OpenSink> SinkPartition<O> {
             }
             if let Some(error) = trouble {
                 return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for more records, as long as `linger.ms` allows and there is room.
+    async fn linger(&self, reader: &PartitionReader, collector: &mut Collector) -> Result<()> {
+        let Some(until) = collector.since().map(|since| since + self.shared.linger).filter(|until| *until > Instant::now())
+        else {
+            return Ok(());
+        };
+        let mut until = pin!(tokio::time::sleep_until(until.into()));
+        while collector.has_room() {
+            tokio::select! {
+                biased;
+                () = self.shared.stop.cancelled() => break,
+                message = reader.next() => {
+                    let message = message?;
+                    collector.take_in(&message, || message.detach());
+                }
+                () = &mut until => break,
             }
         }
         Ok(())
@@ -176,6 +199,7 @@ impl<O: OpenSink> SinkPartition<O> {
             let message = message?;
             collector.take_in(&message, || message.detach());
         }
+        self.linger(reader, collector).await?;
         Ok(!stop.is_cancelled())
     }
 

@@ -14,6 +14,7 @@ use super::{
     collect::{Budget, Limits},
     connections::Connections,
     health::TaskHealth,
+    pace::Pace,
     sink_partition::{Progress, Shared, SinkPartition},
 };
 use crate::{
@@ -47,6 +48,8 @@ pub(super) struct SinkTaskParts<O: OpenSink> {
     pub(super) opener: O,
     pub(super) connections_max: u32,
     pub(super) limits: Limits,
+    pub(super) linger: Duration,
+    pub(super) pace: Pace,
     pub(super) kafka: ClientConfig,
     pub(super) registry: Registry,
     pub(super) health: TaskHealth,
@@ -64,7 +67,8 @@ impl<O: OpenSink> SinkTask<O> {
             consumer: TopicConsumer::new(parts.kafka, &parts.connector)?,
             registry: parts.registry,
             connections: Connections::new(parts.opener, parts.connections_max, parts.sink_metrics.clone()),
-            limits: parts.limits,
+            linger: parts.linger,
+            pace: parts.pace,
             // A batch and the next one for each connection.
             budget: Budget::new(2 * parts.connections_max as usize * parts.limits.bytes),
             health: parts.health,

@@ -31,6 +31,9 @@ pub(super) enum Stored {
 impl<O: OpenSink> SinkPartition<O> {
     /// Stores a batch, however often that takes. An error is one that waiting does not cure.
     pub(super) async fn store(&mut self, batch: &Batch) -> Result<Stored> {
+        if !self.shared.pace.admit(batch, &self.shared.stop).await {
+            return Ok(Stored::Stopped);
+        }
         // What the batch comes to if a commit whose answer was lost went through.
         let mut if_stored = None;
         loop {
@@ -95,7 +98,12 @@ impl<O: OpenSink> SinkPartition<O> {
             Err(error) if error.error_type == ErrorType::Conflict => TransactionOutcome::SerializationRetry,
             Err(_) => TransactionOutcome::RolledBack,
         };
-        self.shared.sink_metrics.transaction(outcome, begun.elapsed());
+        let took = begun.elapsed();
+        self.shared.sink_metrics.transaction(outcome, took);
+        // An error that came quickly says nothing of how fast the store is.
+        if applied.is_ok() || took > Duration::from_secs(1) {
+            self.shared.pace.observe(took);
+        }
         if applied.is_ok() {
             lent.give_back();
         }

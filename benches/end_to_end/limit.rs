@@ -1,0 +1,39 @@
+//! How well a limit is held: rows in over ten seconds, as a share of what the limit allows.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    Figures,
+    ceilings::{connect, rate},
+    process::{Worker, sink_config},
+    sink::fill,
+};
+
+const LIMIT: u32 = 5_000;
+/// Twelve seconds' worth and the beginning.
+const ROWS: i64 = 70_000;
+
+pub(crate) async fn measure(figures: &mut Figures) {
+    let prefix = format!("benchq{}", std::process::id());
+    fill(&prefix, 2, ROWS, 1).await;
+    let client = connect().await;
+    let config = format!("{}tasks.max = 2\nwrite.rows.per.second = {LIMIT}\n", sink_config(&prefix));
+    let worker = Worker::start(&[("postgres.toml", config)]);
+    let sql = format!("SELECT coalesce(sum(next_offset), 0)::bigint FROM towpath.sink_partition WHERE sink = 'pg-{prefix}'");
+    let stored = || async { client.query_one(&sql, &[]).await.map_or(0, |row| row.get::<_, i64>(0)) };
+    let patience = Instant::now();
+    // What goes at once at the beginning, and the making of the table, are behind it.
+    let (first, begun) = loop {
+        let rows = stored().await;
+        if rows > i64::from(LIMIT) {
+            break (rows, Instant::now());
+        }
+        assert!(patience.elapsed() < Duration::from_mins(1), "{rows} rows after 60 s");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let reached = rate(stored().await - first, begun);
+    figures.insert("rate_limit_ratio", reached / f64::from(LIMIT));
+    drop(worker);
+    client.batch_execute(&format!("DROP SCHEMA {prefix} CASCADE")).await.expect("the rows go");
+}

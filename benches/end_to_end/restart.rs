@@ -1,0 +1,44 @@
+//! From the start of a process whose predecessor was killed in the middle of a topic to the first row that it commits.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    Figures,
+    ceilings::connect,
+    process::{Worker, sink_config},
+    sink::fill,
+};
+
+const ROWS: i64 = 200_000;
+const KILLS: usize = 5;
+
+/// The median of five restarts.
+pub(crate) async fn measure(figures: &mut Figures) {
+    let prefix = format!("benchk{}", std::process::id());
+    fill(&prefix, 1, ROWS, 1).await;
+    let client = connect().await;
+    // Slow enough that the topic lasts for all the kills.
+    let config = format!("{}write.rows.per.second = 20000\n", sink_config(&prefix));
+    let sql = format!("SELECT coalesce(sum(next_offset), 0)::bigint FROM towpath.sink_partition WHERE sink = 'pg-{prefix}'");
+    let stored = || async { client.query_one(&sql, &[]).await.map_or(0, |row| row.get::<_, i64>(0)) };
+    let mut took = Vec::new();
+    for _ in 0..=KILLS {
+        let begun = Instant::now();
+        let before = stored().await;
+        let worker = Worker::start(&[("postgres.toml", config.clone())]);
+        while stored().await == before {
+            assert!(begun.elapsed() < Duration::from_mins(1), "no row after 60 s");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        took.push(begun.elapsed().as_secs_f64() * 1e3);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        // Killed, in the middle of whatever it does.
+        drop(worker);
+    }
+    assert!(stored().await < ROWS, "the topic lasted");
+    // The first start made the table.
+    took.remove(0);
+    took.sort_by(f64::total_cmp);
+    figures.insert("restart_to_row_ms", took[took.len() / 2]);
+    client.batch_execute(&format!("DROP SCHEMA {prefix} CASCADE")).await.expect("the rows go");
+}

@@ -1,0 +1,162 @@
+//! A topic whose records a test makes itself, and the sink that reads it.
+
+use std::time::Duration;
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    producer::{FutureProducer, FutureRecord, Producer as _},
+    util::Timeout,
+};
+use tokio_postgres::Client;
+use towpath::kafka::client::KafkaSettings;
+
+use crate::{
+    stack::{Shared, database, env, eventually, rows, rows_become, shared},
+    worker::Worker,
+};
+
+const WAIT: Timeout = Timeout::After(Duration::from_secs(20));
+
+/// A topic and a sink that reads it. Its records are bytes that nobody can read: each becomes a dead letter, and the next
+/// offset tells how far the sink is.
+pub(crate) struct Reading {
+    pub(crate) worker: Worker,
+    pub(crate) topic: String,
+    pub(crate) database: Client,
+    pub(crate) admin: AdminClient<DefaultClientContext>,
+    _stack: Shared,
+}
+
+impl Reading {
+    /// A topic with records, all of them applied, and the worker gone.
+    pub(crate) async fn stopped_after(theme: &str, policy: &str, records: usize) -> Self {
+        let mut reading = Self::new(theme, policy, 1, "").await;
+        reading.produce(0..records).await;
+        reading.worker.spawn();
+        reading.applied_up_to(i64::try_from(records).unwrap()).await;
+        reading.worker.kill();
+        reading
+    }
+
+    pub(crate) async fn new(theme: &str, policy: &str, partitions: i32, more: &str) -> Self {
+        let stack = shared().await;
+        let worker = Worker::new(theme).sink(more);
+        let topic = format!("{}.notes", worker.name);
+        let admin = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap();
+        let reading = Self { worker, topic, database: database().await, admin, _stack: stack };
+        reading.create(policy, partitions).await;
+        reading
+    }
+
+    pub(crate) async fn create(&self, policy: &str, partitions: i32) {
+        let new = || NewTopic::new(&self.topic, partitions, TopicReplication::Fixed(1)).set("cleanup.policy", policy);
+        eventually("the topic can be made", || async {
+            let made = self.admin.create_topics([&new()], &AdminOptions::new()).await.ok()?;
+            made[0].is_ok().then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn delete(&self) {
+        self.admin.delete_topics(&[&self.topic], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    }
+
+    pub(crate) async fn produce(&self, numbers: std::ops::Range<usize>) {
+        let producer: FutureProducer = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap();
+        for number in numbers {
+            let value = format!("no Avro {number}");
+            producer.send(FutureRecord::<(), _>::to(&self.topic).payload(&value), WAIT).await.unwrap();
+        }
+    }
+
+    /// Adds a single record of so many bytes.
+    pub(crate) async fn produce_large(&self, bytes: usize) {
+        let producer: FutureProducer = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap();
+        producer.send(FutureRecord::<(), _>::to(&self.topic).payload(&vec![b'x'; bytes]), WAIT).await.unwrap();
+    }
+
+    /// As [`Reading::produce`], in a transaction that is committed or aborted. Its marker takes an offset as well.
+    pub(crate) async fn transact(&self, numbers: std::ops::Range<usize>, commit: bool) {
+        let mut settings = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test");
+        let producer: FutureProducer = settings.set("transactional.id", &self.topic).create().unwrap();
+        producer.init_transactions(WAIT).unwrap();
+        producer.begin_transaction().unwrap();
+        for number in numbers {
+            let value = format!("no Avro {number}");
+            producer.send(FutureRecord::<(), _>::to(&self.topic).payload(&value), WAIT).await.unwrap();
+        }
+        if commit { producer.commit_transaction(WAIT).unwrap() } else { producer.abort_transaction(WAIT).unwrap() }
+    }
+
+    /// Removes all records before `offset`, as retention would.
+    pub(crate) async fn remove_before(&self, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, 0, Offset::Offset(offset)).unwrap();
+        self.admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
+    }
+
+    pub(crate) async fn applied_up_to(&self, offset: i64) {
+        let sql = format!("SELECT next_offset FROM towpath.sink_partition WHERE topic = '{}'", self.topic);
+        rows_become(&self.database, &sql, &[&offset.to_string()]).await;
+    }
+
+    pub(crate) async fn set(&self, assignment: &str) {
+        let sql = format!("UPDATE towpath.sink_partition SET {assignment} WHERE topic = '{}'", self.topic);
+        assert_eq!(self.database.execute(&sql, &[]).await.unwrap(), 1);
+    }
+
+    /// Starts the worker; the sink must fail with a code, and the log must say each of `told`. What was stored stays as it was.
+    pub(crate) async fn fails_with(&mut self, code: &str, told: &[&str]) {
+        let row =
+            format!("SELECT next_offset, anchor_offset, cluster_id FROM towpath.sink_partition WHERE topic = '{}'", self.topic);
+        let before = rows(&self.database, &row).await;
+        self.worker.spawn();
+        self.worker.is_ready().await;
+        eventually(&format!("the sink fails with {code}"), || async {
+            (self.worker.state("pg").await == "failed").then_some(())
+        })
+        .await;
+        let log = self.worker.log();
+        let line = log.lines().find(|line| line.contains("the task has failed")).unwrap();
+        assert!(line.contains(code), "{line}");
+        for told in told {
+            assert!(line.contains(told), "`{told}` is missing in {line}");
+        }
+        assert_eq!(rows(&self.database, &row).await, before);
+        self.worker.kill();
+    }
+
+    /// Starts the worker, which must go on to the end.
+    pub(crate) async fn goes_on_to(&mut self, offset: i64) {
+        self.worker.spawn();
+        self.applied_up_to(offset).await;
+    }
+
+    pub(crate) async fn dead_letters(&self) -> Vec<String> {
+        let sql = format!("SELECT count(*) FROM towpath.dead_letter WHERE topic = '{}'", self.topic);
+        rows(&self.database, &sql).await
+    }
+}
+
+impl Reading {
+    /// Adds so many tombstones without a key, which change nothing and are quickly applied, to a partition.
+    pub(crate) async fn tombstones(&self, partition: i32, records: usize) {
+        let mut settings = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test");
+        let producer: FutureProducer = settings.set("linger.ms", "5").create().unwrap();
+        let sent = (0..records).map(|_| producer.send(FutureRecord::<(), ()>::to(&self.topic).partition(partition), WAIT));
+        for sent in futures::future::join_all(sent).await {
+            sent.unwrap();
+        }
+    }
+
+    /// The sum of the next offsets of all partitions.
+    pub(crate) async fn applied(&self) -> u32 {
+        let sql = format!("SELECT coalesce(sum(next_offset), 0) FROM towpath.sink_partition WHERE topic = '{}'", self.topic);
+        if self.database.simple_query(&sql).await.is_err() {
+            return 0;
+        }
+        rows(&self.database, &sql).await[0].parse().unwrap()
+    }
+}
