@@ -84,7 +84,7 @@ pub(crate) fn fold(records: &[Record]) -> Folded<'_> {
                 Some(key) => changes.push((&key.identity, record, change)),
                 None => folded.undecodable.push(record),
             },
-            Body::Tombstone(_) => folded.tombstones += 1,
+            Body::Tombstone(_) | Body::Filtered => folded.tombstones += 1,
             Body::Undecodable { .. } => folded.undecodable.push(record),
         }
     }
