@@ -19,12 +19,19 @@
 mod change;
 mod decoder;
 mod encoder;
+mod key;
+mod reading;
+mod unavailable;
+mod version;
 
 use apache_avro::schema::{RecordField, Schema};
 
 pub use self::{
     decoder::{Decoded, Decoder},
     encoder::{Encoded, Encoder},
+    reading::Reading,
+    unavailable::UNAVAILABLE_VALUE,
+    version::VersionField,
 };
 
 /// The first byte of Confluent's framing; the schema id follows, big endian.

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use apache_avro::Schema;
+use apache_avro::{AvroResult, Schema};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
 use reqwest::{RequestBuilder, StatusCode, Url};
 use schema_registry_converter::{
@@ -31,7 +31,7 @@ use self::{
     address::{Address, refused},
     answer::{explain, is_of_a_reference, is_unknown_schema, status, unavailable},
 };
-use super::shape::Prepared;
+use super::{semantic, shape::Prepared};
 
 /// Long enough for a registry that is busy, short enough that a post is answered in time.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -117,7 +117,7 @@ impl Registry {
         if let Some(prepared) = self.shared.prepared.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
             return Ok(Arc::clone(prepared));
         }
-        let prepared = Arc::new(Prepared::new(&self.written_schema(id).await?));
+        let prepared = Arc::new(Prepared::new(&self.parsed(id, semantic::parse).await?));
         // Of two who asked at once both get the first answer, so that one schema stays one `Arc`.
         let mut known = self.shared.prepared.write().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(known.entry(id).or_insert(prepared)))
@@ -128,6 +128,11 @@ impl Registry {
     /// # Errors
     /// As for [`Registry::schema`].
     pub(super) async fn written_schema(&self, id: u32) -> Result<Schema> {
+        self.parsed(id, Schema::parse_str).await
+    }
+
+    /// Parses what is registered under `id`. What refers to other schemas is put together by the converter, which knows no semantic types.
+    async fn parsed(&self, id: u32, parse: impl FnOnce(&str) -> AvroResult<Schema>) -> Result<Schema> {
         let doing = format!("look up schema id {id}");
         let unusable = || Error::poison("registry.unusable_schema", ErrorType::Schema, format!("{doing}: it is no Avro schema"));
         let found = self.counted("schema", get_schema_by_id(id, &self.shared.settings)).await;
@@ -142,7 +147,7 @@ impl Registry {
             return Err(unusable());
         }
         if found.references.is_empty() {
-            return Schema::parse_str(&found.schema).map_err(|error| unusable().because(error));
+            return parse(&found.schema).map_err(|error| unusable().because(error));
         }
         let whole = self.counted("reference", get_avro_schema(&self.shared.settings, found)).await;
         whole

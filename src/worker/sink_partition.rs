@@ -206,7 +206,7 @@ impl<O: OpenSink> SinkPartition<O> {
         let Some(metrics) = self.progress.metrics.get() else { return Ok(()) };
         let times = batch.records.iter().filter_map(|record| match &record.body {
             Body::Change(change) => Some(change.source_time_ms.unwrap_or(record.timestamp_ms)),
-            Body::Tombstone(_) | Body::Undecodable { .. } => None,
+            Body::Tombstone(_) | Body::Filtered | Body::Undecodable { .. } => None,
         });
         metrics.read(batch.records.len());
         metrics.committed(applied, batch.records.last().map_or(0, |record| record.timestamp_ms));

@@ -3,11 +3,14 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use apache_avro::util::max_allocation_bytes;
-use towpath_api::{Body, Change, Reaction, Result};
+use towpath_api::{Body, Reaction, RecordKey, Result};
 
 use super::{
     HEADER_BYTES, MAGIC,
-    change::{decode_envelope, decode_key},
+    change::{Asked, decode_envelope, decode_plain},
+    key::decode_key,
+    reading::Reading,
+    version::VersionAt,
 };
 use crate::avro::{
     registry::Registry,
@@ -37,8 +40,16 @@ pub enum Decoded {
 #[derive(Debug)]
 pub struct Decoder {
     registry: Registry,
-    pub(super) schemas: HashMap<u32, Result<Arc<Prepared>, Refusal>>,
+    reading: Reading,
+    schemas: HashMap<u32, Result<Known, Refusal>>,
     unknown: usize,
+}
+
+/// A schema, and where in it the configuration looks for the version.
+#[derive(Debug)]
+struct Known {
+    prepared: Arc<Prepared>,
+    version_at: Option<VersionAt>,
 }
 
 /// Why a record has no change to give.
@@ -54,17 +65,21 @@ impl From<Refusal> for Stop {
 }
 
 impl Decoder {
-    /// A decoder that knows no schema yet.
+    /// A decoder that knows no schema yet and reads as [`Reading::default`] says.
     pub fn new(registry: Registry) -> Self {
-        max_allocation_bytes(MAX_ALLOCATION_BYTES);
-        Self { registry, schemas: HashMap::new(), unknown: 0 }
+        Self::reading(registry, Reading::default())
     }
 
-    /// Decodes one record. Never waits. A null value is a tombstone, whatever its key.
+    /// A decoder that knows no schema yet.
+    pub fn reading(registry: Registry, reading: Reading) -> Self {
+        max_allocation_bytes(MAX_ALLOCATION_BYTES);
+        Self { registry, reading, schemas: HashMap::new(), unknown: 0 }
+    }
+
+    /// Decodes one record. Never waits. A null value is a tombstone of the record that the key names.
     pub fn decode(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Decoded {
-        let Some(value) = value else { return Decoded::Body(Body::Tombstone(None)) };
-        match self.change(key, value) {
-            Ok(change) => Decoded::Body(Body::Change(Box::new(change))),
+        match self.body(key, value) {
+            Ok(body) => Decoded::Body(body),
             Err(Stop::Needs(id)) => Decoded::NeedsSchema(id),
             Err(Stop::Refused(refusal)) => Decoded::Body(refusal.into()),
         }
@@ -86,7 +101,7 @@ impl Decoder {
         loop {
             match self.registry.schema(id).await {
                 Ok(prepared) => {
-                    self.schemas.insert(id, Ok(prepared));
+                    self.keep(id, prepared);
                     return Ok(());
                 }
                 Err(error) if error.reaction == Reaction::Poison => {
@@ -103,16 +118,31 @@ impl Decoder {
         }
     }
 
-    fn change(&self, key: Option<&[u8]>, value: &[u8]) -> Result<Change, Stop> {
-        let key = key.ok_or_else(|| Refusal::new("decode.key_absent", "the record has no key"))?;
-        let (schema, datum) = self.unframe(key, "key")?;
-        let key = decode_key(schema.key.as_ref().map_err(Clone::clone)?, datum)?;
-        let (schema, datum) = self.unframe(value, "value")?;
-        let ValueShape::Envelope(envelope) = schema.value.as_ref().map_err(Clone::clone)?;
-        Ok(decode_envelope(envelope, key, datum)?)
+    /// Keeps a schema under its id.
+    pub(super) fn keep(&mut self, id: u32, prepared: Arc<Prepared>) {
+        let version = self.reading.shared.version.as_ref().zip(prepared.value.as_ref().ok());
+        let version_at = version.map(|(field, shape)| VersionAt::find(field, shape));
+        self.schemas.insert(id, Ok(Known { prepared, version_at }));
     }
 
-    fn unframe<'a>(&self, bytes: &'a [u8], part: &str) -> Result<(&Prepared, &'a [u8]), Stop> {
+    fn body(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Body, Stop> {
+        let key = key.map(|key| self.key(key)).transpose()?;
+        let Some(value) = value else { return Ok(Body::Tombstone(key)) };
+        let (known, datum) = self.unframe(value, "value")?;
+        let asked = Asked { version_at: known.version_at, unavailable: &self.reading.shared.unavailable };
+        Ok(match known.prepared.value.as_ref().map_err(Clone::clone)? {
+            ValueShape::Envelope(envelope) => decode_envelope(envelope, key, datum, asked)?,
+            ValueShape::Plain(plain) => decode_plain(plain, key, datum, asked)?,
+            ValueShape::Message => Body::Filtered,
+        })
+    }
+
+    fn key(&self, key: &[u8]) -> Result<RecordKey, Stop> {
+        let (known, datum) = self.unframe(key, "key")?;
+        Ok(decode_key(known.prepared.key.as_ref().map_err(Clone::clone)?, datum)?)
+    }
+
+    fn unframe<'a>(&self, bytes: &'a [u8], part: &str) -> Result<(&Known, &'a [u8]), Stop> {
         let Some((&[magic, a, b, c, d], datum)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
             let reason = format!("the {part} has {} bytes, fewer than a schema id takes", bytes.len());
             return Err(Refusal::new("decode.framing", reason).into());
@@ -122,7 +152,7 @@ impl Decoder {
         }
         let id = u32::from_be_bytes([a, b, c, d]);
         match self.schemas.get(&id) {
-            Some(Ok(prepared)) => Ok((prepared, datum)),
+            Some(Ok(known)) => Ok((known, datum)),
             Some(Err(refusal)) => Err(refusal.clone().into()),
             None => Err(Stop::Needs(id)),
         }
