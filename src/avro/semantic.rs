@@ -63,7 +63,7 @@ impl Semantic {
 
     /// The meaning of a record: one of ours, or Debezium's decimal with a scale of its own.
     pub(crate) fn of_record(record: &RecordSchema) -> Option<Self> {
-        if record.name.namespace() == Some(NAMESPACE) {
+        if is_marker(record) {
             let marked = Self::MARKED.iter().find(|(_, name, _)| *name == record.name.name());
             return marked.map(|(semantic, ..)| *semantic);
         }
@@ -119,9 +119,22 @@ pub(crate) fn parse(text: &str) -> apache_avro::AvroResult<Schema> {
         return Schema::parse_str(text);
     }
     // What is no JSON is told by the parser of schemas.
-    let Ok(mut json) = serde_json::from_str::<Json>(text) else { return Schema::parse_str(text) };
-    Marking::default().mark(&mut json);
-    Schema::parse(&json)
+    let Ok(json) = serde_json::from_str(text) else { return Schema::parse_str(text) };
+    parse_json(json)
+}
+
+/// As [`parse`], from JSON.
+///
+/// # Errors
+/// It is no Avro schema.
+pub(crate) fn parse_json(mut schema: Json) -> apache_avro::AvroResult<Schema> {
+    Marking::default().mark(&mut schema);
+    Schema::parse(&schema)
+}
+
+/// Whether a record is one of ours that stands for a semantic type.
+pub(crate) fn is_marker(record: &RecordSchema) -> bool {
+    record.name.namespace() == Some(NAMESPACE)
 }
 
 /// Walks a schema's JSON. Its depth is bounded by the parser of JSON.

@@ -63,7 +63,7 @@ fn print_text(files: &Files) {
 fn class(own: &OwnConfig) -> &'static str {
     match own {
         OwnConfig::Webhook(_) => "WebhookSource",
-        OwnConfig::Postgres(_) => "PostgresSink",
+        OwnConfig::Postgres(..) => "PostgresSink",
     }
 }
 

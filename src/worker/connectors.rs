@@ -4,7 +4,7 @@ use towpath_api::config::{Flat, KeyDefinition, Keys as _, Problem, read};
 use towpath_postgres::PostgresSinkConfig;
 use towpath_webhook::WebhookConfig;
 
-use crate::config::{ConnectorClass, ConnectorConfig};
+use crate::config::{ConnectorClass, ConnectorConfig, SinkConfig};
 
 const NO_TASKS: &str = "has no effect for this class: one task listens, and it serves posts side by side";
 const NO_TOLERANCE: &str =
@@ -25,7 +25,7 @@ pub enum OwnConfig {
     /// `connector.class = "WebhookSource"`.
     Webhook(WebhookConfig),
     /// `connector.class = "PostgresSink"`.
-    Postgres(PostgresSinkConfig),
+    Postgres(SinkConfig, PostgresSinkConfig),
 }
 
 impl ConnectorDefinition {
@@ -45,8 +45,8 @@ impl ConnectorDefinition {
                 Ok((Self { common, own: OwnConfig::Webhook(own) }, warnings))
             }
             ConnectorClass::PostgresSink => {
-                let ((common, own), warnings) = read::<(ConnectorConfig, PostgresSinkConfig)>(flat)?;
-                Ok((Self { common, own: OwnConfig::Postgres(own) }, warnings))
+                let ((common, (sink, own)), warnings) = read::<(ConnectorConfig, (SinkConfig, PostgresSinkConfig))>(flat)?;
+                Ok((Self { common, own: OwnConfig::Postgres(sink, own) }, warnings))
             }
         }
     }
@@ -78,7 +78,11 @@ fn class(flat: &Flat) -> Result<ConnectorClass, Vec<Problem>> {
 
 /// Title and keys of each class, for the documentation.
 pub fn catalogue() -> Vec<(&'static str, Vec<KeyDefinition>)> {
-    vec![("WebhookSource", WebhookConfig::definitions()), ("PostgresSink", PostgresSinkConfig::definitions())]
+    vec![
+        ("WebhookSource", WebhookConfig::definitions()),
+        ("Every sink", SinkConfig::definitions()),
+        ("PostgresSink", PostgresSinkConfig::definitions()),
+    ]
 }
 
 #[cfg(test)]
@@ -98,7 +102,7 @@ mod tests {
     fn a_class_brings_its_own_keys_and_no_others() {
         let keys = [("name", "pg"), ("connector.class", "PostgresSink"), ("connection.url", "postgres://h/d"), ("topics", "a")];
         let (definition, warnings) = ConnectorDefinition::read(&Flat::from_strings(keys)).unwrap();
-        assert!(matches!(definition.own, OwnConfig::Postgres(_)) && warnings.is_empty());
+        assert!(matches!(definition.own, OwnConfig::Postgres(..)) && warnings.is_empty());
         let found = ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain([("objects", "x")]))).unwrap_err();
         assert_eq!((found.len(), found[0].code), (1, "config.unknown_key"));
     }

@@ -27,8 +27,8 @@ use self::{
     sink_task::{SinkTask, SinkTaskParts},
 };
 use crate::{
-    avro::registry::Registry,
-    config::{ConnectorConfig, ErrorsTolerance, WorkerConfig},
+    avro::{codec::Reading, registry::Registry},
+    config::{ConnectorConfig, ErrorsTolerance, SinkConfig, WorkerConfig},
     kafka::{
         client::{ClusterProbe, KafkaSettings},
         consumer::Selection,
@@ -89,7 +89,7 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
         started = match (own, &intake) {
             (OwnConfig::Webhook(own), Some(intake)) => worker.start_webhook(common, own, intake),
             (OwnConfig::Webhook(_), None) => Err(internal("start a webhook source", "its listener is not bound")),
-            (OwnConfig::Postgres(own), _) => worker.start_postgres(&common, own),
+            (OwnConfig::Postgres(sink, own), _) => worker.start_postgres(&common, &sink, own),
         };
         if started.is_err() {
             stop.cancel();
@@ -165,7 +165,7 @@ impl Worker {
         Ok(())
     }
 
-    fn start_postgres(&mut self, common: &ConnectorConfig, own: PostgresSinkConfig) -> Result<()> {
+    fn start_postgres(&mut self, common: &ConnectorConfig, sink: &SinkConfig, own: PostgresSinkConfig) -> Result<()> {
         let selection = match &own.topics_regex {
             None => Selection::Names(own.topics.clone()),
             Some(pattern) => Selection::pattern(pattern)
@@ -175,7 +175,7 @@ impl Worker {
         let connections_max = own.connections_max;
         let tolerate = common.errors_tolerance == ErrorsTolerance::All;
         let opener = OpenPostgresSink::new(&common.name, &self.owner, own, tolerate);
-        self.start_sink(common, &selection, &opener, connections_max, limits)
+        self.start_sink(common, &selection, &opener, connections_max, limits, &sink.reading())
     }
 
     fn start_sink<O: OpenSink>(
@@ -185,6 +185,7 @@ impl Worker {
         opener: &O,
         connections_max: u32,
         limits: Limits,
+        reading: &Reading,
     ) -> Result<()> {
         let sink_metrics = self.metrics.sink(&common.name);
         for task in 0..common.tasks_max {
@@ -198,6 +199,7 @@ impl Worker {
                 limits,
                 kafka: self.kafka.client(&format!("{}-{task}", common.name)),
                 registry: self.registry.clone(),
+                reading: reading.clone(),
                 health: self.health(common, task, Stage::SINK),
                 connector_metrics: self.metrics.connector(&common.name, Stage::SINK),
                 sink_metrics: sink_metrics.clone(),

@@ -22,7 +22,10 @@ use super::{
     store::Stored,
 };
 use crate::{
-    avro::{codec::Decoder, registry::Registry},
+    avro::{
+        codec::{Decoder, Reading},
+        registry::Registry,
+    },
     kafka::consumer::{PartitionReader, TopicConsumer},
     telemetry::{ConnectorMetrics, PartitionMetrics, SinkMetrics, Stage},
 };
@@ -34,6 +37,7 @@ const SYSTEMATIC: u64 = 100;
 pub(super) struct Shared<O: OpenSink> {
     pub(super) consumer: TopicConsumer,
     pub(super) registry: Registry,
+    pub(super) reading: Reading,
     pub(super) connections: Connections<O>,
     pub(super) limits: Limits,
     pub(super) budget: Budget,
@@ -107,7 +111,7 @@ impl<O: OpenSink> SinkPartition<O> {
         let shared = Arc::clone(&self.shared);
         let claim = self.claim().await?;
         let reader = shared.consumer.open(&self.partition, claim.next_offset)?;
-        let decoder = Decoder::new(shared.registry.clone());
+        let decoder = Decoder::reading(shared.registry.clone(), shared.reading.clone());
         let budget = shared.budget.clone();
         let mut collector = Collector::new(self.partition.clone(), claim.next_offset, shared.limits, budget, decoder);
         shared.health.works(&self.name);

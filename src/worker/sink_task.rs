@@ -17,7 +17,7 @@ use super::{
     sink_partition::{Progress, Shared, SinkPartition},
 };
 use crate::{
-    avro::registry::Registry,
+    avro::{codec::Reading, registry::Registry},
     kafka::consumer::{Selection, TopicConsumer, is_mine},
     telemetry::{ConnectorMetrics, SinkMetrics, Stage},
 };
@@ -49,6 +49,7 @@ pub(super) struct SinkTaskParts<O: OpenSink> {
     pub(super) limits: Limits,
     pub(super) kafka: ClientConfig,
     pub(super) registry: Registry,
+    pub(super) reading: Reading,
     pub(super) health: TaskHealth,
     pub(super) connector_metrics: ConnectorMetrics,
     pub(super) sink_metrics: SinkMetrics,
@@ -63,6 +64,7 @@ impl<O: OpenSink> SinkTask<O> {
         let shared = Arc::new(Shared {
             consumer: TopicConsumer::new(parts.kafka, &parts.connector)?,
             registry: parts.registry,
+            reading: parts.reading,
             connections: Connections::new(parts.opener, parts.connections_max, parts.sink_metrics.clone()),
             limits: parts.limits,
             // A batch and the next one for each connection.

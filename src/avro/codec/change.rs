@@ -54,7 +54,7 @@ pub(super) fn decode_envelope(
             }
             Step::Op => match reader.text().map_err(|malformed| in_part(malformed, "`op`"))? {
                 "m" if envelope.is_debezium => filtered = true,
-                letter => change.op = Op::from_letter(letter).ok_or_else(unknown_op)?,
+                letter => change.op = Op::from_letter(letter).ok_or_else(Refusal::unknown_op)?,
             },
             Step::Changed(nullable) => change.changed = read_changed(&mut reader, *nullable, fields)?,
         }
@@ -65,7 +65,7 @@ pub(super) fn decode_envelope(
     }
     match change.op {
         Op::Delete | Op::Truncate => change.after = None,
-        _ if change.after.is_none() => return Err(no_after()),
+        _ if change.after.is_none() => return Err(Refusal::no_after()),
         _ => {}
     }
     if let Some(at) = asked.version_at {
@@ -100,14 +100,6 @@ pub(super) fn decode_plain(plain: &Plain, key: Option<RecordKey>, datum: &[u8], 
     };
     let (schema, changed, source_time_ms) = (Arc::clone(&plain.content.schema), None, None);
     Ok(Body::Change(Box::new(Change { key, op: Op::Update, schema, after: Some(after), changed, version, source_time_ms })))
-}
-
-pub(super) fn unknown_op() -> Refusal {
-    Refusal::new("decode.unknown_op", "`op` is none of c, u, d, r, t and m")
-}
-
-pub(super) fn no_after() -> Refusal {
-    Refusal::new("decode.no_after", "a change that is no delete has no `after`")
 }
 
 /// The positions of the fields whose values are not placeholders; `None` when all are there. Placeholders become null.

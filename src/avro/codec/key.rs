@@ -18,7 +18,7 @@ pub(super) fn decode_key(shape: &KeyShape, datum: &[u8]) -> Result<RecordKey, Re
     if let Some(nullable) = shape.nullable
         && is_null(&mut reader, nullable).map_err(malformed)?
     {
-        return Err(null_part("the key"));
+        return Err(Refusal::key_null("the key"));
     }
     let identity = match &shape.parts {
         KeyParts::Text => reader.text().map(|id| Identity::Text(id.to_owned())).map_err(malformed)?,
@@ -27,17 +27,13 @@ pub(super) fn decode_key(shape: &KeyShape, datum: &[u8]) -> Result<RecordKey, Re
             let mut parts = Vec::with_capacity(plans.len());
             for (position, plan) in plans.iter().enumerate() {
                 let value = plan.read(&mut reader).map_err(malformed)?;
-                parts.push(identity(value).ok_or_else(|| null_part(&named(&shape.schema, position)))?);
+                parts.push(identity(value).ok_or_else(|| Refusal::key_null(&named(&shape.schema, position)))?);
             }
             if parts.len() > 1 { Identity::Parts(parts) } else { parts.swap_remove(0) }
         }
     };
     nothing_left(&reader, "key")?;
     Ok(RecordKey { identity, schema: Arc::clone(&shape.schema) })
-}
-
-pub(super) fn null_part(what: &str) -> Refusal {
-    Refusal::new("decode.key_null", format!("{what} is null, so it names no record"))
 }
 
 fn named(schema: &Schema, position: usize) -> String {

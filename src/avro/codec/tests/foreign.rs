@@ -14,7 +14,7 @@ use crate::avro::{
 };
 
 /// Made once, since its clients take their time; nothing asks it.
-static REGISTRY: LazyLock<Registry> =
+pub(super) static REGISTRY: LazyLock<Registry> =
     LazyLock::new(|| Registry::new("http://127.0.0.1:1", &prometheus::Registry::new()).expect("an address"));
 
 const KEY_ID: u32 = 1;

@@ -3,7 +3,7 @@
 use towpath_api::Identity;
 
 use super::{foreign::*, *};
-use crate::avro::codec::{Reading, VersionField};
+use crate::avro::codec::{Reading, ReadingSettings, VersionField};
 
 const KEY: &str = r#"{"type":"record","name":"Key","namespace":"s.public.t","fields":[{"name":"id","type":"int"}]}"#;
 
@@ -28,6 +28,11 @@ const ENVELOPE: &str = r#"{"type":"record","name":"Envelope","namespace":"s.publ
 
 const PLACEHOLDER: &str = UNAVAILABLE_VALUE;
 
+fn settings(version: Option<&str>, unavailable: &str) -> Reading {
+    let version = version.map(VersionField::parse);
+    Reading::new(ReadingSettings { version, unavailable: unavailable.to_owned(), ..ReadingSettings::default() })
+}
+
 fn row(body: Value, raw: Value, tags: Value, counts: Value, at: Value) -> Value {
     let seen = text("1970-01-01T00:00:01Z");
     record(&[("id", Value::Int(1)), ("body", body), ("raw", raw), ("tags", tags), ("counts", counts), ("at", at), ("seen", seen)])
@@ -47,15 +52,15 @@ fn envelope(op: &str, before: Option<Value>, after: Option<Value>, lsn: Option<i
     record(&[("before", optional(before)), ("after", optional(after)), ("source", source), ("op", text(op)), ("ts_ms", null())])
 }
 
-fn key() -> Option<Value> {
-    Some(record(&[("id", Value::Int(1))]))
+fn key() -> Value {
+    record(&[("id", Value::Int(1))])
 }
 
 #[test]
 fn debeziums_envelope_is_the_change_that_it_is() {
     let topic = Foreign::new(KEY, ENVELOPE);
     for (letter, op) in [("c", Op::Create), ("u", Op::Update), ("r", Op::Read)] {
-        let change = change(topic.read(key(), Some(envelope(letter, None, Some(usual_row()), None))));
+        let change = change(topic.read(Some(key()), Some(envelope(letter, None, Some(usual_row()), None))));
         assert_eq!((change.op, change.source_time_ms, change.version), (op, Some(1_700), None));
         assert_eq!(change.key.unwrap().identity, Identity::Long(1));
         assert_eq!(change.changed, None);
@@ -63,13 +68,13 @@ fn debeziums_envelope_is_the_change_that_it_is() {
         assert_eq!(after[1..6], [text("b"), Value::Null, Value::Null, Value::Null, Value::LocalTimestampMicros(7)]);
         assert_eq!(after[6], Value::TimestampMicros(1_000_000));
     }
-    let delete = change(topic.read(key(), Some(envelope("d", Some(usual_row()), None, None))));
+    let delete = change(topic.read(Some(key()), Some(envelope("d", Some(usual_row()), None, None))));
     assert_eq!((delete.op, delete.after), (Op::Delete, None));
     let truncate = change(topic.read(None, Some(envelope("t", None, None, None))));
     assert!(truncate.op == Op::Truncate && truncate.key.is_none() && truncate.after.is_none());
     assert!(matches!(topic.read(None, Some(envelope("m", None, None, None))), Body::Filtered));
-    assert_eq!(code(&topic.read(key(), Some(envelope("x", None, Some(usual_row()), None)))), "decode.unknown_op");
-    assert_eq!(code(&topic.read(key(), Some(envelope("u", None, None, None)))), "decode.no_after");
+    assert_eq!(code(&topic.read(Some(key()), Some(envelope("x", None, Some(usual_row()), None)))), "decode.unknown_op");
+    assert_eq!(code(&topic.read(Some(key()), Some(envelope("u", None, None, None)))), "decode.no_after");
 }
 
 #[test]
@@ -89,17 +94,17 @@ fn values_that_are_not_available_are_left_as_they_are() {
     let numbers = some(Value::Array(PLACEHOLDER.bytes().map(|byte| some(Value::Int(byte.into()))).collect()));
     let bytes = some(Value::Bytes(PLACEHOLDER.into()));
     let after = row(some(text(PLACEHOLDER)), bytes, texts, numbers, null());
-    let change = change(topic.read(key(), Some(envelope("u", None, Some(after), None))));
+    let change = change(topic.read(Some(key()), Some(envelope("u", None, Some(after), None))));
     assert_eq!(change.changed, Some(vec![0, 5, 6]));
     assert_eq!(change.after.unwrap()[1..5], [Value::Null, Value::Null, Value::Null, Value::Null]);
 }
 
 #[test]
 fn the_placeholder_may_be_another_and_means_nothing_elsewhere() {
-    let other = Foreign::reading(KEY, ENVELOPE, Reading::new(None, "gone"));
+    let other = Foreign::reading(KEY, ENVELOPE, settings(None, "gone"));
     let after = |body: &str| envelope("u", None, Some(row(some(text(body)), null(), null(), null(), null())), None);
-    assert_eq!(change(other.read(key(), Some(after("gone")))).changed, Some(vec![0, 2, 3, 4, 5, 6]));
-    assert_eq!(change(other.read(key(), Some(after(PLACEHOLDER)))).changed, None);
+    assert_eq!(change(other.read(Some(key()), Some(after("gone")))).changed, Some(vec![0, 2, 3, 4, 5, 6]));
+    assert_eq!(change(other.read(Some(key()), Some(after(PLACEHOLDER)))).changed, None);
     let plain = Foreign::of_values(r#"{"type":"record","name":"r","fields":[{"name":"v","type":"string"}]}"#);
     assert_eq!(plain.change(record(&[("v", text(PLACEHOLDER))])).changed, None);
 }
@@ -132,12 +137,12 @@ fn a_bare_value_is_a_record_with_a_value() {
 }
 
 fn versions(field: &str) -> Foreign {
-    Foreign::reading(KEY, ENVELOPE, Reading::new(Some(VersionField::parse(field)), PLACEHOLDER))
+    Foreign::reading(KEY, ENVELOPE, settings(Some(field), PLACEHOLDER))
 }
 
 #[test]
 fn a_version_comes_from_the_field_that_is_named() {
-    let read = |field: &str, value: Value| versions(field).read(key(), Some(value));
+    let read = |field: &str, value: Value| versions(field).read(Some(key()), Some(value));
     let version = |body: Body| change(body).version.map(|version| (version.ts, version.seq, version.rank));
     assert_eq!(version(read("source.lsn", envelope("u", None, Some(usual_row()), Some(41)))), Some((42, 0, 0)));
     assert_eq!(version(read("source.lsn", envelope("d", None, None, Some(0)))), Some((1, 0, 0)));
@@ -159,7 +164,7 @@ fn a_version_comes_from_the_field_that_is_named() {
 #[test]
 fn a_version_may_be_a_text_of_digits_or_a_position_in_postgres_log() {
     let schema = r#"{"type":"record","name":"r","fields":[{"name":"v","type":"string"}]}"#;
-    let topic = Foreign::reading(r#""int""#, schema, Reading::new(Some(VersionField::parse("v")), PLACEHOLDER));
+    let topic = Foreign::reading(r#""int""#, schema, settings(Some("v"), PLACEHOLDER));
     let version = |given: &str| topic.change(record(&[("v", text(given))])).version.unwrap().ts;
     assert_eq!(version("41"), 42);
     assert_eq!(version("16/B374D848"), (0x16 << 32 | 0xB374_D848) + 1);
