@@ -3,25 +3,18 @@
 //! The statements are sent one behind the other without waiting in between; the server runs them in that order. So the
 //! compare-and-set has the row lock before any data is touched, and when it changes nothing, everything is rolled back.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
-use apache_avro::schema::Schema;
-use futures::future::join_all;
-use tokio_postgres::{Client, Row as PgRow, Statement as Prepared};
-use towpath_api::{Applied, Batch, Body, Claim, Error, ErrorType, Record, Result};
+use tokio_postgres::{Client, Statement as Prepared};
+use towpath_api::{Applied, Batch, Claim, Error, ErrorType, Result};
 
 use crate::{
     bookkeeping::{self, COMPARE_AND_SET},
-    config::DeleteMode,
+    config::PostgresSinkConfig,
     dead_letter::{self, DeadLetter},
-    fold::{Folded, Kind, Row, fold},
     name::TableName,
     sqlstate::{leaves_open, refused},
-    statement::{self, ColumnSet, Statement},
-    table::{self, Table},
+    table::{self, Table, Wish},
 };
 
 /// What a connection knows beside the connection itself.
@@ -40,26 +33,20 @@ pub(crate) struct Transaction<'a> {
     pub(crate) sink: &'a str,
     pub(crate) owner: &'a str,
     pub(crate) table: &'a TableName,
-    pub(crate) delete_mode: DeleteMode,
+    pub(crate) config: &'a PostgresSinkConfig,
     pub(crate) batch: &'a Batch,
 }
 
 /// Statements that a connection keeps prepared; a table needs two or three, more only while its schemas change.
 const MAX_PREPARED: usize = 200;
 
-/// How the rows of a statement are counted from the row that it returns.
-#[derive(Debug, Clone, Copy)]
-enum Shape {
-    Upsert,
-    Patch,
-    Remove,
-}
-
 /// How a batch is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attempt {
-    /// With one statement for all its rows of a kind, the usual way.
+    /// With a few statements for its rows of a kind, the usual way.
     Whole,
+    /// With one for all its rows of a kind: rows that refer to each other come together.
+    Together,
     /// In halves behind savepoints, until what cannot be written stands alone.
     InParts,
 }
@@ -79,7 +66,7 @@ impl<'a> Transaction<'a> {
     async fn write_and_commit(&mut self, attempt: Attempt, tolerate_poison: bool) -> Result<Applied> {
         let mut letters = Vec::new();
         let applied = match attempt {
-            Attempt::Whole => self.write(&self.batch.records, &mut letters).await?,
+            Attempt::Whole | Attempt::Together => self.write(&self.batch.records, attempt, &mut letters).await?,
             Attempt::InParts => self.write_around_poison(&mut letters).await?,
         };
         dead_letter::accept(&letters, self.batch, tolerate_poison)?;
@@ -106,118 +93,31 @@ impl<'a> Transaction<'a> {
         Err(bookkeeping::why_lost(self.client, self.sink, self.owner, claim, self.batch).await)
     }
 
-    /// Applies records of the batch; poison means that one of them, not said which, is refused.
-    pub(crate) async fn write(&mut self, records: &'a [Record], letters: &mut Vec<DeadLetter<'a>>) -> Result<Applied> {
-        let folded = fold(records);
-        let mut applied = Applied::default();
-        (applied.stale, applied.tombstones) = (folded.stale, folded.tombstones);
-        let mut found: Vec<DeadLetter<'a>> = folded.undecodable.iter().map(|record| DeadLetter::undecodable(record)).collect();
-        found.extend(folded.stale_partials.iter().map(|record| DeadLetter::stale_partial(record)));
-        if let Some(first) = folded.rows.first() {
-            let table = self.table_for(&folded, first).await?;
-            let mut rounds: Vec<Vec<&Row<'a>>> = Vec::new();
-            for row in &folded.rows {
-                if row.round >= rounds.len() {
-                    rounds.resize_with(row.round + 1, Vec::new);
-                }
-                rounds[row.round].push(row);
-            }
-            for rows in rounds {
-                self.write_rows(&table, &rows, &mut applied, &mut found).await?;
-            }
-            applied.folded = folded.rows.iter().map(|row| row.folded).sum();
-        }
-        for letter in &found {
-            applied.set_aside(letter.error_type);
-        }
-        letters.append(&mut found);
-        Ok(applied)
+    /// A table that this connection knows.
+    pub(crate) fn known(&self, name: &TableName) -> Option<Arc<Table>> {
+        self.known.tables.get(name).cloned()
     }
 
-    /// Applies rows of different keys.
-    async fn write_rows(
-        &mut self,
-        table: &Table,
-        rows: &[&Row<'a>],
-        applied: &mut Applied,
-        letters: &mut Vec<DeadLetter<'a>>,
-    ) -> Result<()> {
-        let mut whole: BTreeMap<ColumnSet, Vec<&Row<'a>>> = BTreeMap::new();
-        let (mut patches, mut removals) = (Vec::new(), Vec::new());
-        let mut last: Option<(&Schema, ColumnSet)> = None;
-        for &row in rows {
-            match row.kind {
-                Kind::Whole => {
-                    let schema = row.schema();
-                    let set = match &last {
-                        Some((known, set)) if schema.is_some_and(|schema| std::ptr::eq(schema, *known)) => set.clone(),
-                        _ => statement::columns_of(table, row),
-                    };
-                    last = schema.map(|schema| (schema, set.clone()));
-                    whole.entry(set).or_default().push(row);
-                }
-                Kind::Delete if self.delete_mode == DeleteMode::Hard => removals.push(row),
-                Kind::Partial | Kind::Delete => patches.push(row),
-            }
-        }
-        let partition = self.batch.partition.partition;
-        let mut work: Vec<(Shape, Vec<&Row<'a>>, Statement)> = Vec::new();
-        let misfit = |at: usize| {
-            let doing = format!("encode record {at} of a statement: a value is out of the range of its column");
-            Error::poison("postgres.out_of_range", ErrorType::Mapping, doing)
-        };
-        for (set, rows) in whole {
-            let statement = statement::upsert(table, partition, &set, &rows).map_err(misfit)?;
-            work.push((Shape::Upsert, rows, statement));
-        }
-        if !patches.is_empty() {
-            let statement = statement::patch(table, partition, &patches).map_err(misfit)?;
-            work.push((Shape::Patch, patches, statement));
-        }
-        if !removals.is_empty() {
-            let statement = statement::remove(table, partition, &removals).map_err(misfit)?;
-            work.push((Shape::Remove, removals, statement));
-        }
-        let mut prepared = Vec::with_capacity(work.len());
-        for (_, _, statement) in &work {
-            prepared.push(self.prepare(&statement.sql).await?);
-        }
-        let parameters: Vec<_> = work.iter().map(|(_, _, statement)| statement.parameters()).collect();
-        let sent = prepared.iter().zip(&parameters).map(|(prepared, parameters)| self.client.query_one(prepared, parameters));
-        for ((shape, rows, _), answer) in work.iter().zip(join_all(sent).await) {
-            let answer = answer.map_err(|error| refused(format!("write {} rows to table {}", rows.len(), table.name), error))?;
-            tally(*shape, rows, &answer, applied, letters);
-        }
-        Ok(())
-    }
-
-    /// The table, with a column for each field of the batch; looked up once a connection and made at need.
-    async fn table_for(&mut self, folded: &Folded<'a>, first: &Row<'a>) -> Result<Arc<Table>> {
-        let mut schemas: Vec<Arc<Schema>> = Vec::new();
-        for record in folded.rows.iter().map(|row| row.record) {
-            if let Body::Change(change) = &record.body
-                && !schemas.iter().any(|schema| Arc::ptr_eq(schema, &change.schema))
-            {
-                schemas.push(Arc::clone(&change.schema));
-            }
-        }
-        if let Some(table) = self.known.tables.get(self.table)
-            && schemas.iter().all(|schema| table.holds(schema))
-        {
-            return Ok(Arc::clone(table));
-        }
-        if let Some(table) = self.known.tables.get(self.table) {
-            schemas.extend(table.schemas.iter().cloned());
-        }
-        let (table, made) = table::ensure(self.client, self.table, first.key, schemas).await?;
+    /// Makes sure that a table is as it should be, and remembers it.
+    pub(crate) async fn ensure(&mut self, wish: Wish<'_>) -> Result<Arc<Table>> {
+        let (table, made) = table::ensure(self.client, wish).await?;
         let table = Arc::new(table);
         self.known.made |= made;
-        self.known.tables.insert(self.table.clone(), Arc::clone(&table));
+        self.known.tables.insert(table.name.clone(), Arc::clone(&table));
         Ok(table)
     }
 
+    /// Whether the table is there.
+    pub(crate) async fn table_exists(&self) -> Result<bool> {
+        if self.known.tables.contains_key(self.table) {
+            return Ok(true);
+        }
+        let found = self.client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&self.table.sql()]).await;
+        found.map(|row| row.get(0)).map_err(|error| refused(format!("look for table {}", self.table), error))
+    }
+
     /// Prepares a statement once a connection.
-    async fn prepare(&mut self, sql: &str) -> Result<Prepared> {
+    pub(crate) async fn prepare(&mut self, sql: &str) -> Result<Prepared> {
         if let Some(prepared) = self.known.prepared.get(sql) {
             return Ok(prepared.clone());
         }
@@ -268,34 +168,4 @@ impl<'a> Transaction<'a> {
     pub(crate) async fn run(&self, sql: &str) -> Result<()> {
         self.client.batch_execute(sql).await.map_err(|error| refused(sql.to_lowercase(), error))
     }
-}
-
-/// Adds what a statement says of its rows.
-fn tally<'a>(shape: Shape, rows: &[&Row<'a>], answer: &PgRow, applied: &mut Applied, letters: &mut Vec<DeadLetter<'a>>) {
-    let number = |at: usize| answer.get::<_, i64>(at).unsigned_abs();
-    match shape {
-        Shape::Upsert => {
-            let (inserted, all) = (number(0), number(1));
-            applied.inserted += inserted;
-            applied.updated += all - inserted;
-            applied.stale += count(rows.len()) - all;
-        }
-        Shape::Patch => {
-            let places: Vec<i64> = answer.get(4);
-            applied.inserted += number(0);
-            applied.updated += number(1);
-            applied.deleted += number(2);
-            applied.stale += number(3) - count(places.len());
-            let row = |place: i64| usize::try_from(place - 1).ok().and_then(|at| rows.get(at));
-            letters.extend(places.into_iter().filter_map(row).map(|row| DeadLetter::stale_partial(row.record)));
-        }
-        Shape::Remove => {
-            applied.stale += number(1);
-            applied.deleted += count(rows.len()) - number(1);
-        }
-    }
-}
-
-fn count(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
 }

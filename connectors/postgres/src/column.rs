@@ -3,11 +3,17 @@
 //! A batch is sent as one array for each column ([`ColumnArray`]): values go straight from the decoded record into the
 //! buffer that is sent, without a vector or an option in between.
 
-use apache_avro::{schema::Schema, types::Value};
+use apache_avro::{
+    schema::{RecordField, Schema},
+    types::Value,
+};
 use bytes::{BufMut as _, BytesMut};
 use num_bigint::BigInt;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use towpath_api::{Identity, json::to_json};
+use towpath_api::{
+    Identity,
+    json::{is_json_text, to_json},
+};
 
 /// The column that holds values of an Avro type without loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +38,8 @@ pub(crate) enum ColumnType {
     AnyNumeric,
     Interval,
     Jsonb,
+    /// jsonb, from a text that is JSON already.
+    JsonText,
 }
 
 /// A value is not of the type that its schema says, or out of the range of its column.
@@ -41,10 +49,21 @@ pub(crate) struct Misfit;
 
 /// Microseconds from 1970 to 2000, where Postgres counts from.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
+const DAY_MICROS: i64 = 86_400_000_000;
+/// What stands before the text of a jsonb on the wire (`jsonb_recv`).
+const JSONB_VERSION: u8 = 1;
 /// Days from 1970 to 2000.
 const EPOCH_DAYS: i32 = 10_957;
 
 impl ColumnType {
+    /// The column for a field of a record.
+    ///
+    /// # Errors
+    /// As for [`ColumnType::of`].
+    pub(crate) fn of_field(field: &RecordField) -> Result<Self, String> {
+        if is_json_text(field) { Ok(Self::JsonText) } else { Self::of(&field.schema) }
+    }
+
     /// The column for an Avro type, nullable or not.
     ///
     /// # Errors
@@ -114,7 +133,7 @@ impl ColumnType {
             Self::Timestamptz => "timestamp with time zone",
             Self::Numeric { .. } | Self::AnyNumeric => "numeric",
             Self::Interval => "interval",
-            Self::Jsonb => "jsonb",
+            Self::Jsonb | Self::JsonText => "jsonb",
         }
     }
 
@@ -135,9 +154,33 @@ impl ColumnType {
             Self::Timestamptz => Type::TIMESTAMPTZ,
             Self::Numeric { .. } | Self::AnyNumeric => Type::NUMERIC,
             Self::Interval => Type::INTERVAL,
-            Self::Jsonb => Type::JSONB,
+            Self::Jsonb | Self::JsonText => Type::JSONB,
         }
     }
+}
+
+/// The type that holds the values of both without loss, if there is one.
+pub(crate) fn joined(a: ColumnType, b: ColumnType) -> Option<ColumnType> {
+    use ColumnType as C;
+    let digits = |ty| match ty {
+        C::Integer => Some((10, 0)),
+        C::Bigint => Some((19, 0)),
+        C::Numeric { precision, scale } => Some((precision.saturating_sub(scale), scale)),
+        _ => None,
+    };
+    Some(match (a, b) {
+        _ if a == b => a,
+        (C::Integer, C::Bigint) | (C::Bigint, C::Integer) => C::Bigint,
+        (C::Real | C::Integer, C::DoublePrecision) | (C::DoublePrecision, C::Real | C::Integer) => C::DoublePrecision,
+        (C::Date, C::Timestamptz) | (C::Timestamptz, C::Date) => C::Timestamptz,
+        (C::Date, C::Timestamp) | (C::Timestamp, C::Date) => C::Timestamp,
+        (C::AnyNumeric, other) | (other, C::AnyNumeric) if digits(other).is_some() => C::AnyNumeric,
+        _ => {
+            let ((before_a, behind_a), (before_b, behind_b)) = (digits(a)?, digits(b)?);
+            let scale = behind_a.max(behind_b);
+            C::Numeric { precision: before_a.max(before_b) + scale, scale }
+        }
+    })
 }
 
 /// One parameter: the values of one column for all rows of a statement, as a one-dimensional array in binary format.
@@ -153,6 +196,11 @@ impl ColumnArray {
     /// An empty array with room for `rows` elements of a usual size.
     pub(crate) fn with_capacity(column: ColumnType, rows: usize) -> Self {
         Self { column, elements: BytesMut::with_capacity(rows * 16), len: 0, has_null: false }
+    }
+
+    /// The type of its elements.
+    pub(crate) fn column(&self) -> ColumnType {
+        self.column
     }
 
     /// Adds null.
@@ -199,13 +247,49 @@ impl ColumnArray {
         self.push_bytes(bytes);
     }
 
-    /// Adds a key to an array of text or bigint.
-    pub(crate) fn push_key(&mut self, key: &Identity) -> Result<(), Misfit> {
-        match (key, self.column) {
-            (Identity::Text(text), ColumnType::Text) => self.push_bytes(text.as_bytes()),
-            (Identity::Long(number), ColumnType::Bigint) => self.push_i64(*number),
+    /// Adds a text to an array of text.
+    pub(crate) fn push_text(&mut self, text: &str) {
+        self.push_bytes(text.as_bytes());
+    }
+
+    /// Adds a text that is JSON to an array of jsonb; the server refuses one that is not.
+    pub(crate) fn push_json_text(&mut self, json: &str) {
+        // A text of a record is far below 2 GiB: the broker's limit comes first.
+        self.elements.put_i32(i32::try_from(json.len() + 1).unwrap_or(i32::MAX));
+        self.elements.put_u8(JSONB_VERSION);
+        self.elements.put_slice(json.as_bytes());
+        self.len += 1;
+    }
+
+    /// Adds a part of a key, which is never null; `schema` is that of its field.
+    ///
+    /// # Errors
+    /// As for [`ColumnArray::push`].
+    pub(crate) fn push_key(&mut self, part: &Identity, schema: &Schema) -> Result<(), Misfit> {
+        match (part, self.column) {
+            (Identity::Text(text), ColumnType::Text) => self.push_text(text),
+            (Identity::Bytes(bytes), ColumnType::Bytea | ColumnType::Uuid) => self.push_bytes(bytes),
+            (Identity::Boolean(flag), ColumnType::Boolean) => self.push_bool(*flag),
             (Identity::Text(text), ColumnType::Uuid) => {
-                self.push_bytes(uuid::Uuid::parse_str(text).map_err(|_| Misfit)?.as_bytes())
+                self.push_bytes(uuid::Uuid::parse_str(text).map_err(|_| Misfit)?.as_bytes());
+            }
+            (Identity::Long(number), ty) => {
+                let int = || i32::try_from(*number).map_err(|_| Misfit);
+                let value = match plain(schema) {
+                    Schema::Int if ty == ColumnType::Integer => Value::Int(int()?),
+                    Schema::Date => Value::Date(int()?),
+                    Schema::TimeMillis => Value::TimeMillis(int()?),
+                    Schema::TimeMicros => Value::TimeMicros(*number),
+                    Schema::TimestampMillis => Value::TimestampMillis(*number),
+                    Schema::TimestampMicros => Value::TimestampMicros(*number),
+                    Schema::LocalTimestampMillis => Value::LocalTimestampMillis(*number),
+                    Schema::LocalTimestampMicros => Value::LocalTimestampMicros(*number),
+                    _ => Value::Long(*number),
+                };
+                self.push(&value, schema)?;
+            }
+            (Identity::Bytes(bytes), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
+                self.push(&Value::Decimal(bytes.as_slice().into()), schema)?;
             }
             _ => return Err(Misfit),
         }
@@ -222,10 +306,22 @@ impl ColumnArray {
         }
         match (value, self.column) {
             (Value::Null, _) => self.push_null(),
+            (Value::String(text), ColumnType::JsonText) => self.push_json_text(text),
             (Value::Union(_, inner), _) => return self.push(inner, schema),
             (Value::Boolean(flag), ColumnType::Boolean) => self.push_bool(*flag),
             (Value::Int(number), ColumnType::Integer) => self.push_bytes(&number.to_be_bytes()),
             (Value::Long(number), ColumnType::Bigint) => self.push_i64(*number),
+            // A type that an older schema had, in a column that was widened since.
+            (Value::Int(number), ColumnType::Bigint) => self.push_i64(i64::from(*number)),
+            (Value::Int(number), ColumnType::DoublePrecision) => self.push_bytes(&f64::from(*number).to_be_bytes()),
+            (Value::Float(number), ColumnType::DoublePrecision) => self.push_bytes(&f64::from(*number).to_be_bytes()),
+            (Value::Int(number), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => self.push_number((*number).into(), 0)?,
+            (Value::Long(number), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
+                self.push_number((*number).into(), 0)?
+            }
+            (Value::Date(days), ColumnType::Timestamp | ColumnType::Timestamptz) => {
+                self.push_instant(i64::from(*days) * DAY_MICROS)?;
+            }
             (Value::Float(number), ColumnType::Real) => self.push_bytes(&number.to_be_bytes()),
             (Value::Double(number), ColumnType::DoublePrecision) => self.push_bytes(&number.to_be_bytes()),
             (Value::String(text) | Value::Enum(_, text), ColumnType::Text) => self.push_bytes(text.as_bytes()),
@@ -244,13 +340,14 @@ impl ColumnArray {
             }
             (Value::TimestampMicros(micros), ColumnType::Timestamptz)
             | (Value::LocalTimestampMicros(micros), ColumnType::Timestamp) => self.push_instant(*micros)?,
-            (Value::Decimal(decimal), ColumnType::Numeric { scale, .. }) => {
+            (Value::Decimal(decimal), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
+                let Schema::Decimal(ty) = plain(schema) else { return Err(Misfit) };
                 let unscaled: BigInt = decimal.clone().into();
                 // A numeric with a precision has 1,000 digits at most: nothing longer is worth converting.
                 if unscaled.bits() > 3_400 {
                     return Err(Misfit);
                 }
-                self.push_with(|out| numeric(&unscaled, scale, out))?;
+                self.push_number(unscaled, u32::try_from(ty.scale).map_err(|_| Misfit)?)?;
             }
             (Value::BigDecimal(decimal), ColumnType::AnyNumeric) => {
                 let (unscaled, scale) = decimal.as_bigint_and_exponent();
@@ -278,7 +375,23 @@ impl ColumnArray {
         Ok(())
     }
 
+    /// Adds a number that has `scale` digits behind the point, with as many as the column has.
+    fn push_number(&mut self, unscaled: BigInt, scale: u32) -> Result<(), Misfit> {
+        let (unscaled, scale) = match self.column {
+            ColumnType::Numeric { scale: wanted, .. } if wanted > scale => {
+                (unscaled * BigInt::from(10).pow(wanted - scale), wanted)
+            }
+            _ => (unscaled, scale),
+        };
+        self.push_with(|out| numeric(&unscaled, scale, out))
+    }
+
+    /// The ends of the range stand for infinity, as Debezium's connectors have it.
     fn push_instant(&mut self, micros: i64) -> Result<(), Misfit> {
+        if micros == i64::MAX || micros == i64::MIN {
+            self.push_i64(micros);
+            return Ok(());
+        }
         let micros = micros.checked_sub(EPOCH_MICROS).ok_or(Misfit)?;
         // The two ends of the range mean "infinity" to Postgres.
         if micros == i64::MIN || micros == i64::MAX {
@@ -297,9 +410,17 @@ impl ColumnArray {
         }
         let json = to_json(value, schema).map_err(|_| Misfit)?;
         self.push_with(|out| {
-            out.put_u8(1);
+            out.put_u8(JSONB_VERSION);
             serde_json::to_writer(out.writer(), &json).map_err(|_| Misfit)
         })
+    }
+}
+
+/// The type without its null.
+fn plain(schema: &Schema) -> &Schema {
+    match schema {
+        Schema::Union(union) => union.variants().iter().find(|branch| !matches!(branch, Schema::Null)).unwrap_or(schema),
+        other => other,
     }
 }
 

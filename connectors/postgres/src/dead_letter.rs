@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use tokio_postgres::Client;
 use towpath_api::{Batch, Body, Error, ErrorType, Record, Result, json::hexadecimal};
 
-use crate::sqlstate::refused;
+use crate::{key::Unkeyed, sqlstate::refused, table::MISMATCH};
 
 /// The end of the year 9999. A producer may set any time, and one that Postgres cannot hold must not keep the record from being set aside.
 const LAST_MILLISECOND: i64 = 253_402_300_799_999;
@@ -35,6 +35,24 @@ impl<'a> DeadLetter<'a> {
         Self { record, stage: "decode", code, error_type: ErrorType::Decode, reason }
     }
 
+    /// For a record that has no key to find its row by.
+    pub(crate) fn unkeyed(record: &'a Record, (code, reason): Unkeyed) -> Self {
+        Self { record, stage: "apply", code, error_type: ErrorType::Mapping, reason: reason.to_owned() }
+    }
+
+    /// For a record without the header that its key is taken from.
+    pub(crate) fn without_event_id(record: &'a Record) -> Self {
+        let reason = "the record has no header `towpath_event_id`, and pk.mode=event_id takes the row's key from it";
+        Self::unkeyed(record, ("apply.event_id_absent", reason))
+    }
+
+    /// For a truncate of a table whose rows come from several partitions.
+    pub(crate) fn truncate_across_partitions(record: &'a Record) -> Self {
+        let reason = "the table has rows of other partitions, and without versions of the source nothing says which of them came before; \
+                      give the topic one partition, or set `version.field`";
+        Self::unkeyed(record, ("apply.truncate_across_partitions", reason))
+    }
+
     /// For a partial update that is older than its row.
     pub(crate) fn stale_partial(record: &'a Record) -> Self {
         let reason = "the row holds a newer version, so the fields of this partial update have no place in it".to_owned();
@@ -59,7 +77,9 @@ pub(crate) fn accept(letters: &[DeadLetter<'_>], batch: &Batch, tolerate_poison:
         );
         return Err(Error::fatal("postgres.poison", ErrorType::Constraint, doing));
     }
-    let set_aside: HashSet<i64> = letters.iter().map(|letter| letter.record.offset).collect();
+    // That a table has another shape is known, and `schema.mismatch` says what to do.
+    let accidents = letters.iter().filter(|letter| letter.code != MISMATCH);
+    let set_aside: HashSet<i64> = accidents.map(|letter| letter.record.offset).collect();
     let mut in_a_row = 0;
     for record in batch.records.iter().filter(|record| !matches!(record.body, Body::Tombstone(_))) {
         in_a_row = if set_aside.contains(&record.offset) { in_a_row + 1 } else { 0 };

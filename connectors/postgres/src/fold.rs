@@ -4,10 +4,15 @@
 //! result must leave the row as applying its records one by one would; a property test holds the two against each other.
 //! Pure: no database, no I/O.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use apache_avro::{schema::Schema, types::Value};
 use towpath_api::{Body, Change, Identity, Op, Record};
+
+use crate::{
+    config::DeleteMode,
+    key::{Keyed, Keys, Unkeyed},
+};
 
 /// A version as it lies in a row: the rank is folded into the second number. A record without one has `(0, offset)`.
 pub(crate) type RowVersion = (i64, i64);
@@ -15,15 +20,14 @@ pub(crate) type RowVersion = (i64, i64);
 /// What one key comes to within a batch.
 #[derive(Debug)]
 pub(crate) struct Row<'a> {
-    pub(crate) key: &'a Identity,
+    pub(crate) key: Cow<'a, Identity>,
+    /// The record schema that describes the key's parts.
+    pub(crate) key_schema: &'a Arc<Schema>,
     /// The last record that counts; its offset goes into the row.
     pub(crate) record: &'a Record,
     pub(crate) version: RowVersion,
     pub(crate) kind: Kind,
     pub(crate) content: Content<'a>,
-    /// Fields that `content` does not carry become null, since a delete lies between them and this row. The table does the same
-    /// when it finds its own row deleted: what comes after a delete starts from nothing.
-    pub(crate) reset: bool,
     /// Earlier records of the key that this row absorbed.
     pub(crate) folded: u64,
     /// Rows of one key that cannot be folded are applied one after the other; 0 comes first.
@@ -37,8 +41,17 @@ pub(crate) enum Kind {
     Whole,
     /// Sets the fields that it carries; the others stay.
     Partial,
-    /// Marks the row as deleted, after setting what it carries.
+    /// Marks the row as deleted; it keeps its values.
     Delete,
+    /// Marks the row as deleted if there is one that lives; a null value.
+    Tombstone,
+}
+
+/// What is left out before anything is folded, and where keys come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules<'c> {
+    pub(crate) keys: Keys<'c>,
+    pub(crate) delete_mode: DeleteMode,
 }
 
 /// The values of a row.
@@ -68,41 +81,57 @@ pub(crate) struct Folded<'a> {
     pub(crate) stale: u64,
     /// Partial updates older than an earlier record of the same key: to be set aside.
     pub(crate) stale_partials: Vec<&'a Record>,
-    /// Null values.
+    /// Null values that say nothing new.
     pub(crate) tombstones: u64,
+    /// Records that the configuration leaves out.
+    pub(crate) filtered: u64,
     /// Records that nobody can read: to be set aside.
     pub(crate) undecodable: Vec<&'a Record>,
+    /// Records without a key: to be set aside.
+    pub(crate) unkeyed: Vec<(&'a Record, Unkeyed)>,
 }
 
-/// Folds records that lie in offset order.
-pub(crate) fn fold(records: &[Record]) -> Folded<'_> {
+/// What a record asks of its row.
+#[derive(Debug, Clone, Copy)]
+enum Act<'a> {
+    Change(&'a Change),
+    Tombstone,
+}
+
+/// Folds records that lie in offset order, none of them a truncate.
+pub(crate) fn fold<'a>(records: &'a [Record], rules: Rules<'_>) -> Folded<'a> {
     let mut folded = Folded::default();
-    let mut changes: Vec<(&Identity, &Record, &Change)> = Vec::with_capacity(records.len());
+    let mut acts: Vec<(Keyed<'a>, &'a Record, Act<'a>)> = Vec::with_capacity(records.len());
     for record in records {
         match &record.body {
-            Body::Change(change) => match &change.key {
-                Some(key) => changes.push((&key.identity, record, change)),
-                None => folded.undecodable.push(record),
+            Body::Change(change) if change.op == Op::Delete && rules.delete_mode == DeleteMode::Ignore => folded.filtered += 1,
+            Body::Change(change) => match rules.keys.of(change) {
+                Ok(key) => acts.push((key, record, Act::Change(change))),
+                Err(why) => folded.unkeyed.push((record, why)),
             },
-            Body::Tombstone(_) | Body::Filtered => folded.tombstones += 1,
+            Body::Tombstone(_) if rules.delete_mode == DeleteMode::Ignore => folded.filtered += 1,
+            Body::Tombstone(Some(key)) => acts.push((Keys::of_record(key), record, Act::Tombstone)),
+            Body::Tombstone(None) => folded.tombstones += 1,
+            Body::Filtered => folded.filtered += 1,
             Body::Undecodable { .. } => folded.undecodable.push(record),
         }
     }
     // In key order the index is filled page by page, and two writers of one table cannot deadlock.
-    changes.sort_unstable_by(|a, b| (a.0, a.1.offset).cmp(&(b.0, b.1.offset)));
-    folded.rows.reserve(changes.len());
-    for (key, record, change) in changes {
+    acts.sort_unstable_by(|a, b| (&a.0.identity, a.1.offset).cmp(&(&b.0.identity, b.1.offset)));
+    folded.rows.reserve(acts.len());
+    for (key, record, act) in acts {
         match folded.rows.last_mut() {
-            Some(row) if row.key == key => match row.absorb(record, change) {
+            Some(row) if row.key == key.identity => match row.absorb(record, act) {
                 Outcome::Taken => {}
                 Outcome::NextRound => {
                     let round = row.round + 1;
-                    folded.rows.push(Row { round, ..Row::new(key, record, change) });
+                    folded.rows.push(Row { round, ..Row::new(key, record, act) });
                 }
                 Outcome::Stale => folded.stale += 1,
                 Outcome::StalePartial => folded.stale_partials.push(record),
+                Outcome::Tombstone => folded.tombstones += 1,
             },
-            _ => folded.rows.push(Row::new(key, record, change)),
+            _ => folded.rows.push(Row::new(key, record, act)),
         }
     }
     folded
@@ -120,26 +149,70 @@ enum Outcome {
     NextRound,
     Stale,
     StalePartial,
+    /// A tombstone behind a delete.
+    Tombstone,
 }
 
-fn kind(change: &Change) -> Kind {
-    match (change.op, &change.changed) {
-        (Op::Delete, _) => Kind::Delete,
-        (_, Some(_)) => Kind::Partial,
-        (_, None) => Kind::Whole,
+impl<'a> Act<'a> {
+    fn version(self, record: &Record) -> RowVersion {
+        match self {
+            Self::Change(change) => version(record, change),
+            Self::Tombstone => (0, record.offset),
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Tombstone => Kind::Tombstone,
+            Self::Change(change) => match (change.op, &change.changed) {
+                (Op::Delete, _) => Kind::Delete,
+                (_, Some(_)) => Kind::Partial,
+                (_, None) => Kind::Whole,
+            },
+        }
+    }
+
+    fn content(self) -> Content<'a> {
+        match self {
+            Self::Change(change) if change.op != Op::Delete => Content::One(change),
+            Self::Change(_) | Self::Tombstone => Content::Nothing,
+        }
+    }
+}
+
+impl Kind {
+    /// Whether nothing lives on.
+    pub(crate) fn ends(self) -> bool {
+        matches!(self, Self::Delete | Self::Tombstone)
     }
 }
 
 impl<'a> Row<'a> {
-    fn new(key: &'a Identity, record: &'a Record, change: &'a Change) -> Self {
-        let kind = kind(change);
-        let content = if kind == Kind::Delete { Content::Nothing } else { Content::One(change) };
-        Self { key, record, version: version(record, change), kind, content, reset: false, folded: 0, round: 0 }
+    fn new(key: Keyed<'a>, record: &'a Record, act: Act<'a>) -> Self {
+        Self {
+            key: key.identity,
+            key_schema: key.schema,
+            record,
+            version: act.version(record),
+            kind: act.kind(),
+            content: act.content(),
+            folded: 0,
+            round: 0,
+        }
     }
 
     /// Lets the next record of the same key act on this row, if its version permits.
-    fn absorb(&mut self, record: &'a Record, change: &'a Change) -> Outcome {
-        let (next, next_kind) = (version(record, change), kind(change));
+    fn absorb(&mut self, record: &'a Record, act: Act<'a>) -> Outcome {
+        let (next, next_kind) = (act.version(record), act.kind());
+        // What a delete ends, and what comes after one, depends on the row in the table: only one delete behind another is clear.
+        if self.kind.ends() || next_kind.ends() {
+            return match (self.kind, next_kind) {
+                // With a version of the source the table may have refused the first.
+                (Kind::Delete | Kind::Tombstone, Kind::Tombstone) if self.version.0 == 0 => Outcome::Tombstone,
+                (Kind::Delete, Kind::Delete) if (self.version.0 == 0) == (next.0 == 0) => self.take_over(record, next),
+                _ => Outcome::NextRound,
+            };
+        }
         // Partial updates of one version are applied in topic order; for whole records the first of a version stands.
         let newer = if next_kind == Kind::Partial { next >= self.version } else { next > self.version };
         if !newer {
@@ -148,35 +221,27 @@ impl<'a> Row<'a> {
         // What merges with an earlier record is only right if the table would have taken that record. Offsets say so, for they are
         // the order of the topic; with versions of the source only the table knows.
         let by_offset = self.version.0 == 0 && next.0 == 0;
-        let replaces = match (&self.content, next_kind) {
-            (Content::Nothing, Kind::Delete) => true,
-            (Content::One(before), Kind::Whole) => {
-                self.kind != Kind::Delete && !self.reset && Arc::ptr_eq(&before.schema, &change.schema)
+        let Act::Change(change) = act else { return Outcome::NextRound };
+        match &self.content {
+            Content::One(before) if next_kind == Kind::Whole && Arc::ptr_eq(&before.schema, &change.schema) => {
+                self.content = Content::One(change);
             }
-            _ => false,
-        };
-        if !(by_offset || replaces) {
-            return Outcome::NextRound;
+            _ if by_offset => self.merge(change),
+            _ => return Outcome::NextRound,
         }
-        match next_kind {
-            Kind::Delete => self.kind = Kind::Delete,
-            Kind::Whole if self.kind == Kind::Delete => {
-                (self.kind, self.reset, self.content) = (Kind::Whole, true, Content::One(change));
-            }
-            Kind::Whole => {
-                if replaces {
-                    self.content = Content::One(change);
-                } else {
-                    self.merge(change);
-                }
-                self.kind = Kind::Whole;
-            }
-            Kind::Partial if self.kind == Kind::Delete => {
-                (self.kind, self.reset, self.content) = (Kind::Partial, true, Content::One(change));
-            }
-            Kind::Partial => self.merge(change),
+        // A partial update over a whole record leaves a whole one.
+        if next_kind == Kind::Whole {
+            self.kind = Kind::Whole;
         }
-        (self.record, self.version) = (record, next);
+        self.take_over(record, next)
+    }
+
+    /// The record that counts is another one now, if it is newer.
+    fn take_over(&mut self, record: &'a Record, version: RowVersion) -> Outcome {
+        if version <= self.version && self.kind.ends() {
+            return Outcome::Stale;
+        }
+        (self.record, self.version) = (record, version);
         self.folded += 1;
         Outcome::Taken
     }
@@ -199,11 +264,6 @@ impl<'a> Row<'a> {
             Content::Nothing | Content::Merged(_) => None,
         }
     }
-}
-
-/// Whether the record lived at some moment of the batch: if the table's row is deleted, it then starts from nothing.
-pub(crate) fn revives(row: &Row<'_>) -> bool {
-    !matches!(row.content, Content::Nothing)
 }
 
 /// The fields that a change carries, by name.

@@ -5,7 +5,11 @@
 
 use towpath_api::{Applied, Error, Reaction, Record, Result};
 
-use crate::{apply::Transaction, dead_letter::DeadLetter, sqlstate};
+use crate::{
+    apply::{Attempt, Transaction},
+    dead_letter::DeadLetter,
+    sqlstate,
+};
 
 impl<'a> Transaction<'a> {
     /// Applies the records that can be applied, and sets aside those that cannot.
@@ -16,7 +20,7 @@ impl<'a> Transaction<'a> {
         let mut todo: Vec<&'a [Record]> = vec![&self.batch.records];
         while let Some(records) = todo.pop() {
             self.run("SAVEPOINT part").await?;
-            match self.write(records, letters).await {
+            match self.write(records, Attempt::InParts, letters).await {
                 Ok(part) => {
                     self.run("RELEASE SAVEPOINT part").await?;
                     applied += part;

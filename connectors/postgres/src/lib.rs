@@ -8,10 +8,12 @@
 //! | [`config`] | the keys of the connector |
 //! | `sink` | connects, claims, applies: what the worker calls |
 //! | `apply` | one batch in one transaction: begin, compare-and-set, upsert, commit |
+//! | `write`, `history` | the records of a batch as statements: present state, and every change |
 //! | `isolate` | finds the records that the database refuses, and only those |
+//! | `key` | where the primary key comes from |
 //! | `fold` | several changes of one key become one |
-//! | `statement` | the SQL, and the arrays it is given |
-//! | `table` | tables, columns and views made from the schema |
+//! | `statement`, `statement/` | the SQL, and the arrays it is given |
+//! | `table`, `table/` | tables, columns and views made from the schema |
 //! | `column` | an Avro type becomes a column, a value becomes bytes |
 //! | `name` | names that Postgres takes, and how they are quoted |
 //! | `bookkeeping`, `dead_letter` | schema `towpath` |
@@ -27,12 +29,15 @@ pub mod config;
 mod connection;
 mod dead_letter;
 mod fold;
+mod history;
 mod isolate;
+mod key;
 mod name;
 mod sink;
 mod sqlstate;
 mod statement;
 mod table;
+mod write;
 
-pub use config::{DeleteMode, PostgresSinkConfig};
+pub use config::{DeleteMode, InsertMode, MetadataColumns, PostgresSinkConfig, PrimaryKeyMode, SchemaEvolution, SchemaMismatch};
 pub use sink::{OpenPostgresSink, PostgresSink};

@@ -100,16 +100,26 @@ impl TableName {
         format!("{}.{}", quoted(&self.schema), quoted(&self.table))
     }
 
-    /// The view of the rows that are not deleted. The suffix stays whole when the table's name is long.
+    /// The view of the rows that are not deleted.
     pub(crate) fn live_view(&self) -> Self {
-        let plain = format!("{}_live", self.table);
+        self.with_suffix("_live")
+    }
+
+    /// The table of all changes.
+    pub(crate) fn history(&self) -> Self {
+        self.with_suffix("_history")
+    }
+
+    /// The suffix stays whole when the table's name is long.
+    fn with_suffix(&self, suffix: &str) -> Self {
+        let plain = format!("{}{suffix}", self.table);
         let table = if plain.len() <= MAX_BYTES {
             plain
         } else {
-            // Nine bytes for the hash, five for the suffix.
-            let stem: String = self.table.chars().take(MAX_BYTES - 14).collect();
+            // Nine bytes for the hash.
+            let stem: String = self.table.chars().take(MAX_BYTES - 9 - suffix.len()).collect();
             let hash = hashed("", &self.table);
-            format!("{stem}{hash}_live")
+            format!("{stem}{hash}{suffix}")
         };
         Self { schema: self.schema.clone(), table }
     }

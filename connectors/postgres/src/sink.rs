@@ -83,7 +83,7 @@ impl Sink for PostgresSink {
             sink: &self.settings.name,
             owner: &self.settings.owner,
             table: &table,
-            delete_mode: self.settings.config.delete_mode,
+            config: &self.settings.config,
             batch,
         };
         let first = transaction.attempt(claim, Attempt::Whole, tolerate).await;

@@ -49,6 +49,9 @@ pub(crate) fn class(error: &PgError) -> Class {
     }
 }
 
+/// The code of a row that refers to one which is not there, and may come.
+pub(crate) const FOREIGN_KEY: &str = "postgres.foreign_key";
+
 /// Turns a database error into the error of the contract; `doing` is a verb phrase.
 ///
 /// Data errors come out as poison: who holds the batch looks for the record.
@@ -58,6 +61,9 @@ pub(crate) fn refused(doing: impl Into<String>, error: PgError) -> Error {
         Class::Outage => Error::retry("postgres.unavailable", ErrorType::Unavailable, doing),
         Class::Contention => Error::retry("postgres.contention", ErrorType::Conflict, doing),
         Class::TooSlow => Error::retry("postgres.too_slow", ErrorType::Timeout, doing),
+        Class::Data if error.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION) => {
+            Error::poison(FOREIGN_KEY, ErrorType::Constraint, doing)
+        }
         Class::Data => Error::poison("postgres.refused_value", ErrorType::Constraint, doing),
         Class::Setup => Error::fatal("postgres.setup", ErrorType::Config, doing),
     };
@@ -73,6 +79,11 @@ pub(crate) fn refused_setup(doing: impl Into<String>, error: PgError) -> Error {
         Class::Data => Error::fatal("postgres.setup", ErrorType::Config, doing).because(Reason::from(error)),
         _ => refused(doing, error),
     }
+}
+
+/// Whether a column cannot get another type since views, rules or other objects use it.
+pub(crate) fn shape_in_use(error: &PgError) -> bool {
+    [Some(&SqlState::FEATURE_NOT_SUPPORTED), Some(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST)].contains(&error.code())
 }
 
 /// Whether an error of COMMIT leaves open how the transaction ended: no answer came, or one that says so.

@@ -5,22 +5,36 @@ use towpath_api::{Payload, RecordKey, Version};
 
 use super::*;
 
-/// A row of the model: its values, whether it is deleted, its version.
-type Model = BTreeMap<i64, (BTreeMap<String, Value>, bool, RowVersion)>;
+/// A row of the model: its values, whether it is deleted, its version, and the offset that it was last written from.
+type Model = BTreeMap<i64, (BTreeMap<String, Value>, bool, RowVersion, i64)>;
+
+const RULES: Rules<'static> = Rules { keys: Keys::by_record(), delete_mode: DeleteMode::Soft };
 
 /// The rule itself, one row at a time: what `apply` must leave in the table.
 fn act(model: &mut Model, row: &Row<'_>) {
-    let before = model.get(&id(row.key)).cloned();
-    if let Some((_, _, version)) = &before {
-        let newer = if row.kind == Kind::Partial { row.version >= *version } else { row.version > *version };
-        if !newer {
+    let offset = row.record.offset;
+    let before = model.get(&id(&row.key)).cloned();
+    let mut version = row.version;
+    if let Some((_, was_deleted, known, last)) = &before {
+        let without_version = row.kind.ends() && row.version.0 == 0 && known.0 != 0;
+        let newer = match row.kind {
+            _ if without_version => offset > *last,
+            Kind::Partial => row.version >= *known,
+            _ => row.version > *known,
+        };
+        if !newer || (row.kind == Kind::Tombstone && *was_deleted) {
             return;
         }
+        if without_version {
+            version = *known;
+        }
+    } else if row.kind == Kind::Tombstone {
+        return;
     }
-    let (mut values, was_deleted, _) = before.unwrap_or_default();
-    let clears = row.reset || (revives(row) && was_deleted);
-    if clears {
-        values.values_mut().for_each(|value| *value = Value::Null);
+    let (mut values, was_deleted, ..) = before.unwrap_or_default();
+    // What comes after a delete starts from nothing.
+    if was_deleted && !row.kind.ends() {
+        values.clear();
     }
     let fields: BTreeMap<&str, Field<'_>> = match &row.content {
         Content::Nothing => BTreeMap::new(),
@@ -28,7 +42,7 @@ fn act(model: &mut Model, row: &Row<'_>) {
         Content::Merged(merged) => merged.clone(),
     };
     values.extend(fields.into_iter().map(|(name, field)| (name.to_owned(), field.value.clone())));
-    model.insert(id(row.key), (values, row.kind == Kind::Delete, row.version));
+    model.insert(id(&row.key), (values, row.kind.ends(), version, offset));
 }
 
 fn numbered(id: i64) -> RecordKey {
@@ -45,9 +59,9 @@ fn id(key: &Identity) -> i64 {
 
 /// Null and absent mean the same in a table.
 fn visible(model: Model) -> Model {
-    let drop_null = |(id, (mut values, deleted, version)): (_, (BTreeMap<String, Value>, _, _))| {
+    let drop_null = |(id, (mut values, deleted, version, offset)): (_, (BTreeMap<String, Value>, _, _, _))| {
         values.retain(|_, value| *value != Value::Null);
-        (id, (values, deleted, version))
+        (id, (values, deleted, version, offset))
     };
     model.into_iter().map(drop_null).collect()
 }
@@ -86,6 +100,9 @@ fn history(steps: &[Step]) -> Vec<Record> {
                 Some((0..u16::try_from(width).expect("small")).filter(|at| mask >> at & 1 == 1).collect()),
             ),
         };
+        if *what == 3 {
+            return Record { offset, timestamp_ms: 0, body: Body::Tombstone(Some(numbered(*key))), payload: Payload::default() };
+        }
         let version = ts.map(|ts| Version { ts, seq: 0, rank: 0 });
         record(offset, Change { key: Some(numbered(*key)), op, schema, after, changed, version, source_time_ms: None })
     };
@@ -97,24 +114,24 @@ proptest! {
 
     #[test]
     fn folding_leaves_what_one_by_one_leaves(
-        steps in prop::collection::vec((0_u8..3, 0_i64..3, 0_usize..2, 0_u8..8, prop::option::of(1_i64..6)), 0..24),
+        steps in prop::collection::vec((0_u8..4, 0_i64..3, 0_usize..2, 0_u8..8, prop::option::of(1_i64..6)), 0..24),
         cut in 0_usize..24,
     ) {
         let history = history(&steps);
         let mut singly = Model::new();
         for record in &history {
-            for row in fold(std::slice::from_ref(record)).rows {
+            for row in fold(std::slice::from_ref(record), RULES).rows {
                 act(&mut singly, &row);
             }
         }
         let mut batched = Model::new();
         let (first, second) = history.split_at(cut.min(history.len()));
         for part in [first, second] {
-            let folded = fold(part);
+            let folded = fold(part, RULES);
             let counted = folded.rows.iter().map(|row| 1 + row.folded).sum::<u64>()
-                + folded.stale + u64::try_from(folded.stale_partials.len()).expect("small");
+                + folded.stale + folded.tombstones + u64::try_from(folded.stale_partials.len()).expect("small");
             prop_assert_eq!(counted, u64::try_from(part.len()).expect("small"), "each record is counted once");
-            prop_assert!(folded.rows.windows(2).all(|pair| (pair[0].key, pair[0].round) < (pair[1].key, pair[1].round)));
+            prop_assert!(folded.rows.windows(2).all(|pair| (&pair[0].key, pair[0].round) < (&pair[1].key, pair[1].round)));
             for row in folded.rows {
                 act(&mut batched, &row);
             }
@@ -124,16 +141,18 @@ proptest! {
 }
 
 #[test]
-fn an_update_after_a_delete_starts_from_nothing() {
-    let history = history(&[(1, 1, 0, 0, None), (0, 1, 0, 0, None), (2, 1, 0, 0b10, None)]);
-    let folded = fold(&history);
-    assert_eq!(folded.rows.len(), 1);
-    assert_eq!((folded.rows[0].kind, folded.rows[0].reset, folded.rows[0].folded), (Kind::Partial, true, 2));
+fn a_delete_and_what_follows_it_are_applied_one_after_the_other() {
+    let history =
+        history(&[(1, 1, 0, 0, None), (1, 1, 0, 0, None), (0, 1, 0, 0, None), (3, 1, 0, 0, None), (2, 1, 0, 0b10, None)]);
+    let folded = fold(&history, RULES);
+    let rows: Vec<_> = folded.rows.iter().map(|row| (row.kind, row.round, row.folded)).collect();
+    assert_eq!(rows, [(Kind::Whole, 0, 1), (Kind::Delete, 1, 0), (Kind::Partial, 2, 0)]);
+    assert_eq!(folded.tombstones, 1);
 }
 
 #[test]
 fn an_older_partial_update_is_set_aside_and_an_older_record_is_not() {
     let history = history(&[(1, 1, 0, 0, Some(5)), (2, 1, 0, 1, Some(4)), (1, 1, 0, 0, Some(3))]);
-    let folded = fold(&history);
+    let folded = fold(&history, RULES);
     assert_eq!((folded.stale, folded.stale_partials.len()), (1, 1));
 }

@@ -1,0 +1,136 @@
+//! The arrays of a statement, filled from the rows of a batch.
+
+use apache_avro::{schema::Schema, types::Value};
+use towpath_api::{Change, Identity};
+
+use super::{Given, columns_of};
+use crate::{
+    column::{ColumnArray, ColumnType, Misfit},
+    config::MetadataColumns,
+    fold::{Content, Field, Row},
+    key::Keys,
+    table::{Column, KeyColumn, Table, fields_of},
+};
+
+impl Given {
+    /// Adds the keys, and where the table has columns for them versions and offsets.
+    ///
+    /// # Errors
+    /// The place in `rows` of one whose key no column takes.
+    pub(super) fn add_own(&mut self, table: &Table, keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<(), usize> {
+        for (at, array) in key_arrays(&table.keys, keys, rows)?.into_iter().enumerate() {
+            self.add(format!("k{at}"), array);
+        }
+        if table.metadata == MetadataColumns::None {
+            return Ok(());
+        }
+        let [mut ts, mut seq] = [(); 2].map(|()| ColumnArray::with_capacity(ColumnType::Bigint, rows.len()));
+        for row in rows {
+            ts.push_i64(row.version.0);
+            seq.push_i64(row.version.1);
+        }
+        self.add("ts", ts);
+        self.add("seq", seq);
+        if table.metadata == MetadataColumns::Full {
+            self.add("o", offsets(rows));
+        }
+        Ok(())
+    }
+}
+
+fn offsets(rows: &[&Row<'_>]) -> ColumnArray {
+    let mut offsets = ColumnArray::with_capacity(ColumnType::Bigint, rows.len());
+    rows.iter().for_each(|row| offsets.push_i64(row.record.offset));
+    offsets
+}
+
+/// An array for each part of the key.
+fn key_arrays(columns: &[KeyColumn], keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<Vec<ColumnArray>, usize> {
+    let mut arrays: Vec<_> = columns.iter().map(|key| ColumnArray::with_capacity(key.ty, rows.len())).collect();
+    // Nearly always one for the whole batch.
+    let mut known: Option<(&Schema, Vec<&Schema>)> = None;
+    for (place, row) in rows.iter().enumerate() {
+        let schema: &Schema = row.key_schema;
+        if !known.as_ref().is_some_and(|(last, _)| std::ptr::eq(*last, schema)) {
+            known = Some((schema, keys.parts(schema).into_iter().map(|part| &part.schema).collect()));
+        }
+        let parts = known.as_ref().map_or(&[][..], |(_, parts)| parts);
+        let identities = match &*row.key {
+            Identity::Parts(several) => several.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        if identities.len() != arrays.len() || parts.len() != arrays.len() {
+            return Err(place);
+        }
+        for ((array, identity), part) in arrays.iter_mut().zip(identities).zip(parts) {
+            array.push_key(identity, part).map_err(|Misfit| place)?;
+        }
+    }
+    Ok(arrays)
+}
+
+/// A truth value for each row.
+pub(super) fn flags(rows: &[&Row<'_>], flag: impl Fn(&Row<'_>) -> bool) -> ColumnArray {
+    let mut array = ColumnArray::with_capacity(ColumnType::Boolean, rows.len());
+    rows.iter().for_each(|row| array.push_bool(flag(row)));
+    array
+}
+
+/// One bit for each column, the lowest first as `get_bit` counts them: 1 where the row sets it.
+pub(super) fn masks(table: &Table, rows: &[&Row<'_>]) -> ColumnArray {
+    let mut array = ColumnArray::with_capacity(ColumnType::Bytea, rows.len());
+    let mut mask = vec![0_u8; table.columns.len().div_ceil(8).max(1)];
+    for row in rows {
+        mask.fill(0);
+        for position in columns_of(table, row) {
+            mask[position / 8] |= 1 << (position % 8);
+        }
+        array.push_bytea(&mask);
+    }
+    array
+}
+
+/// The values of one column for all rows; null where a row does not carry the field.
+pub(super) fn values(column: &Column, rows: &[&Row<'_>]) -> Result<ColumnArray, usize> {
+    let mut array = ColumnArray::with_capacity(column.ty, rows.len());
+    let mut lookup = FieldLookup::new(&column.field);
+    for (place, row) in rows.iter().enumerate() {
+        let field = match &row.content {
+            Content::Nothing => None,
+            Content::One(change) => lookup.find(change),
+            Content::Merged(fields) => fields.get(column.field.as_str()).copied(),
+        };
+        match field {
+            None => array.push_null(),
+            Some(Field { value, schema }) => array.push(value, schema).map_err(|Misfit| place)?,
+        }
+    }
+    Ok(array)
+}
+
+/// Finds one field in many changes: its place is looked up once for each schema, and a batch has one or two.
+pub(super) struct FieldLookup<'a> {
+    field: &'a str,
+    schema: Option<&'a Schema>,
+    place: Option<usize>,
+}
+
+impl<'a> FieldLookup<'a> {
+    pub(super) fn new(field: &'a str) -> Self {
+        Self { field, schema: None, place: None }
+    }
+
+    pub(super) fn find(&mut self, change: &'a Change) -> Option<Field<'a>> {
+        let fields = fields_of(&change.schema);
+        if !self.schema.is_some_and(|schema| std::ptr::eq(schema, change.schema.as_ref())) {
+            self.place = fields.iter().position(|field| field.name == self.field);
+            self.schema = Some(&change.schema);
+        }
+        let place = self.place?;
+        if let Some(changed) = &change.changed {
+            changed.binary_search(&u16::try_from(place).ok()?).ok()?;
+        }
+        let value: &Value = change.after.as_ref()?.get(place)?;
+        Some(Field { value, schema: &fields[place].schema })
+    }
+}

@@ -1,0 +1,124 @@
+//! Rows that carry some of their fields, and soft deletes.
+
+use super::{
+    Given, PARTITION, Statement,
+    arrays::{flags, masks, values},
+    came_later, given_as, given_keys, is_deleted, is_newer, key_names, same_key,
+};
+use crate::{
+    config::MetadataColumns,
+    fold::{Kind, Row},
+    key::Keys,
+    name::quoted,
+    table::Table,
+};
+
+/// Changes rows by the fields that they carry, and marks deleted ones; with `inserts` makes rows that are not there.
+///
+/// Returns one row: rows inserted and rows updated that live on, rows deleted, rows that were older than the table's, of these
+/// the places in `rows` (from 1) of partial updates that the table's row has not taken in before, and rows left out since there is
+/// none to change.
+///
+/// # Errors
+/// The index in `rows` of a row that holds a value which no column takes.
+pub(crate) fn patch(table: &Table, keys: Keys<'_>, partition: i32, inserts: bool, rows: &[&Row<'_>]) -> Result<Statement, usize> {
+    let metadata = table.metadata;
+    let mut given = Given::with_partition(metadata, partition);
+    given.add_own(table, keys, rows)?;
+    given.add("gone", flags(rows, |row| row.kind == Kind::Delete));
+    given.add("mask", masks(table, rows));
+    let (mut list, mut inserted) = (key_names(&table.keys), given_keys(&table.keys));
+    let mut assign = Vec::new();
+    for (at, column) in table.columns.iter().enumerate() {
+        given.add(format!("c{at}"), values(column, rows)?);
+        let (name, value) = (quoted(&column.name), given_as('c', at, column.cast.as_deref()));
+        assign.push(format!(
+            "{name} = CASE WHEN get_bit(x.mask, {at}) = 1 THEN {value} WHEN {} AND NOT x.gone THEN NULL ELSE t.{name} END",
+            is_deleted(metadata)
+        ));
+        list.push(name);
+        inserted.push(value);
+    }
+    for (name, on_insert, on_update) in own_values(metadata) {
+        list.push(name.to_owned());
+        inserted.push(on_insert.to_owned());
+        assign.push(format!("{name} = {on_update}"));
+    }
+    let known = known(metadata);
+    let newer = newer(metadata, &known);
+    if assign.is_empty() {
+        // Nothing but the key: there is nothing to change.
+        assign.push(format!("{0} = t.{0}", quoted(&table.keys.first().map_or_else(String::new, |key| key.name.clone()))));
+    }
+    let name = table.name.sql();
+    let same = same_key(&table.keys);
+    let insert = if inserts {
+        format!(
+            "INSERT INTO {name} ({}) SELECT {} FROM x WHERE NOT EXISTS (SELECT FROM {name} AS t WHERE {same})
+               RETURNING {} AS gone",
+            list.join(", "),
+            inserted.join(", "),
+            if metadata == MetadataColumns::None { "false" } else { "_towpath_deleted" },
+        )
+    } else {
+        "SELECT false AS gone WHERE false".to_owned()
+    };
+    let absent = if inserts {
+        "0::bigint".to_owned()
+    } else {
+        format!("(SELECT count(*) FROM x WHERE NOT EXISTS (SELECT FROM {name} AS t WHERE {same}))")
+    };
+    let sql = format!(
+        "WITH x AS MATERIALIZED (SELECT * FROM {rows}),
+         updated AS (UPDATE {name} AS t SET {assign} FROM x WHERE {same} AND {newer} RETURNING x.gone),
+         inserted AS ({insert}),
+         old AS (SELECT x.place, x.gone OR {known} AS known FROM x JOIN {name} AS t ON {same} WHERE NOT {newer})
+         SELECT (SELECT count(*) FROM inserted WHERE NOT gone), (SELECT count(*) FROM updated WHERE NOT gone),
+                (SELECT count(*) FROM inserted WHERE gone) + (SELECT count(*) FROM updated WHERE gone),
+                (SELECT count(*) FROM old), (SELECT coalesce(array_agg(place), '{{}}') FROM old WHERE NOT known), {absent}",
+        rows = given.rows(true),
+        assign = assign.join(", "),
+    );
+    Ok(given.into_statement(sql))
+}
+
+/// Whether the table's row has taken in what is given: it holds what came before it in its own partition.
+fn known(metadata: MetadataColumns) -> String {
+    match metadata {
+        MetadataColumns::Full => format!("({PARTITION} = t._towpath_partition AND x.o <= t._towpath_offset)"),
+        MetadataColumns::Version => "(x.ts = 0 AND t._towpath_ts = 0)".to_owned(),
+        MetadataColumns::None => "true".to_owned(),
+    }
+}
+
+/// Whether what is given changes the row. A partial update of the row's own version comes later in the topic; a delete of it came before.
+fn newer(metadata: MetadataColumns, known: &str) -> String {
+    if metadata == MetadataColumns::None {
+        return "true".to_owned();
+    }
+    format!(
+        "({} OR (x.gone AND {}) OR (NOT x.gone AND (x.ts, x.seq) = (t._towpath_ts, t._towpath_seq) AND NOT {known}))",
+        is_newer(metadata),
+        came_later(metadata)
+    )
+}
+
+/// Towpath's own columns, what they are given in a new row, and in one that is there. A delete without a version leaves the version.
+fn own_values(metadata: MetadataColumns) -> Vec<(&'static str, &'static str, &'static str)> {
+    let ts = ("_towpath_ts", "x.ts", "CASE WHEN x.gone AND x.ts = 0 AND t._towpath_ts <> 0 THEN t._towpath_ts ELSE x.ts END");
+    let seq =
+        ("_towpath_seq", "x.seq", "CASE WHEN x.gone AND x.ts = 0 AND t._towpath_ts <> 0 THEN t._towpath_seq ELSE x.seq END");
+    let deleted = ("_towpath_deleted", "x.gone", "x.gone");
+    match metadata {
+        MetadataColumns::None => vec![],
+        MetadataColumns::Version => vec![ts, seq, deleted],
+        MetadataColumns::Full => vec![
+            ts,
+            seq,
+            ("_towpath_offset", "x.o", "x.o"),
+            ("_towpath_applied_at", "now()", "now()"),
+            ("_towpath_partition", PARTITION, PARTITION),
+            deleted,
+        ],
+    }
+}

@@ -1,0 +1,107 @@
+//! Rows that go, or are marked as deleted by a record that says nothing else.
+
+use super::{Given, PARTITION, Statement, came_later, is_newer, same_key};
+use crate::{
+    column::{ColumnArray, ColumnType},
+    config::{DeleteMode, MetadataColumns},
+    fold::{Row, RowVersion},
+    key::Keys,
+    table::Table,
+};
+
+/// Removes rows, for `delete.mode=hard`. Returns one row: deleted, and how many of the keys have a newer row.
+///
+/// # Errors
+/// The index in `rows` of a row whose key no column takes.
+pub(crate) fn remove(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row<'_>]) -> Result<Statement, usize> {
+    let mut given = Given::with_partition(table.metadata, partition);
+    given.add_own(table, keys, rows)?;
+    let newer = newer(table.metadata);
+    let sql = format!(
+        "WITH x AS MATERIALIZED (SELECT * FROM {rows}),
+         removed AS (DELETE FROM {name} AS t USING x WHERE {same} AND {newer} RETURNING 1)
+         SELECT (SELECT count(*) FROM removed), (SELECT count(*) FROM x JOIN {name} AS t ON {same} WHERE NOT {newer})",
+        rows = given.rows(false),
+        name = table.name.sql(),
+        same = same_key(&table.keys),
+    );
+    Ok(given.into_statement(sql))
+}
+
+/// Deletes the rows of tombstones, if they live. Returns one row: deleted.
+///
+/// # Errors
+/// As for [`remove`].
+pub(crate) fn bury(
+    table: &Table,
+    keys: Keys<'_>,
+    partition: i32,
+    mode: DeleteMode,
+    rows: &[&Row<'_>],
+) -> Result<Statement, usize> {
+    let mut given = Given::with_partition(table.metadata, partition);
+    given.add_own(table, keys, rows)?;
+    let sql = format!(
+        "WITH x AS MATERIALIZED (SELECT * FROM {rows}), buried AS ({})
+         SELECT count(*) FROM buried",
+        end(table, mode, &format!("{} AND", same_key(&table.keys))),
+        rows = given.rows(false),
+    );
+    Ok(given.into_statement(sql))
+}
+
+/// Deletes every row that is older than a truncate. Returns one row: deleted, and whether there are rows of which this cannot be told, since
+/// they came from another partition and have no version; then nothing may be kept of it.
+pub(crate) fn truncate(table: &Table, partition: i32, mode: DeleteMode, version: RowVersion, offset: i64) -> Statement {
+    let mut given = Given::with_partition(table.metadata, partition);
+    if table.metadata != MetadataColumns::None {
+        for (name, number) in [("ts", version.0), ("seq", version.1)] {
+            given.add(name, one(number));
+        }
+    }
+    given.add("o", one(offset));
+    let other = match table.metadata {
+        MetadataColumns::Full => {
+            format!(
+                "EXISTS (SELECT FROM {} AS t, x WHERE x.ts = 0 AND t._towpath_ts = 0 AND t._towpath_partition NOT IN (-1, {PARTITION}))",
+                table.name.sql()
+            )
+        }
+        MetadataColumns::Version | MetadataColumns::None => "false".to_owned(),
+    };
+    let sql = format!(
+        "WITH x AS MATERIALIZED (SELECT * FROM {rows}), buried AS ({}) SELECT count(*), {other} FROM buried",
+        end(table, mode, ""),
+        rows = given.rows(false),
+    );
+    given.into_statement(sql)
+}
+
+/// The statement that ends the rows for which `which` holds, if they live and are older.
+fn end(table: &Table, mode: DeleteMode, which: &str) -> String {
+    let (name, newer) = (table.name.sql(), newer(table.metadata));
+    if mode == DeleteMode::Hard || table.metadata == MetadataColumns::None {
+        return format!("DELETE FROM {name} AS t USING x WHERE {which} {newer} RETURNING 1");
+    }
+    let full = if table.metadata == MetadataColumns::Full {
+        format!(", _towpath_offset = x.o, _towpath_applied_at = now(), _towpath_partition = {PARTITION}")
+    } else {
+        String::new()
+    };
+    format!(
+        "UPDATE {name} AS t SET _towpath_deleted = true{full},
+           _towpath_ts = CASE WHEN x.ts = 0 THEN t._towpath_ts ELSE x.ts END,
+           _towpath_seq = CASE WHEN x.ts = 0 AND t._towpath_ts <> 0 THEN t._towpath_seq ELSE x.seq END
+         FROM x WHERE {which} NOT t._towpath_deleted AND {newer} RETURNING 1"
+    )
+}
+
+fn newer(metadata: MetadataColumns) -> String {
+    format!("({} OR {})", is_newer(metadata), came_later(metadata))
+}
+
+fn one(number: i64) -> ColumnArray {
+    let mut array = ColumnArray::with_capacity(ColumnType::Bigint, 1);
+    array.push_i64(number);
+    array
+}

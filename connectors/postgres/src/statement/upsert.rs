@@ -1,0 +1,89 @@
+//! Whole rows, the usual case.
+
+use std::fmt::Write as _;
+
+use super::{ColumnSet, Given, PARTITION, Statement, arrays::values, given_as, given_keys, is_deleted, key_names};
+use crate::{
+    config::MetadataColumns,
+    fold::Row,
+    key::Keys,
+    name::quoted,
+    table::{Column, Table},
+};
+
+/// Inserts whole rows or overwrites older ones. Returns one row: inserted, applied.
+///
+/// # Errors
+/// The index in `rows` of a row that holds a value which no column takes.
+pub(crate) fn upsert(
+    table: &Table,
+    keys: Keys<'_>,
+    partition: i32,
+    set: &ColumnSet,
+    rows: &[&Row<'_>],
+) -> Result<Statement, usize> {
+    let mut given = Given::with_partition(table.metadata, partition);
+    given.add_own(table, keys, rows)?;
+    let columns: Vec<&Column> = set.iter().filter_map(|&at| table.columns.get(at)).collect();
+    let (mut list, mut values_list) = (key_names(&table.keys), given_keys(&table.keys));
+    let mut assign = Vec::new();
+    for (at, column) in columns.iter().enumerate() {
+        let name = quoted(&column.name);
+        given.add(format!("c{at}"), values(column, rows)?);
+        values_list.push(given_as('c', at, column.cast.as_deref()));
+        assign.push(format!("{name} = EXCLUDED.{name}"));
+        list.push(name);
+    }
+    // A record of an older schema leaves newer columns alone, unless the row was deleted: then it starts from nothing.
+    if table.metadata != MetadataColumns::None {
+        for (_, column) in table.columns.iter().enumerate().filter(|(at, _)| set.binary_search(at).is_err()) {
+            let name = quoted(&column.name);
+            assign.push(format!("{name} = CASE WHEN {} THEN NULL ELSE t.{name} END", is_deleted(table.metadata)));
+        }
+    }
+    let own = own_values(table.metadata);
+    for (name, value) in &own {
+        list.push((*name).to_owned());
+        values_list.push(value.clone());
+        assign.push(format!("{name} = EXCLUDED.{name}"));
+    }
+    let mut conflict = format!("ON CONFLICT ({}) DO ", key_names(&table.keys).join(", "));
+    // Writing to a String cannot fail.
+    let _ = match (assign.is_empty(), own.is_empty()) {
+        (true, _) => write!(conflict, "NOTHING"),
+        (false, true) => write!(conflict, "UPDATE SET {}", assign.join(", ")),
+        (false, false) => {
+            let newer = "(EXCLUDED._towpath_ts, EXCLUDED._towpath_seq) > (t._towpath_ts, t._towpath_seq)";
+            write!(conflict, "UPDATE SET {} WHERE {newer}", assign.join(", "))
+        }
+    };
+    let sql = format!(
+        "WITH applied AS (
+           INSERT INTO {name} AS t ({list}) SELECT {values} FROM {rows} {conflict} RETURNING xmax = 0 AS inserted)
+         SELECT count(*) FILTER (WHERE inserted), count(*) FROM applied",
+        name = table.name.sql(),
+        list = list.join(", "),
+        values = values_list.join(", "),
+        rows = given.rows(false),
+    );
+    Ok(given.into_statement(sql))
+}
+
+/// Towpath's own columns of a row that lives, and what they are given.
+fn own_values(metadata: MetadataColumns) -> Vec<(&'static str, String)> {
+    let own = |name, value: &str| (name, value.to_owned());
+    match metadata {
+        MetadataColumns::None => vec![],
+        MetadataColumns::Version => {
+            vec![own("_towpath_ts", "x.ts"), own("_towpath_seq", "x.seq"), own("_towpath_deleted", "false")]
+        }
+        MetadataColumns::Full => vec![
+            own("_towpath_ts", "x.ts"),
+            own("_towpath_seq", "x.seq"),
+            own("_towpath_offset", "x.o"),
+            own("_towpath_applied_at", "now()"),
+            own("_towpath_partition", PARTITION),
+            own("_towpath_deleted", "false"),
+        ],
+    }
+}

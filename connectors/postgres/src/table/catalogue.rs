@@ -1,0 +1,119 @@
+//! What the database says of a table that is there.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tokio_postgres::Client;
+use towpath_api::Result;
+
+use crate::{name::TableName, sqlstate::refused_setup};
+
+/// A table as it is.
+#[derive(Debug, Default)]
+pub(crate) struct Present {
+    /// Its columns by name; empty where there is no such table.
+    pub(crate) columns: HashMap<String, PresentColumn>,
+    /// The columns of each key that is unique for all rows, at once and without expressions.
+    pub(crate) unique: Vec<BTreeSet<String>>,
+}
+
+/// A column as it is.
+#[derive(Debug, Clone)]
+pub(crate) struct PresentColumn {
+    /// Its type with its modifier, as `format_type` prints it: `numeric(12,2)`, `character varying(20)`.
+    pub(crate) ty: String,
+    /// Its type without.
+    pub(crate) base: String,
+    /// Whether it is an enum.
+    pub(crate) is_enum: bool,
+    pub(crate) not_null: bool,
+    /// Whether it fills itself where an insert leaves it out: a default, an identity, an expression.
+    pub(crate) fills_itself: bool,
+    /// Whether it is computed and cannot be written.
+    pub(crate) generated: bool,
+}
+
+impl Present {
+    pub(crate) fn exists(&self) -> bool {
+        !self.columns.is_empty()
+    }
+
+    /// Whether these columns together are a key that `ON CONFLICT` can name.
+    pub(crate) fn is_key<'a>(&self, columns: impl Iterator<Item = &'a str>) -> bool {
+        let columns: BTreeSet<&str> = columns.collect();
+        self.unique.iter().any(|key| key.len() == columns.len() && key.iter().all(|name| columns.contains(name.as_str())))
+    }
+
+    /// Looks a table up; it need not be there.
+    pub(crate) async fn of(client: &Client, name: &TableName) -> Result<Self> {
+        let failed = |error| refused_setup(format!("look at table {name}"), error);
+        let columns = client
+            .query(
+                "SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, NULL), t.typtype = 'e', a.attnotnull,
+                        a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a'
+                 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+                 WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped",
+                &[&name.sql()],
+            )
+            .await
+            .map_err(failed)?;
+        let column = |row: &tokio_postgres::Row| PresentColumn {
+            ty: row.get(1),
+            base: row.get(2),
+            is_enum: row.get(3),
+            not_null: row.get(4),
+            fills_itself: row.get(5),
+            generated: row.get(6),
+        };
+        let columns: HashMap<_, _> = columns.iter().map(|row| (row.get(0), column(row))).collect();
+        if columns.is_empty() {
+            return Ok(Self::default());
+        }
+        let unique = client
+            .query(
+                "SELECT array_agg(a.attname::text) FROM pg_index i
+                   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+                 WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate
+                   AND i.indpred IS NULL AND i.indexprs IS NULL
+                 GROUP BY i.indexrelid",
+                &[&name.sql()],
+            )
+            .await
+            .map_err(failed)?;
+        let unique = unique.iter().map(|row| row.get::<_, Vec<String>>(0).into_iter().collect()).collect();
+        Ok(Self { columns, unique })
+    }
+}
+
+/// Names of the columns in the order of the table.
+pub(crate) async fn columns_in_order(client: &Client, name: &TableName) -> Result<Vec<String>> {
+    let sql =
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
+    let rows = client.query(sql, &[&name.sql()]).await.map_err(|error| refused_setup(format!("look at table {name}"), error))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Who may do what with a view, as statements that give the same rights again.
+pub(crate) async fn grants(client: &Client, view: &TableName) -> Result<Vec<String>> {
+    let sql = "SELECT format('GRANT %s ON %s TO %s%s', acl.privilege_type, $1::text,
+                             CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END,
+                             CASE WHEN acl.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+               FROM pg_class c, aclexplode(c.relacl) acl WHERE c.oid = to_regclass($1) AND acl.grantee <> c.relowner";
+    let rows = client.query(sql, &[&view.sql()]).await;
+    let rows = rows.map_err(|error| refused_setup(format!("look at the rights of view {view}"), error))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Field → column, as fixed when the field was first seen.
+pub(crate) async fn agreed_names(client: &Client, name: &TableName) -> Result<HashMap<String, String>> {
+    let sql = "SELECT field, column_name FROM towpath.columns WHERE table_schema = $1 AND table_name = $2";
+    let rows = client.query(sql, &[&name.schema, &name.table]).await;
+    let rows = rows.map_err(|error| refused_setup("read the names of columns from towpath.columns", error))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Fixes the name of a field's column.
+pub(crate) async fn agree(client: &Client, name: &TableName, field: &str, column: &str) -> Result<()> {
+    let sql = "INSERT INTO towpath.columns (table_schema, table_name, field, column_name) VALUES ($1, $2, $3, $4)";
+    let stored = client.execute(sql, &[&name.schema, &name.table, &field, &column]).await;
+    stored.map(drop).map_err(|error| refused_setup("fix the name of a column in towpath.columns", error))
+}

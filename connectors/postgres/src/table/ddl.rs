@@ -1,0 +1,86 @@
+//! The statements that make and change tables, for the sink to run and for people to read.
+
+use apache_avro::schema::RecordField;
+
+use super::{Column, KeyColumn, OwnColumn, Wish};
+use crate::name::{TableName, literal, quoted};
+
+/// Makes the schema and the table: the key, the fields, then Towpath's own columns.
+pub(super) fn create(wish: &Wish<'_>, fields: &[(Column, RecordField)]) -> String {
+    let mut columns: Vec<String> =
+        wish.keys.iter().map(|key| format!("{} {} NOT NULL", quoted(&key.name), key.ty.sql())).collect();
+    columns.extend(fields.iter().map(|(column, _)| format!("{} {}", quoted(&column.name), column.ty.sql())));
+    columns.extend(wish.own().iter().map(|own| format!("{} {}", own.name(), own.definition())));
+    if !wish.keys.is_empty() {
+        columns.push(format!("PRIMARY KEY ({})", key_list(&wish.keys)));
+    }
+    format!(
+        "CREATE SCHEMA IF NOT EXISTS {}; CREATE TABLE {} ({})",
+        quoted(&wish.name.schema),
+        wish.name.sql(),
+        columns.join(", ")
+    )
+}
+
+/// The columns of the key, quoted, with commas.
+pub(super) fn key_list(keys: &[KeyColumn]) -> String {
+    keys.iter().map(|key| quoted(&key.name)).collect::<Vec<_>>().join(", ")
+}
+
+/// Adds columns for fields.
+pub(super) fn add_columns(name: &TableName, fields: &[(Column, RecordField)]) -> String {
+    let columns: Vec<_> =
+        fields.iter().map(|(column, _)| format!("ADD COLUMN {} {}", quoted(&column.name), column.ty.sql())).collect();
+    format!("ALTER TABLE {} {}", name.sql(), columns.join(", "))
+}
+
+/// Adds columns of Towpath's own to a table that others made; rows that are there count as older than every record.
+pub(super) fn add_own_columns(name: &TableName, own: &[OwnColumn]) -> String {
+    let columns: Vec<_> =
+        own.iter().map(|own| format!("ADD COLUMN {} {} DEFAULT {}", own.name(), own.definition(), own.before_all())).collect();
+    format!("ALTER TABLE {} {}", name.sql(), columns.join(", "))
+}
+
+/// Gives a column another type, with the values that it has.
+pub(super) fn alter_type(name: &TableName, column: &str, ty: &str) -> String {
+    let column = quoted(column);
+    format!("ALTER TABLE {} ALTER COLUMN {column} TYPE {ty} USING {column}::{ty}", name.sql())
+}
+
+/// Lets a column be null.
+pub(super) fn drop_not_null(name: &TableName, column: &str) -> String {
+    format!("ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL", name.sql(), quoted(column))
+}
+
+/// What the table is, and what each of Towpath's own columns means.
+pub(super) fn table_comments(wish: &Wish<'_>) -> String {
+    let table = wish.name.sql();
+    let mut sql = format!("COMMENT ON TABLE {table} IS {};", literal(wish.purpose.comment()));
+    sql.push_str(&own_comments(wish.name, &wish.own()));
+    sql
+}
+
+/// What each of these columns means.
+pub(super) fn own_comments(name: &TableName, own: &[OwnColumn]) -> String {
+    own.iter().map(|own| format!("COMMENT ON COLUMN {}.{} IS {};", name.sql(), own.name(), literal(own.comment()))).collect()
+}
+
+/// Each column says which field it holds, and what the schema says about it.
+pub(super) fn field_comments(name: &TableName, fields: &[(Column, RecordField)]) -> String {
+    let comment = |(column, field): &(Column, RecordField)| {
+        let label = field.doc.as_deref().map_or_else(|| field.name.clone(), |doc| format!("{}: {doc}", field.name));
+        format!("COMMENT ON COLUMN {}.{} IS {};", name.sql(), quoted(&column.name), literal(&label))
+    };
+    fields.iter().map(comment).collect()
+}
+
+/// All columns but the mark itself, in the order of the table: a view may only grow at its end.
+pub(super) fn live_view(name: &TableName, columns: &[String]) -> String {
+    let columns: Vec<_> = columns.iter().filter(|column| *column != "_towpath_deleted").map(|column| quoted(column)).collect();
+    format!(
+        "CREATE OR REPLACE VIEW {} AS SELECT {} FROM {} WHERE NOT _towpath_deleted",
+        name.live_view().sql(),
+        columns.join(", "),
+        name.sql()
+    )
+}

@@ -1,0 +1,332 @@
+//! The records of a batch as statements: folded to one row a key, each kind of row by its own statement, history beside it.
+//!
+//! Statements are sent as soon as their arrays are filled, without waiting for an answer: while the server works on one part of the
+//! batch, the next is folded into arrays.
+
+use std::{collections::BTreeMap, sync::Arc, task::Poll};
+
+use apache_avro::schema::Schema;
+use futures::{
+    future::BoxFuture,
+    stream::{FuturesOrdered, StreamExt as _},
+};
+use tokio_postgres::Row as PgRow;
+use towpath_api::{Applied, Body, Error, ErrorType, Op, Record, Result};
+
+use crate::{
+    apply::{Attempt, Transaction},
+    config::{DeleteMode, InsertMode},
+    dead_letter::DeadLetter,
+    fold::{Folded, Kind, Row, Rules, fold},
+    key::Keys,
+    sqlstate::refused,
+    statement::{self, ColumnSet, Statement},
+    table::{Purpose, Table, Wish},
+};
+
+/// Rows of one statement: so many that its fixed cost does not count, so few that the server starts early.
+const CHUNK_ROWS: usize = 1_250;
+
+/// How the rows of a statement are counted from the row that it returns.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    Upsert,
+    Patch,
+    Remove,
+    Bury,
+}
+
+/// Statements on their way, with the rows that each is for.
+type Sent<'s, 'a> = FuturesOrdered<BoxFuture<'s, (Shape, Vec<&'s Row<'a>>, Result<PgRow, tokio_postgres::Error>)>>;
+
+impl<'a> Transaction<'a> {
+    fn rules(&self) -> Rules<'a> {
+        let config = self.config;
+        Rules { keys: Keys::new(config.primary_key(), &config.pk_fields), delete_mode: config.delete_mode }
+    }
+
+    /// Applies records of the batch; poison means that one of them, not said which, is refused.
+    pub(crate) async fn write(
+        &mut self,
+        records: &'a [Record],
+        attempt: Attempt,
+        letters: &mut Vec<DeadLetter<'a>>,
+    ) -> Result<Applied> {
+        let mut found = Vec::new();
+        let mut applied = Applied::default();
+        if self.config.insert_mode == InsertMode::Insert {
+            let name = self.table;
+            self.append(records, name, Some(&mut applied), &mut found).await?;
+        } else {
+            // A truncate ends all rows that came before it and none that comes after.
+            for part in records.split_inclusive(is_truncate) {
+                let (rows, truncate) = match part.split_last() {
+                    Some((last, rows)) if is_truncate(last) => (rows, Some(last)),
+                    _ => (part, None),
+                };
+                self.write_state(rows, attempt, &mut applied, &mut found).await?;
+                if let Some(record) = truncate {
+                    self.truncate(record, &mut applied, &mut found).await?;
+                }
+            }
+            if self.config.history_enabled {
+                let history = self.table.history();
+                // What it leaves out, the state has counted.
+                self.append(records, &history, None, &mut Vec::new()).await?;
+            }
+        }
+        for letter in &found {
+            applied.set_aside(letter.error_type);
+        }
+        letters.append(&mut found);
+        Ok(applied)
+    }
+
+    async fn write_state(
+        &mut self,
+        records: &'a [Record],
+        attempt: Attempt,
+        applied: &mut Applied,
+        letters: &mut Vec<DeadLetter<'a>>,
+    ) -> Result<()> {
+        let rules = self.rules();
+        let folded = fold(records, rules);
+        applied.stale += folded.stale;
+        applied.tombstones += folded.tombstones;
+        applied.filtered += folded.filtered;
+        letters.extend(folded.undecodable.iter().map(|record| DeadLetter::undecodable(record)));
+        letters.extend(folded.stale_partials.iter().map(|record| DeadLetter::stale_partial(record)));
+        letters.extend(folded.unkeyed.iter().map(|(record, why)| DeadLetter::unkeyed(record, *why)));
+        applied.folded += folded.rows.iter().map(|row| row.folded).sum::<u64>();
+        if folded.rows.is_empty() {
+            return Ok(());
+        }
+        if folded.rows.iter().all(|row| row.kind == Kind::Tombstone) && !self.table_exists().await? {
+            applied.tombstones += count(folded.rows.len());
+            return Ok(());
+        }
+        let table = self.state_table(&folded, rules.keys).await?;
+        let mut rounds: Vec<Vec<&Row<'a>>> = Vec::new();
+        for row in &folded.rows {
+            if row.round >= rounds.len() {
+                rounds.resize_with(row.round + 1, Vec::new);
+            }
+            rounds[row.round].push(row);
+        }
+        let mut sent: Sent<'_, 'a> = FuturesOrdered::new();
+        for rows in rounds {
+            self.send_rows(&table, rules.keys, &rows, attempt, &mut sent, applied, letters).await?;
+        }
+        while let Some(done) = sent.next().await {
+            take(&table, done, applied, letters)?;
+        }
+        Ok(())
+    }
+
+    /// Sends statements for rows of different keys.
+    #[expect(clippy::too_many_arguments, reason = "what a batch is written from and into")]
+    async fn send_rows<'s>(
+        &mut self,
+        table: &Table,
+        keys: Keys<'_>,
+        rows: &[&'s Row<'a>],
+        attempt: Attempt,
+        sent: &mut Sent<'s, 'a>,
+        applied: &mut Applied,
+        letters: &mut Vec<DeadLetter<'a>>,
+    ) -> Result<()>
+    where
+        'a: 's,
+    {
+        let updates_only = self.config.insert_mode == InsertMode::Update;
+        let hard = self.config.delete_mode == DeleteMode::Hard;
+        let mut whole: BTreeMap<ColumnSet, Vec<&'s Row<'a>>> = BTreeMap::new();
+        let (mut patches, mut removals, mut tombstones) = (Vec::new(), Vec::new(), Vec::new());
+        let mut last: Option<(&Schema, ColumnSet)> = None;
+        for &row in rows {
+            match row.kind {
+                Kind::Whole if !updates_only => {
+                    let schema = row.schema();
+                    let set = match &last {
+                        Some((known, set)) if schema.is_some_and(|schema| std::ptr::eq(schema, *known)) => set.clone(),
+                        _ => statement::columns_of(table, row),
+                    };
+                    last = schema.map(|schema| (schema, set.clone()));
+                    whole.entry(set).or_default().push(row);
+                }
+                Kind::Delete if hard => removals.push(row),
+                Kind::Tombstone => tombstones.push(row),
+                Kind::Whole | Kind::Partial | Kind::Delete => patches.push(row),
+            }
+        }
+        let partition = self.batch.partition.partition;
+        let size = if attempt == Attempt::Whole { CHUNK_ROWS } else { usize::MAX };
+        for (set, rows) in whole {
+            for chunk in rows.chunks(size) {
+                let statement = statement::upsert(table, keys, partition, &set, chunk).map_err(misfit)?;
+                self.send(Shape::Upsert, chunk.to_vec(), statement, sent).await?;
+                while let Poll::Ready(Some(done)) = futures::poll!(sent.next()) {
+                    take(table, done, applied, letters)?;
+                }
+            }
+        }
+        if !patches.is_empty() {
+            let statement = statement::patch(table, keys, partition, !updates_only, &patches).map_err(misfit)?;
+            self.send(Shape::Patch, patches, statement, sent).await?;
+        }
+        if !removals.is_empty() {
+            let statement = statement::remove(table, keys, partition, &removals).map_err(misfit)?;
+            self.send(Shape::Remove, removals, statement, sent).await?;
+        }
+        if !tombstones.is_empty() {
+            let statement = statement::bury(table, keys, partition, self.config.delete_mode, &tombstones).map_err(misfit)?;
+            self.send(Shape::Bury, tombstones, statement, sent).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a statement behind those that are on their way.
+    async fn send<'s>(
+        &mut self,
+        shape: Shape,
+        rows: Vec<&'s Row<'a>>,
+        statement: Statement,
+        sent: &mut Sent<'s, 'a>,
+    ) -> Result<()>
+    where
+        'a: 's,
+    {
+        let prepared = self.prepare(&statement.sql).await?;
+        let client = self.client;
+        sent.push_back(Box::pin(async move {
+            let answer = client.query_one(&prepared, &statement.parameters()).await;
+            (shape, rows, answer)
+        }));
+        Ok(())
+    }
+
+    async fn truncate(&mut self, record: &'a Record, applied: &mut Applied, letters: &mut Vec<DeadLetter<'a>>) -> Result<()> {
+        let mode = self.config.delete_mode;
+        if !self.config.truncate_enabled || mode == DeleteMode::Ignore || !self.table_exists().await? {
+            applied.filtered += 1;
+            return Ok(());
+        }
+        let Body::Change(change) = &record.body else { return Ok(()) };
+        let version = crate::fold::version(record, change);
+        let table = Table::bare(self.table, self.config.metadata_columns);
+        let statement = statement::truncate(&table, self.batch.partition.partition, mode, version, record.offset);
+        let prepared = self.prepare(&statement.sql).await?;
+        let doing = || format!("truncate table {}", self.table);
+        // In a savepoint: when it turns out that it must not be, the rows are there again.
+        self.run("SAVEPOINT truncate").await?;
+        let answer = self.client.query_one(&prepared, &statement.parameters()).await;
+        let answer = answer.map_err(|error| refused(doing(), error))?;
+        if answer.get(1) {
+            self.run("ROLLBACK TO SAVEPOINT truncate").await?;
+            letters.push(DeadLetter::truncate_across_partitions(record));
+        } else {
+            applied.deleted += 1;
+        }
+        self.run("RELEASE SAVEPOINT truncate").await
+    }
+
+    /// The table of the present state, with a column for each field of the batch; looked up once a connection and made at need.
+    async fn state_table(&mut self, folded: &Folded<'a>, keys: Keys<'_>) -> Result<Arc<Table>> {
+        let (mut schemas, mut key_schemas) = (Vec::new(), Vec::new());
+        for row in &folded.rows {
+            remember(&mut key_schemas, row.key_schema);
+            if let Body::Change(change) = &row.record.body {
+                remember(&mut schemas, &change.schema);
+            }
+        }
+        if let Some(known) = self.known(self.table) {
+            if schemas.iter().chain(&key_schemas).all(|schema| known.holds(schema)) {
+                return Ok(known);
+            }
+            // First what was known first: the order decides which name a column gets.
+            schemas = with(&known.schemas, schemas);
+            key_schemas = with(&known.key_schemas, key_schemas);
+        }
+        let shape = keys.columns(&key_schemas).map_err(|why| self.key_refused(&why))?;
+        let wish = Wish {
+            name: self.table,
+            purpose: Purpose::State,
+            config: self.config,
+            keys: shape.0,
+            key_fields: shape.1,
+            schemas,
+            key_schemas,
+        };
+        self.ensure(wish).await
+    }
+
+    fn key_refused(&self, why: &str) -> Error {
+        let doing = format!("write to table {}: {why}; nothing was written, and a primary key is never changed", self.table);
+        Error::fatal("postgres.key_shape", ErrorType::Schema, doing)
+    }
+}
+
+/// Adds what a statement says of its rows.
+fn take<'a>(
+    table: &Table,
+    (shape, rows, answer): (Shape, Vec<&Row<'a>>, Result<PgRow, tokio_postgres::Error>),
+    applied: &mut Applied,
+    letters: &mut Vec<DeadLetter<'a>>,
+) -> Result<()> {
+    let answer = answer.map_err(|error| refused(format!("write {} rows to table {}", rows.len(), table.name), error))?;
+    let number = |at: usize| answer.get::<_, i64>(at).unsigned_abs();
+    match shape {
+        Shape::Upsert => {
+            let (inserted, all) = (number(0), number(1));
+            applied.inserted += inserted;
+            applied.updated += all - inserted;
+            applied.stale += count(rows.len()) - all;
+        }
+        Shape::Patch => {
+            let places: Vec<i64> = answer.get(4);
+            applied.inserted += number(0);
+            applied.updated += number(1);
+            applied.deleted += number(2);
+            applied.stale += number(3) - count(places.len());
+            applied.filtered += number(5);
+            let row = |place: i64| usize::try_from(place - 1).ok().and_then(|at| rows.get(at));
+            letters.extend(places.into_iter().filter_map(row).map(|row| DeadLetter::stale_partial(row.record)));
+        }
+        Shape::Remove => {
+            applied.stale += number(1);
+            applied.deleted += count(rows.len()) - number(1);
+        }
+        Shape::Bury => {
+            applied.deleted += number(0);
+            applied.tombstones += count(rows.len()) - number(0);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn misfit(at: usize) -> Error {
+    let doing = format!("encode record {at} of a statement: a value is out of the range of its column");
+    Error::poison("postgres.out_of_range", ErrorType::Mapping, doing)
+}
+
+/// Adds a schema that is not there yet.
+pub(crate) fn remember(schemas: &mut Vec<Arc<Schema>>, schema: &Arc<Schema>) {
+    if !schemas.iter().any(|known| Arc::ptr_eq(known, schema)) {
+        schemas.push(Arc::clone(schema));
+    }
+}
+
+/// The first ones, then the others that are not among them.
+pub(crate) fn with(first: &[Arc<Schema>], others: Vec<Arc<Schema>>) -> Vec<Arc<Schema>> {
+    let mut all = first.to_vec();
+    others.iter().for_each(|schema| remember(&mut all, schema));
+    all
+}
+
+fn is_truncate(record: &Record) -> bool {
+    matches!(&record.body, Body::Change(change) if change.op == Op::Truncate)
+}
+
+pub(crate) fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
