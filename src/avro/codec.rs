@@ -1,4 +1,5 @@
-//! Between events and the bytes of a topic: Confluent's framing around our envelope.
+//! Between events and the bytes of a topic: Confluent's framing around our envelope. What others wrote is read as well, in their
+//! envelopes and forms (`forms`); see [`Reading`].
 //!
 //! ```text
 //! ChangeEvent ─ Encoder::encode ─▶ 0, schema id, Avro ─ Decoder::decode ─▶ Body
@@ -19,16 +20,26 @@
 mod change;
 mod decoder;
 mod encoder;
+mod forms;
+mod key;
+mod reading;
+mod unavailable;
+mod version;
 
 use apache_avro::schema::{RecordField, Schema};
 
 pub use self::{
-    decoder::{Decoded, Decoder},
+    decoder::{Decoded, Decoder, SchemaHeaders, SchemaId},
     encoder::{Encoded, Encoder},
+    reading::{Form, Reading, ReadingSettings},
+    unavailable::UNAVAILABLE_VALUE,
+    version::VersionField,
 };
 
 /// The first byte of Confluent's framing; the schema id follows, big endian.
 const MAGIC: u8 = 0;
+/// The first byte of a header with a unique id, of which the rest is that id.
+const GUID_MAGIC: u8 = 1;
 const HEADER_BYTES: usize = 5;
 
 fn fields(record: &Schema) -> &[RecordField] {

@@ -44,6 +44,12 @@ pub(crate) enum Malformed {
     Uuid,
     #[error("a big decimal is not one")]
     BigDecimal,
+    #[error("a text is no date or time that can be read")]
+    Time,
+    #[error("a time has more digits than microseconds")]
+    Nanoseconds,
+    #[error("a number is out of the range of its type")]
+    OutOfRange,
     #[error("a type that cannot be read")]
     Unsupported,
 }
@@ -55,6 +61,8 @@ impl Malformed {
             Self::Truncated => "decode.truncated",
             Self::Utf8 => "decode.utf8",
             Self::Length => "decode.length",
+            Self::Nanoseconds => "decode.nanoseconds",
+            Self::OutOfRange => "decode.out_of_range",
             _ => "decode.malformed",
         }
     }
@@ -63,6 +71,7 @@ impl Malformed {
 type Read<T> = Result<T, Malformed>;
 
 /// Takes values off the front of some bytes.
+#[derive(Clone)]
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     empty_values_left: usize,
@@ -249,7 +258,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes after their length.
-    fn sized(&mut self) -> Read<&'a [u8]> {
+    pub(crate) fn sized(&mut self) -> Read<&'a [u8]> {
         let size = usize::try_from(self.long()?).map_err(|_| Malformed::Length)?;
         if size > self.bytes.len() {
             return Err(Malformed::Length);

@@ -13,13 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use apache_avro::Schema;
+use apache_avro::{AvroResult, Schema};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
 use reqwest::{RequestBuilder, StatusCode, Url};
 use schema_registry_converter::{
     async_impl::{
         avro::get_avro_schema,
-        schema_registry::{SrSettings, get_all_subjects, get_schema_by_id, post_schema},
+        schema_registry::{SrSettings, get_all_subjects, get_schema_by_guid, get_schema_by_id, post_schema},
     },
     error::SRCError,
     schema_registry_common::{SchemaType, SuppliedSchema},
@@ -31,7 +31,7 @@ use self::{
     address::{Address, refused},
     answer::{explain, is_of_a_reference, is_unknown_schema, status, unavailable},
 };
-use super::shape::Prepared;
+use super::{codec::SchemaId, semantic, shape::Prepared};
 
 /// Long enough for a registry that is busy, short enough that a post is answered in time.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -49,7 +49,7 @@ struct Shared {
     /// For what the converter's client does not offer.
     http: reqwest::Client,
     address: Address,
-    prepared: RwLock<HashMap<u32, Arc<Prepared>>>,
+    prepared: RwLock<HashMap<SchemaId, Arc<Prepared>>>,
     registered: tokio::sync::Mutex<HashMap<(String, String), u32>>,
     requests: IntCounterVec,
     duration: HistogramVec,
@@ -112,12 +112,12 @@ impl Registry {
     ///
     /// # Errors
     /// Retry while the registry is away; poison `registry.unknown_schema` when it does not know the id, `registry.unusable_schema` when what it
-    /// has is no Avro schema; fatal `registry.refused` when what answers is no registry.
-    pub(crate) async fn schema(&self, id: u32) -> Result<Arc<Prepared>> {
+    /// has is no Avro schema, `registry.no_guids` when it knows none; fatal `registry.refused` when what answers is no registry.
+    pub(crate) async fn schema(&self, id: SchemaId) -> Result<Arc<Prepared>> {
         if let Some(prepared) = self.shared.prepared.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
             return Ok(Arc::clone(prepared));
         }
-        let prepared = Arc::new(Prepared::new(&self.written_schema(id).await?));
+        let prepared = Arc::new(Prepared::new(&self.parsed(id, semantic::parse).await?));
         // Of two who asked at once both get the first answer, so that one schema stays one `Arc`.
         let mut known = self.shared.prepared.write().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(known.entry(id).or_insert(prepared)))
@@ -128,13 +128,28 @@ impl Registry {
     /// # Errors
     /// As for [`Registry::schema`].
     pub(super) async fn written_schema(&self, id: u32) -> Result<Schema> {
-        let doing = format!("look up schema id {id}");
+        self.parsed(SchemaId::Number(id), Schema::parse_str).await
+    }
+
+    /// Parses what is registered under `id`. What refers to other schemas is put together by the converter, which knows no semantic types.
+    async fn parsed(&self, id: SchemaId, parse: impl FnOnce(&str) -> AvroResult<Schema>) -> Result<Schema> {
+        let doing = format!("look up schema {id}");
         let unusable = || Error::poison("registry.unusable_schema", ErrorType::Schema, format!("{doing}: it is no Avro schema"));
-        let found = self.counted("schema", get_schema_by_id(id, &self.shared.settings)).await;
+        let found = match id {
+            SchemaId::Number(id) => self.counted("schema", get_schema_by_id(id, &self.shared.settings)).await,
+            SchemaId::Guid(guid) => {
+                let guid = guid.to_string();
+                self.counted("guid", get_schema_by_guid(&guid, &self.shared.settings)).await
+            }
+        };
         let found = found.map_err(|error| {
             if is_unknown_schema(&error) {
                 let doing = format!("{doing}: the registry does not know it");
                 return Error::poison("registry.unknown_schema", ErrorType::Schema, doing);
+            }
+            if matches!(id, SchemaId::Guid(_)) && matches!(status(&error), Some(404 | 405 | 501)) {
+                let doing = format!("{doing}: the registry does not look schemas up by guid, which is in the record's header");
+                return Error::poison("registry.no_guids", ErrorType::Schema, doing);
             }
             explain(&error, doing.clone())
         })?;
@@ -142,7 +157,7 @@ impl Registry {
             return Err(unusable());
         }
         if found.references.is_empty() {
-            return Schema::parse_str(&found.schema).map_err(|error| unusable().because(error));
+            return parse(&found.schema).map_err(|error| unusable().because(error));
         }
         let whole = self.counted("reference", get_avro_schema(&self.shared.settings, found)).await;
         whole
@@ -258,7 +273,7 @@ mod tests {
         let registry = Registry::new("http://user:canary-secret@127.0.0.1:1", &prometheus::Registry::new()).unwrap();
         for error in [
             registry.register("s-value", "\"string\"").await.unwrap_err(),
-            registry.schema(1).await.unwrap_err(),
+            registry.schema(SchemaId::Number(1)).await.unwrap_err(),
             registry.ping().await.unwrap_err(),
         ] {
             assert_eq!((error.reaction, error.code), (towpath_api::Reaction::Retry, "registry.unavailable"), "{}", error.chain());

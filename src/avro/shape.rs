@@ -1,15 +1,24 @@
-//! What a schema of the registry means to us: a key, a value envelope, or neither.
+//! What a schema of the registry means to us: a key, and a value that is an envelope, a plain record or a bare value.
 //!
-//! Decided once for each schema, so that decoding a record asks nothing again. Our envelope is told by its fields, not by
-//! its name: another tool may have written it. **Other shapes (Debezium's own envelopes, plain records) are to be added
-//! in [`ValueShape::recognise`].**
+//! Decided once for each schema, so that decoding a record asks nothing again. Envelopes are told by their fields, not by their
+//! names: another tool may have written them.
+
+mod envelope;
+mod key;
 
 use std::sync::Arc;
 
-use apache_avro::schema::{RecordSchema, Schema};
-use towpath_api::{Body, KeyType};
+use apache_avro::schema::{Name, RecordField, RecordSchema, Schema};
+use towpath_api::Body;
 
-use super::inline::inlined;
+pub(crate) use self::{
+    envelope::{Envelope, Meaning, SourceField, Step},
+    key::{KeyParts, KeyShape},
+};
+use super::{
+    inline::inlined,
+    plan::{Plan, Planned},
+};
 
 /// Why records of a schema cannot be decoded; becomes [`Body::Undecodable`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +32,21 @@ pub struct Refusal {
 impl Refusal {
     pub(crate) fn new(code: &'static str, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into() }
+    }
+
+    /// For a key, or a part of one, that is null.
+    pub(crate) fn key_null(what: &str) -> Self {
+        Self::new("decode.key_null", format!("{what} is null, so it names no record"))
+    }
+
+    /// For an envelope whose `op` has no meaning.
+    pub(crate) fn unknown_op() -> Self {
+        Self::new("decode.unknown_op", "`op` is none of c, u, d, r, t and m")
+    }
+
+    /// For an envelope that changes a record and does not say to what.
+    pub(crate) fn no_after() -> Self {
+        Self::new("decode.no_after", "a change that is no delete has no `after`")
     }
 }
 
@@ -45,7 +69,7 @@ impl Prepared {
     /// Looks at `schema` from both sides. Never fails: what cannot be used says so for each record.
     pub(crate) fn new(schema: &Schema) -> Self {
         match inlined(schema) {
-            Ok(schema) => Self { key: recognise_key(&schema), value: ValueShape::recognise(&schema) },
+            Ok(schema) => Self { key: KeyShape::recognise(&schema), value: ValueShape::recognise(&schema) },
             Err(error) => {
                 let refusal = Refusal::new("decode.unusable_schema", error.to_string());
                 Self { key: Err(refusal.clone()), value: Err(refusal) }
@@ -54,56 +78,110 @@ impl Prepared {
     }
 }
 
-/// A shape of key that we can decode.
-#[derive(Debug)]
-pub(crate) struct KeyShape {
-    pub(crate) ty: KeyType,
-    /// The record that the key is, without references.
-    pub(crate) schema: Arc<Schema>,
-}
-
 /// A shape of value that we can decode.
 #[derive(Debug)]
 pub(crate) enum ValueShape {
-    /// Our envelope.
+    /// An envelope around the record before and after a change.
     Envelope(Envelope),
+    /// A message that Debezium has passed on and that changes no row.
+    Message,
+    /// The record itself.
+    Plain(Plain),
 }
 
 impl ValueShape {
     fn recognise(schema: &Schema) -> Result<Self, Refusal> {
         if let Some(envelope) = Envelope::recognise(schema) {
-            return Ok(Self::Envelope(envelope));
+            return envelope.map(Self::Envelope);
         }
-        Err(Refusal::new("decode.not_an_envelope", "the value is no envelope with before, after, source, op and changed"))
+        if envelope::is_message(schema) {
+            return Ok(Self::Message);
+        }
+        Plain::recognise(schema).map(Self::Plain)
     }
 }
 
-/// Our envelope: what to do with each field, in the order in which they lie in the bytes.
+/// A value that is the record after the change.
 #[derive(Debug)]
-pub(crate) struct Envelope {
-    pub(crate) steps: Vec<Step>,
-    /// The record in `after`, without references.
-    pub(crate) after: Arc<Schema>,
+pub(crate) struct Plain {
+    /// Where null lies when the whole record may be null, which is a tombstone.
+    pub(crate) nullable: Option<Nullable>,
+    pub(crate) content: Content,
 }
 
-/// What to do with one field of an envelope.
-#[derive(Debug)]
-pub(crate) enum Step {
-    After(Nullable),
-    Source(Vec<SourceStep>),
-    Op,
-    Changed(Nullable),
-    Skip(Schema),
+impl Plain {
+    fn recognise(schema: &Schema) -> Result<Self, Refusal> {
+        let (nullable, record) = match nullable(schema) {
+            Some((nullable, record @ Schema::Record(_))) => (Some(nullable), record),
+            _ => (None, schema),
+        };
+        let content = match Content::of(record)? {
+            Some(content) => content,
+            None if *schema == Schema::Null => return Err(Refusal::new("decode.unusable_schema", "the value is always null")),
+            None => {
+                Content::of(&single_field("value", schema.clone()))?.ok_or_else(|| Refusal::new("decode.unusable_schema", ""))?
+            }
+        };
+        Ok(Self { nullable, content })
+    }
 }
 
-/// What to do with one field of `source`.
+/// A record, and how to read each of its fields.
 #[derive(Debug)]
-pub(crate) enum SourceStep {
-    TimeMs(Nullable),
-    VersionTs(Nullable),
-    VersionSeq(Nullable),
-    VersionRank(Nullable),
-    Skip(Schema),
+pub(crate) struct Content {
+    /// The record without references, with the types that its values have once they are read.
+    pub(crate) schema: Arc<Schema>,
+    /// One for each field.
+    pub(crate) plans: Vec<Plan>,
+}
+
+impl Content {
+    /// `None` when the schema is no record, or one that stands for a value.
+    fn of(schema: &Schema) -> Result<Option<Self>, Refusal> {
+        let Schema::Record(written) = schema else { return Ok(None) };
+        let planned = Planned::new(schema)?;
+        if !matches!(planned.schema, Schema::Record(_)) {
+            return Ok(None);
+        }
+        let plans = match planned.plan {
+            Plan::Record(fields) => fields.into_iter().map(|(_, plan)| plan).collect(),
+            _ => written.fields.iter().map(|field| Plan::As(field.schema.clone())).collect(),
+        };
+        Ok(Some(Self { schema: Arc::new(planned.schema), plans }))
+    }
+
+    pub(crate) fn fields(&self) -> &[RecordField] {
+        match &*self.schema {
+            Schema::Record(record) => &record.fields,
+            _ => &[],
+        }
+    }
+}
+
+/// A record of one field; its bytes are those of the field.
+pub(crate) fn single_field(name: &str, schema: Schema) -> Schema {
+    record_of(vec![(name.to_owned(), schema)])
+}
+
+/// A record of fields that are no part of a written schema.
+pub(crate) fn record_of(fields: Vec<(String, Schema)>) -> Schema {
+    let lookup = fields.iter().enumerate().map(|(position, (name, _))| (name.clone(), position)).collect();
+    let field = |(name, schema)| RecordField {
+        name,
+        doc: None,
+        aliases: Vec::new(),
+        default: None,
+        schema,
+        custom_attributes: std::collections::BTreeMap::new(),
+    };
+    Schema::Record(RecordSchema {
+        name: Name::new("record").expect("the name is valid"),
+        aliases: None,
+        doc: None,
+        fields: fields.into_iter().map(field).collect(),
+        lookup,
+        attributes: std::collections::BTreeMap::new(),
+    })
 }
 
 /// Where the null lies in a union of null and one other type.
@@ -112,71 +190,11 @@ pub(crate) struct Nullable {
     pub(crate) null: usize,
 }
 
-impl Envelope {
-    fn recognise(schema: &Schema) -> Option<Self> {
-        let Schema::Record(record) = schema else { return None };
-        let field = |name: &str| record.fields.iter().find(|field| field.name == name).map(|field| &field.schema);
-        field("before")?;
-        let (_, after) = nullable(field("after")?)?;
-        if !matches!(after, Schema::Record(_)) {
-            return None;
-        }
-        let (after_null, _) = nullable(field("after")?)?;
-        let Schema::Record(source) = field("source")? else { return None };
-        let (changed, names) = nullable(field("changed")?)?;
-        if !matches!(names, Schema::Array(array) if *array.items == Schema::String) || *field("op")? != Schema::String {
-            return None;
-        }
-        let source = source_steps(source)?;
-        let mut source = Some(source);
-        let steps = record.fields.iter().map(|field| match field.name.as_str() {
-            "after" => Step::After(after_null),
-            "source" => Step::Source(source.take().unwrap_or_default()),
-            "op" => Step::Op,
-            "changed" => Step::Changed(changed),
-            _ => Step::Skip(field.schema.clone()),
-        });
-        Some(Self { steps: steps.collect(), after: Arc::new(after.clone()) })
-    }
-}
-
-/// `None` when a field that we read has another type than ours.
-fn source_steps(source: &RecordSchema) -> Option<Vec<SourceStep>> {
-    let numbers = |schema: &Schema, expected: &Schema| match nullable(schema) {
-        Some((null, number)) if number == expected => Some(null),
-        _ => None,
-    };
-    let step = |name: &str, schema: &Schema| {
-        Some(match name {
-            "ts_ms" => SourceStep::TimeMs(numbers(schema, &Schema::Long)?),
-            "v_ts" => SourceStep::VersionTs(numbers(schema, &Schema::Long)?),
-            "v_seq" => SourceStep::VersionSeq(numbers(schema, &Schema::Long)?),
-            "v_rank" => SourceStep::VersionRank(numbers(schema, &Schema::Int)?),
-            _ => SourceStep::Skip(schema.clone()),
-        })
-    };
-    source.fields.iter().map(|field| step(&field.name, &field.schema)).collect()
-}
-
-fn nullable(schema: &Schema) -> Option<(Nullable, &Schema)> {
+pub(crate) fn nullable(schema: &Schema) -> Option<(Nullable, &Schema)> {
     let Schema::Union(union) = schema else { return None };
     match union.variants() {
         [Schema::Null, other] => Some((Nullable { null: 0 }, other)),
         [other, Schema::Null] => Some((Nullable { null: 1 }, other)),
         _ => None,
     }
-}
-
-fn recognise_key(schema: &Schema) -> Result<KeyShape, Refusal> {
-    let refused = |reason: &str| Err(Refusal::new("decode.key_type", reason));
-    let Schema::Record(record) = schema else { return refused("the key is no record with an `id`") };
-    let ty = match record.fields.as_slice() {
-        [id] if id.name == "id" => match id.schema {
-            Schema::String => KeyType::Text,
-            Schema::Long => KeyType::Long,
-            _ => return refused("the key's `id` is neither string nor long"),
-        },
-        _ => return refused("the key has other fields than `id`"),
-    };
-    Ok(KeyShape { ty, schema: Arc::new(schema.clone()) })
 }

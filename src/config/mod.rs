@@ -1,7 +1,7 @@
 //! What is configured: files into flat maps, flat maps into typed structs, problems into text for people.
 //!
 //! The keys of a connector are declared in its own crate, the machinery is [`towpath_api::config`]. Here are the keys of the
-//! worker and those that every connector has, the reading of TOML, and the printing of problems and of the documentation.
+//! worker and those that every connector or every sink has, the reading of TOML, and the printing of problems and of the documentation.
 //!
 //! Nothing here connects to anything; a config is refused before anything is started.
 
@@ -9,6 +9,7 @@ mod connector;
 mod delivery;
 mod docs;
 mod render;
+mod sink;
 mod toml;
 mod worker;
 
@@ -16,5 +17,6 @@ pub use connector::{ConnectorClass, ConnectorConfig, ErrorsTolerance};
 pub use delivery::DeliveryConfig;
 pub use docs::configuration_page;
 pub use render::{render, render_warnings};
+pub use sink::{Converter, SinkConfig};
 pub use toml::{load, parse};
 pub use worker::{LogFormat, WorkerConfig};

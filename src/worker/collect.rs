@@ -15,7 +15,7 @@ use rdkafka::{
 use towpath_api::{Arena, Batch, Body, Payload, Record, Result, TopicPartition};
 
 use super::{anchor, pace::Pace};
-use crate::avro::codec::{Decoded, Decoder};
+use crate::avro::codec::{Decoded, Decoder, SchemaHeaders, SchemaId};
 
 /// How large a batch may become.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,7 @@ pub(super) struct Collector {
     since: Option<Instant>,
     arena: Arena,
     /// A record whose schema is not known yet; nothing after it is taken in before it is.
-    held: Option<(u32, OwnedMessage)>,
+    held: Option<(SchemaId, OwnedMessage)>,
 }
 
 impl Collector {
@@ -88,10 +88,24 @@ impl Collector {
         if message.offset() < self.next {
             return;
         }
-        match self.decoder.decode(message.key(), message.payload()) {
+        match self.decoder.decode_with(message.key(), message.payload(), self.schema_headers(message)) {
             Decoded::Body(body) => self.push(message, body),
             Decoded::NeedsSchema(id) => self.held = Some((id, detach())),
         }
+    }
+
+    fn schema_headers<'a>(&self, message: &'a impl Message) -> SchemaHeaders<'a> {
+        let mut found = SchemaHeaders::default();
+        if let Some(headers) = message.headers().filter(|_| self.decoder.looks_at_headers()) {
+            for header in headers.iter() {
+                match header.key {
+                    SchemaHeaders::KEY => found.key = header.value,
+                    SchemaHeaders::VALUE => found.value = header.value,
+                    _ => {}
+                }
+            }
+        }
+        found
     }
 
     /// Fetches the schemas that a record waits for, if one does (its key's, then its value's), and takes that record in.

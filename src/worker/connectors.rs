@@ -4,7 +4,7 @@ use towpath_api::config::{Flat, KeyDefinition, Keys as _, Problem, read};
 use towpath_postgres::PostgresSinkConfig;
 use towpath_webhook::WebhookConfig;
 
-use crate::config::{ConnectorClass, ConnectorConfig, DeliveryConfig};
+use crate::config::{ConnectorClass, ConnectorConfig, DeliveryConfig, SinkConfig};
 
 const NO_TASKS: &str = "has no effect for this class: one task listens, and it serves posts side by side";
 const NO_TOLERANCE: &str =
@@ -25,7 +25,7 @@ pub enum OwnConfig {
     /// `connector.class = "WebhookSource"`.
     Webhook(WebhookConfig),
     /// `connector.class = "PostgresSink"`.
-    Postgres(DeliveryConfig, Box<PostgresSinkConfig>),
+    Postgres(Box<(SinkConfig, DeliveryConfig, PostgresSinkConfig)>),
 }
 
 impl ConnectorDefinition {
@@ -46,9 +46,9 @@ impl ConnectorDefinition {
                 Ok((Self { common, own: OwnConfig::Webhook(own) }, warnings))
             }
             ConnectorClass::PostgresSink => {
-                let ((common, (delivery, own)), warnings) =
-                    read::<(ConnectorConfig, (DeliveryConfig, PostgresSinkConfig))>(flat)?;
-                Ok((Self { common, own: OwnConfig::Postgres(delivery, Box::new(own)) }, warnings))
+                let ((common, (sink, (delivery, own))), warnings) =
+                    read::<(ConnectorConfig, (SinkConfig, (DeliveryConfig, PostgresSinkConfig)))>(flat)?;
+                Ok((Self { common, own: OwnConfig::Postgres(Box::new((sink, delivery, own))) }, warnings))
             }
         }
     }
@@ -80,7 +80,11 @@ fn class(flat: &Flat) -> Result<ConnectorClass, Vec<Problem>> {
 
 /// Title and keys of each class, for the documentation.
 pub fn catalogue() -> Vec<(&'static str, Vec<KeyDefinition>)> {
-    vec![("WebhookSource", WebhookConfig::definitions()), ("PostgresSink", <(PostgresSinkConfig, DeliveryConfig)>::definitions())]
+    vec![
+        ("WebhookSource", WebhookConfig::definitions()),
+        ("Every sink", <(SinkConfig, DeliveryConfig)>::definitions()),
+        ("PostgresSink", PostgresSinkConfig::definitions()),
+    ]
 }
 
 #[cfg(test)]

@@ -31,8 +31,8 @@ use self::{
     sink_task::{SinkTask, SinkTaskParts},
 };
 use crate::{
-    avro::registry::Registry,
-    config::{ConnectorConfig, DeliveryConfig, ErrorsTolerance, WorkerConfig},
+    avro::{codec::Reading, registry::Registry},
+    config::{ConnectorConfig, DeliveryConfig, ErrorsTolerance, SinkConfig, WorkerConfig},
     kafka::{
         client::{ClusterProbe, KafkaSettings},
         consumer::Selection,
@@ -93,7 +93,10 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
         started = match (own, &intake) {
             (OwnConfig::Webhook(own), Some(intake)) => worker.start_webhook(common, own, intake),
             (OwnConfig::Webhook(_), None) => Err(internal("start a webhook source", "its listener is not bound")),
-            (OwnConfig::Postgres(delivery, own), _) => worker.start_postgres(&common, &delivery, *own),
+            (OwnConfig::Postgres(keys), _) => {
+                let (sink, delivery, own) = *keys;
+                worker.start_postgres(&common, &sink, &delivery, own)
+            }
         };
         if started.is_err() {
             stop.cancel();
@@ -169,7 +172,13 @@ impl Worker {
         Ok(())
     }
 
-    fn start_postgres(&mut self, common: &ConnectorConfig, delivery: &DeliveryConfig, own: PostgresSinkConfig) -> Result<()> {
+    fn start_postgres(
+        &mut self,
+        common: &ConnectorConfig,
+        sink: &SinkConfig,
+        delivery: &DeliveryConfig,
+        own: PostgresSinkConfig,
+    ) -> Result<()> {
         let selection = match &own.topics_regex {
             None => Selection::Names(own.topics.clone()),
             Some(pattern) => Selection::pattern(pattern)
@@ -184,7 +193,7 @@ impl Worker {
             retry_timeout: common.errors_retry_timeout.duration(),
         };
         let opener = OpenPostgresSink::new(settings, own);
-        self.start_sink(common, delivery, &selection, &opener, connections_max, limits)
+        self.start_sink(common, delivery, &selection, &opener, connections_max, limits, &sink.reading())
     }
 
     fn start_sink<O: OpenSink>(
@@ -195,6 +204,7 @@ impl Worker {
         opener: &O,
         connections_max: u32,
         limits: Limits,
+        reading: &Reading,
     ) -> Result<()> {
         let sink_metrics = self.metrics.sink(&common.name);
         let pace = Pace::new(delivery, limits, sink_metrics.clone());
@@ -211,6 +221,7 @@ impl Worker {
                 pace: pace.clone(),
                 kafka: self.kafka.client(&format!("{}-{task}", common.name)),
                 registry: self.registry.clone(),
+                reading: reading.clone(),
                 health: self.health(common, task, Stage::SINK),
                 connector_metrics: self.metrics.connector(&common.name, Stage::SINK),
                 sink_metrics: sink_metrics.clone(),

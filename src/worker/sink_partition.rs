@@ -25,7 +25,10 @@ use super::{
     store::Stored,
 };
 use crate::{
-    avro::{codec::Decoder, registry::Registry},
+    avro::{
+        codec::{Decoder, Reading},
+        registry::Registry,
+    },
     kafka::consumer::{PartitionReader, TopicConsumer},
     telemetry::{ConnectorMetrics, PartitionMetrics, SinkMetrics, Stage},
 };
@@ -37,6 +40,7 @@ const SYSTEMATIC: u64 = 100;
 pub(super) struct Shared<O: OpenSink> {
     pub(super) consumer: TopicConsumer,
     pub(super) registry: Registry,
+    pub(super) reading: Reading,
     pub(super) connections: Connections<O>,
     pub(super) linger: Duration,
     pub(super) pace: Pace,
@@ -113,7 +117,7 @@ impl<O: OpenSink> SinkPartition<O> {
     async fn claim_and_carry(&mut self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let claim = self.claim().await?;
-        let decoder = Decoder::new(shared.registry.clone());
+        let decoder = Decoder::reading(shared.registry.clone(), shared.reading.clone());
         let budget = shared.budget.clone();
         let mut collector = Collector::new(self.partition.clone(), claim.next_offset, shared.pace.clone(), budget, decoder);
         shared.health.works(&self.name);
@@ -266,7 +270,7 @@ impl<O: OpenSink> SinkPartition<O> {
         let Some(metrics) = self.progress.metrics.get() else { return Ok(()) };
         let times = batch.records.iter().filter_map(|record| match &record.body {
             Body::Change(change) => Some(change.source_time_ms.unwrap_or(record.timestamp_ms)),
-            Body::Tombstone(_) | Body::Undecodable { .. } => None,
+            Body::Tombstone(_) | Body::Filtered | Body::Undecodable { .. } => None,
         });
         metrics.read(batch.records.len());
         metrics.committed(applied, batch.records.last().map_or(0, |record| record.timestamp_ms));

@@ -18,7 +18,7 @@ use super::{
     sink_partition::{Progress, Shared, SinkPartition},
 };
 use crate::{
-    avro::registry::Registry,
+    avro::{codec::Reading, registry::Registry},
     kafka::consumer::{Selection, TopicConsumer, is_mine},
     telemetry::{ConnectorMetrics, SinkMetrics, Stage},
 };
@@ -52,6 +52,7 @@ pub(super) struct SinkTaskParts<O: OpenSink> {
     pub(super) pace: Pace,
     pub(super) kafka: ClientConfig,
     pub(super) registry: Registry,
+    pub(super) reading: Reading,
     pub(super) health: TaskHealth,
     pub(super) connector_metrics: ConnectorMetrics,
     pub(super) sink_metrics: SinkMetrics,
@@ -66,6 +67,7 @@ impl<O: OpenSink> SinkTask<O> {
         let shared = Arc::new(Shared {
             consumer: TopicConsumer::new(parts.kafka, &parts.connector)?,
             registry: parts.registry,
+            reading: parts.reading,
             connections: Connections::new(parts.opener, parts.connections_max, parts.sink_metrics.clone()),
             linger: parts.linger,
             pace: parts.pace,

@@ -137,7 +137,7 @@ async fn changes(lab: &Laboratory) -> Vec<Change> {
         };
         match body {
             Body::Change(change) => changes.push(*change),
-            Body::Tombstone(_) => {}
+            Body::Tombstone(_) | Body::Filtered => {}
             Body::Undecodable { code, reason } => panic!("{code}: {reason}"),
         }
     }

@@ -190,6 +190,7 @@
 //!             match body {
 //!                 Body::Change(change) => store.change(&batch.partition.topic, *offset, change, &mut applied),
 //!                 Body::Tombstone(_) => applied.tombstones += 1,
+//!                 Body::Filtered => applied.filtered += 1,
 //!                 Body::Undecodable { code, reason } => {
 //!                     store.dead_letters.push((*offset, format!("{code}: {reason}")));
 //!                     applied.set_aside(ErrorType::Decode);

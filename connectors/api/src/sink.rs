@@ -182,6 +182,9 @@ pub enum Body {
     /// A null value: the record is no more. In topics of envelopes a delete comes before it, which compaction may have removed.
     /// `None` where there is no key either, so that it says nothing.
     Tombstone(Option<RecordKey>),
+    /// It says nothing about any row, such as a message that Debezium passes on from the database's log: to be counted as
+    /// [`Applied::filtered`].
+    Filtered,
     /// It cannot be read, now or ever: to be set aside.
     Undecodable {
         /// The code, `area.reason`.

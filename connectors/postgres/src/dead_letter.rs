@@ -30,7 +30,7 @@ impl<'a> DeadLetter<'a> {
     pub(crate) fn undecodable(record: &'a Record) -> Self {
         let (code, reason) = match &record.body {
             Body::Undecodable { code, reason } => (*code, reason.clone()),
-            Body::Change(_) | Body::Tombstone(_) => ("decode.unknown", String::new()),
+            Body::Change(_) | Body::Tombstone(_) | Body::Filtered => ("decode.unknown", String::new()),
         };
         Self { record, stage: "decode", code, error_type: ErrorType::Decode, reason }
     }

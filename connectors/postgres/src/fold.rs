@@ -112,6 +112,7 @@ pub(crate) fn fold<'a>(records: &'a [Record], rules: Rules<'_>) -> Folded<'a> {
             Body::Tombstone(_) if rules.delete_mode == DeleteMode::Ignore => folded.filtered += 1,
             Body::Tombstone(Some(key)) => acts.push((Keys::of_record(key), record, Act::Tombstone)),
             Body::Tombstone(None) => folded.tombstones += 1,
+            Body::Filtered => folded.filtered += 1,
             Body::Undecodable { .. } => folded.undecodable.push(record),
         }
     }

@@ -39,6 +39,8 @@ impl<'a> Transaction<'a> {
                 Body::Undecodable { .. } => letters.push(DeadLetter::undecodable(record)),
                 Body::Change(_) | Body::Tombstone(_) if self.leaves_out(&record.body) => applied.filtered += 1,
                 Body::Tombstone(None) => applied.tombstones += 1,
+                // `leaves_out` has taken what is filtered.
+                Body::Filtered => {}
                 Body::Change(_) | Body::Tombstone(Some(_)) => match self.event_id(record, pk) {
                     Some(event_id) => rows.push(Appended { record, event_id }),
                     None => letters.push(DeadLetter::without_event_id(record)),
@@ -64,6 +66,7 @@ impl<'a> Transaction<'a> {
             Body::Change(change) if change.op == Op::Delete => self.config.delete_mode == DeleteMode::Ignore,
             Body::Change(change) => change.op == Op::Truncate && !self.config.truncate_enabled,
             Body::Tombstone(_) => self.config.delete_mode == DeleteMode::Ignore,
+            Body::Filtered => true,
             Body::Undecodable { .. } => false,
         }
     }
@@ -87,7 +90,7 @@ impl<'a> Transaction<'a> {
                     remember(&mut values, &change.schema);
                 }
                 Body::Tombstone(Some(key)) => remember(&mut schemas, &key.schema),
-                Body::Tombstone(None) | Body::Undecodable { .. } => {}
+                Body::Tombstone(None) | Body::Filtered | Body::Undecodable { .. } => {}
             }
         }
         schemas = with(&schemas, &values);

@@ -1,89 +1,167 @@
-//! The content of a record: its key, and our envelope as a [`Change`].
+//! The content of a record as a [`Change`]: an envelope, ours or Debezium's, or the plain record.
 
 use std::sync::Arc;
 
 use apache_avro::{schema::RecordField, types::Value};
-use towpath_api::{Change, Identity, KeyType, Op, RecordKey, Version};
+use towpath_api::{Body, Change, Op, RecordKey, Version};
 
-use super::fields;
+use super::{
+    unavailable::Unavailable,
+    version::{VersionAt, nowhere, version},
+};
 use crate::avro::{
     read::{Malformed, Reader},
-    shape::{Envelope, KeyShape, Nullable, Refusal, SourceStep, Step},
+    shape::{Content, Envelope, Meaning, Nullable, Plain, Refusal, SourceField, Step},
 };
 
-pub(super) fn decode_key(shape: &KeyShape, datum: &[u8]) -> Result<RecordKey, Refusal> {
-    let mut reader = Reader::new(datum);
-    let identity = match shape.ty {
-        KeyType::Text => reader.text().map(|id| Identity::Text(id.to_owned())),
-        KeyType::Long => reader.long().map(Identity::Long),
-    };
-    let identity = identity.map_err(|malformed| in_part(malformed, "the key"))?;
-    nothing_left(&reader, "key")?;
-    Ok(RecordKey { identity, schema: Arc::clone(&shape.schema) })
+/// What the configuration says about the reading of values.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) version_at: Option<VersionAt>,
+    pub(super) unavailable: &'a Unavailable,
 }
 
-pub(super) fn decode_envelope(envelope: &Envelope, key: RecordKey, datum: &[u8]) -> Result<Change, Refusal> {
+pub(super) fn decode_envelope(
+    envelope: &Envelope,
+    key: Option<RecordKey>,
+    datum: &[u8],
+    asked: Asked<'_>,
+) -> Result<Body, Refusal> {
     let mut reader = Reader::new(datum);
     let mut change = Change {
-        key: Some(key),
+        key,
         op: Op::Read,
-        schema: envelope.after.clone(),
+        schema: Arc::clone(&envelope.after.schema),
         after: None,
         changed: None,
         version: None,
         source_time_ms: None,
     };
-    let fields = fields(&envelope.after);
+    let fields = envelope.after.fields();
+    let (mut before, mut asked_version, mut filtered) = (None, None, false);
     for step in &envelope.steps {
         match step {
-            Step::After(nullable) => change.after = read_after(&mut reader, *nullable, fields)?,
+            Step::Before(nullable, _) if matches!(asked.version_at, Some(VersionAt::Record(_))) => {
+                before = read_record(&mut reader, Some(*nullable), &envelope.after, "`before`")?;
+            }
+            Step::Before(_, schema) | Step::Skip(schema) => {
+                reader.skip(schema).map_err(|malformed| in_part(malformed, "the envelope"))?;
+            }
+            Step::After(nullable) => change.after = read_record(&mut reader, Some(*nullable), &envelope.after, "`after`")?,
             Step::Source(steps) => {
-                read_source(&mut reader, steps, &mut change).map_err(|malformed| in_part(malformed, "`source`"))?;
+                let read = read_source(&mut reader, steps, &mut change, asked.version_at);
+                asked_version = read.map_err(|malformed| in_part(malformed, "`source`"))?;
             }
-            Step::Op => {
-                let letter = reader.text().map_err(|malformed| in_part(malformed, "`op`"))?;
-                change.op =
-                    Op::from_letter(letter).ok_or_else(|| Refusal::new("decode.unknown_op", "`op` is none of c, u, d and r"))?;
-            }
+            Step::Op => match reader.text().map_err(|malformed| in_part(malformed, "`op`"))? {
+                "m" if envelope.is_debezium => filtered = true,
+                letter => change.op = Op::from_letter(letter).ok_or_else(Refusal::unknown_op)?,
+            },
             Step::Changed(nullable) => change.changed = read_changed(&mut reader, *nullable, fields)?,
-            Step::Skip(schema) => reader.skip(schema).map_err(|malformed| in_part(malformed, "the envelope"))?,
         }
     }
     nothing_left(&reader, "value")?;
-    if change.op == Op::Delete {
-        change.after = None;
-    } else if change.after.is_none() {
-        return Err(Refusal::new("decode.no_after", "a change that is no delete has no `after`"));
+    if filtered {
+        return Ok(Body::Filtered);
     }
-    Ok(change)
+    match change.op {
+        Op::Delete | Op::Truncate => change.after = None,
+        _ if change.after.is_none() => return Err(Refusal::no_after()),
+        _ => {}
+    }
+    if let Some(at) = asked.version_at {
+        change.version = match at {
+            _ if change.op == Op::Truncate => None,
+            VersionAt::Nowhere => return Err(nowhere()),
+            VersionAt::Source(_) => Some(version(&asked_version.unwrap_or(Value::Null))?),
+            // A delete may come without the record before it, or with nothing but its key.
+            VersionAt::Record(position) => match change.after.as_ref().or(before.as_ref()).map(|record| &record[position]) {
+                None | Some(Value::Null) if change.op == Op::Delete => None,
+                value => Some(version(value.unwrap_or(&Value::Null))?),
+            },
+        };
+    }
+    if envelope.is_debezium
+        && let Some(after) = &mut change.after
+    {
+        change.changed = available(after, asked.unavailable);
+    }
+    Ok(Body::Change(Box::new(change)))
 }
 
-fn read_after(reader: &mut Reader, nullable: Nullable, fields: &[RecordField]) -> Result<Option<Vec<Value>>, Refusal> {
-    if is_null(reader, nullable).map_err(|malformed| in_part(malformed, "`after`"))? {
+pub(super) fn decode_plain(plain: &Plain, key: Option<RecordKey>, datum: &[u8], asked: Asked<'_>) -> Result<Body, Refusal> {
+    let mut reader = Reader::new(datum);
+    let after = read_record(&mut reader, plain.nullable, &plain.content, "the value")?;
+    nothing_left(&reader, "value")?;
+    let Some(after) = after else { return Ok(Body::Tombstone(key)) };
+    let version = match asked.version_at {
+        None => None,
+        Some(VersionAt::Record(position)) => Some(version(&after[position])?),
+        Some(VersionAt::Source(_) | VersionAt::Nowhere) => return Err(nowhere()),
+    };
+    let (schema, changed, source_time_ms) = (Arc::clone(&plain.content.schema), None, None);
+    Ok(Body::Change(Box::new(Change { key, op: Op::Update, schema, after: Some(after), changed, version, source_time_ms })))
+}
+
+/// The positions of the fields whose values are not placeholders; `None` when all are there. Placeholders become null.
+fn available(after: &mut [Value], unavailable: &Unavailable) -> Option<Vec<u16>> {
+    if !after.iter().any(|value| unavailable.is(value)) {
+        return None;
+    }
+    let mut positions = Vec::with_capacity(after.len());
+    for (position, value) in after.iter_mut().enumerate() {
+        if unavailable.is(value) {
+            *value = Value::Null;
+        } else {
+            // Postgres has 1,600 columns at most.
+            positions.extend(u16::try_from(position));
+        }
+    }
+    Some(positions)
+}
+
+/// `None` for null.
+fn read_record(
+    reader: &mut Reader,
+    nullable: Option<Nullable>,
+    content: &Content,
+    part: &str,
+) -> Result<Option<Vec<Value>>, Refusal> {
+    if let Some(nullable) = nullable
+        && is_null(reader, nullable).map_err(|malformed| in_part(malformed, part))?
+    {
         return Ok(None);
     }
-    let mut values = Vec::with_capacity(fields.len());
-    for field in fields {
-        let value = reader.value(&field.schema);
-        values.push(value.map_err(|malformed| in_part(malformed, &format!("field `{}`", field.name)))?);
+    let mut values = Vec::with_capacity(content.plans.len());
+    for (position, plan) in content.plans.iter().enumerate() {
+        let named = |malformed| in_part(malformed, &format!("field `{}`", content.fields()[position].name));
+        values.push(plan.read(reader).map_err(named)?);
     }
     Ok(Some(values))
 }
 
-fn read_source(reader: &mut Reader, steps: &[SourceStep], change: &mut Change) -> Result<(), Malformed> {
-    let (mut ts, mut seq, mut rank) = (None, None, None);
-    for step in steps {
-        match step {
-            SourceStep::TimeMs(nullable) => change.source_time_ms = optional(reader, *nullable)?,
-            SourceStep::VersionTs(nullable) => ts = optional(reader, *nullable)?,
-            SourceStep::VersionSeq(nullable) => seq = optional(reader, *nullable)?,
-            SourceStep::VersionRank(nullable) => rank = optional(reader, *nullable)?,
-            SourceStep::Skip(schema) => reader.skip(schema)?,
+/// Also returns the value of the field that holds the version, where one was asked for.
+fn read_source(
+    reader: &mut Reader,
+    fields: &[SourceField],
+    change: &mut Change,
+    version_at: Option<VersionAt>,
+) -> Result<Option<Value>, Malformed> {
+    let (mut ts, mut seq, mut rank, mut asked) = (None, None, None, None);
+    for (position, field) in fields.iter().enumerate() {
+        if version_at == Some(VersionAt::Source(position)) {
+            asked = Some(reader.clone().value(&field.schema)?);
+        }
+        match field.meaning {
+            Meaning::TimeMs => change.source_time_ms = optional(reader, field.nullable)?,
+            Meaning::VersionTs => ts = optional(reader, field.nullable)?,
+            Meaning::VersionSeq => seq = optional(reader, field.nullable)?,
+            Meaning::VersionRank => rank = optional(reader, field.nullable)?,
+            Meaning::Nothing => reader.skip(&field.schema)?,
         }
     }
     let rank = i8::try_from(rank.unwrap_or(0)).map_err(|_| Malformed::Number)?;
     change.version = ts.map(|ts| Version { ts, seq: seq.unwrap_or(0), rank });
-    Ok(())
+    Ok(asked)
 }
 
 fn read_changed(reader: &mut Reader, nullable: Nullable, fields: &[RecordField]) -> Result<Option<Vec<u16>>, Refusal> {
@@ -115,19 +193,22 @@ fn read_changed(reader: &mut Reader, nullable: Nullable, fields: &[RecordField])
     Ok(Some(positions))
 }
 
-fn is_null(reader: &mut Reader, nullable: Nullable) -> Result<bool, Malformed> {
+pub(super) fn is_null(reader: &mut Reader, nullable: Nullable) -> Result<bool, Malformed> {
     Ok(reader.branch(2)? == nullable.null)
 }
 
-fn optional(reader: &mut Reader, nullable: Nullable) -> Result<Option<i64>, Malformed> {
-    if is_null(reader, nullable)? { Ok(None) } else { reader.long().map(Some) }
+fn optional(reader: &mut Reader, nullable: Option<Nullable>) -> Result<Option<i64>, Malformed> {
+    match nullable {
+        Some(nullable) if is_null(reader, nullable)? => Ok(None),
+        _ => reader.long().map(Some),
+    }
 }
 
-fn in_part(malformed: Malformed, part: &str) -> Refusal {
+pub(super) fn in_part(malformed: Malformed, part: &str) -> Refusal {
     Refusal::new(malformed.code(), format!("{part}: {malformed}"))
 }
 
-fn nothing_left(reader: &Reader, part: &str) -> Result<(), Refusal> {
+pub(super) fn nothing_left(reader: &Reader, part: &str) -> Result<(), Refusal> {
     match reader.left() {
         0 => Ok(()),
         left => Err(Refusal::new("decode.trailing_bytes", format!("the {part} has {left} bytes more than its schema"))),

@@ -2,12 +2,16 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use apache_avro::util::max_allocation_bytes;
-use towpath_api::{Body, Change, Reaction, Result};
+use apache_avro::{Uuid, util::max_allocation_bytes};
+use towpath_api::{Body, Reaction, RecordKey, Result};
 
 use super::{
-    HEADER_BYTES, MAGIC,
-    change::{decode_envelope, decode_key},
+    GUID_MAGIC, HEADER_BYTES, MAGIC,
+    change::{Asked, decode_envelope, decode_plain},
+    forms::{text_key, text_value},
+    key::decode_key,
+    reading::{Form, Known, Reading},
+    unavailable::Unavailable,
 };
 use crate::avro::{
     registry::Registry,
@@ -24,26 +28,67 @@ const PATIENT_UNKNOWN_IDS: usize = 20;
 /// What apache-avro may allocate for one value that it reads itself; ours are bounded by the bytes there are.
 const MAX_ALLOCATION_BYTES: usize = 64 * 1024 * 1024;
 
+/// What a registry knows a schema by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SchemaId {
+    /// The number in front of the bytes.
+    Number(u32),
+    /// The unique id in a header, in registries that give them.
+    Guid(Uuid),
+}
+
+impl From<u32> for SchemaId {
+    fn from(id: u32) -> Self {
+        Self::Number(id)
+    }
+}
+
+impl std::fmt::Display for SchemaId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(id) => write!(f, "id {id}"),
+            Self::Guid(guid) => write!(f, "guid {guid}"),
+        }
+    }
+}
+
+/// The headers in which newer serialisers tell a schema, instead of in front of the bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SchemaHeaders<'a> {
+    /// The value of [`SchemaHeaders::KEY`].
+    pub key: Option<&'a [u8]>,
+    /// The value of [`SchemaHeaders::VALUE`].
+    pub value: Option<&'a [u8]>,
+}
+
+impl SchemaHeaders<'_> {
+    /// The header with the schema of the key.
+    pub const KEY: &'static str = "__key_schema_id";
+    /// The header with the schema of the value.
+    pub const VALUE: &'static str = "__value_schema_id";
+}
+
 /// What became of the bytes of a record.
 #[derive(Debug)]
 pub enum Decoded {
     /// What the record means.
     Body(Body),
     /// A schema is missing: [`Decoder::learn`] it, then decode again.
-    NeedsSchema(u32),
+    NeedsSchema(SchemaId),
 }
 
 /// Decodes records; one for each task, with the schemas that it has met.
 #[derive(Debug)]
 pub struct Decoder {
     registry: Registry,
-    pub(super) schemas: HashMap<u32, Result<Arc<Prepared>, Refusal>>,
+    reading: Reading,
+    schemas: HashMap<SchemaId, Result<Known, Refusal>>,
     unknown: usize,
 }
 
 /// Why a record has no change to give.
 enum Stop {
-    Needs(u32),
+    Needs(SchemaId),
     Refused(Refusal),
 }
 
@@ -54,17 +99,31 @@ impl From<Refusal> for Stop {
 }
 
 impl Decoder {
-    /// A decoder that knows no schema yet.
+    /// A decoder that knows no schema yet and reads as [`Reading::default`] says.
     pub fn new(registry: Registry) -> Self {
-        max_allocation_bytes(MAX_ALLOCATION_BYTES);
-        Self { registry, schemas: HashMap::new(), unknown: 0 }
+        Self::reading(registry, Reading::default())
     }
 
-    /// Decodes one record. Never waits. A null value is a tombstone, whatever its key.
+    /// A decoder that knows no schema yet.
+    pub fn reading(registry: Registry, reading: Reading) -> Self {
+        max_allocation_bytes(MAX_ALLOCATION_BYTES);
+        Self { registry, reading, schemas: HashMap::new(), unknown: 0 }
+    }
+
+    /// Whether [`Decoder::decode_with`] has a use for headers.
+    pub fn looks_at_headers(&self) -> bool {
+        self.reading.shared.key == Form::Avro || self.reading.shared.value == Form::Avro
+    }
+
+    /// Decodes a record without headers.
     pub fn decode(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Decoded {
-        let Some(value) = value else { return Decoded::Body(Body::Tombstone(None)) };
-        match self.change(key, value) {
-            Ok(change) => Decoded::Body(Body::Change(Box::new(change))),
+        self.decode_with(key, value, SchemaHeaders::default())
+    }
+
+    /// Decodes one record. Never waits. A null value is a tombstone of the record that the key names.
+    pub fn decode_with(&self, key: Option<&[u8]>, value: Option<&[u8]>, headers: SchemaHeaders<'_>) -> Decoded {
+        match self.body(key, value, headers) {
+            Ok(body) => Decoded::Body(body),
             Err(Stop::Needs(id)) => Decoded::NeedsSchema(id),
             Err(Stop::Refused(refusal)) => Decoded::Body(refusal.into()),
         }
@@ -80,13 +139,14 @@ impl Decoder {
     ///
     /// # Cancel safety
     /// May be dropped at any await; nothing is remembered then.
-    pub async fn learn(&mut self, id: u32) -> Result<()> {
+    pub async fn learn(&mut self, id: impl Into<SchemaId>) -> Result<()> {
+        let id = id.into();
         let pauses = if self.unknown < PATIENT_UNKNOWN_IDS { &UNKNOWN_ID_PAUSES[..] } else { &[] };
         let mut pauses = pauses.iter();
         loop {
             match self.registry.schema(id).await {
                 Ok(prepared) => {
-                    self.schemas.insert(id, Ok(prepared));
+                    self.keep(id, prepared);
                     return Ok(());
                 }
                 Err(error) if error.reaction == Reaction::Poison => {
@@ -103,28 +163,89 @@ impl Decoder {
         }
     }
 
-    fn change(&self, key: Option<&[u8]>, value: &[u8]) -> Result<Change, Stop> {
-        let key = key.ok_or_else(|| Refusal::new("decode.key_absent", "the record has no key"))?;
-        let (schema, datum) = self.unframe(key, "key")?;
-        let key = decode_key(schema.key.as_ref().map_err(Clone::clone)?, datum)?;
-        let (schema, datum) = self.unframe(value, "value")?;
-        let ValueShape::Envelope(envelope) = schema.value.as_ref().map_err(Clone::clone)?;
-        Ok(decode_envelope(envelope, key, datum)?)
+    /// Keeps a schema under its id.
+    pub(super) fn keep(&mut self, id: impl Into<SchemaId>, prepared: Arc<Prepared>) {
+        self.schemas.insert(id.into(), Ok(self.reading.shared.know(prepared)));
     }
 
-    fn unframe<'a>(&self, bytes: &'a [u8], part: &str) -> Result<(&Prepared, &'a [u8]), Stop> {
-        let Some((&[magic, a, b, c, d], datum)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
-            let reason = format!("the {part} has {} bytes, fewer than a schema id takes", bytes.len());
-            return Err(Refusal::new("decode.framing", reason).into());
+    fn body(&self, key: Option<&[u8]>, value: Option<&[u8]>, headers: SchemaHeaders<'_>) -> Result<Body, Stop> {
+        let reading = &*self.reading.shared;
+        let key = match key {
+            Some(key) => self.key(key, headers.key)?,
+            None => None,
         };
-        if magic != MAGIC {
-            return Err(Refusal::new("decode.framing", format!("the {part} does not begin with a schema id")).into());
-        }
-        let id = u32::from_be_bytes([a, b, c, d]);
+        let Some(value) = value else { return Ok(Body::Tombstone(key)) };
+        Ok(match reading.value {
+            Form::Avro => {
+                let (known, datum) = self.unframe(value, headers.value, "value")?;
+                decode_value(known, key, datum, &reading.unavailable)?
+            }
+            Form::JsonWithSchema => reading.json_value(key, value)?,
+            Form::Json => reading.bare_value(key, value)?,
+            Form::Text => text_value(key, value)?,
+        })
+    }
+
+    fn key(&self, key: &[u8], header: Option<&[u8]>) -> Result<Option<RecordKey>, Stop> {
+        let reading = &*self.reading.shared;
+        Ok(match reading.key {
+            Form::Avro => {
+                let (known, datum) = self.unframe(key, header, "key")?;
+                Some(decode_key(known.prepared.key.as_ref().map_err(Clone::clone)?, datum)?)
+            }
+            Form::JsonWithSchema => reading.json_key(key)?,
+            Form::Json => reading.bare_key(key)?,
+            Form::Text => Some(text_key(key)?),
+        })
+    }
+
+    /// The schema of some bytes, by their header or what stands in front of them, and the bytes by that schema.
+    fn unframe<'a>(&self, bytes: &'a [u8], header: Option<&[u8]>, part: &str) -> Result<(&Known, &'a [u8]), Stop> {
+        let (id, datum) = match header {
+            Some(header) => (header_id(header, part)?, bytes),
+            None => prefix_id(bytes, part)?,
+        };
         match self.schemas.get(&id) {
-            Some(Ok(prepared)) => Ok((prepared, datum)),
+            Some(Ok(known)) => Ok((known, datum)),
             Some(Err(refusal)) => Err(refusal.clone().into()),
             None => Err(Stop::Needs(id)),
         }
+    }
+}
+
+fn prefix_id<'a>(bytes: &'a [u8], part: &str) -> Result<(SchemaId, &'a [u8]), Refusal> {
+    let Some((&[magic, a, b, c, d], datum)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+        let reason = format!("the {part} has {} bytes, fewer than a schema id takes", bytes.len());
+        return Err(Refusal::new("decode.framing", reason));
+    };
+    if magic != MAGIC {
+        return Err(Refusal::new("decode.framing", format!("the {part} does not begin with a schema id")));
+    }
+    Ok((SchemaId::Number(u32::from_be_bytes([a, b, c, d])), datum))
+}
+
+/// The id in a header: a byte for its kind, then a number or a unique id.
+fn header_id(header: &[u8], part: &str) -> Result<SchemaId, Refusal> {
+    match header {
+        &[MAGIC, a, b, c, d] => Ok(SchemaId::Number(u32::from_be_bytes([a, b, c, d]))),
+        [GUID_MAGIC, guid @ ..] if guid.len() == 16 => {
+            Uuid::from_slice(guid).map(SchemaId::Guid).map_err(|error| Refusal::new("decode.framing", error.to_string()))
+        }
+        _ => Err(Refusal::new("decode.framing", format!("the header with the schema id of the {part} holds none"))),
+    }
+}
+
+/// A value of a schema that is known.
+pub(super) fn decode_value(
+    known: &Known,
+    key: Option<RecordKey>,
+    datum: &[u8],
+    unavailable: &Unavailable,
+) -> Result<Body, Refusal> {
+    let asked = Asked { version_at: known.version_at, unavailable };
+    match known.prepared.value.as_ref().map_err(Clone::clone)? {
+        ValueShape::Envelope(envelope) => decode_envelope(envelope, key, datum, asked),
+        ValueShape::Plain(plain) => decode_plain(plain, key, datum, asked),
+        ValueShape::Message => Ok(Body::Filtered),
     }
 }

@@ -31,7 +31,7 @@ impl<'a> Appended<'a> {
         match &self.record.body {
             Body::Change(change) => change.key.as_ref(),
             Body::Tombstone(key) => key.as_ref(),
-            Body::Undecodable { .. } => None,
+            Body::Filtered | Body::Undecodable { .. } => None,
         }
     }
 

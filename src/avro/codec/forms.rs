@@ -1,0 +1,103 @@
+//! Keys and values that are no Avro: JSON with a schema beside it, bare JSON, and text.
+
+use std::str;
+
+use apache_avro::types::Value;
+use serde_json::value::RawValue;
+use towpath_api::{Body, Change, Identity, Op, RecordKey};
+
+use super::{
+    decoder::decode_value,
+    key::decode_key,
+    reading::Shared,
+    version::{VersionField, nowhere, version},
+};
+use crate::avro::{
+    connect::{BareChange, BareValue, WithSchema, bare_value, datum, json, single_text},
+    shape::Refusal,
+};
+
+pub(super) fn text_key(key: &[u8]) -> Result<RecordKey, Refusal> {
+    Ok(RecordKey { identity: Identity::Text(text(key, "key")?), schema: single_text().0 })
+}
+
+pub(super) fn text_value(key: Option<RecordKey>, value: &[u8]) -> Result<Body, Refusal> {
+    let (after, schema) = (Some(vec![Value::String(text(value, "value")?)]), single_text().1);
+    Ok(change(Change { key, op: Op::Update, schema, after, changed: None, version: None, source_time_ms: None }))
+}
+
+fn text(bytes: &[u8], part: &str) -> Result<String, Refusal> {
+    let text = str::from_utf8(bytes).map_err(|_| Refusal::new("decode.utf8", format!("the {part}: a text is not UTF-8")))?;
+    Ok(text.to_owned())
+}
+
+fn change(change: Change) -> Body {
+    Body::Change(Box::new(change))
+}
+
+impl Shared {
+    /// A key in bare JSON; `None` for null.
+    pub(super) fn bare_key(&self, key: &[u8]) -> Result<Option<RecordKey>, Refusal> {
+        self.bare_keys.key(json(key, "key")?)
+    }
+
+    /// A key in JSON with its schema; `None` for null.
+    pub(super) fn json_key(&self, key: &[u8]) -> Result<Option<RecordKey>, Refusal> {
+        let WithSchema { schema, payload } = WithSchema::parse(key, "key")?;
+        let Some(schema) = schema else { return self.bare_keys.key(payload) };
+        if payload.get() == "null" {
+            return Ok(None);
+        }
+        let known = self.json_schema(schema.get());
+        let schema = known.as_ref().as_ref().map_err(Clone::clone)?;
+        let datum = datum(&schema.written, payload)?;
+        decode_key(schema.known.prepared.key.as_ref().map_err(Clone::clone)?, &datum).map(Some)
+    }
+
+    /// A value in JSON with its schema.
+    pub(super) fn json_value(&self, key: Option<RecordKey>, value: &[u8]) -> Result<Body, Refusal> {
+        let WithSchema { schema, payload } = WithSchema::parse(value, "value")?;
+        let Some(schema) = schema else { return self.bare(key, payload) };
+        if payload.get() == "null" {
+            return Ok(Body::Tombstone(key));
+        }
+        let known = self.json_schema(schema.get());
+        let schema = known.as_ref().as_ref().map_err(Clone::clone)?;
+        let datum = datum(&schema.written, payload)?;
+        decode_value(&schema.known, key, &datum, &self.unavailable)
+    }
+
+    /// A value in bare JSON.
+    pub(super) fn bare_value(&self, key: Option<RecordKey>, value: &[u8]) -> Result<Body, Refusal> {
+        self.bare(key, json(value, "value")?)
+    }
+
+    fn bare(&self, key: Option<RecordKey>, value: &RawValue) -> Result<Body, Refusal> {
+        let bare = match bare_value(value)? {
+            BareValue::Null => return Ok(Body::Tombstone(key)),
+            BareValue::Message => return Ok(Body::Filtered),
+            BareValue::Change(bare) => bare,
+        };
+        if bare.source.is_some() && bare.lacks_a_value(self.unavailable.text()) {
+            let reason = "the record lacks a value, and without a schema it is one value that cannot be stored in part; \
+                          set REPLICA IDENTITY FULL at the source, or let it write schemas";
+            return Err(Refusal::new("decode.unavailable_value", reason));
+        }
+        let version = match &self.version {
+            None => None,
+            Some(_) if bare.op == Op::Truncate => None,
+            Some(VersionField::Source(name)) => Some(version(&BareChange::field(bare.source, name).ok_or_else(nowhere)?)?),
+            Some(VersionField::Record(name)) => match BareChange::field(bare.after.or(bare.before), name) {
+                None | Some(Value::Null) if bare.op == Op::Delete => None,
+                value => Some(version(&value.ok_or_else(nowhere)?)?),
+            },
+        };
+        let source_time_ms = match BareChange::field(bare.source, "ts_ms") {
+            Some(Value::Long(millis)) => Some(millis),
+            _ => None,
+        };
+        let after = bare.after.map(|after| vec![Value::String(after.get().to_owned())]);
+        let schema = BareChange::schema();
+        Ok(change(Change { key, op: bare.op, schema, after, changed: None, version, source_time_ms }))
+    }
+}

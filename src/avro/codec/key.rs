@@ -1,0 +1,62 @@
+//! The key of a record as the identity that it is.
+
+use std::sync::Arc;
+
+use apache_avro::{schema::Schema, types::Value};
+use num_bigint::BigInt;
+use towpath_api::{Identity, RecordKey};
+
+use super::change::{in_part, is_null, nothing_left};
+use crate::avro::{
+    read::{Malformed, Reader},
+    shape::{KeyParts, KeyShape, Refusal},
+};
+
+pub(super) fn decode_key(shape: &KeyShape, datum: &[u8]) -> Result<RecordKey, Refusal> {
+    let mut reader = Reader::new(datum);
+    let malformed = |malformed: Malformed| in_part(malformed, "the key");
+    if let Some(nullable) = shape.nullable
+        && is_null(&mut reader, nullable).map_err(malformed)?
+    {
+        return Err(Refusal::key_null("the key"));
+    }
+    let identity = match &shape.parts {
+        KeyParts::Text => reader.text().map(|id| Identity::Text(id.to_owned())).map_err(malformed)?,
+        KeyParts::Long => reader.long().map(Identity::Long).map_err(malformed)?,
+        KeyParts::Planned(plans) => {
+            let mut parts = Vec::with_capacity(plans.len());
+            for (position, plan) in plans.iter().enumerate() {
+                let value = plan.read(&mut reader).map_err(malformed)?;
+                parts.push(identity(value).ok_or_else(|| Refusal::key_null(&named(&shape.schema, position)))?);
+            }
+            if parts.len() > 1 { Identity::Parts(parts) } else { parts.swap_remove(0) }
+        }
+    };
+    nothing_left(&reader, "key")?;
+    Ok(RecordKey { identity, schema: Arc::clone(&shape.schema) })
+}
+
+fn named(schema: &Schema, position: usize) -> String {
+    let field = super::fields(schema).get(position).map_or("", |field| &field.name);
+    format!("the key's field `{field}`")
+}
+
+/// What a part says; `None` for null. The key's schema lets nothing else through that is no part.
+fn identity(value: Value) -> Option<Identity> {
+    Some(match value {
+        Value::String(text) | Value::Enum(_, text) => Identity::Text(text),
+        Value::Int(number) | Value::Date(number) | Value::TimeMillis(number) => Identity::Long(number.into()),
+        Value::Long(number)
+        | Value::TimeMicros(number)
+        | Value::TimestampMillis(number)
+        | Value::TimestampMicros(number)
+        | Value::LocalTimestampMillis(number)
+        | Value::LocalTimestampMicros(number) => Identity::Long(number),
+        Value::Boolean(flag) => Identity::Boolean(flag),
+        Value::Bytes(bytes) | Value::Fixed(_, bytes) => Identity::Bytes(bytes),
+        Value::Uuid(uuid) => Identity::Bytes(uuid.as_bytes().to_vec()),
+        // As short as can be: 5 and 05 are one number.
+        Value::Decimal(decimal) => Identity::Bytes(BigInt::from(decimal).to_signed_bytes_be()),
+        _ => return None,
+    })
+}

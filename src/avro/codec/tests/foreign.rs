@@ -1,0 +1,122 @@
+//! Topics of other makers, for the tests: a schema as text, and bytes as apache-avro writes them by that text.
+
+use std::sync::{Arc, LazyLock};
+
+use apache_avro::{Schema, types::Value};
+use towpath_api::{Body, Change, RecordKey};
+
+use super::reference_bytes;
+use crate::avro::{
+    codec::{Decoded, Decoder, Reading},
+    registry::Registry,
+    semantic,
+    shape::Prepared,
+};
+
+/// Made once, since its clients take their time; nothing asks it.
+pub(super) static REGISTRY: LazyLock<Registry> =
+    LazyLock::new(|| Registry::new("http://127.0.0.1:1", &prometheus::Registry::new()).expect("an address"));
+
+const KEY_ID: u32 = 1;
+const VALUE_ID: u32 = 2;
+
+/// A topic whose keys and values have schemas that somebody else registered.
+pub(super) struct Foreign {
+    decoder: Decoder,
+    key: Schema,
+    value: Schema,
+}
+
+impl Foreign {
+    pub(super) fn new(key: &str, value: &str) -> Self {
+        Self::reading(key, value, Reading::default())
+    }
+
+    pub(super) fn reading(key: &str, value: &str, reading: Reading) -> Self {
+        let mut decoder = Decoder::reading(REGISTRY.clone(), reading);
+        for (id, text) in [(KEY_ID, key), (VALUE_ID, value)] {
+            decoder.keep(id, Arc::new(Prepared::new(&semantic::parse(text).unwrap())));
+        }
+        let parse = |text: &str| Schema::parse_str(text).unwrap();
+        Self { decoder, key: parse(key), value: parse(value) }
+    }
+
+    /// A topic of values only.
+    pub(super) fn of_values(value: &str) -> Self {
+        Self::new("\"string\"", value)
+    }
+
+    /// What a record means; one without a key, or without a value, where they are `None`.
+    pub(super) fn read(&self, key: Option<Value>, value: Option<Value>) -> Body {
+        let framed =
+            |id: u32, schema: &Schema, value: Value| [&[0], &id.to_be_bytes()[..], &reference_bytes(schema, &value)].concat();
+        let key = key.map(|key| framed(KEY_ID, &self.key, key));
+        let value = value.map(|value| framed(VALUE_ID, &self.value, value));
+        match self.decoder.decode(key.as_deref(), value.as_deref()) {
+            Decoded::Body(body) => body,
+            Decoded::NeedsSchema(id) => panic!("schema {id} is not known"),
+        }
+    }
+
+    /// What the bytes of a key mean, framing included.
+    pub(super) fn read_key_bytes(&self, key: &[u8]) -> towpath_api::Identity {
+        match self.decoder.decode(Some(key), None) {
+            Decoded::Body(body) => tombstone(body).expect("a key").identity,
+            Decoded::NeedsSchema(id) => panic!("schema {id} is not known"),
+        }
+    }
+
+    /// What the bytes of a value mean, without their framing.
+    pub(super) fn read_value_bytes(&self, datum: &[u8]) -> Decoded {
+        let framed = [&[0], &VALUE_ID.to_be_bytes()[..], datum].concat();
+        self.decoder.decode(None, Some(&framed))
+    }
+
+    pub(super) fn change(&self, value: Value) -> Change {
+        change(self.read(None, Some(value)))
+    }
+}
+
+pub(super) fn change(body: Body) -> Change {
+    match body {
+        Body::Change(change) => *change,
+        other => panic!("expected a change, got {other:?}"),
+    }
+}
+
+pub(super) fn code(body: &Body) -> &'static str {
+    match body {
+        Body::Undecodable { code, .. } => code,
+        other => panic!("expected an undecodable record, got {other:?}"),
+    }
+}
+
+/// The key that a tombstone names.
+pub(super) fn tombstone(body: Body) -> Option<RecordKey> {
+    match body {
+        Body::Tombstone(key) => key,
+        other => panic!("expected a tombstone, got {other:?}"),
+    }
+}
+
+pub(super) fn record(fields: &[(&str, Value)]) -> Value {
+    Value::Record(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+}
+
+pub(super) fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+/// A value of a type that may be null, in the second branch.
+pub(super) fn some(value: Value) -> Value {
+    Value::Union(1, Box::new(value))
+}
+
+pub(super) fn null() -> Value {
+    Value::Union(0, Box::new(Value::Null))
+}
+
+/// The names and types of a record's fields.
+pub(super) fn types(schema: &Schema) -> Vec<(String, Schema)> {
+    crate::avro::codec::fields(schema).iter().map(|field| (field.name.clone(), field.schema.clone())).collect()
+}

@@ -1,0 +1,268 @@
+//! Topics of Connect's JSON converter, with and without schemas, and of its string converter.
+
+use serde_json::{Value as Json, json};
+use towpath_api::{Identity, RecordKey};
+
+use super::{foreign::*, *};
+use crate::avro::codec::{Form, Reading, ReadingSettings, VersionField};
+
+fn decoder(key: Form, value: Form, version: Option<&str>) -> Decoder {
+    let version = version.map(VersionField::parse);
+    Decoder::reading(REGISTRY.clone(), Reading::new(ReadingSettings { key, value, version, ..ReadingSettings::default() }))
+}
+
+fn read(decoder: &Decoder, key: Option<&str>, value: Option<&str>) -> Body {
+    match decoder.decode(key.map(str::as_bytes), value.map(str::as_bytes)) {
+        Decoded::Body(body) => body,
+        Decoded::NeedsSchema(id) => panic!("no schema is asked for, but {id} is"),
+    }
+}
+
+fn value(form: Form, value: &str) -> Body {
+    read(&decoder(Form::Text, form, None), Some("k"), Some(value))
+}
+
+fn key(form: Form, key: &str) -> Result<Option<RecordKey>, &'static str> {
+    match read(&decoder(form, Form::Text, None), Some(key), None) {
+        Body::Tombstone(key) => Ok(key),
+        other => Err(code(&other)),
+    }
+}
+
+/// A field of a struct: its type with what belongs to it, optional.
+fn field(name: &str, mut ty: Json) -> Json {
+    ty["field"] = json!(name);
+    ty["optional"] = json!(true);
+    ty
+}
+
+fn with_schema(ty: &Json, payload: &str) -> String {
+    let schema = json!({"type": "struct", "optional": false, "name": "t", "fields": [field("v", ty.clone())]});
+    format!(r#"{{"schema":{schema},"payload":{{"v":{payload}}}}}"#)
+}
+
+/// Type and value that become of the one field of a struct.
+fn typed(ty: &Json, payload: &str) -> (Schema, Value) {
+    let mut change = change(value(Form::JsonWithSchema, &with_schema(ty, payload)));
+    let Schema::Union(union) = types(&change.schema).swap_remove(0).1 else { panic!("it is optional") };
+    (union.variants()[1].clone(), change.after.as_mut().unwrap().swap_remove(0))
+}
+
+#[test]
+fn each_type_of_connects_schemas_is_read_value_by_value() {
+    let plain = |ty: &str| json!({"type": ty});
+    let named = |ty: &str, name: &str| json!({"type": ty, "name": name, "version": 1});
+    for (ty, payload, schema, expected) in [
+        (plain("int8"), "-128", Schema::Int, Value::Int(-128)),
+        (plain("int16"), "7", Schema::Int, Value::Int(7)),
+        (plain("int32"), "2147483647", Schema::Int, Value::Int(i32::MAX)),
+        (plain("int64"), "9223372036854775807", Schema::Long, Value::Long(i64::MAX)),
+        (plain("float"), "1.5", Schema::Float, Value::Float(1.5)),
+        (plain("double"), "1e300", Schema::Double, Value::Double(1e300)),
+        (plain("double"), "\"-Infinity\"", Schema::Double, Value::Double(f64::NEG_INFINITY)),
+        (plain("boolean"), "true", Schema::Boolean, Value::Boolean(true)),
+        (plain("string"), r#""a\"\u00e4""#, Schema::String, text("a\"ä")),
+        (plain("bytes"), r#""AAH/""#, Schema::Bytes, Value::Bytes(vec![0, 1, 255])),
+        (named("int32", "org.apache.kafka.connect.data.Date"), "3", Schema::Date, Value::Date(3)),
+        (named("int32", "org.apache.kafka.connect.data.Time"), "3", Schema::TimeMillis, Value::TimeMillis(3)),
+        (named("int64", "org.apache.kafka.connect.data.Timestamp"), "-3", Schema::TimestampMillis, Value::TimestampMillis(-3)),
+        (named("int32", "io.debezium.time.Date"), "3", Schema::Date, Value::Date(3)),
+        (named("int64", "io.debezium.time.MicroTime"), "3", Schema::TimeMicros, Value::TimeMicros(3)),
+        (named("int64", "io.debezium.time.MicroTimestamp"), "3", Schema::LocalTimestampMicros, Value::LocalTimestampMicros(3)),
+        (
+            named("string", "io.debezium.time.ZonedTimestamp"),
+            "\"1970-01-01T00:00:00.000003Z\"",
+            Schema::TimestampMicros,
+            Value::TimestampMicros(3),
+        ),
+    ] {
+        assert_eq!(typed(&ty, payload), (schema, expected), "{ty}");
+        assert_eq!(typed(&ty, "null").1, Value::Null, "{ty}");
+    }
+}
+
+#[test]
+fn decimals_come_as_bytes_or_as_numbers_and_keep_their_digits() {
+    let ty = json!({"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2", "connect.decimal.precision": "30"}});
+    let decimal =
+        |number: i128| Value::Decimal(apache_avro::Decimal::from(num_bigint::BigInt::from(number).to_signed_bytes_be()));
+    for (payload, number) in [
+        ("\"BNI=\"", 1_234),
+        ("12.34", 1_234),
+        ("-12.3", -1_230),
+        ("1234567890123456789012345.67", 123_456_789_012_345_678_901_234_567),
+        ("1.2300", 123),
+        ("1e3", 100_000),
+        ("0.000", 0),
+    ] {
+        let (schema, value) = typed(&ty, payload);
+        let Schema::Decimal(schema) = schema else { panic!("a decimal") };
+        assert_eq!((schema.precision, schema.scale, value), (30, 2, decimal(number)), "{payload}");
+    }
+    for payload in ["12.345", "1e999999999", "1e-999999999", "true"] {
+        assert_eq!(code(&value(Form::JsonWithSchema, &with_schema(&ty, payload))), "decode.json_payload", "{payload}");
+    }
+}
+
+#[test]
+fn structs_arrays_and_maps_are_read_as_well() {
+    let inner =
+        json!({"type": "struct", "fields": [field("a", json!({"type": "int32"})), field("not-avro", json!({"type": "string"}))]});
+    let array = json!({"type": "array", "items": inner});
+    let (schema, value) = typed(&array, r#"[{"not-avro":"x","a":1},{}]"#);
+    let shown = towpath_api::json::to_json(&value, &schema).unwrap();
+    assert_eq!(shown, json!([{"a": 1, "not-avro": "x"}, {"a": null, "not-avro": null}]));
+    let map = json!({"type": "map", "keys": {"type": "string"}, "values": {"type": "int64"}});
+    let (schema, value) = typed(&map, r#"{"a":1,"b":2}"#);
+    assert_eq!(towpath_api::json::to_json(&value, &schema).unwrap(), json!({"a": 1, "b": 2}));
+    let map = json!({"type": "map", "keys": {"type": "int32"}, "values": {"type": "int64"}});
+    let (schema, value) = typed(&map, "[[1,2]]");
+    assert_eq!(towpath_api::json::to_json(&value, &schema).unwrap(), json!([{"key": 1, "value": 2}]));
+    let scaled = json!({"type": "struct", "name": "io.debezium.data.VariableScaleDecimal", "fields": [
+        {"type": "int32", "field": "scale"}, {"type": "bytes", "field": "value"}]});
+    assert_eq!(typed(&scaled, r#"{"scale":1,"value":"BQ=="}"#).1, Value::BigDecimal("0.5".parse().unwrap()));
+}
+
+#[test]
+fn debeziums_envelope_in_json_is_the_change_that_it_is() {
+    let row = json!({"type": "struct", "name": "s.t.Value", "fields": [
+        {"type": "int32", "optional": false, "field": "id"}, field("doc", json!({"type": "string", "name": "io.debezium.data.Json"})),
+        field("big-text", json!({"type": "string"}))]});
+    let source = json!({"type": "struct", "optional": false, "field": "source", "fields": [
+        {"type": "int64", "optional": false, "field": "ts_ms"}, field("lsn", json!({"type": "int64"}))]});
+    let schema = json!({"type": "struct", "name": "s.t.Envelope", "optional": false, "fields": [
+        field("before", row.clone()), field("after", row), source, {"type": "string", "optional": false, "field": "op"}]});
+    let envelope = |payload: &str| format!(r#"{{"schema":{schema},"payload":{payload}}}"#);
+    let decoder = decoder(Form::JsonWithSchema, Form::JsonWithSchema, Some("source.lsn"));
+    let key = r#"{"schema":{"type":"struct","optional":false,"fields":[{"type":"int32","field":"id"}]},"payload":{"id":1}}"#;
+    let payload = r#"{"before":null,"after":{"id":1,"doc":"{}","big-text":"__debezium_unavailable_value"},"source":{"ts_ms":5,"lsn":6},"op":"u"}"#;
+    let found = change(read(&decoder, Some(key), Some(&envelope(payload))));
+    assert_eq!((found.op, found.source_time_ms, found.version.unwrap().ts), (Op::Update, Some(5), 7));
+    assert_eq!((found.key.unwrap().identity, found.changed), (Identity::Long(1), Some(vec![0, 1])));
+    let fields = super::super::fields(&found.schema);
+    assert_eq!(fields[2].name, "big-text");
+    assert!(towpath_api::json::is_json_text(&fields[1]));
+    let again = change(read(&decoder, Some(key), Some(&envelope(payload))));
+    assert!(Arc::ptr_eq(&found.schema, &again.schema));
+    let delete = r#"{"before":{"id":1},"after":null,"source":{"ts_ms":5,"lsn":6},"op":"d"}"#;
+    assert_eq!(change(read(&decoder, Some(key), Some(&envelope(delete)))).op, Op::Delete);
+    assert!(matches!(read(&decoder, Some(key), Some(&envelope("null"))), Body::Tombstone(Some(_))));
+    assert!(matches!(read(&decoder, Some(key), None), Body::Tombstone(Some(_))));
+}
+
+#[test]
+fn defects_of_json_have_their_codes_and_name_the_field() {
+    for (given, expected) in [
+        ("{", "decode.json"),
+        ("\u{0}", "decode.json"),
+        ("{} {}", "decode.json"),
+        (r#"{"id":1}"#, "decode.json_schema"),
+        ("[1]", "decode.json_schema"),
+        (r#"{"schema":{"type":"integer"},"payload":1}"#, "decode.unusable_schema"),
+        (r#"{"schema":{"type":"int32"},"payload":"canary"}"#, "decode.json_payload"),
+        (r#"{"schema":{"type":"int32"},"payload":2147483648}"#, "decode.json_payload"),
+        (r#"{"schema":{"type":"int32"},"payload":1.5}"#, "decode.json_payload"),
+    ] {
+        let body = value(Form::JsonWithSchema, given);
+        assert_eq!(code(&body), expected, "{given}");
+        assert!(!format!("{body:?}").contains("canary"));
+    }
+    let Body::Undecodable { reason, .. } = value(Form::JsonWithSchema, &with_schema(&json!({"type": "int32"}), "\"canary\""))
+    else {
+        panic!("it does not fit")
+    };
+    assert_eq!(reason, "`v` is not what the schema beside it says");
+    assert_eq!(code(&read(&decoder(Form::Text, Form::Json, None), None, Some("nul"))), "decode.json");
+}
+
+#[test]
+fn json_without_a_schema_stays_the_text_that_it_is() {
+    for given in [r#"{"big":123456789012345678901234567890.123,"a": [1, 2]}"#, "[1]", "\"x\"", "7", r#"{"op":"u","after":1}"#] {
+        let found = change(value(Form::Json, given));
+        assert_eq!((found.op, found.after), (Op::Update, Some(vec![text(given)])), "{given}");
+        let fields = super::super::fields(&found.schema);
+        assert!(fields[0].name == "value" && towpath_api::json::is_json_text(&fields[0]));
+    }
+    assert!(tombstone(value(Form::Json, "null")).is_some());
+}
+
+#[test]
+fn an_envelope_without_a_schema_gives_its_record_as_json() {
+    let envelope =
+        |op: &str, after: &str| format!(r#"{{"before":null,"after":{after},"source":{{"ts_ms":5,"lsn":"0/10"}},"op":"{op}"}}"#);
+    let found = change(value(Form::Json, &envelope("r", r#"{"id": 1.0}"#)));
+    assert_eq!((found.op, found.after, found.source_time_ms), (Op::Read, Some(vec![text(r#"{"id": 1.0}"#)]), Some(5)));
+    assert_eq!(change(value(Form::Json, &envelope("d", "null"))).op, Op::Delete);
+    assert_eq!(change(value(Form::Json, &envelope("t", "null"))).op, Op::Truncate);
+    assert_eq!(code(&value(Form::Json, &envelope("u", "null"))), "decode.no_after");
+    assert_eq!(code(&value(Form::Json, &envelope("x", "{}"))), "decode.unknown_op");
+    assert!(matches!(value(Form::Json, r#"{"op":"m","source":{},"message":{}}"#), Body::Filtered));
+    assert_eq!(code(&value(Form::Json, &envelope("u", r#"{"a":"__debezium_unavailable_value"}"#))), "decode.unavailable_value");
+    let with_version = |field: &str, value: &str| read(&decoder(Form::Text, Form::Json, Some(field)), Some("k"), Some(value));
+    assert_eq!(change(with_version("source.lsn", &envelope("u", "{}"))).version.unwrap().ts, 17);
+    assert_eq!(change(with_version("n", &envelope("u", r#"{"n":4}"#))).version.unwrap().ts, 5);
+    assert_eq!(change(with_version("n", r#"{"n":4}"#)).version.unwrap().ts, 5);
+    assert!(change(with_version("n", &envelope("d", "null"))).version.is_none());
+    assert_eq!(code(&with_version("n", r#"{"n":1.5}"#)), "decode.version_type");
+    assert_eq!(code(&with_version("n", r#"{"n":null}"#)), "decode.version_null");
+    assert_eq!(code(&with_version("n", "{}")), "decode.version_absent");
+}
+
+#[test]
+fn bare_keys_are_simple_values_or_objects_of_such() {
+    let parts = |given: &str| {
+        let key = key(Form::Json, given).unwrap().unwrap();
+        (key.identity.clone(), types(&key.schema))
+    };
+    let id = |ty: Schema| vec![("id".to_owned(), ty)];
+    assert_eq!(parts("\"a\""), (Identity::Text("a".into()), id(Schema::String)));
+    assert_eq!(parts("-7"), (Identity::Long(-7), id(Schema::Long)));
+    assert_eq!(parts("true"), (Identity::Boolean(true), id(Schema::Boolean)));
+    let both = Identity::Parts(vec![Identity::Long(1), Identity::Text("x".into())]);
+    assert_eq!(parts(r#"{"b":"x","a":1}"#).0, both);
+    assert_eq!(parts(r#"{"a":1,"b":"x"}"#).0, both);
+    assert_eq!(parts(r#"{"n":1}"#), (Identity::Long(1), vec![("n".to_owned(), Schema::Long)]));
+    assert!(key(Form::Json, "null").unwrap().is_none());
+    for (given, expected) in [
+        ("1.5", "decode.key_type"),
+        ("1e3", "decode.key_type"),
+        ("9223372036854775808", "decode.key_type"),
+        ("[1]", "decode.key_type"),
+        ("{}", "decode.key_type"),
+        (r#"{"a":{}}"#, "decode.key_type"),
+        (r#"{"a":null}"#, "decode.key_null"),
+        ("{", "decode.json"),
+    ] {
+        assert_eq!(key(Form::Json, given).unwrap_err(), expected, "{given}");
+    }
+    let decoder = decoder(Form::Json, Form::Text, None);
+    let schema = || tombstone(read(&decoder, Some("1"), None)).unwrap().schema;
+    assert!(Arc::ptr_eq(&schema(), &schema()));
+}
+
+#[test]
+fn keys_with_schemas_and_texts_are_read() {
+    let typed = |payload: &str| format!(r#"{{"schema":{{"type":"int64","optional":true}},"payload":{payload}}}"#);
+    assert_eq!(key(Form::JsonWithSchema, &typed("5")).unwrap().unwrap().identity, Identity::Long(5));
+    assert!(key(Form::JsonWithSchema, &typed("null")).unwrap().is_none());
+    assert_eq!(
+        key(Form::JsonWithSchema, r#"{"schema":null,"payload":"x"}"#).unwrap().unwrap().identity,
+        Identity::Text("x".into())
+    );
+    assert_eq!(key(Form::Text, "plain").unwrap().unwrap().identity, Identity::Text("plain".into()));
+    assert_eq!(change(value(Form::Text, "plain")).after, Some(vec![text("plain")]));
+    let broken = decoder(Form::Text, Form::Text, None).decode(Some(&[0xff]), None);
+    assert!(matches!(broken, Decoded::Body(Body::Undecodable { code: "decode.utf8", .. })));
+}
+
+proptest! {
+    #[test]
+    fn any_json_is_kept_as_it_is_and_rubbish_never_brings_the_decoder_down(bytes in prop::collection::vec(any::<u8>(), 0..64), number in any::<f64>()) {
+        for form in [Form::Json, Form::JsonWithSchema, Form::Text] {
+            decoder(form, form, None).decode(Some(&bytes), Some(&bytes));
+        }
+        prop_assume!(number.is_finite());
+        let given = format!(r#"{{"n":{number}}}"#);
+        prop_assert_eq!(change(value(Form::Json, &given)).after, Some(vec![text(&given)]));
+    }
+}

@@ -1,0 +1,61 @@
+//! What Debezium writes in place of a value that the database's log does not hold: a large one that an update left as it was.
+
+use apache_avro::{Uuid, types::Value};
+
+/// The text that Debezium writes by default.
+pub const UNAVAILABLE_VALUE: &str = "__debezium_unavailable_value";
+
+/// The uuid that Debezium makes of that text (version 3, without a namespace), for arrays of uuids.
+const UNAVAILABLE_UUID: Uuid = Uuid::from_u128(0xb68a_35a7_17ad_35b3_af2a_ae46_edb4_545a);
+
+/// The placeholder in the forms that it takes in columns of different types.
+#[derive(Debug, Clone)]
+pub(crate) struct Unavailable {
+    text: String,
+    /// An hstore as JSON, with the placeholder for key and value.
+    hstore: String,
+    uuid: Option<Uuid>,
+}
+
+impl Unavailable {
+    pub(crate) fn new(placeholder: &str) -> Self {
+        let hstore = serde_json::json!({ placeholder: placeholder }).to_string();
+        Self { text: placeholder.to_owned(), hstore, uuid: (placeholder == UNAVAILABLE_VALUE).then_some(UNAVAILABLE_UUID) }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether `value` is the placeholder.
+    pub(crate) fn is(&self, value: &Value) -> bool {
+        match value {
+            Value::String(text) => *text == self.text || *text == self.hstore,
+            Value::Bytes(bytes) => bytes == self.text.as_bytes(),
+            Value::Array(items) => self.is_items(items),
+            Value::Map(entries) => entries.len() == 1 && entries.contains_key(&self.text),
+            _ => false,
+        }
+    }
+
+    /// An array of texts, bytes or uuids holds it as its one item; one of numbers holds the bytes of the text, each as a number.
+    fn is_items(&self, items: &[Value]) -> bool {
+        match items {
+            [Value::Uuid(uuid)] => Some(*uuid) == self.uuid,
+            [item @ (Value::String(_) | Value::Bytes(_))] => {
+                self.is(item) || matches!(item, Value::String(text) if self.uuid.is_some_and(|uuid| uuid.to_string() == *text))
+            }
+            _ => items.len() == self.text.len() && items.iter().zip(self.text.bytes()).all(|(item, byte)| is_byte(item, byte)),
+        }
+    }
+}
+
+fn is_byte(item: &Value, byte: u8) -> bool {
+    match item {
+        Value::Int(number) | Value::Date(number) | Value::TimeMillis(number) => *number == i32::from(byte),
+        Value::Long(number) | Value::TimeMicros(number) | Value::TimestampMicros(number) => *number == i64::from(byte),
+        Value::Float(number) => number.to_bits() == f32::from(byte).to_bits(),
+        Value::Double(number) => number.to_bits() == f64::from(byte).to_bits(),
+        _ => false,
+    }
+}

@@ -1,0 +1,165 @@
+//! A payload of Connect's JSON as the bytes that Avro has for it. Numbers go over in their digits, never through a float.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use apache_avro::{
+    BigDecimal,
+    schema::{DecimalSchema, RecordSchema, Schema},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use num_bigint::BigInt;
+use serde_json::value::RawValue;
+
+use crate::avro::{
+    plan::ORIGINAL_NAME,
+    semantic,
+    shape::{Refusal, nullable},
+    write::{write_count, write_long, write_sized},
+};
+
+/// Digits before and behind the point, at most: what Postgres' numeric has room for.
+const MAX_DIGITS: i64 = 131_072;
+
+/// A payload is not what its schema says.
+struct Misfit;
+
+impl<E: std::error::Error> From<E> for Misfit {
+    fn from(_: E) -> Self {
+        Self
+    }
+}
+
+/// The bytes of `payload` by `schema`, which has no references.
+///
+/// # Errors
+/// `decode.json_payload`, with the part that does not fit.
+pub(crate) fn datum(schema: &Schema, payload: &RawValue) -> Result<Vec<u8>, Refusal> {
+    let mut writer = Writer { out: Vec::with_capacity(payload.get().len()), path: Vec::new() };
+    if let Err(Misfit) = writer.write(schema, payload) {
+        let place = if writer.path.is_empty() { "the payload".to_owned() } else { format!("`{}`", writer.path.join(".")) };
+        return Err(Refusal::new("decode.json_payload", format!("{place} is not what the schema beside it says")));
+    }
+    Ok(writer.out)
+}
+
+struct Writer {
+    out: Vec<u8>,
+    /// Names of fields, outermost first; after an error those of the place.
+    path: Vec<String>,
+}
+
+impl Writer {
+    fn write(&mut self, schema: &Schema, raw: &RawValue) -> Result<(), Misfit> {
+        let text = raw.get();
+        match schema {
+            Schema::Union(_) => {
+                let (nullable, other) = nullable(schema).ok_or(Misfit)?;
+                let (null, some) = (nullable.null, 1 - nullable.null);
+                let branch = if text == "null" { null } else { some };
+                write_long(&mut self.out, i64::try_from(branch)?);
+                return if text == "null" { Ok(()) } else { self.write(other, raw) };
+            }
+            Schema::Boolean => self.out.push(u8::from(serde_json::from_str::<bool>(text)?)),
+            Schema::Int | Schema::Date | Schema::TimeMillis => {
+                write_long(&mut self.out, serde_json::from_str::<i32>(text)?.into());
+            }
+            Schema::Long | Schema::TimeMicros | Schema::TimestampMillis => {
+                write_long(&mut self.out, serde_json::from_str(text)?);
+            }
+            Schema::Float => self.out.extend_from_slice(&float::<f32>(text)?.to_le_bytes()),
+            Schema::Double => self.out.extend_from_slice(&float::<f64>(text)?.to_le_bytes()),
+            Schema::String | Schema::Uuid(_) => write_sized(&mut self.out, string(text)?.as_bytes()),
+            Schema::Bytes => write_sized(&mut self.out, &STANDARD.decode(&*string(text)?)?),
+            Schema::Decimal(decimal) => self.decimal(decimal, text)?,
+            Schema::Record(record) if semantic::is_marker(record) => {
+                return self.write(&record.fields.first().ok_or(Misfit)?.schema, raw);
+            }
+            Schema::Record(record) => return self.record(record, text),
+            Schema::Array(array) => {
+                let items: Vec<&RawValue> = serde_json::from_str(text)?;
+                write_count(&mut self.out, items.len());
+                items.into_iter().try_for_each(|item| self.write(&array.items, item))?;
+                self.end_of_blocks();
+            }
+            Schema::Map(map) => {
+                let entries: HashMap<String, &RawValue> = serde_json::from_str(text)?;
+                write_count(&mut self.out, entries.len());
+                for (key, value) in entries {
+                    write_sized(&mut self.out, key.as_bytes());
+                    self.write(&map.types, value)?;
+                }
+                self.end_of_blocks();
+            }
+            _ => return Err(Misfit),
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, record: &RecordSchema, text: &str) -> Result<(), Misfit> {
+        // A pair of a map whose keys are no texts.
+        if text.starts_with('[') {
+            let parts: Vec<&RawValue> = serde_json::from_str(text)?;
+            if parts.len() != record.fields.len() {
+                return Err(Misfit);
+            }
+            return record.fields.iter().zip(parts).try_for_each(|(field, part)| self.write(&field.schema, part));
+        }
+        let values: HashMap<String, &RawValue> = serde_json::from_str(text)?;
+        for field in &record.fields {
+            let original = field.custom_attributes.get(ORIGINAL_NAME).and_then(serde_json::Value::as_str);
+            let name = original.unwrap_or(&field.name);
+            self.path.push(name.to_owned());
+            self.write(&field.schema, values.get(name).copied().unwrap_or(RawValue::NULL))?;
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    /// Bytes in base 64, or a number, as the converter's `decimal.format` says.
+    fn decimal(&mut self, decimal: &DecimalSchema, text: &str) -> Result<(), Misfit> {
+        if text.starts_with('"') {
+            write_sized(&mut self.out, &STANDARD.decode(&*string(text)?)?);
+            return Ok(());
+        }
+        let (digits, scale) = text.parse::<BigDecimal>()?.into_bigint_and_scale();
+        let missing = i64::try_from(decimal.scale)?.checked_sub(scale).ok_or(Misfit)?;
+        if missing.abs() > MAX_DIGITS {
+            return Err(Misfit);
+        }
+        let ten = BigInt::from(10).pow(u32::try_from(missing.abs())?);
+        let unscaled = if missing >= 0 {
+            digits * ten
+        } else if &digits % &ten == BigInt::ZERO {
+            digits / ten
+        } else {
+            // Digits behind the point that the schema has no room for would be lost.
+            return Err(Misfit);
+        };
+        write_sized(&mut self.out, &unscaled.to_signed_bytes_be());
+        Ok(())
+    }
+
+    fn end_of_blocks(&mut self) {
+        self.out.push(0);
+    }
+}
+
+fn string(text: &str) -> Result<Cow<'_, str>, Misfit> {
+    // Borrowed where nothing is escaped.
+    match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
+        _ => Ok(Cow::Owned(serde_json::from_str(text)?)),
+    }
+}
+
+/// Java writes what is no number as a text.
+fn float<T: std::str::FromStr>(text: &str) -> Result<T, Misfit> {
+    let text = match text {
+        "\"NaN\"" => "NaN",
+        "\"Infinity\"" => "inf",
+        "\"-Infinity\"" => "-inf",
+        _ if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => text,
+        _ => return Err(Misfit),
+    };
+    text.parse().map_err(|_| Misfit)
+}

@@ -1,0 +1,86 @@
+//! Connect's schemas, as its JSON converter writes them beside each value, as Avro's.
+//!
+//! Names of types are made up, since Connect's need not be there or be unique; what they mean stays in `connect.name`.
+
+use apache_avro::Schema;
+use serde_json::{Map, Value as Json, json};
+
+use crate::avro::{plan::ORIGINAL_NAME, semantic, shape::Refusal};
+
+/// The Avro schema of a Connect schema.
+///
+/// # Errors
+/// `decode.unusable_schema` when it is none.
+pub(crate) fn avro_schema(connect: &str) -> Result<Schema, Refusal> {
+    let connect: Json = serde_json::from_str(connect).map_err(|_| unusable())?;
+    let avro = Naming::default().schema(&connect)?;
+    semantic::parse_json(avro).map_err(|error| Refusal::new("decode.unusable_schema", error.to_string()))
+}
+
+fn unusable() -> Refusal {
+    Refusal::new("decode.unusable_schema", "the schema beside the payload is none of Kafka Connect's")
+}
+
+/// Gives each record a name of its own.
+#[derive(Default)]
+struct Naming {
+    records: usize,
+}
+
+impl Naming {
+    fn schema(&mut self, connect: &Json) -> Result<Json, Refusal> {
+        let connect = connect.as_object().ok_or_else(unusable)?;
+        let mut avro = match connect.get("type").and_then(Json::as_str).ok_or_else(unusable)? {
+            "struct" => self.record(connect)?,
+            "array" => json!({"type": "array", "items": self.schema(connect.get("items").ok_or_else(unusable)?)?}),
+            "map" => self.map(connect)?,
+            "int8" | "int16" | "int32" => json!({"type": "int"}),
+            "int64" => json!({"type": "long"}),
+            "float" | "float32" => json!({"type": "float"}),
+            "double" | "float64" => json!({"type": "double"}),
+            primitive @ ("boolean" | "string" | "bytes") => json!({"type": primitive}),
+            _ => return Err(unusable()),
+        };
+        for (given, kept) in [("name", semantic::CONNECT_NAME), ("parameters", "connect.parameters")] {
+            if let Some(value) = connect.get(given).filter(|value| !value.is_null()) {
+                avro[kept] = value.clone();
+            }
+        }
+        let optional = connect.get("optional").and_then(Json::as_bool).unwrap_or(false);
+        Ok(if optional { json!(["null", avro]) } else { avro })
+    }
+
+    fn record(&mut self, connect: &Map<String, Json>) -> Result<Json, Refusal> {
+        self.records += 1;
+        let name = format!("connect.Struct{}", self.records);
+        let mut fields = Vec::new();
+        for field in connect.get("fields").and_then(Json::as_array).ok_or_else(unusable)? {
+            let name = field.get("field").and_then(Json::as_str).ok_or_else(unusable)?;
+            let ty = self.schema(field)?;
+            fields.push(if is_avro_name(name) {
+                json!({"name": name, "type": ty})
+            } else {
+                json!({"name": format!("_towpath_{}", fields.len()), "type": ty, ORIGINAL_NAME: name})
+            });
+        }
+        Ok(json!({"type": "record", "name": name, "fields": fields}))
+    }
+
+    /// A map by texts; one by anything else is an array of pairs, as Connect writes it.
+    fn map(&mut self, connect: &Map<String, Json>) -> Result<Json, Refusal> {
+        let (keys, values) = (connect.get("keys").ok_or_else(unusable)?, connect.get("values").ok_or_else(unusable)?);
+        let (key, value) = (self.schema(keys)?, self.schema(values)?);
+        if key["type"] == "string" {
+            return Ok(json!({"type": "map", "values": value}));
+        }
+        self.records += 1;
+        let fields = json!([{"name": "key", "type": key}, {"name": "value", "type": value}]);
+        let pair = json!({"type": "record", "name": format!("connect.Pair{}", self.records), "fields": fields});
+        Ok(json!({"type": "array", "items": pair}))
+    }
+}
+
+fn is_avro_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(allowed)
+}

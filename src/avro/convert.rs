@@ -1,0 +1,127 @@
+//! Values of Connect's and Debezium's semantic types as what they mean. Nothing is rounded: what does not fit is refused.
+
+use apache_avro::{BigDecimal, types::Value};
+use jiff::{Timestamp, civil, tz::TimeZone};
+use num_bigint::BigInt;
+
+use super::{
+    read::{Malformed, Reader},
+    semantic::Semantic,
+};
+
+/// What Debezium sends for `infinity` and `-infinity`: the numbers that Postgres' JDBC driver has for them.
+const INFINITY: i64 = 9_223_372_036_825_200_000;
+const MINUS_INFINITY: i64 = -9_223_372_036_832_400_000;
+
+/// The same as texts of `java.time`: the numbers taken as milliseconds, and as microseconds.
+const INFINITY_TEXTS: [&str; 3] = ["+292278994-08-16T23:00:00Z", "+294247-01-10T04:00:25.2Z", "infinity"];
+const MINUS_INFINITY_TEXTS: [&str; 3] = ["-292275055-05-16T23:00:00Z", "-290308-12-21T19:59:27.6Z", "-infinity"];
+
+/// What Debezium sends for the infinities of a date: 5877611-06-21 and -5877611-06-22, as days since the epoch.
+const INFINITE_DAY: i32 = 2_146_033_979;
+const MINUS_INFINITE_DAY: i32 = -2_147_472_691;
+
+/// More digits than this behind the point (or zeros before it) no numeric of Postgres has; writing them out would take any memory.
+const MAX_SCALE: i32 = 16_383;
+
+impl Semantic {
+    /// Reads a value of this type; the greatest and the least number stand for the infinities of a date or timestamp.
+    pub(super) fn read(self, reader: &mut Reader) -> Result<Value, Malformed> {
+        Ok(match self {
+            Self::Days => Value::Date(days(reader.int()?)),
+            Self::LocalMillis => Value::LocalTimestampMicros(local_millis(reader.long()?)?),
+            Self::LocalMicros => Value::LocalTimestampMicros(local_micros(reader.long()?)),
+            Self::ZonedTimestamp => Value::TimestampMicros(zoned(reader.text()?)?),
+            Self::IsoTimestamp => Value::LocalTimestampMicros(iso_timestamp(reader.text()?)?),
+            Self::IsoDate => Value::Date(iso_date(reader.text()?)?),
+            Self::IsoTime => Value::TimeMicros(iso_time(reader.text()?)?),
+            Self::Json => Value::String(reader.text()?.to_owned()),
+            Self::VariableScaleDecimal { scale_first } => {
+                let mut scale = if scale_first { reader.int()? } else { 0 };
+                let unscaled = BigInt::from_signed_bytes_be(reader.sized()?);
+                if !scale_first {
+                    scale = reader.int()?;
+                }
+                if !(-MAX_SCALE..=MAX_SCALE).contains(&scale) {
+                    return Err(Malformed::OutOfRange);
+                }
+                Value::BigDecimal(BigDecimal::new(unscaled, scale.into()))
+            }
+            Self::Nanoseconds | Self::NegativeScale => return Err(Malformed::Unsupported),
+        })
+    }
+}
+
+fn local_millis(millis: i64) -> Result<i64, Malformed> {
+    // Debezium divides the microseconds of a column of up to three digits by a thousand, those of an infinity as well.
+    match millis {
+        _ if millis == INFINITY || millis == INFINITY / 1_000 => Ok(i64::MAX),
+        _ if millis == MINUS_INFINITY || millis == MINUS_INFINITY / 1_000 => Ok(i64::MIN),
+        _ => millis.checked_mul(1_000).ok_or(Malformed::OutOfRange),
+    }
+}
+
+fn local_micros(micros: i64) -> i64 {
+    match micros {
+        INFINITY => i64::MAX,
+        MINUS_INFINITY => i64::MIN,
+        _ => micros,
+    }
+}
+
+fn infinity(text: &str) -> Option<i64> {
+    if INFINITY_TEXTS.contains(&text) {
+        return Some(i64::MAX);
+    }
+    MINUS_INFINITY_TEXTS.contains(&text).then_some(i64::MIN)
+}
+
+fn days(days: i32) -> i32 {
+    match days {
+        INFINITE_DAY => i32::MAX,
+        MINUS_INFINITE_DAY => i32::MIN,
+        _ => days,
+    }
+}
+
+fn zoned(text: &str) -> Result<i64, Malformed> {
+    if let Some(infinity) = infinity(text) {
+        return Ok(infinity);
+    }
+    let instant: Timestamp = text.parse().map_err(|_| Malformed::Time)?;
+    if instant.subsec_nanosecond() % 1_000 != 0 {
+        return Err(Malformed::Nanoseconds);
+    }
+    Ok(instant.as_microsecond())
+}
+
+/// The text without the `Z` that Debezium may write behind dates and times that have no zone.
+fn without_zone(text: &str) -> &str {
+    text.strip_suffix('Z').unwrap_or(text)
+}
+
+fn iso_timestamp(text: &str) -> Result<i64, Malformed> {
+    if let Some(infinity) = infinity(text) {
+        return Ok(infinity);
+    }
+    let local: civil::DateTime = without_zone(text).parse().map_err(|_| Malformed::Time)?;
+    if local.subsec_nanosecond() % 1_000 != 0 {
+        return Err(Malformed::Nanoseconds);
+    }
+    TimeZone::UTC.to_timestamp(local).map(Timestamp::as_microsecond).map_err(|_| Malformed::OutOfRange)
+}
+
+fn iso_date(text: &str) -> Result<i32, Malformed> {
+    let day: civil::Date = without_zone(text).parse().map_err(|_| Malformed::Time)?;
+    let since = day.since(civil::date(1970, 1, 1)).map_err(|_| Malformed::OutOfRange)?;
+    Ok(since.get_days())
+}
+
+fn iso_time(text: &str) -> Result<i64, Malformed> {
+    let time: civil::Time = without_zone(text).parse().map_err(|_| Malformed::Time)?;
+    let nanos = time.duration_since(civil::Time::midnight()).as_nanos();
+    if nanos % 1_000 != 0 {
+        return Err(Malformed::Nanoseconds);
+    }
+    i64::try_from(nanos / 1_000).map_err(|_| Malformed::OutOfRange)
+}

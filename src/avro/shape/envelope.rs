@@ -1,0 +1,132 @@
+//! Envelopes: ours, and Debezium's, which has no `changed` and no version.
+
+use apache_avro::schema::{RecordSchema, Schema};
+
+use super::{Content, Nullable, Refusal, nullable};
+
+/// An envelope: what to do with each field, in the order in which they lie in the bytes.
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    pub(crate) steps: Vec<Step>,
+    /// The record in `after`.
+    pub(crate) after: Content,
+    /// Whether it is Debezium's, in which a value that is not available has a placeholder.
+    pub(crate) is_debezium: bool,
+}
+
+/// What to do with one field of an envelope.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// The record before the change, of the same type as `after`, null or not. Mostly it is skipped.
+    Before(Nullable, Schema),
+    After(Nullable),
+    Source(Vec<SourceField>),
+    Op,
+    Changed(Nullable),
+    Skip(Schema),
+}
+
+/// One field of `source`, and what to do with it.
+#[derive(Debug)]
+pub(crate) struct SourceField {
+    pub(crate) name: String,
+    pub(crate) schema: Schema,
+    /// Where null lies, where it may be null.
+    pub(crate) nullable: Option<Nullable>,
+    pub(crate) meaning: Meaning,
+}
+
+/// What a field of `source` tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    TimeMs,
+    VersionTs,
+    VersionSeq,
+    VersionRank,
+    Nothing,
+}
+
+impl Envelope {
+    /// `None` when the schema is no envelope; an error when it is one whose record cannot be read.
+    pub(super) fn recognise(schema: &Schema) -> Option<Result<Self, Refusal>> {
+        let Schema::Record(record) = schema else { return None };
+        let (after_null, after) = nullable(field(record, "after")?)?;
+        field(record, "before")?;
+        if !matches!(after, Schema::Record(_)) || *field(record, "op")? != Schema::String {
+            return None;
+        }
+        let Schema::Record(source) = field(record, "source")? else { return None };
+        let changed = match field(record, "changed") {
+            Some(changed) => {
+                let (null, names) = nullable(changed)?;
+                if !matches!(names, Schema::Array(array) if *array.items == Schema::String) {
+                    return None;
+                }
+                Some(null)
+            }
+            None => None,
+        };
+        let is_debezium = changed.is_none();
+        let source = source_fields(source, is_debezium)?;
+        let content = match Content::of(after) {
+            Ok(content) => content?,
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        let mut source = Some(source);
+        let steps = record.fields.iter().map(|field| match (field.name.as_str(), changed) {
+            ("before", _) => match nullable(&field.schema) {
+                Some((null, before)) if before == after => Step::Before(null, field.schema.clone()),
+                _ => Step::Skip(field.schema.clone()),
+            },
+            ("after", _) => Step::After(after_null),
+            ("source", _) => Step::Source(source.take().unwrap_or_default()),
+            ("op", _) => Step::Op,
+            ("changed", Some(changed)) => Step::Changed(changed),
+            _ => Step::Skip(field.schema.clone()),
+        });
+        Some(Ok(Self { steps: steps.collect(), after: content, is_debezium }))
+    }
+
+    /// The fields of `source`.
+    pub(crate) fn source(&self) -> &[SourceField] {
+        self.steps
+            .iter()
+            .find_map(|step| if let Step::Source(fields) = step { Some(&**fields) } else { None })
+            .unwrap_or_default()
+    }
+}
+
+/// Whether it is Debezium's form of a message that an application has written into the database's log.
+pub(super) fn is_message(schema: &Schema) -> bool {
+    let Schema::Record(record) = schema else { return false };
+    field(record, "op") == Some(&Schema::String)
+        && matches!(field(record, "source"), Some(Schema::Record(_)))
+        && field(record, "message").is_some()
+        && field(record, "after").is_none()
+}
+
+fn field<'a>(record: &'a RecordSchema, name: &str) -> Option<&'a Schema> {
+    record.fields.iter().find(|field| field.name == name).map(|field| &field.schema)
+}
+
+/// `None` when a field of ours that we read has another type than ours.
+fn source_fields(source: &RecordSchema, is_debezium: bool) -> Option<Vec<SourceField>> {
+    let meaning = |name: &str, schema: &Schema| {
+        let (expected, meaning) = match name {
+            "ts_ms" => (Schema::Long, Meaning::TimeMs),
+            _ if is_debezium => return Some(Meaning::Nothing),
+            "v_ts" => (Schema::Long, Meaning::VersionTs),
+            "v_seq" => (Schema::Long, Meaning::VersionSeq),
+            "v_rank" => (Schema::Int, Meaning::VersionRank),
+            _ => return Some(Meaning::Nothing),
+        };
+        let number = nullable(schema).map_or(schema, |(_, number)| number);
+        if *number == expected { Some(meaning) } else { is_debezium.then_some(Meaning::Nothing) }
+    };
+    let fields = source.fields.iter().map(|field| {
+        let meaning = meaning(&field.name, &field.schema)?;
+        let nullable = nullable(&field.schema).map(|(null, _)| null);
+        Some(SourceField { name: field.name.clone(), schema: field.schema.clone(), nullable, meaning })
+    });
+    fields.collect()
+}
