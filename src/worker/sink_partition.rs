@@ -278,7 +278,8 @@ impl<O: OpenSink> SinkPartition<O> {
         self.shared.connector_metrics.processed(applied.total());
         let mut set_aside = 0;
         for (error_type, records) in applied.dead_letters() {
-            set_aside += records;
+            // That a table has another shape is known, and the connector's keys say what to do.
+            set_aside += if error_type == ErrorType::Schema { 0 } else { records };
             self.shared.connector_metrics.dead_lettered(error_type, records);
             tracing::warn!(
                 topic = %self.partition.topic, partition = self.partition.partition, code = "sink.dead_letter", error_type = %error_type,

@@ -202,13 +202,13 @@ async fn a_transaction_that_does_not_reach_its_commit_leaves_nothing() {
 #[tokio::test]
 async fn a_table_of_another_shape_is_refused_with_both_types() {
     let lab = Laboratory::new("shape").await;
-    let table = format!("CREATE SCHEMA {0}; CREATE TABLE {0}.deals (id text PRIMARY KEY)", lab.name);
+    let table = format!("CREATE SCHEMA {0}; CREATE TABLE {0}.deals (id uuid PRIMARY KEY)", lab.name);
     lab.client.batch_execute(&table).await.unwrap();
     let mut sink = lab.open().await;
     let claim = claim(&mut sink, &lab.partition(0)).await;
     let error = sink.apply(&claim, &lab.batch(0, vec![lab.whole(0, 1, 1)])).await.unwrap_err();
     assert_eq!((error.reaction, error.code), (Reaction::Retry, "postgres.schema_mismatch"));
-    assert!(error.to_string().contains("column `id` of the key should be bigint and is text"), "{error}");
+    assert!(error.to_string().contains("column `id` of the key should be bigint and is uuid"), "{error}");
     assert!(error.to_string().contains("ALTER COLUMN \"id\" TYPE bigint"), "{error}");
     assert_eq!(lab.next_offset().await, ["0"]);
 }

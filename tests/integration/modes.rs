@@ -241,6 +241,41 @@ async fn fields_can_be_left_out_and_chosen() {
 }
 
 #[tokio::test]
+async fn batches_of_new_rows_and_of_others_end_in_the_same_rows_whichever_way_they_are_written() {
+    let lab = Laboratory::new("newcomers").await;
+    let mut bench = Bench::of(&lab, &[]).await;
+    let many = |from: i64, ids: std::ops::Range<i64>, a: i64| -> Vec<Record> {
+        ids.enumerate().map(|(at, id)| lab.whole(from + i64::try_from(at).unwrap(), id, a)).collect()
+    };
+    // The second and the third batch are taken for new; the third is not, and the fifth has one row that was there.
+    for (from, ids, a, inserted, updated) in [
+        (0, 0..300, 1, 300, 0),
+        (300, 300..3_000, 2, 2_700, 0),
+        (3_000, 200..500, 3, 0, 300),
+        (3_300, 3_000..3_300, 4, 300, 0),
+        (3_600, 3_299..3_600, 5, 300, 1),
+    ] {
+        let applied = bench.apply(many(from, ids, a)).await;
+        assert_eq!((applied.inserted, applied.updated), (inserted, updated), "from {from}");
+    }
+    let sums = lab.ask("SELECT a, count(*), min(id), max(id), max(_towpath_offset) FROM $.deals GROUP BY a ORDER BY a").await;
+    assert_eq!(
+        sums,
+        ["1|200|0|199|199", "2|2500|500|2999|2999", "3|300|200|499|3299", "4|299|3000|3298|3598", "5|301|3299|3599|3900"]
+    );
+    let own = "SELECT DISTINCT b, _towpath_ts, _towpath_seq = _towpath_offset, _towpath_deleted, _towpath_partition,
+                 _towpath_applied_at > now() - interval '1 hour' FROM $.deals";
+    assert_eq!(lab.ask(own).await, ["x|0|t|f|0|t"]);
+
+    // A value that the database refuses is set aside from a batch of new rows as from any other.
+    bench.apply(many(3_901, 10_000..10_300, 6)).await;
+    let mut records = many(4_201, 10_300..10_600, 7);
+    records[17] = lab.change(4_218, 10_317, Op::Create, Some((1, "nul \0")), None, None);
+    let applied = bench.apply(records).await;
+    assert_eq!((applied.inserted, applied.dead_letters().count()), (299, 1));
+}
+
+#[tokio::test]
 async fn a_row_that_refers_to_an_absent_one_waits_for_it_and_then_becomes_a_dead_letter() {
     let lab = Laboratory::new("reference").await;
     let create = "CREATE SCHEMA $; CREATE TABLE $.agents (id bigint PRIMARY KEY);
@@ -270,4 +305,9 @@ async fn rows_that_refer_to_each_other_come_in_any_order() {
     // The first refers to the last, farther away than one statement reaches.
     let records = (0..3_000).map(|at| lab.whole(at, at, 2_999)).collect();
     assert_eq!(bench.apply(records).await.inserted, 3_000);
+    // One that refers to nothing sends the batch into parts, and those still come in any order.
+    bench.sink = lab.opener_with_patience(std::time::Duration::ZERO).open().await.unwrap();
+    let chain = [(3_000, 3_001), (3_001, 3_002), (3_002, 3_002), (3_003, 9_999)];
+    let applied = bench.apply(chain.into_iter().map(|(id, a)| lab.whole(id, id, a)).collect()).await;
+    assert_eq!((applied.inserted, applied.dead_letters().count()), (3, 1));
 }

@@ -198,6 +198,11 @@ impl ColumnArray {
         Self { column, elements: BytesMut::with_capacity(rows * 16), len: 0, has_null: false }
     }
 
+    /// Its elements, each behind its length in 4 bytes, -1 for null.
+    pub(crate) fn elements(&self) -> &[u8] {
+        &self.elements
+    }
+
     /// The type of its elements.
     pub(crate) fn column(&self) -> ColumnType {
         self.column

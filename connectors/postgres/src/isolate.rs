@@ -8,7 +8,7 @@ use towpath_api::{Applied, Error, Reaction, Record, Result};
 use crate::{
     apply::{Attempt, Transaction},
     dead_letter::DeadLetter,
-    sqlstate,
+    sqlstate::{self, FOREIGN_KEY},
 };
 
 impl<'a> Transaction<'a> {
@@ -17,28 +17,60 @@ impl<'a> Transaction<'a> {
         // What is checked at COMMIT otherwise could not be traced to its record.
         self.run("SET CONSTRAINTS ALL IMMEDIATE").await?;
         let mut applied = Applied::default();
+        let mut refused: Vec<(&'a [Record], Error)> = Vec::new();
         let mut todo: Vec<&'a [Record]> = vec![&self.batch.records];
         while let Some(records) = todo.pop() {
-            self.run("SAVEPOINT part").await?;
-            match self.write(records, Attempt::InParts, letters).await {
-                Ok(part) => {
-                    self.run("RELEASE SAVEPOINT part").await?;
-                    applied += part;
+            match self.write_part(records, letters).await? {
+                Ok(part) => applied += part,
+                Err(error) if records.len() == 1 => refused.push((records, error)),
+                Err(_) => {
+                    let (first, second) = records.split_at(records.len() / 2);
+                    todo.extend([second, first]);
                 }
-                Err(error) if may_be_halved(&error, records) => {
-                    self.back_to_savepoint().await?;
-                    if let [record] = records {
-                        letters.push(refused_record(record, &error));
-                        applied.set_aside(error.error_type);
-                    } else {
-                        let (first, second) = records.split_at(records.len() / 2);
-                        todo.extend([second, first]);
+            }
+        }
+        // What a row refers to may have come behind it in the batch.
+        loop {
+            let (again, mut left): (Vec<_>, Vec<_>) = refused.into_iter().partition(|(_, error)| error.code == FOREIGN_KEY);
+            let before = again.len();
+            let mut still = 0;
+            for (records, _) in again {
+                match self.write_part(records, letters).await? {
+                    Ok(part) => applied += part,
+                    Err(error) => {
+                        still += 1;
+                        left.push((records, error));
                     }
                 }
-                Err(error) => return Err(error),
+            }
+            refused = left;
+            if still == before {
+                break;
+            }
+        }
+        for (records, error) in &refused {
+            for record in *records {
+                letters.push(refused_record(record, error));
+                applied.set_aside(error.error_type);
             }
         }
         Ok(applied)
+    }
+
+    /// Writes records behind a savepoint. The inner error is one that smaller parts may escape, or the record's own; nothing is left of it.
+    async fn write_part(&mut self, records: &'a [Record], letters: &mut Vec<DeadLetter<'a>>) -> Result<Result<Applied>> {
+        self.run("SAVEPOINT part").await?;
+        match self.write(records, Attempt::InParts, letters).await {
+            Ok(part) => {
+                self.run("RELEASE SAVEPOINT part").await?;
+                Ok(Ok(part))
+            }
+            Err(error) if may_be_halved(&error, records) => {
+                self.back_to_savepoint().await?;
+                Ok(Err(error))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! | `sink` | connects, claims, applies: what the worker calls |
 //! | `apply` | one batch in one transaction: begin, compare-and-set, upsert, commit |
 //! | `write`, `history` | the records of a batch as statements: present state, and every change |
+//! | `newcomers` | batches in which every row is new |
 //! | `isolate` | finds the records that the database refuses, and only those |
 //! | `absent` | rows that refer to others which are still to come |
 //! | `key` | where the primary key comes from |
@@ -35,6 +36,7 @@ mod history;
 mod isolate;
 mod key;
 mod name;
+mod newcomers;
 mod sink;
 mod sqlstate;
 mod statement;

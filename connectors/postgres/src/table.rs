@@ -49,6 +49,8 @@ pub(crate) struct Table {
     /// The record schemas that the columns and the key come from.
     pub(crate) schemas: Vec<Arc<Schema>>,
     pub(crate) key_schemas: Vec<Arc<Schema>>,
+    /// Whether rows can come by `COPY`.
+    pub(crate) is_copyable: bool,
     /// Field of the Avro schema → position in `columns`.
     by_field: HashMap<String, usize>,
 }
@@ -130,7 +132,7 @@ impl Table {
     /// A table of which only this is known.
     pub(crate) fn bare(name: &TableName, metadata: MetadataColumns) -> Self {
         let (keys, columns, schemas, key_schemas) = Default::default();
-        Self { name: name.clone(), metadata, keys, columns, schemas, key_schemas, by_field: HashMap::new() }
+        Self { name: name.clone(), metadata, keys, columns, schemas, key_schemas, is_copyable: false, by_field: HashMap::new() }
     }
 
     /// The position of a field's column.

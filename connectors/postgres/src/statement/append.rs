@@ -105,7 +105,7 @@ pub(crate) fn append(table: &Table, pk: PrimaryKeyMode, batch: &Batch, records: 
         format!(" ON CONFLICT ({}) DO NOTHING", key_names(&table.keys).join(", "))
     };
     let (list, row, name) = (list.join(", "), row.join(", "), table.name.sql());
-    let sql = format!("INSERT INTO {name} ({list}) SELECT {row} FROM {}{conflict}", given.rows(false));
+    let sql = format!("INSERT INTO {name} ({list}) SELECT {row} FROM {}{conflict}", given.rows());
     Ok(given.into_statement(sql))
 }
 

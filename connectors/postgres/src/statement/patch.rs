@@ -76,7 +76,7 @@ pub(crate) fn patch(table: &Table, keys: Keys<'_>, partition: i32, inserts: bool
          SELECT (SELECT count(*) FROM inserted WHERE NOT gone), (SELECT count(*) FROM updated WHERE NOT gone),
                 (SELECT count(*) FROM inserted WHERE gone) + (SELECT count(*) FROM updated WHERE gone),
                 (SELECT count(*) FROM old), (SELECT coalesce(array_agg(place), '{{}}') FROM old WHERE NOT known), {absent}",
-        rows = given.rows(true),
+        rows = given.counted_rows(),
         assign = assign.join(", "),
     );
     Ok(given.into_statement(sql))

@@ -21,7 +21,7 @@ pub(crate) fn remove(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row
         "WITH x AS MATERIALIZED (SELECT * FROM {rows}),
          removed AS (DELETE FROM {name} AS t USING x WHERE {same} AND {newer} RETURNING 1)
          SELECT (SELECT count(*) FROM removed), (SELECT count(*) FROM x JOIN {name} AS t ON {same} WHERE NOT {newer})",
-        rows = given.rows(false),
+        rows = given.rows(),
         name = table.name.sql(),
         same = same_key(&table.keys),
     );
@@ -45,7 +45,7 @@ pub(crate) fn bury(
         "WITH x AS MATERIALIZED (SELECT * FROM {rows}), buried AS ({})
          SELECT count(*) FROM buried",
         end(table, mode, &format!("{} AND", same_key(&table.keys))),
-        rows = given.rows(false),
+        rows = given.rows(),
     );
     Ok(given.into_statement(sql))
 }
@@ -72,7 +72,7 @@ pub(crate) fn truncate(table: &Table, partition: i32, mode: DeleteMode, version:
     let sql = format!(
         "WITH x AS MATERIALIZED (SELECT * FROM {rows}), buried AS ({}) SELECT count(*), {other} FROM buried",
         end(table, mode, ""),
-        rows = given.rows(false),
+        rows = given.rows(),
     );
     given.into_statement(sql)
 }

@@ -64,7 +64,7 @@ pub(crate) fn upsert(
         name = table.name.sql(),
         list = list.join(", "),
         values = values_list.join(", "),
-        rows = given.rows(false),
+        rows = given.rows(),
     );
     Ok(given.into_statement(sql))
 }

@@ -12,6 +12,8 @@ use crate::{name::TableName, sqlstate::refused_setup};
 pub(crate) struct Present {
     /// Its columns by name; empty where there is no such table.
     pub(crate) columns: HashMap<String, PresentColumn>,
+    /// Whether row security or rules stand between `COPY` and the table.
+    pub(crate) guarded: bool,
     /// The columns of each key that is unique for all rows, at once and without expressions.
     pub(crate) unique: Vec<BTreeSet<String>>,
 }
@@ -80,8 +82,12 @@ impl Present {
             )
             .await
             .map_err(failed)?;
+        let guarded = client
+            .query_one("SELECT relrowsecurity OR relhasrules FROM pg_class WHERE oid = to_regclass($1)", &[&name.sql()])
+            .await
+            .map_err(failed)?;
         let unique = unique.iter().map(|row| row.get::<_, Vec<String>>(0).into_iter().collect()).collect();
-        Ok(Self { columns, unique })
+        Ok(Self { columns, unique, guarded: guarded.get(0) })
     }
 }
 

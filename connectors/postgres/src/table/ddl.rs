@@ -2,7 +2,7 @@
 
 use apache_avro::schema::RecordField;
 
-use super::{Column, KeyColumn, OwnColumn, Wish};
+use super::{Column, KeyColumn, OwnColumn, Purpose, Wish};
 use crate::name::{TableName, literal, quoted};
 
 /// Makes the schema and the table: the key, the fields, then Towpath's own columns.
@@ -15,10 +15,12 @@ pub(super) fn create(wish: &Wish<'_>, fields: &[(Column, RecordField)]) -> Strin
         columns.push(format!("PRIMARY KEY ({})", key_list(&wish.keys)));
     }
     format!(
-        "CREATE SCHEMA IF NOT EXISTS {}; CREATE TABLE {} ({})",
+        "CREATE SCHEMA IF NOT EXISTS {}; CREATE TABLE {} ({}){}",
         quoted(&wish.name.schema),
         wish.name.sql(),
-        columns.join(", ")
+        columns.join(", "),
+        // Room on each page for the next version of its rows, which then needs no new entry in the index.
+        if wish.purpose == Purpose::State { " WITH (fillfactor = 80)" } else { "" },
     )
 }
 
@@ -37,7 +39,7 @@ pub(super) fn add_columns(name: &TableName, fields: &[(Column, RecordField)]) ->
 /// Adds columns of Towpath's own to a table that others made; rows that are there count as older than every record.
 pub(super) fn add_own_columns(name: &TableName, own: &[OwnColumn]) -> String {
     let columns: Vec<_> =
-        own.iter().map(|own| format!("ADD COLUMN {} {} DEFAULT {}", own.name(), own.definition(), own.before_all())).collect();
+        own.iter().map(|own| format!("ADD COLUMN {} {}{}", own.name(), own.definition(), own.before_all())).collect();
     format!("ALTER TABLE {} {}", name.sql(), columns.join(", "))
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Found {
     pub(super) loosened: Vec<String>,
     /// Fields and the names chosen for their columns, which are not written down yet.
     pub(super) unnamed: Vec<(String, String)>,
+    /// Whether rows can come by `COPY`: no value needs another type than its column.
+    pub(super) is_copyable: bool,
     /// Casts of the key.
     pub(super) key_casts: Vec<Option<String>>,
     pub(super) refusals: Vec<Refusal>,
@@ -62,7 +64,16 @@ impl Found {
             key.cast = cast;
         }
         let metadata = config.metadata_columns;
-        Table { name: name.clone(), metadata, keys, columns: self.columns, schemas, key_schemas, by_field: self.by_field }
+        Table {
+            name: name.clone(),
+            metadata,
+            keys,
+            columns: self.columns,
+            schemas,
+            key_schemas,
+            by_field: self.by_field,
+            is_copyable: self.is_copyable,
+        }
     }
 
     /// Under `schema.evolution` other than `evolve` what would be made is refused, or left out.
@@ -107,6 +118,7 @@ pub(super) async fn look(client: &Client, wish: &Wish<'_>) -> Result<Found> {
     let present = Present::of(client, name).await?;
     let mut found = Found { exists: present.exists(), ..Found::default() };
     found.key_casts.resize(wish.keys.len(), None);
+    found.is_copyable = wish.purpose == Purpose::State && !present.guarded;
     if found.exists {
         look_at_key(wish, &present, &mut found);
         look_at_own(wish, &present, &mut found);
@@ -146,6 +158,7 @@ fn look_at_key(wish: &Wish<'_>, present: &Present, found: &mut Found) {
         match present.columns.get(&key.name) {
             None => found.refusals.push(Refusal { what: what("missing"), remedy: None }),
             Some(have) => match fit(key.ty, have) {
+                Fit::Takes(None) if have.base != key.ty.array_element() => found.is_copyable = false,
                 Fit::Takes(cast) => found.key_casts[at] = cast,
                 Fit::Widened(ty) => found.widened.push((key.name.clone(), ty)),
                 Fit::Refused => {
@@ -167,6 +180,7 @@ fn look_at_own(wish: &Wish<'_>, present: &Present, found: &mut Found) {
     for own in wish.own() {
         match present.columns.get(own.name()) {
             None => found.missing_own.push(own),
+            Some(have) if have.ty == own.ty() && own == OwnColumn::AppliedAt && !have.fills_itself => found.is_copyable = false,
             Some(have) if have.ty == own.ty() => {}
             Some(have) => found.refusals.push(Refusal {
                 what: format!("column `{}` should be {} and is {}", own.name(), own.ty(), have.ty),
@@ -185,6 +199,7 @@ fn look_at_column(wish: &Wish<'_>, wanted: &mut Column, have: &PresentColumn, fi
     } else if have.not_null && may_be_null {
         found.loosened.push(wanted.name.clone());
     }
+    found.is_copyable &= have.base == wanted.ty.array_element();
     match fit(wanted.ty, have) {
         Fit::Takes(cast) => wanted.cast = cast,
         Fit::Widened(ty) => found.widened.push((wanted.name.clone(), ty)),

@@ -81,19 +81,21 @@ impl OwnColumn {
     }
 
     pub(super) fn definition(self) -> String {
-        let null = if self == Self::Changed { "" } else { " NOT NULL" };
-        format!("{}{null}", self.ty())
+        match self {
+            Self::Changed => self.ty().to_owned(),
+            Self::AppliedAt => format!("{} NOT NULL DEFAULT now()", self.ty()),
+            _ => format!("{} NOT NULL", self.ty()),
+        }
     }
 
-    /// The value of rows that were there before Towpath: older than every record.
+    /// What rows get that were there before Towpath: they are older than every record.
     pub(super) fn before_all(self) -> &'static str {
         match self {
-            Self::Ts => "0",
-            Self::Seq | Self::Offset | Self::Partition => "-1",
-            Self::AppliedAt => "now()",
-            Self::Deleted => "false",
-            Self::Op => "'read'",
-            Self::Changed => "NULL",
+            Self::Ts => " DEFAULT 0",
+            Self::Seq | Self::Offset | Self::Partition => " DEFAULT -1",
+            Self::Deleted => " DEFAULT false",
+            Self::Op => " DEFAULT 'read'",
+            Self::AppliedAt | Self::Changed => "",
         }
     }
 

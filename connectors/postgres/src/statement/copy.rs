@@ -1,0 +1,102 @@
+//! New rows by `COPY`: no more than half the work of an upsert, where none of the keys is there yet.
+//!
+//! An array's elements lie in a message as the fields of `COPY`'s binary format do, each behind its length; here they are put in the
+//! order of the rows.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use super::{Given, arrays::values, key_names};
+use crate::{
+    column::ColumnArray,
+    config::MetadataColumns,
+    fold::Row,
+    key::Keys,
+    name::quoted,
+    table::{Column, Table},
+};
+
+/// `COPY` of whole rows of one set of columns.
+#[derive(Debug)]
+pub(crate) struct Copy<'t> {
+    pub(crate) sql: String,
+    table: &'t Table,
+    columns: Vec<&'t Column>,
+    partition: i32,
+}
+
+/// Signature, flags, length of the extension (`PostgreSQL` manual, COPY, binary format).
+pub(crate) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// What follows the last row.
+pub(crate) const TRAILER: &[u8] = &(-1_i16).to_be_bytes();
+
+/// Rows of `table` that set the columns at the places `set`.
+pub(crate) fn copy<'t>(table: &'t Table, partition: i32, set: &[usize]) -> Copy<'t> {
+    let columns: Vec<&Column> = set.iter().filter_map(|&at| table.columns.get(at)).collect();
+    let mut list = key_names(&table.keys);
+    list.extend(own_columns(table.metadata).iter().map(|name| (*name).to_owned()));
+    list.extend(columns.iter().map(|column| quoted(&column.name)));
+    let sql = format!("COPY {} ({}) FROM STDIN (FORMAT binary)", table.name.sql(), list.join(", "));
+    Copy { sql, table, columns, partition }
+}
+
+/// `_towpath_applied_at` has a default. The first ones are those of [`Given::add_own`], in its order.
+fn own_columns(metadata: MetadataColumns) -> &'static [&'static str] {
+    match metadata {
+        MetadataColumns::None => &[],
+        MetadataColumns::Version => &["_towpath_ts", "_towpath_seq", "_towpath_deleted"],
+        MetadataColumns::Full => &["_towpath_ts", "_towpath_seq", "_towpath_offset", "_towpath_deleted", "_towpath_partition"],
+    }
+}
+
+impl Copy<'_> {
+    /// The bytes of these rows.
+    ///
+    /// # Errors
+    /// The index in `rows` of a row that holds a value which no column takes.
+    pub(crate) fn rows(&self, keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<Bytes, usize> {
+        let mut given = Given::default();
+        given.add_own(self.table, keys, rows)?;
+        let before_constants = given.arrays.len();
+        for column in &self.columns {
+            given.add("", values(column, rows)?);
+        }
+        let mut constants = BytesMut::new();
+        if self.table.metadata != MetadataColumns::None {
+            constants.put_i32(1);
+            constants.put_u8(u8::from(false));
+        }
+        if self.table.metadata == MetadataColumns::Full {
+            constants.put_i32(4);
+            constants.put_i32(self.partition);
+        }
+        let constant_fields = own_columns(self.table.metadata).len() + self.table.keys.len() - before_constants;
+        // A table has 1,600 columns at most.
+        let fields = i16::try_from(given.arrays.len() + constant_fields).unwrap_or(i16::MAX);
+        let mut left: Vec<&[u8]> = given.arrays.iter().map(ColumnArray::elements).collect();
+        let size = left.iter().map(|elements| elements.len()).sum::<usize>() + rows.len() * (constants.len() + 2);
+        let mut out = BytesMut::with_capacity(size);
+        for _ in rows {
+            out.put_i16(fields);
+            for (at, elements) in left.iter_mut().enumerate() {
+                if at == before_constants {
+                    out.put_slice(&constants);
+                }
+                out.put_slice(take_element(elements));
+            }
+            if left.len() == before_constants {
+                out.put_slice(&constants);
+            }
+        }
+        Ok(out.freeze())
+    }
+}
+
+/// Takes the first element with its length off the front.
+fn take_element<'e>(elements: &mut &'e [u8]) -> &'e [u8] {
+    let len = elements.first_chunk().map_or(-1, |len| i32::from_be_bytes(*len));
+    // -1 stands for null, which has no bytes.
+    let size = 4 + usize::try_from(len).unwrap_or(0);
+    let (element, rest) = elements.split_at(size.min(elements.len()));
+    *elements = rest;
+    element
+}
