@@ -6,6 +6,7 @@
 //! Nothing here connects to anything; a config is refused before anything is started.
 
 mod connector;
+mod dead_letter_queue;
 mod delivery;
 mod docs;
 mod render;
@@ -13,6 +14,7 @@ mod toml;
 mod worker;
 
 pub use connector::{ConnectorClass, ConnectorConfig, ErrorsTolerance};
+pub use dead_letter_queue::DeadLetterQueueConfig;
 pub use delivery::DeliveryConfig;
 pub use docs::configuration_page;
 pub use render::{render, render_warnings};

@@ -15,6 +15,7 @@
 //! | `column` | an Avro type becomes a column, a value becomes bytes |
 //! | `name` | names that Postgres takes, and how they are quoted |
 //! | `bookkeeping`, `dead_letter` | schema `towpath` |
+//! | `publish` | which dead letters a topic has yet to get |
 //! | `connection`, `sqlstate` | how to connect, and what an error means |
 //!
 //! What always holds: a key is written by the one owner of its partition; a row never goes back to an older version; a
@@ -29,6 +30,7 @@ mod dead_letter;
 mod fold;
 mod isolate;
 mod name;
+mod publish;
 mod sink;
 mod sqlstate;
 mod statement;

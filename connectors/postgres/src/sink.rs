@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio_postgres::Client;
-use towpath_api::{Applied, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Result, Sink, TopicPartition};
+use towpath_api::{Applied, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Result, SetAside, Sink, TopicPartition};
 
 use crate::{
     apply::{Attempt, Known, Transaction},
@@ -12,6 +12,7 @@ use crate::{
     connection,
     isolate::may_be_halved,
     name::TableName,
+    publish,
 };
 
 /// Opens connections of one connector.
@@ -104,6 +105,14 @@ impl Sink for PostgresSink {
             Err(error) if may_be_halved(&error, &batch.records) => transaction.attempt(claim, Attempt::InParts, tolerate).await,
             done => done,
         }
+    }
+
+    async fn unpublished(&mut self, most: usize) -> Result<Vec<SetAside>> {
+        publish::unpublished(&self.client, &self.settings.name, most).await
+    }
+
+    async fn published(&mut self, letters: &[SetAside]) -> Result<()> {
+        publish::published(&self.client, &self.settings.name, letters).await
     }
 
     fn is_open(&self) -> bool {
