@@ -53,7 +53,7 @@ fn headers(stored: &Json) -> Vec<(String, Option<Vec<u8>>)> {
 /// The bytes of `\x` and hexadecimal digits.
 fn bytes_of(text: &str) -> Vec<u8> {
     let digits: Vec<u8> =
-        text.trim_start_matches("\\x").chars().filter_map(|digit| digit.to_digit(16)).map(|digit| digit as u8).collect();
+        text.trim_start_matches("\\x").chars().filter_map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect();
     digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
