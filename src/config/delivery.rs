@@ -14,7 +14,7 @@ config_keys! {
         #[key("linger.ms", range = Duration::ZERO..=Duration::from_mins(1))]
         pub linger: Duration = Duration::ZERO,
         /// Records that the connector may write in a second, all its tasks together; without it as many as the database takes. A transaction
-        /// then holds no more than a tenth of a second's worth.
+        /// then holds no more than a twentieth of a second's worth.
         #[key("write.rows.per.second", range = 1..)]
         pub write_rows_per_second: Option<u32>,
         /// Bytes of keys, values and headers that the connector may write in a second, all its tasks together.

@@ -6,17 +6,19 @@
 //! Nothing here connects to anything; a config is refused before anything is started.
 
 mod connector;
+mod dead_letter_queue;
 mod delivery;
 mod docs;
+mod reading;
 mod render;
-mod sink;
 mod toml;
 mod worker;
 
 pub use connector::{ConnectorClass, ConnectorConfig, ErrorsTolerance};
+pub use dead_letter_queue::DeadLetterQueueConfig;
 pub use delivery::DeliveryConfig;
 pub use docs::configuration_page;
+pub use reading::{Converter, ReadingConfig};
 pub use render::{render, render_warnings};
-pub use sink::{Converter, SinkConfig};
 pub use toml::{load, parse};
 pub use worker::{LogFormat, WorkerConfig};

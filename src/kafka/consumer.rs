@@ -50,7 +50,8 @@ impl Selection {
         regex::Regex::new(&format!("^(?:{expression})$")).map(Self::Pattern)
     }
 
-    fn includes(&self, topic: &str) -> bool {
+    /// Whether a topic of this name is read.
+    pub fn includes(&self, topic: &str) -> bool {
         match self {
             Self::Names(names) => names.iter().any(|name| name == topic),
             Self::Pattern(pattern) => pattern.is_match(topic),

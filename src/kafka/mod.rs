@@ -2,5 +2,6 @@
 
 pub mod client;
 pub mod consumer;
+pub mod dead_letter_queue;
 pub mod publisher;
 pub mod topics;

@@ -62,6 +62,32 @@ pub async fn ensure(admin: &Arc<Admin>, topic: &str, partitions: i32, replicatio
     }
 }
 
+/// Makes sure that a topic for dead letters exists; a new one gets a single partition.
+///
+/// # Errors
+/// Retry while no broker answers; fatal `kafka.topic_refused` when the broker cannot make such a topic.
+pub(super) async fn ensure_queue(admin: &Arc<Admin>, topic: &str, replication: i32) -> Result<()> {
+    use RDKafkaErrorCode as Code;
+    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(replication)).set("cleanup.policy", "delete");
+    let doing = || format!("create topic `{topic}` for dead letters");
+    let created = admin.create_topics([&new], &options()).await.map_err(|error| unavailable(doing(), error))?;
+    match created.into_iter().next() {
+        Some(Ok(_)) => wait_for_leaders(admin, topic, 1).await,
+        // Who may not make topics may have been given this one; if not, the first record says so.
+        Some(Err((_, Code::TopicAlreadyExists | Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed))) => Ok(()),
+        Some(Err((_, code @ (Code::InvalidReplicationFactor | Code::InvalidTopic | Code::PolicyViolation)))) => {
+            let doing = format!(
+                "{}; check `errors.deadletterqueue.topic.name` and `errors.deadletterqueue.topic.replication.factor` ({replication}). What \
+                 was set aside is in the store",
+                doing()
+            );
+            Err(Error::fatal("kafka.topic_refused", ErrorType::Config, doing).because(KafkaError::AdminOp(code)))
+        }
+        Some(Err((_, code))) => Err(unavailable(doing(), KafkaError::AdminOp(code))),
+        None => Err(Error::retry("kafka.unavailable", ErrorType::Unavailable, doing())),
+    }
+}
+
 /// Waits until the brokers that lead the partitions of a fresh topic know of them, as far as time allows: they refuse a record that
 /// comes earlier, and whoever posted it would have to come back.
 async fn wait_for_leaders(admin: &Arc<Admin>, topic: &str, partitions: i32) -> Result<()> {

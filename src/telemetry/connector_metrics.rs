@@ -27,7 +27,7 @@ impl Stage {
     /// The stages of a source.
     pub const SOURCE: &[Self] = &[Self::Poll, Self::Decode, Self::Validate, Self::Encode, Self::Produce];
     /// The stages of a sink.
-    pub const SINK: &[Self] = &[Self::Consume, Self::Decode, Self::Apply, Self::Commit];
+    pub const SINK: &[Self] = &[Self::Consume, Self::Decode, Self::Apply, Self::Commit, Self::Produce];
 
     /// The word used as a label.
     pub fn as_str(self) -> &'static str {
@@ -80,6 +80,8 @@ families! {
         retries: IntCounterVec = "towpath_retries_total" [connector, stage],
         /// Records set aside as dead letters.
         dead_letters: IntCounterVec = "towpath_dlq_records_total" [connector, error_type],
+        /// Failed attempts to send dead letters to their topic. They are in the store, and are sent again.
+        dlq_write_failures: IntCounterVec = "towpath_dlq_write_failures_total" [connector],
         /// Records dropped for good. The promise is that this stays 0.
         dropped: IntCounterVec = "towpath_records_dropped_total" [connector, reason],
     }
@@ -101,6 +103,7 @@ impl ConnectorFamilies {
                 stages: errors.collect(),
                 processed: self.processed.with_label_values(&[connector]),
                 dead_letters: ErrorType::ALL.map(|kind| self.dead_letters.with_label_values(&[connector, kind.as_str()])),
+                dlq_write_failures: self.dlq_write_failures.with_label_values(&[connector]),
                 dropped: DropReason::ALL.map(|reason| self.dropped.with_label_values(&[connector, reason.as_str()])),
                 last_error: self.last_error.with_label_values(&[connector]),
             }),
@@ -119,6 +122,7 @@ struct Series {
     stages: Vec<(Stage, [IntCounter; ErrorType::ALL.len()], IntCounter)>,
     processed: IntCounter,
     dead_letters: [IntCounter; ErrorType::ALL.len()],
+    dlq_write_failures: IntCounter,
     dropped: [IntCounter; DropReason::ALL.len()],
     last_error: Gauge,
 }
@@ -127,6 +131,11 @@ impl ConnectorMetrics {
     /// Counts `records` attempts, once per batch, when the attempt ends.
     pub fn processed(&self, records: u64) {
         self.series.processed.inc_by(records);
+    }
+
+    /// Counts a failed attempt to send dead letters to their topic.
+    pub fn dead_letter_not_written(&self) {
+        self.series.dlq_write_failures.inc();
     }
 
     /// Counts an error, also one that a retry is going to cure, and notes its time.

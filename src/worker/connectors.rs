@@ -4,7 +4,10 @@ use towpath_api::config::{Flat, KeyDefinition, Keys as _, Problem, read};
 use towpath_postgres::PostgresSinkConfig;
 use towpath_webhook::WebhookConfig;
 
-use crate::config::{ConnectorClass, ConnectorConfig, DeliveryConfig, SinkConfig};
+use crate::{
+    config::{ConnectorClass, ConnectorConfig, DeadLetterQueueConfig, DeliveryConfig, ReadingConfig},
+    kafka::consumer::Selection,
+};
 
 const NO_TASKS: &str = "has no effect for this class: one task listens, and it serves posts side by side";
 const NO_TOLERANCE: &str =
@@ -19,13 +22,24 @@ pub struct ConnectorDefinition {
     pub own: OwnConfig,
 }
 
+/// The keys that every sink has.
+#[derive(Debug, Clone)]
+pub struct SinkConfig {
+    /// How its topics are read.
+    pub reading: ReadingConfig,
+    /// How fast it writes.
+    pub delivery: DeliveryConfig,
+    /// Where dead letters go as well.
+    pub dead_letter_queue: DeadLetterQueueConfig,
+}
+
 /// The keys of one class.
 #[derive(Debug, Clone)]
 pub enum OwnConfig {
     /// `connector.class = "WebhookSource"`.
     Webhook(WebhookConfig),
     /// `connector.class = "PostgresSink"`.
-    Postgres(Box<(SinkConfig, DeliveryConfig, PostgresSinkConfig)>),
+    Postgres(SinkConfig, Box<PostgresSinkConfig>),
 }
 
 impl ConnectorDefinition {
@@ -46,12 +60,45 @@ impl ConnectorDefinition {
                 Ok((Self { common, own: OwnConfig::Webhook(own) }, warnings))
             }
             ConnectorClass::PostgresSink => {
-                let ((common, (sink, (delivery, own))), warnings) =
-                    read::<(ConnectorConfig, (SinkConfig, (DeliveryConfig, PostgresSinkConfig)))>(flat)?;
-                Ok((Self { common, own: OwnConfig::Postgres(Box::new((sink, delivery, own))) }, warnings))
+                let ((common, (reading, ((delivery, dead_letter_queue), own))), warnings) = read::<(
+                    ConnectorConfig,
+                    (ReadingConfig, ((DeliveryConfig, DeadLetterQueueConfig), PostgresSinkConfig)),
+                )>(flat)?;
+                refuse_own_letters(flat, &dead_letter_queue, &own)?;
+                let sink = SinkConfig { reading, delivery, dead_letter_queue };
+                Ok((Self { common, own: OwnConfig::Postgres(sink, Box::new(own)) }, warnings))
             }
         }
     }
+}
+
+/// Which topics the keys of a sink select.
+///
+/// # Errors
+/// `topics.regex` is no regular expression.
+pub(super) fn selection(own: &PostgresSinkConfig) -> Result<Selection, regex::Error> {
+    match &own.topics_regex {
+        None => Ok(Selection::Names(own.topics.clone())),
+        Some(pattern) => Selection::pattern(pattern),
+    }
+}
+
+/// A sink that reads its own dead letters would set each aside again for ever.
+fn refuse_own_letters(flat: &Flat, queue: &DeadLetterQueueConfig, own: &PostgresSinkConfig) -> Result<(), Vec<Problem>> {
+    let Some(topic) = queue.topic() else { return Ok(()) };
+    if !selection(own).is_ok_and(|selection| selection.includes(topic)) {
+        return Ok(());
+    }
+    let key = "errors.deadletterqueue.topic.name";
+    let entry = flat.entries().iter().find(|entry| entry.key == key);
+    let origin = entry.and_then(|entry| entry.origin.clone()).or_else(|| flat.file_origin());
+    let read = own
+        .topics_regex
+        .as_ref()
+        .map_or_else(|| format!("topics=[{}]", own.topics.join(", ")), |regex| format!("topics.regex={regex}"));
+    let message =
+        format!("The DLQ topic '{topic}' may not be included in the list of topics ('{read}') consumed by the connector");
+    Err(vec![Problem::new("config.invalid_value", key, message).at(origin)])
 }
 
 /// Warns of a key that was given and does nothing.
@@ -82,7 +129,7 @@ fn class(flat: &Flat) -> Result<ConnectorClass, Vec<Problem>> {
 pub fn catalogue() -> Vec<(&'static str, Vec<KeyDefinition>)> {
     vec![
         ("WebhookSource", WebhookConfig::definitions()),
-        ("Every sink", <(SinkConfig, DeliveryConfig)>::definitions()),
+        ("Every sink", <(ReadingConfig, (DeliveryConfig, DeadLetterQueueConfig))>::definitions()),
         ("PostgresSink", PostgresSinkConfig::definitions()),
     ]
 }
@@ -107,6 +154,24 @@ mod tests {
         assert!(matches!(definition.own, OwnConfig::Postgres(..)) && warnings.is_empty());
         let found = ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain([("objects", "x")]))).unwrap_err();
         assert_eq!((found.len(), found[0].code), (1, "config.unknown_key"));
+    }
+
+    #[test]
+    fn a_sink_does_not_read_its_own_dead_letters() {
+        let keys = [("name", "pg"), ("connector.class", "PostgresSink"), ("connection.url", "postgres://h/d")];
+        let refused =
+            |more: [(&str, &str); 2]| ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain(more))).err();
+        let queue = "errors.deadletterqueue.topic.name";
+        for topics in [("topics", "b,a"), ("topics.regex", "a|b")] {
+            let found = refused([topics, (queue, "a")]).unwrap();
+            assert_eq!((found.len(), found[0].key.as_str(), found[0].code), (1, queue, "config.invalid_value"));
+            assert!(
+                found[0].message.starts_with("The DLQ topic 'a' may not be included in the list of topics ('topics"),
+                "{}",
+                found[0].message
+            );
+            assert!(refused([topics, (queue, "c")]).is_none() && refused([topics, (queue, "")]).is_none());
+        }
     }
 
     #[test]

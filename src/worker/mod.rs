@@ -7,6 +7,7 @@ mod anchor;
 mod collect;
 mod connections;
 mod connectors;
+mod dead_letters;
 mod health;
 mod pace;
 mod probe;
@@ -15,14 +16,16 @@ mod sink_task;
 mod source_task;
 mod store;
 
+use std::sync::Arc;
+
 use futures::FutureExt as _;
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Error, ErrorType, OpenSink, Result};
 use towpath_postgres::{OpenPostgresSink, PostgresSinkConfig, SinkSettings};
 use towpath_webhook::{Listener, WebhookConfig, WebhookMetrics, WebhookSource};
 
-pub use connectors::{ConnectorDefinition, OwnConfig, catalogue};
+pub use connectors::{ConnectorDefinition, OwnConfig, SinkConfig, catalogue};
 
 use self::{
     collect::Limits,
@@ -31,11 +34,12 @@ use self::{
     sink_task::{SinkTask, SinkTaskParts},
 };
 use crate::{
-    avro::{codec::Reading, registry::Registry},
-    config::{ConnectorConfig, DeliveryConfig, ErrorsTolerance, SinkConfig, WorkerConfig},
+    avro::registry::Registry,
+    config::{ConnectorConfig, DeadLetterQueueConfig, ErrorsTolerance, WorkerConfig},
     kafka::{
         client::{ClusterProbe, KafkaSettings},
         consumer::Selection,
+        dead_letter_queue::{Context, DeadLetterQueue},
         publisher::{KafkaPublisher, SourceMetrics, TopicSettings},
     },
     rest,
@@ -93,10 +97,7 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
         started = match (own, &intake) {
             (OwnConfig::Webhook(own), Some(intake)) => worker.start_webhook(common, own, intake),
             (OwnConfig::Webhook(_), None) => Err(internal("start a webhook source", "its listener is not bound")),
-            (OwnConfig::Postgres(keys), _) => {
-                let (sink, delivery, own) = *keys;
-                worker.start_postgres(&common, &sink, &delivery, own)
-            }
+            (OwnConfig::Postgres(sink, own), _) => worker.start_postgres(&common, &sink, *own),
         };
         if started.is_err() {
             stop.cancel();
@@ -172,18 +173,9 @@ impl Worker {
         Ok(())
     }
 
-    fn start_postgres(
-        &mut self,
-        common: &ConnectorConfig,
-        sink: &SinkConfig,
-        delivery: &DeliveryConfig,
-        own: PostgresSinkConfig,
-    ) -> Result<()> {
-        let selection = match &own.topics_regex {
-            None => Selection::Names(own.topics.clone()),
-            Some(pattern) => Selection::pattern(pattern)
-                .map_err(|error| Error::fatal("config.invalid_value", ErrorType::Config, "read `topics.regex`").because(error))?,
-        };
+    fn start_postgres(&mut self, common: &ConnectorConfig, sink: &SinkConfig, own: PostgresSinkConfig) -> Result<()> {
+        let selection = connectors::selection(&own)
+            .map_err(|error| Error::fatal("config.invalid_value", ErrorType::Config, "read `topics.regex`").because(error))?;
         let limits = Limits { rows: own.batch_max_rows as usize, bytes: own.batch_max_bytes.as_usize() };
         let connections_max = own.connections_max;
         let settings = SinkSettings {
@@ -193,22 +185,24 @@ impl Worker {
             retry_timeout: common.errors_retry_timeout.duration(),
         };
         let opener = OpenPostgresSink::new(settings, own);
-        self.start_sink(common, delivery, &selection, &opener, connections_max, limits, &sink.reading())
+        self.start_sink(common, sink, &selection, &opener, connections_max, limits)
     }
 
     fn start_sink<O: OpenSink>(
         &mut self,
         common: &ConnectorConfig,
-        delivery: &DeliveryConfig,
+        sink: &SinkConfig,
         selection: &Selection,
         opener: &O,
         connections_max: u32,
         limits: Limits,
-        reading: &Reading,
     ) -> Result<()> {
         let sink_metrics = self.metrics.sink(&common.name);
-        let pace = Pace::new(delivery, limits, sink_metrics.clone());
+        let pace = Pace::new(&sink.delivery, limits, sink_metrics.clone());
+        let set_aside = Arc::new(Notify::new());
         for task in 0..common.tasks_max {
+            // One task sends the dead letters of all.
+            let queue = (task == 0).then(|| self.dead_letter_queue(common, &sink.dead_letter_queue)).transpose()?.flatten();
             let parts = SinkTaskParts {
                 connector: common.name.clone(),
                 task,
@@ -217,11 +211,13 @@ impl Worker {
                 opener: opener.clone(),
                 connections_max,
                 limits,
-                linger: delivery.linger,
+                linger: sink.delivery.linger,
+                queue,
+                set_aside: Arc::clone(&set_aside),
                 pace: pace.clone(),
                 kafka: self.kafka.client(&format!("{}-{task}", common.name)),
                 registry: self.registry.clone(),
-                reading: reading.clone(),
+                reading: sink.reading.reading(),
                 health: self.health(common, task, Stage::SINK),
                 connector_metrics: self.metrics.connector(&common.name, Stage::SINK),
                 sink_metrics: sink_metrics.clone(),
@@ -229,6 +225,13 @@ impl Worker {
             self.tasks.spawn(SinkTask::new(parts, &self.stop)?.run());
         }
         Ok(())
+    }
+
+    fn dead_letter_queue(&self, common: &ConnectorConfig, config: &DeadLetterQueueConfig) -> Result<Option<DeadLetterQueue>> {
+        let context = Context { connector: common.name.clone(), tasks: common.tasks_max };
+        let context = config.context_headers.then_some(context);
+        let queue = |topic| DeadLetterQueue::new(&self.kafka, &common.name, topic, config.replication, context);
+        config.topic().map(queue).transpose()
     }
 
     fn health(&self, common: &ConnectorConfig, task: u32, stages: &[Stage]) -> TaskHealth {

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Applied, Batch, Body, Claim, Error, ErrorType, OpenSink, Reaction, Result, Sink as _, TopicPartition};
 
@@ -43,6 +43,8 @@ pub(super) struct Shared<O: OpenSink> {
     pub(super) reading: Reading,
     pub(super) connections: Connections<O>,
     pub(super) linger: Duration,
+    /// Told when records were set aside.
+    pub(super) set_aside: Arc<Notify>,
     pub(super) pace: Pace,
     pub(super) budget: Budget,
     pub(super) health: TaskHealth,
@@ -285,6 +287,9 @@ impl<O: OpenSink> SinkPartition<O> {
                 topic = %self.partition.topic, partition = self.partition.partition, code = "sink.dead_letter", error_type = %error_type,
                 records, "set {records} records of {} aside in towpath.dead_letter, which says why", self.partition
             );
+        }
+        if set_aside > 0 {
+            self.shared.set_aside.notify_one();
         }
         let all = set_aside > 0 && set_aside + applied.tombstones == applied.total();
         self.set_aside_in_a_row = if all { self.set_aside_in_a_row + set_aside } else { 0 };

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rdkafka::{ClientConfig, consumer::CommitMode};
 use tokio::{
+    sync::Notify,
     task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
@@ -13,13 +14,17 @@ use towpath_api::{Error, ErrorType, OpenSink, Result, TopicPartition};
 use super::{
     collect::{Budget, Limits},
     connections::Connections,
+    dead_letters,
     health::TaskHealth,
     pace::Pace,
     sink_partition::{Progress, Shared, SinkPartition},
 };
 use crate::{
     avro::{codec::Reading, registry::Registry},
-    kafka::consumer::{Selection, TopicConsumer, is_mine},
+    kafka::{
+        consumer::{Selection, TopicConsumer, is_mine},
+        dead_letter_queue::DeadLetterQueue,
+    },
     telemetry::{ConnectorMetrics, SinkMetrics, Stage},
 };
 
@@ -36,6 +41,7 @@ pub(super) struct SinkTask<O: OpenSink> {
     selection: Selection,
     shared: Arc<Shared<O>>,
     partitions: BTreeMap<TopicPartition, Arc<Progress>>,
+    queue: Option<DeadLetterQueue>,
 }
 
 /// What a sink task is made of.
@@ -49,6 +55,10 @@ pub(super) struct SinkTaskParts<O: OpenSink> {
     pub(super) connections_max: u32,
     pub(super) limits: Limits,
     pub(super) linger: Duration,
+    /// Where dead letters go as well, in the one task that sends them.
+    pub(super) queue: Option<DeadLetterQueue>,
+    /// Told when there are new ones; one for all tasks of the connector.
+    pub(super) set_aside: Arc<Notify>,
     pub(super) pace: Pace,
     pub(super) kafka: ClientConfig,
     pub(super) registry: Registry,
@@ -70,6 +80,7 @@ impl<O: OpenSink> SinkTask<O> {
             reading: parts.reading,
             connections: Connections::new(parts.opener, parts.connections_max, parts.sink_metrics.clone()),
             linger: parts.linger,
+            set_aside: parts.set_aside,
             pace: parts.pace,
             // A batch and the next one for each connection.
             budget: Budget::new(2 * parts.connections_max as usize * parts.limits.bytes),
@@ -78,14 +89,17 @@ impl<O: OpenSink> SinkTask<O> {
             sink_metrics: parts.sink_metrics,
             stop: stop.child_token(),
         });
-        let SinkTaskParts { connector, task, tasks, selection, .. } = parts;
-        Ok(Self { connector, task, tasks, selection, shared, partitions: BTreeMap::new() })
+        let SinkTaskParts { connector, task, tasks, selection, queue, .. } = parts;
+        Ok(Self { connector, task, tasks, selection, shared, partitions: BTreeMap::new(), queue })
     }
 
     /// Runs until stopped, or until one partition ends with an error that waiting does not cure; then all of them end.
     pub(super) async fn run(mut self) -> Result<()> {
         tracing::info!(connector = %self.connector, task = self.task, "sink task {}-{} starts", self.connector, self.task);
         let mut running: JoinSet<Result<()>> = JoinSet::new();
+        if let Some(queue) = self.queue.take() {
+            running.spawn(dead_letters::run(Arc::clone(&self.shared), queue, Arc::clone(&self.shared.set_aside)));
+        }
         let outcome = self.supervise(&mut running).await;
         self.shared.stop.cancel();
         // Batches in flight finish; the worker's deadline bounds this.

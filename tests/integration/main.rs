@@ -4,6 +4,7 @@ mod anchor;
 mod answers;
 mod configuration;
 mod crash;
+mod dead_letter_queue;
 mod disclosure;
 mod guards;
 mod laboratory;

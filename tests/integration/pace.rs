@@ -24,7 +24,7 @@ async fn a_limit_in_rows_holds_for_all_tasks_together() {
     assert!(reading.worker.metric("towpath_sink_rate_limit_wait_seconds_total", "pg-").await > seconds / 2.0);
     assert_eq!(reading.worker.state("pg").await, "running", "it makes progress");
     let limit = reading.worker.metric("towpath_sink_batch_limit_records", "pg-").await;
-    assert!((limit - 100.0).abs() < 0.5, "a tenth of a second's worth: {limit}");
+    assert!((limit - 50.0).abs() < 0.5, "a twentieth of a second's worth: {limit}");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::{
     worker::Worker,
 };
 
-const WAIT: Timeout = Timeout::After(Duration::from_secs(20));
+pub(crate) const WAIT: Timeout = Timeout::After(Duration::from_secs(20));
 
 /// A topic and a sink that reads it. Its records are bytes that nobody can read: each becomes a dead letter, and the next
 /// offset tells how far the sink is.

@@ -258,6 +258,7 @@ mod error;
 mod event;
 pub mod json;
 mod object;
+mod set_aside;
 mod sink;
 mod source;
 
@@ -267,5 +268,6 @@ pub use arena::{Arena, Span};
 pub use error::{Error, ErrorType, Reaction, Result};
 pub use event::{ChangeEvent, Key, Op, Version};
 pub use object::{KeyType, Object, ObjectError, Updates};
+pub use set_aside::SetAside;
 pub use sink::{Applied, Batch, Body, Change, Claim, Identity, OpenSink, Payload, Record, RecordKey, Sink, TopicPartition};
 pub use source::{Lifecycle, Placed, Publisher, Source};

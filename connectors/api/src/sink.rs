@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use apache_avro::{schema::Schema, types::Value};
 
-use crate::{Anchor, Arena, Beginning, ErrorType, Key, Op, Result, Span, Version};
+use crate::{Anchor, Arena, Beginning, ErrorType, Key, Op, Result, SetAside, Span, Version};
 
 /// One partition of one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +60,24 @@ pub trait Sink: Send {
     /// the future together with the instance; as after a process that died within, the next claim must then settle what became of
     /// the batch.
     fn apply(&mut self, claim: &Claim, batch: &Batch) -> impl Future<Output = Result<Applied>> + Send;
+
+    /// Up to `most` records of all partitions that were set aside and are not noted as published, for the topic that they go to as well.
+    ///
+    /// # Errors
+    /// As for [`Sink::claim`], but never fenced.
+    fn unpublished(&mut self, most: usize) -> impl Future<Output = Result<Vec<SetAside>>> + Send {
+        let _ = most;
+        std::future::ready(Ok(Vec::new()))
+    }
+
+    /// Notes that the topic has these.
+    ///
+    /// # Errors
+    /// As for [`Sink::unpublished`].
+    fn published(&mut self, letters: &[SetAside]) -> impl Future<Output = Result<()>> + Send {
+        let _ = letters;
+        std::future::ready(Ok(()))
+    }
 
     /// Whether the way to the store is open as far as this side has noticed. Asked while nobody uses the instance; no, and it is dropped.
     fn is_open(&self) -> bool {

@@ -48,6 +48,9 @@ CREATE TABLE IF NOT EXISTS towpath.dead_letter (
     last_seen    timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (sink, topic, partition, "offset")
 );
+ALTER TABLE towpath.dead_letter ADD COLUMN IF NOT EXISTS published_at timestamptz;
+CREATE INDEX IF NOT EXISTS dead_letter_unpublished ON towpath.dead_letter (sink, topic, partition, "offset") WHERE published_at IS NULL;
+COMMENT ON COLUMN towpath.dead_letter.published_at IS 'When the topic of errors.deadletterqueue.topic.name got it.';
 COMMENT ON TABLE  towpath.dead_letter IS 'Records that could not be applied, as they came, with the reason.';
 COMMENT ON COLUMN towpath.dead_letter.headers IS 'Pairs of name and value, in order; a value is text, or {"hex": "\x…"} where it is not UTF-8, or null.';
 CREATE TABLE IF NOT EXISTS towpath.tables (
@@ -75,9 +78,10 @@ pub(crate) async fn ensure(client: &Client) -> Result<()> {
     let exists = client
         .query_one(
             // The newest column of a table tells that all of it is there, also where an older version made the table.
-            "SELECT to_regclass('towpath.dead_letter') IS NOT NULL AND to_regclass('towpath.columns') IS NOT NULL
-                AND to_regclass('towpath.tables') IS NOT NULL AND EXISTS (SELECT FROM pg_attribute
-                    WHERE attrelid = to_regclass('towpath.sink_partition') AND attname = 'anchor_hash' AND NOT attisdropped)",
+            "SELECT to_regclass('towpath.columns') IS NOT NULL AND to_regclass('towpath.tables') IS NOT NULL
+                AND (SELECT count(*) = 2 FROM pg_attribute WHERE NOT attisdropped
+                    AND (attrelid = to_regclass('towpath.sink_partition') AND attname = 'anchor_hash'
+                        OR attrelid = to_regclass('towpath.dead_letter') AND attname = 'published_at'))",
             &[],
         )
         .await

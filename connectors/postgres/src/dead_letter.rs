@@ -111,7 +111,7 @@ pub(crate) async fn store(client: &Client, sink: &str, batch: &Batch, letters: &
                ON CONFLICT (sink, topic, partition, "offset") DO UPDATE
                  SET stage = EXCLUDED.stage, error_code = EXCLUDED.error_code, error_text = EXCLUDED.error_text, key = EXCLUDED.key,
                      value = EXCLUDED.value, headers = EXCLUDED.headers, record_time = EXCLUDED.record_time,
-                     last_seen = clock_timestamp()"#,
+                     last_seen = clock_timestamp(), published_at = NULL"#,
         )
         .await
         .map_err(failed)?;

@@ -19,6 +19,7 @@
 //! | `column` | an Avro type becomes a column, a value becomes bytes |
 //! | `name` | names that Postgres takes, and how they are quoted |
 //! | `bookkeeping`, `dead_letter` | schema `towpath` |
+//! | `publish` | which dead letters a topic has yet to get |
 //! | `connection`, `sqlstate` | how to connect, and what an error means |
 //!
 //! What always holds: a key is written by the one owner of its partition; a row never goes back to an older version; a
@@ -37,6 +38,7 @@ mod isolate;
 mod key;
 mod name;
 mod newcomers;
+mod publish;
 mod sink;
 mod sqlstate;
 mod statement;

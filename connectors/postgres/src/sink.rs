@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio_postgres::Client;
-use towpath_api::{Applied, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Result, Sink, TopicPartition};
+use towpath_api::{Applied, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Result, SetAside, Sink, TopicPartition};
 
 use crate::{
     absent::{AwaitedRows, refers_to_absent, waits},
@@ -13,6 +13,7 @@ use crate::{
     connection,
     isolate::may_be_halved,
     name::TableName,
+    publish,
     sqlstate::FOREIGN_KEY,
 };
 
@@ -127,6 +128,14 @@ impl Sink for PostgresSink {
             self.settings.awaited.settle(&batch.partition);
         }
         stored
+    }
+
+    async fn unpublished(&mut self, most: usize) -> Result<Vec<SetAside>> {
+        publish::unpublished(&self.client, &self.settings.name, most).await
+    }
+
+    async fn published(&mut self, letters: &[SetAside]) -> Result<()> {
+        publish::published(&self.client, &self.settings.name, letters).await
     }
 
     fn is_open(&self) -> bool {

@@ -58,7 +58,7 @@ impl ConfigValue for Converter {
 
 config_keys! {
     /// Keys of every sink.
-    pub struct SinkConfig {
+    pub struct ReadingConfig {
         /// In which form the keys of records are. JSON keys are texts, whole numbers, truth values, or objects of such.
         #[key("key.converter")]
         pub key_converter: Converter = Converter::Avro,
@@ -82,7 +82,7 @@ config_keys! {
     }
 }
 
-impl Check for SinkConfig {
+impl Check for ReadingConfig {
     fn check(&self, problems: &mut Problems) {
         if self.unavailable_placeholder.is_empty() {
             problems.invalid("unavailable.value.placeholder", "must not be empty: every empty text would be taken for one");
@@ -97,7 +97,7 @@ impl Check for SinkConfig {
     }
 }
 
-impl SinkConfig {
+impl ReadingConfig {
     /// How records are to be read.
     pub fn reading(&self) -> Reading {
         Reading::new(ReadingSettings {
@@ -115,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    fn config(pairs: &[(&str, &str)]) -> Result<SinkConfig, Vec<Problem>> {
+    fn config(pairs: &[(&str, &str)]) -> Result<ReadingConfig, Vec<Problem>> {
         read(&Flat::from_strings(pairs.iter().copied())).map(|(config, _)| config)
     }
 

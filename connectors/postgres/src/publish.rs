@@ -1,0 +1,94 @@
+//! Dead letters that are to go into a topic as well: which ones no topic has yet, and the note that one has.
+//!
+//! They are in the table first, in the transaction of their batch. So none is lost, and a crash between topic and note sends it once more.
+
+use serde_json::Value as Json;
+use tokio_postgres::{Client, Row};
+use towpath_api::{Result, SetAside, TopicPartition};
+
+use crate::sqlstate::refused;
+
+/// Up to `most` dead letters of a sink that are not published, in the order of the topics.
+pub(crate) async fn unpublished(client: &Client, sink: &str, most: usize) -> Result<Vec<SetAside>> {
+    let rows = client
+        .query(
+            r#"SELECT topic, partition, "offset", (extract(epoch FROM last_seen) * 1000000)::bigint,
+                 (extract(epoch FROM record_time) * 1000)::bigint, stage, error_code, error_text, key, value, headers
+               FROM towpath.dead_letter WHERE sink = $1 AND published_at IS NULL ORDER BY topic, partition, "offset" LIMIT $2"#,
+            &[&sink, &i64::try_from(most).unwrap_or(i64::MAX)],
+        )
+        .await
+        .map_err(|error| refused("read dead letters from towpath.dead_letter", error))?;
+    Ok(rows.iter().map(letter).collect())
+}
+
+fn letter(row: &Row) -> SetAside {
+    SetAside {
+        partition: TopicPartition { topic: row.get::<_, &str>(0).into(), partition: row.get(1) },
+        offset: row.get(2),
+        revision: row.get(3),
+        timestamp_ms: row.get(4),
+        stage: row.get(5),
+        code: row.get(6),
+        reason: row.get(7),
+        key: row.get(8),
+        value: row.get(9),
+        headers: headers(&row.get(10)),
+    }
+}
+
+/// The headers as `dead_letter.rs` stores them: pairs of a name and a text, `{"hex": "\x…"}`, or null.
+fn headers(stored: &Json) -> Vec<(String, Option<Vec<u8>>)> {
+    let pair = |pair: &Json| {
+        let value = match &pair[1] {
+            Json::String(text) => Some(text.clone().into_bytes()),
+            Json::Object(bytes) => bytes.get("hex").and_then(Json::as_str).map(bytes_of),
+            _ => None,
+        };
+        (pair[0].as_str().unwrap_or_default().to_owned(), value)
+    };
+    stored.as_array().into_iter().flatten().map(pair).collect()
+}
+
+/// The bytes of `\x` and hexadecimal digits.
+fn bytes_of(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> =
+        text.trim_start_matches("\\x").chars().filter_map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect();
+    digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+/// Notes that the topic has these letters. One that was set aside once more meanwhile is to be published again.
+pub(crate) async fn published(client: &Client, sink: &str, letters: &[SetAside]) -> Result<()> {
+    let topics: Vec<&str> = letters.iter().map(|letter| &*letter.partition.topic).collect();
+    let partitions: Vec<i32> = letters.iter().map(|letter| letter.partition.partition).collect();
+    let offsets: Vec<i64> = letters.iter().map(|letter| letter.offset).collect();
+    let revisions: Vec<i64> = letters.iter().map(|letter| letter.revision).collect();
+    client
+        .execute(
+            r#"UPDATE towpath.dead_letter AS d SET published_at = clock_timestamp()
+               FROM unnest($2::text[], $3::integer[], $4::bigint[], $5::bigint[]) AS x (topic, partition, "offset", revision)
+               WHERE d.sink = $1 AND d.topic = x.topic AND d.partition = x.partition AND d."offset" = x."offset"
+                 AND (extract(epoch FROM d.last_seen) * 1000000)::bigint = x.revision"#,
+            &[&sink, &topics, &partitions, &offsets, &revisions],
+        )
+        .await
+        .map_err(|error| refused("note in towpath.dead_letter what was published", error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use towpath_api::json::hexadecimal;
+
+    use super::*;
+
+    #[test]
+    fn headers_come_back_as_they_were_stored() {
+        let stored = json!([["a", "text"], ["a", null], ["b", {"hex": hexadecimal(&[0, 255, 16])}]]);
+        let expected = [("a", Some(&b"text"[..])), ("a", None), ("b", Some(&[0, 255, 16][..]))];
+        let found = headers(&stored);
+        let found: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        assert_eq!(found, expected);
+    }
+}
