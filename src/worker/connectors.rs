@@ -25,7 +25,7 @@ pub enum OwnConfig {
     /// `connector.class = "WebhookSource"`.
     Webhook(WebhookConfig),
     /// `connector.class = "PostgresSink"`.
-    Postgres(SinkConfig, PostgresSinkConfig),
+    Postgres(SinkConfig, Box<PostgresSinkConfig>),
 }
 
 impl ConnectorDefinition {
@@ -46,7 +46,7 @@ impl ConnectorDefinition {
             }
             ConnectorClass::PostgresSink => {
                 let ((common, (sink, own)), warnings) = read::<(ConnectorConfig, (SinkConfig, PostgresSinkConfig))>(flat)?;
-                Ok((Self { common, own: OwnConfig::Postgres(sink, own) }, warnings))
+                Ok((Self { common, own: OwnConfig::Postgres(sink, Box::new(own)) }, warnings))
             }
         }
     }

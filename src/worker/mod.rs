@@ -89,7 +89,7 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
         started = match (own, &intake) {
             (OwnConfig::Webhook(own), Some(intake)) => worker.start_webhook(common, own, intake),
             (OwnConfig::Webhook(_), None) => Err(internal("start a webhook source", "its listener is not bound")),
-            (OwnConfig::Postgres(sink, own), _) => worker.start_postgres(&common, &sink, own),
+            (OwnConfig::Postgres(sink, own), _) => worker.start_postgres(&common, &sink, *own),
         };
         if started.is_err() {
             stop.cancel();

@@ -9,4 +9,5 @@ mod operation;
 mod path;
 mod publisher;
 mod stack;
+mod types;
 mod worker;
