@@ -12,7 +12,7 @@ use rdkafka::{
     Message,
     message::{Headers as _, OwnedMessage},
 };
-use towpath_api::{Arena, Batch, Body, Payload, Record, Result, TopicPartition};
+use towpath_api::{Arena, Batch, Body, Payload, Record, Result, Span, TopicPartition};
 
 use super::{anchor, pace::Pace};
 use crate::avro::codec::{Decoded, Decoder, SchemaHeaders, SchemaId};
@@ -88,24 +88,15 @@ impl Collector {
         if message.offset() < self.next {
             return;
         }
-        match self.decoder.decode_with(message.key(), message.payload(), self.schema_headers(message)) {
-            Decoded::Body(body) => self.push(message, body),
+        let before = self.arena.len();
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter().map(|header| (header.key, header.value)));
+        let headers = self.arena.push_headers(headers);
+        match self.decoder.decode_with(message.key(), message.payload(), schema_headers(&self.arena, headers)) {
+            Decoded::Body(body) => self.push(message, body, headers),
+            // The copy of its headers stays behind; there is one for each schema.
             Decoded::NeedsSchema(id) => self.held = Some((id, detach())),
         }
-    }
-
-    fn schema_headers<'a>(&self, message: &'a impl Message) -> SchemaHeaders<'a> {
-        let mut found = SchemaHeaders::default();
-        if let Some(headers) = message.headers().filter(|_| self.decoder.looks_at_headers()) {
-            for header in headers.iter() {
-                match header.key {
-                    SchemaHeaders::KEY => found.key = header.value,
-                    SchemaHeaders::VALUE => found.value = header.value,
-                    _ => {}
-                }
-            }
-        }
-        found
+        self.budget.held.fetch_add(self.arena.len() - before, Ordering::Relaxed);
     }
 
     /// Fetches the schemas that a record waits for, if one does (its key's, then its value's), and takes that record in.
@@ -122,19 +113,16 @@ impl Collector {
         Ok(())
     }
 
-    fn push(&mut self, message: &impl Message, body: Body) {
-        let before = self.arena.len();
-        let headers = message.headers().into_iter().flat_map(|headers| headers.iter().map(|header| (header.key, header.value)));
+    fn push(&mut self, message: &impl Message, body: Body, headers: Span) {
         let payload = Payload {
             key: message.key().map(|key| self.arena.push(key)),
             value: message.payload().map(|value| self.arena.push(value)),
-            headers: self.arena.push_headers(headers),
+            headers,
         };
         let timestamp_ms = message.timestamp().to_millis().unwrap_or(0);
         self.records.push(Record { offset: message.offset(), timestamp_ms, body, payload });
         self.next = message.offset() + 1;
         self.since.get_or_insert_with(Instant::now);
-        self.budget.held.fetch_add(self.arena.len() - before, Ordering::Relaxed);
     }
 
     /// Takes the batch out; what comes next goes into another one.
@@ -149,6 +137,19 @@ impl Collector {
         batch.anchor = anchor::of(&batch);
         batch
     }
+}
+
+/// The ids of schemas among the headers of a record. They are looked for in the copy, since librdkafka takes its time for each header.
+fn schema_headers(arena: &Arena, headers: Span) -> SchemaHeaders<'_> {
+    let mut found = SchemaHeaders::default();
+    for (name, value) in arena.headers(headers) {
+        match name {
+            SchemaHeaders::KEY => found.key = value,
+            SchemaHeaders::VALUE => found.value = value,
+            _ => {}
+        }
+    }
+    found
 }
 
 impl Drop for Collector {

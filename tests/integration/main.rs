@@ -17,5 +17,6 @@ mod reading;
 mod restored;
 mod shapes;
 mod stack;
+mod types;
 mod upgrade;
 mod worker;

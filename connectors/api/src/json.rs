@@ -94,6 +94,11 @@ pub fn to_json(value: &Value, schema: &Schema) -> Result<Json, Misfit> {
 }
 
 fn date(days: i32) -> Result<Json, Misfit> {
+    match days {
+        i32::MAX => return Ok(Json::from("infinity")),
+        i32::MIN => return Ok(Json::from("-infinity")),
+        _ => {}
+    }
     let day = civil::date(1970, 1, 1).checked_add(i64::from(days).days()).map_err(|_| Misfit)?;
     Ok(Json::String(day.to_string()))
 }
@@ -105,6 +110,12 @@ fn time_of_day(micros: i64) -> Result<Json, Misfit> {
 
 /// RFC 3339, with `Z` where the type is an instant and without a zone where it is a local time.
 fn instant(micros: i64, zoned: bool) -> Result<Json, Misfit> {
+    // The ends of the range stand for infinity, which is also Postgres' word.
+    match micros {
+        i64::MAX => return Ok(Json::from("infinity")),
+        i64::MIN => return Ok(Json::from("-infinity")),
+        _ => {}
+    }
     let instant = Timestamp::from_microsecond(micros).map_err(|_| Misfit)?;
     let text = if zoned { instant.to_string() } else { TimeZone::UTC.to_datetime(instant).to_string() };
     Ok(Json::String(text))

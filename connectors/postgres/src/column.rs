@@ -333,8 +333,11 @@ impl ColumnArray {
             (Value::Bytes(bytes) | Value::Fixed(_, bytes), ColumnType::Bytea) => self.push_bytes(bytes),
             (Value::Uuid(uuid), ColumnType::Uuid) => self.push_bytes(uuid.as_bytes()),
             (Value::Date(days), ColumnType::Date) => {
-                // The two ends of the range mean "infinity" to Postgres.
-                let days = days.checked_sub(EPOCH_DAYS).filter(|days| *days != i32::MIN && *days != i32::MAX).ok_or(Misfit)?;
+                // The two ends of the range mean "infinity" to Postgres and to Debezium's connectors.
+                let days = match *days {
+                    i32::MIN | i32::MAX => *days,
+                    _ => days.checked_sub(EPOCH_DAYS).filter(|days| *days != i32::MIN).ok_or(Misfit)?,
+                };
                 self.push_bytes(&days.to_be_bytes());
             }
             (Value::TimeMillis(millis), ColumnType::Time) => self.push_i64(i64::from(*millis) * 1_000),

@@ -82,7 +82,9 @@ pub enum Decoded {
 pub struct Decoder {
     registry: Registry,
     reading: Reading,
-    schemas: HashMap<SchemaId, Result<Known, Refusal>>,
+    /// By number. Looked up for each record, so that the rarer guids have a map of their own.
+    schemas: HashMap<u32, Result<Known, Refusal>>,
+    guids: HashMap<Uuid, Result<Known, Refusal>>,
     unknown: usize,
 }
 
@@ -107,12 +109,7 @@ impl Decoder {
     /// A decoder that knows no schema yet.
     pub fn reading(registry: Registry, reading: Reading) -> Self {
         max_allocation_bytes(MAX_ALLOCATION_BYTES);
-        Self { registry, reading, schemas: HashMap::new(), unknown: 0 }
-    }
-
-    /// Whether [`Decoder::decode_with`] has a use for headers.
-    pub fn looks_at_headers(&self) -> bool {
-        self.reading.shared.key == Form::Avro || self.reading.shared.value == Form::Avro
+        Self { registry, reading, schemas: HashMap::new(), guids: HashMap::new(), unknown: 0 }
     }
 
     /// Decodes a record without headers.
@@ -153,7 +150,7 @@ impl Decoder {
                     let pause = pauses.next().filter(|_| error.code == "registry.unknown_schema");
                     let Some(pause) = pause else {
                         self.unknown += 1;
-                        self.schemas.insert(id, Err(Refusal::new(error.code, error.chain())));
+                        self.remember(id, Err(Refusal::new(error.code, error.chain())));
                         return Ok(());
                     };
                     tokio::time::sleep(*pause).await;
@@ -165,7 +162,14 @@ impl Decoder {
 
     /// Keeps a schema under its id.
     pub(super) fn keep(&mut self, id: impl Into<SchemaId>, prepared: Arc<Prepared>) {
-        self.schemas.insert(id.into(), Ok(self.reading.shared.know(prepared)));
+        self.remember(id.into(), Ok(self.reading.shared.know(prepared)));
+    }
+
+    fn remember(&mut self, id: SchemaId, known: Result<Known, Refusal>) {
+        match id {
+            SchemaId::Number(id) => self.schemas.insert(id, known),
+            SchemaId::Guid(guid) => self.guids.insert(guid, known),
+        };
     }
 
     fn body(&self, key: Option<&[u8]>, value: Option<&[u8]>, headers: SchemaHeaders<'_>) -> Result<Body, Stop> {
@@ -205,7 +209,11 @@ impl Decoder {
             Some(header) => (header_id(header, part)?, bytes),
             None => prefix_id(bytes, part)?,
         };
-        match self.schemas.get(&id) {
+        let known = match &id {
+            SchemaId::Number(id) => self.schemas.get(id),
+            SchemaId::Guid(guid) => self.guids.get(guid),
+        };
+        match known {
             Some(Ok(known)) => Ok((known, datum)),
             Some(Err(refusal)) => Err(refusal.clone().into()),
             None => Err(Stop::Needs(id)),

@@ -257,6 +257,16 @@ fn keys_with_schemas_and_texts_are_read() {
 
 proptest! {
     #[test]
+    fn what_connect_writes_comes_back(long in any::<i64>(), double in prop::num::f64::NORMAL, words in any::<String>(), bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        let plain = |ty: &str| json!({"type": ty});
+        prop_assert_eq!(typed(&plain("int64"), &long.to_string()).1, Value::Long(long));
+        prop_assert_eq!(typed(&plain("double"), &json!(double).to_string()).1, Value::Double(double));
+        prop_assert_eq!(typed(&plain("string"), &json!(words).to_string()).1, text(&words));
+        prop_assert_eq!(typed(&plain("bytes"), &json!(STANDARD.encode(&bytes)).to_string()).1, Value::Bytes(bytes));
+    }
+
+    #[test]
     fn any_json_is_kept_as_it_is_and_rubbish_never_brings_the_decoder_down(bytes in prop::collection::vec(any::<u8>(), 0..64), number in any::<f64>()) {
         for form in [Form::Json, Form::JsonWithSchema, Form::Text] {
             decoder(form, form, None).decode(Some(&bytes), Some(&bytes));

@@ -1,0 +1,201 @@
+//! Topics that others wrote, through Kafka and the registry into Postgres and out again by `psql`, value by value.
+
+mod columns;
+mod foreign;
+
+use serde_json::json;
+use towpath_api::apache_avro::{Uuid, types::Value};
+
+use self::{
+    columns::{Column, avro_types, semantic_types},
+    foreign::{Topic, null, psql, record, some, text},
+};
+use crate::{
+    stack::{database, rows, rows_become, shared},
+    worker::Worker,
+};
+
+const KEY: &str = r#"{"type":"record","name":"Key","fields":[{"name":"id","type":"int"}]}"#;
+
+fn key(id: i32) -> Value {
+    record(&[("id", Value::Int(id))])
+}
+
+/// The fields of a record of these columns, behind an `id`.
+fn fields(columns: &[Column]) -> String {
+    let fields = columns.iter().map(|(name, ty, ..)| format!(r#",{{"name":"{name}","type":{ty}}}"#)).collect::<String>();
+    format!(r#"{{"name":"id","type":"int"}}{fields}"#)
+}
+
+fn row(columns: &[Column]) -> Value {
+    let mut values = vec![("id", Value::Int(1))];
+    values.extend(columns.iter().map(|(name, _, value, ..)| (*name, value.clone())));
+    record(&values)
+}
+
+/// Holds each column of a table, by itself, to what is expected of it.
+fn check_columns(table: &str, columns: &[Column]) {
+    for (name, _, _, ty, value) in columns {
+        let shown = psql(&format!("SELECT pg_typeof({name}), {name} FROM {table} WHERE id = 1"));
+        assert_eq!(shown, format!("{ty}|{value}"), "column {name}");
+    }
+}
+
+#[tokio::test]
+async fn every_avro_type_comes_out_of_psql_value_by_value() {
+    let _stack = shared().await;
+    let worker = Worker::new("avro").sink("").start().await;
+    let columns = avro_types();
+    let value = format!(r#"{{"type":"record","name":"Zoo","fields":[{}]}}"#, fields(&columns));
+    let topic = Topic::new(&format!("{}.zoo", worker.name)).await.avro(KEY, &value).await;
+    topic.send(Some(key(1)), Some(row(&columns))).await;
+    let database = database().await;
+    rows_become(&database, &format!("SELECT id FROM {}", topic.table()), &["1"]).await;
+    check_columns(topic.table(), &columns);
+    topic.send(Some(key(1)), None).await;
+    rows_become(&database, &format!("SELECT id, _towpath_deleted FROM {}", topic.table()), &["1|t"]).await;
+}
+
+/// Debezium's envelope around a record of these columns.
+fn envelope(columns: &[Column]) -> String {
+    format!(
+        r#"{{"type":"record","name":"Envelope","namespace":"s.public.t","fields":[
+            {{"name":"before","type":["null",{{"type":"record","name":"Value","fields":[{},{{"name":"body","type":["null","string"],"default":null}}],
+                "connect.name":"s.public.t.Value"}}],"default":null}},
+            {{"name":"after","type":["null","Value"],"default":null}},
+            {{"name":"source","type":{{"type":"record","name":"Source","namespace":"io.debezium.connector.postgresql","fields":[
+                {{"name":"ts_ms","type":"long"}},{{"name":"lsn","type":["null","long"],"default":null}}]}}}},
+            {{"name":"op","type":"string"}},{{"name":"ts_ms","type":["null","long"],"default":null}}],"connect.name":"s.public.t.Envelope"}}"#,
+        fields(columns)
+    )
+}
+
+fn event(op: &str, row: Option<Value>, lsn: i64) -> Value {
+    let (before, after) = if op == "d" { (row, None) } else { (None, row) };
+    let optional = |row: Option<Value>| row.map_or_else(null, some);
+    let source = record(&[("ts_ms", Value::Long(1)), ("lsn", some(Value::Long(lsn)))]);
+    record(&[("before", optional(before)), ("after", optional(after)), ("source", source), ("op", text(op)), ("ts_ms", null())])
+}
+
+fn with_body(columns: &[Column], body: &str) -> Value {
+    let Value::Record(mut fields) = row(columns) else { unreachable!("a row is a record") };
+    fields.push(("body".to_owned(), some(text(body))));
+    Value::Record(fields)
+}
+
+#[tokio::test]
+async fn every_type_of_debezium_comes_out_of_psql_value_by_value() {
+    let _stack = shared().await;
+    let worker = Worker::new("debezium").sink("").start().await;
+    let columns = semantic_types();
+    let topic = Topic::new(&format!("{}.zoo", worker.name)).await.avro(KEY, &envelope(&columns)).await;
+    topic.send(Some(key(1)), Some(event("c", Some(with_body(&columns, "large")), 1))).await;
+    let database = database().await;
+    rows_become(&database, &format!("SELECT id, body FROM {}", topic.table()), &["1|large"]).await;
+    check_columns(topic.table(), &columns);
+}
+
+#[tokio::test]
+async fn what_debezium_writes_ends_in_the_rows_that_it_says() {
+    let _stack = shared().await;
+    let worker = Worker::new("events").sink("").start().await;
+    let columns: Vec<Column> = vec![("n", r#"["null","int"]"#.into(), some(Value::Int(1)), "", "")];
+    let topic = Topic::new(&format!("{}.zoo", worker.name)).await.avro(KEY, &envelope(&columns)).await;
+    let changed = |n: i32, body: &str| {
+        let columns: Vec<Column> = vec![("n", String::new(), some(Value::Int(n)), "", "")];
+        with_body(&columns, body)
+    };
+    topic.send(Some(key(1)), Some(event("r", Some(changed(1, "large")), 1))).await;
+    topic.send(Some(key(1)), Some(event("u", Some(changed(2, "__debezium_unavailable_value")), 2))).await;
+    let database = database().await;
+    let table = format!("SELECT id, n, body, _towpath_deleted FROM {}", topic.table());
+    rows_become(&database, &table, &["1|2|large|f"]).await;
+    topic.send(Some(key(1)), Some(event("d", Some(changed(2, "large")), 3))).await;
+    topic.send(Some(key(1)), None).await;
+    topic.send(None, Some(event("m", None, 4))).await;
+    rows_become(&database, &table, &["1|2|large|t"]).await;
+    // A record that nobody can read is the last one, so that what came before it is done once it is there.
+    topic.send_bytes(b"no framing", b"no framing", &[]).await;
+    rows_become(&database, &topic.dead_letters(), &["5|decode.framing"]).await;
+}
+
+#[tokio::test]
+async fn a_named_field_decides_which_record_is_newer() {
+    let _stack = shared().await;
+    let worker = Worker::new("version").sink("\"version.field\" = \"source.lsn\"\n").start().await;
+    let columns: Vec<Column> = vec![("n", r#""int""#.into(), Value::Int(0), "", "")];
+    let topic = Topic::new(&format!("{}.zoo", worker.name)).await.avro(KEY, &envelope(&columns)).await;
+    for (n, lsn) in [(5, 50), (3, 30), (4, 40)] {
+        let columns: Vec<Column> = vec![("n", String::new(), Value::Int(n), "", "")];
+        topic.send(Some(key(1)), Some(event("u", Some(with_body(&columns, "b")), lsn))).await;
+    }
+    topic.send_bytes(b"no framing", b"no framing", &[]).await;
+    let database = database().await;
+    rows_become(&database, &topic.dead_letters(), &["3|decode.framing"]).await;
+    assert_eq!(rows(&database, &format!("SELECT n, _towpath_ts FROM {}", topic.table())).await, ["5|51"]);
+}
+
+#[tokio::test]
+async fn json_with_schemas_keeps_its_types() {
+    let _stack = shared().await;
+    let worker = Worker::new("json").sink("\"key.converter\" = \"json\"\n\"value.converter\" = \"json\"\n").start().await;
+    let topic = Topic::new(&format!("{}.zoo", worker.name)).await;
+    let key = br#"{"schema":{"type":"struct","optional":false,"fields":[{"type":"int32","optional":false,"field":"id"}]},"payload":{"id":1}}"#;
+    let schema = json!({"type": "struct", "optional": false, "fields": [
+        {"type": "int32", "optional": false, "field": "id"},
+        {"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2", "connect.decimal.precision": "30"}, "field": "money"},
+        {"type": "string", "name": "io.debezium.time.ZonedTimestamp", "optional": true, "field": "at"},
+        {"type": "string", "name": "io.debezium.data.Json", "optional": true, "field": "doc"},
+        {"type": "bytes", "optional": true, "field": "raw"},
+        {"type": "array", "items": {"type": "int64"}, "optional": true, "field": "list"}]});
+    let payload = r#"{"id":1,"money":1234567890123456789012345678.91,"at":"2024-02-29T12:00:00Z","doc":"{\"n\": 1.10}","raw":"AP8=","list":[9223372036854775807]}"#;
+    topic.send_bytes(key, format!(r#"{{"schema":{schema},"payload":{payload}}}"#).as_bytes(), &[]).await;
+    let database = database().await;
+    rows_become(&database, &format!("SELECT id FROM {}", topic.table()), &["1"]).await;
+    let shown = psql(&format!("SELECT money, at, doc, raw, list FROM {}", topic.table()));
+    assert_eq!(shown, "1234567890123456789012345678.91|2024-02-29 12:00:00+00|{\"n\": 1.10}|\\x00ff|[9223372036854775807]");
+}
+
+#[tokio::test]
+async fn json_without_a_schema_goes_into_one_column_with_every_digit() {
+    let _stack = shared().await;
+    let sink = "\"key.converter\" = \"json\"\n\"key.converter.schemas.enable\" = false\n\
+                \"value.converter\" = \"org.apache.kafka.connect.json.JsonConverter\"\n\"value.converter.schemas.enable\" = \"false\"\n";
+    let worker = Worker::new("bare").sink(sink).start().await;
+    let topic = Topic::new(&format!("{}.zoo", worker.name)).await;
+    topic.send_bytes(br#"{"region":"eu","n":7}"#, br#"{"big": 12345678901234567890.123456789012345678901}"#, &[]).await;
+    topic
+        .send_bytes(
+            br#"{"region":"eu","n":8}"#,
+            br#"{"before":null,"after":{"a": [1, null]},"source":{"ts_ms":1},"op":"c"}"#,
+            &[],
+        )
+        .await;
+    let database = database().await;
+    rows_become(
+        &database,
+        &format!("SELECT region, n, value FROM {} ORDER BY n", topic.table()),
+        &[r#"eu|7|{"big": 12345678901234567890.123456789012345678901}"#, r#"eu|8|{"a": [1, null]}"#],
+    )
+    .await;
+    assert_eq!(psql(&format!("SELECT DISTINCT pg_typeof(value) FROM {}", topic.table())), "jsonb");
+}
+
+#[tokio::test]
+async fn texts_are_rows_of_an_id_and_a_value() {
+    let _stack = shared().await;
+    let worker = Worker::new("texts").sink("\"key.converter\" = \"string\"\n\"value.converter\" = \"string\"\n").start().await;
+    let topic = Topic::new(&format!("{}.zoo", worker.name)).await;
+    topic.send_bytes(b"k", "Größe".as_bytes(), &[]).await;
+    rows_become(&database().await, &format!("SELECT id, value FROM {}", topic.table()), &["k|Größe"]).await;
+}
+
+#[tokio::test]
+async fn a_guid_that_the_registry_does_not_look_up_is_said_in_the_dead_letter() {
+    let _stack = shared().await;
+    let worker = Worker::new("guid").sink("\"key.converter\" = \"string\"\n").start().await;
+    let topic = Topic::new(&format!("{}.zoo", worker.name)).await;
+    let header = [&[1_u8], Uuid::from_u128(7).as_bytes().as_slice()].concat();
+    topic.send_bytes(b"k", &[2], &[("__value_schema_id", &header)]).await;
+    rows_become(&database().await, &topic.dead_letters(), &["0|registry.no_guids"]).await;
+}

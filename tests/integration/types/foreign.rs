@@ -1,0 +1,117 @@
+//! A topic that somebody else writes: schemas as text in the registry, framing by hand, bytes by apache-avro.
+
+use std::{process::Command, time::Duration};
+
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord},
+};
+use serde_json::json;
+use towpath_api::apache_avro::{Schema, types::Value, writer::datum::GenericDatumWriter};
+
+use crate::stack::env;
+
+/// A topic of one partition, so that its records have one order.
+pub(super) struct Topic {
+    name: String,
+    producer: FutureProducer,
+    key: Option<(u32, Schema)>,
+    value: Option<(u32, Schema)>,
+}
+
+impl Topic {
+    pub(super) async fn new(name: &str) -> Self {
+        let mut settings = ClientConfig::new();
+        settings.set("bootstrap.servers", env("KAFKA_BOOTSTRAP"));
+        let admin: AdminClient<DefaultClientContext> = settings.create().expect("a client");
+        let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
+        admin.create_topics([&topic], &AdminOptions::new()).await.expect("the broker answers")[0].as_ref().expect("a new topic");
+        Self { name: name.to_owned(), producer: settings.create().expect("a client"), key: None, value: None }
+    }
+
+    /// Registers the schemas of keys and values as they are written here.
+    pub(super) async fn avro(mut self, key: &str, value: &str) -> Self {
+        self.key = Some(self.register("key", key).await);
+        self.value = Some(self.register("value", value).await);
+        self
+    }
+
+    async fn register(&self, part: &str, schema: &str) -> (u32, Schema) {
+        let url = format!("{}/subjects/{}-{part}/versions", env("SCHEMA_REGISTRY_URL"), self.name);
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let answer = http.post(url).json(&json!({"schema": schema})).send().await.expect("the registry answers");
+        let answer: serde_json::Value = answer.json().await.expect("JSON");
+        let id = answer["id"].as_u64().and_then(|id| u32::try_from(id).ok()).unwrap_or_else(|| panic!("{answer}"));
+        (id, Schema::parse_str(schema).expect("a schema"))
+    }
+
+    /// The table that the topic fills.
+    pub(super) fn table(&self) -> &str {
+        &self.name
+    }
+
+    /// The query for what was set aside of it.
+    pub(super) fn dead_letters(&self) -> String {
+        format!("SELECT \"offset\", error_code FROM towpath.dead_letter WHERE topic = '{}' ORDER BY 1", self.name)
+    }
+
+    /// Writes a record in Avro, and returns once the broker has it.
+    pub(super) async fn send(&self, key: Option<Value>, value: Option<Value>) {
+        let framed = |schema: &Option<(u32, Schema)>, value: Value| {
+            let (id, schema) = schema.as_ref().expect("a registered schema");
+            let mut bytes = [&[0], &id.to_be_bytes()[..]].concat();
+            GenericDatumWriter::builder(schema).build().unwrap().write_value_ref(&mut bytes, &value).expect("a value that fits");
+            bytes
+        };
+        let key = key.map(|key| framed(&self.key, key));
+        let value = value.map(|value| framed(&self.value, value));
+        self.produce(key.as_deref(), value.as_deref(), &[]).await;
+    }
+
+    /// Writes a record as it is.
+    pub(super) async fn send_bytes(&self, key: &[u8], value: &[u8], headers: &[(&str, &[u8])]) {
+        self.produce(Some(key), Some(value), headers).await;
+    }
+
+    async fn produce(&self, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, &[u8])]) {
+        let headers =
+            headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
+        let record = FutureRecord::<[u8], [u8]> {
+            topic: &self.name,
+            partition: Some(0),
+            payload: value,
+            key,
+            timestamp: None,
+            headers: Some(headers),
+        };
+        self.producer.send(record, Duration::from_secs(10)).await.expect("the broker takes it");
+    }
+}
+
+/// What `psql` prints, in UTC.
+pub(super) fn psql(sql: &str) -> String {
+    let mut psql = Command::new("psql");
+    let ran = psql.args(["-XAt", "-v", "ON_ERROR_STOP=1", "-c", sql, &env("DATABASE_URL")]).env("PGTZ", "UTC").output();
+    let ran = ran.expect("psql can be run");
+    assert!(ran.status.success(), "{sql}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).expect("text").trim_end_matches('\n').to_owned()
+}
+
+pub(super) fn record(fields: &[(&str, Value)]) -> Value {
+    Value::Record(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+}
+
+pub(super) fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+pub(super) fn some(value: Value) -> Value {
+    Value::Union(1, Box::new(value))
+}
+
+pub(super) fn null() -> Value {
+    Value::Union(0, Box::new(Value::Null))
+}
