@@ -3,10 +3,7 @@
 //! The statements are sent one behind the other without waiting in between; the server runs them in that order. So the
 //! compare-and-set has the row lock before any data is touched, and when it changes nothing, everything is rolled back.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tokio_postgres::{Client, Statement as Prepared};
 use towpath_api::{Applied, Batch, Claim, Error, ErrorType, Result};
@@ -16,6 +13,7 @@ use crate::{
     config::PostgresSinkConfig,
     dead_letter::{self, DeadLetter},
     name::TableName,
+    prospect::Expected,
     sqlstate::{leaves_open, refused},
     table::{self, Table, Wish},
 };
@@ -27,8 +25,8 @@ pub(crate) struct Known {
     /// Whether the open transaction has made something of them, which a rollback would undo.
     made: bool,
     prepared: HashMap<String, Prepared>,
-    /// Tables whose last batch brought new rows only.
-    pub(crate) all_new: HashSet<TableName>,
+    /// What the last batch of a table was, if it was all of a kind.
+    pub(crate) expected: HashMap<TableName, Expected>,
 }
 
 /// A transaction that is open on a connection, and what it is for.

@@ -9,7 +9,7 @@
 //! | `sink` | connects, claims, applies: what the worker calls |
 //! | `apply` | one batch in one transaction: begin, compare-and-set, upsert, commit |
 //! | `write`, `history` | the records of a batch as statements: present state, and every change |
-//! | `newcomers` | batches in which every row is new |
+//! | `prospect` | batches whose rows are all new, or all known already |
 //! | `isolate` | finds the records that the database refuses, and only those |
 //! | `absent` | rows that refer to others which are still to come |
 //! | `key` | where the primary key comes from |
@@ -37,7 +37,7 @@ mod history;
 mod isolate;
 mod key;
 mod name;
-mod newcomers;
+mod prospect;
 mod publish;
 mod sink;
 mod sqlstate;

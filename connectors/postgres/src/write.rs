@@ -106,7 +106,7 @@ impl<'a> Transaction<'a> {
             return Ok(());
         }
         let table = self.state_table(&folded, rules.keys).await?;
-        let before = applied.inserted;
+        let before = *applied;
         let mut rounds: Vec<Vec<&Row<'a>>> = Vec::new();
         for row in &folded.rows {
             if row.round >= rounds.len() {
@@ -121,7 +121,7 @@ impl<'a> Transaction<'a> {
         while let Some(done) = underway.next().await {
             take(&table, done, applied, letters)?;
         }
-        self.remember_new_rows(&table, applied.inserted - before == count(folded.rows.len()));
+        self.remember(&table, folded.rows.len(), &before, applied);
         Ok(())
     }
 
@@ -162,6 +162,7 @@ impl<'a> Transaction<'a> {
             }
         }
         let partition = self.batch.partition.partition;
+        let looks_first = self.expects_known_rows(table);
         let size = if attempt == Attempt::Whole { CHUNK_ROWS } else { usize::MAX };
         let others = patches.len() + removals.len() + tombstones.len();
         if attempt == Attempt::Whole && others == 0 && whole.len() == 1 && self.expects_new_rows(table, rows.len()) {
@@ -173,7 +174,7 @@ impl<'a> Transaction<'a> {
         }
         for (set, rows) in whole {
             for chunk in rows.chunks(size) {
-                let statement = statement::upsert(table, keys, partition, &set, chunk).map_err(misfit)?;
+                let statement = statement::upsert(table, keys, partition, &set, looks_first, chunk).map_err(misfit)?;
                 self.send(Shape::Upsert, chunk.to_vec(), statement, underway).await?;
                 while let Poll::Ready(Some(done)) = futures::poll!(underway.next()) {
                     take(table, done, applied, letters)?;

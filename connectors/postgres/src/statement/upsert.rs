@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{ColumnSet, Given, PARTITION, Statement, arrays::values, given_as, given_keys, is_deleted, key_names};
+use super::{ColumnSet, Given, PARTITION, Statement, arrays::values, given_as, given_keys, is_deleted, key_names, same_key};
 use crate::{
     config::MetadataColumns,
     fold::Row,
@@ -11,7 +11,8 @@ use crate::{
     table::{Column, Table},
 };
 
-/// Inserts whole rows or overwrites older ones. Returns one row: inserted, applied.
+/// Inserts whole rows or overwrites older ones. Returns one row: inserted, applied. With `looks_first` rows that are known already are left
+/// out before they are locked, which writes nothing at all for them.
 ///
 /// # Errors
 /// The index in `rows` of a row that holds a value which no column takes.
@@ -20,6 +21,8 @@ pub(crate) fn upsert(
     keys: Keys<'_>,
     partition: i32,
     set: &ColumnSet,
+    looks_first: bool,
+
     rows: &[&Row<'_>],
 ) -> Result<Statement, usize> {
     let mut given = Given::with_partition(table.metadata, partition);
@@ -57,9 +60,19 @@ pub(crate) fn upsert(
             write!(conflict, "UPDATE SET {} WHERE {newer}", assign.join(", "))
         }
     };
+    let unknown = if looks_first && !own.is_empty() {
+        // OFFSET keeps the planner from joining with the whole table.
+        format!(
+            " WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {} AND (t._towpath_ts, t._towpath_seq) >= (x.ts, x.seq) OFFSET 0)",
+            table.name.sql(),
+            same_key(&table.keys)
+        )
+    } else {
+        String::new()
+    };
     let sql = format!(
         "WITH applied AS (
-           INSERT INTO {name} AS t ({list}) SELECT {values} FROM {rows} {conflict} RETURNING xmax = 0 AS inserted)
+           INSERT INTO {name} AS t ({list}) SELECT {values} FROM {rows}{unknown} {conflict} RETURNING xmax = 0 AS inserted)
          SELECT count(*) FILTER (WHERE inserted), count(*) FROM applied",
         name = table.name.sql(),
         list = list.join(", "),

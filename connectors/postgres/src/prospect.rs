@@ -1,11 +1,12 @@
-//! Batches in which every row is new: they come by `COPY`, as long as that holds.
+//! Batches whose rows are all new, or all known already: what the one before was like, the next one mostly is.
 //!
-//! Whether a row is new is known only once it is written. So a table whose last batch brought new rows only is taken at its word for the
-//! next; where that is wrong the unique index refuses the `COPY` as a whole, and the batch is written as any other.
+//! What a row is to the table is known only once it is written. So a batch is written in the way that suits the last one, and each way is
+//! right for any batch: new rows by `COPY`, which the unique index refuses as a whole where one of them was there (the batch is then written as
+//! any other); rows that are known already, as in a replay, by a statement that first looks and locks only what it changes.
 
 use futures::SinkExt as _;
 use tokio_postgres::error::SqlState;
-use towpath_api::Result;
+use towpath_api::{Applied, Result};
 
 use crate::{
     apply::Transaction,
@@ -14,25 +15,43 @@ use crate::{
     sqlstate::refused,
     statement::{self, COPY_HEADER, COPY_TRAILER},
     table::Table,
-    write::{CHUNK_ROWS, misfit},
+    write::{CHUNK_ROWS, count, misfit},
 };
 
 /// Fewer rows are as fast in a statement, without the savepoint.
 const MIN_ROWS: usize = 250;
 
+/// What a batch was, if it was all of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// Every row was new.
+    New,
+    /// No row changed anything.
+    Known,
+}
+
 impl<'a> Transaction<'a> {
     /// Whether all of so many rows may be taken for new.
     pub(crate) fn expects_new_rows(&self, table: &Table, rows: usize) -> bool {
-        table.is_copyable && rows >= MIN_ROWS && self.known.all_new.contains(&table.name)
+        table.is_copyable && rows >= MIN_ROWS && self.known.expected.get(&table.name) == Some(&Expected::New)
     }
 
-    /// Notes whether the rows that were written last were all new.
-    pub(crate) fn remember_new_rows(&mut self, table: &Table, all: bool) {
-        if all {
-            self.known.all_new.insert(table.name.clone());
-        } else {
-            self.known.all_new.remove(&table.name);
-        }
+    /// Whether the rows may be taken for known already.
+    pub(crate) fn expects_known_rows(&self, table: &Table) -> bool {
+        self.known.expected.get(&table.name) == Some(&Expected::Known)
+    }
+
+    /// Notes what so many rows were, which were counted between `before` and `after`.
+    pub(crate) fn remember(&mut self, table: &Table, rows: usize, before: &Applied, after: &Applied) {
+        let expected = match count(rows) {
+            rows if after.inserted - before.inserted == rows => Some(Expected::New),
+            rows if after.stale - before.stale == rows => Some(Expected::Known),
+            _ => None,
+        };
+        match expected {
+            Some(expected) => self.known.expected.insert(table.name.clone(), expected),
+            None => self.known.expected.remove(&table.name),
+        };
     }
 
     /// Adds new rows by `COPY`. Returns false when one of them was there; nothing is then changed.
