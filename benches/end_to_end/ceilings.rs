@@ -1,7 +1,8 @@
 //! What the same database does without Towpath: binary COPY, and the guarded upsert fed from memory on one connection.
 //!
-//! The writer runs the sink's own statement with the sink's session settings, one statement a transaction: no compare-and-set, no folding, no
-//! decoding, and all its parameters are made before the clock starts. The sink could reach it only by giving something up.
+//! The writer runs the plain guarded upsert that such a sink would begin with, `INSERT … SELECT FROM unnest … ON CONFLICT … WHERE newer`, with
+//! the sink's session settings and 5,000 rows a transaction: no compare-and-set, no folding, no decoding, no counting of what is new, and all its
+//! parameters are made before the clock starts. It also runs once more with the offset's compare-and-set before each statement.
 
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use futures::SinkExt as _;
 use tokio_postgres::{Client, NoTls};
 
 use crate::{
-    Figures,
+    Rounds,
     deals::{COLUMNS, ROWS, amount, id},
     process::env,
 };
@@ -37,14 +38,16 @@ fn create(table: &str) -> String {
     )
 }
 
-pub(crate) async fn measure(figures: &mut Figures) -> Ceilings {
+pub(crate) async fn measure(rounds: &mut Rounds) -> Ceilings {
     let client = connect().await;
     let copy = copy(&client).await;
-    let (writer_insert, writer_update) = writer(&client).await;
-    client.batch_execute("DROP TABLE bench_copy; DROP TABLE bench_writer; CHECKPOINT").await.expect("the tables go");
-    figures.insert("copy_rows_per_s", copy);
-    figures.insert("writer_insert_rows_per_s", writer_insert);
-    figures.insert("writer_update_rows_per_s", writer_update);
+    let (writer_insert, writer_update) = writer(&client, false).await;
+    let (offset_insert, offset_update) = writer(&client, true).await;
+    client.batch_execute("DROP TABLE bench_copy, bench_writer, bench_offset; CHECKPOINT").await.expect("the tables go");
+    rounds.note("copy_rows_per_s", copy);
+    rounds.note("writer_insert_rows_per_s", writer_insert);
+    rounds.note("writer_update_rows_per_s", writer_update);
+    rounds.note("offset_row_ratio", f64::midpoint(offset_insert / writer_insert, offset_update / writer_update));
     Ceilings { copy, writer_insert, writer_update }
 }
 
@@ -148,25 +151,31 @@ fn columns(from: i64, pass: i64) -> Vec<Column> {
     ]
 }
 
-/// The guarded upsert of 5,000 rows a transaction; batches are in memory before the clock starts.
-async fn writer(client: &Client) -> (f64, f64) {
+/// The guarded upsert of 5,000 rows a transaction; batches are in memory before the clock starts. With `offset` each transaction begins with the
+/// compare-and-set of an offset.
+async fn writer(client: &Client, offset: bool) -> (f64, f64) {
     client.batch_execute(&create("bench_writer")).await.expect("a table");
+    let offsets = "DROP TABLE IF EXISTS bench_offset; CREATE TABLE bench_offset (partition integer PRIMARY KEY, next_offset bigint NOT NULL)
+                   WITH (fillfactor = 50); INSERT INTO bench_offset VALUES (0, 0)";
+    client.batch_execute(offsets).await.expect("a table");
     let names = "agent_id, title, amount, currency, rate, won, booked_on, closed_at, stage, seats, note,
         _towpath_ts, _towpath_seq, _towpath_offset";
     let assign: Vec<String> = names.split(',').map(|name| format!("{0} = EXCLUDED.{0}", name.trim())).collect();
     let sql = format!(
-        "WITH applied AS (INSERT INTO bench_writer AS t (id, {names}, _towpath_applied_at, _towpath_partition, _towpath_deleted)
+        "INSERT INTO bench_writer AS t (id, {names}, _towpath_applied_at, _towpath_partition, _towpath_deleted)
          SELECT *, now(), 0, false FROM unnest($1::text[], $2::bigint[], $3::text[], $4::numeric[], $5::text[], $6::double precision[],
             $7::boolean[], $8::date[], $9::timestamptz[], $10::text[], $11::integer[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[])
          ON CONFLICT (id) DO UPDATE SET {}, _towpath_applied_at = EXCLUDED._towpath_applied_at,
             _towpath_partition = EXCLUDED._towpath_partition, _towpath_deleted = EXCLUDED._towpath_deleted
-         WHERE (EXCLUDED._towpath_ts, EXCLUDED._towpath_seq) > (t._towpath_ts, t._towpath_seq) RETURNING xmax = 0 AS inserted)
-         SELECT count(*) FILTER (WHERE inserted), count(*) FROM applied",
+         WHERE (EXCLUDED._towpath_ts, EXCLUDED._towpath_seq) > (t._towpath_ts, t._towpath_seq)",
         assign.join(", ")
     );
     client.batch_execute("SET plan_cache_mode = force_generic_plan").await.expect("a setting");
     let statement = client.prepare(&sql).await.expect("the statement is one");
+    let compare_and_set = "UPDATE bench_offset SET next_offset = next_offset + 1 WHERE partition = 0 AND next_offset = $1";
+    let compare_and_set = client.prepare(compare_and_set).await.expect("the statement is one");
     let mut rates = [0.0; 2];
+    let mut next = 0_i64;
     for (pass, rate_of) in rates.iter_mut().enumerate() {
         let pass = i64::try_from(pass).expect("small");
         let batches: Vec<_> = (0..ROWS / BATCH).map(|batch| columns(batch * BATCH, pass)).collect();
@@ -174,8 +183,22 @@ async fn writer(client: &Client) -> (f64, f64) {
         for batch in &batches {
             let parameters: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
                 batch.iter().map(|column| column.as_ref() as _).collect();
-            let written: i64 = client.query_one(&statement, &parameters).await.expect("rows are written").get(1);
-            assert_eq!(written, BATCH);
+            let upsert = client.execute(&statement, &parameters);
+            let written = if offset {
+                let (transaction, set, written) = futures::join!(
+                    client.batch_execute("BEGIN"),
+                    async { client.execute(&compare_and_set, &[&next]).await },
+                    upsert
+                );
+                transaction.expect("it begins");
+                assert_eq!(set.expect("the offset is set"), 1);
+                client.batch_execute("COMMIT").await.expect("it is stored");
+                next += 1;
+                written
+            } else {
+                upsert.await
+            };
+            assert_eq!(i64::try_from(written.expect("rows are written")), Ok(BATCH));
         }
         *rate_of = rate(ROWS, begun);
     }

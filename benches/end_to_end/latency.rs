@@ -1,4 +1,4 @@
-//! From post to visible row, at a steady 1,000 events a second. Each event starts at its own time, whether or not the ones before it are answered.
+//! From post or producer to visible row, at a steady 1,000 events a second.
 
 use std::{
     collections::HashMap,
@@ -8,10 +8,15 @@ use std::{
 
 use serde_json::Value;
 
+use towpath::kafka::publisher::KafkaPublisher;
+use towpath_api::{Object, Publisher as _};
+
 use crate::{
     Figures,
     ceilings::connect,
+    deals::{event, object},
     process::{Worker, sink_config},
+    sink::publisher,
     webhook::{body, files},
 };
 
@@ -22,12 +27,33 @@ const EVENTS: u64 = WARM_UP + 10 * PER_SECOND;
 /// Events that are acknowledged and not seen yet: partition → offset and time of the post.
 type Waiting = Arc<Mutex<HashMap<i32, Vec<(i64, u64, Instant)>>>>;
 
+/// From the post, and from the producer: the latter leaves out what the intake adds.
 pub(crate) async fn measure(figures: &mut Figures) {
     let prefix = format!("benchl{}", std::process::id());
     let mut config = files(&prefix);
     config.push(("postgres.toml", sink_config(&prefix)));
     let worker = Worker::start(&config);
     worker.is_ready().await;
+    let url = format!("{}/hooks/hook", worker.hooks);
+    let [p50, p99] = visible(&prefix, |waiting| post_all(url, waiting)).await;
+    figures.insert("post_to_row_p50_ms", p50);
+    figures.insert("post_to_row_p99_ms", p99);
+    let known = figures.entry("peak_rss_mib").or_insert(0.0);
+    *known = known.max(worker.peak_rss_mib());
+    drop(worker);
+
+    let prefix = format!("benchp{}", std::process::id());
+    let (publisher, object) = (publisher(&prefix, 6), object());
+    publisher.prepare(&object).await.expect("the topic is made");
+    let worker = Worker::start(&[("postgres.toml", sink_config(&prefix))]);
+    let [p50, p99] = visible(&prefix, |waiting| produce_all(publisher, object, waiting)).await;
+    figures.insert("produce_to_row_p50_ms", p50);
+    figures.insert("produce_to_row_p99_ms", p99);
+    drop(worker);
+}
+
+/// Times in milliseconds until the events that `send` notes are visible: the median and the 99th percentile.
+async fn visible<F: Future<Output = ()> + Send + 'static>(prefix: &str, send: impl FnOnce(Waiting) -> F) -> [f64; 2] {
     let client = connect().await;
     let sink = format!("pg-{prefix}");
     // The topics are new: the sink has to find them first, which is no part of an event's way.
@@ -40,7 +66,7 @@ pub(crate) async fn measure(figures: &mut Figures) {
     let sql = "SELECT partition, next_offset FROM towpath.sink_partition WHERE sink = $1";
     let sql = client.prepare(sql).await.expect("the bookkeeping is there");
     let waiting: Waiting = Arc::default();
-    let poster = tokio::spawn(post_all(format!("{}/hooks/hook", worker.hooks), waiting.clone()));
+    let sender = tokio::spawn(send(waiting.clone()));
     let (mut latencies, mut seen) = (Vec::new(), 0);
     let patience = Instant::now();
     while seen < EVENTS {
@@ -62,37 +88,55 @@ pub(crate) async fn measure(figures: &mut Figures) {
         assert!(patience.elapsed() < Duration::from_mins(1), "{seen} of {EVENTS} events are visible after 60 s");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    poster.await.expect("all were posted");
-    let known = figures.entry("peak_rss_mib").or_insert(0.0);
-    *known = known.max(worker.peak_rss_mib());
+    sender.await.expect("all were sent");
     latencies.sort_by(f64::total_cmp);
-    figures.insert("post_to_row_p50_ms", latencies[latencies.len() / 2]);
-    figures.insert("post_to_row_p99_ms", latencies[latencies.len() * 99 / 100]);
+    [latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]]
 }
 
 async fn post_all(url: String, waiting: Waiting) {
     let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(1_000).build().expect("a client");
+    send_all(waiting, |number| {
+        let (http, url) = (http.clone(), url.clone());
+        async move {
+            let request = http.post(&url).header("content-type", "application/json").body(body(number));
+            let answer = request.send().await.expect("an answer");
+            assert_eq!(answer.status().as_u16(), 202);
+            let answer: Value = answer.json().await.expect("JSON");
+            let partition = i32::try_from(answer["partition"].as_i64().expect("a partition")).expect("small");
+            (partition, answer["offset"].as_i64().expect("an offset"))
+        }
+    })
+    .await;
+}
+
+async fn produce_all(publisher: KafkaPublisher, object: Arc<Object>, waiting: Waiting) {
+    send_all(waiting, |number| {
+        let (publisher, event) = (publisher.clone(), event(&object, number.cast_signed(), 0));
+        async move {
+            let placed = publisher.publish(vec![event]).await.expect("the broker takes the event");
+            (placed[0].partition, placed[0].offset)
+        }
+    })
+    .await;
+}
+
+/// Sends each event at its own time, whether or not the ones before it are answered.
+async fn send_all<F: Future<Output = (i32, i64)> + Send + 'static>(waiting: Waiting, send: impl Fn(u64) -> F) {
     let mut tick = tokio::time::interval(Duration::from_millis(1));
     let begun = Instant::now();
-    let mut posts = tokio::task::JoinSet::new();
+    let mut underway = tokio::task::JoinSet::new();
     let mut next = 0;
     while next < EVENTS {
         tick.tick().await;
         let due = u64::try_from(begun.elapsed().as_micros()).expect("short") * PER_SECOND / 1_000_000;
         while next < due.min(EVENTS) {
-            let (http, url, waiting, number) = (http.clone(), url.clone(), waiting.clone(), next);
-            posts.spawn(async move {
-                let begun = Instant::now();
-                let request = http.post(&url).header("content-type", "application/json").body(body(number));
-                let answer = request.send().await.expect("an answer");
-                assert_eq!(answer.status().as_u16(), 202);
-                let answer: Value = answer.json().await.expect("JSON");
-                let partition = i32::try_from(answer["partition"].as_i64().expect("a partition")).expect("small");
-                let offset = answer["offset"].as_i64().expect("an offset");
+            let (waiting, number, begun, sending) = (waiting.clone(), next, Instant::now(), send(next));
+            underway.spawn(async move {
+                let (partition, offset) = sending.await;
                 waiting.lock().expect("no panic").entry(partition).or_default().push((offset, number, begun));
             });
             next += 1;
         }
     }
-    posts.join_all().await;
+    underway.join_all().await;
 }

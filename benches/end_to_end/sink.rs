@@ -1,4 +1,6 @@
 //! Topic to table: a full topic is drained by a worker of its own, inserts first, then an update of every row.
+//!
+//! Everything is measured three times, ceilings and sink in turn; each ratio is of one round, and what is shown is the median of the three.
 
 use std::time::{Duration, Instant};
 
@@ -12,21 +14,26 @@ use towpath::{
 use towpath_api::Publisher as _;
 
 use crate::{
-    Figures,
-    ceilings::{Ceilings, connect, rate},
+    Rounds,
+    ceilings::{self, Ceilings, connect, rate},
     deals::{ROWS, event, object},
     process::{Worker, env, sink_config},
+    say,
 };
 
-/// Fills a topic of `partitions` partitions with so many rows, as often as `passes` says.
-pub(crate) async fn fill(prefix: &str, partitions: i32, rows: i64, passes: i64) {
+/// A publisher into topics of so many partitions.
+pub(crate) fn publisher(prefix: &str, partitions: i32) -> KafkaPublisher {
     let kafka = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "bench", []);
     let metrics = prometheus::Registry::new();
     let registry = Registry::new(&env("SCHEMA_REGISTRY_URL"), &metrics).expect("a registry");
     let topics = TopicSettings { prefix: prefix.to_owned(), partitions, replication: Some(1) };
     let source_metrics = SourceMetrics::register(&metrics).expect("metrics");
-    let publisher = KafkaPublisher::new(&kafka, registry, topics, "bench", source_metrics).expect("a publisher");
-    let object = object();
+    KafkaPublisher::new(&kafka, registry, topics, "bench", source_metrics).expect("a publisher")
+}
+
+/// Fills a topic of `partitions` partitions with so many rows, as often as `passes` says.
+pub(crate) async fn fill(prefix: &str, partitions: i32, rows: i64, passes: i64) {
+    let (publisher, object) = (publisher(prefix, partitions), object());
     for pass in 0..passes {
         for chunk in 0..rows / 10_000 {
             let events = (chunk * 10_000..(chunk + 1) * 10_000).map(|number| event(&object, number, pass)).collect();
@@ -35,71 +42,165 @@ pub(crate) async fn fill(prefix: &str, partitions: i32, rows: i64, passes: i64) 
     }
 }
 
-pub(crate) async fn measure(partitions: i32, ceilings: &Ceilings, figures: &mut Figures) {
-    let prefix = format!("bench{partitions}p{}", std::process::id());
-    fill(&prefix, partitions, ROWS, 2).await;
-    let client = connect().await;
-    client.batch_execute("CHECKPOINT").await.expect("a checkpoint");
-    let worker = Worker::start(&[("postgres.toml", sink_config(&prefix))]);
-    let sql = format!("SELECT coalesce(sum(next_offset), 0)::bigint FROM towpath.sink_partition WHERE sink = 'pg-{prefix}'");
-    let stored = || async { client.query_one(&sql, &[]).await.map_or(0, |row| row.get::<_, i64>(0)) };
-    // The clock starts with the first rows that are there: the start of the process is not what is measured.
-    let mut passes = Vec::new();
-    let mut cpu = None;
-    let mut begun: Option<(i64, Instant)> = None;
-    let patience = Instant::now();
-    while passes.len() < 2 {
-        let rows = stored().await;
-        if rows > 0 && begun.is_none() {
-            begun = Some((rows, Instant::now()));
-            cpu.get_or_insert((rows, worker.cpu_seconds()));
-        }
-        if let Some((from, since)) = begun
-            && rows >= ROWS * i64::try_from(passes.len() + 1).expect("small")
-        {
-            passes.push(rate(rows - from, since));
-            begun = Some((rows, Instant::now()));
-        }
-        assert!(patience.elapsed() < Duration::from_mins(3), "the sink is not done after 180 s: {rows} rows");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    let (first, before) = cpu.expect("it has begun");
-    #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
-    let cpu_us = (worker.cpu_seconds() - before) * 1e6 / (2 * ROWS - first) as f64;
-    verify(&client, &prefix).await;
+const ROUNDS: usize = 3;
 
-    let (insert, update) = (passes[0], passes[1]);
-    let of_writer = f64::midpoint(insert / ceilings.writer_insert, update / ceilings.writer_update);
-    let of_copy = insert / ceilings.copy;
-    let peak = worker.peak_rss_mib();
-    if partitions == 1 {
-        figures.insert("sink_insert_rows_per_s_1p", insert);
-        figures.insert("sink_update_rows_per_s_1p", update);
-        figures.insert("sink_writer_ratio_1p", of_writer);
-        figures.insert("sink_copy_ratio_1p", of_copy);
-        figures.insert("sink_cpu_us_per_row", cpu_us);
-    } else {
-        figures.insert("sink_insert_rows_per_s_2p", insert);
-        figures.insert("sink_update_rows_per_s_2p", update);
-        figures.insert("sink_writer_ratio_2p", of_writer);
-        figures.insert("sink_copy_ratio_2p", of_copy);
+pub(crate) async fn measure(rounds: &mut Rounds) {
+    let prefix = |partitions: i32| format!("bench{partitions}p{}", std::process::id());
+    say("filling topics with 300,000 inserts and an update of every row");
+    for partitions in [1, 2] {
+        fill(&prefix(partitions), partitions, ROWS, 2).await;
     }
-    let known = figures.entry("peak_rss_mib").or_insert(0.0);
-    *known = known.max(peak);
-    drop(worker);
-    client.batch_execute(&format!("DROP SCHEMA {prefix} CASCADE; CHECKPOINT")).await.expect("the rows go");
+    for round in 0..ROUNDS {
+        say(&format!("round {} of {ROUNDS}: binary COPY, a bare writer, the sink on 1 and 2 partitions", round + 1));
+        let ceilings = ceilings::measure(rounds).await;
+        let mut full = 0.0;
+        for partitions in [1, 2] {
+            let drain = Drain::new(&prefix(partitions), round, "");
+            let drained = drain.run().await;
+            drained.note(partitions, &ceilings, rounds);
+            if partitions == 1 {
+                full = drained.insert;
+                drain.replay(&drained, rounds).await;
+            }
+            drain.clean().await;
+        }
+        let bare = Drain::new(&prefix(1), round + ROUNDS, "metadata.columns = \"none\"\ndelete.mode = \"hard\"\n");
+        rounds.note("own_columns_ratio", full / bare.run().await.insert);
+        bare.clean().await;
+    }
 }
 
-/// A number of a sink that lost rows is worth nothing.
-async fn verify(client: &tokio_postgres::Client, prefix: &str) {
-    let sql = format!(
-        "SELECT count(*), coalesce(sum(amount * 100), 0)::bigint, count(*) FILTER (WHERE _towpath_deleted) FROM {prefix}.deals"
-    );
-    let row = client.query_one(&sql, &[]).await.expect("the table is there");
-    let expected: i64 = (0..ROWS).map(|number| crate::deals::amount(number, 1)).sum();
-    assert_eq!(
-        (row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, i64>(2)),
-        (ROWS, expected, 0),
-        "every row has its last version"
-    );
+/// A topic on its way into a table of its own, by a sink of its own.
+struct Drain {
+    sink: String,
+    schema: String,
+    config: String,
+}
+
+/// How a topic was drained.
+struct Drained {
+    /// Rows a second.
+    insert: f64,
+    update: f64,
+    cpu_us: f64,
+    peak_rss_mib: f64,
+}
+
+impl Drain {
+    fn new(prefix: &str, round: usize, more: &str) -> Self {
+        let (sink, schema) = (format!("pg-{prefix}-{round}"), format!("r{round}_{prefix}"));
+        let config = sink_config(prefix).replace(&format!("\"pg-{prefix}\""), &format!("\"{sink}\""));
+        let config = format!("{config}table.name.format = \"r{round}_${{topic}}\"\n{more}");
+        Self { sink, schema, config }
+    }
+
+    fn start(&self) -> Worker {
+        Worker::start(&[("postgres.toml", self.config.clone())])
+    }
+
+    /// Rows that are stored.
+    async fn stored(&self, client: &tokio_postgres::Client) -> i64 {
+        let sql = "SELECT coalesce(sum(next_offset), 0)::bigint FROM towpath.sink_partition WHERE sink = $1";
+        client.query_one(sql, &[&self.sink]).await.map_or(0, |row| row.get(0))
+    }
+
+    async fn run(&self) -> Drained {
+        let client = connect().await;
+        client.batch_execute("CHECKPOINT").await.expect("a checkpoint");
+        let worker = self.start();
+        // The clock starts with the first rows that are there: the start of the process is not what is measured.
+        let mut passes = Vec::new();
+        let mut cpu = None;
+        let mut begun: Option<(i64, Instant)> = None;
+        let patience = Instant::now();
+        while passes.len() < 2 {
+            let rows = self.stored(&client).await;
+            if rows > 0 && begun.is_none() {
+                begun = Some((rows, Instant::now()));
+                cpu.get_or_insert((rows, worker.cpu_seconds()));
+            }
+            if let Some((from, since)) = begun
+                && rows >= ROWS * i64::try_from(passes.len() + 1).expect("small")
+            {
+                passes.push(rate(rows - from, since));
+                begun = Some((rows, Instant::now()));
+            }
+            assert!(patience.elapsed() < Duration::from_mins(3), "the sink is not done after 180 s: {rows} rows");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let (first, before) = cpu.expect("it has begun");
+        #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
+        let cpu_us = (worker.cpu_seconds() - before) * 1e6 / (2 * ROWS - first) as f64;
+        self.verify(&client).await;
+        Drained { insert: passes[0], update: passes[1], cpu_us, peak_rss_mib: worker.peak_rss_mib() }
+    }
+
+    /// The whole topic once more onto the table that holds it.
+    async fn replay(&self, drained: &Drained, rounds: &mut Rounds) {
+        let client = connect().await;
+        let last = format!("SELECT max(_towpath_applied_at)::text, pg_current_wal_insert_lsn()::text FROM {}.deals", self.schema);
+        let rewind =
+            "UPDATE towpath.sink_partition SET next_offset = 0, anchor_offset = NULL, anchor_hash = NULL WHERE sink = $1";
+        client.execute(rewind, &[&self.sink]).await.expect("it is rewound");
+        client.batch_execute("CHECKPOINT").await.expect("a checkpoint");
+        let before = client.query_one(&last, &[]).await.expect("the table is there");
+        let worker = self.start();
+        let mut begun = None;
+        let reached = loop {
+            let rows = self.stored(&client).await;
+            if rows > 0 && begun.is_none() {
+                begun = Some((rows, Instant::now()));
+            }
+            if rows >= 2 * ROWS {
+                let (first, since) = begun.expect("it has begun");
+                break rate(rows - first, since);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        };
+        drop(worker);
+        let after = client.query_one(&last, &[]).await.expect("the table is there");
+        assert_eq!(before.get::<_, &str>(0), after.get::<_, &str>(0), "a replay changes no row");
+        let written = "SELECT ($2::text::pg_lsn - $1::text::pg_lsn)::bigint";
+        let written =
+            client.query_one(written, &[&before.get::<_, &str>(1), &after.get::<_, &str>(1)]).await.expect("a difference");
+        #[expect(clippy::cast_precision_loss, reason = "counts")]
+        let (bytes, rows) = (written.get::<_, i64>(0) as f64, 2.0 * ROWS as f64);
+        rounds.note("replay_wal_bytes_per_row", bytes / rows);
+        rounds.note("replay_ratio", reached * (0.5 / drained.insert + 0.5 / drained.update));
+    }
+
+    async fn clean(&self) {
+        let sql = format!("DROP SCHEMA {} CASCADE; CHECKPOINT", self.schema);
+        connect().await.batch_execute(&sql).await.expect("the rows go");
+    }
+
+    /// A number of a sink that lost rows is worth nothing.
+    async fn verify(&self, client: &tokio_postgres::Client) {
+        let sql = format!("SELECT count(*), coalesce(sum(amount * 100), 0)::bigint FROM {}.deals", self.schema);
+        let row = client.query_one(&sql, &[]).await.expect("the table is there");
+        let expected: i64 = (0..ROWS).map(|number| crate::deals::amount(number, 1)).sum();
+        assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (ROWS, expected), "every row has its last version");
+    }
+}
+
+impl Drained {
+    fn note(&self, partitions: i32, ceilings: &Ceilings, rounds: &mut Rounds) {
+        let of_writer = f64::midpoint(self.insert / ceilings.writer_insert, self.update / ceilings.writer_update);
+        let of_copy = self.insert / ceilings.copy;
+        if partitions == 1 {
+            rounds.note("sink_insert_rows_per_s_1p", self.insert);
+            rounds.note("sink_update_rows_per_s_1p", self.update);
+            rounds.note("sink_writer_ratio_1p", of_writer);
+            rounds.note("sink_update_writer_ratio_1p", self.update / ceilings.writer_update);
+            rounds.note("sink_copy_ratio_1p", of_copy);
+            rounds.note("sink_cpu_us_per_row", self.cpu_us);
+        } else {
+            rounds.note("sink_insert_rows_per_s_2p", self.insert);
+            rounds.note("sink_update_rows_per_s_2p", self.update);
+            rounds.note("sink_writer_ratio_2p", of_writer);
+            rounds.note("sink_update_writer_ratio_2p", self.update / ceilings.writer_update);
+            rounds.note("sink_copy_ratio_2p", of_copy);
+            rounds.note("sink_peak_rss_mib_2p", self.peak_rss_mib);
+        }
+    }
 }
