@@ -16,16 +16,16 @@ use towpath_postgres::{OpenPostgresSink, PostgresSink, PostgresSinkConfig};
 use crate::stack::{Shared, database, env, rows, shared, unique};
 
 /// A sink of one topic, its partitions, and the table behind it.
-struct Laboratory {
-    name: String,
+pub(crate) struct Laboratory {
+    pub(crate) name: String,
     schema: Arc<Schema>,
     key_schema: Arc<Schema>,
-    client: Client,
+    pub(crate) client: Client,
     _stack: Shared,
 }
 
 impl Laboratory {
-    async fn new(theme: &str) -> Self {
+    pub(crate) async fn new(theme: &str) -> Self {
         let schema = Schema::parse_str(
             r#"{"type":"record","name":"deal","fields":[
                 {"name":"id","type":"long"},{"name":"a","type":["null","long"]},{"name":"b","type":["null","string"]}]}"#,
@@ -47,9 +47,13 @@ impl Laboratory {
     }
 
     /// As [`Laboratory::opener`], for a process of another name.
-    fn opener_of(&self, owner: &str, more: &[(&str, &str)]) -> OpenPostgresSink {
-        let url = env("DATABASE_URL");
-        let keys = [("connection.url", url.as_str()), ("topics", "deals")].into_iter().chain(more.iter().copied());
+    pub(crate) fn opener_of(&self, owner: &str, more: &[(&str, &str)]) -> OpenPostgresSink {
+        self.opener_at(&env("DATABASE_URL"), owner, more)
+    }
+
+    /// As [`Laboratory::opener_of`], by another way to the database or as another role.
+    pub(crate) fn opener_at(&self, url: &str, owner: &str, more: &[(&str, &str)]) -> OpenPostgresSink {
+        let keys = [("connection.url", url), ("topics", "deals")].into_iter().chain(more.iter().copied());
         let (config, _) = read::<PostgresSinkConfig>(&Flat::from_strings(keys)).unwrap();
         OpenPostgresSink::new(&self.name, owner, config, true)
     }
@@ -58,16 +62,16 @@ impl Laboratory {
         self.opener(&[]).open().await.unwrap()
     }
 
-    fn partition(&self, partition: i32) -> TopicPartition {
+    pub(crate) fn partition(&self, partition: i32) -> TopicPartition {
         TopicPartition { topic: format!("{}.deals", self.name).into(), partition }
     }
 
-    fn batch(&self, from: i64, records: Vec<Record>) -> Batch {
+    pub(crate) fn batch(&self, from: i64, records: Vec<Record>) -> Batch {
         let to = records.last().map_or(from, |record| record.offset + 1);
         Batch { partition: self.partition(0), from, to, records, arena: Arena::default() }
     }
 
-    fn change(
+    pub(crate) fn change(
         &self,
         offset: i64,
         id: i64,
@@ -84,22 +88,33 @@ impl Laboratory {
         Record { offset, timestamp_ms: 1, body: Body::Change(Box::new(change)), payload: Payload::default() }
     }
 
-    fn whole(&self, offset: i64, id: i64, a: i64) -> Record {
+    pub(crate) fn whole(&self, offset: i64, id: i64, a: i64) -> Record {
         self.change(offset, id, Op::Create, Some((a, "x")), None, None)
     }
 
-    async fn table(&self) -> Vec<String> {
+    /// The id of a record that [`Laboratory::change`] made.
+    pub(crate) fn id_of(&self, record: &Record) -> i64 {
+        match &record.body {
+            Body::Change(change) => match change.key.as_ref().map(|key| &key.identity) {
+                Some(Identity::Long(id)) => *id,
+                _ => unreachable!("the keys here are numbers"),
+            },
+            Body::Tombstone(_) | Body::Undecodable { .. } => unreachable!("a change"),
+        }
+    }
+
+    pub(crate) async fn table(&self) -> Vec<String> {
         let sql = format!("SELECT id, a, b, _towpath_deleted, _towpath_offset FROM {}.deals ORDER BY id", self.name);
         rows(&self.client, &sql).await
     }
 
-    async fn next_offset(&self) -> Vec<String> {
+    pub(crate) async fn next_offset(&self) -> Vec<String> {
         let sql = format!("SELECT next_offset FROM towpath.sink_partition WHERE sink = '{}' ORDER BY partition", self.name);
         rows(&self.client, &sql).await
     }
 }
 
-async fn claim(sink: &mut PostgresSink, partition: &TopicPartition) -> Claim {
+pub(crate) async fn claim(sink: &mut PostgresSink, partition: &TopicPartition) -> Claim {
     sink.claim(partition, 0, None).await.unwrap()
 }
 

@@ -1,5 +1,6 @@
 //! Towpath against the real broker, registry and database: `make test` brings them up and sets the environment.
 
+mod ambiguity;
 mod answers;
 mod configuration;
 mod crash;
@@ -7,6 +8,7 @@ mod disclosure;
 mod guards;
 mod operation;
 mod path;
+mod proxy;
 mod publisher;
 mod stack;
 mod worker;

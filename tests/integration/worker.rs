@@ -101,11 +101,15 @@ impl Worker {
 
     /// Adds a Postgres sink for all topics of the worker's prefix, named `pg-<name>`, with further lines.
     pub(crate) fn sink(self, more: &str) -> Self {
+        self.sink_at(&env("DATABASE_URL"), more)
+    }
+
+    /// [`Worker::sink`] by another way to the database, or as another role.
+    pub(crate) fn sink_at(self, url: &str, more: &str) -> Self {
         let delay = if more.contains("errors.retry.delay.max.ms") { "" } else { "errors.retry.delay.max.ms = 1000\n" };
         let text = format!(
             "name = \"pg-${{NAME}}\"\nconnector.class = \"PostgresSink\"\ntopics.regex = \"${{NAME}}\\\\..*\"\n\
-             connection.url = \"{}\"\n{delay}{more}",
-            env("DATABASE_URL")
+             connection.url = \"{url}\"\n{delay}{more}"
         );
         self.file("postgres.toml", &text)
     }
