@@ -14,6 +14,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Applied, Batch, Body, Claim, Error, ErrorType, OpenSink, Reaction, Result, Sink as _, TopicPartition};
+use towpath_postgres::failpoint;
 
 use super::{
     collect::{Budget, Collector, Limits},
@@ -99,6 +100,7 @@ impl<O: OpenSink> SinkPartition<O> {
             }
         };
         self.shared.health.forget(&self.name);
+        failpoint::hit("on_revoke").await?;
         ended
     }
 
@@ -110,6 +112,7 @@ impl<O: OpenSink> SinkPartition<O> {
         let decoder = Decoder::new(shared.registry.clone());
         let budget = shared.budget.clone();
         let mut collector = Collector::new(self.partition.clone(), claim.next_offset, shared.limits, budget, decoder);
+        failpoint::hit("after_assign").await?;
         shared.health.works(&self.name);
         while self.collect(&reader, &mut collector).await? {
             let batch = collector.take();
@@ -157,6 +160,7 @@ impl<O: OpenSink> SinkPartition<O> {
             }
             collector.learn().await?;
         }
+        failpoint::hit("mid_decode").await?;
         while collector.has_room()
             && let Some(message) = reader.next_if_here()
         {

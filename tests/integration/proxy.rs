@@ -1,7 +1,7 @@
 //! A TCP proxy in front of Postgres that makes the network fail at the worst moment.
 //!
-//! It understands as much of the protocol as that takes: a message is a type, a length and a body; a transaction begins with the
-//! tag `BEGIN`, a batch of the sink is one whose compare-and-set answered `UPDATE 1`, and COMMIT is a simple query of that text.
+//! It understands as much of the protocol as that takes: a message is a type, a length and a body; COMMIT is a simple query of that
+//! text; a transaction is a batch of the sink when its compare-and-set has answered `UPDATE 1`, which no claim does.
 //! Everything else passes as bytes. Connections must come with `sslmode=disable`.
 
 use std::{
@@ -159,6 +159,8 @@ fn target() -> String {
 struct Talk {
     is_batch: AtomicBool,
     commits: AtomicBool,
+    /// Held until it is decided what happens at [`Moment::AtServer`]: the answer waits for that.
+    undecided: tokio::sync::Mutex<()>,
 }
 
 async fn connection(client: TcpStream, server: TcpStream, plan: Arc<Plan>) {
@@ -199,6 +201,7 @@ async fn upwards(mut from: BufReader<OwnedReadHalf>, to: &mut OwnedWriteHalf, ta
         }
         plan.happens(Moment::BeforeServer, talk).await?;
         talk.commits.store(true, Ordering::SeqCst);
+        let _undecided = talk.undecided.lock().await;
         plan.pass(to, &message, Way::ToServer).await?;
         plan.happens(Moment::AtServer, talk).await?;
     }
@@ -207,20 +210,23 @@ async fn upwards(mut from: BufReader<OwnedReadHalf>, to: &mut OwnedWriteHalf, ta
 async fn downwards(from: &mut BufReader<OwnedReadHalf>, mut to: OwnedWriteHalf, talk: &Talk, plan: &Plan) -> Result<()> {
     loop {
         let message = message(from).await?;
-        match (message[0], &message[5..]) {
-            (b'C', b"BEGIN\0") => talk.is_batch.store(false, Ordering::SeqCst),
-            // The first statement of a batch; that of a claim is a SELECT.
-            (b'C', b"UPDATE 1\0") => talk.is_batch.store(true, Ordering::SeqCst),
-            _ => {}
+        // The first statement of a batch; that of a claim is a SELECT.
+        if message[0] == b'C' && message[5..] == *b"UPDATE 1\0" {
+            talk.is_batch.store(true, Ordering::SeqCst);
         }
         let ends = message[0] == b'Z' && talk.commits.swap(false, Ordering::SeqCst);
         let answers = message[0] == b'C' && message[5..] == *b"COMMIT\0";
         if answers {
+            drop(talk.undecided.lock().await);
             plan.happens(Moment::BeforeClient, talk).await?;
         }
         plan.pass(&mut to, &message, Way::ToClient).await?;
         if ends {
             plan.happens(Moment::AtClient, talk).await?;
+        }
+        // Ready for a query, in no transaction.
+        if message[0] == b'Z' && message[5..] == *b"I" {
+            talk.is_batch.store(false, Ordering::SeqCst);
         }
     }
 }

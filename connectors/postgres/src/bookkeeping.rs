@@ -7,7 +7,7 @@
 use tokio_postgres::{Client, Statement};
 use towpath_api::{Batch, Claim, Error, ErrorType, Result, TopicPartition};
 
-use crate::{name::TableName, sqlstate::refused, table::DDL_LOCK};
+use crate::{failpoint, name::TableName, sqlstate::refused, table::DDL_LOCK};
 
 const CREATE: &str = r#"
 CREATE SCHEMA IF NOT EXISTS towpath;
@@ -165,6 +165,7 @@ pub(crate) async fn claim(
         ));
     }
     transaction.commit().await.map_err(failed)?;
+    failpoint::hit("after_claim").await?;
     Ok((row.get(0), row.get(1)))
 }
 

@@ -5,7 +5,7 @@
 
 use towpath_api::{Applied, Error, Reaction, Record, Result};
 
-use crate::{apply::Transaction, dead_letter::DeadLetter, sqlstate};
+use crate::{apply::Transaction, dead_letter::DeadLetter, failpoint, sqlstate};
 
 impl<'a> Transaction<'a> {
     /// Applies the records that can be applied, and sets aside those that cannot.
@@ -16,6 +16,7 @@ impl<'a> Transaction<'a> {
         let mut todo: Vec<&'a [Record]> = vec![&self.batch.records];
         while let Some(records) = todo.pop() {
             self.run("SAVEPOINT part").await?;
+            failpoint::hit("mid_bisect").await?;
             match self.write(records, letters).await {
                 Ok(part) => {
                     self.run("RELEASE SAVEPOINT part").await?;

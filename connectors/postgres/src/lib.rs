@@ -15,6 +15,7 @@
 //! | `column` | an Avro type becomes a column, a value becomes bytes |
 //! | `name` | names that Postgres takes, and how they are quoted |
 //! | `bookkeeping`, `dead_letter` | schema `towpath` |
+//! | [`failpoint`] | where tests let the sink die |
 //! | `connection`, `sqlstate` | how to connect, and what an error means |
 //!
 //! What always holds: a key is written by the one owner of its partition; a row never goes back to an older version; a
@@ -26,6 +27,7 @@ mod column;
 pub mod config;
 mod connection;
 mod dead_letter;
+pub mod failpoint;
 mod fold;
 mod isolate;
 mod name;
