@@ -5,6 +5,8 @@ mod answers;
 mod configuration;
 mod crash;
 mod disclosure;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod guards;
 mod operation;
 mod path;
