@@ -14,6 +14,7 @@
 //! | `table` | tables, columns and views made from the schema |
 //! | `column` | an Avro type becomes a column, a value becomes bytes |
 //! | `name` | names that Postgres takes, and how they are quoted |
+//! | `fencing` | who may go on with a partition |
 //! | `bookkeeping`, `dead_letter` | schema `towpath` |
 //! | [`failpoint`] | where tests let the sink die |
 //! | `connection`, `sqlstate` | how to connect, and what an error means |
@@ -28,6 +29,7 @@ pub mod config;
 mod connection;
 mod dead_letter;
 pub mod failpoint;
+mod fencing;
 mod fold;
 mod isolate;
 mod name;
