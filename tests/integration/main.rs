@@ -7,6 +7,7 @@ mod crash;
 mod disclosure;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+mod faults;
 mod guards;
 mod operation;
 mod path;

@@ -174,6 +174,14 @@ impl Worker {
         assert!(status.success());
     }
 
+    /// Resident memory of the process, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let pid = self.child.as_ref().expect("a running worker").id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line about its memory");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Waits for the process to end by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let child = std::cell::RefCell::new(self.child.take().expect("a running worker"));
