@@ -19,20 +19,13 @@ use crate::{
     crash::{Load, all_is_right, watch},
     guards::{Laboratory, claim},
     proxy::{Fault, Moment, Proxy, Way},
-    stack::{database, eventually, rows, shared},
+    stack::{database, eventually, rows, seed, shared},
     worker::Worker,
 };
 
 /// Ambiguous commits of the sink called directly; a real worker adds [`OF_A_WORKER`].
 const AMBIGUOUS: usize = 160;
 const OF_A_WORKER: u64 = 50;
-
-/// The seed of this run: printed, and taken from `TOWPATH_SEED` to run the same again.
-fn seed(theme: &str) -> u64 {
-    let seed = std::env::var("TOWPATH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
-    println!("{theme}: TOWPATH_SEED={seed}");
-    seed
-}
 
 /// One partition fed through a proxy by a sink that is opened and claimed again after each error, as the worker does it.
 struct Feed {
@@ -54,8 +47,7 @@ impl Feed {
         let mut sink = opener.open().await.unwrap();
         let claim = claim(&mut sink, &lab.partition(0)).await;
         let random = StdRng::seed_from_u64(seed);
-        let mut feed =
-            Self { lab, proxy, opener, sink, claim, random, rows: BTreeMap::new(), letters: BTreeSet::new() };
+        let mut feed = Self { lab, proxy, opener, sink, claim, random, rows: BTreeMap::new(), letters: BTreeSet::new() };
         // Makes the table, and what writes down each step.
         let first = feed.batch(false);
         feed.sink.apply(&feed.claim, &first).await.unwrap();
@@ -209,7 +201,10 @@ async fn a_commit_that_stalls_holds_the_next_claim_until_it_is_known_how_it_ende
         feed.proxy.next_commit(moment, Fault::Stall);
         let mut other = feed.lab.opener_of("another", &[]).open().await.unwrap();
         let partition = feed.lab.partition(0);
-        let pid = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'towpath/{}' AND wait_event_type = 'Lock'", feed.lab.name);
+        let pid = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'towpath/{}' AND wait_event_type = 'Lock'",
+            feed.lab.name
+        );
         let old = feed.claim.clone();
         let claimed = {
             let applying = feed.sink.apply(&old, &batch);
@@ -222,7 +217,12 @@ async fn a_commit_that_stalls_holds_the_next_claim_until_it_is_known_how_it_ende
                     let releasing = async {
                         eventually("the claim waits, or is through", || async {
                             let waits = rows(&feed.lab.client, &pid).await != ["0"];
-                            let through = rows(&feed.lab.client, &format!("SELECT owner FROM towpath.sink_partition WHERE sink = '{}'", feed.lab.name)).await == ["another"];
+                            let through = rows(
+                                &feed.lab.client,
+                                &format!("SELECT owner FROM towpath.sink_partition WHERE sink = '{}'", feed.lab.name),
+                            )
+                            .await
+                                == ["another"];
                             (waits || through).then_some(())
                         })
                         .await;
@@ -232,7 +232,10 @@ async fn a_commit_that_stalls_holds_the_next_claim_until_it_is_known_how_it_ende
                     claim
                 } else {
                     let target = batch.to.to_string();
-                    eventually("the commit is stored", || async { (feed.lab.next_offset().await == [target.clone()]).then_some(()) }).await;
+                    eventually("the commit is stored", || async {
+                        (feed.lab.next_offset().await == [target.clone()]).then_some(())
+                    })
+                    .await;
                     let claim = other.claim(&partition, 0, None).await;
                     feed.proxy.release();
                     claim
@@ -242,7 +245,9 @@ async fn a_commit_that_stalls_holds_the_next_claim_until_it_is_known_how_it_ende
             let claimed = claimed.unwrap();
             match applied {
                 Ok(_) => assert_eq!(claimed.next_offset, batch.to, "{moment:?}"),
-                Err(error) => assert_eq!((error.reaction, claimed.next_offset), (Reaction::Fenced, batch.from), "{}", error.chain()),
+                Err(error) => {
+                    assert_eq!((error.reaction, claimed.next_offset), (Reaction::Fenced, batch.from), "{}", error.chain())
+                }
             }
             claimed
         };

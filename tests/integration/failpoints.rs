@@ -90,7 +90,8 @@ impl Trial {
 
         // A replay. What is there already stays as it is, down to the transaction that wrote it.
         let stamps = format!("SELECT id, xmin FROM {name}.deals ORDER BY id");
-        let offsets = format!("SELECT partition, next_offset FROM towpath.sink_partition WHERE topic = '{name}.deals' ORDER BY 1");
+        let offsets =
+            format!("SELECT partition, next_offset FROM towpath.sink_partition WHERE topic = '{name}.deals' ORDER BY 1");
         let (before, ends) = (rows(&self.database, &stamps).await, rows(&self.database, &offsets).await);
         self.worker.kill();
         let rewind = format!("UPDATE towpath.sink_partition SET next_offset = 0 WHERE topic = '{name}.deals'");

@@ -133,7 +133,7 @@ impl Patient {
         self.has_all_but(&[refused]).await;
         assert_eq!(self.set_aside().await, [refusal]);
         self.state_becomes("running").await;
-        assert!(self.worker.metric("towpath_retries_total", "pg-").await < 0.5, "nobody waited");
+        assert!(self.worker.metric("towpath_retries_total", "stage=\"apply\"").await < 0.5, "nobody waited");
         self.end().await;
     }
 
@@ -232,7 +232,8 @@ async fn a_table_that_somebody_dropped_stops_the_task_until_it_is_back() {
     let patient = Patient::new("dropped").await;
     let breaks = "CREATE TABLE {n}.kept AS SELECT * FROM {n}.deals; DROP TABLE {n}.deals CASCADE";
     // With the rows that were applied; those that were not come from the topic.
-    let mends = "ALTER TABLE {n}.kept RENAME TO deals; ALTER TABLE {n}.deals ADD PRIMARY KEY (id); ALTER TABLE {n}.deals OWNER TO {n}";
+    let mends =
+        "ALTER TABLE {n}.kept RENAME TO deals; ALTER TABLE {n}.deals ADD PRIMARY KEY (id); ALTER TABLE {n}.deals OWNER TO {n}";
     patient.stops_until(breaks, mends).await;
 }
 

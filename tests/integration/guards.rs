@@ -42,7 +42,7 @@ impl Laboratory {
         }
     }
 
-    fn opener(&self, more: &[(&str, &str)]) -> OpenPostgresSink {
+    pub(crate) fn opener(&self, more: &[(&str, &str)]) -> OpenPostgresSink {
         self.opener_of("test", more)
     }
 
@@ -58,7 +58,7 @@ impl Laboratory {
         OpenPostgresSink::new(&self.name, owner, config, true)
     }
 
-    async fn open(&self) -> PostgresSink {
+    pub(crate) async fn open(&self) -> PostgresSink {
         self.opener(&[]).open().await.unwrap()
     }
 

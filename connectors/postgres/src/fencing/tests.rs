@@ -138,7 +138,8 @@ fn steps(world: &World, guard: Guard) -> Result<Vec<World>, String> {
         }
     }
     for (at, message) in world.messages.iter().enumerate() {
-        let compared = (!guard.epoch || message.epoch == world.store.epoch) && (!guard.offset || message.from == world.store.next);
+        let compared =
+            (!guard.epoch || message.epoch == world.store.epoch) && (!guard.offset || message.from == world.store.next);
         if world.in_flight.is_some() {
             continue;
         }
