@@ -92,17 +92,6 @@ impl Laboratory {
         self.change(offset, id, Op::Create, Some((a, "x")), None, None)
     }
 
-    /// The id of a record that [`Laboratory::change`] made.
-    pub(crate) fn id_of(&self, record: &Record) -> i64 {
-        match &record.body {
-            Body::Change(change) => match change.key.as_ref().map(|key| &key.identity) {
-                Some(Identity::Long(id)) => *id,
-                _ => unreachable!("the keys here are numbers"),
-            },
-            Body::Tombstone(_) | Body::Undecodable { .. } => unreachable!("a change"),
-        }
-    }
-
     pub(crate) async fn table(&self) -> Vec<String> {
         let sql = format!("SELECT id, a, b, _towpath_deleted, _towpath_offset FROM {}.deals ORDER BY id", self.name);
         rows(&self.client, &sql).await
@@ -111,6 +100,17 @@ impl Laboratory {
     pub(crate) async fn next_offset(&self) -> Vec<String> {
         let sql = format!("SELECT next_offset FROM towpath.sink_partition WHERE sink = '{}' ORDER BY partition", self.name);
         rows(&self.client, &sql).await
+    }
+}
+
+/// The id of a record that [`Laboratory::change`] made.
+pub(crate) fn id_of(record: &Record) -> i64 {
+    match &record.body {
+        Body::Change(change) => match change.key.as_ref().map(|key| &key.identity) {
+            Some(Identity::Long(id)) => *id,
+            _ => unreachable!("the keys here are numbers"),
+        },
+        Body::Tombstone(_) | Body::Undecodable { .. } => unreachable!("a change"),
     }
 }
 

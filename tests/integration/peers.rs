@@ -181,13 +181,25 @@ async fn a_kill_halfway_through_a_topic_writes_nothing_twice_and_leaves_nothing_
     let mut worker = Worker::new("halfway").webhook("").sink("batch.max.rows = 25\n").start().await;
     let database = database().await;
     watch(&database, &worker).await;
+    // Slow enough that the kill is halfway: each transaction of 25 rows takes 20 ms.
+    let slow = format!(
+        "CREATE FUNCTION {0}.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END $$;
+         CREATE TRIGGER slow AFTER INSERT ON {0}.deals FOR EACH STATEMENT EXECUTE FUNCTION {0}.slow()",
+        worker.name
+    );
+    database.batch_execute(&slow).await.unwrap();
+    let count = format!("SELECT count(*) FROM {}.deals", worker.name);
+    let count = || async { rows(&database, &count).await[0].parse::<u32>().unwrap() };
     for thousand in 0..2 {
         let many: Vec<_> = (0..1_000)
             .map(|at| json!({"id": format!("h-{thousand}{at:03}"), "action": "create", "data": {"title": "t"}}))
             .collect();
         let body = json!({"clientid": "acme", "clientSecret": SECRET, "objectname": "deals", "data": many});
         assert_eq!(worker.post_raw(body.to_string()).await.unwrap().status(), 202);
+        let all = 1 + 1_000 * (thousand + 1);
+        eventually("the first rows are there", || async { (count().await > all - 1_000).then_some(()) }).await;
         worker.kill();
+        assert!(count().await < all, "killed halfway");
         worker.spawn();
         worker.is_ready().await;
     }

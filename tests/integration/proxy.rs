@@ -37,10 +37,6 @@ pub(crate) enum Moment {
     AtClient,
 }
 
-impl Moment {
-    pub(crate) const ALL: [Self; 4] = [Self::BeforeServer, Self::AtServer, Self::BeforeClient, Self::AtClient];
-}
-
 /// What the network does at a [`Moment`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::is_fenced;
 
-/// Records of the partition.
+/// Records of the partition; [`Store::applied`] has as many places.
 const RECORDS: i64 = 2;
 /// Claims beyond this epoch are not looked at; the interesting ones need three.
 const MAX_EPOCH: i64 = 3;
@@ -26,7 +26,7 @@ struct Store {
     epoch: i64,
     holder: &'static str,
     next: i64,
-    applied: [u8; RECORDS as usize],
+    applied: [u8; 2],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,7 +77,7 @@ struct World {
 fn start() -> World {
     let owner = |name| Owner { name, epoch: None, doing: Doing::Unclaimed, may_restart: name == "a" };
     World {
-        store: Store { epoch: 0, holder: "", next: 0, applied: [0; RECORDS as usize] },
+        store: Store { epoch: 0, holder: "", next: 0, applied: [0; 2] },
         messages: Vec::new(),
         in_flight: None,
         owners: [owner("a"), owner("b")],
@@ -156,7 +156,9 @@ fn steps(world: &World, guard: Guard) -> Result<Vec<World>, String> {
         });
         // One whose sender has gone may never arrive.
         if message.orphan {
-            push(&|world| drop(world.messages.remove(at)));
+            push(&|world| {
+                world.messages.remove(at);
+            });
         }
     }
     if let Some(transaction) = &world.in_flight {
