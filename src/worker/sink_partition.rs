@@ -15,6 +15,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Applied, Batch, Body, Claim, Error, ErrorType, OpenSink, Reaction, Result, Sink as _, TopicPartition};
+use towpath_postgres::failpoint;
 
 use super::{
     anchor,
@@ -112,6 +113,7 @@ impl<O: OpenSink> SinkPartition<O> {
             }
         };
         self.shared.health.forget(&self.name);
+        failpoint::hit("on_revoke").await?;
         ended
     }
 
@@ -122,6 +124,7 @@ impl<O: OpenSink> SinkPartition<O> {
         let decoder = Decoder::reading(shared.registry.clone(), shared.reading.clone());
         let budget = shared.budget.clone();
         let mut collector = Collector::new(self.partition.clone(), claim.next_offset, shared.pace.clone(), budget, decoder);
+        failpoint::hit("after_assign").await?;
         shared.health.works(&self.name);
         let Some(reader) = self.resume(&claim, &mut collector).await? else { return Ok(()) };
         while self.collect(&reader, &mut collector).await? {
@@ -199,6 +202,7 @@ impl<O: OpenSink> SinkPartition<O> {
             }
             collector.learn().await?;
         }
+        failpoint::hit("mid_decode").await?;
         while collector.has_room()
             && let Some(message) = reader.next_if_here()
         {

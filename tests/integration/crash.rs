@@ -96,14 +96,14 @@ async fn client(http: reqwest::Client, url: String, client: u64, go_on: Arc<Atom
 }
 
 /// A load of known events against a worker, and what it must come to.
-struct Load {
+pub(crate) struct Load {
     clients: JoinSet<Model>,
     go_on: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
 }
 
 impl Load {
-    fn start(worker: &Worker) -> Self {
+    pub(crate) fn start(worker: &Worker) -> Self {
         let (go_on, acknowledged) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
         let url = worker.hook();
         let clients = (0..CLIENTS)
@@ -112,8 +112,14 @@ impl Load {
         Self { clients, go_on, acknowledged }
     }
 
+    /// Events that were acknowledged so far.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.acknowledged)
+    }
+
     /// Waits until so many more events are acknowledged.
-    async fn more(&self, events: u64) {
+    pub(crate) async fn more(&self, events: u64) {
         let target = self.acknowledged.load(Ordering::Relaxed) + events;
         eventually("more events are acknowledged", || async {
             (self.acknowledged.load(Ordering::Relaxed) >= target).then_some(())
@@ -122,7 +128,7 @@ impl Load {
     }
 
     /// Ends the load; returns the rows that there must be.
-    async fn end(self) -> Vec<String> {
+    pub(crate) async fn end(self) -> Vec<String> {
         self.go_on.store(false, Ordering::Relaxed);
         let models = self.clients.join_all().await;
         let model: Model = models.into_iter().flatten().collect();
@@ -132,7 +138,7 @@ impl Load {
 }
 
 /// Makes the database write down each change of a row and each step of an offset, in tables that only grow.
-async fn watch(database: &Client, worker: &Worker) {
+pub(crate) async fn watch(database: &Client, worker: &Worker) {
     let name = &worker.name;
     worker.accept("deals", "create", "first", json!({"title": "first"})).await;
     rows_become(database, &format!("SELECT count(*) FROM {name}.deals"), &["1"]).await;
@@ -150,8 +156,15 @@ async fn watch(database: &Client, worker: &Worker) {
     database.batch_execute(&sql).await.unwrap();
 }
 
+/// The tables equal the model, no record was applied twice, and none was set aside.
+pub(crate) async fn all_is_right(database: &Client, worker: &Worker, expected: Vec<String>) {
+    rows_are_right(database, worker, expected).await;
+    let letters = format!("SELECT * FROM towpath.dead_letter WHERE sink = 'pg-{}'", worker.name);
+    assert_eq!(rows(database, &letters).await, [""; 0], "a fault of the environment sets nothing aside");
+}
+
 /// The tables equal the model, and no record was applied twice.
-async fn all_is_right(database: &Client, worker: &Worker, expected: Vec<String>) {
+pub(crate) async fn rows_are_right(database: &Client, worker: &Worker, expected: Vec<String>) {
     let name = &worker.name;
     let deals = format!(
         "SELECT id, title, amount, won, _towpath_deleted FROM {name}.deals WHERE id <> 'first' ORDER BY id COLLATE \"C\""
@@ -170,8 +183,6 @@ async fn all_is_right(database: &Client, worker: &Worker, expected: Vec<String>)
          FROM {name}.step_log) AS s WHERE becomes <= was OR before <> was"
     );
     assert_eq!(rows(database, &steps).await, [""; 0], "the applied ranges adjoin and do not overlap");
-    let letters = format!("SELECT * FROM towpath.dead_letter WHERE sink = 'pg-{name}'");
-    assert_eq!(rows(database, &letters).await, [""; 0], "a fault of the environment sets nothing aside");
     database.batch_execute(&format!("DROP TRIGGER log_step_{name} ON towpath.sink_partition")).await.unwrap();
 }
 

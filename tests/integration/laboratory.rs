@@ -54,9 +54,17 @@ impl Laboratory {
         self.opener_with("test", patience, &[])
     }
 
+    /// As [`Laboratory::opener_of`], by another way to the database or as another role.
+    pub(crate) fn opener_at(&self, url: &str, owner: &str, more: &[(&str, &str)]) -> OpenPostgresSink {
+        self.opener_to(url, owner, Duration::from_mins(1), more)
+    }
+
     fn opener_with(&self, owner: &str, patience: Duration, more: &[(&str, &str)]) -> OpenPostgresSink {
-        let url = env("DATABASE_URL");
-        let keys = [("connection.url", url.as_str()), ("topics", "deals")].into_iter().chain(more.iter().copied());
+        self.opener_to(&env("DATABASE_URL"), owner, patience, more)
+    }
+
+    fn opener_to(&self, url: &str, owner: &str, patience: Duration, more: &[(&str, &str)]) -> OpenPostgresSink {
+        let keys = [("connection.url", url), ("topics", "deals")].into_iter().chain(more.iter().copied());
         let (config, _) = read::<PostgresSinkConfig>(&Flat::from_strings(keys)).unwrap();
         let settings = SinkSettings {
             name: self.name.clone(),
@@ -136,6 +144,18 @@ pub(crate) fn beginning() -> Beginning {
 
 pub(crate) async fn claim(sink: &mut PostgresSink, partition: &TopicPartition) -> Claim {
     sink.claim(partition, &beginning(), None).await.unwrap()
+}
+
+/// The id of a record that [`Laboratory::change`] made.
+pub(crate) fn id_of(record: &Record) -> i64 {
+    let key = match &record.body {
+        Body::Change(change) => change.key.as_ref(),
+        _ => None,
+    };
+    match key.map(|key| &key.identity) {
+        Some(Identity::Long(id)) => *id,
+        _ => unreachable!("a change of a numbered record"),
+    }
 }
 
 /// A record schema of these fields.

@@ -1,17 +1,24 @@
 //! Towpath against the real broker, registry and database: `make test` brings them up and sets the environment.
 
+mod ambiguity;
 mod anchor;
 mod answers;
 mod configuration;
 mod crash;
 mod dead_letter_queue;
 mod disclosure;
+#[cfg(feature = "failpoints")]
+mod failpoints;
+mod faults;
 mod guards;
+mod histories;
 mod laboratory;
 mod modes;
 mod operation;
 mod pace;
 mod path;
+mod peers;
+mod proxy;
 mod publisher;
 mod reading;
 mod restored;

@@ -68,6 +68,13 @@ impl Drop for Outage {
     }
 }
 
+/// The seed of this run: printed, and taken from `TOWPATH_SEED` to run the same again.
+pub(crate) fn seed(theme: &str) -> u64 {
+    let seed = std::env::var("TOWPATH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    println!("{theme}: TOWPATH_SEED={seed}");
+    seed
+}
+
 /// Tries until `probe` gives something, and fails with `what` when it does not in time.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, probe: impl FnMut() -> F) -> T {
     try_for_long(probe).await.unwrap_or_else(|| panic!("not within {PATIENCE:?}: {what}"))

@@ -1,9 +1,11 @@
 //! A worker as its user runs it: the binary, config files, HTTP.
 
 use std::{
-    net::TcpListener,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
 };
 
 use reqwest::{Client, Response};
@@ -32,6 +34,7 @@ pub(crate) struct Worker {
     folder: TempDir,
     connectors: Vec<String>,
     child: Option<Child>,
+    failpoints: String,
     rest: String,
     hooks: String,
     pub(crate) http: Client,
@@ -57,6 +60,7 @@ impl Worker {
             folder,
             connectors: Vec::new(),
             child: None,
+            failpoints: String::new(),
             rest,
             hooks,
             http: Client::builder().no_proxy().build().expect("an HTTP client"),
@@ -101,13 +105,23 @@ impl Worker {
 
     /// Adds a Postgres sink for all topics of the worker's prefix, named `pg-<name>`, with further lines.
     pub(crate) fn sink(self, more: &str) -> Self {
+        self.sink_at(&env("DATABASE_URL"), more)
+    }
+
+    /// [`Worker::sink`] by another way to the database, or as another role.
+    pub(crate) fn sink_at(self, url: &str, more: &str) -> Self {
         let delay = if more.contains("errors.retry.delay.max.ms") { "" } else { "errors.retry.delay.max.ms = 1000\n" };
         let text = format!(
             "name = \"pg-${{NAME}}\"\nconnector.class = \"PostgresSink\"\ntopics.regex = \"${{NAME}}\\\\..*\"\n\
-             connection.url = \"{}\"\n{delay}{more}",
-            env("DATABASE_URL")
+             connection.url = \"{url}\"\n{delay}{more}"
         );
         self.file("postgres.toml", &text)
+    }
+
+    /// Sets `FAILPOINTS` for the next start: `after_cas=3*off->1*return(kill)`, and so on.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn failpoints(&mut self, failpoints: &str) {
+        failpoints.clone_into(&mut self.failpoints);
     }
 
     /// Starts the process without waiting for anything. Its log goes to a file of the config folder.
@@ -116,6 +130,7 @@ impl Worker {
         let child = towpath(self.folder.path())
             .args(["run", "worker.toml"])
             .args(&self.connectors)
+            .env("FAILPOINTS", &self.failpoints)
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
             .spawn()
@@ -157,6 +172,14 @@ impl Worker {
         let pid = self.child.as_ref().expect("a running worker").id().to_string();
         let status = Command::new("kill").args([format!("-{signal}"), pid]).status().expect("kill can be run");
         assert!(status.success());
+    }
+
+    /// Resident memory of the process, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let pid = self.child.as_ref().expect("a running worker").id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line about its memory");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     /// Waits for the process to end by itself.
@@ -223,16 +246,66 @@ impl Worker {
     /// The sum of all series of a metric whose labels contain `labels`.
     pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
         let (_, text) = self.get("/metrics").await;
-        text.lines()
-            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        sum(&text, name, labels)
     }
+
+    /// What a sink has read is what it says became of it: applied, skipped for a reason, or set aside; exactly, in the metrics of this process.
+    ///
+    /// Without tokio, since it is asked for where a worker is dropped. A process that does not answer any more has said nothing false.
+    fn accounts_for_each_record(&self) -> Result<(), String> {
+        let begun = Instant::now();
+        let labels = format!("connector=\"pg-{}\"", self.name);
+        loop {
+            let Ok(text) = self.metrics_at_the_end() else { return Ok(()) };
+            let of = |name| sum(&text, name, &labels);
+            let read = of("towpath_sink_records_read_total");
+            let applied = of("towpath_sink_records_applied_total");
+            let skipped = of("towpath_sink_records_skipped_total");
+            let set_aside = of("towpath_dlq_records_total");
+            // All are whole numbers far below 2^53, so sums are exact. A batch that is being counted at this moment is counted at the next.
+            if (read - applied - skipped - set_aside).abs() < 0.5 {
+                return Ok(());
+            }
+            if begun.elapsed() > Duration::from_secs(5) {
+                return Err(format!(
+                    "{read} records read, {applied} applied, {skipped} skipped, {set_aside} set aside: they do not add up"
+                ));
+            }
+        }
+    }
+
+    fn metrics_at_the_end(&self) -> std::io::Result<String> {
+        let address = self.rest.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        write!(stream, "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// Checks now what is checked at the end of each worker.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn must_account_for_each_record(&self) {
+        self.accounts_for_each_record().expect("the conservation law");
+    }
+}
+
+/// The sum of all series of a metric whose labels contain `labels`.
+fn sum(text: &str, name: &str, labels: &str) -> f64 {
+    text.lines()
+        .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        let accounts = self.child.as_ref().map_or(Ok(()), |_| self.accounts_for_each_record());
         self.kill();
+        if let (Err(wrong), false) = (accounts, std::thread::panicking()) {
+            panic!("{wrong}; the worker's log:\n{}", self.log());
+        }
         if std::thread::panicking() {
             eprintln!("--- the worker's log ---\n{}", self.log());
         }

@@ -12,6 +12,7 @@ use crate::{
     bookkeeping::{self, COMPARE_AND_SET},
     config::PostgresSinkConfig,
     dead_letter::{self, DeadLetter},
+    failpoint,
     name::TableName,
     prospect::Expected,
     sqlstate::{leaves_open, refused},
@@ -72,6 +73,9 @@ impl<'a> Transaction<'a> {
             Attempt::Whole | Attempt::Together => self.write(&self.batch.records, attempt, &mut letters).await?,
             Attempt::InParts => self.write_around_poison(&mut letters).await?,
         };
+        if applied.stale > 0 {
+            failpoint::hit("mid_replay").await?;
+        }
         dead_letter::accept(&letters, self.batch, tolerate_poison)?;
         self.commit(&applied, &letters).await?;
         Ok(applied)
@@ -88,8 +92,10 @@ impl<'a> Transaction<'a> {
             bookkeeping::compare_and_set(self.client, &compare_and_set, self.sink, claim, self.batch)
         );
         begun.map_err(|error| refused("begin the transaction", error))?;
+        failpoint::hit("after_begin").await?;
         self.known.made = false;
         if held.map_err(|error| refused("compare and set the next offset", error))? {
+            failpoint::hit("after_cas").await?;
             return Ok(());
         }
         self.rollback().await?;
@@ -135,16 +141,22 @@ impl<'a> Transaction<'a> {
     /// Stores the dead letters and commits. An error here leaves open whether the batch is stored.
     async fn commit(&mut self, applied: &Applied, letters: &[DeadLetter<'a>]) -> Result<()> {
         dead_letter::store(self.client, self.sink, self.batch, letters).await?;
-        self.client.batch_execute("COMMIT").await.map_err(|error| {
-            let unknown = leaves_open(&error);
-            let refused = refused("commit", error);
-            if !unknown {
-                return refused;
-            }
+        if !letters.is_empty() {
+            failpoint::hit("after_dlq").await?;
+        }
+        failpoint::hit("before_commit").await?;
+        let unknown = |cause: Error| {
             Error::retry("postgres.commit_unknown", ErrorType::Unavailable, "commit; the next claim tells how it ended")
-                .because(refused)
+                .because(cause)
                 .unless_stored(*applied)
-        })
+        };
+        let committing = self.client.batch_execute("COMMIT");
+        failpoint::hit_once_sent("commit_sent", committing).await.map_err(unknown)?.map_err(|error| {
+            let is_open = leaves_open(&error);
+            let refused = refused("commit", error);
+            if is_open { unknown(refused) } else { refused }
+        })?;
+        failpoint::hit("after_commit").await.map_err(unknown)
     }
 
     /// Rolls back. What the transaction made of tables is gone with it.

@@ -8,7 +8,7 @@
 use tokio_postgres::{Client, Statement, types::ToSql};
 use towpath_api::{Anchor, Batch, Beginning, Claim, Error, ErrorType, Result, TopicPartition};
 
-use crate::{name::TableName, sqlstate::refused, table::DDL_LOCK};
+use crate::{failpoint, fencing::is_fenced, name::TableName, sqlstate::refused, table::DDL_LOCK};
 
 const CREATE: &str = r#"
 CREATE SCHEMA IF NOT EXISTS towpath;
@@ -145,7 +145,7 @@ pub(crate) async fn claim(
     let (held, holder) = held.as_ref().map_or((0, ""), |row| (row.get::<_, i64>(0), row.get(1)));
     let mine = previous.map_or(0, |previous| previous.epoch);
     // A claim of our own whose answer was lost has raised the epoch as well: nobody else has our name.
-    if previous.is_some() && held > mine && holder != owner {
+    if previous.is_some() && is_fenced(held, holder, mine, owner) {
         return Err(Error::fenced(
             "postgres.fenced",
             format!(
@@ -195,6 +195,7 @@ pub(crate) async fn claim(
         ));
     }
     transaction.commit().await.map_err(failed)?;
+    failpoint::hit("after_claim").await?;
     let (offset, hash) = (row.get::<_, Option<i64>>(2), row.get::<_, Option<&[u8]>>(3));
     let anchor = offset.zip(hash.and_then(|hash| hash.try_into().ok())).map(|(offset, hash)| Anchor { offset, hash });
     let (epoch, next_offset) = (row.get(0), row.get(1));
@@ -208,7 +209,7 @@ pub(crate) async fn why_lost(client: &Client, sink: &str, owner: &str, claim: &C
     let sql = "SELECT epoch, next_offset, owner FROM towpath.sink_partition WHERE sink = $1 AND topic = $2 AND partition = $3";
     match client.query_opt(sql, &[&sink, &&**topic, partition]).await {
         Err(error) => refused(doing, error),
-        Ok(Some(row)) if row.get::<_, i64>(0) > claim.epoch && row.get::<_, &str>(2) != owner => Error::fenced(
+        Ok(Some(row)) if is_fenced(row.get(0), row.get(2), claim.epoch, owner) => Error::fenced(
             "postgres.fenced",
             format!(
                 "{doing}: {} has claimed the partition (epoch {}, ours {})",

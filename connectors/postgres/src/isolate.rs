@@ -8,6 +8,7 @@ use towpath_api::{Applied, Error, Reaction, Record, Result};
 use crate::{
     apply::{Attempt, Transaction},
     dead_letter::DeadLetter,
+    failpoint,
     sqlstate::{self, FOREIGN_KEY},
 };
 
@@ -60,6 +61,7 @@ impl<'a> Transaction<'a> {
     /// Writes records behind a savepoint. The inner error is one that smaller parts may escape, or the record's own; nothing is left of it.
     async fn write_part(&mut self, records: &'a [Record], letters: &mut Vec<DeadLetter<'a>>) -> Result<Result<Applied>> {
         self.run("SAVEPOINT part").await?;
+        failpoint::hit("mid_bisect").await?;
         match self.write(records, Attempt::InParts, letters).await {
             Ok(part) => {
                 self.run("RELEASE SAVEPOINT part").await?;

@@ -18,8 +18,10 @@
 //! | `table`, `table/` | tables, columns and views made from the schema |
 //! | `column` | an Avro type becomes a column, a value becomes bytes |
 //! | `name` | names that Postgres takes, and how they are quoted |
+//! | `fencing` | who may go on with a partition |
 //! | `bookkeeping`, `dead_letter` | schema `towpath` |
 //! | `publish` | which dead letters a topic has yet to get |
+//! | [`failpoint`] | where tests let the sink die |
 //! | `connection`, `sqlstate` | how to connect, and what an error means |
 //!
 //! What always holds: a key is written by the one owner of its partition; a row never goes back to an older version; a
@@ -32,6 +34,8 @@ mod column;
 pub mod config;
 mod connection;
 mod dead_letter;
+pub mod failpoint;
+mod fencing;
 mod fold;
 mod history;
 mod isolate;

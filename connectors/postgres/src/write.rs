@@ -17,6 +17,7 @@ use crate::{
     apply::{Attempt, Transaction},
     config::{DeleteMode, InsertMode},
     dead_letter::DeadLetter,
+    failpoint,
     fold::{Folded, Kind, Row, Rules, fold},
     key::Keys,
     sqlstate::refused,
@@ -118,6 +119,7 @@ impl<'a> Transaction<'a> {
         for rows in rounds {
             self.send_rows(&table, rules.keys, &rows, attempt, &mut underway, applied, letters).await?;
         }
+        failpoint::hit("mid_upsert").await?;
         while let Some(done) = underway.next().await {
             take(&table, done, applied, letters)?;
         }

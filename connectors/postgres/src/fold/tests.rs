@@ -5,6 +5,8 @@ use towpath_api::{Payload, RecordKey, Version};
 
 use super::*;
 
+mod convergence;
+
 /// A row of the model: its values, whether it is deleted, its version, and the offset that it was last written from.
 type Model = BTreeMap<i64, (BTreeMap<String, Value>, bool, RowVersion, i64)>;
 

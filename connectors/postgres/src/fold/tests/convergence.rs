@@ -1,0 +1,68 @@
+//! Records with versions of their source may arrive in any order and any number of times.
+
+use super::*;
+
+/// The row as far as order cannot matter: a delete that came before what it deletes has no values to keep.
+fn settled(model: Model) -> Vec<(i64, BTreeMap<String, Value>, bool, RowVersion)> {
+    let keep = |(id, (values, deleted, version, _))| (id, if deleted { BTreeMap::new() } else { values }, deleted, version);
+    visible(model).into_iter().map(keep).collect()
+}
+
+/// The same change once more, as a redelivery brings it.
+fn again(change: &Change) -> Change {
+    let Change { key, op, schema, after, changed, version, source_time_ms } = change;
+    let key = key.as_ref().map(|key| RecordKey { identity: key.identity.clone(), schema: Arc::clone(&key.schema) });
+    Change {
+        key,
+        op: *op,
+        schema: Arc::clone(schema),
+        after: after.clone(),
+        changed: changed.clone(),
+        version: *version,
+        source_time_ms: *source_time_ms,
+    }
+}
+
+/// Folds and acts, batch by batch.
+fn run(records: &[Record], sizes: &[usize]) -> Model {
+    let (mut model, mut rest, mut sizes) = (Model::new(), records, sizes.iter().cycle());
+    while !rest.is_empty() {
+        let (batch, later) = rest.split_at(sizes.next().copied().unwrap_or(1).min(rest.len()));
+        for row in fold(batch, RULES).rows {
+            act(&mut model, &row);
+        }
+        rest = later;
+    }
+    model
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn any_permutation_with_duplicates_in_any_batches_converges_to_the_history(
+        deletes in prop::collection::vec(prop::bool::weighted(0.3), 1..10),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 0..16),
+        shuffle in Just(()).prop_perturb(|(), mut random| std::iter::repeat_with(move || random.random::<u64>()).take(32).collect::<Vec<_>>()),
+        sizes in prop::collection::vec(1_usize..8, 1..4),
+    ) {
+        let steps: Vec<Step> = deletes
+            .iter()
+            .zip(1..)
+            .map(|(deletes, version)| (u8::from(!deletes), 1, 0, 0, Some(version)))
+            .collect();
+        let in_order = history(&steps);
+        let expected = settled(run(&in_order, &[1]));
+
+        // Each record at least once, some several times, in any order.
+        let mut places: Vec<usize> = (0..steps.len()).chain(order.iter().map(|index| index.index(steps.len()))).collect();
+        let mut keys = shuffle.iter();
+        places.sort_by_cached_key(|_| keys.next().copied());
+        let mut arrived = Vec::new();
+        for (offset, place) in places.into_iter().enumerate() {
+            let Body::Change(change) = &in_order[place].body else { unreachable!("a change") };
+            arrived.push(record(i64::try_from(offset).expect("small"), again(change)));
+        }
+        prop_assert_eq!(settled(run(&arrived, &sizes)), expected);
+    }
+}

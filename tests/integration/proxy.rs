@@ -1,0 +1,278 @@
+//! A TCP proxy in front of Postgres that makes the network fail at the worst moment.
+//!
+//! It understands as much of the protocol as that takes: a message is a type, a length and a body; COMMIT is a simple query of that
+//! text; a transaction is a batch of the sink when its compare-and-set has answered `UPDATE 1`, which no claim does.
+//! Everything else passes as bytes. Connections must come with `sslmode=disable`.
+
+use std::{
+    io::{Error, ErrorKind, Result},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader, copy, sink},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+};
+
+use crate::stack::env;
+
+/// Where a COMMIT is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Moment {
+    /// The client has sent it; the server has nothing of it.
+    BeforeServer,
+    /// The server has it; its answer is not here yet.
+    AtServer,
+    /// The answer is here; the client has nothing of it.
+    BeforeClient,
+    /// The client has the answer.
+    AtClient,
+}
+
+/// What the network does at a [`Moment`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Nothing,
+    /// The connection ends on both sides. What the server has received it still works off.
+    Cut,
+    /// Nothing passes on this connection any more until [`Proxy::release`].
+    Stall,
+    Delay(Duration),
+}
+
+/// A way that bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    ToServer,
+    ToClient,
+}
+
+/// Decides at each moment of each COMMIT; the second argument tells a batch from anything else.
+type Script = Box<dyn FnMut(Moment, bool) -> Fault + Send>;
+
+struct Plan {
+    script: Mutex<Script>,
+    /// Bytes that passed since the last [`Proxy::cut_after`], by way.
+    passed: [AtomicU64; 2],
+    /// How many may pass before the cut.
+    allowed: [AtomicU64; 2],
+    released: watch::Sender<u64>,
+}
+
+/// The proxy; it goes on until the end of the test.
+pub(crate) struct Proxy {
+    port: u16,
+    plan: Arc<Plan>,
+}
+
+impl Proxy {
+    /// A proxy to the database of this run, through which everything passes.
+    pub(crate) async fn start() -> Self {
+        let target = target();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let unlimited = || [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)];
+        let plan = Arc::new(Plan {
+            script: Mutex::new(Box::new(|_, _| Fault::Nothing)),
+            passed: [AtomicU64::new(0), AtomicU64::new(0)],
+            allowed: unlimited(),
+            released: watch::Sender::new(0),
+        });
+        let shared = Arc::clone(&plan);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                // A server that is away is a connection that ends.
+                if let Ok(server) = TcpStream::connect(&target).await {
+                    tokio::spawn(connection(client, server, Arc::clone(&shared)));
+                }
+            }
+        });
+        Self { port, plan }
+    }
+
+    /// `connection.url` of the way through the proxy.
+    pub(crate) fn url(&self) -> String {
+        format!("{}?sslmode=disable", env("DATABASE_URL").replace(&target(), &format!("127.0.0.1:{}", self.port)))
+    }
+
+    /// What happens from now on.
+    pub(crate) fn script(&self, script: impl FnMut(Moment, bool) -> Fault + Send + 'static) {
+        *self.plan.script.lock().unwrap() = Box::new(script);
+    }
+
+    /// The fault of the next COMMIT of a batch, at one moment of it; once.
+    pub(crate) fn next_commit(&self, moment: Moment, fault: Fault) {
+        let mut armed = true;
+        self.script(move |now, is_batch| {
+            let hits = armed && is_batch && now == moment;
+            armed &= !hits;
+            if hits { fault } else { Fault::Nothing }
+        });
+    }
+
+    /// Cuts the connection once so many more bytes have passed in one direction; the rest of the message does not.
+    pub(crate) fn cut_after(&self, way: Way, bytes: u64) {
+        self.pass_all();
+        self.plan.allowed[way as usize].store(bytes, Ordering::SeqCst);
+    }
+
+    /// Ends [`Proxy::cut_after`], and counts from 0.
+    pub(crate) fn pass_all(&self) {
+        for way in [Way::ToServer, Way::ToClient] {
+            self.plan.allowed[way as usize].store(u64::MAX, Ordering::SeqCst);
+            self.plan.passed[way as usize].store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// Bytes since [`Proxy::pass_all`] or [`Proxy::cut_after`].
+    pub(crate) fn passed(&self, way: Way) -> u64 {
+        self.plan.passed[way as usize].load(Ordering::SeqCst)
+    }
+
+    /// Lets stalled connections go on.
+    pub(crate) fn release(&self) {
+        self.plan.released.send_modify(|times| *times += 1);
+    }
+}
+
+/// `host:port` of the database.
+fn target() -> String {
+    let url = env("DATABASE_URL");
+    let rest = url.rsplit_once('@').map_or(url.as_str(), |(_, rest)| rest);
+    rest.split('/').next().unwrap_or_default().to_owned()
+}
+
+/// Whether the open transaction is a batch, and whether a COMMIT is on its way.
+#[derive(Default)]
+struct Talk {
+    is_batch: AtomicBool,
+    commits: AtomicBool,
+    /// Held until it is decided what happens at [`Moment::AtServer`]: the answer waits for that.
+    undecided: tokio::sync::Mutex<()>,
+}
+
+async fn connection(client: TcpStream, server: TcpStream, plan: Arc<Plan>) {
+    // Small messages go at once, or each would wait for the acknowledgement of the one before it.
+    for side in [&client, &server] {
+        let _ = side.set_nodelay(true);
+    }
+    let (client_read, client_write) = client.into_split();
+    let (server_read, mut server_write) = server.into_split();
+    let talk = Talk::default();
+    let mut from_server = BufReader::new(server_read);
+    {
+        let upwards = upwards(BufReader::new(client_read), &mut server_write, &talk, &plan);
+        let downwards = downwards(&mut from_server, client_write, &talk, &plan);
+        // Whichever ends first ends the connection; the client's halves are closed here.
+        tokio::select! {
+            _ = upwards => {}
+            _ = downwards => {}
+        }
+    }
+    // The server gets an orderly end, so that it first works off what it has received.
+    let _ = server_write.shutdown().await;
+    let _ = copy(&mut from_server, &mut sink()).await;
+}
+
+async fn upwards(mut from: BufReader<OwnedReadHalf>, to: &mut OwnedWriteHalf, talk: &Talk, plan: &Plan) -> Result<()> {
+    // The first message has no type.
+    let length = from.read_u32().await?;
+    let mut first = length.to_be_bytes().to_vec();
+    read_body(&mut from, length, &mut first).await?;
+    plan.pass(to, &first, Way::ToServer).await?;
+    loop {
+        let message = message(&mut from).await?;
+        let commits = message[0] == b'Q' && message[5..] == *b"COMMIT\0";
+        if !commits {
+            plan.pass(to, &message, Way::ToServer).await?;
+            continue;
+        }
+        plan.happens(Moment::BeforeServer, talk).await?;
+        talk.commits.store(true, Ordering::SeqCst);
+        let _undecided = talk.undecided.lock().await;
+        plan.pass(to, &message, Way::ToServer).await?;
+        plan.happens(Moment::AtServer, talk).await?;
+    }
+}
+
+async fn downwards(from: &mut BufReader<OwnedReadHalf>, mut to: OwnedWriteHalf, talk: &Talk, plan: &Plan) -> Result<()> {
+    loop {
+        let message = message(from).await?;
+        // The first statement of a batch; that of a claim is a SELECT.
+        if message[0] == b'C' && message[5..] == *b"UPDATE 1\0" {
+            talk.is_batch.store(true, Ordering::SeqCst);
+        }
+        let ends = message[0] == b'Z' && talk.commits.swap(false, Ordering::SeqCst);
+        let answers = message[0] == b'C' && message[5..] == *b"COMMIT\0";
+        if answers {
+            drop(talk.undecided.lock().await);
+            plan.happens(Moment::BeforeClient, talk).await?;
+        }
+        plan.pass(&mut to, &message, Way::ToClient).await?;
+        if ends {
+            plan.happens(Moment::AtClient, talk).await?;
+        }
+        // Ready for a query, in no transaction.
+        if message[0] == b'Z' && message[5..] == *b"I" {
+            talk.is_batch.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Plan {
+    async fn happens(&self, moment: Moment, talk: &Talk) -> Result<()> {
+        let fault = (self.script.lock().unwrap())(moment, talk.is_batch.load(Ordering::SeqCst));
+        match fault {
+            Fault::Nothing => Ok(()),
+            Fault::Cut => Err(Error::from(ErrorKind::ConnectionAborted)),
+            Fault::Delay(time) => {
+                tokio::time::sleep(time).await;
+                Ok(())
+            }
+            Fault::Stall => {
+                let mut released = self.released.subscribe();
+                let _ = released.changed().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes a message, or as much of it as may pass before the cut.
+    async fn pass(&self, to: &mut OwnedWriteHalf, message: &[u8], way: Way) -> Result<()> {
+        let length = u64::try_from(message.len()).expect("a message fits into memory");
+        let before = self.passed[way as usize].fetch_add(length, Ordering::SeqCst);
+        let room = self.allowed[way as usize].load(Ordering::SeqCst).saturating_sub(before);
+        if room >= length {
+            return to.write_all(message).await;
+        }
+        let _ = to.write_all(&message[..usize::try_from(room).expect("less than a message")]).await;
+        Err(Error::from(ErrorKind::ConnectionAborted))
+    }
+}
+
+/// The next message: type, length, body.
+async fn message(from: &mut BufReader<OwnedReadHalf>) -> Result<Vec<u8>> {
+    let kind = from.read_u8().await?;
+    let length = from.read_u32().await?;
+    let mut message = vec![kind];
+    message.extend(length.to_be_bytes());
+    read_body(from, length, &mut message).await?;
+    Ok(message)
+}
+
+/// Adds the body of a message whose length, with its own four bytes, is known.
+async fn read_body(from: &mut BufReader<OwnedReadHalf>, length: u32, into: &mut Vec<u8>) -> Result<()> {
+    let start = into.len();
+    let body = usize::try_from(length).ok().and_then(|length| length.checked_sub(4)).ok_or(ErrorKind::InvalidData)?;
+    into.resize(start + body, 0);
+    from.read_exact(&mut into[start..]).await?;
+    Ok(())
+}
