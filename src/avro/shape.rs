@@ -133,6 +133,8 @@ pub(crate) struct Content {
     pub(crate) schema: Arc<Schema>,
     /// One for each field.
     pub(crate) plans: Vec<Plan>,
+    /// The types as they are written, one for each field.
+    pub(crate) written: Vec<Schema>,
 }
 
 impl Content {
@@ -147,7 +149,8 @@ impl Content {
             Plan::Record(fields) => fields.into_iter().map(|(_, plan)| plan).collect(),
             _ => written.fields.iter().map(|field| Plan::As(field.schema.clone())).collect(),
         };
-        Ok(Some(Self { schema: Arc::new(planned.schema), plans }))
+        let written = written.fields.iter().map(|field| field.schema.clone()).collect();
+        Ok(Some(Self { schema: Arc::new(planned.schema), plans, written }))
     }
 
     pub(crate) fn fields(&self) -> &[RecordField] {

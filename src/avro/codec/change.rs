@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use apache_avro::{schema::RecordField, types::Value};
+use apache_avro::{
+    schema::{RecordField, Schema},
+    types::Value,
+};
 use towpath_api::{Body, Change, Op, RecordKey, Version};
 
 use super::{
@@ -10,6 +13,7 @@ use super::{
     version::{VersionAt, nowhere, version},
 };
 use crate::avro::{
+    plan::Plan,
     read::{Malformed, Reader},
     shape::{Content, Envelope, Meaning, Nullable, Plain, Refusal, SourceField, Step},
 };
@@ -38,16 +42,19 @@ pub(super) fn decode_envelope(
         source_time_ms: None,
     };
     let fields = envelope.after.fields();
+    let placeholder = envelope.is_debezium.then_some(asked.unavailable);
     let (mut before, mut asked_version, mut filtered) = (None, None, false);
     for step in &envelope.steps {
         match step {
             Step::Before(nullable, _) if matches!(asked.version_at, Some(VersionAt::Record(_))) => {
-                before = read_record(&mut reader, Some(*nullable), &envelope.after, "`before`")?;
+                before = read_record(&mut reader, Some(*nullable), &envelope.after, placeholder, "`before`")?;
             }
             Step::Before(_, schema) | Step::Skip(schema) => {
                 reader.skip(schema).map_err(|malformed| in_part(malformed, "the envelope"))?;
             }
-            Step::After(nullable) => change.after = read_record(&mut reader, Some(*nullable), &envelope.after, "`after`")?,
+            Step::After(nullable) => {
+                change.after = read_record(&mut reader, Some(*nullable), &envelope.after, placeholder, "`after`")?;
+            }
             Step::Source(steps) => {
                 let read = read_source(&mut reader, steps, &mut change, asked.version_at);
                 asked_version = read.map_err(|malformed| in_part(malformed, "`source`"))?;
@@ -90,7 +97,7 @@ pub(super) fn decode_envelope(
 
 pub(super) fn decode_plain(plain: &Plain, key: Option<RecordKey>, datum: &[u8], asked: Asked<'_>) -> Result<Body, Refusal> {
     let mut reader = Reader::new(datum);
-    let after = read_record(&mut reader, plain.nullable, &plain.content, "the value")?;
+    let after = read_record(&mut reader, plain.nullable, &plain.content, None, "the value")?;
     nothing_left(&reader, "value")?;
     let Some(after) = after else { return Ok(Body::Tombstone(key)) };
     let version = match asked.version_at {
@@ -119,11 +126,12 @@ fn available(after: &mut [Value], unavailable: &Unavailable) -> Option<Vec<u16>>
     Some(positions)
 }
 
-/// `None` for null.
-fn read_record(
-    reader: &mut Reader,
+/// `None` for null. A `placeholder` may stand where its text is no value of the field's type.
+fn read_record<'a>(
+    reader: &mut Reader<'a>,
     nullable: Option<Nullable>,
-    content: &Content,
+    content: &'a Content,
+    placeholder: Option<&Unavailable>,
     part: &str,
 ) -> Result<Option<Vec<Value>>, Refusal> {
     if let Some(nullable) = nullable
@@ -134,9 +142,34 @@ fn read_record(
     let mut values = Vec::with_capacity(content.plans.len());
     for (position, plan) in content.plans.iter().enumerate() {
         let named = |malformed| in_part(malformed, &format!("field `{}`", content.fields()[position].name));
-        values.push(plan.read(reader).map_err(named)?);
+        let start = if let Plan::As(_) = plan { None } else { placeholder.map(|placeholder| (placeholder, reader.clone())) };
+        let value = match (plan.read(reader), start) {
+            (Err(malformed), Some((placeholder, start))) => {
+                let unread = Unread { start, written: &content.written[position] };
+                unread.into_placeholder(reader, placeholder).ok_or(malformed)
+            }
+            (read, _) => read,
+        };
+        values.push(value.map_err(named)?);
     }
     Ok(Some(values))
+}
+
+/// A field whose bytes are no value of its semantic type.
+struct Unread<'a> {
+    start: Reader<'a>,
+    written: &'a Schema,
+}
+
+impl<'a> Unread<'a> {
+    /// The placeholder, when that is what was written, such as in an array of timestamps; `reader` then stands behind it.
+    fn into_placeholder(mut self, reader: &mut Reader<'a>, placeholder: &Unavailable) -> Option<Value> {
+        let written = self.start.value(self.written).ok()?;
+        placeholder.is(&written).then(|| {
+            *reader = self.start;
+            Value::String(placeholder.text().to_owned())
+        })
+    }
 }
 
 /// Also returns the value of the field that holds the version, where one was asked for.

@@ -33,6 +33,8 @@ impl Unavailable {
             Value::String(text) => *text == self.text || *text == self.hstore,
             Value::Bytes(bytes) => bytes == self.text.as_bytes(),
             Value::Array(items) => self.is_items(items),
+            // What stands for a semantic type.
+            Value::Record(fields) => matches!(fields.as_slice(), [(_, value)] if self.is(value)),
             Value::Map(entries) => entries.len() == 1 && entries.contains_key(&self.text),
             _ => false,
         }
@@ -42,7 +44,7 @@ impl Unavailable {
     fn is_items(&self, items: &[Value]) -> bool {
         match items {
             [Value::Uuid(uuid)] => Some(*uuid) == self.uuid,
-            [item @ (Value::String(_) | Value::Bytes(_))] => {
+            [item @ (Value::String(_) | Value::Bytes(_) | Value::Record(_))] => {
                 self.is(item) || matches!(item, Value::String(text) if self.uuid.is_some_and(|uuid| uuid.to_string() == *text))
             }
             _ => items.len() == self.text.len() && items.iter().zip(self.text.bytes()).all(|(item, byte)| is_byte(item, byte)),
@@ -53,7 +55,9 @@ impl Unavailable {
 fn is_byte(item: &Value, byte: u8) -> bool {
     match item {
         Value::Int(number) | Value::Date(number) | Value::TimeMillis(number) => *number == i32::from(byte),
-        Value::Long(number) | Value::TimeMicros(number) | Value::TimestampMicros(number) => *number == i64::from(byte),
+        Value::Long(number) | Value::TimeMicros(number) | Value::TimestampMillis(number) => *number == i64::from(byte),
+        // Some of them were milliseconds.
+        Value::LocalTimestampMicros(number) => *number == i64::from(byte) || *number == i64::from(byte) * 1_000,
         Value::Float(number) => number.to_bits() == f32::from(byte).to_bits(),
         Value::Double(number) => number.to_bits() == f64::from(byte).to_bits(),
         _ => false,

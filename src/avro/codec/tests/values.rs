@@ -100,6 +100,32 @@ fn values_that_are_not_available_are_left_as_they_are() {
 }
 
 #[test]
+fn a_placeholder_in_an_array_of_times_is_one_as_well() {
+    let zoned = r#"{"type":"string","connect.version":1,"connect.name":"io.debezium.time.ZonedTimestamp"}"#;
+    let micros = r#"{"type":"long","connect.version":1,"connect.name":"io.debezium.time.MicroTimestamp"}"#;
+    let schema = format!(
+        r#"{{"type":"record","name":"e","fields":[
+            {{"name":"before","type":["null",{{"type":"record","name":"v","fields":[
+                {{"name":"zoned","type":["null",{{"type":"array","items":["null",{zoned}]}}]}},
+                {{"name":"local","type":["null",{{"type":"array","items":["null",{micros}]}}]}},{{"name":"n","type":"int"}}]}}]}},
+            {{"name":"after","type":["null","v"]}},
+            {{"name":"source","type":{{"type":"record","name":"s","fields":[{{"name":"ts_ms","type":"long"}}]}}}},
+            {{"name":"op","type":"string"}}]}}"#
+    );
+    let event = |zoned: &str| {
+        let bytes = PLACEHOLDER.bytes().map(|byte| some(Value::Long(byte.into()))).collect();
+        let zoned = some(Value::Array(vec![some(text(zoned))]));
+        let after = record(&[("zoned", zoned), ("local", some(Value::Array(bytes))), ("n", Value::Int(7))]);
+        let source = record(&[("ts_ms", Value::Long(1))]);
+        record(&[("before", null()), ("after", some(after)), ("source", source), ("op", text("u"))])
+    };
+    let topic = Foreign::of_values(&schema);
+    let found = topic.change(event(PLACEHOLDER));
+    assert_eq!((found.changed, found.after), (Some(vec![2]), Some(vec![Value::Null, Value::Null, Value::Int(7)])));
+    assert_eq!(code(&topic.read(None, Some(event("never")))), "decode.malformed");
+}
+
+#[test]
 fn the_placeholder_may_be_another_and_means_nothing_elsewhere() {
     let other = Foreign::reading(KEY, ENVELOPE, settings(None, "gone"));
     let after = |body: &str| envelope("u", None, Some(row(some(text(body)), null(), null(), null(), null())), None);
