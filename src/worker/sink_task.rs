@@ -1,6 +1,10 @@
 //! A task of a sink: finds its partitions, runs one [`SinkPartition`] for each, and says how far they are.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use rdkafka::{ClientConfig, consumer::CommitMode};
 use tokio::{
@@ -42,6 +46,8 @@ pub(super) struct SinkTask<O: OpenSink> {
     shared: Arc<Shared<O>>,
     partitions: BTreeMap<TopicPartition, Arc<Progress>>,
     queue: Option<DeadLetterQueue>,
+    /// Topics that were there and are not.
+    missing: BTreeSet<Arc<str>>,
 }
 
 /// What a sink task is made of.
@@ -88,7 +94,7 @@ impl<O: OpenSink> SinkTask<O> {
             stop: stop.child_token(),
         });
         let SinkTaskParts { connector, task, tasks, selection, queue, .. } = parts;
-        Ok(Self { connector, task, tasks, selection, shared, partitions: BTreeMap::new(), queue })
+        Ok(Self { connector, task, tasks, selection, shared, partitions: BTreeMap::new(), queue, missing: BTreeSet::new() })
     }
 
     /// Runs until stopped, or until one partition ends with an error that waiting does not cure; then all of them end.
@@ -132,6 +138,7 @@ impl<O: OpenSink> SinkTask<O> {
                 }
                 _ = discovery.tick() => match self.shared.consumer.partitions(&self.selection).await {
                     Ok(found) => {
+                        self.report_missing(&found);
                         self.start_new(found, running);
                         self.shared.health.works("topics");
                         attempt = 0;
@@ -142,6 +149,26 @@ impl<O: OpenSink> SinkTask<O> {
                         self.shared.health.troubled("topics", Stage::Consume, &error, attempt, DISCOVERY);
                     }
                 },
+            }
+        }
+    }
+
+    /// Says of topics that are read and not there any more that they are not: librdkafka says so after half a minute only.
+    fn report_missing(&mut self, found: &[TopicPartition]) {
+        let there: BTreeSet<&str> = found.iter().map(|partition| &*partition.topic).collect();
+        let read: BTreeSet<Arc<str>> = self.partitions.keys().map(|partition| Arc::clone(&partition.topic)).collect();
+        for topic in read {
+            let part = format!("topic {topic}");
+            if !there.contains(&*topic) {
+                let doing = format!(
+                    "read topic `{topic}`: it is not there any more, so it was deleted, or the right to see it was taken. What was applied stays; \
+                     leave it out of `topics`, or make it anew"
+                );
+                let error = Error::retry("kafka.unknown_topic", ErrorType::NotFound, doing);
+                self.shared.health.troubled(&part, Stage::Consume, &error, 1, DISCOVERY);
+                self.missing.insert(topic);
+            } else if self.missing.remove(&topic) {
+                self.shared.health.works(&part);
             }
         }
     }

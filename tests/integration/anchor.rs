@@ -87,3 +87,15 @@ async fn another_cluster_is_refused_before_the_partition_is_claimed() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_topic_deleted_while_it_is_read_is_told() {
+    let mut reading = Reading::stopped_after("deleted", "delete", 3).await;
+    reading.worker.spawn();
+    reading.worker.is_ready().await;
+    eventually("the sink runs", || async { (reading.worker.state("pg").await == "running").then_some(()) }).await;
+    reading.delete().await;
+    eventually("the state says so", || async { (reading.worker.state("pg").await == "retrying").then_some(()) }).await;
+    let log = reading.worker.log();
+    assert!(log.contains("kafka.unknown_topic") && log.contains(&format!("read topic `{}`", reading.topic)), "{log}");
+}
