@@ -108,7 +108,7 @@
 //! ```
 //! use std::{collections::HashMap, sync::{Arc, Mutex}};
 //! use towpath_api::{
-//!     Applied, Arena, Batch, Body, Change, Claim, Error, ErrorType, Identity, OpenSink, Record, RecordKey, Result, Sink, TopicPartition,
+//!     Applied, Arena, Batch, Beginning, Body, Change, Claim, Error, ErrorType, Identity, OpenSink, Record, RecordKey, Result, Sink, TopicPartition,
 //!     Version,
 //!     apache_avro::{schema::Schema, types::Value},
 //! };
@@ -117,14 +117,14 @@
 //! struct Store {
 //!     claims: HashMap<TopicPartition, Claim>,
 //!     /// A deleted row keeps its version, so that nothing older brings it back.
-//!     rows: HashMap<(Arc<str>, Key), (Version, Option<HashMap<String, Value>>)>,
+//!     rows: HashMap<(Arc<str>, Option<Identity>), (Version, Option<HashMap<String, Value>>)>,
 //!     dead_letters: Vec<(i64, String)>,
 //! }
 //!
 //! impl Store {
 //!     fn change(&mut self, topic: &Arc<str>, offset: i64, change: &Change, applied: &mut Applied) {
 //!         let version = change.version.unwrap_or(Version { ts: 0, seq: offset, rank: 0 });
-//!         let at = (Arc::clone(topic), change.key.clone());
+//!         let at = (Arc::clone(topic), change.key.as_ref().map(|key| key.identity.clone()));
 //!         let (stored, row) = self.rows.remove(&at).unzip();
 //!         let row = row.flatten();
 //!         if stored.is_some_and(|stored| stored >= version) {
