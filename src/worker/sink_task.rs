@@ -155,7 +155,7 @@ impl<O: OpenSink> SinkTask<O> {
         }
     }
 
-    /// Says of topics that are read and not there any more that they are not: librdkafka would be silent about it for a long time.
+    /// Says of topics that are read and not there any more that they are not: librdkafka says so after half a minute only.
     fn report_missing(&mut self, found: &[TopicPartition]) {
         let there: BTreeSet<&str> = found.iter().map(|partition| &*partition.topic).collect();
         let read: BTreeSet<Arc<str>> = self.partitions.keys().map(|partition| Arc::clone(&partition.topic)).collect();
