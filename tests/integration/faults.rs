@@ -92,12 +92,15 @@ impl Patient {
         rows(&self.admin, "SELECT error_code FROM towpath.dead_letter ORDER BY \"offset\"").await
     }
 
-    /// What the fault of the environment must look like between `breaks` and `mends`, and after.
-    async fn waits_out(mut self, breaks: &str, mends: &str) {
+    /// What the fault of the environment must look like between `breaks` and `mends`, and after; `sqlstate` is what the server says.
+    async fn waits_out(mut self, breaks: &str, sqlstate: &str, mends: &str) {
         let before = self.worker.memory();
         self.sql(breaks).await;
         self.disconnect().await;
         self.post(30).await;
+        // That connections were ended is not what this is about.
+        let told = format!("SQLSTATE {sqlstate}");
+        eventually(&told, || async { self.worker.log().contains(&told).then_some(()) }).await;
         self.state_becomes("retrying").await;
         assert_eq!(self.set_aside().await, [""; 0], "trouble of the environment sets nothing aside");
         self.post(10).await;
@@ -151,7 +154,7 @@ impl Patient {
 #[tokio::test]
 async fn a_server_without_free_connections_is_waited_for() {
     let patient = Patient::new("connections").await;
-    patient.waits_out("ALTER ROLE {n} CONNECTION LIMIT 0", "ALTER ROLE {n} CONNECTION LIMIT -1").await;
+    patient.waits_out("ALTER ROLE {n} CONNECTION LIMIT 0", "53300", "ALTER ROLE {n} CONNECTION LIMIT -1").await;
 }
 
 #[tokio::test]
@@ -161,27 +164,27 @@ async fn a_database_that_is_read_only_is_waited_for() {
         "ALTER ROLE {n} SET default_transaction_read_only = on",
         "ALTER ROLE {n} RESET default_transaction_read_only; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{n}'",
     );
-    patient.waits_out(breaks, mends).await;
+    patient.waits_out(breaks, "25006", mends).await;
 }
 
 #[tokio::test]
 async fn a_disk_that_is_full_is_waited_for() {
     let patient = Patient::new("disk").await;
     patient.refuse("true", "53100").await;
-    patient.waits_out("SELECT", "DROP TRIGGER refuse ON {n}.deals").await;
+    patient.waits_out("SELECT", "53100", "DROP TRIGGER refuse ON {n}.deals").await;
 }
 
 #[tokio::test]
 async fn a_password_that_was_rotated_is_waited_for() {
     let patient = Patient::new("password").await;
-    patient.waits_out("ALTER ROLE {n} PASSWORD 'second'", "ALTER ROLE {n} PASSWORD 'first'").await;
+    patient.waits_out("ALTER ROLE {n} PASSWORD 'second'", "28P01", "ALTER ROLE {n} PASSWORD 'first'").await;
 }
 
 #[tokio::test]
 async fn a_table_that_somebody_has_locked_is_waited_for() {
     let patient = Patient::new("lock").await;
     // Until the limit on waiting for a lock has passed, and the task says so.
-    patient.waits_out("BEGIN; LOCK TABLE {n}.deals IN ACCESS EXCLUSIVE MODE", "ROLLBACK").await;
+    patient.waits_out("BEGIN; LOCK TABLE {n}.deals IN ACCESS EXCLUSIVE MODE", "55P03", "ROLLBACK").await;
 }
 
 #[tokio::test]
@@ -189,7 +192,7 @@ async fn a_statement_that_always_takes_too_long_is_tried_in_parts_and_waited_for
     let patient = Patient::new("slow").await;
     // What the server says at the end of statement_timeout, without the 30 s until then.
     patient.refuse("NEW.title = '20'", "57014").await;
-    patient.waits_out("SELECT", "DROP TRIGGER refuse ON {n}.deals").await;
+    patient.waits_out("SELECT", "57014", "DROP TRIGGER refuse ON {n}.deals").await;
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ async fn the_same_key_twice_in_a_batch_ends_in_its_last_state() {
         lab.change(4, 1, Op::Update, Some((12, "")), Some(vec![1]), None),
     ];
     let applied = sink.apply(&claim, &lab.batch(0, records)).await.unwrap();
-    assert_eq!((applied.folded, applied.total()), (3, 5), "{applied:?}");
+    assert_eq!((applied.folded, applied.total()), (2, 5), "{applied:?}");
     assert_eq!(lab.table().await, ["1|12|x|f|4", "2|20|x|t|3"]);
 }
 
@@ -88,7 +88,6 @@ async fn made_by_hand(lab: &Laboratory) {
 }
 
 #[tokio::test]
-#[ignore = "until the key schema.evolution is there"]
 async fn a_new_field_under_validate_waits_for_the_statement_that_the_error_names() {
     let lab = Laboratory::new("validates").await;
     made_by_hand(&lab).await;
@@ -109,7 +108,6 @@ async fn a_new_field_under_validate_waits_for_the_statement_that_the_error_names
 }
 
 #[tokio::test]
-#[ignore = "until the key schema.evolution is there"]
 async fn a_new_field_with_evolution_off_changes_no_table() {
     let lab = Laboratory::new("frozen").await;
     made_by_hand(&lab).await;
@@ -181,9 +179,9 @@ async fn a_kill_halfway_through_a_topic_writes_nothing_twice_and_leaves_nothing_
     let mut worker = Worker::new("halfway").webhook("").sink("batch.max.rows = 25\n").start().await;
     let database = database().await;
     watch(&database, &worker).await;
-    // Slow enough that the kill is halfway: each transaction of 25 rows takes 20 ms.
+    // Slow enough that the kill is halfway: each transaction of 25 rows takes 50 ms.
     let slow = format!(
-        "CREATE FUNCTION {0}.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END $$;
+        "CREATE FUNCTION {0}.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END $$;
          CREATE TRIGGER slow AFTER INSERT ON {0}.deals FOR EACH STATEMENT EXECUTE FUNCTION {0}.slow()",
         worker.name
     );

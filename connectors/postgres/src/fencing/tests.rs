@@ -94,12 +94,26 @@ fn steps(world: &World, guard: Guard) -> Result<Vec<World>, String> {
         change(&mut world);
         next.push(world);
     };
+    steps_of_owners(world, &mut push)?;
+    steps_of_the_server(world, guard, &mut push)?;
+    Ok(next)
+}
+
+/// Takes a step from the world as it is.
+type Push<'a> = &'a mut dyn FnMut(&dyn Fn(&mut World));
+
+fn steps_of_owners(world: &World, push: Push<'_>) -> Result<(), String> {
     for (at, owner) in world.owners.iter().enumerate() {
         match owner.doing {
             // A claim waits for the row lock.
             Doing::Unclaimed if world.in_flight.is_none() && world.store.epoch < MAX_EPOCH => {
                 let Store { epoch: held, holder, next, .. } = world.store;
-                if owner.epoch.is_some_and(|mine| is_fenced(held, holder, mine, owner.name)) {
+                let fenced = owner.epoch.is_some_and(|mine| is_fenced(held, holder, mine, owner.name));
+                let another_came = holder != owner.name && owner.epoch.is_some_and(|mine| held > mine);
+                if fenced != another_came {
+                    return Err(format!("{} is fenced: {fenced}; another has claimed since: {another_came}", owner.name));
+                }
+                if fenced {
                     push(&|world| world.owners[at].doing = Doing::Fenced);
                 } else {
                     let epoch = held.max(owner.epoch.unwrap_or(0)) + 1;
@@ -121,22 +135,30 @@ fn steps(world: &World, guard: Guard) -> Result<Vec<World>, String> {
                     });
                 }
             }
-            // The connection is lost; what was sent may still arrive, and what is in flight may still commit.
+            // The connection is lost.
             Doing::Applying => push(&|world| {
-                let ours = |sent: &&mut Transaction| sent.owner == at;
-                world.messages.iter_mut().chain(&mut world.in_flight).filter(ours).for_each(|sent| sent.orphan = true);
+                disconnect(world, at);
                 world.owners[at].doing = Doing::Unclaimed;
             }),
             _ => {}
         }
         if owner.may_restart && owner.doing != Doing::Unclaimed {
             push(&|world| {
-                let ours = |sent: &&mut Transaction| sent.owner == at;
-                world.messages.iter_mut().chain(&mut world.in_flight).filter(ours).for_each(|sent| sent.orphan = true);
+                disconnect(world, at);
                 world.owners[at] = Owner { name: "a again", epoch: None, doing: Doing::Unclaimed, may_restart: false };
             });
         }
     }
+    Ok(())
+}
+
+/// What the owner has sent may still arrive, and what is in flight may still commit.
+fn disconnect(world: &mut World, at: usize) {
+    let ours = |sent: &&mut Transaction| sent.owner == at;
+    world.messages.iter_mut().chain(&mut world.in_flight).filter(ours).for_each(|sent| sent.orphan = true);
+}
+
+fn steps_of_the_server(world: &World, guard: Guard, push: Push<'_>) -> Result<(), String> {
     for (at, message) in world.messages.iter().enumerate() {
         let compared =
             (!guard.epoch || message.epoch == world.store.epoch) && (!guard.offset || message.from == world.store.next);
@@ -191,7 +213,7 @@ fn steps(world: &World, guard: Guard) -> Result<Vec<World>, String> {
             world.was_restored = true;
         });
     }
-    Ok(next)
+    Ok(())
 }
 
 fn broken(world: &World) -> Option<String> {
