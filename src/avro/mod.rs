@@ -18,4 +18,5 @@ pub mod readable;
 pub mod registry;
 mod semantic;
 mod shape;
+pub mod topic;
 mod write;

@@ -19,7 +19,9 @@ use reqwest::{RequestBuilder, StatusCode, Url};
 use schema_registry_converter::{
     async_impl::{
         avro::get_avro_schema,
-        schema_registry::{SrSettings, get_all_subjects, get_schema_by_guid, get_schema_by_id, post_schema},
+        schema_registry::{
+            SrSettings, get_all_subjects, get_schema_by_guid, get_schema_by_id, get_schema_by_subject_and_version, post_schema,
+        },
     },
     error::SRCError,
     schema_registry_common::{SchemaType, SuppliedSchema},
@@ -129,6 +131,19 @@ impl Registry {
     /// As for [`Registry::schema`].
     pub(super) async fn written_schema(&self, id: u32) -> Result<Schema> {
         self.parsed(SchemaId::Number(id), Schema::parse_str).await
+    }
+
+    /// The newest schema of `subject`, made ready for decoding; `None` when there is no such subject.
+    ///
+    /// # Errors
+    /// As for [`Registry::schema`].
+    pub(super) async fn newest(&self, subject: &str) -> Result<Option<Arc<Prepared>>> {
+        let found = self.counted("latest", get_schema_by_subject_and_version(&self.shared.settings, subject, None)).await;
+        match found {
+            Ok(found) => self.schema(SchemaId::Number(found.id)).await.map(Some),
+            Err(error) if status(&error) == Some(StatusCode::NOT_FOUND.as_u16()) => Ok(None),
+            Err(error) => Err(explain(&error, format!("look up the newest schema of subject `{subject}`"))),
+        }
     }
 
     /// Parses what is registered under `id`. What refers to other schemas is put together by the converter, which knows no semantic types.

@@ -7,6 +7,7 @@ mod config;
 pub mod exit;
 mod files;
 mod healthcheck;
+mod preflight;
 mod run;
 mod signals;
 mod supervise;
@@ -38,6 +39,8 @@ enum Command {
     /// Work with config files
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Say whether the tables of sinks fit their topics, before anything is written
+    Preflight(preflight::PreflightArgs),
     /// Print records of a topic, decoded
     Tap(tap::TapArgs),
     /// Ask a running worker whether it lives; for health checks of containers
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => run::run(args).await,
             Command::Config(command) => config::config(&command),
+            Command::Preflight(args) => preflight::preflight(args).await,
             Command::Tap(args) => tap::tap(args).await,
             Command::Healthcheck(args) => healthcheck::healthcheck(&args).await,
             Command::Version(args) => version::version(&args),

@@ -76,7 +76,7 @@ impl ConnectorDefinition {
 ///
 /// # Errors
 /// `topics.regex` is no regular expression.
-pub(super) fn selection(own: &PostgresSinkConfig) -> Result<Selection, regex::Error> {
+pub(crate) fn selection(own: &PostgresSinkConfig) -> Result<Selection, regex::Error> {
     match &own.topics_regex {
         None => Ok(Selection::Names(own.topics.clone())),
         Some(pattern) => Selection::pattern(pattern),

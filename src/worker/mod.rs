@@ -25,6 +25,7 @@ use towpath_api::{Error, ErrorType, OpenSink, Result};
 use towpath_postgres::{OpenPostgresSink, PostgresSinkConfig, SinkSettings};
 use towpath_webhook::{Listener, WebhookConfig, WebhookMetrics, WebhookSource};
 
+pub(crate) use connectors::selection;
 pub use connectors::{ConnectorDefinition, OwnConfig, SinkConfig, catalogue};
 
 use self::{

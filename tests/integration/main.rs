@@ -18,6 +18,7 @@ mod operation;
 mod pace;
 mod path;
 mod peers;
+mod preflight;
 mod proxy;
 mod publisher;
 mod reading;

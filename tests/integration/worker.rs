@@ -118,6 +118,11 @@ impl Worker {
         self.file("postgres.toml", &text)
     }
 
+    /// Runs another command in the config folder, to its end.
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Output {
+        towpath(self.folder.path()).args(arguments).output().expect("the binary can be started")
+    }
+
     /// Sets `FAILPOINTS` for the next start: `after_cas=3*off->1*return(kill)`, and so on.
     #[cfg(feature = "failpoints")]
     pub(crate) fn failpoints(&mut self, failpoints: &str) {

@@ -6,21 +6,17 @@ use towpath_api::{Applied, Body, Op, Record, Result};
 
 use crate::{
     apply::Transaction,
-    column::ColumnType,
     config::{DeleteMode, PrimaryKeyMode},
     dead_letter::DeadLetter,
     name::TableName,
     sqlstate::refused,
     statement::{self, Appended},
-    table::{KeyColumn, Purpose, Table, Wish},
+    table::{Table, Wish},
     write::{count, misfit, remember, with},
 };
 
 /// The header in which our publisher puts the id of an event.
 const EVENT_ID_HEADER: &str = "towpath_event_id";
-/// What the JDBC sinks call the columns of the key.
-const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
-
 impl<'a> Transaction<'a> {
     /// Adds a row for each record to the table `name`. With `counted` the table is the only one, and what becomes of each record is counted.
     pub(crate) async fn append(
@@ -100,22 +96,7 @@ impl<'a> Transaction<'a> {
             }
             schemas = with(&known.schemas, &schemas);
         }
-        let own_names = pk == self.config.primary_key() && !self.config.pk_fields.is_empty();
-        let column = |at: usize, usual: &str, ty| KeyColumn {
-            name: if own_names { self.config.pk_fields[at].clone() } else { usual.to_owned() },
-            ty,
-            cast: None,
-        };
-        let keys = match pk {
-            PrimaryKeyMode::None => vec![],
-            PrimaryKeyMode::EventId => vec![column(0, "event_id", ColumnType::Text)],
-            PrimaryKeyMode::Kafka | PrimaryKeyMode::RecordKey | PrimaryKeyMode::RecordValue => {
-                let types = [ColumnType::Text, ColumnType::Integer, ColumnType::Bigint];
-                types.into_iter().enumerate().map(|(at, ty)| column(at, KAFKA_COLUMNS[at], ty)).collect()
-            }
-        };
-        let wish =
-            Wish { name, purpose: Purpose::Log, config: self.config, keys, key_fields: vec![], schemas, key_schemas: vec![] };
+        let wish = Wish::of_log(name, self.config, pk, schemas);
         self.ensure(wish).await
     }
 }

@@ -51,3 +51,4 @@ mod write;
 
 pub use config::{DeleteMode, InsertMode, MetadataColumns, PostgresSinkConfig, PrimaryKeyMode, SchemaEvolution, SchemaMismatch};
 pub use sink::{OpenPostgresSink, PostgresSink, SinkSettings};
+pub use table::preflight::{Lack, Preflight, preflight};

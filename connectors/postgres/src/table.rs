@@ -9,6 +9,8 @@ mod ddl;
 mod fit;
 mod look;
 mod own;
+pub(crate) mod preflight;
+mod wish;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,14 +18,17 @@ use apache_avro::schema::{RecordField, RecordSchema, Schema};
 use tokio_postgres::Client;
 use towpath_api::{Error, ErrorType, Result};
 
-pub(crate) use self::own::{OwnColumn, Purpose};
 use self::{
     catalogue::{agree, columns_in_order, grants},
     look::{Found, Refusal, look},
 };
+pub(crate) use self::{
+    own::{OwnColumn, Purpose},
+    wish::Wish,
+};
 use crate::{
-    column::{ColumnType, joined},
-    config::{MetadataColumns, PostgresSinkConfig, SchemaEvolution, SchemaMismatch},
+    column::ColumnType,
+    config::{MetadataColumns, SchemaEvolution, SchemaMismatch},
     name::TableName,
     sqlstate::{refused_setup, shape_in_use},
 };
@@ -75,57 +80,6 @@ pub(crate) struct Column {
     pub(crate) ty: ColumnType,
     /// What values are cast to, where the column has another type.
     pub(crate) cast: Option<String>,
-}
-
-/// What a table should be.
-#[derive(Debug)]
-pub(crate) struct Wish<'a> {
-    pub(crate) name: &'a TableName,
-    pub(crate) purpose: Purpose,
-    pub(crate) config: &'a PostgresSinkConfig,
-    /// The primary key; none where the table has none.
-    pub(crate) keys: Vec<KeyColumn>,
-    /// Fields of records that are in the key, and so make no column.
-    pub(crate) key_fields: Vec<String>,
-    /// The record schemas whose fields become columns.
-    pub(crate) schemas: Vec<Arc<Schema>>,
-    pub(crate) key_schemas: Vec<Arc<Schema>>,
-}
-
-impl Wish<'_> {
-    fn own(&self) -> Vec<OwnColumn> {
-        self.purpose.own(self.config.metadata_columns)
-    }
-
-    /// Each field that becomes a column, once, with the type that holds its values in all schemas.
-    fn fields(&self) -> Result<Vec<(ColumnType, RecordField)>> {
-        let mut fields: Vec<(ColumnType, RecordField)> = Vec::new();
-        let mut at: HashMap<&str, usize> = HashMap::new();
-        for field in self.schemas.iter().flat_map(|schema| fields_of(schema)) {
-            if self.key_fields.contains(&field.name) || !self.config.takes(&field.name) {
-                continue;
-            }
-            let ty = ColumnType::of_field(field).map_err(|reason| {
-                let what =
-                    format!("no column type holds field `{}`, which is {reason}; `fields.exclude` leaves it out", field.name);
-                mismatch(self, &[Refusal { what, remedy: None }])
-            })?;
-            match at.get(field.name.as_str()) {
-                None => {
-                    at.insert(&field.name, fields.len());
-                    fields.push((ty, field.clone()));
-                }
-                Some(&known) => {
-                    let before = fields[known].0;
-                    fields[known].0 = joined(before, ty).ok_or_else(|| {
-                        let both = format!("field `{}` is {} and {}", field.name, before.sql(), ty.sql());
-                        Error::poison(MIXED, ErrorType::Schema, format!("write to table {} at once: {both}", self.name))
-                    })?;
-                }
-            }
-        }
-        Ok(fields)
-    }
 }
 
 impl Table {

@@ -22,7 +22,7 @@ use crate::{
     key::Keys,
     sqlstate::refused,
     statement::{self, ColumnSet, Statement},
-    table::{MIXED, Purpose, Table, Wish},
+    table::{MIXED, Table, Wish},
 };
 
 /// Rows of one statement: so many that its fixed cost does not count, so few that the server starts early.
@@ -271,12 +271,7 @@ impl<'a> Transaction<'a> {
     }
 
     fn state_wish(&self, keys: Keys<'_>, schemas: Vec<Arc<Schema>>, key_schemas: Vec<Arc<Schema>>) -> Result<Wish<'a>> {
-        let (columns, key_fields) = keys.columns(&key_schemas).map_err(|why| {
-            let doing = format!("write to table {}: {why}; nothing was written, and a primary key is never changed", self.table);
-            Error::fatal("postgres.key_shape", ErrorType::Schema, doing)
-        })?;
-        let (name, config) = (self.table, self.config);
-        Ok(Wish { name, purpose: Purpose::State, config, keys: columns, key_fields, schemas, key_schemas })
+        Wish::of_state(self.table, self.config, keys, schemas, key_schemas)
     }
 }
 

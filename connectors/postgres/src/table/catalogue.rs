@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, error::SqlState};
 use towpath_api::Result;
 
 use crate::{name::TableName, sqlstate::refused_setup};
@@ -113,8 +113,11 @@ pub(crate) async fn grants(client: &Client, view: &TableName) -> Result<Vec<Stri
 /// Field → column, as fixed when the field was first seen.
 pub(crate) async fn agreed_names(client: &Client, name: &TableName) -> Result<HashMap<String, String>> {
     let sql = "SELECT field, column_name FROM towpath.columns WHERE table_schema = $1 AND table_name = $2";
-    let rows = client.query(sql, &[&name.schema, &name.table]).await;
-    let rows = rows.map_err(|error| refused_setup("read the names of columns from towpath.columns", error))?;
+    let rows = match client.query(sql, &[&name.schema, &name.table]).await {
+        // Before the first start there is no bookkeeping, and nothing is agreed.
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(HashMap::new()),
+        rows => rows.map_err(|error| refused_setup("read the names of columns from towpath.columns", error))?,
+    };
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 

@@ -112,8 +112,14 @@ impl Found {
     }
 }
 
-/// Compares the table with what it should be; changes nothing.
+/// Compares the table with what it should be, and refuses what it lacks and cannot get.
 pub(super) async fn look(client: &Client, wish: &Wish<'_>) -> Result<Found> {
+    let found = compare(client, wish).await?;
+    if found.refusals.is_empty() { Ok(found) } else { Err(mismatch(wish, &found.refusals)) }
+}
+
+/// Compares the table with what it should be; changes nothing.
+pub(super) async fn compare(client: &Client, wish: &Wish<'_>) -> Result<Found> {
     let name = wish.name;
     let present = Present::of(client, name).await?;
     let mut found = Found { exists: present.exists(), ..Found::default() };
@@ -149,7 +155,7 @@ pub(super) async fn look(client: &Client, wish: &Wish<'_>) -> Result<Found> {
         look_at_others(wish, &present, &mut found);
     }
     found.restrict(wish);
-    if found.refusals.is_empty() { Ok(found) } else { Err(mismatch(wish, &found.refusals)) }
+    Ok(found)
 }
 
 fn look_at_key(wish: &Wish<'_>, present: &Present, found: &mut Found) {

@@ -1,0 +1,120 @@
+//! Says before anything is written whether tables fit the records of a topic.
+
+use std::sync::Arc;
+
+use apache_avro::schema::Schema;
+use tokio_postgres::Client;
+use towpath_api::{Error, ErrorType, Result};
+
+use super::{Purpose, Wish, ddl, look::compare};
+use crate::{
+    config::{InsertMode, PostgresSinkConfig, PrimaryKeyMode},
+    connection::connect,
+    key::Keys,
+    name::TableName,
+    sqlstate::refused_setup,
+};
+
+/// What a table is, beside what the records of its topic need.
+#[derive(Debug, Clone)]
+pub struct Preflight {
+    /// The table, for people; for example `acme.transactions`.
+    pub table: String,
+    /// The statements that the sink would run by itself with the first record.
+    pub makes: Vec<String>,
+    /// What it lacks and the sink would not make.
+    pub lacks: Vec<Lack>,
+}
+
+/// Something that a table lacks.
+#[derive(Debug, Clone)]
+pub struct Lack {
+    /// What, as a sentence without a full stop.
+    pub what: String,
+    /// The statement that mends it, where there is one.
+    pub remedy: Option<String>,
+}
+
+/// Compares the tables of `topic` with its schemas: that of the keys (`None` where its records have none), and that of the records in its
+/// values, as they are once decoded. Changes nothing.
+///
+/// # Errors
+/// Retry while the database is away; fatal when the topic can have no table, or the keys no primary key.
+pub async fn preflight(
+    config: &PostgresSinkConfig,
+    topic: &str,
+    key: Option<Arc<Schema>>,
+    value: Arc<Schema>,
+) -> Result<Vec<Preflight>> {
+    let client = connect(config, "towpath/preflight").await?;
+    let name = TableName::of_topic(&config.table_name_format, topic).map_err(|reason| {
+        Error::fatal("postgres.table_name", ErrorType::Config, format!("name the table of topic `{topic}`: {reason}"))
+    })?;
+    let history = name.history();
+    let schemas: Vec<_> = key.iter().cloned().chain([Arc::clone(&value)]).collect();
+    if config.insert_mode == InsertMode::Insert {
+        return Ok(vec![table(&client, &Wish::of_log(&name, config, config.primary_key(), schemas)).await?]);
+    }
+    let keys = Keys::new(config.primary_key(), &config.pk_fields);
+    let from_value = config.primary_key() == PrimaryKeyMode::RecordValue;
+    let key_schemas = if from_value { vec![Arc::clone(&value)] } else { key.into_iter().collect() };
+    let mut tables = Vec::new();
+    if key_schemas.is_empty() {
+        let what = "the topic's records have no key, and pk.mode=record_key takes the row's from it".to_owned();
+        tables.push(Preflight { table: name.to_string(), makes: vec![], lacks: vec![Lack { what, remedy: None }] });
+    } else {
+        tables.push(table(&client, &Wish::of_state(&name, config, keys, vec![value], key_schemas)?).await?);
+    }
+    if config.history_enabled {
+        tables.push(table(&client, &Wish::of_log(&history, config, PrimaryKeyMode::Kafka, schemas)).await?);
+    }
+    Ok(tables)
+}
+
+async fn table(client: &Client, wish: &Wish<'_>) -> Result<Preflight> {
+    let found = compare(client, wish).await?;
+    let name = wish.name;
+    let mut makes = Vec::new();
+    if found.exists {
+        makes.extend(found.widened.iter().map(|(column, ty)| ddl::alter_type(name, column, ty)));
+        makes.extend(found.loosened.iter().map(|column| ddl::drop_not_null(name, column)));
+        makes.extend((!found.missing.is_empty()).then(|| ddl::add_columns(name, &found.missing)));
+        makes.extend((!found.missing_own.is_empty()).then(|| ddl::add_own_columns(name, &found.missing_own)));
+    } else if found.refusals.is_empty() {
+        makes.push(ddl::create(wish, &found.missing));
+    }
+    let mut lacks: Vec<Lack> =
+        found.refusals.into_iter().map(|refusal| Lack { what: refusal.what, remedy: refusal.remedy }).collect();
+    lacks.extend(missing_rights(client, wish, found.exists, !makes.is_empty()).await?);
+    Ok(Preflight { table: name.to_string(), makes, lacks })
+}
+
+/// What the role may not do and must.
+async fn missing_rights(client: &Client, wish: &Wish<'_>, exists: bool, makes: bool) -> Result<Option<Lack>> {
+    let name = wish.name;
+    let sql = "SELECT current_user::text,
+                      CASE WHEN to_regnamespace($2) IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+                           ELSE has_schema_privilege(to_regnamespace($2)::oid, CASE WHEN $3 THEN 'USAGE' ELSE 'CREATE' END) END,
+                      NOT $3 OR has_table_privilege(to_regclass($1)::oid, 'SELECT, INSERT')
+                        AND has_table_privilege(to_regclass($1)::oid, 'INSERT') AND ($4 OR has_table_privilege(to_regclass($1)::oid, 'UPDATE')),
+                      NOT $3 OR NOT $5 OR pg_has_role((SELECT relowner FROM pg_class WHERE oid = to_regclass($1)), 'USAGE')";
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+        [&name.sql(), &crate::name::quoted(&name.schema), &exists, &(wish.purpose == Purpose::Log), &makes];
+    let row = client.query_one(sql, &parameters).await;
+    let row = row.map_err(|error| refused_setup(format!("look at the rights to table {name}"), error))?;
+    let (role, schema, table, owner): (String, bool, bool, bool) = (row.get(0), row.get(1), row.get(2), row.get(3));
+    let grant = |what: String| Some(Lack { what: format!("role `{role}` may not use it as it must"), remedy: Some(what) });
+    let role_name = crate::name::quoted(&role);
+    Ok(if !schema {
+        grant(format!(
+            "GRANT CREATE ON DATABASE … TO {role_name}, or CREATE and USAGE on schema {}",
+            crate::name::quoted(&name.schema)
+        ))
+    } else if !table {
+        grant(format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {role_name}", name.sql()))
+    } else if !owner {
+        grant(format!("ALTER TABLE {} OWNER TO {role_name}, or run its statements yourself", name.sql()))
+    } else {
+        None
+    })
+}

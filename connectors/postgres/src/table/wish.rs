@@ -1,0 +1,110 @@
+//! What a table should be.
+
+use std::{collections::HashMap, sync::Arc};
+
+use apache_avro::schema::{RecordField, Schema};
+use towpath_api::{Error, ErrorType, Result};
+
+use super::{KeyColumn, MIXED, OwnColumn, Purpose, fields_of, look::Refusal, mismatch};
+use crate::{
+    column::{ColumnType, joined},
+    config::{PostgresSinkConfig, PrimaryKeyMode},
+    key::Keys,
+    name::TableName,
+};
+
+/// What the JDBC sinks call the columns of the key.
+const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
+
+/// What a table should be.
+#[derive(Debug)]
+pub(crate) struct Wish<'a> {
+    pub(crate) name: &'a TableName,
+    pub(crate) purpose: Purpose,
+    pub(crate) config: &'a PostgresSinkConfig,
+    /// The primary key; none where the table has none.
+    pub(crate) keys: Vec<KeyColumn>,
+    /// Fields of records that are in the key, and so make no column.
+    pub(crate) key_fields: Vec<String>,
+    /// The record schemas whose fields become columns.
+    pub(crate) schemas: Vec<Arc<Schema>>,
+    pub(crate) key_schemas: Vec<Arc<Schema>>,
+}
+
+impl<'a> Wish<'a> {
+    /// A table of the present state.
+    ///
+    /// # Errors
+    /// Fatal `postgres.key_shape` when the keys are not of one shape.
+    pub(crate) fn of_state(
+        name: &'a TableName,
+        config: &'a PostgresSinkConfig,
+        keys: Keys<'_>,
+        schemas: Vec<Arc<Schema>>,
+        key_schemas: Vec<Arc<Schema>>,
+    ) -> Result<Self> {
+        let (keys, key_fields) = keys.columns(&key_schemas).map_err(|why| {
+            let doing = format!("write to table {name}: {why}; nothing was written, and a primary key is never changed");
+            Error::fatal("postgres.key_shape", ErrorType::Schema, doing)
+        })?;
+        Ok(Self { name, purpose: Purpose::State, config, keys, key_fields, schemas, key_schemas })
+    }
+
+    /// A table of changes, in which the fields of the records' keys are columns as the others are.
+    pub(crate) fn of_log(
+        name: &'a TableName,
+        config: &'a PostgresSinkConfig,
+        pk: PrimaryKeyMode,
+        schemas: Vec<Arc<Schema>>,
+    ) -> Self {
+        let renamed = pk == config.primary_key() && !config.pk_fields.is_empty();
+        let column = |at: usize, usual: &str, ty| KeyColumn {
+            name: if renamed { config.pk_fields[at].clone() } else { usual.to_owned() },
+            ty,
+            cast: None,
+        };
+        let keys = match pk {
+            PrimaryKeyMode::None => vec![],
+            PrimaryKeyMode::EventId => vec![column(0, "event_id", ColumnType::Text)],
+            PrimaryKeyMode::Kafka | PrimaryKeyMode::RecordKey | PrimaryKeyMode::RecordValue => {
+                let types = [ColumnType::Text, ColumnType::Integer, ColumnType::Bigint];
+                types.into_iter().enumerate().map(|(at, ty)| column(at, KAFKA_COLUMNS[at], ty)).collect()
+            }
+        };
+        Self { name, purpose: Purpose::Log, config, keys, key_fields: vec![], schemas, key_schemas: vec![] }
+    }
+
+    pub(super) fn own(&self) -> Vec<OwnColumn> {
+        self.purpose.own(self.config.metadata_columns)
+    }
+
+    /// Each field that becomes a column, once, with the type that holds its values in all schemas.
+    pub(super) fn fields(&self) -> Result<Vec<(ColumnType, RecordField)>> {
+        let mut fields: Vec<(ColumnType, RecordField)> = Vec::new();
+        let mut at: HashMap<&str, usize> = HashMap::new();
+        for field in self.schemas.iter().flat_map(|schema| fields_of(schema)) {
+            if self.key_fields.contains(&field.name) || !self.config.takes(&field.name) {
+                continue;
+            }
+            let ty = ColumnType::of_field(field).map_err(|reason| {
+                let what =
+                    format!("no column type holds field `{}`, which is {reason}; `fields.exclude` leaves it out", field.name);
+                mismatch(self, &[Refusal { what, remedy: None }])
+            })?;
+            match at.get(field.name.as_str()) {
+                None => {
+                    at.insert(&field.name, fields.len());
+                    fields.push((ty, field.clone()));
+                }
+                Some(&known) => {
+                    let before = fields[known].0;
+                    fields[known].0 = joined(before, ty).ok_or_else(|| {
+                        let both = format!("field `{}` is {} and {}", field.name, before.sql(), ty.sql());
+                        Error::poison(MIXED, ErrorType::Schema, format!("write to table {} at once: {both}", self.name))
+                    })?;
+                }
+            }
+        }
+        Ok(fields)
+    }
+}

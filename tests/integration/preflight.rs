@@ -1,0 +1,52 @@
+//! `towpath preflight` as its user runs it.
+
+use serde_json::{Value, json};
+
+use crate::{
+    stack::{database, rows_become},
+    worker::Worker,
+};
+
+#[tokio::test]
+async fn preflight_says_which_tables_fit_and_which_statements_mend_the_others() {
+    let _stack = crate::stack::shared().await;
+    let client = database().await;
+    let worker = Worker::new("preflight").webhook("").sink("");
+    let name = worker.name.clone();
+    // Somebody else's table for the deals, and none for the agents.
+    let create = format!(
+        "CREATE SCHEMA {name}; CREATE TABLE {name}.deals (id text PRIMARY KEY, title text, amount boolean, must text NOT NULL)"
+    );
+    client.batch_execute(&create).await.unwrap();
+    let mut worker = worker.start().await;
+    worker.accept("agents", "create", 7, json!({"name": "Ada"})).await;
+    worker.accept("deals", "create", "d-1", json!({"title": "one"})).await;
+    rows_become(&client, &format!("SELECT id FROM {name}.agents"), &["7"]).await;
+    worker.kill();
+
+    let (code, found) = preflight(&worker);
+    assert_eq!(code, 1);
+    let of = |topic: &str| {
+        let topic = format!("{name}.{topic}");
+        found.as_array().unwrap().iter().find(|found| found["topic"] == topic).unwrap().clone()
+    };
+    assert_eq!((&of("agents")["fits"], &of("agents")["tables"][0]["makes"]), (&json!(true), &json!([])));
+    let deals = of("deals")["tables"][0].clone();
+    let lacks: Vec<&str> = deals["lacks"].as_array().unwrap().iter().map(|lack| lack["what"].as_str().unwrap()).collect();
+    assert_eq!(lacks.len(), 2, "{lacks:?}");
+    for lack in deals["lacks"].as_array().unwrap() {
+        client.batch_execute(lack["remedy"].as_str().unwrap()).await.unwrap_or_else(|error| panic!("{lack}: {error}"));
+    }
+    let (code, found) = preflight(&worker);
+    assert_eq!((code, found.as_array().unwrap().len()), (0, 2));
+    // What preflight lets pass is written.
+    worker.spawn();
+    rows_become(&client, &format!("SELECT id, title FROM {name}.deals"), &["d-1|one"]).await;
+}
+
+fn preflight(worker: &Worker) -> (i32, Value) {
+    let output = worker.command(&["preflight", "--worker", "worker.toml", "-o", "json", "postgres.toml"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let found = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.code().unwrap(), found)
+}
