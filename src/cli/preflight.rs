@@ -108,10 +108,8 @@ fn as_text(found: &Found) -> String {
             (false, _) => "does not fit",
         };
         text.push_str(&format!("{} {} -> {}: {verdict}\n", found.connector, found.topic, table.table));
-        for lack in &table.lacks {
-            text.push_str(&format!("  - {}\n", lack.what));
-            text.extend(lack.remedy.iter().map(|remedy| format!("      {remedy};\n")));
-        }
+        text.extend(table.lacks.iter().map(|lack| format!("  - {lack}\n")));
+        text.extend(table.mends.iter().map(|statement| format!("  ! {statement};\n")));
         text.extend(table.makes.iter().map(|statement| format!("  + {statement}\n")));
     }
     text
@@ -119,8 +117,8 @@ fn as_text(found: &Found) -> String {
 
 fn as_json(found: &Found) -> Value {
     let table = |table: &Preflight| {
-        let lacks: Vec<_> = table.lacks.iter().map(|lack| json!({ "what": lack.what, "remedy": lack.remedy })).collect();
-        json!({ "table": table.table, "fits": table.lacks.is_empty(), "makes": table.makes, "lacks": lacks })
+        let fits = table.lacks.is_empty();
+        json!({ "table": table.table, "fits": fits, "makes": table.makes, "lacks": table.lacks, "mends": table.mends })
     };
     json!({
         "connector": found.connector,

@@ -39,7 +39,8 @@ impl Patient {
         tokio::spawn(connection);
         let (_, place) = server.rsplit_once('@').unwrap();
         let url = format!("postgres://{name}:first@{place}/{name}");
-        let worker = worker.webhook("").sink_at(&url, "errors.retry.delay.max.ms = 200\n").start().await;
+        let worker =
+            worker.webhook("").sink_at(&url, "errors.retry.delay.max.ms = 200\nerrors.retry.timeout = 0\n").start().await;
         let mut patient = Self { worker, admin, posted: 0, _stack: stack };
         patient.post(3).await;
         patient.has_all_but(&[]).await;
@@ -259,5 +260,5 @@ async fn a_foreign_key_without_its_row_sets_exactly_that_record_aside() {
              ALTER TABLE {n}.deals ADD FOREIGN KEY (title) REFERENCES {n}.titles DEFERRABLE INITIALLY DEFERRED",
         )
         .await;
-    patient.sets_aside_one("postgres.refused_value").await;
+    patient.sets_aside_one("postgres.foreign_key").await;
 }

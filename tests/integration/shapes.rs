@@ -103,10 +103,24 @@ async fn what_cannot_be_widened_waits_with_the_statement_that_mends_it_and_then_
     assert_eq!((error.reaction, error.code), (Reaction::Retry, "postgres.schema_mismatch"));
     let text = error.to_string();
     let (_, mend) = text.split_once("It is mended by: ").expect("the statement is named");
-    // The view stands in the way of a person as it does in ours.
-    lab.client.batch_execute(&format!("DROP VIEW {}.deals_live; {mend}", lab.name)).await.unwrap();
+    let reader = format!("reader2_{}", lab.name);
+    lab.client
+        .batch_execute(&format!("CREATE ROLE {reader}; GRANT SELECT ON {}.deals_live TO {reader}", lab.name))
+        .await
+        .unwrap();
+    let error = shapes.put(2, TEXT, Value::String("two".into())).await.unwrap_err().to_string();
+    let (_, with_rights) = error.split_once("It is mended by: ").unwrap();
+    assert_ne!(mend, with_rights, "the rights to the view are part of the statements");
+    lab.client.batch_execute(with_rights).await.unwrap_or_else(|error| panic!("{with_rights}: {error}"));
+    assert_eq!(lab.ask(&format!("SELECT has_table_privilege('{reader}', '$.deals_live', 'SELECT')")).await, ["t"]);
+    lab.client.batch_execute(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}")).await.unwrap();
     shapes.put(2, TEXT, Value::String("two".into())).await.unwrap();
-    assert_eq!(lab.ask("SELECT v FROM $.deals ORDER BY id").await, ["1", "two"]);
+    assert_eq!(lab.ask("SELECT v FROM $.deals_live ORDER BY id").await, ["1", "two"]);
+    // Whoever drops the view gets it back with the next new shape at the latest.
+    lab.client.batch_execute(&format!("DROP VIEW {}.deals_live", lab.name)).await.unwrap();
+    let mut again = Shapes::of(&lab, &[]).await;
+    again.put(3, TEXT, Value::String("three".into())).await.unwrap();
+    assert_eq!(lab.ask("SELECT count(*) FROM $.deals_live").await, ["3"]);
 }
 
 #[tokio::test]
@@ -134,12 +148,14 @@ async fn a_view_of_somebody_else_keeps_a_column_from_being_widened_and_is_named(
     let lab = Laboratory::new("foreign_view").await;
     let mut shapes = Shapes::of(&lab, &[]).await;
     shapes.put(1, INT, Value::Int(1)).await.unwrap();
-    lab.client.batch_execute(&format!("CREATE VIEW {0}.report AS SELECT v FROM {0}.deals", lab.name)).await.unwrap();
-    let error = shapes.put(2, LONG, Value::Long(2)).await.unwrap_err();
-    assert_eq!((error.reaction, error.code), (Reaction::Retry, "postgres.schema_mismatch"));
-    assert!(error.to_string().contains("another view or rule uses it"), "{error}");
-    assert_eq!(lab.ask("SELECT v FROM $.deals_live").await, ["1"], "our view is as it was");
-    lab.client.batch_execute(&format!("DROP VIEW {}.report", lab.name)).await.unwrap();
+    for used in ["deals", "deals_live"] {
+        lab.client.batch_execute(&format!("CREATE VIEW {0}.report AS SELECT v FROM {0}.{used}", lab.name)).await.unwrap();
+        let error = shapes.put(2, LONG, Value::Long(2)).await.unwrap_err();
+        assert_eq!((error.reaction, error.code), (Reaction::Retry, "postgres.schema_mismatch"), "{}", error.chain());
+        assert!(error.to_string().contains("used by another view or rule"), "{error}");
+        assert_eq!(lab.ask("SELECT v FROM $.deals_live").await, ["1"], "our view is as it was");
+        lab.client.batch_execute(&format!("DROP VIEW {}.report", lab.name)).await.unwrap();
+    }
     shapes.put(2, LONG, Value::Long(2)).await.unwrap();
 }
 

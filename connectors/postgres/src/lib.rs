@@ -9,6 +9,7 @@
 //! | `sink` | connects, claims, applies: what the worker calls |
 //! | `apply` | one batch in one transaction: begin, compare-and-set, upsert, commit |
 //! | `write`, `history` | the records of a batch as statements: present state, and every change |
+//! | `pipeline` | statements on their way, and their answers |
 //! | `prospect` | batches whose rows are all new, or all known already |
 //! | `isolate` | finds the records that the database refuses, and only those |
 //! | `absent` | rows that refer to others which are still to come |
@@ -41,6 +42,7 @@ mod history;
 mod isolate;
 mod key;
 mod name;
+mod pipeline;
 mod prospect;
 mod publish;
 mod sink;
@@ -51,4 +53,4 @@ mod write;
 
 pub use config::{DeleteMode, InsertMode, MetadataColumns, PostgresSinkConfig, PrimaryKeyMode, SchemaEvolution, SchemaMismatch};
 pub use sink::{OpenPostgresSink, PostgresSink, SinkSettings};
-pub use table::preflight::{Lack, Preflight, preflight};
+pub use table::preflight::{Preflight, preflight};

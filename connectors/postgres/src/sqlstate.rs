@@ -39,7 +39,7 @@ pub(crate) fn class(error: &PgError) -> Class {
         // Corruption does not heal by waiting.
         "XX001" | "XX002" => Class::Setup,
         // A pooler or an administrator has taken the session's statements away; a fresh connection has them.
-        "25006" | "28P01" | "28000" | "55000" | "55006" | "25P03" | "25P04" | "26000" | "42P05" => Class::Outage,
+        "25006" | "25P02" | "28P01" | "28000" | "55000" | "55006" | "25P03" | "25P04" | "26000" | "42P05" => Class::Outage,
         code => match &code[..2] {
             "08" | "57" | "53" | "58" | "XX" => Class::Outage,
             "40" => Class::Contention,

@@ -147,18 +147,13 @@ async fn make(client: &Client, wish: &Wish<'_>, found: &Found) -> Result<()> {
         if !found.widened.is_empty() {
             // A view that shows a column keeps its type from changing; ours is made again below.
             rights = grants(client, &name.live_view()).await?;
-            run(client, doing("alter"), &format!("DROP VIEW IF EXISTS {}", name.live_view().sql())).await?;
+            let sql = format!("DROP VIEW IF EXISTS {}", name.live_view().sql());
+            client.batch_execute(&sql).await.map_err(|error| in_use(wish, error, &name.live_view().to_string(), &sql))?;
         }
         for (column, ty) in &found.widened {
             let sql = ddl::alter_type(name, column, ty);
             let altered = client.batch_execute(&sql).await;
-            altered.map_err(|error| {
-                if !shape_in_use(&error) {
-                    return refused_setup(doing("widen a column of"), error);
-                }
-                let what = format!("column `{column}` has to be {ty}, and another view or rule uses it");
-                mismatch(wish, &[Refusal { what, remedy: Some(sql.clone()) }])
-            })?;
+            altered.map_err(|error| in_use(wish, error, &format!("column `{column}`, which has to be {ty},"), &sql))?;
         }
         let loosened: Vec<String> = found.loosened.iter().map(|column| ddl::drop_not_null(name, column)).collect();
         run(client, doing("let null into"), &loosened.join("; ")).await?;
@@ -174,7 +169,7 @@ async fn make(client: &Client, wish: &Wish<'_>, found: &Found) -> Result<()> {
         run(client, doing("comment on"), &ddl::table_comments(wish)).await?;
     }
     run(client, doing("comment on"), &ddl::field_comments(name, &found.missing)).await?;
-    if wish.purpose == Purpose::State && wish.config.metadata_columns != MetadataColumns::None {
+    if wish.has_live_view() {
         let columns = columns_in_order(client, name).await?;
         run(client, doing("show the live rows of"), &ddl::live_view(name, &columns)).await?;
         run(client, doing("give back the rights to the view of"), &rights.join("; ")).await?;
@@ -187,11 +182,19 @@ async fn make(client: &Client, wish: &Wish<'_>, found: &Found) -> Result<()> {
     Ok(())
 }
 
+/// Views and rules of others keep what they use as it is; whoever made them has to alter them first.
+fn in_use(wish: &Wish<'_>, error: tokio_postgres::Error, what: &str, sql: &str) -> Error {
+    if !shape_in_use(&error) {
+        return refused_setup(format!("widen a column of table {}", wish.name), error);
+    }
+    let what = format!("{what} is used by another view or rule, which has to be dropped and made again");
+    mismatch(wish, &[Refusal { what, remedy: None }], &[sql.to_owned()])
+}
+
 /// All that is wrong at once, and all statements that mend it.
-fn mismatch(wish: &Wish<'_>, refusals: &[Refusal]) -> Error {
+fn mismatch(wish: &Wish<'_>, refusals: &[Refusal], mends: &[String]) -> Error {
     let what: Vec<_> = refusals.iter().map(|refusal| refusal.what.as_str()).collect();
-    let remedies: Vec<_> = refusals.iter().filter_map(|refusal| refusal.remedy.as_deref()).collect();
-    let mend = if remedies.is_empty() { String::new() } else { format!(" It is mended by: {}", remedies.join("; ")) };
+    let mend = if mends.is_empty() { String::new() } else { format!(" It is mended by: {}", mends.join("; ")) };
     let doing = |fate: &str| format!("write to table {}: {}; {fate}{mend}", wish.name, what.join("; "));
     match wish.config.schema_mismatch {
         SchemaMismatch::Pause => {

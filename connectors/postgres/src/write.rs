@@ -3,14 +3,9 @@
 //! Statements are sent as soon as their arrays are filled, without waiting for an answer: while the server works on one part of the
 //! batch, the next is folded into arrays.
 
-use std::{collections::BTreeMap, sync::Arc, task::Poll};
+use std::{collections::BTreeMap, sync::Arc};
 
 use apache_avro::schema::Schema;
-use futures::{
-    future::BoxFuture,
-    stream::{FuturesOrdered, StreamExt as _},
-};
-use tokio_postgres::Row as PgRow;
 use towpath_api::{Applied, Body, Error, ErrorType, Op, Record, Result};
 
 use crate::{
@@ -20,6 +15,7 @@ use crate::{
     failpoint,
     fold::{Folded, Kind, Row, Rules, fold},
     key::Keys,
+    pipeline::{Answered, Pipeline, Shape},
     sqlstate::refused,
     statement::{self, ColumnSet, Statement},
     table::{MIXED, Table, Wish},
@@ -27,18 +23,6 @@ use crate::{
 
 /// Rows of one statement: so many that its fixed cost does not count, so few that the server starts early.
 pub(crate) const CHUNK_ROWS: usize = 1_250;
-
-/// How the rows of a statement are counted from the row that it returns.
-#[derive(Debug, Clone, Copy)]
-enum Shape {
-    Upsert,
-    Patch,
-    Remove,
-    Bury,
-}
-
-/// Statements on their way, with the rows that each is for.
-type Sent<'s, 'a> = FuturesOrdered<BoxFuture<'s, (Shape, Vec<&'s Row<'a>>, Result<PgRow, tokio_postgres::Error>)>>;
 
 impl<'a> Transaction<'a> {
     fn rules(&self) -> Rules<'a> {
@@ -115,29 +99,33 @@ impl<'a> Transaction<'a> {
             }
             rounds[row.round].push(row);
         }
-        let mut underway: Sent<'_, 'a> = FuturesOrdered::new();
+        let mut pipeline = Pipeline::default();
+        let mut sent = Ok(());
         for rows in rounds {
-            self.send_rows(&table, rules.keys, &rows, attempt, &mut underway, applied, letters).await?;
+            sent = self.send_rows(&table, rules.keys, &rows, attempt, &mut pipeline, applied).await;
+            if sent.is_err() {
+                break;
+            }
         }
         failpoint::hit("mid_upsert").await?;
-        while let Some(done) = underway.next().await {
-            take(&table, done, applied, letters)?;
+        // What was refused first says why: what is sent behind it fails for that reason, and says less.
+        for answered in pipeline.finish().await {
+            take(&table, answered, applied, letters)?;
         }
+        sent?;
         self.remember(&table, folded.rows.len(), &before, applied);
         Ok(())
     }
 
     /// Sends statements for rows of different keys.
-    #[expect(clippy::too_many_arguments, reason = "what a batch is written from and into")]
     async fn send_rows<'s>(
         &mut self,
         table: &Table,
         keys: Keys<'_>,
         rows: &[&'s Row<'a>],
         attempt: Attempt,
-        underway: &mut Sent<'s, 'a>,
+        pipeline: &mut Pipeline<'s, 'a>,
         applied: &mut Applied,
-        letters: &mut Vec<DeadLetter<'a>>,
     ) -> Result<()>
     where
         'a: 's,
@@ -167,7 +155,12 @@ impl<'a> Transaction<'a> {
         let looks_first = self.expects_known_rows(table);
         let size = if attempt == Attempt::Whole { CHUNK_ROWS } else { usize::MAX };
         let others = patches.len() + removals.len() + tombstones.len();
-        if attempt == Attempt::Whole && others == 0 && whole.len() == 1 && self.expects_new_rows(table, rows.len()) {
+        if attempt == Attempt::Whole
+            && pipeline.is_empty()
+            && others == 0
+            && whole.len() == 1
+            && self.expects_new_rows(table, rows.len())
+        {
             let set = whole.keys().next().cloned().unwrap_or_default();
             if self.copy(table, keys, &set, rows).await? {
                 applied.inserted += count(rows.len());
@@ -177,23 +170,20 @@ impl<'a> Transaction<'a> {
         for (set, rows) in whole {
             for chunk in rows.chunks(size) {
                 let statement = statement::upsert(table, keys, partition, &set, looks_first, chunk).map_err(misfit)?;
-                self.send(Shape::Upsert, chunk.to_vec(), statement, underway).await?;
-                while let Poll::Ready(Some(done)) = futures::poll!(underway.next()) {
-                    take(table, done, applied, letters)?;
-                }
+                self.send(Shape::Upsert, chunk.to_vec(), statement, pipeline).await?;
             }
         }
         if !patches.is_empty() {
             let statement = statement::patch(table, keys, partition, !updates_only, &patches).map_err(misfit)?;
-            self.send(Shape::Patch, patches, statement, underway).await?;
+            self.send(Shape::Patch, patches, statement, pipeline).await?;
         }
         if !removals.is_empty() {
             let statement = statement::remove(table, keys, partition, &removals).map_err(misfit)?;
-            self.send(Shape::Remove, removals, statement, underway).await?;
+            self.send(Shape::Remove, removals, statement, pipeline).await?;
         }
         if !tombstones.is_empty() {
             let statement = statement::bury(table, keys, partition, self.config.delete_mode, &tombstones).map_err(misfit)?;
-            self.send(Shape::Bury, tombstones, statement, underway).await?;
+            self.send(Shape::Bury, tombstones, statement, pipeline).await?;
         }
         Ok(())
     }
@@ -204,17 +194,13 @@ impl<'a> Transaction<'a> {
         shape: Shape,
         rows: Vec<&'s Row<'a>>,
         statement: Statement,
-        underway: &mut Sent<'s, 'a>,
+        pipeline: &mut Pipeline<'s, 'a>,
     ) -> Result<()>
     where
         'a: 's,
     {
-        let prepared = self.prepare(&statement.sql).await?;
-        let client = self.client;
-        underway.push_back(Box::pin(async move {
-            let answer = client.query_one(&prepared, &statement.parameters()).await;
-            (shape, rows, answer)
-        }));
+        let prepared = pipeline.meanwhile(self.prepare(&statement.sql)).await?;
+        pipeline.send(self.client, prepared, statement, shape, rows).await;
         Ok(())
     }
 
@@ -278,7 +264,7 @@ impl<'a> Transaction<'a> {
 /// Adds what a statement says of its rows.
 fn take<'a>(
     table: &Table,
-    (shape, rows, answer): (Shape, Vec<&Row<'a>>, Result<PgRow, tokio_postgres::Error>),
+    Answered { shape, rows, answer }: Answered<'_, 'a>,
     applied: &mut Applied,
     letters: &mut Vec<DeadLetter<'a>>,
 ) -> Result<()> {

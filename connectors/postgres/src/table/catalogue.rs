@@ -12,6 +12,8 @@ use crate::{name::TableName, sqlstate::refused_setup};
 pub(crate) struct Present {
     /// Its columns by name; empty where there is no such table.
     pub(crate) columns: HashMap<String, PresentColumn>,
+    /// Whether the view of its live rows is there.
+    pub(crate) has_live_view: bool,
     /// Whether row security or rules stand between `COPY` and the table.
     pub(crate) guarded: bool,
     /// The columns of each key that is unique for all rows, at once and without expressions.
@@ -83,11 +85,14 @@ impl Present {
             .await
             .map_err(failed)?;
         let guarded = client
-            .query_one("SELECT relrowsecurity OR relhasrules FROM pg_class WHERE oid = to_regclass($1)", &[&name.sql()])
+            .query_one(
+                "SELECT relrowsecurity OR relhasrules, to_regclass($2) IS NOT NULL FROM pg_class WHERE oid = to_regclass($1)",
+                &[&name.sql(), &name.live_view().sql()],
+            )
             .await
             .map_err(failed)?;
         let unique = unique.iter().map(|row| row.get::<_, Vec<String>>(0).into_iter().collect()).collect();
-        Ok(Self { columns, unique, guarded: guarded.get(0) })
+        Ok(Self { columns, unique, guarded: guarded.get(0), has_live_view: guarded.get(1) })
     }
 }
 

@@ -49,6 +49,12 @@ pub(super) fn alter_type(name: &TableName, column: &str, ty: &str) -> String {
     format!("ALTER TABLE {} ALTER COLUMN {column} TYPE {ty} USING {column}::{ty}", name.sql())
 }
 
+/// As [`alter_type`], for values of which nobody knows whether they have a form in the other type: by way of their text.
+pub(super) fn alter_type_by_text(name: &TableName, column: &str, ty: &str) -> String {
+    let column = quoted(column);
+    format!("ALTER TABLE {} ALTER COLUMN {column} TYPE {ty} USING {column}::text::{ty}", name.sql())
+}
+
 /// Lets a column be null.
 pub(super) fn drop_not_null(name: &TableName, column: &str) -> String {
     format!("ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL", name.sql(), quoted(column))

@@ -8,7 +8,7 @@ use towpath_api::Result;
 
 use super::{
     Column, OwnColumn, Purpose, Table, Wish,
-    catalogue::{Present, PresentColumn, agreed_names},
+    catalogue::{Present, PresentColumn, agreed_names, columns_in_order, grants},
     ddl,
     fit::{Fit, fit},
     mismatch,
@@ -38,6 +38,10 @@ pub(super) struct Found {
     /// Casts of the key.
     pub(super) key_casts: Vec<Option<String>>,
     pub(super) refusals: Vec<Refusal>,
+    /// Whether the view of the live rows has yet to be made.
+    pub(super) lacks_view: bool,
+    /// What a person has to run before and after the statements that mend the table: our own view keeps a column from being altered.
+    around: Option<(String, Vec<String>)>,
 }
 
 /// Something that the table lacks and that is not made.
@@ -56,6 +60,18 @@ impl Found {
             && self.widened.is_empty()
             && self.loosened.is_empty()
             && self.unnamed.is_empty()
+            && !self.lacks_view
+    }
+
+    /// The statements that mend what was refused, in their order.
+    pub(super) fn mends(&self) -> Vec<String> {
+        let remedies: Vec<String> = self.refusals.iter().filter_map(|refusal| refusal.remedy.clone()).collect();
+        match &self.around {
+            Some((before, after)) if remedies.iter().any(|remedy| remedy.contains(" TYPE ")) => {
+                std::iter::once(before.clone()).chain(remedies).chain(after.iter().cloned()).collect()
+            }
+            _ => remedies,
+        }
     }
 
     pub(super) fn into_table(self, wish: Wish<'_>) -> Table {
@@ -115,7 +131,7 @@ impl Found {
 /// Compares the table with what it should be, and refuses what it lacks and cannot get.
 pub(super) async fn look(client: &Client, wish: &Wish<'_>) -> Result<Found> {
     let found = compare(client, wish).await?;
-    if found.refusals.is_empty() { Ok(found) } else { Err(mismatch(wish, &found.refusals)) }
+    if found.refusals.is_empty() { Ok(found) } else { Err(mismatch(wish, &found.refusals, &found.mends())) }
 }
 
 /// Compares the table with what it should be; changes nothing.
@@ -154,6 +170,15 @@ pub(super) async fn compare(client: &Client, wish: &Wish<'_>) -> Result<Found> {
     if found.exists && !wish.schemas.is_empty() {
         look_at_others(wish, &present, &mut found);
     }
+    if found.exists && wish.has_live_view() {
+        let (view, rights) = (name.live_view(), grants(client, &name.live_view()).await?);
+        found.lacks_view = !present.has_live_view && wish.config.schema_evolution == SchemaEvolution::Evolve;
+        if present.has_live_view {
+            let mut after = vec![ddl::live_view(name, &columns_in_order(client, name).await?)];
+            after.extend(rights);
+            found.around = Some((format!("DROP VIEW {}", view.sql()), after));
+        }
+    }
     found.restrict(wish);
     Ok(found)
 }
@@ -168,7 +193,7 @@ fn look_at_key(wish: &Wish<'_>, present: &Present, found: &mut Found) {
                 Fit::Takes(cast) => found.key_casts[at] = cast,
                 Fit::Widened(ty) => found.widened.push((key.name.clone(), ty)),
                 Fit::Refused => {
-                    let remedy = Some(ddl::alter_type(wish.name, &key.name, &key.ty.sql()));
+                    let remedy = Some(ddl::alter_type_by_text(wish.name, &key.name, &key.ty.sql()));
                     found.refusals.push(Refusal { what: what(&have.ty), remedy });
                 }
             },
@@ -190,7 +215,7 @@ fn look_at_own(wish: &Wish<'_>, present: &Present, found: &mut Found) {
             Some(have) if have.ty == own.ty() => {}
             Some(have) => found.refusals.push(Refusal {
                 what: format!("column `{}` should be {} and is {}", own.name(), own.ty(), have.ty),
-                remedy: Some(ddl::alter_type(wish.name, own.name(), own.ty())),
+                remedy: Some(ddl::alter_type_by_text(wish.name, own.name(), own.ty())),
             }),
         }
     }
@@ -211,7 +236,7 @@ fn look_at_column(wish: &Wish<'_>, wanted: &mut Column, have: &PresentColumn, fi
         Fit::Widened(ty) => found.widened.push((wanted.name.clone(), ty)),
         Fit::Refused => found.refusals.push(Refusal {
             what: format!("column `{}` should be {} and is {}", wanted.name, wanted.ty.sql(), have.ty),
-            remedy: Some(ddl::alter_type(wish.name, &wanted.name, &wanted.ty.sql())),
+            remedy: Some(ddl::alter_type_by_text(wish.name, &wanted.name, &wanted.ty.sql())),
         }),
     }
 }

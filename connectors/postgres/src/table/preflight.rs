@@ -22,17 +22,10 @@ pub struct Preflight {
     pub table: String,
     /// The statements that the sink would run by itself with the first record.
     pub makes: Vec<String>,
-    /// What it lacks and the sink would not make.
-    pub lacks: Vec<Lack>,
-}
-
-/// Something that a table lacks.
-#[derive(Debug, Clone)]
-pub struct Lack {
-    /// What, as a sentence without a full stop.
-    pub what: String,
-    /// The statement that mends it, where there is one.
-    pub remedy: Option<String>,
+    /// What it lacks and the sink would not make, each as a sentence without a full stop.
+    pub lacks: Vec<String>,
+    /// The statements that mend it, to be run in this order.
+    pub mends: Vec<String>,
 }
 
 /// Compares the tables of `topic` with its schemas: that of the keys (`None` where its records have none), and that of the records in its
@@ -61,7 +54,7 @@ pub async fn preflight(
     let mut tables = Vec::new();
     if key_schemas.is_empty() {
         let what = "the topic's records have no key, and pk.mode=record_key takes the row's from it".to_owned();
-        tables.push(Preflight { table: name.to_string(), makes: vec![], lacks: vec![Lack { what, remedy: None }] });
+        tables.push(Preflight { table: name.to_string(), makes: vec![], lacks: vec![what], mends: vec![] });
     } else {
         tables.push(table(&client, &Wish::of_state(&name, config, keys, vec![value], key_schemas)?).await?);
     }
@@ -83,14 +76,17 @@ async fn table(client: &Client, wish: &Wish<'_>) -> Result<Preflight> {
     } else if found.refusals.is_empty() {
         makes.push(ddl::create(wish, &found.missing));
     }
-    let mut lacks: Vec<Lack> =
-        found.refusals.into_iter().map(|refusal| Lack { what: refusal.what, remedy: refusal.remedy }).collect();
-    lacks.extend(missing_rights(client, wish, found.exists, !makes.is_empty()).await?);
-    Ok(Preflight { table: name.to_string(), makes, lacks })
+    let mut mends = found.mends();
+    let mut lacks: Vec<String> = found.refusals.into_iter().map(|refusal| refusal.what).collect();
+    if let Some((what, grant)) = missing_rights(client, wish, found.exists, !makes.is_empty()).await? {
+        lacks.push(what);
+        mends.push(grant);
+    }
+    Ok(Preflight { table: name.to_string(), makes, lacks, mends })
 }
 
-/// What the role may not do and must.
-async fn missing_rights(client: &Client, wish: &Wish<'_>, exists: bool, makes: bool) -> Result<Option<Lack>> {
+/// What the role may not do and must, and what gives it the right.
+async fn missing_rights(client: &Client, wish: &Wish<'_>, exists: bool, makes: bool) -> Result<Option<(String, String)>> {
     let name = wish.name;
     let sql = "SELECT current_user::text,
                       CASE WHEN to_regnamespace($2) IS NULL THEN has_database_privilege(current_database(), 'CREATE')
@@ -103,7 +99,7 @@ async fn missing_rights(client: &Client, wish: &Wish<'_>, exists: bool, makes: b
     let row = client.query_one(sql, &parameters).await;
     let row = row.map_err(|error| refused_setup(format!("look at the rights to table {name}"), error))?;
     let (role, schema, table, owner): (String, bool, bool, bool) = (row.get(0), row.get(1), row.get(2), row.get(3));
-    let grant = |what: String| Some(Lack { what: format!("role `{role}` may not use it as it must"), remedy: Some(what) });
+    let grant = |grant: String| Some((format!("role `{role}` may not use it as it must"), grant));
     let role_name = crate::name::quoted(&role);
     Ok(if !schema {
         grant(format!(

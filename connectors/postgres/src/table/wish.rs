@@ -8,7 +8,7 @@ use towpath_api::{Error, ErrorType, Result};
 use super::{KeyColumn, MIXED, OwnColumn, Purpose, fields_of, look::Refusal, mismatch};
 use crate::{
     column::{ColumnType, joined},
-    config::{PostgresSinkConfig, PrimaryKeyMode},
+    config::{MetadataColumns, PostgresSinkConfig, PrimaryKeyMode},
     key::Keys,
     name::TableName,
 };
@@ -74,6 +74,11 @@ impl<'a> Wish<'a> {
         Self { name, purpose: Purpose::Log, config, keys, key_fields: vec![], schemas, key_schemas: vec![] }
     }
 
+    /// Whether a view beside the table shows its rows that are not deleted.
+    pub(super) fn has_live_view(&self) -> bool {
+        self.purpose == Purpose::State && self.config.metadata_columns != MetadataColumns::None
+    }
+
     pub(super) fn own(&self) -> Vec<OwnColumn> {
         self.purpose.own(self.config.metadata_columns)
     }
@@ -89,7 +94,7 @@ impl<'a> Wish<'a> {
             let ty = ColumnType::of_field(field).map_err(|reason| {
                 let what =
                     format!("no column type holds field `{}`, which is {reason}; `fields.exclude` leaves it out", field.name);
-                mismatch(self, &[Refusal { what, remedy: None }])
+                mismatch(self, &[Refusal { what, remedy: None }], &[])
             })?;
             match at.get(field.name.as_str()) {
                 None => {
