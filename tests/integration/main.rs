@@ -7,6 +7,7 @@ mod configuration;
 mod crash;
 mod dead_letter_queue;
 mod disclosure;
+mod edges;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod faults;

@@ -219,7 +219,8 @@ async fn without_columns_of_our_own_a_table_of_others_stays_as_it_is() {
         assert_eq!(lab.ask("SELECT id, a FROM $.deals").await, ["1|12"], "{metadata}");
         let own = "SELECT string_agg(attname, ',' ORDER BY attname) FROM pg_attribute
                    WHERE attrelid = '$.deals'::regclass AND attname LIKE '\\_towpath%'";
-        let expected = if metadata == "none" { "" } else { "_towpath_deleted,_towpath_seq,_towpath_ts" };
+        let expected =
+            if metadata == "none" { "" } else { "_towpath_deleted,_towpath_offset,_towpath_partition,_towpath_seq,_towpath_ts" };
         assert_eq!(lab.ask(own).await, [expected]);
     }
 }

@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Statement as Prepared};
 use towpath_api::{Applied, Batch, Claim, Error, ErrorType, Result};
 
 use crate::{
-    bookkeeping::{self, COMPARE_AND_SET},
+    bookkeeping::{self, BEGIN, COMPARE_AND_SET},
     config::PostgresSinkConfig,
     dead_letter::{self, DeadLetter},
     failpoint,
@@ -88,7 +88,7 @@ impl<'a> Transaction<'a> {
     async fn begin(&mut self, claim: &Claim) -> Result<()> {
         let compare_and_set = self.prepare(COMPARE_AND_SET).await?;
         let (begun, held) = futures::join!(
-            self.client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
+            self.client.batch_execute(BEGIN),
             bookkeeping::compare_and_set(self.client, &compare_and_set, self.sink, claim, self.batch)
         );
         begun.map_err(|error| refused("begin the transaction", error))?;
@@ -169,6 +169,12 @@ impl<'a> Transaction<'a> {
     pub(crate) async fn back_to_savepoint(&mut self) -> Result<()> {
         self.forget();
         self.run("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part").await
+    }
+
+    /// Forgets all tables: somebody else has changed one.
+    pub(crate) fn forget_tables(&mut self) {
+        self.known.made = true;
+        self.forget();
     }
 
     /// Forgets what the transaction has made and undone.

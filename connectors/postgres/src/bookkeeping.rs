@@ -94,10 +94,15 @@ pub(crate) async fn ensure(client: &Client) -> Result<()> {
     client.batch_execute(&sql).await.map_err(|error| refused("create schema towpath", error))
 }
 
+/// Begins a batch. The compare-and-set is sent right behind it and would stand alone, and be committed alone, should this be cancelled; so it
+/// asks for the mark, which ends with the transaction.
+pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL towpath.in_batch = 'yes'";
+
 /// The first statement of each batch. It must change one row: the caller's claim is the newest, and nothing was applied since.
 pub(crate) const COMPARE_AND_SET: &str = "UPDATE towpath.sink_partition
     SET next_offset = $4, anchor_offset = $7, anchor_hash = $8, updated_at = clock_timestamp()
-    WHERE sink = $1 AND topic = $2 AND partition = $3 AND next_offset = $5 AND epoch = $6";
+    WHERE sink = $1 AND topic = $2 AND partition = $3 AND next_offset = $5 AND epoch = $6
+      AND current_setting('towpath.in_batch', true) = 'yes'";
 
 /// Runs [`COMPARE_AND_SET`], prepared as `statement`; tells whether it changed its row.
 pub(crate) async fn compare_and_set(

@@ -138,7 +138,7 @@ impl ColumnType {
     }
 
     /// The type of one element on the wire.
-    fn element(self) -> Type {
+    pub(crate) fn element(self) -> Type {
         match self {
             Self::Boolean => Type::BOOL,
             Self::Integer => Type::INT4,

@@ -74,7 +74,7 @@ config_enum! {
     pub enum MetadataColumns {
         /// All of them.
         Full = "full",
-        /// Those that guard against old records: `_towpath_ts`, `_towpath_seq`, `_towpath_deleted`.
+        /// Those that guard against old records: all but `_towpath_applied_at`.
         Version = "version",
         /// None: for tables that others own. An old record that comes again then turns its row back.
         None = "none",
@@ -242,6 +242,9 @@ impl PostgresSinkConfig {
                 "delete.mode",
                 "must be `hard` or `ignore` with `metadata.columns=none`: there is no column for the mark",
             );
+        }
+        if self.truncate_enabled && self.metadata_columns == MetadataColumns::None {
+            problems.invalid("truncate.enabled", "needs to know which rows are older, which `metadata.columns=none` does not");
         }
         if let Some(both) = self.fields_include.iter().find(|field| self.fields_exclude.contains(field)) {
             problems.invalid("fields.exclude", format!("names `{both}`, which `fields.include` names as well"));

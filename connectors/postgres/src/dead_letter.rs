@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use tokio_postgres::Client;
 use towpath_api::{Batch, Body, Error, ErrorType, Record, Result, json::hexadecimal};
 
-use crate::{key::Unkeyed, sqlstate::refused, table::MISMATCH};
+use crate::{key::Unkeyed, sqlstate::refused_setup, table::MISMATCH};
 
 /// The end of the year 9999. A producer may set any time, and one that Postgres cannot hold must not keep the record from being set aside.
 const LAST_MILLISECOND: i64 = 253_402_300_799_999;
@@ -51,6 +51,13 @@ impl<'a> DeadLetter<'a> {
         let reason = "the table has rows of other partitions, and without versions of the source nothing says which of them came before; \
                       give the topic one partition, or set `version.field`";
         Self::unkeyed(record, ("apply.truncate_across_partitions", reason))
+    }
+
+    /// For a delete without a version whose row, which has one, was written from another partition.
+    pub(crate) fn undecided_delete(record: &'a Record) -> Self {
+        let reason = "the delete has no version, its row has one and was written from another partition, so that nothing says which of them is \
+                      newer; were partitions added to the topic?";
+        Self::unkeyed(record, ("apply.undecided_delete", reason))
     }
 
     /// For a partial update that is older than its row.
@@ -102,7 +109,7 @@ pub(crate) async fn store(client: &Client, sink: &str, batch: &Batch, letters: &
     if letters.is_empty() {
         return Ok(());
     }
-    let failed = |error| refused("store dead letters in towpath.dead_letter", error);
+    let failed = |error| refused_setup("store dead letters in towpath.dead_letter", error);
     let statement = client
         .prepare(
             r#"INSERT INTO towpath.dead_letter AS d

@@ -3,13 +3,14 @@
 //! The usual batch is written without savepoints. When one of its values is refused, or the batch takes too long, the transaction is begun again, and the
 //! records are written in halves, each behind a savepoint, always in offset order, until the culprits stand alone.
 
-use towpath_api::{Applied, Error, Reaction, Record, Result};
+use towpath_api::{Applied, Error, ErrorType, Reaction, Record, Result};
 
 use crate::{
     apply::{Attempt, Transaction},
     dead_letter::DeadLetter,
     failpoint,
     sqlstate::{self, FOREIGN_KEY},
+    write::count,
 };
 
 impl<'a> Transaction<'a> {
@@ -21,7 +22,7 @@ impl<'a> Transaction<'a> {
         let mut refused: Vec<(&'a [Record], Error)> = Vec::new();
         let mut todo: Vec<&'a [Record]> = vec![&self.batch.records];
         while let Some(records) = todo.pop() {
-            match self.write_part(records, letters).await? {
+            match self.write_part(records, true, letters).await? {
                 Ok(part) => applied += part,
                 Err(error) if records.len() == 1 => refused.push((records, error)),
                 Err(_) => {
@@ -36,7 +37,7 @@ impl<'a> Transaction<'a> {
             let before = again.len();
             let mut still = 0;
             for (records, _) in again {
-                match self.write_part(records, letters).await? {
+                match self.write_part(records, false, letters).await? {
                     Ok(part) => applied += part,
                     Err(error) => {
                         still += 1;
@@ -59,10 +60,25 @@ impl<'a> Transaction<'a> {
     }
 
     /// Writes records behind a savepoint. The inner error is one that smaller parts may escape, or the record's own; nothing is left of it.
-    async fn write_part(&mut self, records: &'a [Record], letters: &mut Vec<DeadLetter<'a>>) -> Result<Result<Applied>> {
+    ///
+    /// Without `in_order` what is written comes late: where a later record of its key was there first, it has no place any more, and is refused
+    /// as it was before.
+    async fn write_part(
+        &mut self,
+        records: &'a [Record],
+        in_order: bool,
+        letters: &mut Vec<DeadLetter<'a>>,
+    ) -> Result<Result<Applied>> {
         self.run("SAVEPOINT part").await?;
         failpoint::hit("mid_bisect").await?;
+        let before = letters.len();
         match self.write(records, Attempt::InParts, letters).await {
+            Ok(part) if !in_order && part.stale + count(letters.len() - before) > 0 => {
+                self.back_to_savepoint().await?;
+                letters.truncate(before);
+                let doing = "write a record behind a later one of its key, since what it refers to came last";
+                Ok(Err(Error::poison(FOREIGN_KEY, ErrorType::Constraint, doing)))
+            }
             Ok(part) => {
                 self.run("RELEASE SAVEPOINT part").await?;
                 Ok(Ok(part))

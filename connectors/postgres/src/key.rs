@@ -6,7 +6,7 @@ use apache_avro::{
     schema::{RecordField, Schema},
     types::Value,
 };
-use towpath_api::{Change, Identity, RecordKey};
+use towpath_api::{Body, Change, Identity, RecordKey};
 
 use crate::{
     column::{ColumnType, joined},
@@ -28,6 +28,22 @@ pub(crate) struct Keyed<'a> {
     pub(crate) identity: Cow<'a, Identity>,
     /// The record schema in which the parts are described.
     pub(crate) schema: &'a Arc<Schema>,
+}
+
+/// A field of records that is in the key, and so needs no column of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyField {
+    name: String,
+    ty: ColumnType,
+}
+
+impl KeyField {
+    /// Whether a field of this name and type holds what is in the key. A key that is no record has a part `id`, and its value may have a
+    /// field `id` that is something else.
+    pub(crate) fn holds(&self, name: &str, ty: ColumnType) -> bool {
+        let text_of_uuid = matches!((self.ty, ty), (ColumnType::Text, ColumnType::Uuid) | (ColumnType::Uuid, ColumnType::Text));
+        self.name == name && (text_of_uuid || joined(self.ty, ty).is_some())
+    }
 }
 
 /// A record that has no key: its code, and the reason.
@@ -72,6 +88,16 @@ impl<'c> Keys<'c> {
         Keyed { identity: Cow::Borrowed(&key.identity), schema: &key.schema }
     }
 
+    /// The schema that describes the key of a record, if it has one.
+    pub(crate) fn schema_of<'a>(&self, body: &'a Body) -> Option<&'a Arc<Schema>> {
+        match body {
+            Body::Change(change) if self.from_value => Some(&change.schema),
+            Body::Change(change) => change.key.as_ref().map(|key| &key.schema),
+            Body::Tombstone(key) => key.as_ref().map(|key| &key.schema),
+            Body::Undecodable { .. } | Body::Filtered => None,
+        }
+    }
+
     /// The fields that make up keys described by `schema`, in their order.
     pub(crate) fn parts<'s>(&self, schema: &'s Schema) -> Vec<&'s RecordField> {
         let fields = fields_of(schema);
@@ -82,11 +108,23 @@ impl<'c> Keys<'c> {
         }
     }
 
+    /// Whether equal keys of these schemas may be different ones: 5 of `decimal(10,0)` and 0.5 of `decimal(10,1)` have the same bytes.
+    pub(crate) fn differ(&self, schemas: &[Arc<Schema>]) -> bool {
+        let whole = |schema: &Schema| matches!(schema, Schema::Int | Schema::Long);
+        let same = |a: &RecordField, b: &RecordField| {
+            a.name == b.name && (a.schema == b.schema || (whole(&a.schema) && whole(&b.schema)))
+        };
+        schemas.windows(2).any(|pair| {
+            let (a, b) = (self.parts(&pair[0]), self.parts(&pair[1]));
+            a.len() != b.len() || a.iter().zip(&b).any(|(a, b)| !same(a, b))
+        })
+    }
+
     /// The columns of the primary key for keys described by `schemas`, and the fields that they hold.
     ///
     /// # Errors
     /// The schemas describe different keys, or one that no column holds; a primary key is never changed.
-    pub(crate) fn columns(&self, schemas: &[Arc<Schema>]) -> Result<(Vec<KeyColumn>, Vec<String>), String> {
+    pub(crate) fn columns(&self, schemas: &[Arc<Schema>]) -> Result<(Vec<KeyColumn>, Vec<KeyField>), String> {
         let mut columns: Vec<KeyColumn> = Vec::new();
         let mut names: Vec<String> = Vec::new();
         for (at, schema) in schemas.iter().enumerate() {
@@ -99,7 +137,8 @@ impl<'c> Keys<'c> {
                 let ty = ColumnType::of_field(part).map_err(|reason| format!("field `{}` of the key is {reason}", part.name))?;
                 match columns.get_mut(place) {
                     None => {
-                        columns.push(KeyColumn { name: self.column_name(&part.name, place, parts.len())?, ty, cast: None });
+                        let name = self.column_name(&part.name, place, parts.len(), &columns)?;
+                        columns.push(KeyColumn { name, ty, cast: None });
                         names.push(part.name.clone());
                     }
                     Some(known) => {
@@ -111,14 +150,18 @@ impl<'c> Keys<'c> {
                 }
             }
         }
-        // Fields that are called as the key's columns are hold the same.
-        names.extend(columns.iter().map(|column| column.name.clone()));
-        Ok((columns, names))
+        let field = |(name, column): (String, &KeyColumn)| KeyField { name, ty: column.ty };
+        let mut fields: Vec<KeyField> = names.into_iter().zip(&columns).map(field).collect();
+        // Fields that are called as the key's columns were named hold the same.
+        if !self.fields.is_empty() {
+            fields.extend(columns.iter().map(|column| field((column.name.clone(), column))));
+        }
+        Ok((columns, fields))
     }
 
-    fn column_name(&self, field: &str, place: usize, parts: usize) -> Result<String, String> {
+    fn column_name(&self, field: &str, place: usize, parts: usize, before: &[KeyColumn]) -> Result<String, String> {
         if self.from_value || self.fields.is_empty() {
-            return Ok(column(field, |_| false));
+            return Ok(column(field, |name| before.iter().any(|column| column.name == name)));
         }
         if self.fields.len() != parts {
             return Err(format!("the key has {parts} parts, and pk.fields has {} names", self.fields.len()));

@@ -5,7 +5,7 @@
 //! any other); rows that are known already, as in a replay, by a statement that first looks and locks only what it changes.
 
 use futures::SinkExt as _;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::{Column, error::SqlState};
 use towpath_api::{Applied, Result};
 
 use crate::{
@@ -56,8 +56,17 @@ impl<'a> Transaction<'a> {
 
     /// Adds new rows by `COPY`. Returns false when one of them was there; nothing is then changed.
     pub(crate) async fn copy(&mut self, table: &Table, keys: Keys<'_>, columns: &[usize], rows: &[&Row<'a>]) -> Result<bool> {
-        self.run("SAVEPOINT copy").await?;
         let copy = statement::copy(table, self.batch.partition.partition, columns);
+        let look = self.prepare(&copy.look).await?;
+        let (savepoint, looked) = futures::join!(self.run("SAVEPOINT copy"), self.client.query(&look, &[]));
+        savepoint?;
+        // From here on the table is locked against changes. What was prepared before one says so itself.
+        let is_same = looked.is_ok() && look.columns().iter().map(Column::type_).eq(&copy.types);
+        if !is_same {
+            self.run("ROLLBACK TO SAVEPOINT copy; RELEASE SAVEPOINT copy").await?;
+            self.forget_tables();
+            return Ok(false);
+        }
         let sent = async {
             let sink = self.client.copy_in(&copy.sql).await?;
             let mut sink = std::pin::pin!(sink);

@@ -14,7 +14,7 @@ use crate::{
     isolate::may_be_halved,
     name::TableName,
     publish,
-    sqlstate::FOREIGN_KEY,
+    sqlstate::{FOREIGN_KEY, TABLE_CHANGED},
 };
 
 /// Opens connections of one connector.
@@ -113,6 +113,10 @@ impl Sink for PostgresSink {
             batch,
         };
         let mut stored = transaction.attempt(claim, Attempt::Whole, tolerate).await;
+        if stored.as_ref().is_err_and(|error| error.code == TABLE_CHANGED) {
+            transaction.forget_tables();
+            stored = transaction.attempt(claim, Attempt::Whole, tolerate).await;
+        }
         if refers_to_absent(&stored) {
             // The other row may be in the batch itself.
             stored = transaction.attempt(claim, Attempt::Together, tolerate).await;

@@ -39,11 +39,11 @@ pub(crate) fn class(error: &PgError) -> Class {
         // Corruption does not heal by waiting.
         "XX001" | "XX002" => Class::Setup,
         // A pooler or an administrator has taken the session's statements away; a fresh connection has them.
-        "25006" | "25P02" | "28P01" | "28000" | "55000" | "55006" | "25P03" | "25P04" | "26000" | "42P05" => Class::Outage,
+        "25006" | "25P02" | "28P01" | "28000" | "55006" | "25P03" | "25P04" | "26000" | "42P05" => Class::Outage,
         code => match &code[..2] {
             "08" | "57" | "53" | "58" | "XX" => Class::Outage,
             "40" => Class::Contention,
-            "22" | "23" | "54" => Class::Data,
+            "21" | "22" | "23" | "54" | "P0" => Class::Data,
             _ => Class::Setup,
         },
     }
@@ -51,6 +51,15 @@ pub(crate) fn class(error: &PgError) -> Class {
 
 /// The code of a row that refers to one which is not there, and may come.
 pub(crate) const FOREIGN_KEY: &str = "postgres.foreign_key";
+
+/// The code of a statement that no longer fits its table. It is prepared anew once; only if that does not help, a person has to act.
+pub(crate) const TABLE_CHANGED: &str = "postgres.table_changed";
+
+/// Whether a column has another type or is gone since the statement was prepared. A table that is gone is another matter: made anew, it would lack
+/// what it held.
+fn is_outdated(state: &SqlState) -> bool {
+    [SqlState::DATATYPE_MISMATCH, SqlState::UNDEFINED_COLUMN, SqlState::FEATURE_NOT_SUPPORTED].contains(state)
+}
 
 /// Turns a database error into the error of the contract; `doing` is a verb phrase.
 ///
@@ -65,6 +74,7 @@ pub(crate) fn refused(doing: impl Into<String>, error: PgError) -> Error {
             Error::poison(FOREIGN_KEY, ErrorType::Constraint, doing)
         }
         Class::Data => Error::poison("postgres.refused_value", ErrorType::Constraint, doing),
+        Class::Setup if error.code().is_some_and(is_outdated) => Error::fatal(TABLE_CHANGED, ErrorType::Schema, doing),
         Class::Setup => Error::fatal("postgres.setup", ErrorType::Config, doing),
     };
     kind.because(Reason::from(error))

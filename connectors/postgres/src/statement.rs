@@ -72,7 +72,7 @@ struct Given {
 impl Given {
     /// Takes the partition where the table has a column for it; [`PARTITION`] is then what it is called.
     fn with_partition(metadata: MetadataColumns, partition: i32) -> Self {
-        Self { partition: (metadata == MetadataColumns::Full).then_some(partition), ..Self::default() }
+        Self { partition: (metadata != MetadataColumns::None).then_some(partition), ..Self::default() }
     }
 
     fn add(&mut self, name: impl Into<String>, array: ColumnArray) {
@@ -127,8 +127,14 @@ fn given_keys(keys: &[KeyColumn]) -> Vec<String> {
 
 /// `t."id" = x.k0 AND …`: the row of the table that a given row means.
 fn same_key(keys: &[KeyColumn]) -> String {
-    let pairs = key_names(keys).into_iter().zip(given_keys(keys));
-    pairs.map(|(name, given)| format!("t.{name} = {given}")).collect::<Vec<_>>().join(" AND ")
+    let pairs = key_names(keys).into_iter().zip(given_keys(keys)).zip(keys);
+    let equal = |((name, given), key): ((String, String), &KeyColumn)| {
+        // Its own operator lies where the extension does, and the session's search path is the system's alone.
+        let schema = key.cast.as_deref().and_then(|ty| ty.strip_suffix(".citext"));
+        let equals = schema.map_or_else(|| "=".to_owned(), |schema| format!("OPERATOR({schema}.=)"));
+        format!("t.{name} {equals} {given}")
+    };
+    pairs.map(equal).collect::<Vec<_>>().join(" AND ")
 }
 
 /// Whether the row in the table is marked as deleted.
@@ -141,13 +147,18 @@ fn is_newer(metadata: MetadataColumns) -> &'static str {
     if metadata == MetadataColumns::None { "true" } else { "(x.ts, x.seq) > (t._towpath_ts, t._towpath_seq)" }
 }
 
-/// Whether a delete that has no version, of a row that has one, came after that row in the topic.
+/// Whether a delete that has no version, of a row that has one, came after that row in its partition.
 fn came_later(metadata: MetadataColumns) -> String {
-    match metadata {
-        MetadataColumns::Full => {
-            format!("(x.ts = 0 AND t._towpath_ts <> 0 AND (t._towpath_partition <> {PARTITION} OR x.o > t._towpath_offset))")
-        }
-        MetadataColumns::Version => "(x.ts = 0 AND t._towpath_ts <> 0)".to_owned(),
-        MetadataColumns::None => "true".to_owned(),
+    if metadata == MetadataColumns::None {
+        return "true".to_owned();
     }
+    format!("(x.ts = 0 AND t._towpath_ts <> 0 AND t._towpath_partition = {PARTITION} AND x.o > t._towpath_offset)")
+}
+
+/// Whether nobody can say if a delete that has no version came after the row, which has one and was written from another partition.
+fn is_undecided(metadata: MetadataColumns) -> String {
+    if metadata == MetadataColumns::None {
+        return "false".to_owned();
+    }
+    format!("(x.ts = 0 AND t._towpath_ts <> 0 AND t._towpath_partition NOT IN (-1, {PARTITION}) AND NOT t._towpath_deleted)")
 }

@@ -15,7 +15,7 @@ mod wish;
 use std::{collections::HashMap, sync::Arc};
 
 use apache_avro::schema::{RecordField, RecordSchema, Schema};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, error::SqlState};
 use towpath_api::{Error, ErrorType, Result};
 
 use self::{
@@ -56,6 +56,8 @@ pub(crate) struct Table {
     pub(crate) key_schemas: Vec<Arc<Schema>>,
     /// Whether rows can come by `COPY`.
     pub(crate) is_copyable: bool,
+    /// Whether its rows lie in partitions.
+    pub(crate) is_partitioned: bool,
     /// Field of the Avro schema → position in `columns`.
     by_field: HashMap<String, usize>,
 }
@@ -86,7 +88,17 @@ impl Table {
     /// A table of which only this is known.
     pub(crate) fn bare(name: &TableName, metadata: MetadataColumns) -> Self {
         let (keys, columns, schemas, key_schemas) = Default::default();
-        Self { name: name.clone(), metadata, keys, columns, schemas, key_schemas, is_copyable: false, by_field: HashMap::new() }
+        Self {
+            name: name.clone(),
+            metadata,
+            keys,
+            columns,
+            schemas,
+            key_schemas,
+            is_copyable: false,
+            is_partitioned: false,
+            by_field: HashMap::new(),
+        }
     }
 
     /// The position of a field's column.
@@ -144,16 +156,16 @@ async fn make(client: &Client, wish: &Wish<'_>, found: &Found) -> Result<()> {
     run(client, doing("alter"), ALTER_TIMEOUT).await?;
     let mut rights = Vec::new();
     if found.exists {
-        if !found.widened.is_empty() {
+        if !found.widened.is_empty() && wish.has_live_view() {
             // A view that shows a column keeps its type from changing; ours is made again below.
             rights = grants(client, &name.live_view()).await?;
             let sql = format!("DROP VIEW IF EXISTS {}", name.live_view().sql());
-            client.batch_execute(&sql).await.map_err(|error| in_use(wish, error, &name.live_view().to_string(), &sql))?;
+            client.batch_execute(&sql).await.map_err(|error| in_use(wish, error, &name.live_view().to_string(), None))?;
         }
         for (column, ty) in &found.widened {
             let sql = ddl::alter_type(name, column, ty);
             let altered = client.batch_execute(&sql).await;
-            altered.map_err(|error| in_use(wish, error, &format!("column `{column}`, which has to be {ty},"), &sql))?;
+            altered.map_err(|error| in_use(wish, error, &format!("column `{column}`, which has to be {ty},"), Some(&sql)))?;
         }
         let loosened: Vec<String> = found.loosened.iter().map(|column| ddl::drop_not_null(name, column)).collect();
         run(client, doing("let null into"), &loosened.join("; ")).await?;
@@ -182,13 +194,18 @@ async fn make(client: &Client, wish: &Wish<'_>, found: &Found) -> Result<()> {
     Ok(())
 }
 
-/// Views and rules of others keep what they use as it is; whoever made them has to alter them first.
-fn in_use(wish: &Wish<'_>, error: tokio_postgres::Error, what: &str, sql: &str) -> Error {
-    if !shape_in_use(&error) {
+/// Views and rules of others keep what they use as it is, and a large table takes longer than a worker should hold its lock: both are for a
+/// person.
+fn in_use(wish: &Wish<'_>, error: tokio_postgres::Error, what: &str, sql: Option<&str>) -> Error {
+    let why = if shape_in_use(&error) {
+        "is used by another view or rule, which has to be dropped and made again"
+    } else if error.code() == Some(&SqlState::QUERY_CANCELED) {
+        "takes longer than four minutes to alter, in which nobody could read the table"
+    } else {
         return refused_setup(format!("widen a column of table {}", wish.name), error);
-    }
-    let what = format!("{what} is used by another view or rule, which has to be dropped and made again");
-    mismatch(wish, &[Refusal { what, remedy: None }], &[sql.to_owned()])
+    };
+    let mends: Vec<String> = sql.iter().map(|sql| (*sql).to_owned()).collect();
+    mismatch(wish, &[Refusal { what: format!("{what} {why}"), remedy: None }], &mends)
 }
 
 /// All that is wrong at once, and all statements that mend it.

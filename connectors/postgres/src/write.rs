@@ -13,7 +13,7 @@ use crate::{
     config::{DeleteMode, InsertMode},
     dead_letter::DeadLetter,
     failpoint,
-    fold::{Folded, Kind, Row, Rules, fold},
+    fold::{Kind, Row, Rules, fold},
     key::Keys,
     pipeline::{Answered, Pipeline, Shape},
     sqlstate::refused,
@@ -75,6 +75,11 @@ impl<'a> Transaction<'a> {
         letters: &mut Vec<DeadLetter<'a>>,
     ) -> Result<()> {
         let rules = self.rules();
+        let (schemas, key_schemas) = schemas_of(records, rules.keys);
+        if rules.keys.differ(&key_schemas) {
+            let doing = format!("write to table {} at once: the keys of the records have different types", self.table);
+            return Err(Error::poison(MIXED, ErrorType::Schema, doing));
+        }
         let folded = fold(records, rules);
         applied.stale += folded.stale;
         applied.tombstones += folded.tombstones;
@@ -90,7 +95,7 @@ impl<'a> Transaction<'a> {
             applied.tombstones += count(folded.rows.len());
             return Ok(());
         }
-        let table = self.state_table(&folded, rules.keys).await?;
+        let table = self.state_table(rules.keys, schemas, key_schemas).await?;
         let before = *applied;
         let mut rounds: Vec<Vec<&Row<'a>>> = Vec::new();
         for row in &folded.rows {
@@ -230,14 +235,12 @@ impl<'a> Transaction<'a> {
     }
 
     /// The table of the present state, with a column for each field of the batch; looked up once a connection and made at need.
-    async fn state_table(&mut self, folded: &Folded<'a>, keys: Keys<'_>) -> Result<Arc<Table>> {
-        let (mut schemas, mut key_schemas) = (Vec::new(), Vec::new());
-        for row in &folded.rows {
-            remember(&mut key_schemas, row.key_schema);
-            if let Body::Change(change) = &row.record.body {
-                remember(&mut schemas, &change.schema);
-            }
-        }
+    async fn state_table(
+        &mut self,
+        keys: Keys<'_>,
+        schemas: Vec<Arc<Schema>>,
+        key_schemas: Vec<Arc<Schema>>,
+    ) -> Result<Arc<Table>> {
         let known = self.known(self.table);
         if let Some(known) = &known
             && schemas.iter().chain(&key_schemas).all(|schema| known.holds(schema))
@@ -270,30 +273,52 @@ fn take<'a>(
 ) -> Result<()> {
     let answer = answer.map_err(|error| refused(format!("write {} rows to table {}", rows.len(), table.name), error))?;
     let number = |at: usize| answer.get::<_, i64>(at).unsigned_abs();
+    // Places are counted from 1.
+    let at_places = |at: usize| {
+        let places: Vec<i64> = answer.get(at);
+        let row = |place: i64| usize::try_from(place - 1).ok().and_then(|at| rows.get(at)).copied();
+        places.into_iter().filter_map(row).collect::<Vec<_>>()
+    };
+    let all = count(rows.len());
     match shape {
         Shape::Upsert => {
-            let (inserted, all) = (number(0), number(1));
+            let (inserted, written) = (number(0), number(1));
             applied.inserted += inserted;
-            applied.updated += all - inserted;
-            applied.stale += count(rows.len()) - all;
+            applied.updated += written - inserted;
+            applied.stale += all - written;
         }
         Shape::Patch => {
-            let places: Vec<i64> = answer.get(4);
+            // Two keys that only the database holds to be one would each count, and one of them would be lost.
+            if number(0) + number(1) + number(2) + number(3) + number(5) != all {
+                let doing = format!("write {all} rows to table {}: two of their keys are one to the database", table.name);
+                return Err(Error::poison("postgres.ambiguous_key", ErrorType::Constraint, doing));
+            }
             applied.inserted += number(0);
             applied.updated += number(1);
             applied.deleted += number(2);
-            applied.stale += number(3) - count(places.len());
+            applied.stale += number(3);
             applied.filtered += number(5);
-            let row = |place: i64| usize::try_from(place - 1).ok().and_then(|at| rows.get(at));
-            letters.extend(places.into_iter().filter_map(row).map(|row| DeadLetter::stale_partial(row.record)));
+            for row in at_places(4) {
+                match row.kind {
+                    // A whole record that is old is old; only fields have no place any more.
+                    Kind::Whole => continue,
+                    Kind::Partial => letters.push(DeadLetter::stale_partial(row.record)),
+                    Kind::Delete | Kind::Tombstone => letters.push(DeadLetter::undecided_delete(row.record)),
+                }
+                applied.stale -= 1;
+            }
         }
         Shape::Remove => {
+            let undecided = at_places(2);
             applied.stale += number(1);
-            applied.deleted += count(rows.len()) - number(1);
+            applied.deleted += all - number(1) - count(undecided.len());
+            letters.extend(undecided.into_iter().map(|row| DeadLetter::undecided_delete(row.record)));
         }
         Shape::Bury => {
+            let undecided = at_places(1);
             applied.deleted += number(0);
-            applied.tombstones += count(rows.len()) - number(0);
+            applied.tombstones += all - number(0) - count(undecided.len());
+            letters.extend(undecided.into_iter().map(|row| DeadLetter::undecided_delete(row.record)));
         }
     }
     Ok(())
@@ -302,6 +327,20 @@ fn take<'a>(
 pub(crate) fn misfit(at: usize) -> Error {
     let doing = format!("encode record {at} of a statement: a value is out of the range of its column");
     Error::poison("postgres.out_of_range", ErrorType::Mapping, doing)
+}
+
+/// The schemas of all changes and of all keys, also of those that will be folded into others: their fields may be in the rows.
+fn schemas_of(records: &[Record], keys: Keys<'_>) -> (Vec<Arc<Schema>>, Vec<Arc<Schema>>) {
+    let (mut schemas, mut key_schemas) = (Vec::new(), Vec::new());
+    for record in records {
+        if let Body::Change(change) = &record.body {
+            remember(&mut schemas, &change.schema);
+        }
+        if let Some(schema) = keys.schema_of(&record.body) {
+            remember(&mut key_schemas, schema);
+        }
+    }
+    (schemas, key_schemas)
 }
 
 /// Adds a schema that is not there yet.

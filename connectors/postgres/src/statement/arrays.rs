@@ -31,9 +31,7 @@ impl Given {
         }
         self.add("ts", ts);
         self.add("seq", seq);
-        if table.metadata == MetadataColumns::Full {
-            self.add("o", offsets(rows));
-        }
+        self.add("o", offsets(rows));
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! order of the rows.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use tokio_postgres::types::Type;
 
 use super::{Given, arrays::values, key_names};
 use crate::{
@@ -19,6 +20,10 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Copy<'t> {
     pub(crate) sql: String,
+    /// Asks for the columns as they are now.
+    pub(crate) look: String,
+    /// What they must be: values are sent in the form of their column, and another one would read them as something else.
+    pub(crate) types: Vec<Type>,
     table: &'t Table,
     columns: Vec<&'t Column>,
     partition: i32,
@@ -35,16 +40,25 @@ pub(crate) fn copy<'t>(table: &'t Table, partition: i32, set: &[usize]) -> Copy<
     let mut list = key_names(&table.keys);
     list.extend(own_columns(table.metadata).iter().map(|name| (*name).to_owned()));
     list.extend(columns.iter().map(|column| quoted(&column.name)));
-    let sql = format!("COPY {} ({}) FROM STDIN (FORMAT binary)", table.name.sql(), list.join(", "));
-    Copy { sql, table, columns, partition }
+    let (name, list) = (table.name.sql(), list.join(", "));
+    let own = own_columns(table.metadata).iter().map(|name| match *name {
+        "_towpath_deleted" => Type::BOOL,
+        "_towpath_partition" => Type::INT4,
+        _ => Type::INT8,
+    });
+    let keys = table.keys.iter().map(|key| key.ty.element());
+    let types = keys.chain(own).chain(columns.iter().map(|column| column.ty.element())).collect();
+    let sql = format!("COPY {name} ({list}) FROM STDIN (FORMAT binary)");
+    Copy { sql, look: format!("SELECT {list} FROM {name} WHERE false"), types, table, columns, partition }
 }
 
 /// `_towpath_applied_at` has a default. The first ones are those of [`Given::add_own`], in its order.
 fn own_columns(metadata: MetadataColumns) -> &'static [&'static str] {
     match metadata {
         MetadataColumns::None => &[],
-        MetadataColumns::Version => &["_towpath_ts", "_towpath_seq", "_towpath_deleted"],
-        MetadataColumns::Full => &["_towpath_ts", "_towpath_seq", "_towpath_offset", "_towpath_deleted", "_towpath_partition"],
+        MetadataColumns::Version | MetadataColumns::Full => {
+            &["_towpath_ts", "_towpath_seq", "_towpath_offset", "_towpath_deleted", "_towpath_partition"]
+        }
     }
 }
 
@@ -64,8 +78,6 @@ impl Copy<'_> {
         if self.table.metadata != MetadataColumns::None {
             constants.put_i32(1);
             constants.put_u8(u8::from(false));
-        }
-        if self.table.metadata == MetadataColumns::Full {
             constants.put_i32(4);
             constants.put_i32(self.partition);
         }

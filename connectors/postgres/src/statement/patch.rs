@@ -3,7 +3,7 @@
 use super::{
     Given, PARTITION, Statement,
     arrays::{flags, masks, values},
-    came_later, given_as, given_keys, is_deleted, is_newer, key_names, same_key,
+    came_later, given_as, given_keys, is_deleted, is_newer, is_undecided, key_names, same_key,
 };
 use crate::{
     config::MetadataColumns,
@@ -16,8 +16,8 @@ use crate::{
 /// Changes rows by the fields that they carry, and marks deleted ones; with `inserts` makes rows that are not there.
 ///
 /// Returns one row: rows inserted and rows updated that live on, rows deleted, rows that were older than the table's, of these
-/// the places in `rows` (from 1) of partial updates that the table's row has not taken in before, and rows left out since there is
-/// none to change.
+/// the places in `rows` (from 1) of those that the table's row has not taken in before and of deletes of which nobody can say whether
+/// they come later, and rows left out since there is none to change.
 ///
 /// # Errors
 /// The index in `rows` of a row that holds a value which no column takes.
@@ -72,23 +72,23 @@ pub(crate) fn patch(table: &Table, keys: Keys<'_>, partition: i32, inserts: bool
         "WITH x AS MATERIALIZED (SELECT * FROM {rows}),
          updated AS (UPDATE {name} AS t SET {assign} FROM x WHERE {same} AND {newer} RETURNING x.gone),
          inserted AS ({insert}),
-         old AS (SELECT x.place, x.gone OR {known} AS known FROM x JOIN {name} AS t ON {same} WHERE NOT {newer})
+         old AS (SELECT x.place, CASE WHEN x.gone THEN NOT {undecided} ELSE {known} END AS known FROM x JOIN {name} AS t ON {same} WHERE NOT {newer})
          SELECT (SELECT count(*) FROM inserted WHERE NOT gone), (SELECT count(*) FROM updated WHERE NOT gone),
                 (SELECT count(*) FROM inserted WHERE gone) + (SELECT count(*) FROM updated WHERE gone),
                 (SELECT count(*) FROM old), (SELECT coalesce(array_agg(place), '{{}}') FROM old WHERE NOT known), {absent}",
         rows = given.counted_rows(),
         assign = assign.join(", "),
+        undecided = is_undecided(metadata),
     );
     Ok(given.into_statement(sql))
 }
 
 /// Whether the table's row has taken in what is given: it holds what came before it in its own partition.
 fn known(metadata: MetadataColumns) -> String {
-    match metadata {
-        MetadataColumns::Full => format!("({PARTITION} = t._towpath_partition AND x.o <= t._towpath_offset)"),
-        MetadataColumns::Version => "(x.ts = 0 AND t._towpath_ts = 0)".to_owned(),
-        MetadataColumns::None => "true".to_owned(),
+    if metadata == MetadataColumns::None {
+        return "true".to_owned();
     }
+    format!("({PARTITION} = t._towpath_partition AND x.o <= t._towpath_offset)")
 }
 
 /// Whether what is given changes the row. A partial update of the row's own version comes later in the topic; a delete of it came before.
@@ -108,17 +108,16 @@ fn own_values(metadata: MetadataColumns) -> Vec<(&'static str, &'static str, &'s
     let ts = ("_towpath_ts", "x.ts", "CASE WHEN x.gone AND x.ts = 0 AND t._towpath_ts <> 0 THEN t._towpath_ts ELSE x.ts END");
     let seq =
         ("_towpath_seq", "x.seq", "CASE WHEN x.gone AND x.ts = 0 AND t._towpath_ts <> 0 THEN t._towpath_seq ELSE x.seq END");
-    let deleted = ("_towpath_deleted", "x.gone", "x.gone");
-    match metadata {
-        MetadataColumns::None => vec![],
-        MetadataColumns::Version => vec![ts, seq, deleted],
-        MetadataColumns::Full => vec![
-            ts,
-            seq,
-            ("_towpath_offset", "x.o", "x.o"),
-            ("_towpath_applied_at", "now()", "now()"),
-            ("_towpath_partition", PARTITION, PARTITION),
-            deleted,
-        ],
+    if metadata == MetadataColumns::None {
+        return vec![];
     }
+    let mut values = vec![
+        ts,
+        seq,
+        ("_towpath_offset", "x.o", "x.o"),
+        ("_towpath_partition", PARTITION, PARTITION),
+        ("_towpath_deleted", "x.gone", "x.gone"),
+    ];
+    values.extend((metadata == MetadataColumns::Full).then_some(("_towpath_applied_at", "now()", "now()")));
+    values
 }

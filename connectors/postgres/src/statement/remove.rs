@@ -1,6 +1,6 @@
 //! Rows that go, or are marked as deleted by a record that says nothing else.
 
-use super::{Given, PARTITION, Statement, came_later, is_newer, same_key};
+use super::{Given, PARTITION, Statement, came_later, is_newer, is_undecided, same_key};
 use crate::{
     column::{ColumnArray, ColumnType},
     config::{DeleteMode, MetadataColumns},
@@ -9,7 +9,8 @@ use crate::{
     table::Table,
 };
 
-/// Removes rows, for `delete.mode=hard`. Returns one row: deleted, and how many of the keys have a newer row.
+/// Removes rows, for `delete.mode=hard`. Returns one row: deleted, how many of the keys have a newer row, and the places in `rows` (from 1) of
+/// deletes of which nobody can say whether they come later.
 ///
 /// # Errors
 /// The index in `rows` of a row whose key no column takes.
@@ -19,16 +20,19 @@ pub(crate) fn remove(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row
     let newer = newer(table.metadata);
     let sql = format!(
         "WITH x AS MATERIALIZED (SELECT * FROM {rows}),
-         removed AS (DELETE FROM {name} AS t USING x WHERE {same} AND {newer} RETURNING 1)
-         SELECT (SELECT count(*) FROM removed), (SELECT count(*) FROM x JOIN {name} AS t ON {same} WHERE NOT {newer})",
-        rows = given.rows(),
+         removed AS (DELETE FROM {name} AS t USING x WHERE {same} AND {newer} RETURNING 1),
+         old AS (SELECT x.place, {undecided} AS undecided FROM x JOIN {name} AS t ON {same} WHERE NOT {newer})
+         SELECT (SELECT count(*) FROM removed), (SELECT count(*) FROM old WHERE NOT undecided),
+                (SELECT coalesce(array_agg(place), '{{}}') FROM old WHERE undecided)",
+        undecided = is_undecided(table.metadata),
+        rows = given.counted_rows(),
         name = table.name.sql(),
         same = same_key(&table.keys),
     );
     Ok(given.into_statement(sql))
 }
 
-/// Deletes the rows of tombstones, if they live. Returns one row: deleted.
+/// Deletes the rows of tombstones, if they live. Returns one row: deleted, and places as [`remove`] does.
 ///
 /// # Errors
 /// As for [`remove`].
@@ -41,37 +45,31 @@ pub(crate) fn bury(
 ) -> Result<Statement, usize> {
     let mut given = Given::with_partition(table.metadata, partition);
     given.add_own(table, keys, rows)?;
+    let same = same_key(&table.keys);
     let sql = format!(
-        "WITH x AS MATERIALIZED (SELECT * FROM {rows}), buried AS ({})
-         SELECT count(*) FROM buried",
-        end(table, mode, &format!("{} AND", same_key(&table.keys))),
-        rows = given.rows(),
+        "WITH x AS MATERIALIZED (SELECT * FROM {rows}), buried AS ({end}),
+         undecided AS (SELECT x.place FROM x JOIN {name} AS t ON {same} WHERE {undecided})
+         SELECT (SELECT count(*) FROM buried), (SELECT coalesce(array_agg(place), '{{}}') FROM undecided)",
+        end = end(table, mode, &format!("{same} AND")),
+        name = table.name.sql(),
+        undecided = is_undecided(table.metadata),
+        rows = given.counted_rows(),
     );
     Ok(given.into_statement(sql))
 }
 
 /// Deletes every row that is older than a truncate. Returns one row: deleted, and whether there are rows of which this cannot be told, since
-/// they came from another partition and have no version; then nothing may be kept of it.
+/// they came from another partition and the truncate has no version; then nothing may be kept of it.
 pub(crate) fn truncate(table: &Table, partition: i32, mode: DeleteMode, version: RowVersion, offset: i64) -> Statement {
     let mut given = Given::with_partition(table.metadata, partition);
-    if table.metadata != MetadataColumns::None {
-        for (name, number) in [("ts", version.0), ("seq", version.1)] {
-            given.add(name, one(number));
-        }
+    for (name, number) in [("ts", version.0), ("seq", version.1), ("o", offset)] {
+        given.add(name, one(number));
     }
-    given.add("o", one(offset));
-    let other = match table.metadata {
-        MetadataColumns::Full => {
-            format!(
-                "EXISTS (SELECT FROM {} AS t, x WHERE x.ts = 0 AND t._towpath_ts = 0 AND t._towpath_partition NOT IN (-1, {PARTITION}))",
-                table.name.sql()
-            )
-        }
-        MetadataColumns::Version | MetadataColumns::None => "false".to_owned(),
-    };
     let sql = format!(
-        "WITH x AS MATERIALIZED (SELECT * FROM {rows}), buried AS ({}) SELECT count(*), {other} FROM buried",
-        end(table, mode, ""),
+        "WITH x AS MATERIALIZED (SELECT * FROM {rows}), buried AS ({end})
+         SELECT count(*), EXISTS (SELECT FROM {name} AS t, x WHERE x.ts = 0 AND t._towpath_partition NOT IN (-1, {PARTITION})) FROM buried",
+        end = end(table, mode, ""),
+        name = table.name.sql(),
         rows = given.rows(),
     );
     given.into_statement(sql)
@@ -83,13 +81,9 @@ fn end(table: &Table, mode: DeleteMode, which: &str) -> String {
     if mode == DeleteMode::Hard || table.metadata == MetadataColumns::None {
         return format!("DELETE FROM {name} AS t USING x WHERE {which} {newer} RETURNING 1");
     }
-    let full = if table.metadata == MetadataColumns::Full {
-        format!(", _towpath_offset = x.o, _towpath_applied_at = now(), _towpath_partition = {PARTITION}")
-    } else {
-        String::new()
-    };
+    let full = if table.metadata == MetadataColumns::Full { ", _towpath_applied_at = now()" } else { "" };
     format!(
-        "UPDATE {name} AS t SET _towpath_deleted = true{full},
+        "UPDATE {name} AS t SET _towpath_deleted = true, _towpath_offset = x.o, _towpath_partition = {PARTITION}{full},
            _towpath_ts = CASE WHEN x.ts = 0 THEN t._towpath_ts ELSE x.ts END,
            _towpath_seq = CASE WHEN x.ts = 0 AND t._towpath_ts <> 0 THEN t._towpath_seq ELSE x.seq END
          FROM x WHERE {which} NOT t._towpath_deleted AND {newer} RETURNING 1"

@@ -70,33 +70,42 @@ pub(crate) fn upsert(
     } else {
         String::new()
     };
+    // A partitioned table cannot say of a row whether it was inserted, so it is asked beforehand which rows it has.
+    let (returning, inserted) = if table.is_partitioned {
+        let exists = format!("(SELECT FROM {} AS t WHERE {} OFFSET 0)", table.name.sql(), same_key(&table.keys));
+        ("RETURNING 1", format!("(SELECT count(*) FROM x WHERE NOT EXISTS {exists})"))
+    } else {
+        ("RETURNING xmax = 0 AS inserted", "count(*) FILTER (WHERE inserted)".to_owned())
+    };
+    let (with, from) = if table.is_partitioned {
+        (format!("x AS MATERIALIZED (SELECT * FROM {}),", given.rows()), "x".to_owned())
+    } else {
+        (String::new(), given.rows())
+    };
     let sql = format!(
-        "WITH applied AS (
-           INSERT INTO {name} AS t ({list}) SELECT {values} FROM {rows}{unknown} {conflict} RETURNING xmax = 0 AS inserted)
-         SELECT count(*) FILTER (WHERE inserted), count(*) FROM applied",
+        "WITH {with} applied AS (
+           INSERT INTO {name} AS t ({list}) SELECT {values} FROM {from}{unknown} {conflict} {returning})
+         SELECT {inserted}, count(*) FROM applied",
         name = table.name.sql(),
         list = list.join(", "),
         values = values_list.join(", "),
-        rows = given.rows(),
     );
     Ok(given.into_statement(sql))
 }
 
 /// Towpath's own columns of a row that lives, and what they are given.
 fn own_values(metadata: MetadataColumns) -> Vec<(&'static str, String)> {
-    let own = |name, value: &str| (name, value.to_owned());
-    match metadata {
-        MetadataColumns::None => vec![],
-        MetadataColumns::Version => {
-            vec![own("_towpath_ts", "x.ts"), own("_towpath_seq", "x.seq"), own("_towpath_deleted", "false")]
-        }
-        MetadataColumns::Full => vec![
-            own("_towpath_ts", "x.ts"),
-            own("_towpath_seq", "x.seq"),
-            own("_towpath_offset", "x.o"),
-            own("_towpath_applied_at", "now()"),
-            own("_towpath_partition", PARTITION),
-            own("_towpath_deleted", "false"),
-        ],
+    if metadata == MetadataColumns::None {
+        return vec![];
     }
+    let own = |name, value: &str| (name, value.to_owned());
+    let mut values = vec![
+        own("_towpath_ts", "x.ts"),
+        own("_towpath_seq", "x.seq"),
+        own("_towpath_offset", "x.o"),
+        own("_towpath_partition", PARTITION),
+        own("_towpath_deleted", "false"),
+    ];
+    values.extend((metadata == MetadataColumns::Full).then(|| own("_towpath_applied_at", "now()")));
+    values
 }

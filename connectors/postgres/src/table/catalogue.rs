@@ -8,10 +8,15 @@ use towpath_api::Result;
 use crate::{name::TableName, sqlstate::refused_setup};
 
 /// A table as it is.
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of the catalogue")]
 #[derive(Debug, Default)]
 pub(crate) struct Present {
     /// Its columns by name; empty where there is no such table.
     pub(crate) columns: HashMap<String, PresentColumn>,
+    /// Whether its rows lie in partitions.
+    pub(crate) is_partitioned: bool,
+    /// Whether the role may make something beside it.
+    pub(crate) may_create: bool,
     /// Whether the view of its live rows is there.
     pub(crate) has_live_view: bool,
     /// Whether row security or rules stand between `COPY` and the table.
@@ -86,13 +91,21 @@ impl Present {
             .map_err(failed)?;
         let guarded = client
             .query_one(
-                "SELECT relrowsecurity OR relhasrules, to_regclass($2) IS NOT NULL FROM pg_class WHERE oid = to_regclass($1)",
+                "SELECT relrowsecurity OR relhasrules, to_regclass($2) IS NOT NULL, has_schema_privilege(relnamespace, 'CREATE'), relkind = 'p'
+                 FROM pg_class WHERE oid = to_regclass($1)",
                 &[&name.sql(), &name.live_view().sql()],
             )
             .await
             .map_err(failed)?;
         let unique = unique.iter().map(|row| row.get::<_, Vec<String>>(0).into_iter().collect()).collect();
-        Ok(Self { columns, unique, guarded: guarded.get(0), has_live_view: guarded.get(1) })
+        Ok(Self {
+            columns,
+            unique,
+            guarded: guarded.get(0),
+            has_live_view: guarded.get(1),
+            may_create: guarded.get(2),
+            is_partitioned: guarded.get(3),
+        })
     }
 }
 

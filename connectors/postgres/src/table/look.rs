@@ -19,6 +19,7 @@ use crate::{
 };
 
 /// A table beside what it should look like.
+#[expect(clippy::struct_excessive_bools, reason = "each says something else of the table")]
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) exists: bool,
@@ -35,6 +36,7 @@ pub(super) struct Found {
     pub(super) unnamed: Vec<(String, String)>,
     /// Whether rows can come by `COPY`: no value needs another type than its column.
     pub(super) is_copyable: bool,
+    pub(super) is_partitioned: bool,
     /// Casts of the key.
     pub(super) key_casts: Vec<Option<String>>,
     pub(super) refusals: Vec<Refusal>,
@@ -88,6 +90,7 @@ impl Found {
             schemas,
             key_schemas,
             by_field: self.by_field,
+            is_partitioned: self.is_partitioned,
             is_copyable: self.is_copyable,
         }
     }
@@ -141,6 +144,7 @@ pub(super) async fn compare(client: &Client, wish: &Wish<'_>) -> Result<Found> {
     let mut found = Found { exists: present.exists(), ..Found::default() };
     found.key_casts.resize(wish.keys.len(), None);
     found.is_copyable = wish.purpose == Purpose::State && !present.guarded;
+    found.is_partitioned = present.is_partitioned;
     if found.exists {
         look_at_key(wish, &present, &mut found);
         look_at_own(wish, &present, &mut found);
@@ -153,7 +157,8 @@ pub(super) async fn compare(client: &Client, wish: &Wish<'_>) -> Result<Found> {
             let key = |name: &str| wish.keys.iter().any(|key| key.name == name);
             let taken = |name: &str| key(name) || named.values().any(|other| other == name);
             // A table of others may have the field's own name where ours would be another.
-            let as_it_is = present.columns.contains_key(&field.name) && !taken(&field.name);
+            let is_own = field.name.starts_with("_towpath_");
+            let as_it_is = present.columns.contains_key(&field.name) && !taken(&field.name) && !is_own;
             let fresh = if as_it_is { field.name.clone() } else { column(&field.name, taken) };
             found.unnamed.push((field.name.clone(), fresh.clone()));
             named.insert(field.name.clone(), fresh.clone());
@@ -172,7 +177,8 @@ pub(super) async fn compare(client: &Client, wish: &Wish<'_>) -> Result<Found> {
     }
     if found.exists && wish.has_live_view() {
         let (view, rights) = (name.live_view(), grants(client, &name.live_view()).await?);
-        found.lacks_view = !present.has_live_view && wish.config.schema_evolution == SchemaEvolution::Evolve;
+        let makes = wish.config.schema_evolution == SchemaEvolution::Evolve && present.may_create;
+        found.lacks_view = makes && !present.has_live_view;
         if present.has_live_view {
             let mut after = vec![ddl::live_view(name, &columns_in_order(client, name).await?)];
             after.extend(rights);
@@ -190,7 +196,10 @@ fn look_at_key(wish: &Wish<'_>, present: &Present, found: &mut Found) {
             None => found.refusals.push(Refusal { what: what("missing"), remedy: None }),
             Some(have) => match fit(key.ty, have) {
                 Fit::Takes(None) if have.base != key.ty.array_element() => found.is_copyable = false,
-                Fit::Takes(cast) => found.key_casts[at] = cast,
+                Fit::Takes(cast) => {
+                    found.is_copyable &= cast.is_none();
+                    found.key_casts[at] = cast;
+                }
                 Fit::Widened(ty) => found.widened.push((key.name.clone(), ty)),
                 Fit::Refused => {
                     let remedy = Some(ddl::alter_type_by_text(wish.name, &key.name, &key.ty.sql()));

@@ -9,7 +9,7 @@ use super::{KeyColumn, MIXED, OwnColumn, Purpose, fields_of, look::Refusal, mism
 use crate::{
     column::{ColumnType, joined},
     config::{MetadataColumns, PostgresSinkConfig, PrimaryKeyMode},
-    key::Keys,
+    key::{KeyField, Keys},
     name::TableName,
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct Wish<'a> {
     /// The primary key; none where the table has none.
     pub(crate) keys: Vec<KeyColumn>,
     /// Fields of records that are in the key, and so make no column.
-    pub(crate) key_fields: Vec<String>,
+    pub(crate) key_fields: Vec<KeyField>,
     /// The record schemas whose fields become columns.
     pub(crate) schemas: Vec<Arc<Schema>>,
     pub(crate) key_schemas: Vec<Arc<Schema>>,
@@ -35,7 +35,7 @@ impl<'a> Wish<'a> {
     /// A table of the present state.
     ///
     /// # Errors
-    /// Fatal `postgres.key_shape` when the keys are not of one shape.
+    /// Poison [`MIXED`] when the keys are not of one shape.
     pub(crate) fn of_state(
         name: &'a TableName,
         config: &'a PostgresSinkConfig,
@@ -44,8 +44,8 @@ impl<'a> Wish<'a> {
         key_schemas: Vec<Arc<Schema>>,
     ) -> Result<Self> {
         let (keys, key_fields) = keys.columns(&key_schemas).map_err(|why| {
-            let doing = format!("write to table {name}: {why}; nothing was written, and a primary key is never changed");
-            Error::fatal("postgres.key_shape", ErrorType::Schema, doing)
+            let doing = format!("write to table {name} at once: {why}, and a primary key is never changed");
+            Error::poison(MIXED, ErrorType::Schema, doing)
         })?;
         Ok(Self { name, purpose: Purpose::State, config, keys, key_fields, schemas, key_schemas })
     }
@@ -88,7 +88,7 @@ impl<'a> Wish<'a> {
         let mut fields: Vec<(ColumnType, RecordField)> = Vec::new();
         let mut at: HashMap<&str, usize> = HashMap::new();
         for field in self.schemas.iter().flat_map(|schema| fields_of(schema)) {
-            if self.key_fields.contains(&field.name) || !self.config.takes(&field.name) {
+            if !self.config.takes(&field.name) {
                 continue;
             }
             let ty = ColumnType::of_field(field).map_err(|reason| {
@@ -96,6 +96,9 @@ impl<'a> Wish<'a> {
                     format!("no column type holds field `{}`, which is {reason}; `fields.exclude` leaves it out", field.name);
                 mismatch(self, &[Refusal { what, remedy: None }], &[])
             })?;
+            if self.key_fields.iter().any(|key| key.holds(&field.name, ty)) {
+                continue;
+            }
             match at.get(field.name.as_str()) {
                 None => {
                     at.insert(&field.name, fields.len());
