@@ -256,6 +256,7 @@ mod arena;
 pub mod config;
 mod error;
 mod event;
+pub mod failpoint;
 pub mod json;
 mod object;
 mod set_aside;

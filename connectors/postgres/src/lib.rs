@@ -22,7 +22,6 @@
 //! | `fencing` | who may go on with a partition |
 //! | `bookkeeping`, `dead_letter` | schema `towpath` |
 //! | `publish` | which dead letters a topic has yet to get |
-//! | [`failpoint`] | where tests let the sink die |
 //! | `connection`, `sqlstate` | how to connect, and what an error means |
 //!
 //! What always holds: a key is written by the one owner of its partition; a row never goes back to an older version; a
@@ -35,7 +34,6 @@ mod column;
 pub mod config;
 mod connection;
 mod dead_letter;
-pub mod failpoint;
 mod fencing;
 mod fold;
 mod history;
@@ -50,6 +48,8 @@ mod sqlstate;
 mod statement;
 mod table;
 mod write;
+
+use towpath_api::failpoint;
 
 pub use config::{DeleteMode, InsertMode, MetadataColumns, PostgresSinkConfig, PrimaryKeyMode, SchemaEvolution, SchemaMismatch};
 pub use sink::{OpenPostgresSink, PostgresSink, SinkSettings};

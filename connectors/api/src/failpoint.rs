@@ -1,11 +1,11 @@
-//! Named points at which a test lets the sink die, fail or wait. They do nothing unless the feature `failpoints` is on, which only
+//! Named points at which a test lets a task die, fail or wait. They do nothing unless the feature `failpoints` is on, which only
 //! tests switch on.
 //!
 //! The environment variable `FAILPOINTS` says what happens where, in the language of crate `fail`:
 //! `after_cas=3*off->1*return(kill);mid_upsert=1*return(pause 200)`. The actions are `kill` (the process is gone at once, as after
 //! SIGKILL), `error` (the step fails as it would with the environment at fault) and `pause MS` (this task waits, others go on).
 
-use towpath_api::Result;
+use crate::Result;
 
 /// Does what `FAILPOINTS` has for this point.
 ///
@@ -13,8 +13,8 @@ use towpath_api::Result;
 /// Retry, where the action is `error`.
 #[cfg(feature = "failpoints")]
 pub async fn hit(point: &'static str) -> Result<()> {
+    use crate::{Error, ErrorType};
     use std::{sync::Once, time::Duration};
-    use towpath_api::{Error, ErrorType};
 
     static READ: Once = Once::new();
     // Dropped, a scenario would be over.
@@ -48,14 +48,15 @@ pub fn hit(_point: &'static str) -> std::future::Ready<Result<()>> {
 ///
 /// # Errors
 /// As [`hit`]; the answer is then lost.
-pub(crate) async fn hit_once_sent<T>(point: &'static str, answer: impl Future<Output = T>) -> Result<T> {
+pub async fn hit_once_sent<T>(point: &'static str, answer: impl Future<Output = T>) -> Result<T> {
     let mut answer = std::pin::pin!(answer);
     if cfg!(feature = "failpoints") {
         // The first poll sends the request; whether the answer is here at once does not matter.
-        if let std::task::Poll::Ready(answer) = futures::poll!(&mut answer) {
-            return hit(point).await.map(|()| answer);
-        }
+        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(answer.as_mut().poll(context))).await;
         hit(point).await?;
+        if let std::task::Poll::Ready(answer) = polled {
+            return Ok(answer);
+        }
     }
     Ok(answer.await)
 }
