@@ -13,10 +13,10 @@ use super::exit::{self, Exit};
 use super::files::Files;
 use crate::avro::registry::Registry;
 use crate::avro::topic::schemas_of;
-use crate::config::WorkerConfig;
+use crate::config::{Converter, WorkerConfig};
 use crate::kafka::client::KafkaSettings;
 use crate::kafka::consumer::TopicConsumer;
-use crate::worker::{OwnConfig, selection};
+use crate::worker::{OwnConfig, SinkConfig, selection};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -26,7 +26,8 @@ Examples:
 
 Compares the newest schemas of each topic that a sink reads with its table: what the sink would make by itself, and what
 keeps it from writing, with the statements that mend it. Changes nothing.
-Exits with 0 when every table fits or would be made to, with 1 when one does not.")]
+Exits with 0 when every table fits or would be made to, with 1 when one does not. Of topics that have no schema in the
+registry nothing can be told.")]
 pub(super) struct PreflightArgs {
     /// The worker's file: where Kafka and the registry are
     #[arg(long, value_name = "WORKER.toml")]
@@ -48,8 +49,9 @@ struct Found {
 }
 
 impl Found {
+    /// Whether no table is known not to fit.
     fn fits(&self) -> bool {
-        self.tables.as_ref().is_ok_and(|tables| tables.iter().all(|table| table.lacks.is_empty()))
+        self.tables.as_ref().ok().is_none_or(|tables| tables.iter().all(|table| table.lacks.is_empty()))
     }
 }
 
@@ -60,8 +62,8 @@ pub(super) async fn preflight(args: PreflightArgs) -> Exit {
     let Some((worker, connectors)) = files.into_configs() else { return exit::CONFIG };
     let mut found = Vec::new();
     for connector in connectors {
-        let OwnConfig::Postgres(_, own) = connector.own else { continue };
-        match look(&worker, &connector.common.name, &own).await {
+        let OwnConfig::Postgres(sink, own) = connector.own else { continue };
+        match look(&worker, &connector.common.name, &sink, &own).await {
             Ok(topics) => found.extend(topics),
             Err(error) => return exit::report(&error),
         }
@@ -76,7 +78,7 @@ pub(super) async fn preflight(args: PreflightArgs) -> Exit {
     if found.iter().all(Found::fits) { exit::DONE } else { exit::FOUND }
 }
 
-async fn look(worker: &WorkerConfig, connector: &str, own: &PostgresSinkConfig) -> Result<Vec<Found>> {
+async fn look(worker: &WorkerConfig, connector: &str, sink: &SinkConfig, own: &PostgresSinkConfig) -> Result<Vec<Found>> {
     let kafka = KafkaSettings::new(&worker.bootstrap_servers, &worker.group_id, worker.kafka.iter());
     let registry = Registry::new(&worker.schema_registry_url, &prometheus::Registry::new())?;
     let consumer = TopicConsumer::new(kafka.client("preflight"), connector)?;
@@ -87,6 +89,9 @@ async fn look(worker: &WorkerConfig, connector: &str, own: &PostgresSinkConfig) 
     let mut found = Vec::new();
     for topic in topics {
         let tables = match schemas_of(&registry, &topic).await? {
+            _ if sink.reading.value_converter != Converter::Avro => {
+                Err("its values bring their schema along, if they have one".to_owned())
+            }
             Ok(schemas) => Ok(compare(own, &topic, schemas.key, schemas.value).await?),
             Err(why) => Err(why),
         };
