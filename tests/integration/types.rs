@@ -11,7 +11,7 @@ use self::{
     foreign::{Topic, null, psql, record, some, text},
 };
 use crate::{
-    stack::{database, rows, rows_become, shared},
+    stack::{database, eventually, rows, rows_become, shared},
     worker::Worker,
 };
 
@@ -123,16 +123,57 @@ async fn what_debezium_writes_ends_in_the_rows_that_it_says() {
 async fn a_named_field_decides_which_record_is_newer() {
     let _stack = shared().await;
     let worker = Worker::new("version").sink("\"version.field\" = \"source.lsn\"\n").start().await;
-    let columns: Vec<Column> = vec![("n", r#""int""#.into(), Value::Int(0), "", "")];
-    let topic = Topic::new(&format!("{}.zoo", worker.name)).await.avro(KEY, &envelope(&columns)).await;
+    let topic = numbers(&worker).await;
     for (n, lsn) in [(5, 50), (3, 30), (4, 40)] {
-        let columns: Vec<Column> = vec![("n", String::new(), Value::Int(n), "", "")];
-        topic.send(Some(key(1)), Some(event("u", Some(with_body(&columns, "b")), lsn))).await;
+        topic.send(Some(key(1)), Some(numbered("u", n, lsn))).await;
     }
     topic.send_bytes(b"no framing", b"no framing", &[]).await;
     let database = database().await;
     rows_become(&database, &topic.dead_letters(), &["3|decode.framing"]).await;
     assert_eq!(rows(&database, &format!("SELECT n, _towpath_ts FROM {}", topic.table())).await, ["5|51"]);
+    stale_are(&worker, "2").await;
+}
+
+/// A topic of rows with a number, and how to change one of them.
+async fn numbers(worker: &Worker) -> Topic {
+    let columns: Vec<Column> = vec![("n", r#""int""#.into(), Value::Int(0), "", "")];
+    Topic::new(&format!("{}.zoo", worker.name)).await.avro(KEY, &envelope(&columns)).await
+}
+
+fn numbered(op: &str, n: i32, lsn: i64) -> Value {
+    let columns: Vec<Column> = vec![("n", String::new(), Value::Int(n), "", "")];
+    event(op, Some(with_body(&columns, "b")), lsn)
+}
+
+#[tokio::test]
+async fn a_delete_beats_the_row_that_its_version_is_from_and_nothing_newer() {
+    let _stack = shared().await;
+    let worker = Worker::new("ended").sink("\"version.field\" = \"n\"\n").start().await;
+    let topic = numbers(&worker).await;
+    let database = database().await;
+    // No tombstones: those would end the row as well.
+    for (id, op, n) in [(1, "c", 5), (2, "c", 5), (2, "u", 6), (1, "d", 5), (2, "d", 5)] {
+        topic.send(Some(key(id)), Some(numbered(op, n, 1))).await;
+    }
+    topic.send_bytes(b"no framing", b"no framing", &[]).await;
+    rows_become(&database, &topic.dead_letters(), &["5|decode.framing"]).await;
+    let table = format!("SELECT id, n, _towpath_deleted FROM {} ORDER BY id", topic.table());
+    assert_eq!(rows(&database, &table).await, ["1|5|t", "2|6|f"]);
+    // Nor does the version that was deleted come back with the next batch, while a newer one does.
+    for n in [5, 6] {
+        topic.send(Some(key(1)), Some(numbered("u", n, 1))).await;
+    }
+    rows_become(&database, &table, &["1|6|f", "2|6|f"]).await;
+    stale_are(&worker, "2").await;
+}
+
+/// Waits until the worker has counted so many records as older than their rows. That it counts no other is asked at its end.
+async fn stale_are(worker: &Worker, expected: &str) {
+    eventually(&format!("{expected} records are stale"), || async {
+        let counted = worker.metric("towpath_sink_records_skipped_total", "reason=\"stale\"").await;
+        (counted.to_string() == expected).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
