@@ -77,10 +77,11 @@ pub(super) fn decode_envelope(
     }
     if let Some(at) = asked.version_at {
         change.version = match at {
-            _ if change.op == Op::Truncate => None,
             VersionAt::Nowhere => return Err(nowhere()),
             VersionAt::Source(_) => Some(version(&asked_version.unwrap_or(Value::Null))?),
             VersionAt::Record(position) => match change.op {
+                // It has no record.
+                Op::Truncate => None,
                 Op::Delete => version_of_end(before.as_ref().map(|record| &record[position]))?,
                 _ => Some(version(change.after.as_ref().map_or(&Value::Null, |record| &record[position]))?),
             },

@@ -85,9 +85,10 @@ impl Shared {
         }
         let version = match &self.version {
             None => None,
-            Some(_) if bare.op == Op::Truncate => None,
             Some(VersionField::Source(name)) => Some(version(&BareChange::field(bare.source, name).ok_or_else(nowhere)?)?),
             Some(VersionField::Record(name)) => match bare.op {
+                // It has no record.
+                Op::Truncate => None,
                 Op::Delete => version_of_end(BareChange::field(bare.before, name).as_ref())?,
                 _ => Some(version(&BareChange::field(bare.after, name).ok_or_else(nowhere)?)?),
             },

@@ -186,6 +186,10 @@ fn a_version_comes_from_the_field_that_is_named() {
         "decode.version_type"
     );
     assert_eq!(code(&read("nothing", envelope("u", None, Some(usual_row()), None))), "decode.version_absent");
+    // A truncate has a place in the log of its source, but no record.
+    assert_eq!(version(read("source.lsn", envelope("t", None, None, Some(41)))), Some((42, 0, 0)));
+    assert_eq!(code(&read("source.lsn", envelope("t", None, None, None))), "decode.version_null");
+    assert_eq!(version(read("at", envelope("t", None, None, Some(41)))), None);
 }
 
 #[test]
