@@ -7,7 +7,7 @@ use serde_json::json;
 use towpath_api::apache_avro::{Uuid, types::Value};
 
 use self::{
-    columns::{Column, avro_types, semantic_types},
+    columns::{Column, avro_types, logical, named, semantic_types},
     foreign::{Topic, null, psql, record, some, text},
 };
 use crate::{
@@ -211,6 +211,38 @@ async fn stale_are(worker: &Worker, expected: &str) {
         (counted.to_string() == expected).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn nanoseconds_are_refused_by_the_column_whoever_writes_them_and_may_be_left_out() {
+    let _stack = shared().await;
+    let kinds = [
+        (logical("long", "timestamp-nanos"), Value::TimestampNanos(1)),
+        (named("long", "io.debezium.time.NanoTimestamp"), Value::Long(1)),
+        (named("long", "io.debezium.time.NanoTime"), Value::Long(1)),
+    ];
+    let goes_on = Worker::new("no_nanos").sink("\"fields.exclude\" = \"v\"\n").start().await;
+    let database = database().await;
+    for (at, (ty, value)) in kinds.into_iter().enumerate() {
+        let columns: Vec<Column> = vec![("v", ty, value, "", "")];
+        let send = async |worker: &Worker| {
+            let topic = Topic::new(&format!("{}.zoo{at}", worker.name)).await.avro(KEY, &envelope(&columns)).await;
+            topic.send(Some(key(1)), Some(event("c", Some(with_body(&columns, "b")), 1))).await;
+            topic
+        };
+        let left_out = send(&goes_on).await;
+        // One for each, since a sink that waits says why of one table at a time.
+        let waits = Worker::new("nanos").sink("").start().await;
+        let refused = send(&waits).await;
+        eventually("the log names the field and the way out", || async {
+            let log = waits.log();
+            let mut lines = log.lines().filter(|line| line.contains("postgres.schema_mismatch"));
+            lines.any(|line| line.contains("no column type holds field `v`") && line.contains("fields.exclude")).then_some(())
+        })
+        .await;
+        assert!(rows(&database, &refused.dead_letters()).await.is_empty());
+        rows_become(&database, &format!("SELECT id, body FROM {}", left_out.table()), &["1|b"]).await;
+    }
 }
 
 #[tokio::test]
