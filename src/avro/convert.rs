@@ -42,14 +42,19 @@ impl Semantic {
                 if !scale_first {
                     scale = reader.int()?;
                 }
-                if !(-MAX_SCALE..=MAX_SCALE).contains(&scale) {
-                    return Err(Malformed::OutOfRange);
-                }
-                Value::BigDecimal(BigDecimal::new(unscaled, scale.into()))
+                big_decimal(unscaled, scale)?
             }
-            Self::Nanoseconds | Self::NegativeScale => return Err(Malformed::Unsupported),
+            Self::Zeros(zeros) => big_decimal(BigInt::from_signed_bytes_be(reader.sized()?), -i32::from(zeros))?,
+            Self::NanoTime => Value::Long(reader.long()?),
         })
     }
+}
+
+fn big_decimal(unscaled: BigInt, scale: i32) -> Result<Value, Malformed> {
+    if !(-MAX_SCALE..=MAX_SCALE).contains(&scale) {
+        return Err(Malformed::OutOfRange);
+    }
+    Ok(Value::BigDecimal(BigDecimal::new(unscaled, scale.into())))
 }
 
 fn local_millis(millis: i64) -> Result<i64, Malformed> {

@@ -55,7 +55,7 @@ impl Planned {
     pub(crate) fn new(written: &Schema) -> Result<Self, Refusal> {
         match written {
             Schema::Record(record) => match Semantic::of_record(record) {
-                Some(semantic) => Self::converted(semantic),
+                Some(semantic) => Ok(Self::converted(semantic)),
                 None => Self::record(record),
             },
             Schema::Union(union) => Self::union(union),
@@ -76,23 +76,17 @@ impl Planned {
         }
     }
 
-    fn converted(semantic: Semantic) -> Result<Self, Refusal> {
-        let refused = |what: &str| Err(Refusal::new("decode.unusable_schema", what));
+    fn converted(semantic: Semantic) -> Self {
         let schema = match semantic {
             Semantic::LocalMillis | Semantic::LocalMicros | Semantic::IsoTimestamp => Schema::LocalTimestampMicros,
             Semantic::ZonedTimestamp => Schema::TimestampMicros,
             Semantic::Days | Semantic::IsoDate => Schema::Date,
             Semantic::IsoTime => Schema::TimeMicros,
             Semantic::Json => Schema::String,
-            Semantic::VariableScaleDecimal { .. } => Schema::BigDecimal,
-            Semantic::Nanoseconds => {
-                return refused(
-                    "io.debezium.time.Nano…: no column keeps nanoseconds; set the source's `time.precision.mode` to another",
-                );
-            }
-            Semantic::NegativeScale => return refused("org.apache.kafka.connect.data.Decimal with a negative scale"),
+            Semantic::VariableScaleDecimal { .. } | Semantic::Zeros(_) => Schema::BigDecimal,
+            Semantic::NanoTime => Schema::Long,
         };
-        Ok(Self { plan: Plan::Converted(semantic), schema, json_text: semantic == Semantic::Json })
+        Self { plan: Plan::Converted(semantic), schema, json_text: semantic == Semantic::Json }
     }
 
     fn record(record: &RecordSchema) -> Result<Self, Refusal> {

@@ -40,15 +40,18 @@ pub(crate) enum Semantic {
     VariableScaleDecimal {
         scale_first: bool,
     },
-    /// Nanoseconds, of which no column keeps all digits.
-    Nanoseconds,
-    /// A decimal that counts tens or hundreds.
-    NegativeScale,
+    /// Nanoseconds of a day. No column of a time keeps all digits, which is for the sink to say; within other values it is a number.
+    NanoTime,
+    /// A decimal that counts tens or hundreds: digits, and so many zeros behind them.
+    Zeros(u16),
 }
+
+/// What the record is called that stands for [`Semantic::Zeros`]; their number follows.
+const ZEROS: &str = "Zeros";
 
 impl Semantic {
     /// Those that stand in a record of ours, with its name and the type within.
-    const MARKED: [(Self, &'static str, &'static str); 10] = [
+    const MARKED: [(Self, &'static str, &'static str); 9] = [
         (Self::Days, "Days", "int"),
         (Self::LocalMillis, "LocalMillis", "long"),
         (Self::LocalMicros, "LocalMicros", "long"),
@@ -57,14 +60,17 @@ impl Semantic {
         (Self::IsoTime, "IsoTime", "string"),
         (Self::IsoTimestamp, "IsoTimestamp", "string"),
         (Self::Json, "Json", "string"),
-        (Self::Nanoseconds, "Nanoseconds", "long"),
-        (Self::NegativeScale, "NegativeScale", "bytes"),
+        (Self::NanoTime, "NanoTime", "long"),
     ];
 
     /// The meaning of a record: one of ours, or Debezium's decimal with a scale of its own.
     pub(crate) fn of_record(record: &RecordSchema) -> Option<Self> {
         if is_marker(record) {
-            let marked = Self::MARKED.iter().find(|(_, name, _)| *name == record.name.name());
+            let name = record.name.name();
+            if let Some(zeros) = name.strip_prefix(ZEROS) {
+                return zeros.parse().ok().map(Self::Zeros);
+            }
+            let marked = Self::MARKED.iter().find(|(_, marked, _)| *marked == name);
             return marked.map(|(semantic, ..)| *semantic);
         }
         let own = "io.debezium.data.VariableScaleDecimal";
@@ -84,9 +90,7 @@ impl Semantic {
             "io.debezium.time.Date" => (Self::Days, "int"),
             "io.debezium.time.Timestamp" => (Self::LocalMillis, "long"),
             "io.debezium.time.MicroTimestamp" => (Self::LocalMicros, "long"),
-            "io.debezium.time.NanoTime" | "io.debezium.time.NanoTimestamp" | "io.debezium.time.NanoDuration" => {
-                (Self::Nanoseconds, "long")
-            }
+            "io.debezium.time.NanoTime" => (Self::NanoTime, "long"),
             "io.debezium.time.ZonedTimestamp" => (Self::ZonedTimestamp, "string"),
             "io.debezium.time.IsoDate" => (Self::IsoDate, "string"),
             "io.debezium.time.IsoTime" => (Self::IsoTime, "string"),
@@ -105,6 +109,7 @@ fn logical_type(name: &str, base: &str) -> Option<&'static str> {
         ("io.debezium.time.Time" | "org.apache.kafka.connect.data.Time", "int") => "time-millis",
         ("io.debezium.time.MicroTime", "long") => "time-micros",
         ("org.apache.kafka.connect.data.Timestamp", "long") => "timestamp-millis",
+        ("io.debezium.time.NanoTimestamp", "long") => "local-timestamp-nanos",
         ("io.debezium.data.Uuid", "string") => "uuid",
         _ => return None,
     })
@@ -141,7 +146,7 @@ pub(crate) fn is_marker(record: &RecordSchema) -> bool {
 #[derive(Default)]
 struct Marking {
     /// The records of ours that the schema defines so far; Avro wants each name defined once.
-    defined: HashSet<&'static str>,
+    defined: HashSet<String>,
 }
 
 impl Marking {
@@ -193,7 +198,10 @@ impl Marking {
     fn decimal(&mut self, object: &Map<String, Json>) -> Json {
         let parameter = |name: &str| object.get("connect.parameters")?.get(name)?.as_str()?.parse::<i64>().ok();
         let scale = object.get("scale").and_then(Json::as_i64).or_else(|| parameter("scale")).unwrap_or(0);
-        let Ok(scale) = u64::try_from(scale) else { return self.marker(Semantic::NegativeScale) };
+        let Ok(scale) = u64::try_from(scale) else {
+            let zeros = u16::try_from(scale.unsigned_abs()).unwrap_or(u16::MAX);
+            return self.defined_once(format!("{ZEROS}{zeros}"), "bytes");
+        };
         let precision = object.get("precision").and_then(Json::as_i64).or_else(|| parameter("connect.decimal.precision"));
         let precision = precision.and_then(|digits| u64::try_from(digits).ok()).unwrap_or(UNKNOWN_PRECISION);
         // Postgres has numeric(2, 5), Avro does not.
@@ -203,6 +211,10 @@ impl Marking {
     fn marker(&mut self, semantic: Semantic) -> Json {
         let marked = Semantic::MARKED.iter().find(|(marked, ..)| *marked == semantic);
         let (_, name, base) = marked.expect("the decimal with a scale of its own is a record already and is not marked");
+        self.defined_once((*name).to_owned(), base)
+    }
+
+    fn defined_once(&mut self, name: String, base: &str) -> Json {
         let full = format!("{NAMESPACE}.{name}");
         if self.defined.insert(name) {
             json!({"type": "record", "name": full, "fields": [{"name": "value", "type": base}]})

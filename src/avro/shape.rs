@@ -8,7 +8,7 @@ mod key;
 
 use std::sync::Arc;
 
-use apache_avro::schema::{Name, RecordField, RecordSchema, Schema};
+use apache_avro::schema::{Name, RecordField, RecordSchema, Schema, UnionSchema};
 use towpath_api::Body;
 
 pub(crate) use self::{
@@ -18,6 +18,7 @@ pub(crate) use self::{
 use super::{
     inline::inlined,
     plan::{Plan, Planned},
+    semantic::Semantic,
 };
 
 /// Why records of a schema cannot be decoded; becomes [`Body::Undecodable`].
@@ -141,7 +142,8 @@ impl Content {
     /// `None` when the schema is no record, or one that stands for a value.
     fn of(schema: &Schema) -> Result<Option<Self>, Refusal> {
         let Schema::Record(written) = schema else { return Ok(None) };
-        let planned = Planned::new(schema)?;
+        let written = with_columns_refused(written);
+        let planned = Planned::new(&Schema::Record(written.clone()))?;
         if !matches!(planned.schema, Schema::Record(_)) {
             return Ok(None);
         }
@@ -149,7 +151,7 @@ impl Content {
             Plan::Record(fields) => fields.into_iter().map(|(_, plan)| plan).collect(),
             _ => written.fields.iter().map(|field| Plan::As(field.schema.clone())).collect(),
         };
-        let written = written.fields.iter().map(|field| field.schema.clone()).collect();
+        let written = written.fields.into_iter().map(|field| field.schema).collect();
         Ok(Some(Self { schema: Arc::new(planned.schema), plans, written }))
     }
 
@@ -159,6 +161,24 @@ impl Content {
             _ => &[],
         }
     }
+}
+
+/// The record with a type for times of a day in nanoseconds that no column takes, where they would be columns. Avro itself has none.
+fn with_columns_refused(record: &RecordSchema) -> RecordSchema {
+    let mut record = record.clone();
+    for field in &mut record.fields {
+        let is_refused = |ty: &Schema| matches!(ty, Schema::Record(ty) if Semantic::of_record(ty) == Some(Semantic::NanoTime));
+        let nanos = Schema::LocalTimestampNanos;
+        match nullable(&field.schema) {
+            Some((at, ty)) if is_refused(ty) => {
+                let branches = if at.null == 0 { vec![Schema::Null, nanos] } else { vec![nanos, Schema::Null] };
+                field.schema = UnionSchema::new(branches).map_or(Schema::LocalTimestampNanos, Schema::Union);
+            }
+            None if is_refused(&field.schema) => field.schema = nanos,
+            _ => {}
+        }
+    }
+    record
 }
 
 /// A record of one field; its bytes are those of the field.

@@ -76,7 +76,8 @@ config_keys! {
         pub unavailable_placeholder: String = crate::avro::codec::UNAVAILABLE_VALUE.to_owned(),
         /// The field that says which of two records of one key is the newer one, in place of the envelope's version or the offset: a
         /// field of the record, or `source.<name>` for one of the envelope's `source`, such as `source.lsn`. It must be a whole number
-        /// that is not negative, such a number as text, a date or a timestamp, or a position in Postgres' log.
+        /// that is not negative, such a number as text, a date or a timestamp, or a position in Postgres' log. Where it is a field of
+        /// the record, a delete ends the row whose version stands in `before`, and no newer one.
         #[key("version.field")]
         pub version_field: Option<String>,
     }

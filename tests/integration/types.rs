@@ -7,11 +7,11 @@ use serde_json::json;
 use towpath_api::apache_avro::{Uuid, types::Value};
 
 use self::{
-    columns::{Column, avro_types, semantic_types},
+    columns::{Column, avro_types, logical, named, semantic_types},
     foreign::{Topic, null, psql, record, some, text},
 };
 use crate::{
-    stack::{database, rows, rows_become, shared},
+    stack::{database, eventually, rows, rows_become, shared},
     worker::Worker,
 };
 
@@ -123,16 +123,126 @@ async fn what_debezium_writes_ends_in_the_rows_that_it_says() {
 async fn a_named_field_decides_which_record_is_newer() {
     let _stack = shared().await;
     let worker = Worker::new("version").sink("\"version.field\" = \"source.lsn\"\n").start().await;
-    let columns: Vec<Column> = vec![("n", r#""int""#.into(), Value::Int(0), "", "")];
-    let topic = Topic::new(&format!("{}.zoo", worker.name)).await.avro(KEY, &envelope(&columns)).await;
+    let topic = numbers(&worker).await;
     for (n, lsn) in [(5, 50), (3, 30), (4, 40)] {
-        let columns: Vec<Column> = vec![("n", String::new(), Value::Int(n), "", "")];
-        topic.send(Some(key(1)), Some(event("u", Some(with_body(&columns, "b")), lsn))).await;
+        topic.send(Some(key(1)), Some(numbered("u", n, lsn))).await;
     }
     topic.send_bytes(b"no framing", b"no framing", &[]).await;
     let database = database().await;
     rows_become(&database, &topic.dead_letters(), &["3|decode.framing"]).await;
     assert_eq!(rows(&database, &format!("SELECT n, _towpath_ts FROM {}", topic.table())).await, ["5|51"]);
+    stale_are(&worker, "2").await;
+}
+
+/// A topic of rows with a number, and how to change one of them.
+async fn numbers(worker: &Worker) -> Topic {
+    let columns: Vec<Column> = vec![("n", r#""int""#.into(), Value::Int(0), "", "")];
+    Topic::new(&format!("{}.zoo", worker.name)).await.avro(KEY, &envelope(&columns)).await
+}
+
+fn numbered(op: &str, n: i32, lsn: i64) -> Value {
+    let columns: Vec<Column> = vec![("n", String::new(), Value::Int(n), "", "")];
+    event(op, Some(with_body(&columns, "b")), lsn)
+}
+
+#[tokio::test]
+async fn a_delete_beats_the_row_that_its_version_is_from_and_nothing_newer() {
+    let _stack = shared().await;
+    let worker = Worker::new("ended").sink("\"version.field\" = \"n\"\n").start().await;
+    let topic = numbers(&worker).await;
+    let database = database().await;
+    // No tombstones: those would end the row as well.
+    for (id, op, n) in [(1, "c", 5), (2, "c", 5), (2, "u", 6), (1, "d", 5), (2, "d", 5)] {
+        topic.send(Some(key(id)), Some(numbered(op, n, 1))).await;
+    }
+    topic.send_bytes(b"no framing", b"no framing", &[]).await;
+    rows_become(&database, &topic.dead_letters(), &["5|decode.framing"]).await;
+    let table = format!("SELECT id, n, _towpath_deleted FROM {} ORDER BY id", topic.table());
+    assert_eq!(rows(&database, &table).await, ["1|5|t", "2|6|f"]);
+    // Nor does the version that was deleted come back with the next batch, while a newer one does.
+    for n in [5, 6] {
+        topic.send(Some(key(1)), Some(numbered("u", n, 1))).await;
+    }
+    rows_become(&database, &table, &["1|6|f", "2|6|f"]).await;
+    stale_are(&worker, "2").await;
+}
+
+#[tokio::test]
+async fn a_truncate_has_a_version_where_the_source_gives_one() {
+    let _stack = shared().await;
+    let settings = "\"version.field\" = \"source.lsn\"\n\"truncate.enabled\" = true\n";
+    let worker = Worker::new("truncate").sink(settings).start().await;
+    let topic = numbers(&worker).await;
+    let database = database().await;
+    for (id, op, lsn) in [(1, "c", 10), (2, "c", 30)] {
+        topic.send(Some(key(id)), Some(numbered(op, 0, lsn))).await;
+    }
+    let table = format!("SELECT id, _towpath_ts, _towpath_deleted FROM {} ORDER BY id", topic.table());
+    rows_become(&database, &table, &["1|11|f", "2|31|f"]).await;
+    // By its position in the log it comes after the first row and before the second.
+    topic.send(None, Some(event("t", None, 20))).await;
+    rows_become(&database, &table, &["1|21|t", "2|31|f"]).await;
+    // What it ended does not come back.
+    topic.send(Some(key(1)), Some(numbered("u", 0, 15))).await;
+    topic.send_bytes(b"no framing", b"no framing", &[]).await;
+    rows_become(&database, &topic.dead_letters(), &["4|decode.framing"]).await;
+    assert_eq!(rows(&database, &table).await, ["1|21|t", "2|31|f"]);
+    stale_are(&worker, "1").await;
+}
+
+#[tokio::test]
+async fn a_truncate_without_a_version_ends_what_came_before_it() {
+    let _stack = shared().await;
+    let worker = Worker::new("truncated").sink("\"truncate.enabled\" = true\n").start().await;
+    let topic = numbers(&worker).await;
+    for (id, op) in [(1, "c"), (2, "c")] {
+        topic.send(Some(key(id)), Some(numbered(op, id, 1))).await;
+    }
+    topic.send(None, Some(event("t", None, 2))).await;
+    topic.send(Some(key(2)), Some(numbered("c", 7, 3))).await;
+    let table = format!("SELECT id, n, _towpath_deleted FROM {} ORDER BY id", topic.table());
+    rows_become(&database().await, &table, &["1|1|t", "2|7|f"]).await;
+}
+
+/// Waits until the worker has counted so many records as older than their rows. That it counts no other is asked at its end.
+async fn stale_are(worker: &Worker, expected: &str) {
+    eventually(&format!("{expected} records are stale"), || async {
+        let counted = worker.metric("towpath_sink_records_skipped_total", "reason=\"stale\"").await;
+        (counted.to_string() == expected).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nanoseconds_are_refused_by_the_column_whoever_writes_them_and_may_be_left_out() {
+    let _stack = shared().await;
+    let kinds = [
+        (logical("long", "timestamp-nanos"), Value::TimestampNanos(1)),
+        (named("long", "io.debezium.time.NanoTimestamp"), Value::Long(1)),
+        (named("long", "io.debezium.time.NanoTime"), Value::Long(1)),
+    ];
+    let goes_on = Worker::new("no_nanos").sink("\"fields.exclude\" = \"v\"\n").start().await;
+    let database = database().await;
+    for (at, (ty, value)) in kinds.into_iter().enumerate() {
+        let columns: Vec<Column> = vec![("v", ty, value, "", "")];
+        let send = async |worker: &Worker| {
+            let topic = Topic::new(&format!("{}.zoo{at}", worker.name)).await.avro(KEY, &envelope(&columns)).await;
+            topic.send(Some(key(1)), Some(event("c", Some(with_body(&columns, "b")), 1))).await;
+            topic
+        };
+        let left_out = send(&goes_on).await;
+        // One for each, since a sink that waits says why of one table at a time.
+        let waits = Worker::new("nanos").sink("").start().await;
+        let refused = send(&waits).await;
+        eventually("the log names the field and the way out", || async {
+            let log = waits.log();
+            let mut lines = log.lines().filter(|line| line.contains("postgres.schema_mismatch"));
+            lines.any(|line| line.contains("no column type holds field `v`") && line.contains("fields.exclude")).then_some(())
+        })
+        .await;
+        assert!(rows(&database, &refused.dead_letters()).await.is_empty());
+        rows_become(&database, &format!("SELECT id, body FROM {}", left_out.table()), &["1|b"]).await;
+    }
 }
 
 #[tokio::test]

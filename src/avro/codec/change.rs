@@ -10,7 +10,7 @@ use towpath_api::{Body, Change, Op, RecordKey, Version};
 
 use super::{
     unavailable::Unavailable,
-    version::{VersionAt, nowhere, version},
+    version::{VersionAt, nowhere, version, version_of_end},
 };
 use crate::avro::{
     plan::Plan,
@@ -77,13 +77,13 @@ pub(super) fn decode_envelope(
     }
     if let Some(at) = asked.version_at {
         change.version = match at {
-            _ if change.op == Op::Truncate => None,
             VersionAt::Nowhere => return Err(nowhere()),
             VersionAt::Source(_) => Some(version(&asked_version.unwrap_or(Value::Null))?),
-            // A delete may come without the record before it, or with nothing but its key.
-            VersionAt::Record(position) => match change.after.as_ref().or(before.as_ref()).map(|record| &record[position]) {
-                None | Some(Value::Null) if change.op == Op::Delete => None,
-                value => Some(version(value.unwrap_or(&Value::Null))?),
+            VersionAt::Record(position) => match change.op {
+                // It has no record.
+                Op::Truncate => None,
+                Op::Delete => version_of_end(before.as_ref().map(|record| &record[position]))?,
+                _ => Some(version(change.after.as_ref().map_or(&Value::Null, |record| &record[position]))?),
             },
         };
     }

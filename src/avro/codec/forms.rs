@@ -10,7 +10,7 @@ use super::{
     decoder::decode_value,
     key::decode_key,
     reading::Shared,
-    version::{VersionField, nowhere, version},
+    version::{VersionField, nowhere, version, version_of_end},
 };
 use crate::avro::{
     connect::{BareChange, BareValue, WithSchema, bare_value, datum, json, single_text},
@@ -85,11 +85,12 @@ impl Shared {
         }
         let version = match &self.version {
             None => None,
-            Some(_) if bare.op == Op::Truncate => None,
             Some(VersionField::Source(name)) => Some(version(&BareChange::field(bare.source, name).ok_or_else(nowhere)?)?),
-            Some(VersionField::Record(name)) => match BareChange::field(bare.after.or(bare.before), name) {
-                None | Some(Value::Null) if bare.op == Op::Delete => None,
-                value => Some(version(&value.ok_or_else(nowhere)?)?),
+            Some(VersionField::Record(name)) => match bare.op {
+                // It has no record.
+                Op::Truncate => None,
+                Op::Delete => version_of_end(BareChange::field(bare.before, name).as_ref())?,
+                _ => Some(version(&BareChange::field(bare.after, name).ok_or_else(nowhere)?)?),
             },
         };
         let source_time_ms = match BareChange::field(bare.source, "ts_ms") {

@@ -55,7 +55,9 @@ impl Unavailable {
 fn is_byte(item: &Value, byte: u8) -> bool {
     match item {
         Value::Int(number) | Value::Date(number) | Value::TimeMillis(number) => *number == i32::from(byte),
-        Value::Long(number) | Value::TimeMicros(number) | Value::TimestampMillis(number) => *number == i64::from(byte),
+        Value::Long(number) | Value::TimeMicros(number) | Value::TimestampMillis(number) | Value::LocalTimestampNanos(number) => {
+            *number == i64::from(byte)
+        }
         // Some of them were milliseconds.
         Value::LocalTimestampMicros(number) => *number == i64::from(byte) || *number == i64::from(byte) * 1_000,
         Value::Float(number) => number.to_bits() == f32::from(byte).to_bits(),

@@ -5,6 +5,9 @@ use towpath_api::Version;
 
 use crate::avro::shape::{Content, Refusal, ValueShape};
 
+/// The greatest rank there is.
+const RANK_OF_END: i8 = 3;
+
 /// Which field holds the version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VersionField {
@@ -72,6 +75,15 @@ pub(super) fn version(value: &Value) -> Result<Version, Refusal> {
     let unusable = || Refusal::new("decode.version_range", "the version is no number from 0 to 2^63 - 2");
     let ts = number.filter(|number| *number >= 0).and_then(|number| number.checked_add(1)).ok_or_else(unusable)?;
     Ok(Version { ts, seq: 0, rank: 0 })
+}
+
+/// The version of a delete from that of the row which it ends. The delete comes after its row and before all that is newer, which the rank
+/// says. `None` without one: a delete may come without the record before it, or with nothing but its key.
+pub(super) fn version_of_end(before: Option<&Value>) -> Result<Option<Version>, Refusal> {
+    match before {
+        None | Some(Value::Null) => Ok(None),
+        Some(before) => Ok(Some(Version { rank: RANK_OF_END, ..version(before)? })),
+    }
 }
 
 pub(super) fn nowhere() -> Refusal {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use apache_avro::{
     BigDecimal,
-    schema::{DecimalSchema, RecordSchema, Schema},
+    schema::{RecordSchema, Schema},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use num_bigint::BigInt;
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::avro::{
     plan::ORIGINAL_NAME,
-    semantic,
+    semantic::{self, Semantic},
     shape::{Refusal, nullable},
     write::{write_count, write_long, write_sized},
 };
@@ -63,17 +63,18 @@ impl Writer {
             Schema::Int | Schema::Date | Schema::TimeMillis => {
                 write_long(&mut self.out, serde_json::from_str::<i32>(text)?.into());
             }
-            Schema::Long | Schema::TimeMicros | Schema::TimestampMillis => {
+            Schema::Long | Schema::TimeMicros | Schema::TimestampMillis | Schema::LocalTimestampNanos => {
                 write_long(&mut self.out, serde_json::from_str(text)?);
             }
             Schema::Float => self.out.extend_from_slice(&float::<f32>(text)?.to_le_bytes()),
             Schema::Double => self.out.extend_from_slice(&float::<f64>(text)?.to_le_bytes()),
             Schema::String | Schema::Uuid(_) => write_sized(&mut self.out, string(text)?.as_bytes()),
             Schema::Bytes => write_sized(&mut self.out, &STANDARD.decode(&*string(text)?)?),
-            Schema::Decimal(decimal) => self.decimal(decimal, text)?,
-            Schema::Record(record) if semantic::is_marker(record) => {
-                return self.write(&record.fields.first().ok_or(Misfit)?.schema, raw);
-            }
+            Schema::Decimal(decimal) => self.decimal(i64::try_from(decimal.scale)?, text)?,
+            Schema::Record(record) if semantic::is_marker(record) => match Semantic::of_record(record) {
+                Some(Semantic::Zeros(zeros)) => self.decimal(-i64::from(zeros), text)?,
+                _ => return self.write(&record.fields.first().ok_or(Misfit)?.schema, raw),
+            },
             Schema::Record(record) => return self.record(record, text),
             Schema::Array(array) => {
                 let items: Vec<&RawValue> = serde_json::from_str(text)?;
@@ -116,13 +117,13 @@ impl Writer {
     }
 
     /// Bytes in base 64, or a number, as the converter's `decimal.format` says.
-    fn decimal(&mut self, decimal: &DecimalSchema, text: &str) -> Result<(), Misfit> {
+    fn decimal(&mut self, wanted: i64, text: &str) -> Result<(), Misfit> {
         if text.starts_with('"') {
             write_sized(&mut self.out, &STANDARD.decode(&*string(text)?)?);
             return Ok(());
         }
         let (digits, scale) = text.parse::<BigDecimal>()?.into_bigint_and_scale();
-        let missing = i64::try_from(decimal.scale)?.checked_sub(scale).ok_or(Misfit)?;
+        let missing = wanted.checked_sub(scale).ok_or(Misfit)?;
         if missing.abs() > MAX_DIGITS {
             return Err(Misfit);
         }

@@ -12,11 +12,11 @@ const CLOCK: &str = "time without time zone";
 pub(super) type Column = (&'static str, String, Value, &'static str, &'static str);
 
 /// A type with Connect's or Debezium's name, as its Avro converter registers it.
-fn named(base: &str, name: &str) -> String {
+pub(super) fn named(base: &str, name: &str) -> String {
     format!(r#"{{"type":"{base}","connect.version":1,"connect.name":"{name}"}}"#)
 }
 
-fn logical(base: &str, kind: &str) -> String {
+pub(super) fn logical(base: &str, kind: &str) -> String {
     format!(r#"{{"type":"{base}","logicalType":"{kind}"}}"#)
 }
 
@@ -142,6 +142,8 @@ fn others() -> Vec<Column> {
         "connect.name":"org.apache.kafka.connect.data.Decimal","logicalType":"decimal"}"#;
     let unmarked = r#"{"type":"bytes","connect.version":1,"connect.parameters":{"scale":"3","connect.decimal.precision":"9"},
         "connect.name":"org.apache.kafka.connect.data.Decimal"}"#;
+    let hundreds = r#"{"type":"bytes","connect.version":1,"connect.parameters":{"scale":"-2"},
+        "connect.name":"org.apache.kafka.connect.data.Decimal"}"#;
     let big = r#"{"n": 12345678901234567890.12345678901234567890}"#;
     vec![
         ("zoned_time", named("string", "io.debezium.time.ZonedTime"), text("10:00:00+02:00"), "text", "10:00:00+02:00"),
@@ -150,6 +152,7 @@ fn others() -> Vec<Column> {
         ("year", named("int", "io.debezium.time.Year"), Value::Int(1999), "integer", "1999"),
         ("fixed_scale", fixed_scale.into(), decimal(&[0x04, 0xd2]), "numeric", "12.34"),
         ("unmarked", unmarked.into(), Value::Bytes(vec![0x04, 0xd2]), "numeric", "1.234"),
+        ("hundreds", hundreds.into(), Value::Bytes(vec![0x04, 0xd2]), "numeric", "123400"),
         (
             "any_scale",
             scaled.into(),

@@ -68,6 +68,8 @@ fn each_type_of_connects_schemas_is_read_value_by_value() {
         (named("int64", "org.apache.kafka.connect.data.Timestamp"), "-3", Schema::TimestampMillis, Value::TimestampMillis(-3)),
         (named("int32", "io.debezium.time.Date"), "3", Schema::Date, Value::Date(3)),
         (named("int64", "io.debezium.time.MicroTime"), "3", Schema::TimeMicros, Value::TimeMicros(3)),
+        (named("int64", "io.debezium.time.NanoTime"), "3", Schema::LocalTimestampNanos, Value::LocalTimestampNanos(3)),
+        (named("int64", "io.debezium.time.NanoTimestamp"), "3", Schema::LocalTimestampNanos, Value::LocalTimestampNanos(3)),
         (named("int64", "io.debezium.time.MicroTimestamp"), "3", Schema::LocalTimestampMicros, Value::LocalTimestampMicros(3)),
         (
             named("string", "io.debezium.time.ZonedTimestamp"),
@@ -102,6 +104,11 @@ fn decimals_come_as_bytes_or_as_numbers_and_keep_their_digits() {
     for payload in ["12.345", "1e999999999", "1e-999999999", "true"] {
         assert_eq!(code(&value(Form::JsonWithSchema, &with_schema(&ty, payload))), "decode.json_payload", "{payload}");
     }
+    let hundreds = json!({"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "-2"}});
+    for payload in ["\"BNI=\"", "123400", "1.234e5"] {
+        assert_eq!(typed(&hundreds, payload).1, Value::BigDecimal("123400".parse().unwrap()), "{payload}");
+    }
+    assert_eq!(code(&value(Form::JsonWithSchema, &with_schema(&hundreds, "123450"))), "decode.json_payload");
 }
 
 #[test]
@@ -203,6 +210,10 @@ fn an_envelope_without_a_schema_gives_its_record_as_json() {
     assert_eq!(change(with_version("n", &envelope("u", r#"{"n":4}"#))).version.unwrap().ts, 5);
     assert_eq!(change(with_version("n", r#"{"n":4}"#)).version.unwrap().ts, 5);
     assert!(change(with_version("n", &envelope("d", "null"))).version.is_none());
+    let ended = r#"{"before":{"n":4},"after":null,"source":{"ts_ms":5},"op":"d"}"#;
+    assert_eq!(change(with_version("n", ended)).version, Some(Version { ts: 5, seq: 0, rank: 3 }));
+    assert_eq!(change(with_version("source.lsn", &envelope("t", "null"))).version.unwrap().ts, 17);
+    assert!(change(with_version("n", &envelope("t", "null"))).version.is_none());
     assert_eq!(code(&with_version("n", r#"{"n":1.5}"#)), "decode.version_type");
     assert_eq!(code(&with_version("n", r#"{"n":null}"#)), "decode.version_null");
     assert_eq!(code(&with_version("n", "{}")), "decode.version_absent");

@@ -114,9 +114,26 @@ fn what_would_be_rounded_or_is_no_time_is_refused() {
     assert_eq!(refused(&named("string", "io.debezium.time.IsoTime"), text("00:00:00.0000001")), "decode.nanoseconds");
     assert_eq!(refused(&named("long", "io.debezium.time.Timestamp"), Value::Long(i64::MAX / 2)), "decode.out_of_range");
     assert_eq!(refused(&named("string", "io.debezium.data.Uuid"), text("7")), "decode.malformed");
-    for name in ["io.debezium.time.NanoTime", "io.debezium.time.NanoTimestamp"] {
-        assert_eq!(refused(&named("long", name), Value::Long(1)), "decode.unusable_schema", "{name}");
+}
+
+#[test]
+fn nanoseconds_pass_as_what_no_column_takes_and_are_numbers_or_times_within() {
+    let (time, timestamp) = (named("long", "io.debezium.time.NanoTime"), named("long", "io.debezium.time.NanoTimestamp"));
+    let (nanos, value) = (Schema::LocalTimestampNanos, Value::LocalTimestampNanos(1));
+    for ty in [&time, &timestamp] {
+        assert_eq!(read(ty, Value::Long(1)), (nanos.clone(), value.clone()), "{ty}");
+        for (nullable, given) in [
+            (format!(r#"["null",{ty}]"#), some(Value::Long(1))),
+            (format!(r#"[{ty},"null"]"#), Value::Union(0, Box::new(Value::Long(1)))),
+        ] {
+            let (Schema::Union(union), read) = read(&nullable, given) else { panic!("a union stays one") };
+            assert!(union.variants().contains(&nanos) && read == value, "{nullable}");
+        }
     }
+    let in_array = |ty: &str| read(&format!(r#"{{"type":"array","items":{ty}}}"#), Value::Array(vec![Value::Long(1)])).1;
+    assert_eq!(in_array(&time), Value::Array(vec![Value::Long(1)]));
+    assert_eq!(in_array(&timestamp), Value::Array(vec![value]));
+    assert_eq!(read(&named("long", "io.debezium.time.NanoDuration"), Value::Long(1)), (Schema::Long, Value::Long(1)));
 }
 
 #[test]
@@ -136,8 +153,14 @@ fn decimals_keep_every_digit() {
         assert_eq!((found.precision, found.scale), (precision, scale), "{attributes}");
         assert_eq!(value, Value::Decimal(Decimal::from([0x04, 0xd2])));
     }
-    let negative = r#"{"type":"bytes","scale":-2,"connect.name":"org.apache.kafka.connect.data.Decimal"}"#;
-    assert_eq!(refused(negative, decimal), "decode.unusable_schema");
+    let negative = |scale: i64| {
+        let attributes =
+            format!(r#""connect.parameters":{{"scale":"{scale}"}},"connect.name":"org.apache.kafka.connect.data.Decimal""#);
+        format!(r#"{{"type":"bytes",{attributes}}}"#)
+    };
+    let hundreds = Value::BigDecimal("123400".parse::<BigDecimal>().unwrap());
+    assert_eq!(read(&negative(-2), decimal.clone()), (Schema::BigDecimal, hundreds));
+    assert_eq!(refused(&negative(-1_000_000), decimal), "decode.out_of_range");
 
     for order in [
         r#"{"name":"scale","type":"int"},{"name":"value","type":"bytes"}"#,

@@ -174,7 +174,8 @@ fn a_version_comes_from_the_field_that_is_named() {
     assert_eq!(version(read("source.lsn", envelope("d", None, None, Some(0)))), Some((1, 0, 0)));
     assert_eq!(version(read("source.ts_ms", envelope("u", None, Some(usual_row()), None))), Some((1_701, 0, 0)));
     assert_eq!(version(read("at", envelope("u", None, Some(usual_row()), None))), Some((8, 0, 0)));
-    assert_eq!(version(read("at", envelope("d", Some(usual_row()), None, None))), Some((8, 0, 0)));
+    // That of the row which is gone: the delete comes after it, and before whatever is newer.
+    assert_eq!(version(read("at", envelope("d", Some(usual_row()), None, None))), Some((8, 0, 3)));
     assert_eq!(version(read("at", envelope("d", None, None, None))), None);
     assert_eq!(code(&read("source.lsn", envelope("u", None, Some(usual_row()), None))), "decode.version_null");
     assert_eq!(code(&read("source.lsn", envelope("u", None, Some(usual_row()), Some(-1)))), "decode.version_range");
@@ -185,6 +186,10 @@ fn a_version_comes_from_the_field_that_is_named() {
         "decode.version_type"
     );
     assert_eq!(code(&read("nothing", envelope("u", None, Some(usual_row()), None))), "decode.version_absent");
+    // A truncate has a place in the log of its source, but no record.
+    assert_eq!(version(read("source.lsn", envelope("t", None, None, Some(41)))), Some((42, 0, 0)));
+    assert_eq!(code(&read("source.lsn", envelope("t", None, None, None))), "decode.version_null");
+    assert_eq!(version(read("at", envelope("t", None, None, Some(41)))), None);
 }
 
 #[test]
