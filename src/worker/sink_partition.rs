@@ -19,7 +19,8 @@ use towpath_postgres::failpoint;
 
 use super::{
     anchor,
-    collect::{Budget, Collector},
+    budget::Budget,
+    collect::Collector,
     connections::Connections,
     health::{Backoff, TaskHealth},
     pace::Pace,
@@ -122,13 +123,13 @@ impl<O: OpenSink> SinkPartition<O> {
         let shared = Arc::clone(&self.shared);
         let claim = self.claim().await?;
         let decoder = Decoder::reading(shared.registry.clone(), shared.reading.clone());
-        let budget = shared.budget.clone();
-        let mut collector = Collector::new(self.partition.clone(), claim.next_offset, shared.pace.clone(), budget, decoder);
+        let (pace, share) = (shared.pace.clone(), shared.budget.share());
+        let mut collector = Collector::new(self.partition.clone(), claim.next_offset, pace, share, decoder);
         failpoint::hit("after_assign").await?;
         shared.health.works(&self.name);
         let Some(reader) = self.resume(&claim, &mut collector).await? else { return Ok(()) };
         while self.collect(&reader, &mut collector).await? {
-            let batch = collector.take();
+            let (batch, _held) = collector.take();
             let _active = shared.sink_metrics.active(batch.records.len());
             let mut trouble = None;
             let stored = {

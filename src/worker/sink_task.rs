@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use towpath_api::{Error, ErrorType, OpenSink, Result, TopicPartition};
 
 use super::{
-    collect::{Budget, Limits},
+    budget::Budget,
+    collect::Limits,
     connections::Connections,
     dead_letters,
     health::TaskHealth,
