@@ -40,6 +40,8 @@ const SYSTEMATIC: u64 = 100;
 
 /// What the partitions of a task share.
 pub(super) struct Shared<O: OpenSink> {
+    /// The name of the connector, by which the store knows it.
+    pub(super) connector: String,
     pub(super) consumer: TopicConsumer,
     pub(super) registry: Registry,
     pub(super) reading: Reading,
@@ -183,7 +185,7 @@ impl<O: OpenSink> SinkPartition<O> {
     /// Says of an offset that was gone when it was to be read what the topic has instead.
     async fn out_of_range(&self, error: Error) -> Error {
         let (Some(claim), Ok(range)) = (&self.claim, self.shared.consumer.range(&self.partition).await) else { return error };
-        anchor::require_in_range(claim, &range).err().unwrap_or(error)
+        anchor::require_in_range(&self.shared.connector, claim, &range).err().unwrap_or(error)
     }
 
     /// Waits for a record, then takes in what else is here. Returns false when the task is stopped.
@@ -245,10 +247,10 @@ impl<O: OpenSink> SinkPartition<O> {
             topic = %self.partition.topic, partition = self.partition.partition, epoch = claim.epoch, offset = claim.next_offset,
             table = %claim.target, "claimed {} from offset {}", self.partition, claim.next_offset
         );
-        if anchor::require_in_range(&claim, &range).is_err() {
+        if anchor::require_in_range(&self.shared.connector, &claim, &range).is_err() {
             // The topic goes on growing, and an older owner may have applied what came after the first question.
             range = self.shared.consumer.range(&self.partition).await?;
-            anchor::require_in_range(&claim, &range)?;
+            anchor::require_in_range(&self.shared.connector, &claim, &range)?;
         }
         claim.anchor = anchor::checkable(&claim, &range);
         if first {
@@ -285,6 +287,7 @@ impl<O: OpenSink> SinkPartition<O> {
         self.shared.connector_metrics.processed(applied.total());
         let mut set_aside = 0;
         for (error_type, records) in applied.dead_letters() {
+            self.shared.set_aside.notify_one();
             // That a table has another shape is known, and the connector's keys say what to do.
             set_aside += if error_type == ErrorType::Schema { 0 } else { records };
             self.shared.connector_metrics.dead_lettered(error_type, records);
