@@ -75,7 +75,7 @@ impl<O: OpenSink> SinkPartition<O> {
         match first {
             Ok(first) => match compare(&anchor, &first) {
                 Found::Anchor => {}
-                Found::Another => return Err(made_anew(claim, &anchor)),
+                Found::Another => return Err(made_anew(&self.shared.connector, claim, &anchor)),
                 Found::Behind => {
                     self.accept_without_anchor(claim, &anchor, first.offset()).await?;
                     collector.take_in(&first, || first.detach());
@@ -84,7 +84,7 @@ impl<O: OpenSink> SinkPartition<O> {
             // Retention has passed the anchor since the topic was asked for its beginning.
             Err(error) if error.code == "kafka.offset_out_of_range" => {
                 let range = consumer.range(&self.partition).await?;
-                require_in_range(claim, &range)?;
+                require_in_range(&self.shared.connector, claim, &range)?;
                 if range.beginning.earliest <= anchor.offset {
                     return Err(error);
                 }
@@ -103,9 +103,9 @@ impl<O: OpenSink> SinkPartition<O> {
             "compaction"
         } else {
             let range = consumer.range(partition).await?;
-            require_in_range(claim, &range)?;
+            require_in_range(&self.shared.connector, claim, &range)?;
             if range.beginning.earliest <= anchor.offset {
-                return Err(anchor_missing(claim, anchor, found));
+                return Err(anchor_missing(&self.shared.connector, claim, anchor, found));
             }
             "retention"
         };
@@ -117,11 +117,11 @@ impl<O: OpenSink> SinkPartition<O> {
     }
 }
 
-/// Makes sure that the topic has the next offset, or ends there.
+/// Makes sure that the topic has the next offset, or ends there. `sink` is the name of the connector.
 ///
 /// # Errors
 /// Fatal, with the numbers and the ways out.
-pub(super) fn require_in_range(claim: &Claim, range: &PartitionRange) -> Result<()> {
+pub(super) fn require_in_range(sink: &str, claim: &Claim, range: &PartitionRange) -> Result<()> {
     let (next, earliest, end) = (claim.next_offset, range.beginning.earliest, range.end);
     if (earliest..=end).contains(&next) {
         return Ok(());
@@ -131,32 +131,51 @@ pub(super) fn require_in_range(claim: &Claim, range: &PartitionRange) -> Result<
             "the topic begins at offset {earliest}, so {} offsets were removed by retention before they were applied",
             earliest - next
         );
-        return Err(other_topic(claim, "kafka.retention_gap", &why));
+        let way = format!("To go on without them: {}", going_on(sink, claim, &earliest.to_string()));
+        return Err(other_topic(claim, "kafka.retention_gap", &why, &way));
     }
     let why = format!("the topic has only {earliest}..{end}, so it was truncated, or deleted and made anew");
-    Err(other_topic(claim, "kafka.truncated_or_recreated", &why))
+    let way = format!("If it was truncated, to go on with what comes next: {}", going_on(sink, claim, &end.to_string()));
+    Err(other_topic(claim, "kafka.truncated_or_recreated", &why, &way))
 }
 
-fn made_anew(claim: &Claim, anchor: &Anchor) -> Error {
+fn made_anew(sink: &str, claim: &Claim, anchor: &Anchor) -> Error {
     let why = format!(
         "offset {} holds another record than the one that was applied, so the topic was truncated and filled again, or deleted and made anew",
         anchor.offset
     );
-    other_topic(claim, "kafka.truncated_or_recreated", &why)
+    let way = format!("If it was truncated: {}", going_on(sink, claim, "<the first offset of the new records>"));
+    other_topic(claim, "kafka.truncated_or_recreated", &why, &way)
 }
 
-fn anchor_missing(claim: &Claim, anchor: &Anchor, found: i64) -> Error {
+fn anchor_missing(sink: &str, claim: &Claim, anchor: &Anchor, found: i64) -> Error {
     let why = format!(
         "the topic has no record any more at offset {}, the last one that was applied, and goes on at {found}; it is not compacted, so it was \
          truncated and filled again, or deleted and made anew",
         anchor.offset
     );
-    other_topic(claim, "kafka.anchor_missing", &why)
+    let way = format!("If it was truncated, to go on at {found}: {}", going_on(sink, claim, &found.to_string()));
+    other_topic(claim, "kafka.anchor_missing", &why, &way)
 }
 
-fn other_topic(claim: &Claim, code: &'static str, why: &str) -> Error {
+/// The section of docs/operations.md with what to consider.
+const SECTION: &str = "Replay, and going on after a gap";
+
+/// What an operator runs to go on at `offset`.
+fn going_on(sink: &str, claim: &Claim, offset: &str) -> String {
+    let text = |name: &str| name.replace('\'', "''");
+    format!(
+        "stop the worker, run `UPDATE towpath.sink_partition SET next_offset = {offset}, anchor_offset = NULL, anchor_hash = NULL WHERE \
+         sink = '{}' AND topic = '{}' AND partition = {}`, start it",
+        text(sink),
+        text(&claim.partition.topic),
+        claim.partition.partition
+    )
+}
+
+fn other_topic(claim: &Claim, code: &'static str, why: &str, way: &str) -> Error {
     let doing = format!(
-        "read {} from offset {}: {why}. Nothing was written; an operator decides how to go on: docs/operations.md, section `{code}`",
+        "read {} from offset {}: {why}. Nothing was written. {way}; what to consider: docs/operations.md, section \"{SECTION}\"",
         claim.partition, claim.next_offset
     );
     Error::fatal(code, ErrorType::NotFound, doing)
@@ -167,6 +186,33 @@ mod tests {
     use towpath_api::{Beginning, TopicPartition};
 
     use super::*;
+
+    #[test]
+    fn what_an_operator_is_told_to_run_is_whole_and_the_section_is_there() {
+        let claim = Claim {
+            partition: TopicPartition { topic: "t".into(), partition: 3 },
+            epoch: 1,
+            next_offset: 5,
+            anchor: None,
+            target: "t".into(),
+        };
+        let range = |earliest, end| PartitionRange { beginning: Beginning { earliest, cluster_id: None }, end };
+        let told = |range| require_in_range("o'pg", &claim, &range).unwrap_err().to_string();
+        let statement = |offset| {
+            format!(
+                "`UPDATE towpath.sink_partition SET next_offset = {offset}, anchor_offset = NULL, anchor_hash = NULL WHERE sink = 'o''pg' AND \
+                 topic = 't' AND partition = 3`"
+            )
+        };
+        let (gap, truncated) = (told(range(9, 20)), told(range(0, 4)));
+        assert!(gap.contains("4 offsets were removed") && gap.contains(&statement(9)), "{gap}");
+        assert!(truncated.contains(&statement(4)), "{truncated}");
+        let page = include_str!("../../docs/operations.md");
+        for told in [gap, truncated] {
+            let section = told.rsplit('"').nth(1).unwrap();
+            assert!(page.contains(&format!("\n## {section}\n")), "{told}");
+        }
+    }
 
     #[test]
     fn no_two_records_have_one_hash() {

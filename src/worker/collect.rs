@@ -1,12 +1,6 @@
 //! Collects the records of one partition into a batch: decodes them, and keeps their bytes in case one must be set aside.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Instant,
-};
+use std::time::Instant;
 
 use rdkafka::{
     Message,
@@ -14,7 +8,11 @@ use rdkafka::{
 };
 use towpath_api::{Arena, Batch, Body, Payload, Record, Result, Span, TopicPartition};
 
-use super::{anchor, pace::Pace};
+use super::{
+    anchor,
+    budget::{Part, Share},
+    pace::Pace,
+};
 use crate::avro::codec::{Decoded, Decoder, SchemaHeaders, SchemaId};
 
 /// How large a batch may become.
@@ -26,28 +24,11 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
 }
 
-/// What all partitions of a task may hold in memory together, in bytes of records as they lie in the topic. Clones share it.
-///
-/// A partition that holds nothing may always take one record, so that each gets on, however many there are.
-#[derive(Debug, Clone)]
-pub(super) struct Budget {
-    held: Arc<AtomicUsize>,
-    limit: usize,
-}
-
-impl Budget {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { held: Arc::default(), limit }
-    }
-}
-
 /// The batch that is being filled, and what decodes into it.
 pub(super) struct Collector {
     partition: TopicPartition,
     pace: Pace,
-    budget: Budget,
-    /// Bytes of the batch that was taken last; it is in memory until the next one is taken.
-    taken: usize,
+    share: Share,
     decoder: Decoder,
     from: i64,
     next: i64,
@@ -61,14 +42,14 @@ pub(super) struct Collector {
 
 impl Collector {
     /// Collects what lies at `offset` and behind it.
-    pub(super) fn new(partition: TopicPartition, offset: i64, pace: Pace, budget: Budget, decoder: Decoder) -> Self {
+    pub(super) fn new(partition: TopicPartition, offset: i64, pace: Pace, share: Share, decoder: Decoder) -> Self {
         let (records, arena) = (Vec::new(), Arena::default());
-        Self { partition, pace, budget, taken: 0, decoder, from: offset, next: offset, records, since: None, arena, held: None }
+        Self { partition, pace, share, decoder, from: offset, next: offset, records, since: None, arena, held: None }
     }
 
     /// Whether another record may be taken in.
     pub(super) fn has_room(&self) -> bool {
-        let in_budget = || self.records.is_empty() || self.budget.held.load(Ordering::Relaxed) < self.budget.limit;
+        let in_budget = || self.records.is_empty() || self.share.has_room();
         let limits = self.pace.limits();
         self.held.is_none() && self.records.len() < limits.rows && self.arena.len() < limits.bytes && in_budget()
     }
@@ -96,7 +77,7 @@ impl Collector {
             // The copy of its headers stays behind; there is one for each schema.
             Decoded::NeedsSchema(id) => self.held = Some((id, detach())),
         }
-        self.budget.held.fetch_add(self.arena.len() - before, Ordering::Relaxed);
+        self.share.add(self.arena.len() - before);
     }
 
     /// Fetches the schemas that a record waits for, if one does (its key's, then its value's), and takes that record in.
@@ -125,17 +106,15 @@ impl Collector {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// Takes the batch out; what comes next goes into another one.
-    pub(super) fn take(&mut self) -> Batch {
+    /// Takes the batch out; what comes next goes into another one. The part of the memory is to be dropped with the batch.
+    pub(super) fn take(&mut self) -> (Batch, Part) {
         let records = std::mem::replace(&mut self.records, Vec::with_capacity(self.pace.limits().rows.min(256)));
         self.since = None;
         let from = std::mem::replace(&mut self.from, self.next);
-        let before = std::mem::replace(&mut self.taken, self.arena.len());
-        self.budget.held.fetch_sub(before, Ordering::Relaxed);
         let arena = std::mem::take(&mut self.arena);
         let mut batch = Batch { partition: self.partition.clone(), from, to: self.next, anchor: None, records, arena };
         batch.anchor = anchor::of(&batch);
-        batch
+        (batch, self.share.take())
     }
 }
 
@@ -150,10 +129,4 @@ fn schema_headers(arena: &Arena, headers: Span) -> SchemaHeaders<'_> {
         }
     }
     found
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        self.budget.held.fetch_sub(self.taken + self.arena.len(), Ordering::Relaxed);
-    }
 }

@@ -4,6 +4,7 @@
 
 mod adaptive;
 mod anchor;
+mod budget;
 mod collect;
 mod connections;
 mod connectors;

@@ -20,7 +20,8 @@ use towpath_api::{
 
 use super::{
     anchor,
-    collect::{Budget, Collector},
+    budget::Budget,
+    collect::Collector,
     connections::Connections,
     health::{Backoff, TaskHealth},
     pace::Pace,
@@ -40,6 +41,8 @@ const SYSTEMATIC: u64 = 100;
 
 /// What the partitions of a task share.
 pub(super) struct Shared<O: OpenSink> {
+    /// The name of the connector, by which the store knows it.
+    pub(super) connector: String,
     pub(super) consumer: TopicConsumer,
     pub(super) registry: Registry,
     pub(super) reading: Reading,
@@ -123,13 +126,13 @@ impl<O: OpenSink> SinkPartition<O> {
         let shared = Arc::clone(&self.shared);
         let claim = self.claim().await?;
         let decoder = Decoder::reading(shared.registry.clone(), shared.reading.clone());
-        let budget = shared.budget.clone();
-        let mut collector = Collector::new(self.partition.clone(), claim.next_offset, shared.pace.clone(), budget, decoder);
+        let (pace, share) = (shared.pace.clone(), shared.budget.share());
+        let mut collector = Collector::new(self.partition.clone(), claim.next_offset, pace, share, decoder);
         failpoint::hit("after_assign").await?;
         shared.health.works(&self.name);
         let Some(reader) = self.resume(&claim, &mut collector).await? else { return Ok(()) };
         while self.collect(&reader, &mut collector).await? {
-            let batch = collector.take();
+            let (batch, _held) = collector.take();
             let _active = shared.sink_metrics.active(batch.records.len());
             let mut trouble = None;
             let stored = {
@@ -183,7 +186,7 @@ impl<O: OpenSink> SinkPartition<O> {
     /// Says of an offset that was gone when it was to be read what the topic has instead.
     async fn out_of_range(&self, error: Error) -> Error {
         let (Some(claim), Ok(range)) = (&self.claim, self.shared.consumer.range(&self.partition).await) else { return error };
-        anchor::require_in_range(claim, &range).err().unwrap_or(error)
+        anchor::require_in_range(&self.shared.connector, claim, &range).err().unwrap_or(error)
     }
 
     /// Waits for a record, then takes in what else is here. Returns false when the task is stopped.
@@ -245,10 +248,10 @@ impl<O: OpenSink> SinkPartition<O> {
             topic = %self.partition.topic, partition = self.partition.partition, epoch = claim.epoch, offset = claim.next_offset,
             table = %claim.target, "claimed {} from offset {}", self.partition, claim.next_offset
         );
-        if anchor::require_in_range(&claim, &range).is_err() {
+        if anchor::require_in_range(&self.shared.connector, &claim, &range).is_err() {
             // The topic goes on growing, and an older owner may have applied what came after the first question.
             range = self.shared.consumer.range(&self.partition).await?;
-            anchor::require_in_range(&claim, &range)?;
+            anchor::require_in_range(&self.shared.connector, &claim, &range)?;
         }
         claim.anchor = anchor::checkable(&claim, &range);
         if first {
@@ -285,6 +288,7 @@ impl<O: OpenSink> SinkPartition<O> {
         self.shared.connector_metrics.processed(applied.total());
         let mut set_aside = 0;
         for (error_type, records) in applied.dead_letters() {
+            self.shared.set_aside.notify_one();
             // That a table has another shape is known, and the connector's keys say what to do.
             set_aside += if error_type == ErrorType::Schema { 0 } else { records };
             self.shared.connector_metrics.dead_lettered(error_type, records);

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use towpath_api::{Error, ErrorType, OpenSink, Result, TopicPartition};
 
 use super::{
-    collect::{Budget, Limits},
+    budget::Budget,
+    collect::Limits,
     connections::Connections,
     dead_letters,
     health::TaskHealth,
@@ -81,6 +82,7 @@ impl<O: OpenSink> SinkTask<O> {
     /// Fatal when the Kafka client refuses a setting.
     pub(super) fn new(parts: SinkTaskParts<O>, stop: &CancellationToken) -> Result<Self> {
         let shared = Arc::new(Shared {
+            connector: parts.connector.clone(),
             consumer: TopicConsumer::new(parts.kafka, &parts.connector)?,
             registry: parts.registry,
             reading: parts.reading,

@@ -34,7 +34,8 @@ impl Beginning {
                 ErrorType::Conflict,
                 format!(
                     "claim {partition}: the store has it from Kafka cluster `{stored}`, and `bootstrap.servers` leads to `{here}`, whose offsets \
-                     mean other records. Nothing was changed; how to go on: docs/operations.md, section `kafka.other_cluster`"
+                     mean other records. Nothing was changed. Correct the address; or, if the topic was copied there offset by offset, set `cluster_id` of its \
+                     row to NULL: docs/operations.md, section \"Kafka\", `kafka.other_cluster`"
                 ),
             )),
             _ => Ok(()),

@@ -1,0 +1,126 @@
+//! What the partitions of a task may hold in memory together, in bytes of records as they lie in the topic.
+//!
+//! What is free goes to whoever comes first, so that one busy partition has all of it. An even part is each partition's own, whatever the others
+//! hold: partitions whose table waits for an operator keep what they have for hours. So at most twice the limit is held. A partition
+//! that holds nothing may always take one record, however large. Records count from their arrival until their batch is dropped.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+/// The limit of a task. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Budget {
+    pool: Arc<Pool>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    limit: usize,
+    held: AtomicUsize,
+    shares: AtomicUsize,
+}
+
+/// What one partition holds of it.
+#[derive(Debug)]
+pub(super) struct Share {
+    own: Arc<Own>,
+    /// The part that is being collected.
+    collected: Part,
+}
+
+#[derive(Debug)]
+struct Own {
+    pool: Arc<Pool>,
+    held: AtomicUsize,
+}
+
+/// Bytes that are held until this is dropped.
+#[derive(Debug)]
+pub(super) struct Part {
+    own: Arc<Own>,
+    bytes: usize,
+}
+
+impl Budget {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { pool: Arc::new(Pool { limit, held: AtomicUsize::new(0), shares: AtomicUsize::new(0) }) }
+    }
+
+    /// The share of one more partition.
+    pub(super) fn share(&self) -> Share {
+        self.pool.shares.fetch_add(1, Relaxed);
+        let own = Arc::new(Own { pool: Arc::clone(&self.pool), held: AtomicUsize::new(0) });
+        Share { collected: Part { own: Arc::clone(&own), bytes: 0 }, own }
+    }
+}
+
+impl Share {
+    /// Whether more may be collected.
+    pub(super) fn has_room(&self) -> bool {
+        let Pool { limit, held, shares } = &*self.own.pool;
+        held.load(Relaxed) < *limit || self.own.held.load(Relaxed) < limit / shares.load(Relaxed).max(1)
+    }
+
+    /// Counts bytes that were collected.
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.collected.bytes += bytes;
+        self.own.held.fetch_add(bytes, Relaxed);
+        self.own.pool.held.fetch_add(bytes, Relaxed);
+    }
+
+    /// What was collected; it counts until it is dropped.
+    pub(super) fn take(&mut self) -> Part {
+        std::mem::replace(&mut self.collected, Part { own: Arc::clone(&self.own), bytes: 0 })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.own.pool.shares.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.own.held.fetch_sub(self.bytes, Relaxed);
+        self.own.pool.held.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_is_free_for_the_others_although_its_partition_is_quiet() {
+        let budget = Budget::new(1_000);
+        let mut quiet: Vec<_> = (0..100).map(|_| budget.share()).collect();
+        for share in &mut quiet {
+            share.add(10);
+            drop(share.take());
+        }
+        let mut busy = budget.share();
+        busy.add(999);
+        assert!(busy.has_room(), "one busy partition has all that is free");
+    }
+
+    #[test]
+    fn partitions_that_wait_for_long_leave_the_others_their_part() {
+        let budget = Budget::new(1_000);
+        let (mut paused, mut others) = (budget.share(), [budget.share(), budget.share(), budget.share()]);
+        paused.add(600);
+        let waiting = paused.take();
+        paused.add(400);
+        assert!(!paused.has_room());
+        for other in &mut others {
+            other.add(249);
+            assert!(other.has_room());
+            other.add(1);
+            assert!(!other.has_room(), "no more than its part while nothing is free");
+        }
+        drop((waiting, paused));
+        assert!(others[0].has_room());
+    }
+}
