@@ -3,6 +3,7 @@
 mod ambiguity;
 mod anchor;
 mod answers;
+mod closing;
 mod configuration;
 mod crash;
 mod dead_letter_queue;

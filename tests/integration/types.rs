@@ -1,7 +1,7 @@
 //! Topics that others wrote, through Kafka and the registry into Postgres and out again by `psql`, value by value.
 
 mod columns;
-mod foreign;
+pub(crate) mod foreign;
 
 use serde_json::json;
 use towpath_api::apache_avro::{Uuid, types::Value};

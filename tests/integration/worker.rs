@@ -123,8 +123,7 @@ impl Worker {
         towpath(self.folder.path()).args(arguments).output().expect("the binary can be started")
     }
 
-    /// Sets `FAILPOINTS` for the next start: `after_cas=3*off->1*return(kill)`, and so on.
-    #[cfg(feature = "failpoints")]
+    /// Sets `FAILPOINTS` for the next start: `after_cas=3*off->1*return(kill)`, and so on. Without the feature they do nothing.
     pub(crate) fn failpoints(&mut self, failpoints: &str) {
         failpoints.clone_into(&mut self.failpoints);
     }
@@ -170,6 +169,11 @@ impl Worker {
             let _ = child.kill();
             child.wait().expect("the process has ended");
         }
+    }
+
+    /// Whether the process runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_none()))
     }
 
     /// Sends a signal by name, such as `TERM`.
@@ -235,6 +239,14 @@ impl Worker {
         let name = format!("{connector}-{}", self.name);
         let found = connectors.iter().find(|connector| connector["name"] == name);
         found.map(|connector| connector["state"].as_str().unwrap_or_default().to_owned()).unwrap_or_default()
+    }
+
+    /// Whether the sink says that it has failed; one that does not answer yet has not.
+    pub(crate) async fn has_failed(&self) -> bool {
+        let Ok(answer) = self.http.get(format!("{}/towpath/v1/connectors", self.rest)).send().await else { return false };
+        let connectors: Vec<Value> = answer.json().await.unwrap_or_default();
+        let name = format!("pg-{}", self.name);
+        connectors.iter().any(|connector| connector["name"] == name && connector["state"] == "failed")
     }
 
     /// The URL of the management listener.

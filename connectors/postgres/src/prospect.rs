@@ -10,6 +10,7 @@ use towpath_api::{Applied, Result};
 
 use crate::{
     apply::Transaction,
+    failpoint,
     fold::Row,
     key::Keys,
     sqlstate::refused,
@@ -75,8 +76,11 @@ impl<'a> Transaction<'a> {
                 match copy.rows(keys, chunk) {
                     Ok(bytes) => sink.send(bytes).await?,
                     // Dropped unfinished, the server gives it up.
-                    Err(place) => return Ok(Err(place)),
+                    Err(place) => return Ok(Err(misfit(place))),
                 }
+            }
+            if let Err(error) = failpoint::hit("mid_copy").await {
+                return Ok(Err(error));
             }
             sink.send(COPY_TRAILER.into()).await?;
             sink.finish().await.map(Ok)
@@ -86,7 +90,7 @@ impl<'a> Transaction<'a> {
                 self.run("RELEASE SAVEPOINT copy").await?;
                 Ok(true)
             }
-            Ok(Err(place)) => Err(misfit(place)),
+            Ok(Err(error)) => Err(error),
             Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
                 self.run("ROLLBACK TO SAVEPOINT copy; RELEASE SAVEPOINT copy").await?;
                 Ok(false)

@@ -14,8 +14,8 @@ use towpath_api::apache_avro::{Schema, types::Value, writer::datum::GenericDatum
 
 use crate::stack::env;
 
-/// A topic of one partition, so that its records have one order.
-pub(super) struct Topic {
+/// A topic that is written to record by record, or in bulk.
+pub(crate) struct Topic {
     name: String,
     producer: FutureProducer,
     key: Option<(u32, Schema)>,
@@ -23,17 +23,22 @@ pub(super) struct Topic {
 }
 
 impl Topic {
+    /// One of a single partition, so that its records have one order.
     pub(super) async fn new(name: &str) -> Self {
+        Self::with_partitions(name, 1).await
+    }
+
+    pub(crate) async fn with_partitions(name: &str, partitions: i32) -> Self {
         let mut settings = ClientConfig::new();
-        settings.set("bootstrap.servers", env("KAFKA_BOOTSTRAP"));
+        settings.set("bootstrap.servers", env("KAFKA_BOOTSTRAP")).set("enable.idempotence", "true");
         let admin: AdminClient<DefaultClientContext> = settings.create().expect("a client");
-        let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         admin.create_topics([&topic], &AdminOptions::new()).await.expect("the broker answers")[0].as_ref().expect("a new topic");
         Self { name: name.to_owned(), producer: settings.create().expect("a client"), key: None, value: None }
     }
 
     /// Registers the schemas of keys and values as they are written here.
-    pub(super) async fn avro(mut self, key: &str, value: &str) -> Self {
+    pub(crate) async fn avro(mut self, key: &str, value: &str) -> Self {
         self.key = Some(self.register("key", key).await);
         self.value = Some(self.register("value", value).await);
         self
@@ -60,15 +65,32 @@ impl Topic {
 
     /// Writes a record in Avro, and returns once the broker has it.
     pub(super) async fn send(&self, key: Option<Value>, value: Option<Value>) {
-        let framed = |schema: &Option<(u32, Schema)>, value: Value| {
-            let (id, schema) = schema.as_ref().expect("a registered schema");
-            let mut bytes = [&[0], &id.to_be_bytes()[..]].concat();
-            GenericDatumWriter::builder(schema).build().unwrap().write_value_ref(&mut bytes, &value).expect("a value that fits");
-            bytes
-        };
-        let key = key.map(|key| framed(&self.key, key));
-        let value = value.map(|value| framed(&self.value, value));
+        let key = key.map(|key| framed(self.key.as_ref(), &key));
+        let value = value.map(|value| framed(self.value.as_ref(), &value));
         self.produce(key.as_deref(), value.as_deref(), &[]).await;
+    }
+
+    /// Writes records in Avro, in their order, and returns once the broker has them all where they said.
+    pub(crate) async fn send_all(&self, records: Vec<Sent>) {
+        let mut on_their_way = Vec::with_capacity(records.len());
+        for Sent { partition, offset, key, value } in records {
+            let key = key.map(|key| framed(self.key.as_ref(), &key));
+            let value = value.map(|value| framed(self.value.as_ref(), &value));
+            let record = FutureRecord::<[u8], [u8]> {
+                topic: &self.name,
+                partition: Some(partition),
+                payload: value.as_deref(),
+                key: key.as_deref(),
+                timestamp: None,
+                headers: None,
+            };
+            let delivery = self.producer.send_result(record).expect("there is room in the queue");
+            on_their_way.push(((partition, offset), delivery));
+        }
+        for (place, delivery) in on_their_way {
+            let delivered = delivery.await.expect("the producer answers").expect("the broker takes it");
+            assert_eq!((delivered.partition, delivered.offset), place);
+        }
     }
 
     /// Writes a record as it is.
@@ -91,6 +113,21 @@ impl Topic {
     }
 }
 
+/// A record for [`Topic::send_all`], and the place that it will have.
+pub(crate) struct Sent {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) key: Option<Value>,
+    pub(crate) value: Option<Value>,
+}
+
+fn framed(schema: Option<&(u32, Schema)>, value: &Value) -> Vec<u8> {
+    let (id, schema) = schema.expect("a registered schema");
+    let mut bytes = [&[0], &id.to_be_bytes()[..]].concat();
+    GenericDatumWriter::builder(schema).build().unwrap().write_value_ref(&mut bytes, value).expect("a value that fits");
+    bytes
+}
+
 /// What `psql` prints, in UTC.
 pub(super) fn psql(sql: &str) -> String {
     let mut psql = Command::new("psql");
@@ -100,18 +137,18 @@ pub(super) fn psql(sql: &str) -> String {
     String::from_utf8(ran.stdout).expect("text").trim_end_matches('\n').to_owned()
 }
 
-pub(super) fn record(fields: &[(&str, Value)]) -> Value {
+pub(crate) fn record(fields: &[(&str, Value)]) -> Value {
     Value::Record(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
 }
 
-pub(super) fn text(text: &str) -> Value {
+pub(crate) fn text(text: &str) -> Value {
     Value::String(text.to_owned())
 }
 
-pub(super) fn some(value: Value) -> Value {
+pub(crate) fn some(value: Value) -> Value {
     Value::Union(1, Box::new(value))
 }
 
-pub(super) fn null() -> Value {
+pub(crate) fn null() -> Value {
     Value::Union(0, Box::new(Value::Null))
 }

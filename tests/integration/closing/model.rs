@@ -1,0 +1,101 @@
+//! What a topic's records come to, computed from the records alone.
+
+use std::collections::BTreeMap;
+
+/// A record of a topic, as far as its row is concerned.
+#[derive(Debug, Clone)]
+pub(super) struct Act {
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) id: i64,
+    /// As the history names it.
+    pub(super) op: &'static str,
+    /// Of the source; `None` leaves it to the offset.
+    pub(super) version: Option<i64>,
+    /// Whether the fields that it does not carry stay as they are.
+    pub(super) is_partial: bool,
+    /// The fields that it carries, as text; an empty one is null.
+    pub(super) values: BTreeMap<&'static str, String>,
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    values: BTreeMap<&'static str, String>,
+    deleted: bool,
+    place: (i32, i64),
+    version: (i64, i64),
+}
+
+/// The rows of a table, and the history beside it.
+#[derive(Debug)]
+pub(super) struct Model {
+    columns: &'static [&'static str],
+    rows: BTreeMap<i64, Row>,
+    history: BTreeMap<(i32, i64), String>,
+    /// Records that were older than their row.
+    pub(super) stale: usize,
+}
+
+impl Model {
+    pub(super) fn new(columns: &'static [&'static str]) -> Self {
+        Self { columns, rows: BTreeMap::new(), history: BTreeMap::new(), stale: 0 }
+    }
+
+    /// Takes the next record of its partition.
+    pub(super) fn take(&mut self, act: &Act) {
+        let place = (act.partition, act.offset);
+        let line = format!("{}|{}|{}|{}|{}", act.partition, act.offset, act.id, act.op, self.text(&act.values));
+        assert!(self.history.insert(place, line).is_none(), "each place has one record");
+        if act.op == "tombstone" {
+            if let Some(row) = self.rows.get_mut(&act.id).filter(|row| !row.deleted) {
+                (row.deleted, row.place) = (true, place);
+            }
+            return;
+        }
+        let version = act.version.map_or((0, act.offset), |version| (version, 0));
+        let row = self.rows.entry(act.id).or_insert_with(|| Row { deleted: true, version: (-1, -1), ..Row::default() });
+        if version < row.version || (version == row.version && !act.is_partial) {
+            self.stale += 1;
+            return;
+        }
+        (row.version, row.place) = (version, place);
+        if act.op == "delete" {
+            row.deleted = true;
+            return;
+        }
+        // What comes after a delete starts from nothing.
+        if std::mem::take(&mut row.deleted) {
+            row.values.clear();
+        }
+        row.values.extend(act.values.clone());
+    }
+
+    fn text(&self, values: &BTreeMap<&'static str, String>) -> String {
+        let values: Vec<&str> = self.columns.iter().map(|column| values.get(column).map_or("", String::as_str)).collect();
+        values.join("|")
+    }
+
+    /// How many records there were.
+    pub(super) fn records(&self) -> usize {
+        self.history.len()
+    }
+
+    /// Where each partition ends.
+    pub(super) fn ends(&self) -> BTreeMap<i32, i64> {
+        self.history.keys().map(|(partition, offset)| (*partition, offset + 1)).collect()
+    }
+
+    /// The lines of the table: id, columns, whether it is deleted, partition and offset of the last record that counted.
+    pub(super) fn table(&self) -> Vec<String> {
+        let line = |(id, row): (&i64, &Row)| {
+            let deleted = if row.deleted { "t" } else { "f" };
+            format!("{id}|{}|{deleted}|{}|{}", self.text(&row.values), row.place.0, row.place.1)
+        };
+        self.rows.iter().map(line).collect()
+    }
+
+    /// The lines of the history: partition, offset, id, op, columns.
+    pub(super) fn history(&self) -> Vec<String> {
+        self.history.values().cloned().collect()
+    }
+}
