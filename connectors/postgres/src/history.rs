@@ -12,7 +12,8 @@ use crate::{
     sqlstate::refused,
     statement::{self, Appended},
     table::{Table, Wish},
-    write::{count, misfit, remember, with},
+    tally::count,
+    write::{misfit, remember, with},
 };
 
 /// The header in which our publisher puts the id of an event.

@@ -10,7 +10,7 @@ use crate::{
     dead_letter::DeadLetter,
     failpoint,
     sqlstate::{self, FOREIGN_KEY},
-    write::count,
+    tally::count,
 };
 
 impl<'a> Transaction<'a> {

@@ -9,6 +9,7 @@
 //! | `sink` | connects, claims, applies: what the worker calls |
 //! | `apply` | one batch in one transaction: begin, compare-and-set, upsert, commit |
 //! | `write`, `history` | the records of a batch as statements: present state, and every change |
+//! | `tally` | what became of the rows of a statement |
 //! | `pipeline` | statements on their way, and their answers |
 //! | `prospect` | batches whose rows are all new, or all known already |
 //! | `isolate` | finds the records that the database refuses, and only those |
@@ -47,6 +48,7 @@ mod sink;
 mod sqlstate;
 mod statement;
 mod table;
+mod tally;
 mod write;
 
 use towpath_api::failpoint;

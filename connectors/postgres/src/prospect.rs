@@ -16,7 +16,8 @@ use crate::{
     sqlstate::refused,
     statement::{self, COPY_HEADER, COPY_TRAILER},
     table::Table,
-    write::{CHUNK_ROWS, count, misfit},
+    tally::count,
+    write::{CHUNK_ROWS, misfit},
 };
 
 /// Fewer rows are as fast in a statement, without the savepoint.
