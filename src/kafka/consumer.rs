@@ -50,6 +50,14 @@ impl Selection {
         regex::Regex::new(&format!("^(?:{expression})$")).map(Self::Pattern)
     }
 
+    /// The names, where topics are selected so.
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::Names(names) => names,
+            Self::Pattern(_) => &[],
+        }
+    }
+
     /// Whether a topic of this name is read.
     pub fn includes(&self, topic: &str) -> bool {
         match self {

@@ -157,17 +157,21 @@ impl<O: OpenSink> SinkTask<O> {
         }
     }
 
-    /// Says of topics that are read and not there any more that they are not: librdkafka says so after half a minute only.
+    /// Says of topics that are named or read, and not there, that they are not: librdkafka says so after half a minute only.
     fn report_missing(&mut self, found: &[TopicPartition]) {
         let there: BTreeSet<&str> = found.iter().map(|partition| &*partition.topic).collect();
         let read: BTreeSet<Arc<str>> = self.partitions.keys().map(|partition| Arc::clone(&partition.topic)).collect();
-        for topic in read {
+        let named = self.selection.names().iter().map(|name| Arc::from(name.as_str()));
+        for topic in named.chain(read.iter().cloned()).collect::<BTreeSet<Arc<str>>>() {
             let part = format!("topic {topic}");
             if !there.contains(&*topic) {
-                let doing = format!(
-                    "read topic `{topic}`: it is not there any more, so it was deleted, or the right to see it was taken. What was applied stays; \
-                     leave it out of `topics`, or make it anew"
-                );
+                let why = if read.contains(&topic) {
+                    "it is not there any more, so it was deleted, or the right to see it was taken. What was applied stays; leave it out of \
+                     `topics`, or make it anew"
+                } else {
+                    "it is not there yet, or this client may not see it; it is read as soon as it is"
+                };
+                let doing = format!("read topic `{topic}`: {why}");
                 let error = Error::retry("kafka.unknown_topic", ErrorType::NotFound, doing);
                 self.shared.health.troubled(&part, Stage::Consume, &error, 1, DISCOVERY);
                 self.missing.insert(topic);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    stack::{database, rows, rows_become, shared},
+    stack::{database, env, eventually, rows, rows_become, shared},
     worker::{DEALS, SECRET, Worker},
 };
 
@@ -292,4 +292,22 @@ async fn what_the_database_cannot_hold_is_set_aside_and_the_rest_goes_on() {
     let probe = || async { (worker.metric("towpath_dlq_records_total", "constraint").await >= 1.0).then_some(()) };
     crate::stack::eventually("the dead letter is counted", probe).await;
     conserved(&worker).await;
+}
+
+#[tokio::test]
+async fn a_topic_that_is_named_and_not_there_yet_is_told_and_read_once_it_is() {
+    let _stack = shared().await;
+    let client = database().await;
+    let worker = Worker::new("early");
+    let name = worker.name.clone();
+    let sink = format!(
+        "name = \"pg-{name}\"\nconnector.class = \"PostgresSink\"\ntopics = \"{name}.deals\"\nconnection.url = \"{}\"\n",
+        env("DATABASE_URL")
+    );
+    let reader = worker.file("postgres.toml", &sink).start().await;
+    eventually("the topic is missed", || async { (reader.state("pg").await == "retrying").then_some(()) }).await;
+    let writer = Worker::named(name.clone()).webhook("").start().await;
+    writer.accept("deals", "create", "d-1", json!({"title": "one"})).await;
+    rows_become(&client, &format!("SELECT id FROM {name}.deals"), &["d-1"]).await;
+    eventually("nothing is missed", || async { (reader.state("pg").await == "running").then_some(()) }).await;
 }
