@@ -6,6 +6,7 @@
 use apache_avro::schema::{
     ArraySchema, MapSchema, Name, NamesRef, NamespaceRef, RecordField, RecordSchema, ResolvedSchema, Schema, UnionSchema,
 };
+use serde_json::{Value as Json, json};
 
 /// Definitions nested deeper than this are refused, so that no walk can exhaust the stack.
 const MAX_DEPTH: usize = 64;
@@ -30,12 +31,34 @@ pub(super) enum InlineError {
     Invalid(String),
 }
 
-/// Returns `schema` with the definition in place of each reference.
+/// The name of the record that [`with_parts`] makes.
+const WHOLE: &str = "_towpath_whole";
+
+/// The text of a schema and of others that it refers to, each behind those that it refers to itself, as one that [`inlined`] makes the first one
+/// of. Parts are not put in the places of their names, since a name may be that of a type within a part.
+///
+/// # Errors
+/// One of them is no JSON.
+pub(super) fn with_parts(parts: &[String], schema: &str) -> serde_json::Result<String> {
+    let texts = parts.iter().map(String::as_str).chain([schema]);
+    // Without a namespace, so that names in the texts mean what they mean alone.
+    let fields =
+        texts.enumerate().map(|(at, text)| Ok(json!({"name": format!("f{at}"), "type": serde_json::from_str::<Json>(text)?})));
+    Ok(json!({"type": "record", "name": WHOLE, "fields": fields.collect::<serde_json::Result<Vec<_>>>()?}).to_string())
+}
+
+/// Returns `schema` with the definition in place of each reference; of one that [`with_parts`] made the last part.
 ///
 /// The result is for reading and writing values. Its text would define names twice, so it cannot be registered.
 pub(super) fn inlined(schema: &Schema) -> Result<Schema, InlineError> {
     let resolved = ResolvedSchema::new(schema).map_err(|error| InlineError::Invalid(error.to_string()))?;
-    Inliner { names: resolved.get_names(), open: Vec::new(), parts: 0 }.walk(schema, None, 0)
+    let inlined = Inliner { names: resolved.get_names(), open: Vec::new(), parts: 0 }.walk(schema, None, 0)?;
+    match inlined {
+        Schema::Record(mut whole) if whole.name.fullname(None) == WHOLE => {
+            whole.fields.pop().map(|field| field.schema).ok_or_else(|| InlineError::Invalid("it is empty".to_owned()))
+        }
+        inlined => Ok(inlined),
+    }
 }
 
 struct Inliner<'a> {
@@ -115,6 +138,27 @@ mod tests {
 
     fn parse(text: &str) -> Schema {
         Schema::parse_str(text).unwrap()
+    }
+
+    #[test]
+    fn parts_are_known_by_the_names_that_they_define_and_mean_what_they_mean_alone() {
+        let parts = [
+            r#"{"type":"enum","name":"a.Stage","symbols":["open"]}"#,
+            r#"{"type":"record","name":"a.Deal","fields":[{"name":"stage","type":"Stage"},{"name":"at","type":{"type":"fixed","name":"At","size":2}}]}"#,
+        ];
+        let whole = |schema: &str| inlined(&parse(&with_parts(&parts.map(str::to_owned), schema).unwrap()));
+        let Schema::Record(deal) = inlined(&parse(&parts[1].replace(r#""Stage""#, parts[0]))).unwrap() else { panic!() };
+        let Schema::Union(union) = whole(r#"["null","a.Deal"]"#).unwrap() else { panic!("a union stays one") };
+        let Schema::Record(found) = &union.variants()[1] else { panic!("a record") };
+        assert_eq!((&found.name, found.fields.len()), (&deal.name, 2));
+        assert!(matches!(found.fields[0].schema, Schema::Enum(_)));
+        // A type within a part.
+        let Schema::Record(found) = whole(r#"{"type":"record","name":"a.Log","fields":[{"name":"at","type":"At"}]}"#).unwrap()
+        else {
+            panic!("a record")
+        };
+        assert_eq!(found.fields[0].schema, deal.fields[1].schema);
+        assert!(with_parts(&["{".to_owned()], "\"a\"").is_err());
     }
 
     #[test]

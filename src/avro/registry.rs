@@ -8,7 +8,7 @@ mod address;
 mod answer;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -17,26 +17,26 @@ use apache_avro::{AvroResult, Schema};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
 use reqwest::{RequestBuilder, StatusCode, Url};
 use schema_registry_converter::{
-    async_impl::{
-        avro::get_avro_schema,
-        schema_registry::{
-            SrSettings, get_all_subjects, get_schema_by_guid, get_schema_by_id, get_schema_by_subject_and_version, post_schema,
-        },
+    async_impl::schema_registry::{
+        SrSettings, get_all_subjects, get_referenced_schema, get_schema_by_guid, get_schema_by_id,
+        get_schema_by_subject_and_version, post_schema,
     },
     error::SRCError,
-    schema_registry_common::{SchemaType, SuppliedSchema},
+    schema_registry_common::{RegisteredReference, SchemaType, SuppliedSchema},
 };
 use serde_json::json;
 use towpath_api::{Error, ErrorType, Result};
 
 use self::{
     address::{Address, refused},
-    answer::{explain, is_of_a_reference, is_unknown_schema, status, unavailable},
+    answer::{explain, is_unknown_schema, status, unavailable},
 };
-use super::{codec::SchemaId, semantic, shape::Prepared};
+use super::{codec::SchemaId, inline::with_parts, semantic, shape::Prepared};
 
 /// Long enough for a registry that is busy, short enough that a post is answered in time.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// A schema that refers to more schemas than this, in all, is refused.
+const MAX_REFERENCES: usize = 1_000;
 /// Each new version of a schema must be able to read all that was written before (registries differ in their defaults).
 const COMPATIBILITY: &str = "BACKWARD_TRANSITIVE";
 
@@ -146,7 +146,8 @@ impl Registry {
         }
     }
 
-    /// Parses what is registered under `id`. What refers to other schemas is put together by the converter, which knows no semantic types.
+    /// Parses what is registered under `id`, as one text with the schemas that it refers to: the converter would put them together itself, but
+    /// without their semantic types.
     async fn parsed(&self, id: SchemaId, parse: impl FnOnce(&str) -> AvroResult<Schema>) -> Result<Schema> {
         let doing = format!("look up schema {id}");
         let unusable = || Error::poison("registry.unusable_schema", ErrorType::Schema, format!("{doing}: it is no Avro schema"));
@@ -174,10 +175,33 @@ impl Registry {
         if found.references.is_empty() {
             return parse(&found.schema).map_err(|error| unusable().because(error));
         }
-        let whole = self.counted("reference", get_avro_schema(&self.shared.settings, found)).await;
-        whole
-            .map(|whole| whole.parsed.clone())
-            .map_err(|error| if is_of_a_reference(&error) { explain(&error, doing.clone()) } else { unusable() })
+        let parts = self.referenced(found.references, &doing).await?.ok_or_else(unusable)?;
+        let whole = with_parts(&parts, &found.schema).map_err(|error| unusable().because(error))?;
+        parse(&whole).map_err(|error| unusable().because(error))
+    }
+
+    /// The texts of schemas that are referred to, each once by its name, and behind those that it refers to itself; `None` when they are too many.
+    async fn referenced(&self, references: Vec<RegisteredReference>, doing: &str) -> Result<Option<Vec<String>>> {
+        enum Step {
+            Fetch(RegisteredReference),
+            Put(String),
+        }
+        let (mut texts, mut names) = (Vec::new(), HashSet::new());
+        let mut steps: Vec<_> = references.into_iter().rev().map(Step::Fetch).collect();
+        while let Some(step) = steps.pop() {
+            match step {
+                Step::Put(text) => texts.push(text),
+                Step::Fetch(reference) if !names.insert(reference.name.clone()) => {}
+                Step::Fetch(_) if names.len() > MAX_REFERENCES => return Ok(None),
+                Step::Fetch(reference) => {
+                    let found = self.counted("reference", get_referenced_schema(&self.shared.settings, &reference)).await;
+                    let found = found.map_err(|error| explain(&error, format!("{doing}: look up one that it refers to")))?;
+                    steps.push(Step::Put(found.schema));
+                    steps.extend(found.references.into_iter().rev().map(Step::Fetch));
+                }
+            }
+        }
+        Ok(Some(texts))
     }
 
     /// Whether the registry answers.

@@ -18,11 +18,6 @@ pub(super) fn is_unknown_schema(error: &SRCError) -> bool {
     causes(error).filter_map(|cause| cause.downcast_ref::<RawError>()).any(|raw| raw.error_code == SCHEMA_NOT_FOUND)
 }
 
-/// Whether it was the question for a schema that another one refers to that failed.
-pub(super) fn is_of_a_reference(error: &SRCError) -> bool {
-    causes(error).skip(1).any(<dyn StdError>::is::<SRCError>)
-}
-
 /// The error of a request while doing what `doing` says.
 pub(super) fn explain(error: &SRCError, doing: String) -> Error {
     let innermost = causes(error).filter_map(|cause| cause.downcast_ref::<SRCError>()).last().unwrap_or(error);

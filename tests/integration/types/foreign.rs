@@ -44,13 +44,30 @@ impl Topic {
         self
     }
 
+    /// Registers a schema under a subject of its own that belongs to the topic, which others can refer to.
+    pub(super) async fn part(&self, name: &str, schema: &str, references: &serde_json::Value) -> serde_json::Value {
+        let subject = format!("{}-{name}", self.name);
+        self.post(&subject, &json!({"schema": schema, "references": references})).await;
+        json!({"name": name, "subject": subject, "version": 1})
+    }
+
+    /// Registers the schema of values by the schemas that it refers to. `whole` is the same in one text.
+    pub(super) async fn referring(&mut self, schema: &str, references: &serde_json::Value, whole: &str) {
+        let id = self.post(&format!("{}-value", self.name), &json!({"schema": schema, "references": references})).await;
+        self.value = Some((id, Schema::parse_str(whole).expect("a schema")));
+    }
+
     async fn register(&self, part: &str, schema: &str) -> (u32, Schema) {
-        let url = format!("{}/subjects/{}-{part}/versions", env("SCHEMA_REGISTRY_URL"), self.name);
-        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let answer = http.post(url).json(&json!({"schema": schema})).send().await.expect("the registry answers");
-        let answer: serde_json::Value = answer.json().await.expect("JSON");
-        let id = answer["id"].as_u64().and_then(|id| u32::try_from(id).ok()).unwrap_or_else(|| panic!("{answer}"));
+        let id = self.post(&format!("{}-{part}", self.name), &json!({"schema": schema})).await;
         (id, Schema::parse_str(schema).expect("a schema"))
+    }
+
+    async fn post(&self, subject: &str, schema: &serde_json::Value) -> u32 {
+        let url = format!("{}/subjects/{subject}/versions", env("SCHEMA_REGISTRY_URL"));
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let answer = http.post(url).json(schema).send().await.expect("the registry answers");
+        let answer: serde_json::Value = answer.json().await.expect("JSON");
+        answer["id"].as_u64().and_then(|id| u32::try_from(id).ok()).unwrap_or_else(|| panic!("{answer}"))
     }
 
     /// The table that the topic fills.

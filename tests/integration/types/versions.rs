@@ -1,0 +1,103 @@
+//! Which of two records of a key is the newer one, where a field says so.
+
+use towpath_api::apache_avro::types::Value;
+
+use super::{KEY, columns::Column, envelope, event, foreign::Topic, key, with_body};
+use crate::{
+    stack::{database, eventually, rows, rows_become, shared},
+    worker::Worker,
+};
+
+#[tokio::test]
+async fn a_named_field_decides_which_record_is_newer() {
+    let _stack = shared().await;
+    let worker = Worker::new("version").sink("\"version.field\" = \"source.lsn\"\n").start().await;
+    let topic = numbers(&worker).await;
+    for (n, lsn) in [(5, 50), (3, 30), (4, 40)] {
+        topic.send(Some(key(1)), Some(numbered("u", n, lsn))).await;
+    }
+    topic.send_bytes(b"no framing", b"no framing", &[]).await;
+    let database = database().await;
+    rows_become(&database, &topic.dead_letters(), &["3|decode.framing"]).await;
+    assert_eq!(rows(&database, &format!("SELECT n, _towpath_ts FROM {}", topic.table())).await, ["5|51"]);
+    stale_are(&worker, "2").await;
+}
+
+/// A topic of rows with a number, and how to change one of them.
+async fn numbers(worker: &Worker) -> Topic {
+    let columns: Vec<Column> = vec![("n", r#""int""#.into(), Value::Int(0), "", "")];
+    Topic::new(&format!("{}.zoo", worker.name)).await.avro(KEY, &envelope(&columns)).await
+}
+
+fn numbered(op: &str, n: i32, lsn: i64) -> Value {
+    let columns: Vec<Column> = vec![("n", String::new(), Value::Int(n), "", "")];
+    event(op, Some(with_body(&columns, "b")), lsn)
+}
+
+#[tokio::test]
+async fn a_delete_beats_the_row_that_its_version_is_from_and_nothing_newer() {
+    let _stack = shared().await;
+    let worker = Worker::new("ended").sink("\"version.field\" = \"n\"\n").start().await;
+    let topic = numbers(&worker).await;
+    let database = database().await;
+    // No tombstones: those would end the row as well.
+    for (id, op, n) in [(1, "c", 5), (2, "c", 5), (2, "u", 6), (1, "d", 5), (2, "d", 5)] {
+        topic.send(Some(key(id)), Some(numbered(op, n, 1))).await;
+    }
+    topic.send_bytes(b"no framing", b"no framing", &[]).await;
+    rows_become(&database, &topic.dead_letters(), &["5|decode.framing"]).await;
+    let table = format!("SELECT id, n, _towpath_deleted FROM {} ORDER BY id", topic.table());
+    assert_eq!(rows(&database, &table).await, ["1|5|t", "2|6|f"]);
+    // Nor does the version that was deleted come back with the next batch, while a newer one does.
+    for n in [5, 6] {
+        topic.send(Some(key(1)), Some(numbered("u", n, 1))).await;
+    }
+    rows_become(&database, &table, &["1|6|f", "2|6|f"]).await;
+    stale_are(&worker, "2").await;
+}
+
+#[tokio::test]
+async fn a_truncate_has_a_version_where_the_source_gives_one() {
+    let _stack = shared().await;
+    let settings = "\"version.field\" = \"source.lsn\"\n\"truncate.enabled\" = true\n";
+    let worker = Worker::new("truncate").sink(settings).start().await;
+    let topic = numbers(&worker).await;
+    let database = database().await;
+    for (id, op, lsn) in [(1, "c", 10), (2, "c", 30)] {
+        topic.send(Some(key(id)), Some(numbered(op, 0, lsn))).await;
+    }
+    let table = format!("SELECT id, _towpath_ts, _towpath_deleted FROM {} ORDER BY id", topic.table());
+    rows_become(&database, &table, &["1|11|f", "2|31|f"]).await;
+    // By its position in the log it comes after the first row and before the second.
+    topic.send(None, Some(event("t", None, 20))).await;
+    rows_become(&database, &table, &["1|21|t", "2|31|f"]).await;
+    // What it ended does not come back.
+    topic.send(Some(key(1)), Some(numbered("u", 0, 15))).await;
+    topic.send_bytes(b"no framing", b"no framing", &[]).await;
+    rows_become(&database, &topic.dead_letters(), &["4|decode.framing"]).await;
+    assert_eq!(rows(&database, &table).await, ["1|21|t", "2|31|f"]);
+    stale_are(&worker, "1").await;
+}
+
+#[tokio::test]
+async fn a_truncate_without_a_version_ends_what_came_before_it() {
+    let _stack = shared().await;
+    let worker = Worker::new("truncated").sink("\"truncate.enabled\" = true\n").start().await;
+    let topic = numbers(&worker).await;
+    for (id, op) in [(1, "c"), (2, "c")] {
+        topic.send(Some(key(id)), Some(numbered(op, id, 1))).await;
+    }
+    topic.send(None, Some(event("t", None, 2))).await;
+    topic.send(Some(key(2)), Some(numbered("c", 7, 3))).await;
+    let table = format!("SELECT id, n, _towpath_deleted FROM {} ORDER BY id", topic.table());
+    rows_become(&database().await, &table, &["1|1|t", "2|7|f"]).await;
+}
+
+/// Waits until the worker has counted so many records as older than their rows. That it counts no other is asked at its end.
+async fn stale_are(worker: &Worker, expected: &str) {
+    eventually(&format!("{expected} records are stale"), || async {
+        let counted = worker.metric("towpath_sink_records_skipped_total", "reason=\"stale\"").await;
+        (counted.to_string() == expected).then_some(())
+    })
+    .await;
+}
