@@ -25,6 +25,7 @@ mod reading;
 mod restored;
 mod shapes;
 mod stack;
+mod systematic;
 mod types;
 mod upgrade;
 mod worker;
