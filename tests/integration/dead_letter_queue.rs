@@ -1,6 +1,6 @@
 //! Dead letters that go into a topic as well.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
@@ -8,11 +8,13 @@ use rdkafka::{
     message::{Header, Headers as _, OwnedHeaders, OwnedMessage},
     producer::{FutureProducer, FutureRecord},
 };
+use serde_json::json;
 use towpath::kafka::client::KafkaSettings;
 
 use crate::{
     reading::{Reading, WAIT},
-    stack::{env, eventually, rows, rows_become, unique},
+    stack::{database, env, eventually, rows, rows_become, shared, unique},
+    worker::Worker,
 };
 
 const QUEUE: &str = "errors.deadletterqueue.topic.name = \"dlq-${NAME}\"\nerrors.deadletterqueue.topic.replication.factor = 1\n";
@@ -123,4 +125,26 @@ async fn a_queue_that_cannot_be_made_is_told_with_its_keys_and_loses_no_letter()
     let open = format!("SELECT published_at IS NULL FROM towpath.dead_letter WHERE topic = '{}'", reading.topic);
     let letters = rows(&reading.database, &open).await;
     assert!(letters.iter().all(|letter| letter == "t"), "{letters:?}");
+}
+
+#[tokio::test]
+async fn letters_of_a_table_with_another_shape_go_into_the_topic_at_once() {
+    let _stack = shared().await;
+    let more = format!("{QUEUE}schema.mismatch = \"dead_letter\"\n");
+    let worker = Worker::new("misfit").webhook("").sink(&more);
+    let database = database().await;
+    let table = format!("CREATE SCHEMA {0}; CREATE TABLE {0}.deals (id text PRIMARY KEY, title boolean)", worker.name);
+    database.batch_execute(&table).await.unwrap();
+    let worker = worker.start().await;
+    let sent = format!("SELECT count(*) FROM towpath.dead_letter WHERE sink = 'pg-{}' AND published_at IS NOT NULL", worker.name);
+    // By then the task that sends them has looked, and sleeps.
+    worker.accept("deals", "create", "d0", json!({"title": "text"})).await;
+    rows_become(&database, &sent, &["1"]).await;
+    let begun = Instant::now();
+    for number in 1..4 {
+        worker.accept("deals", "create", format!("d{number}"), json!({"title": "text"})).await;
+        rows_become(&database, &sent, &[&(number + 1).to_string()]).await;
+    }
+    // It looks every ten seconds without being told: three times would be twenty seconds at least.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }

@@ -27,6 +27,7 @@ mod reading;
 mod restored;
 mod shapes;
 mod stack;
+mod systematic;
 mod types;
 mod upgrade;
 mod worker;

@@ -6,6 +6,7 @@ use rdkafka::{
     Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
+    message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer as _},
     util::Timeout,
 };
@@ -143,9 +144,25 @@ impl Reading {
 impl Reading {
     /// Adds so many tombstones without a key, which change nothing and are quickly applied, to a partition.
     pub(crate) async fn tombstones(&self, partition: i32, records: usize) {
+        self.tombstones_with(partition, records, None).await;
+    }
+
+    /// [`Reading::tombstones`] with a header each, so that each is of so many bytes, 11 or more.
+    pub(crate) async fn tombstones_of(&self, partition: i32, records: usize, bytes: usize) {
+        // A name of three bytes, and two lengths.
+        let value = vec![0; bytes - 11];
+        let header = Header { key: "pad", value: Some(&value) };
+        self.tombstones_with(partition, records, Some(OwnedHeaders::new().insert(header))).await;
+    }
+
+    async fn tombstones_with(&self, partition: i32, records: usize, headers: Option<OwnedHeaders>) {
         let mut settings = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test");
         let producer: FutureProducer = settings.set("linger.ms", "5").create().unwrap();
-        let sent = (0..records).map(|_| producer.send(FutureRecord::<(), ()>::to(&self.topic).partition(partition), WAIT));
+        let sent = (0..records).map(|_| {
+            let mut record = FutureRecord::<(), ()>::to(&self.topic).partition(partition);
+            record.headers.clone_from(&headers);
+            producer.send(record, WAIT)
+        });
         for sent in futures::future::join_all(sent).await {
             sent.unwrap();
         }
