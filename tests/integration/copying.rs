@@ -171,7 +171,8 @@ async fn a_connection_cut_at_any_byte_of_a_copy_loses_and_doubles_nothing() {
             copying.is_right(&[]).await;
         }
     }
-    assert!(within > 8 && lost > 8, "{within} cuts were within the rows, {lost} lost the batch");
+    // Up to 1,250 rows are one message, of which the server takes nothing unless it is whole.
+    assert!(within > 2 && lost > 8, "{within} cuts were within the rows, {lost} lost the batch");
 }
 
 #[tokio::test]
