@@ -5,6 +5,7 @@ mod anchor;
 mod answers;
 mod closing;
 mod configuration;
+mod copying;
 mod crash;
 mod dead_letter_queue;
 mod disclosure;

@@ -34,6 +34,8 @@ pub(crate) struct Worker {
     folder: TempDir,
     connectors: Vec<String>,
     child: Option<Child>,
+    /// Whether this process has answered: from then on it must, for as long as it lives.
+    has_answered: bool,
     failpoints: String,
     rest: String,
     hooks: String,
@@ -60,6 +62,7 @@ impl Worker {
             folder,
             connectors: Vec::new(),
             child: None,
+            has_answered: false,
             failpoints: String::new(),
             rest,
             hooks,
@@ -139,7 +142,7 @@ impl Worker {
             .stderr(log)
             .spawn()
             .expect("the binary can be started");
-        self.child = Some(child);
+        (self.child, self.has_answered) = (Some(child), false);
     }
 
     /// Starts the process and waits until it is ready.
@@ -156,6 +159,7 @@ impl Worker {
             answer.is_ok_and(|answer| answer.status().is_success()).then_some(())
         };
         eventually(&format!("the worker is ready; its log: {}", self.folder.path().join("log").display()), probe).await;
+        self.has_answered = true;
     }
 
     /// What the worker has logged so far.
@@ -163,8 +167,13 @@ impl Worker {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// SIGKILL, and the end of the process awaited.
+    /// SIGKILL, and the end of the process awaited; before that it is asked whether it accounts for each record.
     pub(crate) fn kill(&mut self) {
+        self.accounts_for_each_record().unwrap_or_else(|wrong| panic!("{wrong}; the worker's log:\n{}", self.log()));
+        self.end();
+    }
+
+    fn end(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             child.wait().expect("the process has ended");
@@ -176,8 +185,9 @@ impl Worker {
         self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_none()))
     }
 
-    /// Sends a signal by name, such as `TERM`.
-    pub(crate) fn signal(&self, signal: &str) {
+    /// Sends a signal by name, such as `TERM`; before that the process is asked whether it accounts for each record.
+    pub(crate) fn signal(&mut self, signal: &str) {
+        self.must_account_for_each_record();
         let pid = self.child.as_ref().expect("a running worker").id().to_string();
         let status = Command::new("kill").args([format!("-{signal}"), pid]).status().expect("kill can be run");
         assert!(status.success());
@@ -268,12 +278,25 @@ impl Worker {
 
     /// What a sink has read is what it says became of it: applied, skipped for a reason, or set aside; exactly, in the metrics of this process.
     ///
-    /// Without tokio, since it is asked for where a worker is dropped. A process that does not answer any more has said nothing false.
-    fn accounts_for_each_record(&self) -> Result<(), String> {
+    /// Without tokio, since it is asked for where a worker is dropped. A process that ends meanwhile, or has not answered anybody yet, says
+    /// nothing false; any other has to answer.
+    fn accounts_for_each_record(&mut self) -> Result<(), String> {
         let begun = Instant::now();
         let labels = format!("connector=\"pg-{}\"", self.name);
-        loop {
-            let Ok(text) = self.metrics_at_the_end() else { return Ok(()) };
+        let mut wrong = String::new();
+        while begun.elapsed() < Duration::from_secs(5) {
+            if !self.is_alive() {
+                return Ok(());
+            }
+            let text = match self.metrics_at_the_end() {
+                Ok(text) if text.starts_with("HTTP/1.1 200") => text,
+                _ if !self.has_answered => return Ok(()),
+                answer => {
+                    wrong = format!("the worker lives and does not say what it has done: {answer:?}");
+                    continue;
+                }
+            };
+            self.has_answered = true;
             let of = |name| sum(&text, name, &labels);
             let read = of("towpath_sink_records_read_total");
             let applied = of("towpath_sink_records_applied_total");
@@ -283,12 +306,10 @@ impl Worker {
             if (read - applied - skipped - set_aside).abs() < 0.5 {
                 return Ok(());
             }
-            if begun.elapsed() > Duration::from_secs(5) {
-                return Err(format!(
-                    "{read} records read, {applied} applied, {skipped} skipped, {set_aside} set aside: they do not add up"
-                ));
-            }
+            wrong =
+                format!("{read} records read, {applied} applied, {skipped} skipped, {set_aside} set aside: they do not add up");
         }
+        Err(wrong)
     }
 
     fn metrics_at_the_end(&self) -> std::io::Result<String> {
@@ -302,8 +323,7 @@ impl Worker {
     }
 
     /// Checks now what is checked at the end of each worker.
-    #[cfg(feature = "failpoints")]
-    pub(crate) fn must_account_for_each_record(&self) {
+    pub(crate) fn must_account_for_each_record(&mut self) {
         self.accounts_for_each_record().expect("the conservation law");
     }
 }
@@ -318,8 +338,8 @@ fn sum(text: &str, name: &str, labels: &str) -> f64 {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let accounts = self.child.as_ref().map_or(Ok(()), |_| self.accounts_for_each_record());
-        self.kill();
+        let accounts = self.accounts_for_each_record();
+        self.end();
         if let (Err(wrong), false) = (accounts, std::thread::panicking()) {
             panic!("{wrong}; the worker's log:\n{}", self.log());
         }
