@@ -112,15 +112,12 @@ pub(crate) struct Plain {
 
 impl Plain {
     fn recognise(schema: &Schema) -> Result<Self, Refusal> {
-        let (nullable, record) = match nullable(schema) {
-            Some((nullable, record @ Schema::Record(_))) => (Some(nullable), record),
-            _ => (None, schema),
-        };
-        let content = match Content::of(record)? {
-            Some(content) => content,
+        let (nullable, content) = match Content::of_whole(schema)? {
+            Some(found) => found,
             None if *schema == Schema::Null => return Err(Refusal::new("decode.unusable_schema", "the value is always null")),
             None => {
-                Content::of(&single_field("value", schema.clone()))?.ok_or_else(|| Refusal::new("decode.unusable_schema", ""))?
+                let content = Content::of(&single_field("value", schema.clone()))?;
+                (None, content.ok_or_else(|| Refusal::new("decode.unusable_schema", ""))?)
             }
         };
         Ok(Self { nullable, content })
@@ -139,6 +136,15 @@ pub(crate) struct Content {
 }
 
 impl Content {
+    /// The record that a key or value is, and where its null lies if it may be null; `None` as for [`Content::of`].
+    fn of_whole(schema: &Schema) -> Result<Option<(Option<Nullable>, Self)>, Refusal> {
+        let (nullable, record) = match nullable(schema) {
+            Some((nullable, record)) => (Some(nullable), record),
+            None => (None, schema),
+        };
+        Ok(Self::of(record)?.map(|content| (nullable, content)))
+    }
+
     /// `None` when the schema is no record, or one that stands for a value.
     fn of(schema: &Schema) -> Result<Option<Self>, Refusal> {
         let Schema::Record(written) = schema else { return Ok(None) };

@@ -173,6 +173,34 @@ async fn types_mean_the_same_in_schemas_that_refer_to_each_other() {
 }
 
 #[tokio::test]
+async fn numbers_of_any_scale_are_keys() {
+    let _stack = shared().await;
+    let worker = Worker::new("numeric").sink("").start().await;
+    let scaled = r#"{"type":"record","name":"VariableScaleDecimal","namespace":"io.debezium.data","fields":[
+        {"name":"scale","type":"int"},{"name":"value","type":"bytes"}],"connect.name":"io.debezium.data.VariableScaleDecimal"}"#;
+    let number = |scale: i32, unscaled: Vec<u8>| record(&[("scale", Value::Int(scale)), ("value", Value::Bytes(unscaled))]);
+    let of_key =
+        format!(r#"{{"type":"record","name":"Key","fields":[{{"name":"id","type":{scaled}}},{{"name":"part","type":"int"}}]}}"#);
+    let of_value =
+        format!(r#"{{"type":"record","name":"Value","fields":[{{"name":"id","type":{scaled}}},{{"name":"n","type":"int"}}]}}"#);
+    let topic = Topic::new(&format!("{}.zoo", worker.name)).await.avro(&of_key, &of_value).await;
+    let send = async |n: i32, scale: i32, unscaled: &[u8]| {
+        let id = number(scale, unscaled.to_vec());
+        let value = record(&[("id", id.clone()), ("n", Value::Int(n))]);
+        topic.send(Some(record(&[("id", id), ("part", Value::Int(7))])), Some(value)).await;
+    };
+    // 1.50 and 1.5 are one number.
+    for (n, scale, unscaled) in [(1, 2, &[0, 150][..]), (2, 1, &[15]), (3, 0, &[100]), (4, 3, &[255]), (5, 0, &[1])] {
+        send(n, scale, unscaled).await;
+    }
+    // A tombstone of 1, as 1.0.
+    topic.send(Some(record(&[("id", number(1, vec![10])), ("part", Value::Int(7))])), None).await;
+    let table = format!("SELECT id::text, part, n, _towpath_deleted FROM {} ORDER BY id", topic.table());
+    rows_become(&database().await, &table, &["-0.001|7|4|f", "1|7|5|t", "1.5|7|2|f", "100|7|3|f"]).await;
+    assert_eq!(psql(&format!("SELECT DISTINCT pg_typeof(id) FROM {}", topic.table())), "numeric");
+}
+
+#[tokio::test]
 async fn json_with_schemas_keeps_its_types() {
     let _stack = shared().await;
     let worker = Worker::new("json").sink("\"key.converter\" = \"json\"\n\"value.converter\" = \"json\"\n").start().await;

@@ -2,7 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
-use apache_avro::{schema::Schema, types::Value};
+use apache_avro::{BigDecimal, schema::Schema, types::Value};
+use num_bigint::BigInt;
 
 use crate::{Anchor, Arena, Beginning, ErrorType, Key, Op, Result, SetAside, Span, Version};
 
@@ -167,10 +168,25 @@ pub enum Identity {
     /// `boolean`.
     Boolean(bool),
     /// `bytes` and `fixed`; the 16 bytes of a `uuid`; the unscaled value of a `decimal` in two's complement, big endian, as short as
-    /// can be.
+    /// can be; for a `big-decimal`, whose scale is not in the schema, see [`Identity::of_big_decimal`].
     Bytes(Vec<u8>),
     /// Several parts, two at least, in the order of the key's schema; none of them is `Parts`.
     Parts(Vec<Identity>),
+}
+
+impl Identity {
+    /// The identity of a number with a scale of its own: equal numbers have one, whatever their scales (1.5 and 1.50).
+    pub fn of_big_decimal(number: &BigDecimal) -> Self {
+        let (unscaled, scale) = number.normalized().into_bigint_and_scale();
+        Self::Bytes([&scale.to_be_bytes()[..], &unscaled.to_signed_bytes_be()].concat())
+    }
+
+    /// The number of which this is [`Identity::of_big_decimal`]; `None` when it is none.
+    pub fn to_big_decimal(&self) -> Option<BigDecimal> {
+        let Self::Bytes(bytes) = self else { return None };
+        let (scale, unscaled) = bytes.split_first_chunk()?;
+        Some(BigDecimal::new(BigInt::from_signed_bytes_be(unscaled), i64::from_be_bytes(*scale)))
+    }
 }
 
 impl From<Key> for Identity {

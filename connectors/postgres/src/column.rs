@@ -293,6 +293,9 @@ impl ColumnArray {
                 };
                 self.push(&value, schema)?;
             }
+            (Identity::Bytes(_), ColumnType::AnyNumeric) if *plain(schema) == Schema::BigDecimal => {
+                self.push(&Value::BigDecimal(part.to_big_decimal().ok_or(Misfit)?), schema)?;
+            }
             (Identity::Bytes(bytes), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
                 self.push(&Value::Decimal(bytes.as_slice().into()), schema)?;
             }

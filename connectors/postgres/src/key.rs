@@ -187,6 +187,7 @@ fn identity(value: &Value) -> Result<Identity, Unkeyed> {
         Value::Bytes(bytes) | Value::Fixed(_, bytes) => Identity::Bytes(bytes.clone()),
         Value::Uuid(uuid) => Identity::Bytes(uuid.as_bytes().to_vec()),
         Value::Decimal(decimal) => Identity::Bytes(num_bigint::BigInt::from(decimal.clone()).to_signed_bytes_be()),
+        Value::BigDecimal(number) => Identity::of_big_decimal(number),
         _ => return Err(FIELD_TYPE),
     })
 }

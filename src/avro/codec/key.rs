@@ -57,6 +57,7 @@ fn identity(value: Value) -> Option<Identity> {
         Value::Uuid(uuid) => Identity::Bytes(uuid.as_bytes().to_vec()),
         // As short as can be: 5 and 05 are one number.
         Value::Decimal(decimal) => Identity::Bytes(BigInt::from(decimal).to_signed_bytes_be()),
+        Value::BigDecimal(number) => Identity::of_big_decimal(&number),
         _ => return None,
     })
 }

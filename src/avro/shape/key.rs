@@ -30,13 +30,9 @@ pub(crate) enum KeyParts {
 
 impl KeyShape {
     pub(super) fn recognise(schema: &Schema) -> Result<Self, Refusal> {
-        let (whole, inner) = match nullable(schema) {
-            Some((nullable, record @ Schema::Record(_))) => (Some(nullable), record),
-            _ => (None, schema),
-        };
-        let content = match Content::of(inner)? {
-            Some(content) => content,
-            None => Content::of(&single_field("id", schema.clone()))?.ok_or_else(|| refused("the key"))?,
+        let (whole, content) = match Content::of_whole(schema)? {
+            Some(found) => found,
+            None => (None, Content::of(&single_field("id", schema.clone()))?.ok_or_else(|| refused("the key"))?),
         };
         if content.plans.is_empty() {
             return Err(Refusal::new("decode.key_type", "the key is a record without fields"));
@@ -59,7 +55,7 @@ impl KeyShape {
 }
 
 fn refused(what: &str) -> Refusal {
-    let kinds = "text, whole number, truth value, bytes, uuid, enum, date, time or decimal of a fixed scale";
+    let kinds = "text, whole number, truth value, bytes, uuid, enum, date, time or decimal";
     Refusal::new("decode.key_type", format!("{what} is of no type that names a record: {kinds}"))
 }
 
@@ -82,5 +78,6 @@ fn can_identify(part: &Schema) -> bool {
             | Schema::LocalTimestampMillis
             | Schema::LocalTimestampMicros
             | Schema::Decimal(_)
+            | Schema::BigDecimal
     )
 }

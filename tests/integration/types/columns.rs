@@ -47,6 +47,20 @@ pub(super) fn avro_types() -> Vec<Column> {
             "won",
         ),
         ("day", logical("int", "date"), Value::Date(-1), "date", "1969-12-31"),
+        (
+            "ident16",
+            r#"{"type":"fixed","name":"ident16","size":16,"logicalType":"uuid"}"#.into(),
+            Value::Uuid(uuid),
+            "uuid",
+            "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+        ),
+        (
+            "fixed_money",
+            r#"{"type":"fixed","name":"fixed_money","size":4,"logicalType":"decimal","precision":9,"scale":2}"#.into(),
+            decimal(&[0xff, 0xff, 0xfb, 0x2e]),
+            "numeric",
+            "-12.34",
+        ),
         ("clock3", logical("int", "time-millis"), Value::TimeMillis(1), CLOCK, "00:00:00.001"),
         ("clock6", logical("long", "time-micros"), Value::TimeMicros(86_399_999_999), CLOCK, "23:59:59.999999"),
         ("at3", logical("long", "timestamp-millis"), Value::TimestampMillis(1_123), INSTANT, "1970-01-01 00:00:01.123+00"),
@@ -105,6 +119,7 @@ fn times() -> Vec<Column> {
         ("date_inf", named("int", "io.debezium.time.Date"), Value::Int(2_146_033_979), "date", "infinity"),
         ("date_c", named("int", "org.apache.kafka.connect.data.Date"), Value::Int(1), "date", "1970-01-02"),
         ("time", named("int", "io.debezium.time.Time"), Value::Int(1), CLOCK, "00:00:00.001"),
+        ("time_c", named("int", "org.apache.kafka.connect.data.Time"), Value::Int(86_399_999), CLOCK, "23:59:59.999"),
         ("micro_time", named("long", "io.debezium.time.MicroTime"), Value::Long(1), CLOCK, "00:00:00.000001"),
         ("ts", named("long", "io.debezium.time.Timestamp"), Value::Long(1_001), WALL, "1970-01-01 00:00:01.001"),
         ("micro_ts", named("long", "io.debezium.time.MicroTimestamp"), Value::Long(-1), WALL, "1969-12-31 23:59:59.999999"),
@@ -137,6 +152,8 @@ fn others() -> Vec<Column> {
     let point = r#"{"type":"record","name":"Point","namespace":"io.debezium.data.geometry","fields":[{"name":"x","type":"double"},
         {"name":"y","type":"double"},{"name":"wkb","type":["null","bytes"],"default":null},{"name":"srid","type":["null","int"],"default":null}],
         "connect.version":1,"connect.name":"io.debezium.data.geometry.Point"}"#;
+    let geometry = r#"{"type":"record","name":"Geometry","namespace":"io.debezium.data.geometry","fields":[{"name":"wkb","type":"bytes"},
+        {"name":"srid","type":["null","int"],"default":null}],"connect.version":1,"connect.name":"io.debezium.data.geometry.Geometry"}"#;
     let at = record(&[("x", Value::Double(1.5)), ("y", Value::Double(2.0)), ("wkb", null()), ("srid", null())]);
     let fixed_scale = r#"{"type":"bytes","scale":2,"precision":64,"connect.version":1,"connect.parameters":{"scale":"2"},
         "connect.name":"org.apache.kafka.connect.data.Decimal","logicalType":"decimal"}"#;
@@ -187,6 +204,13 @@ fn others() -> Vec<Column> {
             "\\x0101",
         ),
         ("point", point.into(), at, "jsonb", r#"{"x": 1.5, "y": 2.0, "wkb": null, "srid": null}"#),
+        (
+            "geometry",
+            geometry.into(),
+            record(&[("wkb", Value::Bytes(vec![1, 255])), ("srid", some(Value::Int(4_326)))]),
+            "jsonb",
+            r#"{"wkb": "\\x01ff", "srid": 4326}"#,
+        ),
         (
             "tags",
             r#"{"type":"array","items":["null","string"]}"#.into(),

@@ -57,6 +57,34 @@ fn a_primitive_is_a_record_with_an_id() {
 }
 
 #[test]
+fn numbers_of_any_scale_are_keys_and_equal_ones_are_one() {
+    let scaled = r#"{"type":"record","name":"VariableScaleDecimal","namespace":"io.debezium.data","fields":[
+        {"name":"scale","type":"int"},{"name":"value","type":"bytes"}],"connect.name":"io.debezium.data.VariableScaleDecimal"}"#;
+    let number = |scale: i32, unscaled: i64| {
+        record(&[("scale", Value::Int(scale)), ("value", Value::Bytes(BigInt::from(unscaled).to_signed_bytes_be()))])
+    };
+    let of = |scale: i32, unscaled: i64| identity(scaled, number(scale, unscaled));
+    assert_eq!(of(1, 15).1, [("id".to_owned(), Schema::BigDecimal)]);
+    for (same, equal) in [((1, 15), (3, 1_500)), ((0, 100), (-2, 1)), ((0, 0), (7, 0)), ((2, -10), (1, -1))] {
+        assert_eq!(of(same.0, same.1), of(equal.0, equal.1), "{same:?} {equal:?}");
+    }
+    for (one, another) in [((1, 15), (0, 15)), ((0, 1), (0, -1)), ((0, 128), (0, -128)), ((1, 0), (0, 1))] {
+        assert_ne!(of(one.0, one.1), of(another.0, another.1), "{one:?} {another:?}");
+    }
+    let back = of(3, -1_500).0.to_big_decimal().unwrap();
+    assert_eq!(back, "-1.5".parse::<apache_avro::BigDecimal>().unwrap());
+    // A part of several, and one that may be null.
+    let several = format!(
+        r#"{{"type":"record","name":"k","fields":[{{"name":"n","type":["null",{scaled}]}},{{"name":"t","type":"string"}}]}}"#
+    );
+    let (found, _) = identity(&several, record(&[("n", some(number(1, 15))), ("t", text("x"))]));
+    assert_eq!(found, Identity::Parts(vec![of(1, 15).0, Identity::Text("x".into())]));
+    let nullable = format!(r#"["null",{scaled}]"#);
+    assert_eq!(identity(&nullable, some(number(1, 15))).0, of(1, 15).0);
+    assert_eq!(refused(&nullable, null()), "decode.key_null");
+}
+
+#[test]
 fn equal_decimals_are_one_key_however_many_bytes_they_take() {
     let schema = r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}"#;
     // apache-avro would shorten it, so the bytes are written by hand.

@@ -150,9 +150,11 @@ fn a_plain_record_is_an_upsert() {
 #[test]
 fn a_bare_value_is_a_record_with_a_value() {
     let date = r#"{"type":"int","connect.name":"io.debezium.time.Date"}"#;
+    let maybe_date = r#"["null",{"type":"int","logicalType":"date"}]"#;
     for (schema, given, kind, expected) in [
         (r#""string""#, text("a"), Schema::String, text("a")),
         (date, Value::Int(3), Schema::Date, Value::Date(3)),
+        (&format!(r#"["null",{date}]"#), some(Value::Int(3)), Schema::parse_str(maybe_date).unwrap(), Value::Date(3)),
         (r#"["null","long"]"#, some(Value::Long(3)), Schema::parse_str(r#"["null","long"]"#).unwrap(), Value::Long(3)),
     ] {
         let change = Foreign::of_values(schema).change(given);
