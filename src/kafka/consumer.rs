@@ -29,8 +29,8 @@ use super::{
 
 /// How long a question to the broker may take.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
-/// What librdkafka may prefetch of one partition: a batch and a half of usual records.
-const PREFETCH_KIB: u32 = 2_048;
+/// What librdkafka may prefetch of one partition, besides the fetch that is under way (1 MiB).
+const PREFETCH_KIB: u32 = 1_024;
 
 /// Which topics a sink reads.
 #[derive(Debug, Clone)]

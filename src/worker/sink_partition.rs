@@ -39,6 +39,10 @@ use crate::{
 /// So many dead letters in a row are no accident of the data.
 const SYSTEMATIC: u64 = 100;
 
+/// So many records at most are decoded between two looks at how the storing goes. Each look goes down to the connection: one for every record
+/// cost more than it gave.
+const BETWEEN_LOOKS: usize = 32;
+
 /// What the partitions of a task share.
 pub(super) struct Shared<O: OpenSink> {
     /// The name of the connector, by which the store knows it.
@@ -143,7 +147,10 @@ impl<O: OpenSink> SinkPartition<O> {
                         biased;
                         stored = &mut storing => break stored?,
                         message = reader.next(), if trouble.is_none() && collector.has_room() => match message {
-                            Ok(message) => collector.take_in(&message, || message.detach()),
+                            Ok(message) => {
+                                collector.take_in(&message, || message.detach());
+                                trouble = take_in_what_is_here(&reader, &mut collector, BETWEEN_LOOKS).err();
+                            }
                             // The batch under way is finished first; it must not be dropped.
                             Err(error) => trouble = Some(error),
                         }
@@ -207,12 +214,7 @@ impl<O: OpenSink> SinkPartition<O> {
             collector.learn().await?;
         }
         failpoint::hit("mid_decode").await?;
-        while collector.has_room()
-            && let Some(message) = reader.next_if_here()
-        {
-            let message = message?;
-            collector.take_in(&message, || message.detach());
-        }
+        take_in_what_is_here(reader, collector, usize::MAX)?;
         self.linger(reader, collector).await?;
         Ok(!stop.is_cancelled())
     }
@@ -297,17 +299,17 @@ impl<O: OpenSink> SinkPartition<O> {
                 records, "set {records} records of {} aside in towpath.dead_letter, which says why", self.partition
             );
         }
-        if set_aside > 0 {
-            self.shared.set_aside.notify_one();
-        }
         let all = set_aside > 0 && set_aside + applied.tombstones == applied.total();
         self.set_aside_in_a_row = if all { self.set_aside_in_a_row + set_aside } else { 0 };
         if self.set_aside_in_a_row < SYSTEMATIC {
             return Ok(());
         }
+        let types: Vec<_> = applied.dead_letters().map(|(error_type, _)| error_type.to_string()).collect();
         let doing = format!(
-            "go on with {}: the last {} records all became dead letters, see towpath.dead_letter; mend the cause and restart",
-            self.partition, self.set_aside_in_a_row
+            "go on with {}: the last {} records all became dead letters ({}); towpath.dead_letter has each with its reason. Mend the cause and restart",
+            self.partition,
+            self.set_aside_in_a_row,
+            types.join(", ")
         );
         Err(Error::fatal("sink.systematic", ErrorType::Constraint, doing))
     }
@@ -316,6 +318,16 @@ impl<O: OpenSink> SinkPartition<O> {
         let shared = Arc::clone(&self.shared);
         shared.health.wait(&self.name, stage, error, &mut self.backoff, &shared.stop).await
     }
+}
+
+/// Takes in up to `most` records that are here already, as long as there is room.
+fn take_in_what_is_here(reader: &PartitionReader, collector: &mut Collector, most: usize) -> Result<()> {
+    for _ in 0..most {
+        let Some(message) = collector.has_room().then(|| reader.next_if_here()).flatten() else { break };
+        let message = message?;
+        collector.take_in(&message, || message.detach());
+    }
+    Ok(())
 }
 
 fn went_elsewhere(partition: &TopicPartition) -> Error {
