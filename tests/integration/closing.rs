@@ -209,13 +209,13 @@ async fn a_topic_of_debezium_and_one_of_ours_end_in_the_tables_of_the_model_what
     pair.write_down().await;
 
     // Snapshots, then changes, and a new column in the middle of them.
-    topic.send_all(orders.snapshot(50_000)).await;
-    topic.send_all(orders.changes(6_000)).await;
+    topic.send_all(orders.snapshot(40_000)).await;
+    topic.send_all(orders.changes(5_000)).await;
     orders.has_stage = true;
     let topic = topic.avro(KEY, &envelope(true)).await;
-    topic.send_all(orders.changes(8_000)).await;
-    deals.fill(1..40_000).await;
-    deals.change(16_000).await;
+    topic.send_all(orders.changes(6_000)).await;
+    deals.fill(1..30_000).await;
+    deals.change(12_000).await;
     assert!(deals.model.stale > 100, "some were late");
     for (table, model) in [("deals", &deals.model), ("orders", &orders.model)] {
         let ends = model.ends();
