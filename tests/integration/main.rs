@@ -24,6 +24,7 @@ mod peers;
 mod preflight;
 mod proxy;
 mod publisher;
+mod put_back;
 mod reading;
 mod restored;
 mod shapes;

@@ -81,10 +81,18 @@ impl Topic {
     }
 
     /// Writes a record in Avro, and returns once the broker has it.
-    pub(super) async fn send(&self, key: Option<Value>, value: Option<Value>) {
+    pub(crate) async fn send(&self, key: Option<Value>, value: Option<Value>) {
         let key = key.map(|key| framed(self.key.as_ref(), &key));
         let value = value.map(|value| framed(self.value.as_ref(), &value));
         self.produce(key.as_deref(), value.as_deref(), &[]).await;
+    }
+
+    /// Writes a record in Avro whose header says what its value's schema is, behind other headers.
+    pub(crate) async fn send_by_header(&self, key: Value, value: Value, headers: &[(&str, Option<&[u8]>)]) {
+        let (key, value) = (framed(self.key.as_ref(), &key), framed(self.value.as_ref(), &value));
+        let (id, datum) = value.split_at(5);
+        let headers = [headers, &[("__value_schema_id", Some(id))]].concat();
+        self.produce(Some(&key), Some(datum), &headers).await;
     }
 
     /// Writes records in Avro, in their order, and returns once the broker has them all where they said.
@@ -112,12 +120,13 @@ impl Topic {
 
     /// Writes a record as it is.
     pub(super) async fn send_bytes(&self, key: &[u8], value: &[u8], headers: &[(&str, &[u8])]) {
-        self.produce(Some(key), Some(value), headers).await;
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, Some(*value))).collect();
+        self.produce(Some(key), Some(value), &headers).await;
     }
 
-    async fn produce(&self, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, &[u8])]) {
+    async fn produce(&self, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, Option<&[u8]>)]) {
         let headers =
-            headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
+            headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: *value }));
         let record = FutureRecord::<[u8], [u8]> {
             topic: &self.name,
             partition: Some(0),
