@@ -74,7 +74,7 @@ impl<O: OpenSink> SinkPartition<O> {
         };
         match first {
             Ok(first) => match compare(&anchor, &first) {
-                Found::Anchor => {}
+                Found::Anchor => collector.remember(&first).await?,
                 Found::Another => return Err(made_anew(&self.shared.connector, claim, &anchor)),
                 Found::Behind => {
                     self.accept_without_anchor(claim, &anchor, first.offset()).await?;

@@ -11,6 +11,7 @@ use towpath_api::{Arena, Batch, Body, Payload, Record, Result, Span, TopicPartit
 use super::{
     anchor,
     budget::{Part, Share},
+    deletes::Deletes,
     pace::Pace,
 };
 use crate::avro::codec::{Decoded, Decoder, SchemaHeaders, SchemaId};
@@ -33,6 +34,7 @@ pub(super) struct Collector {
     from: i64,
     next: i64,
     records: Vec<Record>,
+    deletes: Deletes,
     /// When the first of them was taken in.
     since: Option<Instant>,
     arena: Arena,
@@ -44,7 +46,8 @@ impl Collector {
     /// Collects what lies at `offset` and behind it.
     pub(super) fn new(partition: TopicPartition, offset: i64, pace: Pace, share: Share, decoder: Decoder) -> Self {
         let (records, arena) = (Vec::new(), Arena::default());
-        Self { partition, pace, share, decoder, from: offset, next: offset, records, since: None, arena, held: None }
+        let deletes = Deletes::default();
+        Self { partition, pace, share, decoder, from: offset, next: offset, records, deletes, since: None, arena, held: None }
     }
 
     /// Whether another record may be taken in.
@@ -94,6 +97,25 @@ impl Collector {
         Ok(())
     }
 
+    /// Takes note of the record that was applied last: the first one to come may be its tombstone.
+    ///
+    /// # Errors
+    /// Retry while the registry is away.
+    pub(super) async fn remember(&mut self, message: &impl Message) -> Result<()> {
+        let mut arena = Arena::default();
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter().map(|header| (header.key, header.value)));
+        let headers = arena.push_headers(headers);
+        loop {
+            match self.decoder.decode_with(message.key(), message.payload(), schema_headers(&arena, headers)) {
+                Decoded::Body(body) => {
+                    self.deletes.settle(body);
+                    return Ok(());
+                }
+                Decoded::NeedsSchema(id) => self.decoder.learn(id).await?,
+            }
+        }
+    }
+
     fn push(&mut self, message: &impl Message, body: Body, headers: Span) {
         let payload = Payload {
             key: message.key().map(|key| self.arena.push(key)),
@@ -101,6 +123,7 @@ impl Collector {
             headers,
         };
         let timestamp_ms = message.timestamp().to_millis().unwrap_or(0);
+        let body = self.deletes.settle(body);
         self.records.push(Record { offset: message.offset(), timestamp_ms, body, payload });
         self.next = message.offset() + 1;
         self.since.get_or_insert_with(Instant::now);

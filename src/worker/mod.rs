@@ -9,6 +9,7 @@ mod collect;
 mod connections;
 mod connectors;
 mod dead_letters;
+mod deletes;
 mod health;
 mod pace;
 mod probe;

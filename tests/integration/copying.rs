@@ -162,9 +162,14 @@ async fn a_connection_cut_at_any_byte_of_a_copy_loses_and_doubles_nothing() {
             // The first time just before the end of the data: the server has all rows and no more.
             let at = if cut == 0 { bytes - 60 } else { random.random_range(1..bytes) };
             copying.proxy.cut_after(Way::ToServer, at);
-            let error = copying.sink.apply(&copying.claim, &batch).await.unwrap_err();
-            assert_eq!(error.reaction, Reaction::Retry, "{}", error.chain());
+            let applied = copying.sink.apply(&copying.claim, &batch).await;
             copying.proxy.pass_all();
+            if let Err(error) = &applied {
+                assert_eq!(error.reaction, Reaction::Retry, "{}", error.chain());
+            } else {
+                // A few bytes more or less are sent from one connection to another.
+                assert_eq!(cut, 0, "this one lay at the very end");
+            }
             // The claim of what comes next waits for the end of the transaction; what it writes is no COPY.
             lost += usize::from(!copying.settle(&batch).await);
             within += usize::from(copying.tries().await > before);

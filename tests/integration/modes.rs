@@ -136,7 +136,7 @@ async fn in_mode_update_a_record_without_a_row_is_left_out_and_counted() {
 
 #[tokio::test]
 async fn a_tombstone_alone_deletes_its_row_softly_hard_or_not_at_all() {
-    for (mode, left) in [("soft", vec!["1|t", "2|f"]), ("hard", vec!["2|f"]), ("ignore", vec!["1|f", "2|f"])] {
+    for (mode, left) in [("soft", vec!["1|t", "2|f", "77|t"]), ("hard", vec!["2|f"]), ("ignore", vec!["1|f", "2|f"])] {
         let lab = Laboratory::new("tombstone").await;
         let mut bench = Bench::of(&lab, &[("delete.mode", mode)]).await;
         let early = bench.apply(vec![lab.tombstone(0, 9)]).await;

@@ -194,7 +194,6 @@ async fn a_record_that_is_put_back_has_its_own_version() {
 }
 
 #[tokio::test]
-#[ignore = "not so yet: a tombstone leaves nothing behind where there is no row"]
 async fn a_record_that_is_put_back_does_not_live_again_when_it_was_deleted_since() {
     let _stack = shared().await;
     let refusing = Refusing::start("putdeleted", false).await;

@@ -256,7 +256,9 @@ impl Worker {
         let Ok(answer) = self.http.get(format!("{}/towpath/v1/connectors", self.rest)).send().await else { return false };
         let connectors: Vec<Value> = answer.json().await.unwrap_or_default();
         let name = format!("pg-{}", self.name);
-        connectors.iter().any(|connector| connector["name"] == name && connector["state"] == "failed")
+        connectors
+            .iter()
+            .any(|connector| connector["name"] == name && (connector["state"] == "failed" || connector["state"] == "degraded"))
     }
 
     /// The URL of the management listener.

@@ -188,7 +188,8 @@ impl<'a> Transaction<'a> {
             self.send(Shape::Remove, removals, statement, pipeline).await?;
         }
         if !tombstones.is_empty() {
-            let statement = statement::bury(table, keys, partition, self.config.delete_mode, &tombstones).map_err(misfit)?;
+            let statement =
+                statement::bury(table, keys, partition, self.config.delete_mode, !updates_only, &tombstones).map_err(misfit)?;
             self.send(Shape::Bury, tombstones, statement, pipeline).await?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Rows that go, or are marked as deleted by a record that says nothing else.
 
-use super::{Given, PARTITION, Statement, came_later, is_newer, is_undecided, same_key};
+use super::{Given, PARTITION, Statement, came_later, given_keys, is_newer, is_undecided, key_names, same_key};
 use crate::{
     column::{ColumnArray, ColumnType},
     config::{DeleteMode, MetadataColumns},
@@ -32,7 +32,8 @@ pub(crate) fn remove(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row
     Ok(given.into_statement(sql))
 }
 
-/// Deletes the rows of tombstones, if they live. Returns one row: deleted, and places as [`remove`] does.
+/// Deletes the rows of tombstones, if they live; with `remembers` a record that is not there leaves a deleted row, so that nothing older makes it
+/// later. Returns one row: deleted, and places as [`remove`] does.
 ///
 /// # Errors
 /// As for [`remove`].
@@ -41,17 +42,29 @@ pub(crate) fn bury(
     keys: Keys<'_>,
     partition: i32,
     mode: DeleteMode,
+    remembers: bool,
     rows: &[&Row<'_>],
 ) -> Result<Statement, usize> {
     let mut given = Given::with_partition(table.metadata, partition);
     given.add_own(table, keys, rows)?;
-    let same = same_key(&table.keys);
+    let (same, name, key_list) = (same_key(&table.keys), table.name.sql(), key_names(&table.keys).join(", "));
+    let remembered = if remembers && mode == DeleteMode::Soft && table.metadata != MetadataColumns::None {
+        let (column, value) =
+            if table.metadata == MetadataColumns::Full { (", _towpath_applied_at", ", now()") } else { ("", "") };
+        format!(
+            ", remembered AS (INSERT INTO {name} ({key_list}, _towpath_ts, _towpath_seq, _towpath_offset, _towpath_partition, _towpath_deleted{column})
+               SELECT {}, x.ts, x.seq, x.o, {PARTITION}, true{value} FROM x WHERE NOT EXISTS (SELECT FROM {name} AS t WHERE {same})
+               ON CONFLICT ({key_list}) DO NOTHING)",
+            given_keys(&table.keys).join(", ")
+        )
+    } else {
+        String::new()
+    };
     let sql = format!(
-        "WITH x AS MATERIALIZED (SELECT * FROM {rows}), buried AS ({end}),
+        "WITH x AS MATERIALIZED (SELECT * FROM {rows}), buried AS ({end}){remembered},
          undecided AS (SELECT x.place FROM x JOIN {name} AS t ON {same} WHERE {undecided})
          SELECT (SELECT count(*) FROM buried), (SELECT coalesce(array_agg(place), '{{}}') FROM undecided)",
         end = end(table, mode, &format!("{same} AND")),
-        name = table.name.sql(),
         undecided = is_undecided(table.metadata),
         rows = given.counted_rows(),
     );
