@@ -95,7 +95,12 @@ impl Pair {
         let before = rows(&self.database, &self.steps("sum(next_offset)")).await;
         let (begun, mut tick) = (Instant::now(), tokio::time::interval(Duration::from_millis(10)));
         while rows(&self.database, &self.steps("sum(next_offset)")).await == before && !self.stands_still().await {
-            assert!(begun.elapsed() < PATIENCE, "the workers go on:\n{}", self.workers[0].log());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "the workers go on:\n{}\n--- the other\n{}",
+                self.workers[0].log(),
+                self.workers[1].log()
+            );
             tick.tick().await;
         }
     }

@@ -32,19 +32,23 @@ pub(super) struct Model {
     columns: &'static [&'static str],
     rows: BTreeMap<i64, Row>,
     history: BTreeMap<(i32, i64), String>,
+    records: usize,
+    ends: BTreeMap<i32, i64>,
     /// Records that were older than their row.
     pub(super) stale: usize,
 }
 
 impl Model {
     pub(super) fn new(columns: &'static [&'static str]) -> Self {
-        Self { columns, rows: BTreeMap::new(), history: BTreeMap::new(), stale: 0 }
+        Self { columns, rows: BTreeMap::new(), history: BTreeMap::new(), records: 0, ends: BTreeMap::new(), stale: 0 }
     }
 
     /// Takes the next record of its partition.
     pub(super) fn take(&mut self, act: &Act) {
         let place = (act.partition, act.offset);
         let line = format!("{}|{}|{}|{}|{}", act.partition, act.offset, act.id, act.op, self.text(&act.values));
+        self.records += 1;
+        self.ends.insert(act.partition, act.offset + 1);
         // A tombstone behind its delete says nothing; all are so here.
         if act.op == "tombstone" {
             return;
@@ -75,12 +79,12 @@ impl Model {
 
     /// How many records there were.
     pub(super) fn records(&self) -> usize {
-        self.history.len()
+        self.records
     }
 
     /// Where each partition ends.
     pub(super) fn ends(&self) -> BTreeMap<i32, i64> {
-        self.history.keys().map(|(partition, offset)| (*partition, offset + 1)).collect()
+        self.ends.clone()
     }
 
     /// The lines of the table: id, columns, whether it is deleted, partition and offset of the last record that counted.
