@@ -151,12 +151,13 @@ where
     }
 }
 
-/// What makes two events the same: the code, within a connector and a task where the event names them.
+/// What makes two events the same: the code, within a connector, a task and a topic where the event names them.
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 struct CodeOf {
     code: String,
     connector: String,
     task: String,
+    topic: String,
 }
 
 impl Visit for CodeOf {
@@ -165,12 +166,13 @@ impl Visit for CodeOf {
             "code" => value.clone_into(&mut self.code),
             "connector" => value.clone_into(&mut self.connector),
             "task" => value.clone_into(&mut self.task),
+            "topic" => value.clone_into(&mut self.topic),
             _ => {}
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if matches!(field.name(), "code" | "connector" | "task") {
+        if matches!(field.name(), "code" | "connector" | "task" | "topic") {
             self.record_str(field, &format!("{value:?}"));
         }
     }

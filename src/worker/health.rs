@@ -11,7 +11,7 @@ use std::{
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
-use towpath_api::Error;
+use towpath_api::{Error, ErrorType};
 
 use crate::telemetry::{ConnectorMetrics, Stage, TaskStatus};
 
@@ -108,8 +108,11 @@ impl TaskHealth {
         *self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.metrics.error(stage, error.error_type);
         self.status.retrying(error, attempt, SystemTime::now() + delay);
+        // An outage is the same for all partitions and is told once; what is wrong with one table says nothing of another.
+        let of_a_table = matches!(error.error_type, ErrorType::Schema | ErrorType::Constraint);
+        let topic = part.split_once('[').filter(|_| of_a_table).map(|(topic, _)| topic);
         tracing::warn!(
-            connector = %self.connector, part, stage = stage.as_str(), code = error.code, error_type = %error.error_type, attempt,
+            connector = %self.connector, part, topic, stage = stage.as_str(), code = error.code, error_type = %error.error_type, attempt,
             error = %error.chain(), "{part} waits {} ms and tries again; nothing is lost", delay.as_millis()
         );
     }

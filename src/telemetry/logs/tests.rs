@@ -62,6 +62,16 @@ fn the_same_code_of_the_same_connector_is_written_once() {
 }
 
 #[test]
+fn what_is_wrong_with_one_topic_does_not_silence_another() {
+    let lines = written(Format::Text, "info", || {
+        for topic in ["acme.deals", "acme.agents", "acme.deals"] {
+            tracing::warn!(code = "postgres.schema_mismatch", connector = "pg", topic, "a table does not fit");
+        }
+    });
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+}
+
+#[test]
 fn the_line_after_a_silence_says_how_many_were_left_out() {
     for format in [Format::Text, Format::Json] {
         let page = Page::default();
