@@ -6,7 +6,7 @@ use crate::{
     Figures,
     ceilings::{connect, rate},
     process::{Worker, sink_config},
-    sink::fill,
+    sink::{fill, stored},
 };
 
 const LIMIT: u32 = 5_000;
@@ -19,12 +19,11 @@ pub(crate) async fn measure(figures: &mut Figures) {
     let client = connect().await;
     let config = format!("{}tasks.max = 2\nwrite.rows.per.second = {LIMIT}\n", sink_config(&prefix));
     let worker = Worker::start(&[("postgres.toml", config)]);
-    let sql = format!("SELECT coalesce(sum(next_offset), 0)::bigint FROM towpath.sink_partition WHERE sink = 'pg-{prefix}'");
-    let stored = || async { client.query_one(&sql, &[]).await.map_or(0, |row| row.get::<_, i64>(0)) };
+    let sink = format!("pg-{prefix}");
     let patience = Instant::now();
     // What goes at once at the beginning, and the making of the table, are behind it.
     let (first, begun) = loop {
-        let rows = stored().await;
+        let rows = stored(&client, &sink).await;
         if rows > i64::from(LIMIT) {
             break (rows, Instant::now());
         }
@@ -32,7 +31,7 @@ pub(crate) async fn measure(figures: &mut Figures) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     };
     tokio::time::sleep(Duration::from_secs(11)).await;
-    let reached = rate(stored().await - first, begun);
+    let reached = rate(stored(&client, &sink).await - first, begun);
     figures.insert("rate_limit_ratio", reached / f64::from(LIMIT));
     drop(worker);
     client.batch_execute(&format!("DROP SCHEMA {prefix} CASCADE")).await.expect("the rows go");

@@ -10,7 +10,7 @@ use crate::{
     Figures,
     ceilings::connect,
     process::{Worker, sink_config},
-    sink::fill,
+    sink::{fill, stored},
 };
 
 const ROWS: i64 = 600_000;
@@ -20,31 +20,31 @@ const AWAY: Duration = Duration::from_secs(8);
 pub(crate) async fn measure(figures: &mut Figures) {
     let prefix = format!("bencho{}", std::process::id());
     fill(&prefix, 2, ROWS, 1).await;
-    let sql = format!("SELECT coalesce(sum(next_offset), 0)::bigint FROM towpath.sink_partition WHERE sink = 'pg-{prefix}'");
+    let sink = format!("pg-{prefix}");
     let config = format!("{}errors.retry.delay.max.ms = 500\n", sink_config(&prefix));
     let worker = Worker::start(&[("postgres.toml", config)]);
-    wait_for(&sql, ROWS / 3).await;
+    wait_for(&sink, ROWS / 3).await;
     let draining = worker.peak_rss_mib();
     stack("stop");
     tokio::time::sleep(AWAY).await;
     let away = worker.peak_rss_mib();
     stack("start");
-    wait_for(&sql, ROWS).await;
+    wait_for(&sink, ROWS).await;
     figures.insert("outage_rss_mib", away);
     figures.insert("outage_rss_ratio", away / draining);
     drop(worker);
     connect().await.batch_execute(&format!("DROP SCHEMA {prefix} CASCADE")).await.expect("the rows go");
 }
 
-async fn wait_for(sql: &str, rows: i64) {
+async fn wait_for(sink: &str, rows: i64) {
     let patience = Instant::now();
     loop {
         // A connection of its own each time: the server is restarted in between.
-        let stored = connect().await.query_one(sql, &[]).await.map_or(0, |row| row.get::<_, i64>(0));
-        if stored >= rows {
+        let reached = stored(&connect().await, sink).await;
+        if reached >= rows {
             return;
         }
-        assert!(patience.elapsed() < Duration::from_mins(2), "{stored} of {rows} rows after 120 s");
+        assert!(patience.elapsed() < Duration::from_mins(2), "{reached} of {rows} rows after 120 s");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     Figures,
     ceilings::connect,
     process::{Worker, sink_config},
-    sink::fill,
+    sink::{fill, stored},
 };
 
 const ROWS: i64 = 200_000;
@@ -19,14 +19,13 @@ pub(crate) async fn measure(figures: &mut Figures) {
     let client = connect().await;
     // Slow enough that the topic lasts for all the kills.
     let config = format!("{}write.rows.per.second = 20000\n", sink_config(&prefix));
-    let sql = format!("SELECT coalesce(sum(next_offset), 0)::bigint FROM towpath.sink_partition WHERE sink = 'pg-{prefix}'");
-    let stored = || async { client.query_one(&sql, &[]).await.map_or(0, |row| row.get::<_, i64>(0)) };
+    let sink = format!("pg-{prefix}");
     let mut took = Vec::new();
     for _ in 0..=KILLS {
         let begun = Instant::now();
-        let before = stored().await;
+        let before = stored(&client, &sink).await;
         let worker = Worker::start(&[("postgres.toml", config.clone())]);
-        while stored().await == before {
+        while stored(&client, &sink).await == before {
             assert!(begun.elapsed() < Duration::from_mins(1), "no row after 60 s");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -35,7 +34,7 @@ pub(crate) async fn measure(figures: &mut Figures) {
         // Killed, in the middle of whatever it does.
         drop(worker);
     }
-    assert!(stored().await < ROWS, "the topic lasted");
+    assert!(stored(&client, &sink).await < ROWS, "the topic lasted");
     // The first start made the table.
     took.remove(0);
     took.sort_by(f64::total_cmp);

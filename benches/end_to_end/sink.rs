@@ -70,6 +70,12 @@ pub(crate) async fn measure(rounds: &mut Rounds) {
     }
 }
 
+/// Rows that a sink has stored; 0 while there is no bookkeeping yet.
+pub(crate) async fn stored(client: &tokio_postgres::Client, sink: &str) -> i64 {
+    let sql = "SELECT coalesce(sum(next_offset), 0)::bigint FROM towpath.sink_partition WHERE sink = $1";
+    client.query_one(sql, &[&sink]).await.map_or(0, |row| row.get(0))
+}
+
 /// A topic on its way into a table of its own, by a sink of its own.
 struct Drain {
     sink: String,
@@ -98,12 +104,6 @@ impl Drain {
         Worker::start(&[("postgres.toml", self.config.clone())])
     }
 
-    /// Rows that are stored.
-    async fn stored(&self, client: &tokio_postgres::Client) -> i64 {
-        let sql = "SELECT coalesce(sum(next_offset), 0)::bigint FROM towpath.sink_partition WHERE sink = $1";
-        client.query_one(sql, &[&self.sink]).await.map_or(0, |row| row.get(0))
-    }
-
     async fn run(&self) -> Drained {
         let client = connect().await;
         client.batch_execute("CHECKPOINT").await.expect("a checkpoint");
@@ -114,7 +114,7 @@ impl Drain {
         let mut begun: Option<(i64, Instant)> = None;
         let patience = Instant::now();
         while passes.len() < 2 {
-            let rows = self.stored(&client).await;
+            let rows = stored(&client, &self.sink).await;
             if rows > 0 && begun.is_none() {
                 begun = Some((rows, Instant::now()));
                 cpu.get_or_insert((rows, worker.cpu_seconds()));
@@ -147,7 +147,7 @@ impl Drain {
         let worker = self.start();
         let mut begun = None;
         let reached = loop {
-            let rows = self.stored(&client).await;
+            let rows = stored(&client, &self.sink).await;
             if rows > 0 && begun.is_none() {
                 begun = Some((rows, Instant::now()));
             }

@@ -21,7 +21,7 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{FutureRecord, future_producer::Delivery},
 };
-use towpath_api::{ChangeEvent, Error, ErrorType, Object, Op, Placed, Publisher, Reaction, Result};
+use towpath_api::{ChangeEvent, EVENT_ID_HEADER, Error, ErrorType, Object, Op, Placed, Publisher, Reaction, Result};
 
 pub use self::metrics::SourceMetrics;
 use self::{
@@ -34,8 +34,6 @@ use super::{
 };
 use crate::avro::{codec::Encoder, envelope::TopicSchemas, registry::Registry};
 
-/// The header that names an event for ever.
-pub const EVENT_ID_HEADER: &str = "towpath_event_id";
 /// The header of W3C trace context.
 pub const TRACE_HEADER: &str = "traceparent";
 

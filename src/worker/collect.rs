@@ -34,9 +34,9 @@ pub(super) struct Collector {
     from: i64,
     next: i64,
     records: Vec<Record>,
-    deletes: Deletes,
     /// When the first of them was taken in.
     since: Option<Instant>,
+    deletes: Deletes,
     arena: Arena,
     /// A record whose schema is not known yet; nothing after it is taken in before it is.
     held: Option<(SchemaId, OwnedMessage)>,
@@ -73,8 +73,7 @@ impl Collector {
             return;
         }
         let before = self.arena.len();
-        let headers = message.headers().into_iter().flat_map(|headers| headers.iter().map(|header| (header.key, header.value)));
-        let headers = self.arena.push_headers(headers);
+        let headers = copy_headers(message, &mut self.arena);
         match self.decoder.decode_with(message.key(), message.payload(), schema_headers(&self.arena, headers)) {
             Decoded::Body(body) => self.push(message, body, headers),
             // The copy of its headers stays behind; there is one for each schema.
@@ -103,8 +102,7 @@ impl Collector {
     /// Retry while the registry is away.
     pub(super) async fn remember(&mut self, message: &impl Message) -> Result<()> {
         let mut arena = Arena::default();
-        let headers = message.headers().into_iter().flat_map(|headers| headers.iter().map(|header| (header.key, header.value)));
-        let headers = arena.push_headers(headers);
+        let headers = copy_headers(message, &mut arena);
         loop {
             match self.decoder.decode_with(message.key(), message.payload(), schema_headers(&arena, headers)) {
                 Decoded::Body(body) => {
@@ -139,6 +137,12 @@ impl Collector {
         batch.anchor = anchor::of(&batch);
         (batch, self.share.take())
     }
+}
+
+/// Copies the headers of a record, in their order.
+fn copy_headers(message: &impl Message, arena: &mut Arena) -> Span {
+    let headers = message.headers().into_iter().flat_map(|headers| headers.iter().map(|header| (header.key, header.value)));
+    arena.push_headers(headers)
 }
 
 /// The ids of schemas among the headers of a record. They are looked for in the copy, since librdkafka takes its time for each header.

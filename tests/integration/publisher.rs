@@ -16,11 +16,11 @@ use towpath::{
     },
     kafka::{
         client::KafkaSettings,
-        publisher::{EVENT_ID_HEADER, KafkaPublisher, SourceMetrics, TRACE_HEADER, TopicSettings},
+        publisher::{KafkaPublisher, SourceMetrics, TRACE_HEADER, TopicSettings},
     },
 };
 use towpath_api::{
-    Body, Change, ChangeEvent, Identity, Key, Object, Op, Publisher as _, Reaction, Updates,
+    Body, Change, ChangeEvent, EVENT_ID_HEADER, Identity, Key, Object, Op, Publisher as _, Reaction, Updates,
     apache_avro::{Schema, types::Value},
 };
 

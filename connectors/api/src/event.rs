@@ -89,6 +89,9 @@ pub struct Version {
     pub rank: i8,
 }
 
+/// The header of a topic's record that names its event for ever: [`ChangeEvent::event_id`].
+pub const EVENT_ID_HEADER: &str = "towpath_event_id";
+
 /// One change of one record, ready to be published.
 #[derive(Debug, Clone)]
 pub struct ChangeEvent {

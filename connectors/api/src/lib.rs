@@ -267,7 +267,7 @@ pub use anchor::{Anchor, Beginning};
 pub use apache_avro;
 pub use arena::{Arena, Span};
 pub use error::{Error, ErrorType, Reaction, Result};
-pub use event::{ChangeEvent, Key, Op, Version};
+pub use event::{ChangeEvent, EVENT_ID_HEADER, Key, Op, Version};
 pub use object::{KeyType, Object, ObjectError, Updates};
 pub use set_aside::SetAside;
 pub use sink::{Applied, Batch, Body, Change, Claim, Identity, OpenSink, Payload, Record, RecordKey, Sink, TopicPartition};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use towpath_api::{Applied, Body, Op, Record, Result};
+use towpath_api::{Applied, Body, EVENT_ID_HEADER, Op, Record, Result};
 
 use crate::{
     apply::Transaction,
@@ -16,8 +16,6 @@ use crate::{
     write::{misfit, remember, with},
 };
 
-/// The header in which our publisher puts the id of an event.
-const EVENT_ID_HEADER: &str = "towpath_event_id";
 impl<'a> Transaction<'a> {
     /// Adds a row for each record to the table `name`. With `counted` the table is the only one, and what becomes of each record is counted.
     pub(crate) async fn append(
@@ -44,7 +42,6 @@ impl<'a> Transaction<'a> {
                 },
             }
         }
-        // An event that comes twice in a batch is there once; Postgres would say the same of the second.
         if rows.is_empty() {
             return Ok(());
         }

@@ -252,17 +252,13 @@ impl<'a> Transaction<'a> {
         if let Some(known) = &known {
             // First what was known first: the order decides which name a column gets.
             let (schemas, key_schemas) = (with(&known.schemas, &schemas), with(&known.key_schemas, &key_schemas));
-            let all = self.ensure(self.state_wish(keys, schemas, key_schemas)?).await;
+            let all = self.ensure(Wish::of_state(self.table, self.config, keys, schemas, key_schemas)?).await;
             // Somebody may have given a column a type that the earlier records did not have.
             if !all.as_ref().is_err_and(|error| error.code == MIXED) {
                 return all;
             }
         }
-        self.ensure(self.state_wish(keys, schemas, key_schemas)?).await
-    }
-
-    fn state_wish(&self, keys: Keys<'_>, schemas: Vec<Arc<Schema>>, key_schemas: Vec<Arc<Schema>>) -> Result<Wish<'a>> {
-        Wish::of_state(self.table, self.config, keys, schemas, key_schemas)
+        self.ensure(Wish::of_state(self.table, self.config, keys, schemas, key_schemas)?).await
     }
 }
 

@@ -22,7 +22,6 @@ pub(crate) fn upsert(
     partition: i32,
     set: &ColumnSet,
     looks_first: bool,
-
     rows: &[&Row<'_>],
 ) -> Result<Statement, usize> {
     let mut given = Given::with_partition(table.metadata, partition);
