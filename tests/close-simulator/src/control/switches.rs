@@ -1,0 +1,19 @@
+//! The behaviours that can be chosen: read them, change some.
+
+use crate::Simulator;
+use crate::http::{Answer, Request};
+use crate::model::Refusal;
+
+/// All switches with their values.
+pub(super) fn get(simulator: &Simulator) -> Answer {
+    Answer::json(200, &serde_json::to_value(&simulator.world.read().switches).expect("switches are JSON"))
+}
+
+/// Sets those that the body names.
+pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
+    let body = request.json()?;
+    let mut world = simulator.world.write();
+    world.switches = world.switches.with(&body.map).map_err(Refusal::bad)?;
+    drop(world);
+    Ok(get(simulator))
+}

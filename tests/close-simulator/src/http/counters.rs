@@ -1,0 +1,1 @@
+//! Counts of requests by endpoint, key and answer.

@@ -1,0 +1,112 @@
+//! A Close API on this machine, to build and test against: the same paths, shapes, limits, quirks and delays, written from the
+//! reference of that API alone, and never from what a connector needs.
+//!
+//! [`Simulator::start`] serves one organization on a port. `model` says what exists, `world` how it lives and changes, `resources` has one
+//! file for each kind of object with its fields, paths and laws, `http` is the outside, `control` what a laboratory needs. No connector is
+//! known here.
+
+// Counts, shares and times of a laboratory are far from the ends of their types, and a broken promise inside it should stop the test.
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::similar_names
+)]
+
+pub mod control;
+pub mod http;
+pub mod model;
+pub mod options;
+pub mod resources;
+pub mod seed;
+pub mod world;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use parking_lot::{RwLock, RwLockReadGuard};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+pub use options::Options;
+use world::World;
+
+/// One organization and what stands around it.
+pub struct Simulator {
+    /// The organization.
+    pub world: RwLock<World>,
+    /// Rate limits.
+    pub limits: http::limits::Limits,
+    /// Told after every change: what waits for events looks again.
+    pub wake: Notify,
+    /// How it was started.
+    pub options: Options,
+}
+
+/// A simulator that is being served.
+pub struct Running {
+    /// What is served.
+    pub simulator: Arc<Simulator>,
+    /// Where.
+    pub address: SocketAddr,
+    stop: CancellationToken,
+}
+
+impl Simulator {
+    /// An organization with its data set, not yet served.
+    pub fn new(options: Options) -> Self {
+        let world = seed::plant(&options);
+        Self { world: RwLock::new(world), limits: http::limits::Limits::default(), wake: Notify::new(), options }
+    }
+
+    /// Serves an organization on `options.port`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The port cannot be had.
+    pub async fn start(options: Options) -> std::io::Result<Running> {
+        let listener = TcpListener::bind((options.host, options.port)).await?;
+        let address = listener.local_addr()?;
+        let simulator = Arc::new(Self::new(options));
+        let stop = CancellationToken::new();
+        tokio::spawn(http::server::serve(listener, Arc::clone(&simulator), stop.clone()));
+        Ok(Running { simulator, address, stop })
+    }
+
+    /// The organization for reading, with everything done that is due.
+    pub fn read(&self) -> RwLockReadGuard<'_, World> {
+        let world = self.world.read();
+        if world.jobs.next().is_none_or(|due| due > world.clock.now()) {
+            return world;
+        }
+        drop(world);
+        self.world.write().catch_up();
+        self.wake.notify_waiters();
+        self.world.read()
+    }
+}
+
+impl Running {
+    /// `http://127.0.0.1:…/api/v1/`
+    pub fn base_url(&self) -> String {
+        format!("http://{}{}", self.address, http::answer::ROOT)
+    }
+
+    /// The secret of a key by its name.
+    pub fn key(&self, name: &str) -> Option<String> {
+        self.simulator.world.read().people.keys.values().find(|key| key.name == name).map(|key| key.secret.clone())
+    }
+
+    /// Stops serving; connections are cut.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,17 @@
+//! Activities: what happened with a lead. One file for each type; `shared` has what all have in common.
+
+pub mod call;
+pub mod created;
+pub mod custom;
+pub mod email;
+pub mod email_thread;
+pub mod form_submission;
+pub mod import_update;
+pub mod lead_merge;
+pub mod meeting;
+pub mod note;
+pub mod shared;
+pub mod sms;
+pub mod status_change;
+pub mod task_completed;
+pub mod whatsapp;

@@ -1,0 +1,18 @@
+//! Contacts: people of a lead.
+
+use crate::http::{Collection, Source};
+use crate::model::resource::{AUTHORS, DATES, ID, LEAD_ID, Laws, ORGANIZATION, Resource};
+use crate::model::{Kind, Stamps};
+
+/// contact.
+pub static CONTACT: Resource = Resource {
+    name: "contact",
+    event: Some(|_| "contact"),
+    stamps: Stamps::Offset,
+    fields: &[&[ID, ORGANIZATION, LEAD_ID], AUTHORS, DATES],
+    custom_fields: true,
+    laws: Laws::PLAIN,
+};
+
+/// What is served.
+pub static SOURCE: Source = Source { collections: &[Collection::new("contact", &[Kind::Contact])], endpoints: &[] };

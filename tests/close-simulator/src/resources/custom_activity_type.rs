@@ -1,0 +1,19 @@
+//! Custom activity types.
+
+use crate::http::{Collection, Source};
+use crate::model::resource::{AUTHORS, DATES, ID, Laws, ORGANIZATION, Resource};
+use crate::model::{Kind, Stamps};
+
+/// custom_activity_type.
+pub static CUSTOM_ACTIVITY_TYPE: Resource = Resource {
+    name: "custom_activity_type",
+    event: Some(|_| "custom_activity_type"),
+    stamps: Stamps::Naive,
+    fields: &[&[ID, ORGANIZATION], AUTHORS, DATES],
+    custom_fields: false,
+    laws: Laws::PLAIN,
+};
+
+/// What is served.
+pub static SOURCE: Source =
+    Source { collections: &[Collection::new("custom_activity", &[Kind::CustomActivityType])], endpoints: &[] };

@@ -1,0 +1,434 @@
+//! One change of the organization: every write goes through here, so that each leaves the trace that Close leaves.
+//!
+//! What a caller asks for (`create`, `revise`, `delete`) runs the kind's laws around what is stored (`insert`, `update`, `touch`,
+//! `remove`), and these write history and events. All that happens in one change has one moment and one request id.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::events::{Event, join};
+use super::people::{Caller, Credential};
+use super::view::View;
+use super::{Switches, World};
+use crate::model::input;
+use crate::model::render::{self, Rendered, Selection};
+use crate::model::{Id, Key, Kind, Moment, Record, Refusal};
+
+/// A JSON object that a caller sent, with how it is to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    /// The members.
+    pub map: Map<String, Json>,
+    /// The caller's offset from UTC, from `x-tz-offset`.
+    pub offset_minutes: i32,
+}
+
+impl Body {
+    /// A member, null read as absent.
+    pub fn get(&self, name: &str) -> Option<&Json> {
+        self.map.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A member that is text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Json::as_str)
+    }
+}
+
+/// Who changes something, and what goes into the events' `meta`.
+#[derive(Clone, Debug, Default)]
+pub struct Actor {
+    /// The caller; `None` for the system.
+    pub caller: Option<Caller>,
+    /// The user that is written down as author: the caller's, or one that a background job acts for.
+    pub user: Option<Id>,
+    /// The request, made when the first event needs it.
+    pub request: Option<Id>,
+    /// As `PUT`.
+    pub method: Option<String>,
+    /// As `/api/v1/lead/lead_…/`.
+    pub path: Option<String>,
+    /// Further members of `meta`: `bulk_action_id`, `merge_source_lead_id`, …
+    pub meta: Vec<(&'static str, Id)>,
+    /// No events at all: a customer-invisible change (reference, section 6.7).
+    pub invisible: bool,
+}
+
+impl Actor {
+    /// Nobody in particular: clocks and background work.
+    pub fn system() -> Self {
+        Self::default()
+    }
+
+    /// A user without a request: generated changes.
+    pub fn user(user: Id) -> Self {
+        Self { user: Some(user), ..Self::default() }
+    }
+
+    /// A caller with its request.
+    pub fn caller(caller: Caller, method: &str, path: &str) -> Self {
+        Self {
+            user: Some(caller.user),
+            caller: Some(caller),
+            method: Some(method.to_owned()),
+            path: Some(path.to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
+/// A change under way.
+pub struct Change<'w> {
+    /// What is changed. Change objects through the methods here, never in the store.
+    pub world: &'w mut World,
+    /// By whom.
+    pub actor: Actor,
+    now: Moment,
+}
+
+impl<'w> Change<'w> {
+    /// Begins a change now.
+    pub fn begin(world: &'w mut World, actor: Actor) -> Self {
+        let now = world.clock.now();
+        Self { world, actor, now }
+    }
+
+    /// The moment of the change, the same from beginning to end.
+    pub fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// The organization as the actor sees it.
+    pub fn view(&self) -> View<'_> {
+        View { caller: self.actor.caller.as_ref(), ..View::now(self.world) }
+    }
+
+    /// The organization without anything hidden.
+    pub fn whole(&self) -> View<'_> {
+        View::now(self.world)
+    }
+
+    /// The present version of an object.
+    pub fn get(&self, id: Id) -> Option<Arc<Record>> {
+        self.world.store.get(id).cloned()
+    }
+
+    /// A fresh record of a kind, by the actor, now.
+    pub fn record(&mut self, kind: Kind) -> Record {
+        let id = self.world.next_id(kind);
+        Record { author: self.actor.user, editor: self.actor.user, ..Record::new(id, self.now) }
+    }
+
+    /// Creates an object from a body: validates, runs the laws, stores, tells.
+    pub fn create(&mut self, kind: Kind, body: &Body) -> Result<Id, Refusal> {
+        self.create_with(kind, body, |_| {})
+    }
+
+    /// As [`Change::create`], with something set before the laws run.
+    pub fn create_with(&mut self, kind: Kind, body: &Body, preset: impl FnOnce(&mut Record)) -> Result<Id, Refusal> {
+        let resource = kind.resource();
+        let input = input::read(&self.view(), resource, &body.map, true, body.offset_minutes)?;
+        let mut record = self.record(kind);
+        record.lead = input.lead;
+        if let Some(created) = input.created {
+            record.created = created;
+        }
+        for (key, value) in input.fields {
+            record.put(key, value);
+        }
+        preset(&mut record);
+        (resource.laws.prepare)(self, &mut record, body)?;
+        let id = self.insert(record);
+        (resource.laws.created)(self, id, body)?;
+        Ok(id)
+    }
+
+    /// Changes an object as a body says: validates, runs the laws, stores, tells. A body that changes nothing leaves no trace.
+    pub fn revise(&mut self, id: Id, body: &Body) -> Result<(), Refusal> {
+        let before = self.get(id).ok_or_else(|| Refusal::missing_id(id, self.world.seed))?;
+        let resource = id.kind().resource();
+        let mut input = input::read(&self.view(), resource, &body.map, false, body.offset_minutes)?;
+        crate::resources::custom_field::merge_members(&before, &mut input);
+        let mut after = Record::clone(&before);
+        for (key, value) in input.fields {
+            after.put(key, value);
+        }
+        (resource.laws.revise)(self, &before, &mut after, body)?;
+        if after == *before {
+            return (resource.laws.updated)(self, &before, id, body);
+        }
+        self.update(after);
+        (resource.laws.updated)(self, &before, id, body)
+    }
+
+    /// Deletes an object as a caller asks for it, with what goes with it.
+    pub fn delete(&mut self, id: Id) -> Result<(), Refusal> {
+        let record = self.get(id).ok_or_else(|| Refusal::missing_id(id, self.world.seed))?;
+        let laws = &id.kind().resource().laws;
+        (laws.deleting)(self, &record)?;
+        self.remove(id);
+        (laws.deleted)(self, &record)
+    }
+
+    /// Stores a new object and tells of it. No laws.
+    pub fn insert(&mut self, record: Record) -> Id {
+        let id = record.id;
+        let after = Arc::new(record);
+        self.world.store.put(Arc::clone(&after));
+        let number = self.note(None, Some(Arc::clone(&after)));
+        if let Some(object_type) = self.event_type(&after) {
+            let data = self.rendered(&after).bytes;
+            self.tell(number, object_type, &after, "created", Vec::new(), Some(data.into()), Vec::new(), None);
+        }
+        id
+    }
+
+    /// Stores a new version, dated now and by the actor, and tells what changed. No laws. The id must exist.
+    pub fn update(&mut self, mut after: Record) {
+        after.updated = self.now.max(after.updated);
+        after.editor = self.actor.user.or(after.editor);
+        self.update_undated(after);
+    }
+
+    /// As [`Change::update`], but with `date_updated` and `updated_by` as the version has them.
+    pub fn update_undated(&mut self, after: Record) {
+        let Some(before) = self.get(after.id) else { return };
+        let old = self.event_type(&after).map(|object_type| (object_type, self.rendered(&before)));
+        let after = Arc::new(after);
+        self.world.store.put(Arc::clone(&after));
+        let number = self.note(Some(before), Some(Arc::clone(&after)));
+        if let Some((object_type, old)) = old {
+            let new = self.rendered(&after);
+            let changed = old.changed(&new);
+            if changed.iter().all(|key| matches!(key, Key::Name("date_updated" | "updated_by" | "updated_by_name"))) {
+                return;
+            }
+            let previous = changed.iter().filter_map(|key| Some((*key, Arc::from(old.member(*key)?)))).collect();
+            self.tell(number, object_type, &after, "updated", changed, Some(new.bytes.into()), previous, None);
+        }
+    }
+
+    /// Changes some fields of an object and tells what changed. No laws; nothing when it does not exist or nothing differs.
+    pub fn edit(&mut self, id: Id, edit: impl FnOnce(&mut Record)) {
+        let Some(before) = self.get(id) else { return };
+        let mut after = Record::clone(&before);
+        edit(&mut after);
+        if after != *before {
+            self.update(after);
+        }
+    }
+
+    /// Stores a new version and tells nobody: denormalised values, purges, invisible migrations. `date_updated` as the version has it.
+    pub fn alter_silently(&mut self, after: Record) {
+        let Some(before) = self.get(after.id) else { return };
+        if *before == after {
+            return;
+        }
+        let after = Arc::new(after);
+        self.world.store.put(Arc::clone(&after));
+        self.note(Some(before), Some(after));
+    }
+
+    /// Moves `date_updated` and tells nobody: a lead whose children change (reference, section 12, item 17).
+    pub fn touch(&mut self, id: Id) {
+        if let Some(before) = self.get(id)
+            && before.updated < self.now
+        {
+            let after = Record { updated: self.now, ..Record::clone(&before) };
+            self.alter_silently(after);
+        }
+    }
+
+    /// Removes an object and tells of it, with everything it held. No laws.
+    pub fn remove(&mut self, id: Id) {
+        let Some(before) = self.get(id) else { return };
+        let previous = self.event_type(&before).map(|object_type| (object_type, self.rendered(&before).bytes));
+        self.world.store.remove(id);
+        let number = self.note(Some(Arc::clone(&before)), None);
+        if let Some((object_type, previous)) = previous {
+            self.tell(number, object_type, &before, "deleted", Vec::new(), None, Vec::new(), Some(previous.into()));
+        }
+    }
+
+    /// Removes an object and tells nobody.
+    pub fn remove_silently(&mut self, id: Id) {
+        if let Some(before) = self.world.store.remove(id) {
+            self.note(Some(before), None);
+        }
+    }
+
+    /// Tells of an action beside creation, update and deletion, as `completed` or `sent`, with the object as it now is.
+    pub fn emit(&mut self, id: Id, action: &'static str) {
+        self.emit_changed(id, action, Vec::new(), Vec::new());
+    }
+
+    /// As [`Change::emit`], naming what changed with it and the old values (`"key":value`).
+    pub fn emit_changed(&mut self, id: Id, action: &'static str, changed: Vec<Key>, previous: Vec<(Key, Arc<[u8]>)>) {
+        let Some(record) = self.get(id) else { return };
+        let Some(object_type) = self.event_type(&record) else { return };
+        let data = self.rendered(&record).bytes;
+        let number = self.world.history.last();
+        self.tell(number, object_type, &record, action, changed, Some(data.into()), previous, None);
+    }
+
+    /// Writes any event, for what is no object of the store or has another object than its data.
+    pub fn emit_raw(
+        &mut self,
+        object_type: &'static str,
+        object: Id,
+        lead: Option<Id>,
+        action: &'static str,
+        data: Option<Arc<[u8]>>,
+    ) {
+        let number = self.world.history.last();
+        let event = self.event(object_type, object, lead, action, data);
+        self.put_event(number, event);
+    }
+
+    /// Puts work off.
+    pub fn schedule(&mut self, at: Moment, job: super::jobs::Job) {
+        self.world.jobs.schedule(at, job);
+    }
+
+    /// The request id of this change, made at the first call.
+    pub fn request(&mut self) -> Id {
+        if let Some(request) = self.actor.request {
+            return request;
+        }
+        let request = self.world.next_id(Kind::Request);
+        self.actor.request = Some(request);
+        request
+    }
+
+    /// The record as events show it.
+    pub fn rendered(&self, record: &Record) -> Rendered {
+        render::rendered(&self.whole(), record, render::EVENT, &Selection::Default)
+    }
+
+    fn event_type(&self, record: &Record) -> Option<&'static str> {
+        if self.actor.invisible {
+            return None;
+        }
+        let object_type = record.kind().resource().event.map(|name| name(record))?;
+        let switches = &self.world.switches;
+        Some(match object_type {
+            "activity.note" if switches.legacy_note_type => "note",
+            "activity.lead_merge" if switches.merge_spelling == super::switches::MergeSpelling::Plain => "lead_merge",
+            "activity.created" if !switches.created_activity_events => return None,
+            other => other,
+        })
+    }
+
+    fn note(&mut self, before: Option<Arc<Record>>, after: Option<Arc<Record>>) -> u64 {
+        let request = self.request();
+        self.world.history.note(self.now, before, after, Some(request))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn tell(
+        &mut self,
+        number: u64,
+        object_type: &'static str,
+        record: &Record,
+        action: &'static str,
+        changed: Vec<Key>,
+        data: Option<Arc<[u8]>>,
+        previous_members: Vec<(Key, Arc<[u8]>)>,
+        previous: Option<Arc<[u8]>>,
+    ) {
+        let lead = if record.kind() == Kind::Lead { Some(record.id) } else { record.lead };
+        let mut event = self.event(object_type, record.id, lead, action, data);
+        event.changed = changed;
+        event.previous = previous.or_else(|| (!previous_members.is_empty()).then(|| join(&previous_members)));
+        event.previous_members = previous_members;
+        self.put_event(number, event);
+    }
+
+    fn event(
+        &mut self,
+        object_type: &'static str,
+        object: Id,
+        lead: Option<Id>,
+        action: &'static str,
+        data: Option<Arc<[u8]>>,
+    ) -> Event {
+        let request = self.request();
+        let (api_key, oauth) = match self.actor.caller.as_ref().map(|caller| &caller.credential) {
+            Some(Credential::Key(key)) => (Some(*key), None),
+            Some(Credential::OAuth { client, scope }) => (None, Some((*client, Arc::from(scope.as_str())))),
+            None => (None, None),
+        };
+        Event {
+            id: Id::new(Kind::Event, 1),
+            order: 0,
+            created: self.now,
+            updated: self.now,
+            visible: self.now,
+            user: self.actor.user,
+            request: Some(request),
+            api_key,
+            oauth,
+            object_type,
+            object,
+            lead,
+            action,
+            changed: Vec::new(),
+            data,
+            previous: None,
+            previous_members: Vec::new(),
+            meta: self.meta(),
+        }
+    }
+
+    fn put_event(&mut self, number: u64, mut event: Event) {
+        if self.actor.invisible {
+            return;
+        }
+        event.visible = self.now.plus_millis(self.world.event_lag());
+        let id = match self.world.events.consolidate(&event, &self.world.switches) {
+            Some(id) => id,
+            None => {
+                event.id = self.world.next_id(Kind::Event);
+                self.world.events.add(event)
+            }
+        };
+        self.world.history.told(number, id);
+    }
+
+    fn meta(&self) -> Arc<[u8]> {
+        let mut meta = Map::new();
+        if let Some(method) = &self.actor.method {
+            meta.insert("request_method".to_owned(), method.as_str().into());
+        }
+        if let Some(path) = &self.actor.path {
+            meta.insert("request_path".to_owned(), path.as_str().into());
+        }
+        for (name, id) in &self.actor.meta {
+            meta.insert((*name).to_owned(), id.text(self.world.seed).into());
+        }
+        serde_json::to_vec(&meta).expect("JSON can be written").into()
+    }
+}
+
+impl World {
+    /// Milliseconds until the next event becomes visible: drawn from the seed and the number of events so far.
+    fn event_lag(&self) -> i64 {
+        let Switches { event_lag_ms, event_late_share, .. } = self.switches;
+        if event_lag_ms <= 0 {
+            return 0;
+        }
+        let draw = draw(self.seed, self.history.last().wrapping_mul(31).wrapping_add(self.events.len() as u64));
+        if draw >= event_late_share { 0 } else { (draw_again(draw) * event_lag_ms as f64) as i64 }
+    }
+}
+
+/// A number in `[0, 1)` that follows from the seed and a count.
+pub fn draw(seed: u64, count: u64) -> f64 {
+    use rand::{Rng, SeedableRng};
+    rand_chacha::ChaCha8Rng::seed_from_u64(seed ^ count.wrapping_mul(0x9e37_79b9_7f4a_7c15)).random()
+}
+
+fn draw_again(draw: f64) -> f64 {
+    (draw * 7919.0).fract()
+}

@@ -1,0 +1,90 @@
+//! Work that is due later by the organization's clock.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::World;
+use super::change::{Actor, Change};
+use crate::model::{Id, Moment};
+use crate::resources;
+
+/// One piece of work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Job {
+    /// The next step of a lead merge.
+    Merge(resources::activity::lead_merge::Step),
+    /// The next state of an export.
+    Export(Id),
+    /// The next portion of a bulk action.
+    BulkAction(Id),
+    /// The next state of an import.
+    Import(Id),
+    /// A meeting begins or ends.
+    Meeting(Id),
+    /// A custom field's values have been converted.
+    Conversion(Id),
+    /// A completed system task is forgotten.
+    Purge(Id),
+    /// A scheduled mail or message leaves.
+    Send(Id),
+}
+
+/// What is due, by moment and then in the order in which it was scheduled.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Jobs {
+    due: BTreeMap<(Moment, u64), Job>,
+    last: u64,
+}
+
+impl Jobs {
+    /// Puts work off until a moment.
+    pub fn schedule(&mut self, at: Moment, job: Job) {
+        self.last += 1;
+        self.due.insert((at, self.last), job);
+    }
+
+    /// When the next work is due.
+    pub fn next(&self) -> Option<Moment> {
+        self.due.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// How much is waiting.
+    pub fn len(&self) -> usize {
+        self.due.len()
+    }
+
+    /// Whether nothing is waiting.
+    pub fn is_empty(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    fn take(&mut self, now: Moment) -> Option<(Moment, Job)> {
+        let ((at, _), _) = self.due.first_key_value().filter(|((at, _), _)| *at <= now)?;
+        let at = *at;
+        self.due.pop_first().map(|(_, job)| (at, job))
+    }
+}
+
+impl World {
+    /// Does what is due, each at its own moment, and forgets what is older than the retention.
+    pub fn catch_up(&mut self) {
+        let now = self.clock.now();
+        while let Some((at, job)) = self.jobs.take(now) {
+            self.clock.hold(Some(at));
+            let mut change = Change::begin(self, Actor::system());
+            match job {
+                Job::Merge(step) => resources::activity::lead_merge::step(&mut change, step),
+                Job::Export(id) => resources::export::step(&mut change, id),
+                Job::BulkAction(id) => resources::bulk_action::step(&mut change, id),
+                Job::Import(id) => resources::r#import::step(&mut change, id),
+                Job::Meeting(id) => resources::activity::meeting::clock(&mut change, id),
+                Job::Conversion(id) => resources::custom_field::converted(&mut change, id),
+                Job::Purge(id) => resources::task::purge(&mut change, id),
+                Job::Send(id) => resources::activity::email::send(&mut change, id),
+            }
+            self.clock.hold(None);
+        }
+        self.prune(now);
+    }
+}

@@ -1,0 +1,133 @@
+//! The objects in their present version, with the orders in which lists walk them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::model::{Id, Kind, Moment, Record};
+
+/// All present objects.
+pub struct Store {
+    records: FxHashMap<Id, Arc<Record>>,
+    /// By kind, in the order of `date_created`.
+    by_kind: Vec<BTreeSet<(Moment, Id)>>,
+    /// All activities in one order.
+    activities: BTreeSet<(Moment, Id)>,
+    /// What belongs to a lead, by kind.
+    by_lead: BTreeSet<(Id, Kind, Moment, Id)>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            records: FxHashMap::default(),
+            by_kind: vec![BTreeSet::new(); Kind::COUNT],
+            activities: BTreeSet::new(),
+            by_lead: BTreeSet::new(),
+        }
+    }
+}
+
+impl Store {
+    /// The present version.
+    pub fn get(&self, id: Id) -> Option<&Arc<Record>> {
+        self.records.get(&id)
+    }
+
+    /// Stores a version and returns the one before.
+    pub fn put(&mut self, record: Arc<Record>) -> Option<Arc<Record>> {
+        let before = self.records.insert(record.id, Arc::clone(&record));
+        if let Some(before) = &before {
+            if (before.created, before.lead) == (record.created, record.lead) {
+                return Some(Arc::clone(before));
+            }
+            self.unlist(before);
+        }
+        let at = (record.created, record.id);
+        self.by_kind[record.kind() as usize].insert(at);
+        if record.kind().is_activity() {
+            self.activities.insert(at);
+        }
+        if let Some(lead) = record.lead {
+            self.by_lead.insert((lead, record.kind(), at.0, at.1));
+        }
+        before
+    }
+
+    /// Forgets an object and returns its last version.
+    pub fn remove(&mut self, id: Id) -> Option<Arc<Record>> {
+        let before = self.records.remove(&id)?;
+        self.unlist(&before);
+        Some(before)
+    }
+
+    /// How many objects of a kind there are.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.by_kind[kind as usize].len()
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The objects of a kind in the order of `date_created`, from one moment to another, both inclusive.
+    pub fn of_kind(&self, kind: Kind, from: Moment, to: Moment) -> impl DoubleEndedIterator<Item = Id> + '_ {
+        between(&self.by_kind[kind as usize], from, to)
+    }
+
+    /// All activities in the order of `date_created`, from one moment to another, both inclusive.
+    pub fn activities(&self, from: Moment, to: Moment) -> impl DoubleEndedIterator<Item = Id> + '_ {
+        between(&self.activities, from, to)
+    }
+
+    /// What of a kind belongs to a lead, in the order of `date_created`.
+    pub fn of_lead(&self, lead: Id, kind: Kind) -> impl DoubleEndedIterator<Item = Id> + '_ {
+        let first = Id::new(Kind::ALL[0], 1);
+        let last = Id::new(Kind::ALL[Kind::COUNT - 1], (1 << 56) - 1);
+        self.by_lead.range((lead, kind, Moment(i64::MIN), first)..=(lead, kind, Moment::LAST, last)).map(|entry| entry.3)
+    }
+
+    fn unlist(&mut self, record: &Record) {
+        let at = (record.created, record.id);
+        self.by_kind[record.kind() as usize].remove(&at);
+        self.activities.remove(&at);
+        if let Some(lead) = record.lead {
+            self.by_lead.remove(&(lead, record.kind(), at.0, at.1));
+        }
+    }
+}
+
+fn between(order: &BTreeSet<(Moment, Id)>, from: Moment, to: Moment) -> impl DoubleEndedIterator<Item = Id> + '_ {
+    let first = Id::new(Kind::ALL[0], 1);
+    let last = Id::new(Kind::ALL[Kind::COUNT - 1], (1 << 56) - 1);
+    // An empty range is asked for by bounds that cross, which `BTreeSet::range` does not take.
+    let to = to.max(from);
+    let crossed = to != from && from > to;
+    order.range((from, first)..=(to, last)).filter(move |_| !crossed).map(|(_, id)| *id)
+}
+
+impl Serialize for Store {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut records: Vec<&Arc<Record>> = self.records.values().collect();
+        records.sort_by_key(|record| record.id);
+        records.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Store {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut store = Store::default();
+        for record in Vec::<Arc<Record>>::deserialize(deserializer)? {
+            store.put(record);
+        }
+        Ok(store)
+    }
+}

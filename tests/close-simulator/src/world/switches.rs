@@ -1,0 +1,189 @@
+//! Behaviours that the reference calls unverified (its section 14): each can be chosen, while the simulator runs.
+
+use serde::{Deserialize, Serialize};
+
+/// What happens to a `_limit` above the resource's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OverLimit {
+    /// 400 that names the maximum.
+    Refuse,
+    /// The maximum is taken.
+    Clamp,
+}
+
+/// The form of the rate limit header (reference, section 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitHeader {
+    /// `ratelimit: limit=100; remaining=99; reset=1.5`.
+    Semicolon,
+    /// `ratelimit: limit=100, remaining=99, reset=1.5`.
+    Comma,
+    /// `ratelimit-limit`, `ratelimit-remaining`, `ratelimit-reset`.
+    Split,
+    /// `x-ratelimit-limit`, `-remaining`, `-reset`.
+    XSplit,
+}
+
+/// What a `date_updated` bound beside an event cursor does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CursorDate {
+    /// Nothing.
+    Ignore,
+    /// It bounds this page as well.
+    Honour,
+    /// 400.
+    Refuse,
+}
+
+/// A combination that Close does not list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unlisted {
+    /// 400.
+    Refuse,
+    /// Answered all the same.
+    Accept,
+}
+
+/// What a reader without rights finds instead of event data after an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hidden {
+    /// The keys are missing.
+    Absent,
+    /// The keys are null.
+    Null,
+}
+
+/// What becomes of the children of a merged lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MergedChildren {
+    /// They keep their ids and get the other `lead_id`.
+    Move,
+    /// They are deleted and created anew.
+    Recreate,
+}
+
+/// Which lead a `merged` event names as its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MergedObject {
+    /// The one that remains.
+    Destination,
+    /// The one that goes.
+    Source,
+}
+
+/// How the event type of a lead merge activity is spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MergeSpelling {
+    /// `activity.lead_merge`.
+    Activity,
+    /// `lead_merge`.
+    Plain,
+}
+
+/// What a webhook retry carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// A new timestamp and signature.
+    Resign,
+    /// The first ones.
+    Repeat,
+}
+
+macro_rules! switches {
+    ($($doc:literal $name:ident: $ty:ty = $default:expr;)*) => {
+        /// The chosen behaviours. Names are those of `--switch` and of `/_control/switches/`.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct Switches { $(#[doc = $doc] pub $name: $ty,)* }
+
+        impl Default for Switches {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+
+        impl Switches {
+            /// Each name and what it means, in order.
+            pub const MEANINGS: &'static [(&'static str, &'static str)] = &[$((stringify!($name), $doc),)*];
+        }
+    };
+}
+
+switches! {
+    "A `_limit` above the resource's maximum: refused with 400, or clamped." over_limit: OverLimit = OverLimit::Refuse;
+    "`_skip` above which a listing answers 400; 0 stands for the resource's own." max_skip: u64 = 0;
+    "Share of list rows that are dropped from a page while `has_more` counts them (short pages), 0 to 1." short_pages: f64 = 0.0;
+    "The status of the redirect of a write without trailing slash: 301, after which many clients lose the body, or 308." write_redirect_status: u16 = 308;
+    "The form of the rate limit header." limit_header: LimitHeader = LimitHeader::Semicolon;
+    "The deprecated JSON body of a 429; without it the body is empty." legacy_429_body: bool = true;
+    "The text of a 403." forbidden_text: String = "You do not have permission to perform this action.".to_owned();
+    "Milliseconds within which updates of one object become one event; 0 never." consolidation_ms: i64 = 5_000;
+    "Whether an update soon after a creation is folded into the `created` event." consolidate_into_created: bool = false;
+    "Whether updates of different users and keys are folded as well." consolidate_any_context: bool = false;
+    "Milliseconds after which an event becomes visible in the log, at most; each event draws its own." event_lag_ms: i64 = 0;
+    "Share of events that become visible late, 0 to 1." event_late_share: f64 = 1.0;
+    "Milliseconds between a webhook event and its first delivery; updates and deletes wait for the consolidation as well." webhook_lag_ms: i64 = 0;
+    "Event log filters in a combination that Close does not list." event_filters: Unlisted = Unlisted::Refuse;
+    "A `date_updated` bound beside an event cursor." cursor_date: CursorDate = CursorDate::Ignore;
+    "Seconds after which an event cursor is refused; 0 never." event_cursor_secs: i64 = 0;
+    "Event `data` and `previous_data` for readers who are not admins, after an hour." hidden_data: Hidden = Hidden::Absent;
+    "Whether a restricted key finds events of leads that it does not see." restricted_sees_all_events: bool = false;
+    "Whether lead events carry nested contacts, opportunities and tasks." nested_in_lead_events: bool = false;
+    "Whether the type of a note's events is the older `note`." legacy_note_type: bool = false;
+    "Whether `Created` activities have events." created_activity_events: bool = false;
+    "How the type of a lead merge activity's events is spelled." merge_spelling: MergeSpelling = MergeSpelling::Activity;
+    "The object of a `merged` event." merged_object: MergedObject = MergedObject::Destination;
+    "The children of a merged lead." merged_children: MergedChildren = MergedChildren::Move;
+    "Milliseconds between the steps of a lead merge." merge_step_ms: i64 = 500;
+    "Share of lead merges that end `errored`, half of the children moved, 0 to 1." merge_errors: f64 = 0.0;
+    "Whether deleting a custom field gives an `updated` event for every record that loses a value." field_delete_events: bool = false;
+    "Whether renaming a choice gives an `updated` event for every record whose value is rewritten." choice_rename_events: bool = false;
+    "Milliseconds that the conversion of a custom field's type takes." field_conversion_ms: i64 = 2_000;
+    "Days after which completed system tasks are purged." task_purge_days: i64 = 30;
+    "Whether a purge gives `deleted` events." purge_events: bool = false;
+    "Whether changing the organization's currency moves `date_updated` of opportunities." currency_moves_date_updated: bool = false;
+    "Milliseconds by which search lags behind." search_lag_ms: i64 = 0;
+    "Whether search returns other types than lead and contact." search_all_types: bool = false;
+    "Whether lists without paging leave `has_more` out." bare_lists_without_has_more: bool = false;
+    "Whether records carry a field that no page announces." unknown_fields: bool = false;
+    "Whether records carry the deprecated custom fields keyed by name." deprecated_custom_names: bool = false;
+    "Whether relational records have microseconds rather than milliseconds." relational_microseconds: bool = false;
+    "The `_type` of custom activities." custom_activity_literal: String = "CustomActivity".to_owned();
+    "Whether a former user can be read by id." former_users_by_id: bool = true;
+    "Whether `PUT` of a contact's `lead_id` moves it." contact_move_by_put: bool = false;
+    "Whether a currency without decimals has amounts in hundredths all the same." zero_decimal_in_hundredths: bool = true;
+    "What a webhook retry carries." webhook_retry: Retry = Retry::Resign;
+    "Whether a webhook delivery follows redirects." webhook_redirects: bool = false;
+    "Milliseconds after which a webhook delivery has failed." webhook_timeout_ms: u64 = 10_000;
+    "The status of a webhook subscription beyond the quota of 40." webhook_quota_status: u16 = 400;
+    "Whether an import's revert sets `date_updated` of touched records back." revert_moves_back: bool = false;
+    "Seconds that a link to an export's file is valid." export_link_secs: i64 = 60;
+    "Milliseconds between the states of an export or a bulk action." job_step_ms: i64 = 500;
+}
+
+impl Switches {
+    /// The same with some set, by a JSON object of names and values.
+    ///
+    /// # Errors
+    /// The reason in words: an unknown name, or a value of another type.
+    pub fn with(&self, changes: &serde_json::Map<String, serde_json::Value>) -> Result<Self, String> {
+        let mut all = serde_json::to_value(self).map_err(|error| error.to_string())?;
+        let known = all.as_object_mut().expect("switches are an object");
+        for (name, value) in changes {
+            if !known.contains_key(name) {
+                return Err(format!("unknown switch `{name}`"));
+            }
+            known.insert(name.clone(), value.clone());
+        }
+        serde_json::from_value(all).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,261 @@
+//! The organization as one caller sees it at one moment: now, or as it was.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::people::Caller;
+use super::{Switches, World};
+use crate::model::{Id, Key, Kind, Moment, Record, Value};
+use crate::resources::role;
+
+/// A reading of the organization.
+pub struct View<'w> {
+    /// What is read.
+    pub world: &'w World,
+    /// Who reads; `None` sees everything.
+    pub caller: Option<&'w Caller>,
+    /// The time of the reading.
+    pub now: Moment,
+    pub(super) past: Option<Past>,
+}
+
+/// What was otherwise at a moment before now: the versions before all later changes.
+pub(super) struct Past {
+    versions: FxHashMap<Id, Option<Arc<Record>>>,
+}
+
+impl<'w> View<'w> {
+    /// Everything, now.
+    pub fn now(world: &'w World) -> Self {
+        Self { world, caller: None, now: world.clock.now(), past: None }
+    }
+
+    /// What a caller sees, now.
+    pub fn of(world: &'w World, caller: &'w Caller) -> Self {
+        Self { caller: Some(caller), ..Self::now(world) }
+    }
+
+    /// As it was at a moment within the retention; later than now is now. Costs a walk over the changes since.
+    pub fn at(world: &'w World, caller: Option<&'w Caller>, moment: Moment) -> Self {
+        let mut versions = FxHashMap::default();
+        for entry in world.history.entries().rev().take_while(|entry| entry.at > moment) {
+            versions.insert(entry.object, entry.before.clone());
+        }
+        let past = (!versions.is_empty()).then_some(Past { versions });
+        Self { world, caller, now: world.clock.now().min(moment), past }
+    }
+
+    /// The seed of the organization's ids.
+    pub fn seed(&self) -> u64 {
+        self.world.seed
+    }
+
+    /// The chosen behaviours.
+    pub fn switches(&self) -> &'w Switches {
+        &self.world.switches
+    }
+
+    /// The organization's own id.
+    pub fn organization(&self) -> Id {
+        self.world.organization()
+    }
+
+    /// The text of an id.
+    pub fn id_text(&self, id: Id) -> String {
+        id.text(self.world.seed)
+    }
+
+    /// The id of a text, if it is one of this organization's; it need not exist any more.
+    pub fn parse_id(&self, text: &str) -> Option<Id> {
+        self.world.parse_id(text)
+    }
+
+    /// A record, whether the caller may see it or not.
+    pub fn get(&self, id: Id) -> Option<&Record> {
+        if let Some(past) = &self.past
+            && let Some(version) = past.versions.get(&id)
+        {
+            return version.as_deref();
+        }
+        self.world.store.get(id).map(Arc::as_ref)
+    }
+
+    /// A record that the caller may see.
+    pub fn see(&self, id: Id) -> Option<&Record> {
+        self.get(id).filter(|record| self.sees(record))
+    }
+
+    /// Whether the object exists.
+    pub fn exists(&self, id: Id) -> bool {
+        self.get(id).is_some()
+    }
+
+    /// Whether the object exists and the caller may see it.
+    pub fn visible(&self, id: Id) -> bool {
+        self.see(id).is_some()
+    }
+
+    /// Whether the caller may see a record: who sees the lead sees what belongs to it (reference, section 9.3).
+    pub fn sees(&self, record: &Record) -> bool {
+        let Some(caller) = self.caller else { return true };
+        if caller.sees_all_leads {
+            return true;
+        }
+        let lead = match (record.kind(), record.lead) {
+            (Kind::Lead, _) => record,
+            (_, Some(lead)) => match self.get(lead) {
+                Some(lead) => lead,
+                None => return false,
+            },
+            (_, None) => return true,
+        };
+        role::sees_lead(self, caller, lead)
+    }
+
+    /// The records of a kind in the order of `date_created`, as far as the caller may see them.
+    pub fn all(&self, kind: Kind) -> impl DoubleEndedIterator<Item = &Record> {
+        self.range(kind, Moment(i64::MIN), Moment::LAST)
+    }
+
+    /// As [`View::all`], created from one moment to another, both inclusive.
+    pub fn range(&self, kind: Kind, from: Moment, to: Moment) -> impl DoubleEndedIterator<Item = &Record> {
+        let present = self
+            .world
+            .store
+            .of_kind(kind, from, to)
+            .filter(|id| !self.differs(*id))
+            .filter_map(|id| self.world.store.get(id))
+            .map(Arc::as_ref);
+        let mut past: Vec<&Record> =
+            self.past_versions().filter(|record| record.kind() == kind && (from..=to).contains(&record.created)).collect();
+        past.sort_by_key(|record| (record.created, record.id));
+        Merged::new(present, past).filter(|record| self.sees(record))
+    }
+
+    /// All activities in the order of `date_created` from one moment to another, both inclusive, as far as the caller may see them.
+    /// Present ones only: the past is read kind by kind.
+    pub fn activities(&self, from: Moment, to: Moment) -> impl DoubleEndedIterator<Item = &Record> {
+        self.world.store.activities(from, to).filter_map(|id| self.get(id)).filter(|record| self.sees(record))
+    }
+
+    /// What of a kind belongs to a lead, in the order of `date_created`.
+    pub fn of_lead(&self, lead: Id, kind: Kind) -> impl DoubleEndedIterator<Item = &Record> {
+        let present = self
+            .world
+            .store
+            .of_lead(lead, kind)
+            .filter(|id| !self.differs(*id))
+            .filter_map(|id| self.world.store.get(id))
+            .map(Arc::as_ref);
+        let mut past: Vec<&Record> =
+            self.past_versions().filter(|record| record.kind() == kind && record.lead == Some(lead)).collect();
+        past.sort_by_key(|record| (record.created, record.id));
+        Merged::new(present, past)
+    }
+
+    /// The full name of a user, null for none.
+    pub fn user_name(&self, user: Option<Id>) -> Value {
+        let Some(user) = user.and_then(|id| self.get(id)) else { return Value::Null };
+        match user.get("full_name") {
+            Some(name) => name.clone(),
+            None => Value::Null,
+        }
+    }
+
+    /// A field of another record, null when there is none.
+    pub fn field_of(&self, id: Option<Id>, name: &'static str) -> Value {
+        id.and_then(|id| self.get(id)).and_then(|record| record.get(name)).cloned().unwrap_or(Value::Null)
+    }
+
+    /// The definition of a custom field by the text of its id.
+    pub fn custom_field(&self, text: &str) -> Option<&Record> {
+        self.parse_id(text).filter(|id| id.kind() == Kind::CustomField).and_then(|id| self.get(id))
+    }
+
+    /// Appends the deprecated forms of custom fields, keyed by the fields' names (reference, section 5.1).
+    pub(crate) fn write_custom_by_name(&self, record: &Record, begin: usize, out: &mut Vec<u8>) {
+        let comma = |out: &mut Vec<u8>| {
+            if out.len() > begin + 1 {
+                out.push(b',');
+            }
+        };
+        let stamps = record.kind().resource().stamps;
+        let named: Vec<(&str, &Value)> = record
+            .fields
+            .iter()
+            .filter_map(|(key, value)| match key {
+                Key::Custom(id) => Some((self.get(*id)?.text("name")?, value)),
+                Key::Name(_) => None,
+            })
+            .collect();
+        for (name, value) in &named {
+            comma(out);
+            crate::model::render::write_text(&format!("custom.{name}"), out);
+            out.push(b':');
+            crate::model::render::write_value(value, self.seed(), stamps, out);
+        }
+        comma(out);
+        out.extend_from_slice(b"\"custom\":{");
+        for (at, (name, value)) in named.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            crate::model::render::write_text(name, out);
+            out.push(b':');
+            crate::model::render::write_value(value, self.seed(), stamps, out);
+        }
+        out.push(b'}');
+    }
+
+    fn differs(&self, id: Id) -> bool {
+        self.past.as_ref().is_some_and(|past| past.versions.contains_key(&id))
+    }
+
+    fn past_versions(&self) -> impl Iterator<Item = &Record> {
+        self.past.iter().flat_map(|past| past.versions.values()).filter_map(|version| version.as_deref())
+    }
+}
+
+/// Two runs in the order of `date_created`, read as one from either end.
+struct Merged<'r, I: Iterator<Item = &'r Record>> {
+    present: std::iter::Peekable<I>,
+    back: Option<&'r Record>,
+    past: std::collections::VecDeque<&'r Record>,
+}
+
+impl<'r, I: DoubleEndedIterator<Item = &'r Record>> Merged<'r, I> {
+    fn new(present: I, past: Vec<&'r Record>) -> Self {
+        Self { present: present.peekable(), back: None, past: past.into() }
+    }
+}
+
+fn place(record: &Record) -> (Moment, Id) {
+    (record.created, record.id)
+}
+
+impl<'r, I: DoubleEndedIterator<Item = &'r Record>> Iterator for Merged<'r, I> {
+    type Item = &'r Record;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let present = self.present.peek().copied().or(self.back);
+        match (present, self.past.front()) {
+            (Some(present), Some(past)) if place(past) < place(present) => self.past.pop_front(),
+            (Some(_), _) => self.present.next().or_else(|| self.back.take()),
+            (None, _) => self.past.pop_front(),
+        }
+    }
+}
+
+impl<'r, I: DoubleEndedIterator<Item = &'r Record>> DoubleEndedIterator for Merged<'r, I> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        if self.back.is_none() {
+            self.back = self.present.next_back();
+        }
+        match (self.back, self.past.back()) {
+            (Some(present), Some(past)) if place(past) > place(present) => self.past.pop_back(),
+            (Some(_), _) => self.back.take(),
+            (None, _) => self.past.pop_back(),
+        }
+    }
+}
