@@ -26,6 +26,7 @@ pub mod pipeline;
 pub mod playbook;
 pub mod role;
 pub mod scheduling_link;
+pub mod search;
 pub mod send_as;
 pub mod sequence;
 pub mod smart_view;
@@ -86,6 +87,7 @@ pub static SOURCES: &[&Source] = &[
     &playbook::SOURCE,
     &role::SOURCE,
     &scheduling_link::SOURCE,
+    &search::SOURCE,
     &send_as::SOURCE,
     &sequence::SOURCE,
     &smart_view::SOURCE,
