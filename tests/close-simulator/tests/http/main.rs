@@ -10,4 +10,6 @@
 )]
 
 mod client;
+mod search;
+mod text_query;
 mod transport;

@@ -10,7 +10,7 @@ use super::{index, types};
 use crate::http::collection::Deed;
 use crate::http::{Answer, Request, object, router};
 use crate::model::render::{self, Selection};
-use crate::model::{Id, Kind, Record, Refusal};
+use crate::model::{Kind, Record, Refusal};
 use crate::world::people::Caller;
 use crate::world::view::View;
 
@@ -95,21 +95,18 @@ fn row(view: &View<'_>, record: &Record, selections: &[(String, Selection)], out
     let name = types::name_of(record.kind());
     out.extend_from_slice(format!("{{\"__object_type\":\"{name}\",").as_bytes());
     let begin = out.len();
-    match selections.iter().find(|(of, _)| of == name) {
-        Some((_, selection)) => {
-            render::write(view, record, render::LIST, selection, out);
-            // The members of the object that was written follow the type: its opening brace goes.
-            out.remove(begin);
-            if out.len() == begin + 1 {
-                // Nothing was selected: the comma goes as well.
-                out.remove(begin - 1);
-            }
+    if let Some((_, selection)) = selections.iter().find(|(of, _)| of == name) {
+        render::write(view, record, render::LIST, selection, out);
+        // The members of the object that was written follow the type: its opening brace goes.
+        out.remove(begin);
+        if out.len() == begin + 1 {
+            // Nothing was selected: the comma goes as well.
+            out.remove(begin - 1);
         }
-        None => {
-            out.extend_from_slice(b"\"id\":\"");
-            Id::write(record.id, view.seed(), out);
-            out.extend_from_slice(b"\"}");
-        }
+    } else {
+        out.extend_from_slice(b"\"id\":\"");
+        record.id.write(view.seed(), out);
+        out.extend_from_slice(b"\"}");
     }
 }
 
