@@ -24,8 +24,13 @@ pub struct Page<'v> {
 /// Answers a list.
 pub fn list(view: &View<'_>, collection: &Collection, request: &Request) -> Result<Answer, Refusal> {
     let page = page(view, collection, request)?;
+    Ok(shown(view, collection, request, &page))
+}
+
+/// Answers with a page, in the fields that the request names.
+pub fn shown(view: &View<'_>, collection: &Collection, request: &Request, page: &Page<'_>) -> Answer {
     let selection = request.param("_fields").map(Selection::parse).unwrap_or_default();
-    Ok(write(view, collection, &page, &selection))
+    write(view, collection, page, &selection)
 }
 
 /// Finds the rows of a list.
@@ -82,8 +87,7 @@ pub fn page<'v>(view: &'v View<'_>, collection: &Collection, request: &Request) 
 /// What a collection without a condition of its own has for `holds`; only used to count without walking.
 static HOLDS_ALL: fn(&Record) -> bool = Collection::new("", &[]).holds;
 
-/// Writes a page.
-pub fn write(view: &View<'_>, collection: &Collection, page: &Page<'_>, selection: &Selection) -> Answer {
+fn write(view: &View<'_>, collection: &Collection, page: &Page<'_>, selection: &Selection) -> Answer {
     let mut out = Vec::with_capacity(page.rows.len() * 1024 + 256);
     out.extend_from_slice(b"{\"has_more\":");
     if collection.paging == Paging::Bare && view.switches().bare_lists_without_has_more {

@@ -10,7 +10,6 @@ use super::types::{CONTACT, LEAD, OPPORTUNITY, Subject, TASK, Target};
 use crate::http::collection::{Deed, Paging};
 use crate::http::list::{self, Page};
 use crate::http::{Answer, Collection, Request, object, router};
-use crate::model::render::Selection;
 use crate::model::{Id, Record, Refusal};
 use crate::world::people::Caller;
 use crate::world::view::View;
@@ -96,6 +95,5 @@ fn found(
         total: collection.total.then_some(total),
         extras,
     };
-    let selection = request.param("_fields").map(Selection::parse).unwrap_or_default();
-    Ok(list::write(view, collection, &page, &selection))
+    Ok(list::shown(view, collection, request, &page))
 }
