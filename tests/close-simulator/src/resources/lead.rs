@@ -2,7 +2,8 @@
 
 use crate::http::{Collection, Source};
 use crate::model::resource::{AUTHORS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type};
-use crate::model::{Kind, Stamps};
+use crate::model::{Id, Kind, Stamps};
+use crate::world::change::Change;
 
 /// A lead.
 pub static LEAD: Resource = Resource {
@@ -16,3 +17,10 @@ pub static LEAD: Resource = Resource {
 
 /// What is served.
 pub static SOURCE: Source = Source { collections: &[Collection::new("lead", &[Kind::Lead])], endpoints: &[] };
+
+/// A child of a lead was written: the lead's `date_updated` moves and nobody is told (reference, section 12, item 17).
+pub fn touched_by_child(change: &mut Change<'_>, lead: Option<Id>) {
+    if let Some(lead) = lead {
+        change.touch(lead);
+    }
+}
