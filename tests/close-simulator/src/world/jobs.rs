@@ -28,6 +28,8 @@ pub enum Job {
     Purge(Id),
     /// A scheduled mail or message leaves.
     Send(Id),
+    /// A call is answered, or over.
+    Call(resources::activity::call::Step),
 }
 
 /// What is due, by moment and then in the order in which it was scheduled.
@@ -81,7 +83,8 @@ impl World {
                 Job::Meeting(id) => resources::activity::meeting::clock(&mut change, id),
                 Job::Conversion(id) => resources::custom_field::converted(&mut change, id),
                 Job::Purge(id) => resources::task::purge(&mut change, id),
-                Job::Send(id) => resources::activity::email::send(&mut change, id),
+                Job::Send(id) => resources::activity::delivery::send(&mut change, id),
+                Job::Call(step) => resources::activity::call::progress(&mut change, &step),
             }
             self.clock.hold(None);
         }

@@ -4,6 +4,7 @@ pub mod any;
 pub mod call;
 pub mod created;
 pub mod custom;
+pub mod delivery;
 pub mod email;
 pub mod email_thread;
 pub mod form_submission;
