@@ -3,6 +3,7 @@
 //! Each file has one subject and one function that answers its paths.
 
 mod clock;
+mod perform;
 mod switches;
 
 use crate::Simulator;
@@ -21,6 +22,7 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
     let answered = match (request.method.as_str(), path) {
         ("GET", "clock") => Ok(clock::get(simulator)),
         ("POST" | "PUT", "clock") => clock::set(simulator, request),
+        ("POST", "perform") => perform::set(simulator, request),
         ("GET", "switches") => Ok(switches::get(simulator)),
         ("POST" | "PUT", "switches") => switches::set(simulator, request),
         _ => Err(Refusal::Status(404, format!("no control at {} {path}", request.method))),

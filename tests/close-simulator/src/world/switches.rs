@@ -168,6 +168,7 @@ switches! {
     "Whether an import's revert sets `date_updated` of touched records back." revert_moves_back: bool = false;
     "Seconds that a link to an export's file is valid." export_link_secs: i64 = 60;
     "Milliseconds between the states of an export or a bulk action." job_step_ms: i64 = 500;
+    "Whether a meeting's `date_created` follows its `starts_at` when it is moved." meeting_created_moves: bool = false;
 }
 
 impl Switches {

@@ -17,8 +17,7 @@ use crate::world::jobs::Job;
 
 const DIRECTIONS: &[&str] = &["inbound", "outbound"];
 const STATUSES: &[&str] = &["created", "in-progress", "completed", "cancel", "no-answer", "busy", "failed", "timeout"];
-const DISPOSITIONS: &[&str] =
-    &["answered", "no-answer", "vm-answer", "vm-left", "busy", "blocked", "error", "abandoned"];
+const DISPOSITIONS: &[&str] = &["answered", "no-answer", "vm-answer", "vm-left", "busy", "blocked", "error", "abandoned"];
 /// Seconds, up to a day.
 const SECONDS: Type = Type::Int(0, 86_400);
 
@@ -50,7 +49,9 @@ pub static CALL: Resource = Resource {
             Field { ty: Type::Text(2048), write: Write::Yes, ..Field::computed("recording_url", recording_url) },
             Field::stored("recording_duration", SECONDS).unset(Unset::Zero),
             Field::stored("recording_expires_at", Type::Moment),
-            Field::computed("voicemail_url", |s| link(s, s.record.int("voicemail_duration").is_some_and(|secs| secs > 0), "voicemail")),
+            Field::computed("voicemail_url", |s| {
+                link(s, s.record.int("voicemail_duration").is_some_and(|secs| secs > 0), "voicemail")
+            }),
             Field::stored("voicemail_duration", SECONDS).unset(Unset::Zero),
             Field::text("note").writable().unset(Unset::Text("")),
             Field::text("note_html").writable(),
@@ -136,9 +137,17 @@ fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, body: &B
     shared::revise(change, before, after, body)?;
     rich_text::agree(Some(before), after, "note", "note_html");
     if before.text("source") != Some("External") {
-        for name in
-            ["direction", "status", "disposition", "duration", "phone", "local_phone", "recording_url", "parent_meeting_id", "activity_at"]
-        {
+        for name in [
+            "direction",
+            "status",
+            "disposition",
+            "duration",
+            "phone",
+            "local_phone",
+            "recording_url",
+            "parent_meeting_id",
+            "activity_at",
+        ] {
             after.set(name, before.get(name).cloned().unwrap_or(Value::Null));
         }
     }

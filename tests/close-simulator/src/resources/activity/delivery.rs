@@ -98,7 +98,10 @@ pub fn fail(change: &mut Change<'_>, id: Id, reason: &str) {
     change.edit(id, |record| {
         record.set("status", "error");
         if record.kind() == Kind::Email {
-            attempt(record, Value::object([("date", now.into()), ("error_class", "SMTPError".into()), ("error_message", reason.into())]));
+            attempt(
+                record,
+                Value::object([("date", now.into()), ("error_class", "SMTPError".into()), ("error_message", reason.into())]),
+            );
         } else {
             record.set("error_message", reason);
         }

@@ -82,7 +82,11 @@ fn message_ids(scene: &Scene<'_>) -> Value {
 
 fn envelope(scene: &Scene<'_>) -> Value {
     let record = scene.record;
-    let addresses = |name| Value::list(record.get(name).map(Value::items).unwrap_or_default().iter().filter_map(Value::as_text).map(email_thread::address));
+    let addresses = |name| {
+        Value::list(
+            record.get(name).map(Value::items).unwrap_or_default().iter().filter_map(Value::as_text).map(email_thread::address),
+        )
+    };
     let sender = Value::list(record.text("sender").map(email_thread::address));
     let replied = record.id_of("in_reply_to_id").and_then(|id| scene.view.get(id));
     let in_reply_to = replied.and_then(|record| message_ids(&Scene { view: scene.view, record }).items().first().cloned());

@@ -27,6 +27,17 @@ pub const FILTERS: &[Filter] = &[
     Filter { param: "activity_at", test: Test::Moment(activity_at, 1_000_000) },
 ];
 
+/// The filters of every activity list and one more.
+pub const fn filters_and(one: Filter) -> [Filter; FILTERS.len() + 1] {
+    let mut filters = [one; FILTERS.len() + 1];
+    let mut at = 0;
+    while at < FILTERS.len() {
+        filters[at] = FILTERS[at];
+        at += 1;
+    }
+    filters
+}
+
 /// Orders of every activity list: there is no ascending one.
 pub const ORDERS: &[OrderBy] =
     &[OrderBy { name: "-activity_at", key: |_, record| activity_at(record).map_or(SortKey::None, |at| SortKey::Number(at.0)) }];
