@@ -347,6 +347,24 @@ async fn others_activities_need_a_permission_and_so_does_deleting_ones_own() {
     assert_eq!(reply.status, 200);
 }
 
+#[tokio::test]
+async fn activities_of_hidden_leads_are_hidden() {
+    let close = Close::start().await;
+    let (lead, _) = lead(&close).await;
+    let note = text(&close.make("activity/note/", json!({ "lead_id": lead, "note": "x" })).await["id"]);
+    let comment = text(&close.make("comment/", json!({ "object_id": note, "body": "x" })).await["id"]);
+    for path in ["activity/".to_owned(), "activity/note/".to_owned(), format!("activity/note/?lead_id={lead}")] {
+        assert_eq!(close.get(&path).await.rows().iter().filter(|row| row["id"] == json!(note)).count(), 1, "{path}");
+        assert!(close.get_as("restricted", &path).await.rows().is_empty(), "{path}");
+    }
+    for path in [format!("activity/note/{note}/"), format!("comment/{comment}/")] {
+        assert_eq!(close.get_as("restricted", &path).await.status, 404, "{path}");
+    }
+    let body = json!({ "lead_id": lead, "note": "y" });
+    let reply = Close::send(close.request("restricted", Method::POST, "activity/note/").json(&body)).await;
+    assert!(reply.status == 400 && reply.body["field-errors"].get("lead_id").is_some(), "{}", reply.text);
+}
+
 // Catalogue: activity.sms. Quirk 19: cost is text.
 #[tokio::test]
 async fn an_sms_is_scheduled_sent_updated_and_deleted() {
