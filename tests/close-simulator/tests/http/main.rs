@@ -13,6 +13,8 @@ mod activities;
 mod calls;
 mod client;
 mod comments;
+mod custom_activities;
 mod emails;
 mod meetings;
+mod messages;
 mod transport;
