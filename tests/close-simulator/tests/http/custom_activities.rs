@@ -50,7 +50,10 @@ async fn a_custom_activity_is_drafted_published_pinned_and_deleted() {
     assert_eq!((&published[&optional], &published[&required]), (&json!("good"), &json!("done")));
     let (other, _, _) = custom_type(&close).await;
     for word in ["Custom", "CustomActivity", of.as_str()] {
-        assert_eq!(ids(&close.get(&format!("activity/?lead_id={lead}&_type={word}")).await), std::slice::from_ref(&id), "{word}");
+        for path in ["activity", "activity/custom"] {
+            let reply = close.get(&format!("{path}/?lead_id={lead}&_type={word}")).await;
+            assert_eq!(ids(&reply), std::slice::from_ref(&id), "{path} {word}");
+        }
     }
     assert!(ids(&close.get(&format!("activity/?lead_id={lead}&_type={other}")).await).is_empty());
     for (filter, status) in

@@ -1,4 +1,4 @@
-//! SMS, WhatsApp messages, form submissions and import updates: section 4.6 and their rows of the catalogue.
+//! SMS, messages of `WhatsApp`, form submissions and import updates: section 4.6 and their rows of the catalogue.
 
 use serde_json::json;
 
@@ -78,7 +78,7 @@ async fn a_whatsapp_message_is_found_by_its_external_id_updated_and_deleted() {
 
 // Catalogue: activity.form_submission.
 #[tokio::test]
-async fn a_form_submission_comes_in_and_can_only_be_deleted() {
+async fn callers_can_only_read_and_delete_form_submissions() {
     let close = Close::start().await;
     let (lead, contact) = lead(&close).await;
     let values = json!({ "Email": "a@b.example", "News": true, "Why": null });
@@ -89,8 +89,11 @@ async fn a_form_submission_comes_in_and_can_only_be_deleted() {
     assert!(form["values"].as_object().unwrap().keys().all(|key| key.starts_with("formfld_")), "{form}");
     assert_eq!(close.post("activity/form_submission/", json!({ "lead_id": lead })).await.status, 405);
     assert_eq!(close.put(&path, json!({})).await.status, 405);
+    let other = text(&close.make("contact/", json!({ "lead_id": lead, "name": "Bea" })).await["id"]);
+    perform(&close, json!({ "action": "attribute_form", "id": id, "contact_id": other })).await;
+    assert_eq!(close.get(&path).await.body["contact_id"], json!(other));
     assert_eq!(close.delete(&path).await.status, 200);
-    assert_eq!(actions(&close, &id, "activity.form_submission").await, ["created", "deleted"]);
+    assert_eq!(actions(&close, &id, "activity.form_submission").await, ["created", "updated", "deleted"]);
 }
 
 #[tokio::test]
