@@ -3,7 +3,16 @@
 //! Each file has one subject and one function that answers its paths.
 
 mod clock;
+mod digest;
+mod history;
+mod lines;
 mod switches;
+mod truth;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
 
 use crate::Simulator;
 use crate::http::{Answer, Request};
@@ -11,6 +20,20 @@ use crate::model::Refusal;
 
 /// Where it begins.
 pub const ROOT: &str = "/_control/";
+
+/// Lines of JSON for the paths whose answers have no bound: the truth and the history. `None` for every other path, and for what
+/// [`answer`] refuses.
+pub fn lines(simulator: &Arc<Simulator>, request: &Request) -> Option<mpsc::Receiver<Bytes>> {
+    let path = request.path.strip_prefix(ROOT)?.trim_matches('/');
+    if request.method != "GET" || !simulator.options.control {
+        return None;
+    }
+    match path {
+        "truth" => truth::lines(simulator, request).ok(),
+        "history" => history::lines(simulator, request).ok(),
+        _ => None,
+    }
+}
 
 /// Answers a control request.
 pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
@@ -21,6 +44,9 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
     let answered = match (request.method.as_str(), path) {
         ("GET", "clock") => Ok(clock::get(simulator)),
         ("POST" | "PUT", "clock") => clock::set(simulator, request),
+        ("GET", "truth") => truth::asked(simulator, request).map(|_| Answer::empty(204)),
+        ("GET", "history") => history::asked(request).map(|_| Answer::empty(204)),
+        ("GET", "truth/digest") => digest::get(simulator, request),
         ("GET", "switches") => Ok(switches::get(simulator)),
         ("POST" | "PUT", "switches") => switches::set(simulator, request),
         _ => Err(Refusal::Status(404, format!("no control at {} {path}", request.method))),

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use futures::StreamExt;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -15,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::answer::{Answer, answer};
 use super::request::Request;
 use crate::{Simulator, control};
+
+/// What an answer carries: bytes at hand, or lines as they are written.
+type Body = BoxBody<Bytes, std::io::Error>;
 
 /// The largest body that is read, in bytes.
 const MAX_BODY: usize = 64 << 20;
@@ -55,7 +60,7 @@ async fn respond(
     simulator: Arc<Simulator>,
     _peer: SocketAddr,
     request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<Full<Bytes>>, std::io::Error> {
+) -> Result<hyper::Response<Body>, std::io::Error> {
     let (head, body) = request.into_parts();
     let Ok(body) = http_body_util::Limited::new(body, MAX_BODY).collect().await else {
         return Ok(response(Answer::json(413, &serde_json::json!({ "error": "Request body too large." }))));
@@ -66,13 +71,18 @@ async fn respond(
         .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect();
     let request = Request::new(head.method.as_str(), head.uri.path(), head.uri.query().unwrap_or(""), headers, body.to_bytes());
+    if let Some(lines) = control::lines(&simulator, &request) {
+        let frames = received(lines).map(|chunk| Ok(hyper::body::Frame::data(chunk)));
+        let response = hyper::Response::builder().header("content-type", "application/x-ndjson");
+        return Ok(response.body(BodyExt::boxed(StreamBody::new(frames))).expect("headers are plain text"));
+    }
     if request.path.starts_with(control::ROOT) {
         return Ok(response(control::answer(&simulator, &request)));
     }
     Ok(response(answer(&simulator, request)))
 }
 
-fn response(answer: Answer) -> hyper::Response<Full<Bytes>> {
+fn response(answer: Answer) -> hyper::Response<Body> {
     let mut builder = hyper::Response::builder().status(answer.status);
     if !answer.content_type.is_empty() {
         builder = builder.header("content-type", answer.content_type);
@@ -80,5 +90,9 @@ fn response(answer: Answer) -> hyper::Response<Full<Bytes>> {
     for (name, value) in answer.headers {
         builder = builder.header(name, value);
     }
-    builder.body(Full::new(answer.body.into())).expect("headers are plain text")
+    builder.body(Full::new(answer.body.into()).map_err(|never| match never {}).boxed()).expect("headers are plain text")
+}
+
+fn received(mut lines: tokio::sync::mpsc::Receiver<Bytes>) -> impl futures::Stream<Item = Bytes> {
+    futures::stream::poll_fn(move |context| lines.poll_recv(context))
 }

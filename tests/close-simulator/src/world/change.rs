@@ -101,7 +101,7 @@ impl<'w> Change<'w> {
 
     /// The organization as the actor sees it.
     pub fn view(&self) -> View<'_> {
-        View { caller: self.actor.caller.as_ref(), ..View::now(self.world) }
+        View::now(self.world).for_caller(self.actor.caller.as_ref())
     }
 
     /// The organization without anything hidden.

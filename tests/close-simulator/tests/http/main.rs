@@ -11,3 +11,4 @@
 
 mod client;
 mod transport;
+mod truth;
