@@ -14,6 +14,7 @@ pub mod object;
 pub mod request;
 pub mod router;
 pub mod server;
+pub mod totals;
 
 pub use answer::Answer;
 pub use collection::{Collection, Endpoint, Exactness, Handler, Source};

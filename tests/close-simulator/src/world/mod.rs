@@ -40,6 +40,9 @@ pub struct World {
     pub people: people::People,
     /// The last serial given out of each kind.
     serials: Vec<u64>,
+    /// Sums of lists, remembered until the next change.
+    #[serde(skip)]
+    pub totals: crate::http::totals::Cache,
 }
 
 impl World {
@@ -61,6 +64,7 @@ impl World {
             jobs: jobs::Jobs::default(),
             people: people::People::default(),
             serials,
+            totals: crate::http::totals::Cache::default(),
         }
     }
 
