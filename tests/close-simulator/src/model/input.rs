@@ -59,7 +59,7 @@ pub fn read(
         }
     }
     if resource.custom_fields {
-        custom_field::read_all(view, body, &mut input, &mut errors);
+        custom_field::read_all(view, resource, body, offset_minutes, &mut input, &mut errors);
     }
     if errors.is_empty() { Ok(input) } else { Err(Refusal::Invalid { errors: Vec::new(), fields: errors }) }
 }

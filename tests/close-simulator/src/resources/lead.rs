@@ -16,3 +16,10 @@ pub static LEAD: Resource = Resource {
 
 /// What is served.
 pub static SOURCE: Source = Source { collections: &[Collection::new("lead", &[Kind::Lead])], endpoints: &[] };
+
+/// A child of a lead was created, changed or deleted: the lead's `date_updated` moves and no event tells (reference, section 12, item 17).
+pub fn touched_by_child(change: &mut crate::world::change::Change<'_>, lead: Option<crate::model::Id>) {
+    if let Some(lead) = lead {
+        change.touch(lead);
+    }
+}

@@ -18,6 +18,7 @@ pub mod r#import;
 pub mod integration_link;
 pub mod lead;
 pub mod membership;
+pub mod nested;
 pub mod opportunity;
 pub mod organization;
 pub mod outcome;
@@ -68,6 +69,8 @@ pub static SOURCES: &[&Source] = &[
     &contact::SOURCE,
     &custom_activity_type::SOURCE,
     &custom_field::SOURCE,
+    &custom_field::association::SOURCE,
+    &custom_field::schema::SOURCE,
     &custom_object::SOURCE,
     &custom_object_type::SOURCE,
     &dialer::SOURCE,

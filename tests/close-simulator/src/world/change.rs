@@ -128,8 +128,9 @@ impl<'w> Change<'w> {
     /// As [`Change::create`], with something set before the laws run.
     pub fn create_with(&mut self, kind: Kind, body: &Body, preset: impl FnOnce(&mut Record)) -> Result<Id, Refusal> {
         let resource = kind.resource();
-        let input = input::read(&self.view(), resource, &body.map, true, body.offset_minutes)?;
+        let mut input = input::read(&self.view(), resource, &body.map, true, body.offset_minutes)?;
         let mut record = self.record(kind);
+        crate::resources::custom_field::merge_members(&record, &mut input);
         record.lead = input.lead;
         if let Some(created) = input.created {
             record.created = created;
@@ -138,6 +139,7 @@ impl<'w> Change<'w> {
             record.put(key, value);
         }
         preset(&mut record);
+        crate::resources::custom_field::check_record(&self.view(), &record, None)?;
         (resource.laws.prepare)(self, &mut record, body)?;
         let id = self.insert(record);
         (resource.laws.created)(self, id, body)?;
@@ -154,6 +156,7 @@ impl<'w> Change<'w> {
         for (key, value) in input.fields {
             after.put(key, value);
         }
+        crate::resources::custom_field::check_record(&self.view(), &after, Some(&before))?;
         (resource.laws.revise)(self, &before, &mut after, body)?;
         if after == *before {
             return (resource.laws.updated)(self, &before, id, body);
