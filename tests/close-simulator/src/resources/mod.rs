@@ -2,6 +2,7 @@
 //! line in `model::kind`.
 
 pub mod activity;
+pub mod blocked_number;
 pub mod bulk_action;
 pub mod comment;
 pub mod connected_account;
@@ -13,6 +14,7 @@ pub mod custom_object_type;
 pub mod dialer;
 pub mod event;
 pub mod export;
+pub mod form;
 pub mod group;
 pub mod r#import;
 pub mod integration_link;
@@ -26,6 +28,7 @@ pub mod pipeline;
 pub mod playbook;
 pub mod role;
 pub mod scheduling_link;
+pub mod search;
 pub mod send_as;
 pub mod sequence;
 pub mod smart_view;
@@ -33,6 +36,7 @@ pub mod status;
 pub mod subscription;
 pub mod task;
 pub mod template;
+mod template_render;
 pub mod unsubscribed_email;
 pub mod user;
 pub mod webhook;
@@ -62,6 +66,7 @@ pub static SOURCES: &[&Source] = &[
     &activity::status_change::SOURCE,
     &activity::task_completed::SOURCE,
     &activity::whatsapp::SOURCE,
+    &blocked_number::SOURCE,
     &bulk_action::SOURCE,
     &comment::SOURCE,
     &connected_account::SOURCE,
@@ -73,6 +78,7 @@ pub static SOURCES: &[&Source] = &[
     &dialer::SOURCE,
     &event::SOURCE,
     &export::SOURCE,
+    &form::SOURCE,
     &group::SOURCE,
     &r#import::SOURCE,
     &integration_link::SOURCE,
