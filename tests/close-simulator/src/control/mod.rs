@@ -3,6 +3,7 @@
 //! Each file has one subject and one function that answers its paths.
 
 mod clock;
+mod r#import;
 mod switches;
 
 use crate::Simulator;
@@ -23,6 +24,10 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
         ("POST" | "PUT", "clock") => clock::set(simulator, request),
         ("GET", "switches") => Ok(switches::get(simulator)),
         ("POST" | "PUT", "switches") => switches::set(simulator, request),
+        ("POST", "import") => r#import::start(simulator, request),
+        ("POST", path) if path.starts_with("import/") && path.ends_with("/revert") => {
+            r#import::revert(simulator, path.trim_start_matches("import/").trim_end_matches("/revert"))
+        }
         _ => Err(Refusal::Status(404, format!("no control at {} {path}", request.method))),
     };
     answered.unwrap_or_else(Answer::from)

@@ -4,6 +4,7 @@
 pub mod activity;
 pub mod blocked_number;
 pub mod bulk_action;
+mod bulk_work;
 pub mod comment;
 pub mod connected_account;
 pub mod contact;
@@ -12,8 +13,11 @@ pub mod custom_field;
 pub mod custom_object;
 pub mod custom_object_type;
 pub mod dialer;
+pub mod enrich;
 pub mod event;
 pub mod export;
+mod export_rows;
+pub mod file;
 pub mod form;
 pub mod group;
 pub mod r#import;
@@ -26,6 +30,7 @@ pub mod outcome;
 pub mod phone_number;
 pub mod pipeline;
 pub mod playbook;
+pub mod report;
 pub mod role;
 pub mod scheduling_link;
 pub mod search;
@@ -76,8 +81,10 @@ pub static SOURCES: &[&Source] = &[
     &custom_object::SOURCE,
     &custom_object_type::SOURCE,
     &dialer::SOURCE,
+    &enrich::SOURCE,
     &event::SOURCE,
     &export::SOURCE,
+    &file::SOURCE,
     &form::SOURCE,
     &group::SOURCE,
     &r#import::SOURCE,
@@ -90,6 +97,7 @@ pub static SOURCES: &[&Source] = &[
     &phone_number::SOURCE,
     &pipeline::SOURCE,
     &playbook::SOURCE,
+    &report::SOURCE,
     &role::SOURCE,
     &scheduling_link::SOURCE,
     &send_as::SOURCE,

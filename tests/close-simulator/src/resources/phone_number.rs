@@ -154,9 +154,3 @@ fn revise(_: &mut Change<'_>, before: &Record, after: &mut Record, _: &Body) -> 
     }
     Ok(())
 }
-
-/// Kept here as the path of both begins with a number: what a blocked one may look like.
-pub(super) fn is_number(text: &str) -> bool {
-    let digits = text.trim_start_matches('+').chars().filter(char::is_ascii_digit).count();
-    (7..=15).contains(&digits) && text.chars().all(|c| c.is_ascii_digit() || "+-() .".contains(c))
-}

@@ -76,7 +76,11 @@ fn prepare(change: &mut Change<'_>, playbook: &mut Record, _: &Body) -> Result<(
 fn archive(change: &mut Change<'_>, request: &Request, archived: bool) -> Result<Answer, Refusal> {
     change.require("manage_customizations")?;
     let text = &request.segments[0];
-    let id: Id = change.view().parse_id(text).filter(|id| id.kind() == Kind::Playbook && change.view().exists(*id)).ok_or_else(|| Refusal::missing(text))?;
+    let id: Id = change
+        .view()
+        .parse_id(text)
+        .filter(|id| id.kind() == Kind::Playbook && change.view().exists(*id))
+        .ok_or_else(|| Refusal::missing(text))?;
     let (now, user) = (change.now(), change.actor.user);
     change.edit(id, |playbook| {
         if archived && playbook.get("archived_at").is_none() {

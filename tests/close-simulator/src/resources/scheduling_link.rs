@@ -177,11 +177,9 @@ fn associate(change: &mut Change<'_>, request: &Request, map: bool) -> Result<An
         "organization_id": change.world.organization().text(seed),
         "shared_scheduling_link_id": shared.text(seed),
     });
-    for (name, value) in [
-        ("user_id", user.map(|id| id.text(seed))),
-        ("user_scheduling_link_id", link.map(|id| id.text(seed))),
-        ("url", url),
-    ] {
+    for (name, value) in
+        [("user_id", user.map(|id| id.text(seed))), ("user_scheduling_link_id", link.map(|id| id.text(seed))), ("url", url)]
+    {
         if let Some(value) = value {
             answer[name] = value.into();
         }

@@ -3,9 +3,7 @@
 use crate::http::collection::{Deed, Filter, Order, Paging, Test};
 use crate::http::{Collection, Source};
 use crate::model::render::Scene;
-use crate::model::resource::{
-    CREATED_BY, DATES, Field, GET, ID, Laws, ORGANIZATION, Resource, Type, UPDATED_BY, Unset,
-};
+use crate::model::resource::{CREATED_BY, DATES, Field, GET, ID, Laws, ORGANIZATION, Resource, Type, UPDATED_BY, Unset};
 use crate::model::{Id, Kind, Moment, Record, Refusal, Stamps, Value};
 use crate::world::change::{Body, Change};
 

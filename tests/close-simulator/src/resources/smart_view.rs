@@ -78,8 +78,7 @@ fn leads_unless_asked(_: &View<'_>, request: &Request) -> Result<Vec<Condition>,
 /// Whether its result depends on who asks: it names the current user.
 fn user_dependent(view: &Record) -> bool {
     let names = |text: &str| text.contains("current_user") || text.contains("user:me");
-    view.text("query").is_some_and(names)
-        || matches!(view.get("s_query"), Some(crate::model::Value::Json(json)) if names(json))
+    view.text("query").is_some_and(names) || matches!(view.get("s_query"), Some(crate::model::Value::Json(json)) if names(json))
 }
 
 fn prepare(change: &mut Change<'_>, view: &mut Record, _: &Body) -> Result<(), Refusal> {

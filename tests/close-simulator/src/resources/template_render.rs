@@ -23,22 +23,23 @@ pub(super) fn render(view: &View<'_>, caller: &Caller, request: &Request) -> Res
         .and_then(|id| view.see(id))
         .ok_or_else(|| Refusal::missing(text))?;
     let Some((lead, contact)) = whom(view, request)? else { return Ok(Answer::json(200, &json!({}))) };
+    Ok(Answer::json(200, &filled(view, template, lead, contact, view.get(caller.user))))
+}
+
+/// `{"body", "subject", "email", "contact_id", "contact_display_name", "lead_id", "lead_display_name"}` of a template for somebody.
+pub(super) fn filled(view: &View<'_>, template: &Record, lead: &Record, contact: Option<&Record>, user: Option<&Record>) -> Json {
     let of = |record: Option<&Record>| record.map_or(Json::Null, |record| shown(view, record));
-    let (lead_json, contact_json) = (of(Some(lead)), of(contact));
-    let user = of(view.get(caller.user));
-    let fill = |text: &str| fill(text, &lead_json, &contact_json, &user);
-    Ok(Answer::json(
-        200,
-        &json!({
-            "body": fill(template.text("body").unwrap_or("")),
-            "subject": fill(template.text("subject").unwrap_or("")),
-            "email": contact_json["emails"][0]["email"],
-            "contact_id": contact.map(|contact| view.id_text(contact.id)),
-            "contact_display_name": display_name(&contact_json),
-            "lead_id": view.id_text(lead.id),
-            "lead_display_name": display_name(&lead_json),
-        }),
-    ))
+    let (lead_json, contact_json, user) = (of(Some(lead)), of(contact), of(user));
+    let fill = |name| fill(template.text(name).unwrap_or(""), &lead_json, &contact_json, &user);
+    json!({
+        "body": fill("body"),
+        "subject": fill("subject"),
+        "email": contact_json["emails"][0]["email"],
+        "contact_id": contact.map(|contact| view.id_text(contact.id)),
+        "contact_display_name": display_name(&contact_json),
+        "lead_id": view.id_text(lead.id),
+        "lead_display_name": display_name(&lead_json),
+    })
 }
 
 fn whom<'v>(view: &'v View<'_>, request: &Request) -> Result<Option<(&'v Record, Option<&'v Record>)>, Refusal> {
