@@ -6,6 +6,7 @@ mod clock;
 mod digest;
 mod history;
 mod lines;
+mod r#import;
 mod switches;
 mod truth;
 
@@ -49,6 +50,10 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
         ("GET", "truth/digest") => digest::get(simulator, request),
         ("GET", "switches") => Ok(switches::get(simulator)),
         ("POST" | "PUT", "switches") => switches::set(simulator, request),
+        ("POST", "import") => r#import::start(simulator, request),
+        ("POST", path) if path.starts_with("import/") && path.ends_with("/revert") => {
+            r#import::revert(simulator, path.trim_start_matches("import/").trim_end_matches("/revert"))
+        }
         _ => Err(Refusal::Status(404, format!("no control at {} {path}", request.method))),
     };
     answered.unwrap_or_else(Answer::from)

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod collection;
 pub mod counters;
 pub mod faults;
+pub mod files;
 pub mod limits;
 pub mod list;
 pub mod object;

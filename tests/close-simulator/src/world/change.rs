@@ -294,6 +294,14 @@ impl<'w> Change<'w> {
         self.world.jobs.schedule(at, job);
     }
 
+    /// Refuses an actor whose caller lacks a permission (reference, section 9.2); the system itself may do everything.
+    pub fn require(&self, permission: &str) -> Result<(), Refusal> {
+        match &self.actor.caller {
+            Some(caller) if !caller.may(permission) => Err(Refusal::Forbidden(self.world.switches.forbidden_text.clone())),
+            _ => Ok(()),
+        }
+    }
+
     /// The request id of this change, made at the first call.
     pub fn request(&mut self) -> Id {
         if let Some(request) = self.actor.request {
