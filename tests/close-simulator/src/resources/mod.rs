@@ -29,6 +29,7 @@ pub mod scheduling_link;
 pub mod send_as;
 pub mod sequence;
 pub mod smart_view;
+pub mod spelling;
 pub mod status;
 pub mod subscription;
 pub mod task;

@@ -46,6 +46,12 @@ impl<'w> View<'w> {
         Self { world, caller, now: world.clock.now().min(moment), past }
     }
 
+    /// The same, but with an object in another version: as things stood before a change that is under way.
+    pub fn supposing(mut self, id: Id, version: Option<Arc<Record>>) -> Self {
+        self.past.get_or_insert_with(|| Past { versions: FxHashMap::default() }).versions.insert(id, version);
+        self
+    }
+
     /// The seed of the organization's ids.
     pub fn seed(&self) -> u64 {
         self.world.seed
