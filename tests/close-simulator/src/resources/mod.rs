@@ -38,6 +38,7 @@ pub mod search;
 pub mod send_as;
 pub mod sequence;
 pub mod smart_view;
+pub mod spelling;
 pub mod status;
 pub mod subscription;
 pub mod task;

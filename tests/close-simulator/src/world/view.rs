@@ -74,6 +74,12 @@ impl<'w> View<'w> {
         Self { caller, ..self }
     }
 
+    /// The same, but with an object in another version: as things stood before a change that is under way.
+    pub fn supposing(mut self, id: Id, version: Option<Arc<Record>>) -> Self {
+        Arc::make_mut(self.past.get_or_insert_with(Arc::default)).versions.insert(id, version);
+        self
+    }
+
     /// The seed of the organization's ids.
     pub fn seed(&self) -> u64 {
         self.world.seed

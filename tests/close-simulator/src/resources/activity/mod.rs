@@ -14,4 +14,5 @@ pub mod shared;
 pub mod sms;
 pub mod status_change;
 pub mod task_completed;
+pub mod trace;
 pub mod whatsapp;
