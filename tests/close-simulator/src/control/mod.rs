@@ -7,6 +7,7 @@ mod digest;
 mod history;
 mod lines;
 mod r#import;
+mod perform;
 mod switches;
 mod truth;
 
@@ -48,6 +49,7 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
         ("GET", "truth") => truth::asked(simulator, request).map(|_| Answer::empty(204)),
         ("GET", "history") => history::asked(request).map(|_| Answer::empty(204)),
         ("GET", "truth/digest") => digest::get(simulator, request),
+        ("POST", "perform") => perform::set(simulator, request),
         ("GET", "switches") => Ok(switches::get(simulator)),
         ("POST" | "PUT", "switches") => switches::set(simulator, request),
         ("POST", "import") => r#import::start(simulator, request),

@@ -28,7 +28,7 @@ pub struct Page<'v> {
 pub fn list(view: &View<'_>, collection: &Collection, request: &Request) -> Result<Answer, Refusal> {
     let page = page(view, collection, request)?;
     let selection = request.param("_fields").map(Selection::parse).unwrap_or_default();
-    Ok(write(view, collection, &page, &selection))
+    Ok(write(view, collection, request, &page, &selection))
 }
 
 /// Finds the rows of a list.
@@ -82,7 +82,7 @@ pub fn page<'v>(view: &'v View<'_>, collection: &Collection, request: &Request) 
 /// What a collection without a condition of its own has for `holds`. Taking it for another only costs a walk.
 static HOLDS_ALL: fn(&Record) -> bool = Collection::new("", &[]).holds;
 
-fn write(view: &View<'_>, collection: &Collection, page: &Page<'_>, selection: &Selection) -> Answer {
+fn write(view: &View<'_>, collection: &Collection, request: &Request, page: &Page<'_>, selection: &Selection) -> Answer {
     let mut out = Vec::with_capacity(page.rows.len() * 1024 + 256);
     out.extend_from_slice(b"{\"has_more\":");
     if collection.paging == Paging::Bare && view.switches().bare_lists_without_has_more {
@@ -108,7 +108,8 @@ fn write(view: &View<'_>, collection: &Collection, page: &Page<'_>, selection: &
             out.push(b',');
         }
         first = false;
-        render::write(view, row, render::LIST, selection, &mut out);
+        let narrowed = (collection.narrowed)(request, row).filter(|_| *selection == Selection::Default);
+        render::write(view, row, render::LIST, narrowed.unwrap_or(selection), &mut out);
     }
     out.extend_from_slice(b"]}");
     Answer::json_bytes(200, out)
@@ -177,7 +178,7 @@ fn order_by(collection: &Collection, text: &str) -> Option<Ordered> {
         Some(name) => (name, true),
         None => (text, false),
     };
-    collection.orders.iter().find(|order| order.name == name).map(|order| (order.key, descending))
+    collection.orders.iter().find(|order| order.name == name || order.name == text).map(|order| (order.key, descending))
 }
 
 fn sort(view: &View<'_>, ordered: Option<Ordered>, rows: &mut [&Record]) {

@@ -58,6 +58,7 @@ pub static NOT_STORED: Resource =
 
 /// Everything that is served.
 pub static SOURCES: &[&Source] = &[
+    &activity::any::SOURCE,
     &activity::call::SOURCE,
     &activity::created::SOURCE,
     &activity::custom::SOURCE,
@@ -68,7 +69,6 @@ pub static SOURCES: &[&Source] = &[
     &activity::lead_merge::SOURCE,
     &activity::meeting::SOURCE,
     &activity::note::SOURCE,
-    &activity::shared::SOURCE,
     &activity::sms::SOURCE,
     &activity::status_change::SOURCE,
     &activity::task_completed::SOURCE,

@@ -169,6 +169,7 @@ switches! {
     "Seconds that a link to an export's file is valid." export_link_secs: i64 = 60;
     "Milliseconds between the states of an export or a bulk action." job_step_ms: i64 = 500;
     "Whether an API key may create memberships; otherwise OAuth only." membership_create_by_key: bool = false;
+    "Whether a meeting's `date_created` follows its `starts_at` when it is moved." meeting_created_moves: bool = false;
 }
 
 impl Switches {

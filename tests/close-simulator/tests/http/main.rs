@@ -9,6 +9,11 @@
     clippy::cast_precision_loss
 )]
 
+mod activities;
+mod calls;
 mod client;
+mod comments;
+mod emails;
+mod meetings;
 mod transport;
 mod truth;
