@@ -82,7 +82,8 @@ pub fn page<'v>(view: &'v View<'_>, collection: &Collection, request: &Request) 
 /// What a collection without a condition of its own has for `holds`. Taking it for another only costs a walk.
 static HOLDS_ALL: fn(&Record) -> bool = Collection::new("", &[]).holds;
 
-fn write(view: &View<'_>, collection: &Collection, request: &Request, page: &Page<'_>, selection: &Selection) -> Answer {
+/// Writes a page.
+pub fn write(view: &View<'_>, collection: &Collection, request: &Request, page: &Page<'_>, selection: &Selection) -> Answer {
     let mut out = Vec::with_capacity(page.rows.len() * 1024 + 256);
     out.extend_from_slice(b"{\"has_more\":");
     if collection.paging == Paging::Bare && view.switches().bare_lists_without_has_more {
@@ -116,7 +117,7 @@ fn write(view: &View<'_>, collection: &Collection, request: &Request, page: &Pag
 }
 
 /// `_skip` and `_limit`, checked against the resource's maxima (reference, section 2.1).
-fn cut(view: &View<'_>, collection: &Collection, request: &Request) -> Result<(usize, usize), Refusal> {
+pub fn cut(view: &View<'_>, collection: &Collection, request: &Request) -> Result<(usize, usize), Refusal> {
     let Paging::Offset { max_limit, max_skip } = collection.paging else { return Ok((0, usize::MAX)) };
     let number = |name: &str, default: usize| match request.param(name).map(|text| (text, text.trim().parse::<i64>())) {
         None | Some(("", _)) => Ok(default),

@@ -104,6 +104,7 @@ pub static SOURCES: &[&Source] = &[
     &report::SOURCE,
     &role::SOURCE,
     &scheduling_link::SOURCE,
+    &search::SOURCE,
     &send_as::SOURCE,
     &sequence::SOURCE,
     &smart_view::SOURCE,
