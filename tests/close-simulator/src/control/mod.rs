@@ -3,6 +3,11 @@
 //! Each file has one subject and one function that answers its paths.
 
 mod clock;
+mod counters;
+mod faults;
+mod keys;
+mod limits;
+mod snapshot;
 mod switches;
 
 use crate::Simulator;
@@ -21,6 +26,18 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
     let answered = match (request.method.as_str(), path) {
         ("GET", "clock") => Ok(clock::get(simulator)),
         ("POST" | "PUT", "clock") => clock::set(simulator, request),
+        ("GET", "counters") => Ok(counters::get(simulator)),
+        ("DELETE", "counters") => Ok(counters::reset(simulator)),
+        ("GET", "faults") => Ok(faults::get(simulator)),
+        ("POST" | "PUT", "faults") => faults::set(simulator, request),
+        ("DELETE", "faults") => Ok(faults::clear(simulator)),
+        ("GET", "keys") => Ok(keys::get(simulator)),
+        ("POST", "keys") => keys::add(simulator, request),
+        ("DELETE", "keys") => keys::remove(simulator, request),
+        ("GET", "limits") => Ok(limits::get(simulator)),
+        ("POST" | "PUT", "limits") => limits::set(simulator, request),
+        ("POST", "restore") => snapshot::restore(simulator, request),
+        ("POST", "snapshot") => snapshot::write(simulator, request),
         ("GET", "switches") => Ok(switches::get(simulator)),
         ("POST" | "PUT", "switches") => switches::set(simulator, request),
         _ => Err(Refusal::Status(404, format!("no control at {} {path}", request.method))),

@@ -10,4 +10,8 @@
 )]
 
 mod client;
+mod controls;
+mod faults;
+mod limits;
+mod snapshot;
 mod transport;
