@@ -8,6 +8,11 @@ mod history;
 mod lines;
 mod r#import;
 mod perform;
+mod counters;
+mod faults;
+mod keys;
+mod limits;
+mod snapshot;
 mod switches;
 mod truth;
 
@@ -50,6 +55,18 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
         ("GET", "history") => history::asked(request).map(|_| Answer::empty(204)),
         ("GET", "truth/digest") => digest::get(simulator, request),
         ("POST", "perform") => perform::set(simulator, request),
+        ("GET", "counters") => Ok(counters::get(simulator)),
+        ("DELETE", "counters") => Ok(counters::reset(simulator)),
+        ("GET", "faults") => Ok(faults::get(simulator)),
+        ("POST" | "PUT", "faults") => faults::set(simulator, request),
+        ("DELETE", "faults") => Ok(faults::clear(simulator)),
+        ("GET", "keys") => Ok(keys::get(simulator)),
+        ("POST", "keys") => keys::add(simulator, request),
+        ("DELETE", "keys") => keys::remove(simulator, request),
+        ("GET", "limits") => Ok(limits::get(simulator)),
+        ("POST" | "PUT", "limits") => limits::set(simulator, request),
+        ("POST", "restore") => snapshot::restore(simulator, request),
+        ("POST", "snapshot") => snapshot::write(simulator, request),
         ("GET", "switches") => Ok(switches::get(simulator)),
         ("POST" | "PUT", "switches") => switches::set(simulator, request),
         ("POST", "import") => r#import::start(simulator, request),
