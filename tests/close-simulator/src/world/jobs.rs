@@ -24,6 +24,8 @@ pub enum Job {
     Meeting(Id),
     /// A custom field's values have been converted.
     Conversion(Id),
+    /// The values of a deleted custom field are forgotten.
+    ForgetValues(Id),
     /// A completed system task is forgotten.
     Purge(Id),
     /// A scheduled mail or message leaves.
@@ -82,6 +84,7 @@ impl World {
                 Job::Import(id) => resources::r#import::step(&mut change, id),
                 Job::Meeting(id) => resources::activity::meeting::clock(&mut change, id),
                 Job::Conversion(id) => resources::custom_field::converted(&mut change, id),
+                Job::ForgetValues(id) => resources::custom_field::forget_values(&mut change, id),
                 Job::Purge(id) => resources::task::purge(&mut change, id),
                 Job::Send(id) => resources::activity::delivery::send(&mut change, id),
                 Job::Call(step) => resources::activity::call::progress(&mut change, &step),
