@@ -297,6 +297,7 @@ async fn a_note_is_created_updated_and_deleted() {
     assert_eq!(reply.body["pinned_at"], reply.body["date_updated"]);
     assert_eq!(close.put(&path, json!({ "pinned": false })).await.body["pinned_at"], json!(null));
     // The whole object posted back changes nothing.
+    close.advance(10.0).await;
     let whole = close.get(&path).await.body;
     assert_eq!(close.put(&path, whole.clone()).await.body, whole);
     let reply = close.delete(&path).await;
@@ -327,6 +328,36 @@ async fn an_activity_needs_a_lead_that_exists_and_a_contact_of_it() {
         assert!(reply.body["field-errors"].get(field).is_some(), "{body}: {}", reply.text);
     }
     assert!(close.get("activity/note/").await.rows().is_empty());
+}
+
+#[tokio::test]
+async fn an_activity_posted_back_whole_is_not_changed() {
+    let close = Close::start().await;
+    let (lead, _) = lead(&close).await;
+    let starts_at = "2026-09-05T10:00:00Z";
+    perform(&close, json!({ "action": "schedule_meeting", "lead_id": lead, "starts_at": starts_at })).await;
+    perform(&close, json!({ "action": "run_call", "lead_id": lead, "recorded": true })).await;
+    perform(&close, json!({ "action": "receive_email", "lead_id": lead, "subject": "Hello", "body_text": "a\nb" })).await;
+    for (path, body) in [
+        ("note", json!({})),
+        ("call", json!({ "duration": 3 })),
+        ("email", json!({ "subject": "Re: Hello" })),
+        ("sms", json!({ "text": "hi" })),
+        ("whatsapp_message", json!({ "external_whatsapp_message_id": "w", "message_markdown": "hi" })),
+    ] {
+        let mut body = body;
+        body["lead_id"] = json!(lead);
+        close.make(&format!("activity/{path}/"), body).await;
+    }
+    close.advance(600.0).await;
+    for path in ["note", "call", "email", "sms", "whatsapp_message", "meeting"] {
+        let rows = close.get(&format!("activity/{path}/")).await.rows().to_vec();
+        assert!(!rows.is_empty());
+        for row in rows {
+            let reply = close.put(&format!("activity/{path}/{}/", text(&row["id"])), row.clone()).await;
+            assert_eq!((reply.status, &reply.body), (200, &row), "{path}");
+        }
+    }
 }
 
 // Quirk 17: the lead moves and says nothing.

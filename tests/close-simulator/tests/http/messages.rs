@@ -107,3 +107,54 @@ async fn an_import_update_has_no_event() {
     let reply = close.get(&format!("event/?object_id={id}&action=created")).await;
     assert!(reply.rows().iter().all(|event| event["object_id"] != json!(id)), "{}", reply.text);
 }
+
+#[tokio::test]
+async fn the_newest_event_of_an_object_shows_it_as_its_list_does() {
+    let close = Close::start().await;
+    let (lead, contact) = lead(&close).await;
+    let perform = async |body: serde_json::Value| {
+        let mut body = body;
+        body["lead_id"] = json!(lead);
+        body["contact_id"] = json!(contact);
+        perform(&close, body).await
+    };
+    perform(json!({ "action": "run_call", "recorded": true })).await;
+    perform(json!({ "action": "schedule_meeting", "starts_at": "2026-09-01T12:10:00Z" })).await;
+    perform(json!({ "action": "receive_form", "values": { "Email": "a@b.example" } })).await;
+    perform(json!({ "action": "receive_sms", "text": "hello" })).await;
+    let mail =
+        json!({ "lead_id": lead, "subject": "Offer", "status": "outbox", "to": ["ida@nordlicht.example"], "body_text": "x" });
+    let sent = close.make("activity/email/", mail).await;
+    let message = json!({ "lead_id": lead, "external_whatsapp_message_id": "w", "message_markdown": "_hi_" });
+    close.make("activity/whatsapp_message/", message).await;
+    let note = close.make("activity/note/", json!({ "lead_id": lead, "note": "x" })).await;
+    let comment = close.make("comment/", json!({ "object_id": note["id"], "body": "<p>x</p>" })).await;
+    close.advance(1_200.0).await;
+    perform(json!({ "action": "receive_email", "subject": "Re: offer", "sender": "ida@nordlicht.example" })).await;
+    perform(json!({ "action": "open_email", "id": sent["id"] })).await;
+    for (path, object_type) in [
+        ("activity/note/".to_owned(), "activity.note"),
+        ("activity/call/".to_owned(), "activity.call"),
+        ("activity/email/".to_owned(), "activity.email"),
+        ("activity/emailthread/".to_owned(), "activity.email_thread"),
+        ("activity/sms/".to_owned(), "activity.sms"),
+        ("activity/whatsapp_message/".to_owned(), "activity.whatsapp_message"),
+        ("activity/meeting/".to_owned(), "activity.meeting"),
+        ("activity/form_submission/".to_owned(), "activity.form_submission"),
+        (format!("comment/?thread_id={}", text(&comment["thread_id"])), "comment"),
+        ("comment_thread/".to_owned(), "comment_thread"),
+    ] {
+        let rows = close.get(&path).await.rows().to_vec();
+        assert!(!rows.is_empty(), "{path}");
+        for row in rows {
+            let event = close.events_of(&text(&row["id"]), object_type).await[0].clone();
+            let data = event["data"].as_object().unwrap_or_else(|| panic!("no data: {event}"));
+            for (name, value) in data.iter().filter(|(name, _)| *name != "quality_info") {
+                assert_eq!(value, &row[name], "{name} of {object_type}");
+            }
+            for name in row.as_object().unwrap().keys().filter(|name| !matches!(name.as_str(), "emails" | "latest_emails")) {
+                assert!(data.contains_key(name), "{name} of {object_type} is in no event");
+            }
+        }
+    }
+}

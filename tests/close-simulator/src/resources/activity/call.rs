@@ -43,8 +43,8 @@ pub static CALL: Resource = Resource {
         telephone::LOCAL,
         &[
             Field::computed("remote_phone", |s| s.record.get("phone").cloned().unwrap_or(Value::Null)),
-            Field::computed("remote_phone_formatted", |s| telephone::formatted_field(s, "phone")),
-            Field::computed("remote_country_iso", |s| telephone::country_field(s, "phone")),
+            Field::computed("remote_phone_formatted", |s| telephone::formatted(s, "phone")),
+            Field::computed("remote_country_iso", |s| telephone::country(s, "phone")),
             Field::computed("has_recording", |s| recorded(s.record).into()),
             Field { ty: Type::Text(2048), write: Write::Yes, ..Field::computed("recording_url", recording_url) },
             Field::stored("recording_duration", SECONDS).unset(Unset::Zero),
