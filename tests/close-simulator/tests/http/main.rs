@@ -10,6 +10,7 @@
 )]
 
 mod activities;
+mod activity_lists;
 mod calls;
 mod client;
 mod comments;
