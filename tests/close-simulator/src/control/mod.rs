@@ -3,7 +3,9 @@
 //! Each file has one subject and one function that answers its paths.
 
 mod clock;
+mod events;
 mod switches;
+mod webhooks;
 
 use crate::Simulator;
 use crate::http::{Answer, Request};
@@ -21,6 +23,9 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
     let answered = match (request.method.as_str(), path) {
         ("GET", "clock") => Ok(clock::get(simulator)),
         ("POST" | "PUT", "clock") => clock::set(simulator, request),
+        ("POST", "events") => events::add(simulator, request),
+        ("GET", "webhooks") => Ok(webhooks::get(simulator)),
+        ("POST" | "PUT", "webhooks/faults") => webhooks::set_faults(simulator, request),
         ("GET", "switches") => Ok(switches::get(simulator)),
         ("POST" | "PUT", "switches") => switches::set(simulator, request),
         _ => Err(Refusal::Status(404, format!("no control at {} {path}", request.method))),

@@ -38,6 +38,9 @@ pub struct World {
     pub jobs: jobs::Jobs,
     /// Keys and tokens.
     pub people: people::People,
+    /// What waits for webhook receivers.
+    #[serde(default)]
+    pub webhooks: crate::webhooks::Webhooks,
     /// The last serial given out of each kind.
     serials: Vec<u64>,
 }
@@ -60,6 +63,7 @@ impl World {
             events: events::EventLog::default(),
             jobs: jobs::Jobs::default(),
             people: people::People::default(),
+            webhooks: crate::webhooks::Webhooks::default(),
             serials,
         }
     }

@@ -168,6 +168,7 @@ switches! {
     "Whether an import's revert sets `date_updated` of touched records back." revert_moves_back: bool = false;
     "Seconds that a link to an export's file is valid." export_link_secs: i64 = 60;
     "Milliseconds between the states of an export or a bulk action." job_step_ms: i64 = 500;
+    "Undelivered events at which a webhook subscription is paused and its queue cleared." webhook_backlog: usize = 100_000;
 }
 
 impl Switches {
