@@ -6,7 +6,7 @@ use crate::Simulator;
 use crate::http::{Answer, Request};
 use crate::model::moment::Stamps;
 use crate::model::{Kind, Moment, Refusal};
-use crate::webhooks::Faults;
+use crate::webhooks::{Faults, Queue};
 
 /// `{"settling": 0, "faults": {…}, "subscriptions": [{"id", "url", "status", "waiting", "under_way", "next", "failing_since",
 /// "latest_error", "counts": {"attempts", "delivered", "failed", "dropped", "cleared", "lost", "duplicated"}}]}`
@@ -24,8 +24,8 @@ pub(super) fn get(simulator: &Simulator) -> Answer {
                 "url": record.text("url"),
                 "status": record.text("status"),
                 "waiting": queue.map_or(0, |queue| queue.len() - queue.under_way()),
-                "under_way": queue.map_or(0, |queue| queue.under_way()),
-                "next": at(queue.and_then(|queue| queue.next())),
+                "under_way": queue.map_or(0, Queue::under_way),
+                "next": at(queue.and_then(Queue::next)),
                 "failing_since": at(queue.and_then(|queue| queue.failing_since)),
                 "latest_error": queue.and_then(|queue| queue.latest_error.clone()),
                 "counts": queue.map(|queue| queue.counts).unwrap_or_default(),

@@ -192,3 +192,73 @@ impl From<Kept> for EventLog {
 fn in_order<S: Serializer>(events: &BTreeMap<Place, Arc<Event>>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(events.values())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Key, Kind};
+
+    fn update(log: &mut EventLog, object: u64, millis: i64) -> Id {
+        let at = Moment(1_788_264_000_000_000).plus_millis(millis);
+        let event = Event {
+            id: Id::new(Kind::Event, log.count() + 1),
+            order: 0,
+            created: at,
+            updated: at,
+            visible: at,
+            user: Some(Id::new(Kind::User, 1)),
+            request: Some(Id::new(Kind::Request, log.count() + 1)),
+            api_key: None,
+            oauth: None,
+            object_type: "contact",
+            object: Id::new(Kind::Contact, object),
+            lead: Some(Id::new(Kind::Lead, 1)),
+            action: "updated",
+            changed: Box::new([Key::Name("name")]),
+            data: None,
+            previous: None,
+            meta: Arc::from(*b"{}"),
+        };
+        let members: Members = vec![(Key::Name("name"), Arc::from(*b"\"name\":null"))];
+        match log.consolidate(&event, &members, &Switches::default()) {
+            Some(id) => id,
+            None => log.add(event, members),
+        }
+    }
+
+    fn found(log: &EventLog, by: By<'_>) -> Vec<Id> {
+        log.older_by(by, (Moment::LAST, u64::MAX)).map(|event| event.id).collect()
+    }
+
+    #[test]
+    fn only_events_within_the_window_keep_old_values_by_field() {
+        let mut log = EventLog::default();
+        for n in 0..1_000 {
+            update(&mut log, n + 1, n as i64 * 100);
+        }
+        assert_eq!(log.len(), 1_000);
+        assert_eq!(log.open.len(), 50, "those of the last five seconds");
+    }
+
+    #[test]
+    fn the_index_follows_consolidation_and_retention_and_a_restored_log_is_the_same() {
+        let mut log = EventLog::default();
+        let first = update(&mut log, 1, 0);
+        let second = update(&mut log, 2, 10);
+        assert_eq!(update(&mut log, 1, 20), first);
+        let restored: EventLog = serde_json::from_slice(&serde_json::to_vec(&log).unwrap()).unwrap();
+        for log in [&log, &restored] {
+            assert_eq!(found(log, By::All), [first, second]);
+            assert_eq!(found(log, By::Lead(Id::new(Kind::Lead, 1))), [first, second]);
+            assert_eq!(found(log, By::Action("contact", "updated")), [first, second]);
+            assert_eq!(found(log, By::Object(Id::new(Kind::Contact, 2))), [second]);
+            assert_eq!(found(log, By::Request(Id::new(Kind::Request, 1))), [], "the request of a folded event is the newest");
+            assert_eq!(log.get(first).map(|event| event.place()), log.older(None).next().map(|(place, _)| place));
+        }
+        let mut log = restored;
+        assert_eq!(update(&mut log, 2, 30), second, "what was open can still be folded into");
+        log.prune(Moment(1_788_264_000_000_000).plus_millis(25));
+        assert_eq!(found(&log, By::User(Id::new(Kind::User, 1))), [second]);
+        assert!(log.get(first).is_none());
+    }
+}

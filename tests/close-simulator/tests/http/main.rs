@@ -10,4 +10,11 @@
 )]
 
 mod client;
+mod consolidation;
+mod events;
+mod filters;
+mod receiver;
+mod replay;
+mod subscriptions;
 mod transport;
+mod webhooks;
