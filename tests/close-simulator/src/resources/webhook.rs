@@ -1,5 +1,8 @@
 //! Webhook subscriptions (reference, sections 7.1 to 7.3). What they are told, and how, is `crate::webhooks`.
 
+// Laws and checks have one signature, whether or not they refuse anything.
+#![allow(clippy::unnecessary_wraps)]
+
 use serde_json::{Map, Value as Json, json};
 
 use crate::http::collection::{Condition, Deed, Paging};
@@ -53,7 +56,7 @@ pub static WEBHOOK: Resource = Resource {
         ],
     ],
     custom_fields: false,
-    laws: Laws { prepare, revise, created, updated, deleted, ..Laws::PLAIN },
+    laws: Laws { prepare, created, revise, updated, deleted, ..Laws::PLAIN },
 };
 
 /// What is served.

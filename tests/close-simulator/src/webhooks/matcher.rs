@@ -92,6 +92,9 @@ fn same(one: &Json, other: &Json) -> bool {
 
 #[cfg(test)]
 mod tests {
+    // Filters read better where they are written down.
+    #![allow(clippy::needless_pass_by_value)]
+
     use serde_json::json;
 
     use super::*;

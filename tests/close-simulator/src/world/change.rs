@@ -78,6 +78,8 @@ impl Actor {
     }
 }
 
+type ExtraMeta = Vec<(&'static str, Id)>;
+
 /// A change under way.
 pub struct Change<'w> {
     /// What is changed. Change objects through the methods here, never in the store.
@@ -86,7 +88,7 @@ pub struct Change<'w> {
     pub actor: Actor,
     now: Moment,
     /// The `meta` of the last event with the members that went into it, shared by the events of one change.
-    meta: Option<(Vec<(&'static str, Id)>, Arc<[u8]>)>,
+    meta: Option<(ExtraMeta, Arc<[u8]>)>,
 }
 
 impl<'w> Change<'w> {
@@ -388,12 +390,11 @@ impl<'w> Change<'w> {
             return;
         }
         event.visible = self.now.plus_millis(self.world.event_lag());
-        let id = match self.world.events.consolidate(&event, &members, &self.world.switches) {
-            Some(id) => id,
-            None => {
-                event.id = self.world.next_id(Kind::Event);
-                self.world.events.add(event, members)
-            }
+        let id = if let Some(id) = self.world.events.consolidate(&event, &members, &self.world.switches) {
+            id
+        } else {
+            event.id = self.world.next_id(Kind::Event);
+            self.world.events.add(event, members)
         };
         self.world.history.told(number, id);
         crate::webhooks::told(self.world, id);

@@ -127,7 +127,7 @@ impl EventLog {
     pub fn older_by<'l>(&'l self, by: By<'_>, than: Place) -> Box<dyn Iterator<Item = &'l Arc<Event>> + 'l> {
         match by {
             By::All => Box::new(self.older(Some(than)).map(|(_, event)| event)),
-            by => Box::new(self.index.older(by, than).filter_map(|place| self.events.get(&place))),
+            by => Box::new(self.index.from(by, than, false).filter_map(|place| self.events.get(&place))),
         }
     }
 
@@ -135,7 +135,7 @@ impl EventLog {
     pub fn newer_by<'l>(&'l self, by: By<'_>, than: Place) -> Box<dyn Iterator<Item = &'l Arc<Event>> + 'l> {
         match by {
             By::All => Box::new(self.newer(than).map(|(_, event)| event)),
-            by => Box::new(self.index.newer(by, than).filter_map(|place| self.events.get(&place))),
+            by => Box::new(self.index.from(by, than, true).filter_map(|place| self.events.get(&place))),
         }
     }
 
@@ -251,6 +251,9 @@ mod tests {
             assert_eq!(found(log, By::All), [first, second]);
             assert_eq!(found(log, By::Lead(Id::new(Kind::Lead, 1))), [first, second]);
             assert_eq!(found(log, By::Action("contact", "updated")), [first, second]);
+            assert_eq!(found(log, By::UserOn(Id::new(Kind::User, 1), "contact")), [first, second]);
+            assert_eq!(found(log, By::UserOn(Id::new(Kind::User, 2), "contact")), []);
+            assert_eq!(found(log, By::UserOn(Id::new(Kind::User, 1), "lead")), []);
             assert_eq!(found(log, By::Object(Id::new(Kind::Contact, 2))), [second]);
             assert_eq!(found(log, By::Request(Id::new(Kind::Request, 1))), [], "the request of a folded event is the newest");
             assert_eq!(log.get(first).map(|event| event.place()), log.older(None).next().map(|(place, _)| place));

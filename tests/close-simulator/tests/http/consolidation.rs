@@ -1,5 +1,7 @@
 //! Section 12, item 23: updates of one object within a few seconds are one event that keeps its id.
 
+use close_simulator::model::{Id, Kind, Moment};
+use close_simulator::world::change::{Actor, Change};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -151,4 +153,43 @@ async fn what_a_reader_has_seen_does_not_vanish_when_it_is_folded_late() {
     close.advance(1.0).await;
     rename(&close, &id, "two").await;
     assert_eq!(names(&close, &id).await[0], (json!("two"), json!("zero")));
+}
+
+/// Changes a lead beside the API, as background work of Close does.
+fn beside(close: &Close, id: &str, actor: Actor, change: impl FnOnce(&mut Change<'_>, Id)) {
+    let mut world = close.running.simulator.world.write();
+    let id = world.parse_id(id).expect("an id of this organization");
+    change(&mut Change::begin(&mut world, actor), id);
+}
+
+#[tokio::test]
+async fn semantic_twins_are_never_folded_and_do_not_end_a_consolidation() {
+    let close = frozen().await;
+    let id = settled(&close).await;
+    let user = close.running.simulator.world.read().store.of_kind(Kind::User, Moment::FIRST, Moment::LAST).next();
+    let actor = || Actor { user, ..Actor::system() };
+    for name in ["one", "two"] {
+        beside(&close, &id, actor(), |change, id| {
+            change.edit(id, |lead| lead.set("name", name));
+            change.emit(id, "merged");
+        });
+        close.advance(1.0).await;
+    }
+    let events = close.events_of(&id, "lead").await;
+    let told: Vec<(&str, &str)> =
+        events.iter().map(|event| (event["action"].as_str().unwrap(), event["data"]["name"].as_str().unwrap())).collect();
+    assert_eq!(told, [("merged", "two"), ("updated", "two"), ("merged", "one"), ("created", "zero")]);
+    assert_eq!(events[1]["previous_data"]["name"], "zero");
+}
+
+#[tokio::test]
+async fn a_change_that_is_invisible_to_customers_has_no_event() {
+    // Quirk 29.
+    let close = frozen().await;
+    let id = settled(&close).await;
+    let before = walk(&close, "admin", "").await;
+    let actor = Actor { invisible: true, ..Actor::system() };
+    beside(&close, &id, actor, |change, id| change.edit(id, |lead| lead.set("name", "migrated")));
+    assert_eq!(close.get(&format!("lead/{id}/")).await.body["name"], "migrated");
+    assert_eq!(walk(&close, "admin", "").await, before);
 }

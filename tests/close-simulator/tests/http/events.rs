@@ -27,7 +27,7 @@ pub async fn walk(close: &Close, key: &str, filters: &str) -> Vec<Vec<Value>> {
         pages.push(reply.rows().to_vec());
         match reply.body.get("cursor_next").expect("the key is always there") {
             Value::Null => return pages,
-            next => cursor = next.as_str().expect("a text").to_owned(),
+            next => next.as_str().expect("a text").clone_into(&mut cursor),
         }
     }
 }
@@ -129,10 +129,10 @@ async fn bounds_of_date_updated_are_exact_below_the_second() {
         let reply = close.get(&format!("event/?object_type=lead&action=created&date_updated__{bound}={at}")).await;
         ids(reply.rows()).into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(find("gt").await, [third.clone()]);
-    assert_eq!(find("gte").await, [third, second.clone()]);
-    assert_eq!(find("lt").await, [first.clone()]);
-    assert_eq!(find("lte").await, [second, first]);
+    assert_eq!(find("gte").await, [&*third, &*second]);
+    assert_eq!(find("lte").await, [&*second, &*first]);
+    assert_eq!(find("gt").await, [third]);
+    assert_eq!(find("lt").await, [first]);
 }
 
 #[tokio::test]

@@ -43,10 +43,10 @@ async fn until(close: &Close, what: &str, holds: impl Fn(&Value) -> bool) -> Val
             }
         }
     };
-    match tokio::time::timeout(std::time::Duration::from_secs(20), wait).await {
-        Ok(state) => state,
-        Err(_) => panic!("never {what}: {}", state(close).await),
-    }
+    let Ok(state) = tokio::time::timeout(std::time::Duration::from_secs(20), wait).await else {
+        panic!("never {what}: {}", state(close).await)
+    };
+    state
 }
 
 async fn counted(close: &Close, name: &str, count: u64) -> Value {
@@ -63,18 +63,18 @@ fn moment(text: &Value) -> Moment {
     Moment::parse(text.as_str().expect("a moment"), 0).expect("a moment")
 }
 
-fn stamp(received: &Received) -> i64 {
-    received.headers["close-sig-timestamp"].to_str().unwrap().parse().expect("seconds")
+fn stamp(arrived: &Received) -> i64 {
+    arrived.headers["close-sig-timestamp"].to_str().unwrap().parse().expect("seconds")
 }
 
-fn assert_signed(received: &Received, subscription: &Value) {
+fn assert_signed(arrived: &Received, subscription: &Value) {
     let key = subscription["signature_key"].as_str().unwrap();
     let key: Vec<u8> = (0..32).map(|at| u8::from_str_radix(&key[at * 2..at * 2 + 2], 16).unwrap()).collect();
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
-    mac.update(received.headers["close-sig-timestamp"].as_bytes());
-    mac.update(&received.raw);
+    mac.update(arrived.headers["close-sig-timestamp"].as_bytes());
+    mac.update(&arrived.raw);
     let hash: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(received.headers["close-sig-hash"], hash.as_str());
+    assert_eq!(arrived.headers["close-sig-hash"], hash.as_str());
 }
 
 #[tokio::test]
@@ -82,13 +82,13 @@ async fn a_created_event_is_delivered_at_once_signed_and_as_the_log_has_it() {
     // Quirk 31.
     let (close, mut receiver, subscription) = subscribed().await;
     let id = lead(&close, "Nordlicht „GmbH“").await;
-    let received = receiver.next().await;
-    assert_eq!(received.path, "/hook");
-    assert_eq!(received.headers["content-type"], "application/json");
-    assert_signed(&received, &subscription);
-    assert_eq!(received.body["subscription_id"], subscription["id"]);
-    assert_eq!(received.body["event"], close.events_of(&id, "lead").await[0]);
-    assert_eq!(received.body.as_object().unwrap().len(), 2);
+    let arrived = receiver.next().await;
+    assert_eq!(arrived.path, "/hook");
+    assert_eq!(arrived.headers["content-type"], "application/json");
+    assert_signed(&arrived, &subscription);
+    assert_eq!(arrived.body["subscription_id"], subscription["id"]);
+    assert_eq!(arrived.body["event"], close.events_of(&id, "lead").await[0]);
+    assert_eq!(arrived.body.as_object().unwrap().len(), 2);
     counted(&close, "delivered", 1).await;
     quiet(&close).await;
 }
@@ -108,8 +108,8 @@ async fn an_update_waits_for_the_consolidation_while_the_log_has_it_already() {
     assert_eq!(close.get("/_control/webhooks/").await.body["settling"], 1);
     assert_eq!(state(&close).await["counts"]["attempts"], 1, "nothing is sent before the window is over");
     close.advance(2.0).await;
-    let received = receiver.next().await;
-    let event = &received.body["event"];
+    let arrived = receiver.next().await;
+    let event = &arrived.body["event"];
     assert_eq!((&event["data"]["name"], &event["previous_data"]["name"]), (&json!("three"), &json!("zero")));
     counted(&close, "delivered", 2).await;
     close.delete(&format!("lead/{id}/")).await;
@@ -196,8 +196,8 @@ async fn every_failure_is_tried_again_with_growing_waits() {
     bodies.push(receiver.next().await);
     let state = counted(&close, "delivered", 1).await;
     assert_eq!((&state["latest_error"], &state["failing_since"]), (&Value::Null, &Value::Null));
-    assert!(bodies.iter().all(|received| received.raw == bodies[0].raw && received.path == "/hook"));
-    let stamps: Vec<i64> = bodies.iter().map(|received| stamp(received) - stamp(&bodies[0])).collect();
+    assert!(bodies.iter().all(|arrived| arrived.raw == bodies[0].raw && arrived.path == "/hook"));
+    let stamps: Vec<i64> = bodies.iter().map(|arrived| stamp(arrived) - stamp(&bodies[0])).collect();
     assert!(stamps.is_sorted_by(|a, b| a < b), "signed anew: {stamps:?}");
 }
 

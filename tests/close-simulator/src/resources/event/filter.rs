@@ -42,15 +42,41 @@ const LISTED: [u8; 16] = [
     REQUEST_ID,
 ];
 
-/// What was asked for. `Some(None)` is an id that is nobody's: nothing matches.
-#[derive(Debug, Default)]
+/// Which id is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Any,
+    One(Id),
+    /// One that this organization never gave out: nothing matches.
+    Nobodys,
+}
+
+impl Wanted {
+    fn one(self) -> Option<Id> {
+        match self {
+            Self::One(id) => Some(id),
+            Self::Any | Self::Nobodys => None,
+        }
+    }
+
+    fn is(self, id: Option<Id>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::One(wanted) => id == Some(wanted),
+            Self::Nobodys => false,
+        }
+    }
+}
+
+/// What was asked for.
+#[derive(Debug)]
 pub(super) struct Filter<'r> {
     object_type: Option<&'r str>,
     action: Option<&'r str>,
-    object: Option<Option<Id>>,
-    lead: Option<Option<Id>>,
-    user: Option<Option<Id>>,
-    request: Option<Option<Id>>,
+    object: Wanted,
+    lead: Wanted,
+    user: Wanted,
+    request: Wanted,
 }
 
 impl<'r> Filter<'r> {
@@ -63,7 +89,10 @@ impl<'r> Filter<'r> {
             let names: Vec<&str> = given.map(|(name, _)| *name).collect();
             return Err(Refusal::bad(format!("Unsupported combination of filters: {}.", names.join(", "))));
         }
-        let id = |name: &str| text(name).map(|text| view.parse_id(text));
+        let id = |name: &str| match text(name) {
+            None => Wanted::Any,
+            Some(text) => view.parse_id(text).map_or(Wanted::Nobodys, Wanted::One),
+        };
         Ok(Self {
             object_type: text("object_type"),
             action: text("action"),
@@ -76,17 +105,18 @@ impl<'r> Filter<'r> {
 
     /// Whether nothing can match.
     pub(super) fn is_nothing(&self) -> bool {
-        [self.object, self.lead, self.user, self.request].contains(&Some(None))
+        [self.object, self.lead, self.user, self.request].contains(&Wanted::Nobodys)
     }
 
     /// The part of the log to look through: the narrowest there is.
     pub(super) fn by(&self) -> By<'r> {
-        match (self.object.flatten(), self.request.flatten(), self.lead.flatten(), self.user.flatten()) {
+        match (self.object.one(), self.request.one(), self.lead.one(), self.user.one()) {
             (Some(object), ..) => By::Object(object),
             (_, Some(request), ..) => By::Request(request),
             (_, _, Some(lead), _) => By::Lead(lead),
             (.., user) => match (self.object_type, self.action, user) {
-                (Some(object_type), Some(action), _) => By::Action(object_type, action),
+                (Some(object_type), _, Some(user)) => By::UserOn(user, object_type),
+                (Some(object_type), Some(action), None) => By::Action(object_type, action),
                 (.., Some(user)) => By::User(user),
                 _ => By::All,
             },
@@ -97,10 +127,10 @@ impl<'r> Filter<'r> {
     pub(super) fn matches(&self, event: &Event) -> bool {
         self.object_type.is_none_or(|name| name == event.object_type)
             && self.action.is_none_or(|name| name == event.action)
-            && self.object.is_none_or(|id| id == Some(event.object))
-            && self.lead.is_none_or(|id| id.is_some() && id == event.lead)
-            && self.user.is_none_or(|id| id.is_some() && id == event.user)
-            && self.request.is_none_or(|id| id.is_some() && id == event.request)
+            && self.object.is(Some(event.object))
+            && self.lead.is(event.lead)
+            && self.user.is(event.user)
+            && self.request.is(event.request)
     }
 }
 

@@ -4,6 +4,7 @@
 //! checks: keys of different columns may meet.
 
 use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Included};
 
 use super::{Event, Name, Place};
 use crate::model::{Id, Moment};
@@ -23,11 +24,16 @@ pub enum By<'a> {
     Request(Id),
     /// Events of a type and an action.
     Action(&'a str, &'a str),
+    /// Events that one user caused at objects of a type.
+    UserOn(Id, &'a str),
 }
 
 /// Leads are found under two keys, as objects and as leads.
 const LEAD: u64 = 1 << 63;
 const ACTION: u64 = 1 << 62;
+
+const FIRST: Place = (Moment(i64::MIN), 0);
+const LAST: Place = (Moment::LAST, u64::MAX);
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -52,24 +58,54 @@ impl Index {
         }
     }
 
-    /// Places older than one, newest first.
-    pub(super) fn older(&self, by: By<'_>, than: Place) -> impl Iterator<Item = Place> + '_ {
-        self.key(by)
-            .into_iter()
-            .flat_map(move |key| self.places.range((key, (Moment(i64::MIN), 0))..(key, than)).rev())
-            .map(|e| e.1)
+    /// Places from one on, which is not among them: older ones newest first, or newer ones oldest first.
+    pub(super) fn from(&self, by: By<'_>, place: Place, newer: bool) -> Box<dyn Iterator<Item = Place> + '_> {
+        match by {
+            By::UserOn(user, object_type) => Box::new(self.both(raw(user), object_type, place, newer)),
+            by => {
+                let Some(key) = self.key(by) else { return Box::new(std::iter::empty()) };
+                if newer {
+                    Box::new(self.places.range((Excluded((key, place)), Included((key, LAST)))).map(|entry| entry.1))
+                } else {
+                    Box::new(self.places.range((key, FIRST)..(key, place)).rev().map(|entry| entry.1))
+                }
+            }
+        }
     }
 
-    /// Places newer than one, oldest first.
-    pub(super) fn newer(&self, by: By<'_>, than: Place) -> impl Iterator<Item = Place> + '_ {
-        use std::ops::Bound::{Excluded, Included};
-        let bounds = move |key| (Excluded((key, than)), Included((key, (Moment::LAST, u64::MAX))));
-        self.key(by).into_iter().flat_map(move |key| self.places.range(bounds(key))).map(|entry| entry.1)
+    /// Places under a user and under any action of a type: leaps from one to the other, so that the sparser decides the cost.
+    fn both(&self, user: u64, object_type: &str, mut place: Place, newer: bool) -> impl Iterator<Item = Place> + '_ {
+        let of_type = self.actions.iter().enumerate().filter(|(_, (name, _))| *name == object_type);
+        let actions: Vec<u64> = of_type.map(|(number, _)| number as u64 | ACTION).collect();
+        let step = move |key: u64, place: Place, inclusive: bool| {
+            let (here, edge) = ((key, place), (key, if newer { LAST } else { FIRST }));
+            let here = if inclusive { Included(here) } else { Excluded(here) };
+            let found = if newer {
+                self.places.range((here, Included(edge))).next()
+            } else {
+                self.places.range((Included(edge), here)).next_back()
+            };
+            found.map(|entry| entry.1)
+        };
+        std::iter::from_fn(move || {
+            let mut candidate = step(user, place, false)?;
+            loop {
+                let of_type = actions.iter().filter_map(|key| step(*key, candidate, true));
+                let nearest = if newer { of_type.min() } else { of_type.max() }?;
+                if nearest != candidate {
+                    candidate = step(user, nearest, true)?;
+                }
+                if nearest == candidate {
+                    place = candidate;
+                    return Some(place);
+                }
+            }
+        })
     }
 
     fn key(&self, by: By<'_>) -> Option<u64> {
         match by {
-            By::All => None,
+            By::All | By::UserOn(..) => None,
             By::Object(id) | By::User(id) | By::Request(id) => Some(raw(id)),
             By::Lead(id) => Some(raw(id) | LEAD),
             By::Action(object_type, action) => {
