@@ -359,3 +359,56 @@ async fn without_a_subscription_nothing_waits_and_a_deleted_one_gets_nothing() {
     assert_eq!(state["subscriptions"], json!([]));
     assert!(receiver.rest().is_empty());
 }
+
+#[tokio::test]
+async fn what_waits_when_a_subscription_is_paused_by_hand_is_lost_to_it() {
+    // Quirk 34.
+    let (close, mut receiver, subscription) = subscribed().await;
+    let path = format!("webhook/{}/", subscription["id"].as_str().unwrap());
+    receiver.answer([Reaction::Status(500)], Reaction::Status(200));
+    let id = lead(&close, "Refused").await;
+    receiver.next().await;
+    counted(&close, "failed", 1).await;
+    close.put(&format!("lead/{id}/"), json!({ "name": "Not settled" })).await;
+    close.put(&path, json!({ "status": "paused" })).await;
+    let state = state(&close).await;
+    assert_eq!((&state["waiting"], &state["counts"]["cleared"]), (&json!(0), &json!(1)));
+    close.advance(60.0).await;
+    quiet(&close).await;
+    close.put(&path, json!({ "status": "active" })).await;
+    let seen = lead(&close, "Seen").await;
+    assert_eq!(receiver.next().await.body["event"]["object_id"], seen.as_str());
+    counted(&close, "delivered", 1).await;
+    assert!(receiver.rest().is_empty());
+}
+
+#[tokio::test]
+async fn deliveries_come_by_the_running_clock_without_anybody_asking() {
+    let close = Close::start().await;
+    let mut receiver = Receiver::start().await;
+    subscribe(&close, &receiver).await;
+    close.switch(json!({ "consolidation_ms": 50 })).await;
+    let id = lead(&close, "zero").await;
+    assert_eq!(receiver.next().await.body["event"]["action"], "created");
+    close.put(&format!("lead/{id}/"), json!({ "name": "one" })).await;
+    assert_eq!(receiver.next().await.body["event"]["action"], "updated");
+}
+
+#[tokio::test]
+async fn both_spellings_of_a_type_reach_the_same_subscriptions() {
+    // Quirk 28.
+    let close = frozen().await;
+    let mut receiver = Receiver::start().await;
+    for object_type in ["activity.note", "note"] {
+        let events = json!([{ "object_type": object_type, "action": "created" }]);
+        close.make("webhook/", json!({ "url": receiver.url(object_type), "events": events })).await;
+    }
+    let id = lead(&close, "Nordlicht").await;
+    for (legacy, spelled) in [(false, "activity.note"), (true, "note")] {
+        close.switch(json!({ "legacy_note_type": legacy })).await;
+        close.make("activity/note/", json!({ "lead_id": id, "note": "Called" })).await;
+        let both = [receiver.next().await, receiver.next().await];
+        assert!(both.iter().all(|arrived| arrived.body["event"]["object_type"] == spelled));
+        assert_eq!(both.iter().map(|arrived| arrived.path.as_str()).collect::<BTreeSet<_>>(), ["/activity.note", "/note"].into());
+    }
+}
