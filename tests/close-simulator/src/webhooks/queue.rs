@@ -55,6 +55,7 @@ pub struct Counts {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Queue {
     /// By the moment of the next attempt. Those under way are among them, so that a snapshot does not lose them.
+    #[serde(with = "pairs")]
     waiting: BTreeMap<(Moment, u64), Delivery>,
     #[serde(skip)]
     under_way: FxHashMap<u64, Moment>,
@@ -187,6 +188,25 @@ fn backoff(failures: u32) -> i64 {
     FIRST_WAIT_SECS.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(LONGEST_WAIT_SECS)
 }
 
+/// A map as a list of pairs, because not every format has keys of two numbers.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{Delivery, Moment};
+
+    type Waiting = BTreeMap<(Moment, u64), Delivery>;
+
+    pub(super) fn serialize<S: Serializer>(waiting: &Waiting, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(waiting)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Waiting, D::Error> {
+        Ok(Vec::<((Moment, u64), Delivery)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,5 +252,15 @@ mod tests {
         assert_eq!(queue.finish(number, Err("500".to_owned()), T), Verdict::Goes);
         assert_eq!(queue.take(T.plus_secs(71 * 3_600)).1, Verdict::Goes);
         assert_eq!(queue.finish(number, Err("500".to_owned()), T.plus_secs(72 * 3_600)), Verdict::Failing);
+    }
+
+    #[test]
+    fn what_is_under_way_when_the_state_is_saved_is_sent_again_by_the_restored() {
+        let mut queue = queue();
+        assert_eq!(queue.take(T).0.len(), 1);
+        assert_eq!((queue.take(T).0.len(), queue.under_way()), (0, 1));
+        let mut restored: Queue = serde_json::from_slice(&serde_json::to_vec(&queue).unwrap()).unwrap();
+        assert_eq!((restored.under_way(), restored.len(), restored.next()), (0, 1, Some(T)));
+        assert_eq!(restored.take(T).0.len(), 1);
     }
 }

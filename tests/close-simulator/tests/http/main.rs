@@ -11,10 +11,12 @@
 
 mod client;
 mod consolidation;
+mod event_rows;
 mod events;
 mod filters;
 mod receiver;
 mod replay;
 mod subscriptions;
 mod transport;
+mod webhook_failures;
 mod webhooks;

@@ -5,12 +5,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Barrier, mpsc};
+
+use crate::client::Close;
+use crate::events::frozen;
 
 /// How a request is answered.
 #[derive(Clone)]
@@ -109,4 +113,59 @@ async fn respond(
         }
     };
     Ok(answer.body(Full::default()).expect("an answer"))
+}
+
+/// A standing clock, a receiver, and a subscription for the changes of leads.
+pub async fn subscribed() -> (Close, Receiver, Value) {
+    let close = frozen().await;
+    let receiver = Receiver::start().await;
+    let made = subscribe(&close, &receiver).await;
+    (close, receiver, made)
+}
+
+pub async fn subscribe(close: &Close, receiver: &Receiver) -> Value {
+    let events: Vec<Value> =
+        ["created", "updated", "deleted"].iter().map(|action| json!({ "object_type": "lead", "action": action })).collect();
+    close.make("webhook/", json!({ "url": receiver.url("hook"), "events": events })).await
+}
+
+/// How the deliveries of the first subscription stand.
+pub async fn state(close: &Close) -> Value {
+    close.get("/_control/webhooks/").await.body["subscriptions"][0].clone()
+}
+
+/// Waits until the deliveries of the first subscription stand as asked.
+pub async fn until(close: &Close, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    let wait = async {
+        loop {
+            let state = state(close).await;
+            if holds(&state) {
+                return state;
+            }
+        }
+    };
+    let Ok(state) = tokio::time::timeout(std::time::Duration::from_secs(20), wait).await else {
+        panic!("never {what}: {}", state(close).await)
+    };
+    state
+}
+
+pub async fn counted(close: &Close, name: &str, count: u64) -> Value {
+    until(close, &format!("{count} {name}"), |state| state["under_way"] == 0 && state["counts"][name] == count).await
+}
+
+/// Nothing waits, nothing is under way, nothing settles.
+pub async fn quiet(close: &Close) {
+    until(close, "quiet", |state| state["waiting"] == 0 && state["under_way"] == 0).await;
+    assert_eq!(close.get("/_control/webhooks/").await.body["settling"], 0);
+}
+
+pub fn assert_signed(arrived: &Received, subscription: &Value) {
+    let key = subscription["signature_key"].as_str().unwrap();
+    let key: Vec<u8> = (0..32).map(|at| u8::from_str_radix(&key[at * 2..at * 2 + 2], 16).unwrap()).collect();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+    mac.update(arrived.headers["close-sig-timestamp"].as_bytes());
+    mac.update(&arrived.raw);
+    let hash: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(arrived.headers["close-sig-hash"], hash.as_str());
 }

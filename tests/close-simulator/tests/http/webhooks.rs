@@ -1,81 +1,16 @@
-//! Section 12, items 31 to 35: what a receiver of webhooks gets, when, how often, and what happens when it does not take it.
+//! Section 12, items 28, 31 and 32: what a receiver of webhooks gets, and when.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use close_simulator::model::Moment;
-use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
 use crate::client::Close;
 use crate::events::{frozen, lead};
-use crate::receiver::{Reaction, Received, Receiver};
+use crate::receiver::{Reaction, Receiver, assert_signed, counted, quiet, state, subscribe, subscribed, until};
 
 const HOUR: f64 = 3_600.0;
-
-/// A standing clock, a receiver, and a subscription for the changes of leads.
-async fn subscribed() -> (Close, Receiver, Value) {
-    let close = frozen().await;
-    let receiver = Receiver::start().await;
-    let made = subscribe(&close, &receiver).await;
-    (close, receiver, made)
-}
-
-async fn subscribe(close: &Close, receiver: &Receiver) -> Value {
-    let events: Vec<Value> =
-        ["created", "updated", "deleted"].iter().map(|action| json!({ "object_type": "lead", "action": action })).collect();
-    close.make("webhook/", json!({ "url": receiver.url("hook"), "events": events })).await
-}
-
-/// How the deliveries of the first subscription stand.
-async fn state(close: &Close) -> Value {
-    close.get("/_control/webhooks/").await.body["subscriptions"][0].clone()
-}
-
-/// Waits until the deliveries of the first subscription stand as asked.
-async fn until(close: &Close, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    let wait = async {
-        loop {
-            let state = state(close).await;
-            if holds(&state) {
-                return state;
-            }
-        }
-    };
-    let Ok(state) = tokio::time::timeout(std::time::Duration::from_secs(20), wait).await else {
-        panic!("never {what}: {}", state(close).await)
-    };
-    state
-}
-
-async fn counted(close: &Close, name: &str, count: u64) -> Value {
-    until(close, &format!("{count} {name}"), |state| state["under_way"] == 0 && state["counts"][name] == count).await
-}
-
-/// Nothing waits, nothing is under way, nothing settles.
-async fn quiet(close: &Close) {
-    until(close, "quiet", |state| state["waiting"] == 0 && state["under_way"] == 0).await;
-    assert_eq!(close.get("/_control/webhooks/").await.body["settling"], 0);
-}
-
-fn moment(text: &Value) -> Moment {
-    Moment::parse(text.as_str().expect("a moment"), 0).expect("a moment")
-}
-
-fn stamp(arrived: &Received) -> i64 {
-    arrived.headers["close-sig-timestamp"].to_str().unwrap().parse().expect("seconds")
-}
-
-fn assert_signed(arrived: &Received, subscription: &Value) {
-    let key = subscription["signature_key"].as_str().unwrap();
-    let key: Vec<u8> = (0..32).map(|at| u8::from_str_radix(&key[at * 2..at * 2 + 2], 16).unwrap()).collect();
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
-    mac.update(arrived.headers["close-sig-timestamp"].as_bytes());
-    mac.update(&arrived.raw);
-    let hash: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(arrived.headers["close-sig-hash"], hash.as_str());
-}
 
 #[tokio::test]
 async fn a_created_event_is_delivered_at_once_signed_and_as_the_log_has_it() {
@@ -174,125 +109,6 @@ async fn only_what_is_subscribed_and_passes_the_filter_is_delivered() {
 }
 
 #[tokio::test]
-async fn every_failure_is_tried_again_with_growing_waits() {
-    // Quirks 33 and 35: no 2xx, no answer in time, a connection that breaks after the receiver has processed, a redirect.
-    let (close, mut receiver, _) = subscribed().await;
-    close.switch(json!({ "webhook_timeout_ms": 200 })).await;
-    receiver.answer(
-        [Reaction::Status(500), Reaction::Status(404), Reaction::Hang, Reaction::Reset, Reaction::Redirect("/elsewhere")],
-        Reaction::Status(204),
-    );
-    lead(&close, "Nordlicht").await;
-    let mut bodies = Vec::new();
-    for (failures, wait) in [(1, 5), (2, 10), (3, 20), (4, 40), (5, 80)] {
-        bodies.push(receiver.next().await);
-        let state = counted(&close, "failed", failures).await;
-        assert_eq!((&state["waiting"], &state["counts"]["attempts"]), (&json!(1), &json!(failures)), "{state}");
-        assert!(state["latest_error"].is_string());
-        let now = moment(&close.get("/_control/clock/").await.body["now"]);
-        assert_eq!(moment(&state["next"]).millis_since(now), wait * 1_000, "after {failures} failures");
-        close.advance(wait as f64).await;
-    }
-    bodies.push(receiver.next().await);
-    let state = counted(&close, "delivered", 1).await;
-    assert_eq!((&state["latest_error"], &state["failing_since"]), (&Value::Null, &Value::Null));
-    assert!(bodies.iter().all(|arrived| arrived.raw == bodies[0].raw && arrived.path == "/hook"));
-    let stamps: Vec<i64> = bodies.iter().map(|arrived| stamp(arrived) - stamp(&bodies[0])).collect();
-    assert!(stamps.is_sorted_by(|a, b| a < b), "signed anew: {stamps:?}");
-}
-
-#[tokio::test]
-async fn a_retry_can_repeat_the_first_signature_and_redirects_can_be_followed() {
-    let (close, mut receiver, subscription) = subscribed().await;
-    close.switch(json!({ "webhook_retry": "repeat", "webhook_redirects": true })).await;
-    receiver.answer([Reaction::Status(500), Reaction::Redirect("/elsewhere")], Reaction::Status(200));
-    lead(&close, "Nordlicht").await;
-    let first = receiver.next().await;
-    counted(&close, "failed", 1).await;
-    close.advance(5.0).await;
-    let (second, third) = (receiver.next().await, receiver.next().await);
-    assert_eq!((second.path.as_str(), third.path.as_str()), ("/hook", "/elsewhere"));
-    for retry in [&second, &third] {
-        assert_eq!(retry.headers["close-sig-hash"], first.headers["close-sig-hash"]);
-        assert_signed(retry, &subscription);
-    }
-    counted(&close, "delivered", 1).await;
-}
-
-#[tokio::test]
-async fn an_event_is_dropped_after_72_hours_and_a_jump_of_the_clock_makes_retries_due() {
-    // Quirk 33.
-    let (close, mut receiver, _) = subscribed().await;
-    receiver.answer([Reaction::Status(500)], Reaction::Status(200));
-    lead(&close, "Refused").await;
-    receiver.next().await;
-    counted(&close, "failed", 1).await;
-    // Something else succeeds, so that the subscription is not paused.
-    lead(&close, "Taken").await;
-    receiver.next().await;
-    counted(&close, "delivered", 1).await;
-    receiver.answer([Reaction::Status(500)], Reaction::Status(200));
-    close.advance(71.0 * HOUR).await;
-    assert_eq!(receiver.next().await.body["event"]["data"]["name"], "Refused");
-    counted(&close, "failed", 2).await;
-    close.advance(2.0 * HOUR).await;
-    let state = counted(&close, "dropped", 1).await;
-    assert_eq!((&state["waiting"], &state["status"]), (&json!(0), &json!("active")));
-    assert!(receiver.rest().is_empty());
-}
-
-#[tokio::test]
-async fn three_days_of_failures_pause_the_subscription_and_a_put_resumes_it() {
-    // Quirks 33 and 34.
-    let (close, mut receiver, subscription) = subscribed().await;
-    let path = format!("webhook/{}/", subscription["id"].as_str().unwrap());
-    receiver.answer([], Reaction::Status(503));
-    for name in ["One", "Two"] {
-        lead(&close, name).await;
-        receiver.next().await;
-    }
-    counted(&close, "failed", 2).await;
-    let shown = close.get(&path).await.body;
-    assert_eq!((&shown["health_status"], &shown["latest_error"]), (&json!("unhealthy"), &json!("HTTP 503")));
-    assert_eq!((&shown["status"], &shown["recent_consecutive_fail_buckets_cnt"]), (&json!("active"), &json!(1)));
-    close.advance(72.0 * HOUR).await;
-    until(&close, "paused", |state| state["status"] == "paused").await;
-    let shown = close.get(&path).await.body;
-    assert_eq!((&shown["status"], &shown["pause_reason"]), (&json!("paused"), &json!("failures")));
-
-    // While it is paused nothing is queued.
-    receiver.answer([], Reaction::Status(200));
-    receiver.rest();
-    let missed = lead(&close, "Missed").await;
-    close.put(&format!("lead/{missed}/"), json!({ "name": "Missed again" })).await;
-    close.advance(60.0).await;
-    quiet(&close).await;
-    let reply = close.put(&path, json!({ "status": "active" })).await;
-    assert_eq!((&reply.body["pause_reason"], &reply.body["health_status"]), (&Value::Null, &json!("healthy")));
-    let seen = lead(&close, "Seen").await;
-    assert_eq!(receiver.next().await.body["event"]["object_id"], seen.as_str(), "what was missed stays missed");
-    assert_eq!(close.events_of(&missed, "lead").await.len(), 2, "but the log has it");
-}
-
-#[tokio::test]
-async fn a_backlog_that_is_too_long_pauses_and_clears() {
-    // Quirk 33, with a shorter backlog than 100,000.
-    let (close, mut receiver, subscription) = subscribed().await;
-    close.switch(json!({ "webhook_backlog": 20 })).await;
-    receiver.answer([], Reaction::Status(500));
-    for n in 0..19 {
-        lead(&close, &format!("Lead {n}")).await;
-        receiver.next().await;
-    }
-    assert_eq!(counted(&close, "failed", 19).await["status"], "active");
-    lead(&close, "One too many").await;
-    let state = until(&close, "paused", |state| state["status"] == "paused").await;
-    assert_eq!((&state["waiting"], &state["counts"]["cleared"]), (&json!(0), &json!(20)));
-    let shown = close.get(&format!("webhook/{}/", subscription["id"].as_str().unwrap())).await.body;
-    assert_eq!((&shown["status"], &shown["pause_reason"]), (&json!("paused"), &json!("backlog")));
-}
-
-#[tokio::test]
 async fn deliveries_are_parallel() {
     // Quirk 32: neither of four requests is answered before all are here.
     let (close, mut receiver, _) = subscribed().await;
@@ -357,28 +173,6 @@ async fn without_a_subscription_nothing_waits_and_a_deleted_one_gets_nothing() {
     lead(&close, "Ostlicht").await;
     let state = close.get("/_control/webhooks/").await.body;
     assert_eq!(state["subscriptions"], json!([]));
-    assert!(receiver.rest().is_empty());
-}
-
-#[tokio::test]
-async fn what_waits_when_a_subscription_is_paused_by_hand_is_lost_to_it() {
-    // Quirk 34.
-    let (close, mut receiver, subscription) = subscribed().await;
-    let path = format!("webhook/{}/", subscription["id"].as_str().unwrap());
-    receiver.answer([Reaction::Status(500)], Reaction::Status(200));
-    let id = lead(&close, "Refused").await;
-    receiver.next().await;
-    counted(&close, "failed", 1).await;
-    close.put(&format!("lead/{id}/"), json!({ "name": "Not settled" })).await;
-    close.put(&path, json!({ "status": "paused" })).await;
-    let state = state(&close).await;
-    assert_eq!((&state["waiting"], &state["counts"]["cleared"]), (&json!(0), &json!(1)));
-    close.advance(60.0).await;
-    quiet(&close).await;
-    close.put(&path, json!({ "status": "active" })).await;
-    let seen = lead(&close, "Seen").await;
-    assert_eq!(receiver.next().await.body["event"]["object_id"], seen.as_str());
-    counted(&close, "delivered", 1).await;
     assert!(receiver.rest().is_empty());
 }
 
