@@ -9,5 +9,14 @@
     clippy::cast_precision_loss
 )]
 
+mod bulk;
 mod client;
+mod exports;
+mod imports;
+mod links;
+mod reports;
+mod sequences;
+mod telephony;
+mod templates;
 mod transport;
+mod views;
