@@ -72,7 +72,7 @@ pub static BULK_ACTION: Resource = Resource {
                 Type::Choice(&["lead", "contact", "call", "custom_activity", "form_submission"])
             ),
             own!(&["email"], "template_id", Type::Ref(&[Kind::EmailTemplate])),
-            own!(&["email"], "email_account_id", Type::Text(64)),
+            own!(&["email"], "email_account_id", Type::Ref(&[Kind::ConnectedAccount])),
             own!(&["email"], "sender", Type::Text(1024)),
             own!(
                 &["sequence_subscription"],

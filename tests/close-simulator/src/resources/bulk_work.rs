@@ -153,7 +153,8 @@ fn act(change: &mut Change<'_>, action: &Record, found: Id, target: Id) {
         (Some("delete"), _) => change.delete(target).err(),
         (Some("email"), _) => {
             let body = mail(&change.whole(), action, found, target);
-            body.and_then(|body| change.create(Kind::Email, &of(body)).err())
+            let named = |mail: &mut Record| mail.set("bulk_email_action_id", action.id);
+            body.and_then(|body| change.create_with(Kind::Email, &of(body), named).err())
         }
         (_, Some("subscribe")) => {
             body.insert("contact_id".to_owned(), target.text(seed).into());
@@ -224,12 +225,11 @@ fn mail(view: &View<'_>, action: &Record, found: Id, contact: Id) -> Option<Map<
         "subject": filled["subject"],
         "body_html": filled["body"],
         "template_id": view.id_text(template.id),
-        "bulk_email_action_id": view.id_text(action.id),
     });
     let mut mail = mail.as_object().cloned()?;
-    for (name, value) in [("sender", action.text("sender")), ("email_account_id", action.text("email_account_id"))] {
-        if let Some(value) = value {
-            mail.insert(name.to_owned(), value.into());
+    for name in ["sender", "email_account_id"] {
+        if action.get(name).is_some() {
+            mail.insert(name.to_owned(), json_of(action, name, view.seed()));
         }
     }
     Some(mail)

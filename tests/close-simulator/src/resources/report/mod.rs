@@ -13,6 +13,7 @@ use rustc_hash::FxHashSet;
 use serde_json::Value as Json;
 
 use crate::http::{Endpoint, Exactness, Handler, Source};
+use crate::model::render::Scene;
 use crate::model::{Id, Kind, Record, Refusal, Value, input};
 use crate::resources::search;
 use crate::world::change::Body;
@@ -82,6 +83,15 @@ fn lead_of(record: &Record) -> Id {
 /// Whose a record is: its owner, else its author.
 fn user_of(record: &Record) -> Option<Id> {
     record.id_of("user_id").or(record.author)
+}
+
+/// A field of a record as text, stored or computed.
+fn text(view: &View<'_>, record: &Record, name: &'static str) -> Option<String> {
+    let value = match record.kind().resource().field(name).and_then(|field| field.compute) {
+        Some(compute) => compute(&Scene { view, record }),
+        None => record.get(name)?.clone(),
+    };
+    value.as_text().map(str::to_owned)
 }
 
 /// `part` of `whole` in per cent, to two places; 0 of nothing.
