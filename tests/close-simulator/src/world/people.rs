@@ -116,17 +116,17 @@ impl World {
         self.caller(key.user, Credential::Key(key.id), &key.name)
     }
 
-    /// A user as a caller, for work that is done later in its name and must see no more than it does; `None` for one without a key.
-    pub fn caller_for(&self, user: Id) -> Option<Caller> {
-        let key = self.people.keys.values().find(|key| key.user == user)?;
-        self.caller(user, Credential::Key(key.id), &key.name)
-    }
-
     /// The caller with an OAuth access token, as long as it is valid.
     pub fn caller_by_token(&self, token: &str) -> Option<Caller> {
         let token = self.people.tokens.get(token).filter(|token| self.clock.now() < token.expires)?;
         let name = format!("oauth:{}", token.client.text(self.seed));
         self.caller(token.user, Credential::OAuth { client: token.client, scope: token.scope.clone() }, &name)
+    }
+
+    /// A user as a caller, for work that is done later in its name and must see no more than it does; `None` for one without a key.
+    pub fn caller_for(&self, user: Id) -> Option<Caller> {
+        let key = self.people.keys.values().find(|key| key.user == user)?;
+        self.caller(user, Credential::Key(key.id), &key.name)
     }
 
     fn caller(&self, user: Id, credential: Credential, name: &str) -> Option<Caller> {
