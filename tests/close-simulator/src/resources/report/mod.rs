@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 
 use crate::http::{Endpoint, Exactness, Handler, Source};
 use crate::model::render::Scene;
+use crate::model::resource::Unset;
 use crate::model::{Id, Kind, Record, Refusal, Value, input};
 use crate::resources::search;
 use crate::world::change::Body;
@@ -85,13 +86,17 @@ fn user_of(record: &Record) -> Option<Id> {
     record.id_of("user_id").or(record.author)
 }
 
-/// A field of a record as text, stored or computed.
+/// A field of a record as text, as it is written: stored, computed, or what stands for one that is not set.
 fn text(view: &View<'_>, record: &Record, name: &'static str) -> Option<String> {
-    let value = match record.kind().resource().field(name).and_then(|field| field.compute) {
+    let field = record.kind().resource().field(name)?;
+    let value = match field.compute {
         Some(compute) => compute(&Scene { view, record }),
-        None => record.get(name)?.clone(),
+        None => record.get(name).cloned().unwrap_or(Value::Null),
     };
-    value.as_text().map(str::to_owned)
+    match (value.as_text(), field.unset) {
+        (Some(text), _) | (None, Unset::Text(text)) => Some(text.to_owned()),
+        _ => None,
+    }
 }
 
 /// `part` of `whole` in per cent, to two places; 0 of nothing.
