@@ -188,6 +188,7 @@ fn prepare_field(change: &Change<'_>, action: &mut Record, body: &Body, sets: bo
     Ok(())
 }
 
+#[allow(clippy::unnecessary_wraps)]
 fn created(change: &mut Change<'_>, id: crate::model::Id, _: &Body) -> Result<(), Refusal> {
     put_off(change, id);
     Ok(())
@@ -215,8 +216,7 @@ fn hold(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
         _ => "bulk_sequence_subscriptions",
     })?;
     match (request.json()?.text("status"), action.text("status").unwrap_or("")) {
-        (None, _) => {}
-        (Some("paused"), "paused") | (Some("resuming"), "resuming") => {}
+        (None, _) | (Some("paused"), "paused") | (Some("resuming"), "resuming") => {}
         (Some("paused"), "created" | "loading" | "processing" | "resuming") => {
             change.edit(action.id, |action| action.set("status", "paused"));
             change.emit(action.id, "paused");

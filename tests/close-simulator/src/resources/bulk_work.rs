@@ -105,9 +105,9 @@ fn targets(view: &View<'_>, action: &Record, found: Id) -> Vec<Id> {
         }
     };
     match (action.text("kind"), action.text("type"), action.text("bulk_object_type"), action.text("action_type")) {
-        (Some("edit"), Some("set_contact_custom_field" | "clear_contact_custom_field"), ..) => of(Kind::Contact),
+        (Some("edit"), Some("set_contact_custom_field" | "clear_contact_custom_field"), ..)
+        | (Some("delete"), _, Some("contact"), _) => of(Kind::Contact),
         (Some("edit"), Some("set_opportunity_custom_field" | "clear_opportunity_custom_field"), ..) => of(Kind::Opportunity),
-        (Some("delete"), _, Some("contact"), _) => of(Kind::Contact),
         (Some("delete"), _, Some("call"), _) => of(Kind::Call),
         (Some("delete"), _, Some("custom_activity"), _) => of(Kind::CustomActivity),
         (Some("delete"), _, Some("form_submission"), _) => of(Kind::FormSubmission),

@@ -5,6 +5,13 @@ use serde_json::{Value, json};
 
 use crate::client::Close;
 
+/// A simulator whose clock stands still between moves.
+async fn still() -> Close {
+    let close = Close::start().await;
+    assert_eq!(close.post("/_control/clock/", json!({ "rate": 0 })).await.status, 200);
+    close
+}
+
 async fn leads(close: &Close, count: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for n in 0..count {
@@ -26,7 +33,7 @@ fn actions(events: &[Value]) -> Vec<&str> {
 #[tokio::test]
 async fn a_bulk_delete_runs_in_portions_and_names_itself_in_every_event() {
     // Section 12, item 28: the bulk spread. Section 6.5: bulk_action.delete.
-    let close = Close::start().await;
+    let close = still().await;
     let ids = leads(&close, 120).await;
     let action = close.make("bulk_action/delete/", json!({ "query": "name:Bulk", "send_done_email": false })).await;
     assert_eq!(
@@ -130,7 +137,7 @@ async fn each_bulk_action_has_its_path_and_its_permission() {
 #[tokio::test]
 async fn a_paused_bulk_action_stands_still_until_it_is_resumed() {
     // Section 6.5: bulk_action.*, paused.
-    let close = Close::start().await;
+    let close = still().await;
     let ids = leads(&close, 60).await;
     let action = close.make("bulk_action/delete/", json!({ "query": "name:Bulk" })).await;
     let path = format!("bulk_action/delete/{}/", action["id"].as_str().unwrap());

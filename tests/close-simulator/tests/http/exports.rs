@@ -7,6 +7,13 @@ use serde_json::{Value, json};
 
 use crate::client::Close;
 
+/// A simulator whose clock stands still between moves.
+async fn still() -> Close {
+    let close = Close::start().await;
+    assert_eq!(close.post("/_control/clock/", json!({ "rate": 0 })).await.status, 200);
+    close
+}
+
 /// Runs an export to its end.
 async fn done(close: &Close, path: &str, body: Value) -> Value {
     let export = close.make(path, body).await;
@@ -37,7 +44,7 @@ async fn text(close: &Close, export: &Value) -> String {
 #[tokio::test]
 async fn an_export_goes_through_its_states_and_then_has_a_link() {
     // Section 12, item 36. Section 6.5: export.lead.
-    let close = Close::start().await;
+    let close = still().await;
     close.make("/_control/import/", json!({ "leads": 250 })).await;
     close.advance(60.0).await;
     let export = close
@@ -70,11 +77,11 @@ async fn an_export_goes_through_its_states_and_then_has_a_link() {
 #[tokio::test]
 async fn objects_are_read_while_the_job_runs() {
     // Section 12, item 36: not a snapshot.
-    let close = Close::start().await;
+    let close = still().await;
     close.make("/_control/import/", json!({ "leads": 250 })).await;
     close.advance(60.0).await;
-    let list = close.get("lead/?_limit=200").await;
-    let last = list.rows().iter().find(|row| row["name"] == "Imported 250").unwrap()["id"].as_str().unwrap().to_owned();
+    let leads = close.get("lead/?_limit=200").await;
+    let last = leads.rows().iter().find(|row| row["name"] == "Imported 250").unwrap()["id"].as_str().unwrap().to_owned();
     let export = close.make("export/lead/", json!({ "format": "json", "type": "leads" })).await;
     close.advance(1.0).await;
     assert_eq!(close.get(&format!("export/{}/", export["id"].as_str().unwrap())).await.body["status"], "in_progress");
@@ -86,7 +93,7 @@ async fn objects_are_read_while_the_job_runs() {
 
 #[tokio::test]
 async fn a_link_dies_soon_and_another_get_gives_a_fresh_one() {
-    let close = Close::start().await;
+    let close = still().await;
     let export = done(&close, "export/lead/", json!({ "format": "json", "type": "leads" })).await;
     assert_eq!(fetched(&close, &export["download_url"]).await.0, 200);
     close.advance(61.0).await;

@@ -4,6 +4,13 @@ use serde_json::{Value, json};
 
 use crate::client::Close;
 
+/// A simulator whose clock stands still between moves.
+async fn still() -> Close {
+    let close = Close::start().await;
+    assert_eq!(close.post("/_control/clock/", json!({ "rate": 0 })).await.status, 200);
+    close
+}
+
 /// Starts an import and waits until it is done.
 async fn imported(close: &Close, leads: Value) -> String {
     let id = close.make("/_control/import/", json!({ "leads": leads })).await["id"].as_str().unwrap().to_owned();
@@ -19,7 +26,7 @@ async fn named(close: &Close, name: &str) -> Option<Value> {
 #[tokio::test]
 async fn an_import_makes_leads_in_portions_and_tells_of_it() {
     // Section 6.5: import created, updated, completed.
-    let close = Close::start().await;
+    let close = still().await;
     let started = close.make("/_control/import/", json!({ "leads": 250 })).await;
     let id = started["id"].as_str().unwrap();
     assert!(id.starts_with("bulk_"));

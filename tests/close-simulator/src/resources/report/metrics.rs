@@ -183,6 +183,7 @@ impl Metric {
 }
 
 /// `GET /report/activity/metrics/`
+#[allow(clippy::unnecessary_wraps)]
 pub(super) fn list(_: &View<'_>, _: &Caller, _: &Request) -> Result<Answer, Refusal> {
     let metrics: Vec<Json> = METRICS
         .iter()

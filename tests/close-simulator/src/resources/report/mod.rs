@@ -65,7 +65,7 @@ fn leads(view: &View<'_>, body: &Body) -> Result<Option<FxHashSet<Id>>, Refusal>
     }
     let smart_view = input::read_reference(view, &[Kind::SmartView], &query["saved_search_id"])
         .map_err(|error| Refusal::field("query", error.as_str().unwrap_or_default()))?;
-    Ok(view.get(smart_view).map(|smart_view| of_smart_view(view, smart_view)).transpose()?)
+    view.get(smart_view).map(|smart_view| of_smart_view(view, smart_view)).transpose()
 }
 
 fn of_smart_view(view: &View<'_>, smart_view: &Record) -> Result<FxHashSet<Id>, Refusal> {
