@@ -144,3 +144,15 @@ async fn subscriptions_tell_and_go_with_their_sequence() {
     assert!(events.iter().all(|event| event["lead_id"] == lead["id"]));
     assert_eq!(close.get(&format!("sequence_subscription/{id}/")).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_lead_takes_its_subscriptions_with_it() {
+    let close = Close::start().await;
+    let (sequence, lead, contact) = enrolled(&close).await;
+    let made = close.make("sequence_subscription/", subscription(&sequence, &contact)).await;
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(close.delete(&format!("lead/{}/", lead["id"].as_str().unwrap())).await.status, 200);
+    assert_eq!(close.get(&format!("sequence_subscription/{id}/")).await.status, 404);
+    let event = &close.events_of(id, "sequence_subscription").await[0];
+    assert_eq!((&event["action"], &event["previous_data"]["contact_id"]), (&json!("deleted"), &contact["id"]));
+}
