@@ -197,3 +197,25 @@ async fn exports_are_refused_without_permission_and_with_wrong_parameters() {
     assert_eq!(close.get("export/lead/").await.status, 404);
     assert!(close.get_as("superuser", "export/").await.rows().is_empty());
 }
+
+#[tokio::test]
+async fn a_snapshot_keeps_exports_that_run_and_files_of_those_that_are_done() {
+    let close = still().await;
+    close.make("/_control/import/", json!({ "leads": 250 })).await;
+    close.advance(60.0).await;
+    let finished = done(&close, "export/lead/", json!({ "format": "json", "type": "leads" })).await;
+    let running = close.make("export/lead/", json!({ "format": "csv", "type": "leads" })).await;
+    close.advance(1.5).await;
+    let place = tempfile::tempdir().unwrap();
+    let file = json!({ "file": place.path().join("state").to_str().unwrap() });
+    close.make("/_control/snapshot/", file.clone()).await;
+    let before = text(&close, &finished).await;
+    close.make("/_control/restore/", file).await;
+    assert_eq!(text(&close, &finished).await, before);
+    let path = format!("export/{}/", running["id"].as_str().unwrap());
+    assert_eq!(close.get(&path).await.body["status"], "in_progress");
+    close.advance(60.0).await;
+    let running = close.get(&path).await.body;
+    let csv = text(&close, &running).await;
+    assert_eq!(json!(csv.lines().count() - 1), running["n_docs"]);
+}
