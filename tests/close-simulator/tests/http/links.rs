@@ -69,6 +69,38 @@ async fn links_of_applications_are_for_oauth_only() {
     assert_eq!(close.delete("scheduling_link/integration/7/").await.status, 403);
 }
 
+/// An access token of the organization's application, for the founder.
+async fn token(close: &Close) -> String {
+    let (client, secret) = {
+        let world = close.running.simulator.world.read();
+        let (client, (secret, _)) = world.people.clients.iter().next().expect("an application");
+        (client.clone(), secret.clone())
+    };
+    let path = format!("/oauth2/authorize/?client_id={client}&response_type=code&scope=all.full_access");
+    let reply = Close::send(close.request("", Method::GET, &path)).await;
+    let location = reply.headers["location"].to_str().unwrap();
+    let code = location.split("code=").nth(1).unwrap().split('&').next().unwrap();
+    let body = format!("grant_type=authorization_code&client_id={client}&client_secret={secret}&code={code}");
+    let request = close.request("", Method::POST, "/oauth2/token/").header("content-type", "application/x-www-form-urlencoded");
+    Close::send(request.body(body)).await.body["access_token"].as_str().expect("a token").to_owned()
+}
+
+#[tokio::test]
+async fn an_application_creates_changes_and_deletes_its_link_by_source_id() {
+    let close = Close::start().await;
+    let token = token(&close).await;
+    let send =
+        |method: Method, path: &str, body: Value| Close::send(close.request("", method, path).bearer_auth(&token).json(&body));
+    let body = |name: &str| json!({ "name": name, "url": "https://meet.example/ida", "source_id": "7" });
+    let first = send(Method::POST, "scheduling_link/integration/", body("Intro")).await;
+    assert_eq!((first.status, &first.body["source_id"]), (200, &json!("7")), "{}", first.text);
+    let second = send(Method::POST, "scheduling_link/integration/", body("Demo")).await;
+    assert_eq!((&second.body["id"], &second.body["name"]), (&first.body["id"], &json!("Demo")));
+    assert_eq!(send(Method::POST, "scheduling_link/integration/", json!({ "name": "X" })).await.status, 400);
+    assert_eq!(send(Method::DELETE, "scheduling_link/integration/7/", json!({})).await.status, 204);
+    assert_eq!(send(Method::DELETE, "scheduling_link/integration/7/", json!({})).await.status, 404);
+}
+
 #[tokio::test]
 async fn an_announced_file_is_sent_to_the_store_and_fetched_from_it() {
     let close = Close::start().await;
