@@ -10,4 +10,9 @@
 )]
 
 mod client;
+mod contacts;
+mod leads;
+mod merge;
+mod opportunities;
+mod tasks;
 mod transport;

@@ -50,11 +50,7 @@ pub fn first_phone(contact: &Record) -> Option<&str> {
 pub fn emails(view: &View<'_>, contact: &Record) -> Value {
     Value::list(stored(contact, "emails").iter().map(|entry| {
         let email = text(entry, "email").unwrap_or_default();
-        Value::object([
-            ("email", email.into()),
-            ("type", kind(entry)),
-            ("is_unsubscribed", is_unsubscribed(view, email).into()),
-        ])
+        Value::object([("email", email.into()), ("type", kind(entry)), ("is_unsubscribed", is_unsubscribed(view, email).into())])
     }))
 }
 

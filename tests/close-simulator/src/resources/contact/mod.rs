@@ -16,9 +16,7 @@ use crate::http::collection::{Filter, Paging, Test};
 use crate::http::{Collection, Source};
 use crate::model::input;
 use crate::model::render::Scene;
-use crate::model::resource::{
-    AUTHOR_IDS, DATES, Field, GET, ID, LEAD_ID, LIST, Laws, NESTED, ORGANIZATION, Resource, Type,
-};
+use crate::model::resource::{AUTHOR_IDS, DATES, Field, GET, ID, LEAD_ID, LIST, Laws, NESTED, ORGANIZATION, Resource, Type};
 use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
 use crate::world::change::{Body, Change};
 use crate::world::view::View;
@@ -128,7 +126,12 @@ fn subscriptions(s: &Scene<'_>) -> Value {
 ///
 /// # Errors
 /// As a creation or, with `of`, an update of this contact alone would be refused.
-pub fn nested(view: &View<'_>, json: &Json, of: Option<&Record>, offset_minutes: i32) -> Result<Vec<(crate::model::Key, Value)>, Refusal> {
+pub fn nested(
+    view: &View<'_>,
+    json: &Json,
+    of: Option<&Record>,
+    offset_minutes: i32,
+) -> Result<Vec<(crate::model::Key, Value)>, Refusal> {
     let Some(map) = json.as_object() else { return Err(Refusal::invalid("Not a valid object.")) };
     let body = Body { map: map.clone(), offset_minutes };
     let body = reword(view, &body)?.unwrap_or(body);

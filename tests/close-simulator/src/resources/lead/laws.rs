@@ -113,15 +113,15 @@ pub(super) fn deleting(change: &mut Change<'_>, lead: &Record) -> Result<(), Ref
 
 /// Everything that belongs to a lead, the comments on it included.
 pub(super) fn children(view: &View<'_>, lead: Id) -> Vec<Id> {
-    let mut all: Vec<Id> =
-        Kind::ALL.iter().flat_map(|kind| view.of_lead(lead, *kind)).map(|child| child.id).collect();
+    let mut all: Vec<Id> = Kind::ALL.iter().flat_map(|kind| view.of_lead(lead, *kind)).map(|child| child.id).collect();
     for kind in [Kind::CommentThread, Kind::Comment] {
         let about = |record: &&Record| {
             !all.contains(&record.id)
                 && (record.id_of("object_id").is_some_and(|object| object == lead || all.contains(&object))
                     || record.id_of("thread_id").is_some_and(|thread| all.contains(&thread)))
         };
-        let found: Vec<Id> = view.all(kind).filter(|record| record.lead.is_none()).filter(about).map(|record| record.id).collect();
+        let found: Vec<Id> =
+            view.all(kind).filter(|record| record.lead.is_none()).filter(about).map(|record| record.id).collect();
         all.extend(found);
     }
     all
@@ -130,7 +130,9 @@ pub(super) fn children(view: &View<'_>, lead: Id) -> Vec<Id> {
 /// The contact that an item of `contacts` names, if it is one of this lead.
 fn known<'v>(view: &'v View<'_>, item: &Json, lead: Id) -> Option<&'v Record> {
     let text = item.get("id")?.as_str()?;
-    view.parse_id(text).and_then(|id| view.get(id)).filter(|contact| contact.kind() == Kind::Contact && contact.lead == Some(lead))
+    view.parse_id(text)
+        .and_then(|id| view.get(id))
+        .filter(|contact| contact.kind() == Kind::Contact && contact.lead == Some(lead))
 }
 
 /// The contacts nested in a body, all of them checked; for an existing lead those with an id are updates.

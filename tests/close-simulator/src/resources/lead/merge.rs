@@ -55,7 +55,9 @@ pub(super) fn begin(change: &mut Change<'_>, request: &Request) -> Result<Answer
             errors.insert(name.to_owned(), "This field is required.".into());
             None
         }
-        Some(json) => read_reference(&view, &[Kind::Lead], json).map_err(|error| drop(errors.insert(name.to_owned(), error))).ok(),
+        Some(json) => {
+            read_reference(&view, &[Kind::Lead], json).map_err(|error| drop(errors.insert(name.to_owned(), error))).ok()
+        }
     };
     let pair = (lead("source"), lead("destination"));
     let (Some(source), Some(destination)) = pair else {
@@ -175,7 +177,8 @@ fn carry(change: &mut Change<'_>, step: &mut Step, children: &[Id]) {
             MergedChildren::Recreate => {
                 let fresh = change.record(child.kind());
                 let new = fresh.id;
-                let mut copy = Record { id: new, lead: here, updated: change.now(), editor: fresh.editor, ..Record::clone(&record) };
+                let mut copy =
+                    Record { id: new, lead: here, updated: change.now(), editor: fresh.editor, ..Record::clone(&record) };
                 step.moved.push((*child, new));
                 rename(&mut copy, &step.moved);
                 rename(&mut copy, &[(step.source, step.destination)]);
@@ -224,9 +227,10 @@ fn take_over(change: &mut Change<'_>, step: &Step) {
     // The contacts have gone over already; told is what the destination was before the merge.
     let old = {
         let before = step.moved.iter().filter(|(id, _)| id.kind() == Kind::Contact).fold(change.whole(), |view, (old, new)| {
-            let at_source = change.get(*new).filter(|_| old == new).map(|contact| {
-                Arc::new(Record { lead: Some(step.source), ..Record::clone(&contact) })
-            });
+            let at_source = change
+                .get(*new)
+                .filter(|_| old == new)
+                .map(|contact| Arc::new(Record { lead: Some(step.source), ..Record::clone(&contact) }));
             view.supposing(*new, at_source)
         });
         use crate::model::render::{EVENT, Selection, rendered};

@@ -121,9 +121,9 @@ fn permit(_view: &View<'_>, caller: &Caller, deed: Deed, record: Option<&Record>
 /// Forgets a completed system task whose time is over.
 pub fn purge(change: &mut Change<'_>, id: Id) {
     let due = change.now().plus_days(-change.world.switches.task_purge_days);
-    let over = change
-        .get(id)
-        .is_some_and(|task| task.is("is_complete") && task.moment(fields::COMPLETED_AT).is_some_and(|completed| completed <= due));
+    let over = change.get(id).is_some_and(|task| {
+        task.is("is_complete") && task.moment(fields::COMPLETED_AT).is_some_and(|completed| completed <= due)
+    });
     if over && change.world.switches.purge_events {
         change.remove(id);
     } else if over {
