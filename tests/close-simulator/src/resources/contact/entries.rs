@@ -115,13 +115,12 @@ fn read(
     let mut errors = Map::new();
     let mut kept = Vec::new();
     for (at, entry) in entries.items().iter().enumerate() {
-        match form(text(entry, member).unwrap_or_default()) {
-            Some(value) => kept.push(Value::object([(member, value.into()), ("type", text(entry, "type").into())])),
-            None => {
-                let mut error = Map::new();
-                error.insert(member.to_owned(), refusal.into());
-                errors.insert(at.to_string(), json!({ "field-errors": error }));
-            }
+        if let Some(value) = form(text(entry, member).unwrap_or_default()) {
+            kept.push(Value::object([(member, value.into()), ("type", text(entry, "type").into())]));
+        } else {
+            let mut error = Map::new();
+            error.insert(member.to_owned(), refusal.into());
+            errors.insert(at.to_string(), json!({ "field-errors": error }));
         }
     }
     if errors.is_empty() { Ok(Some(Value::list(kept))) } else { Err(errors) }

@@ -85,10 +85,9 @@ pub(super) fn prepare(change: &mut Change<'_>, opportunity: &mut Record, body: &
     Ok(())
 }
 
-pub(super) fn created(change: &mut Change<'_>, id: Id, _body: &Body) -> Result<(), Refusal> {
+pub(super) fn created(change: &mut Change<'_>, id: Id) {
     let lead = change.get(id).and_then(|opportunity| opportunity.lead);
     lead::touched_by_child(change, lead);
-    Ok(())
 }
 
 pub(super) fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, body: &Body) -> Result<(), Refusal> {
@@ -102,10 +101,10 @@ pub(super) fn revise(change: &mut Change<'_>, before: &Record, after: &mut Recor
     Ok(())
 }
 
-pub(super) fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &Body) -> Result<(), Refusal> {
-    let Some(after) = change.get(id) else { return Ok(()) };
+pub(super) fn updated(change: &mut Change<'_>, before: &Record, id: Id) {
+    let Some(after) = change.get(id) else { return };
     if *after == *before {
-        return Ok(());
+        return;
     }
     if let (old, Some(new)) = (before.id_of("status_id"), after.id_of("status_id"))
         && old != Some(new)
@@ -113,10 +112,8 @@ pub(super) fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &
         status_change::opportunity_moved(change, &after, old, new);
     }
     lead::touched_by_child(change, after.lead);
-    Ok(())
 }
 
-pub(super) fn deleted(change: &mut Change<'_>, opportunity: &Record) -> Result<(), Refusal> {
+pub(super) fn deleted(change: &mut Change<'_>, opportunity: &Record) {
     lead::touched_by_child(change, opportunity.lead);
-    Ok(())
 }

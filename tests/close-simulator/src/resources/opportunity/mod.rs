@@ -80,10 +80,19 @@ pub static OPPORTUNITY: Resource = Resource {
     laws: Laws {
         reword: laws::reword,
         prepare: laws::prepare,
-        created: laws::created,
+        created: |change, id, _| {
+            laws::created(change, id);
+            Ok(())
+        },
         revise: laws::revise,
-        updated: laws::updated,
-        deleted: laws::deleted,
+        updated: |change, before, id, _| {
+            laws::updated(change, before, id);
+            Ok(())
+        },
+        deleted: |change, opportunity| {
+            laws::deleted(change, opportunity);
+            Ok(())
+        },
         ..Laws::PLAIN
     },
 };

@@ -38,12 +38,21 @@ pub fn type_of(task: &Record) -> &str {
 }
 
 const LAWS: Laws = Laws {
-    reword: laws::reword,
+    reword: |_, body| Ok(laws::reword(body)),
     prepare: laws::prepare,
-    created: laws::created,
+    created: |change, id, _| {
+        laws::created(change, id);
+        Ok(())
+    },
     revise: laws::revise,
-    updated: laws::updated,
-    deleted: laws::deleted,
+    updated: |change, before, id, _| {
+        laws::updated(change, before, id);
+        Ok(())
+    },
+    deleted: |change, task| {
+        laws::deleted(change, task);
+        Ok(())
+    },
     ..Laws::PLAIN
 };
 
