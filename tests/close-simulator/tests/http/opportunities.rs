@@ -100,6 +100,21 @@ async fn a_status_is_named_by_label_and_winning_fills_in_the_callers_day() {
     assert_eq!(close.put(&path, json!({ "status": "Gone" })).await.status, 400);
 }
 
+#[tokio::test]
+async fn a_label_that_two_pipelines_have_is_taken_from_the_opportunitys_own() {
+    let close = Close::start().await;
+    let first = close.make("opportunity/", json!({})).await;
+    let pipelines = close.get("pipeline/").await;
+    let other = pipelines.rows().iter().find(|row| row["id"] != first["pipeline_id"]).expect("a second pipeline")["id"].clone();
+    let made = close.make("opportunity/", json!({ "pipeline_id": other })).await;
+    assert_eq!((&made["pipeline_id"], &made["status_display_name"]), (&other, &json!("Demo Scheduled (Renewals)")));
+    let path = format!("opportunity/{}/", id(&made));
+    let won = close.put(&path, json!({ "status": "Won" })).await.body;
+    assert_eq!((&won["status_label"], &won["pipeline_id"]), (&json!("Won"), &other));
+    let both = close.put(&path, json!({ "status": "Lost", "status_id": first["status_id"] })).await.body;
+    assert_eq!(both["status_id"], first["status_id"]);
+}
+
 /// Catalogue: `activity.opportunity_status_change` created, with its `opportunity.updated`. Quirk 28.
 #[tokio::test]
 async fn quirk_28_winning_leaves_an_activity_and_an_updated_opportunity() {

@@ -114,14 +114,16 @@ pub fn recent_calls(view: &View<'_>, lead: Option<Id>, contact: Option<Id>) -> V
     )
 }
 
+/// The sequence subscriptions of a contact, which stand with its lead.
+fn subscribed<'v>(view: &'v View<'_>, lead: Option<Id>, contact: Id) -> impl Iterator<Item = &'v Record> {
+    lead.into_iter()
+        .flat_map(|lead| view.of_lead(lead, Kind::SequenceSubscription))
+        .filter(move |subscription| subscription.id_of("contact_id") == Some(contact))
+}
+
 /// What a contact's sequence subscriptions look like from the contact.
 fn subscriptions(s: &Scene<'_>) -> Value {
-    let Some(lead) = s.record.lead else { return Value::list([]) };
-    let mine = s
-        .view
-        .of_lead(lead, Kind::SequenceSubscription)
-        .filter(|subscription| subscription.id_of("contact_id") == Some(s.record.id));
-    Value::list(mine.map(|subscription| {
+    Value::list(subscribed(s.view, s.record.lead, s.record.id).map(|subscription| {
         let field = |name| subscription.get(name).cloned().unwrap_or(Value::Null);
         let sequence = subscription.id_of("sequence_id");
         Value::object([
@@ -211,12 +213,20 @@ fn updated(change: &mut Change<'_>, before: &Record, id: Id) {
         }
         return;
     }
+    let subscriptions: Vec<Id> = subscribed(&change.whole(), before.lead, id).map(|subscription| subscription.id).collect();
+    for subscription in subscriptions {
+        change.edit(subscription, |subscription| subscription.lead = contact.lead);
+    }
     for lead in [before.lead, contact.lead].into_iter().flatten() {
         lead::contacts_changed(change, lead, &[(id, Some(Arc::new(before.clone())))]);
     }
 }
 
+/// Its sequence subscriptions go with a contact: nothing else deletes one.
 fn deleted(change: &mut Change<'_>, contact: &Record) {
+    let subscriptions: Vec<Id> =
+        subscribed(&change.whole(), contact.lead, contact.id).map(|subscription| subscription.id).collect();
+    change.remove_together(&subscriptions);
     if let Some(lead) = contact.lead {
         lead::contacts_changed(change, lead, &[(contact.id, Some(Arc::new(contact.clone())))]);
     }
