@@ -101,7 +101,7 @@ impl<'w> Change<'w> {
 
     /// The organization as the actor sees it.
     pub fn view(&self) -> View<'_> {
-        View { caller: self.actor.caller.as_ref(), ..View::now(self.world) }
+        View::now(self.world).for_caller(self.actor.caller.as_ref())
     }
 
     /// The organization without anything hidden.
@@ -130,8 +130,9 @@ impl<'w> Change<'w> {
         let resource = kind.resource();
         let reworded = (resource.laws.reword)(&self.view(), body)?;
         let body = reworded.as_ref().unwrap_or(body);
-        let input = input::read(&self.view(), resource, &body.map, true, body.offset_minutes)?;
+        let mut input = input::read(&self.view(), resource, &body.map, true, body.offset_minutes)?;
         let mut record = self.record(kind);
+        crate::resources::custom_field::merge_members(&record, &mut input);
         record.lead = input.lead;
         if let Some(created) = input.created {
             record.created = created;
@@ -140,6 +141,7 @@ impl<'w> Change<'w> {
             record.put(key, value);
         }
         preset(&mut record);
+        crate::resources::custom_field::check_record(&self.view(), &record, None)?;
         (resource.laws.prepare)(self, &mut record, body)?;
         let id = self.insert(record);
         (resource.laws.created)(self, id, body)?;
@@ -158,6 +160,7 @@ impl<'w> Change<'w> {
         for (key, value) in input.fields {
             after.put(key, value);
         }
+        crate::resources::custom_field::check_record(&self.view(), &after, Some(&before))?;
         (resource.laws.revise)(self, &before, &mut after, body)?;
         if after == *before {
             return (resource.laws.updated)(self, &before, id, body);
@@ -319,6 +322,14 @@ impl<'w> Change<'w> {
     /// Puts work off.
     pub fn schedule(&mut self, at: Moment, job: super::jobs::Job) {
         self.world.jobs.schedule(at, job);
+    }
+
+    /// Refuses an actor whose caller lacks a permission (reference, section 9.2); the system itself may do everything.
+    pub fn require(&self, permission: &str) -> Result<(), Refusal> {
+        match &self.actor.caller {
+            Some(caller) if !caller.may(permission) => Err(Refusal::Forbidden(self.world.switches.forbidden_text.clone())),
+            _ => Ok(()),
+        }
     }
 
     /// The request id of this change, made at the first call.

@@ -9,10 +9,20 @@
     clippy::cast_precision_loss
 )]
 
+mod activities;
+mod calls;
 mod client;
 mod contacts;
 mod leads;
 mod merge;
 mod opportunities;
 mod tasks;
+mod comments;
+mod emails;
+mod meetings;
+mod controls;
+mod faults;
+mod limits;
+mod snapshot;
 mod transport;
+mod truth;
