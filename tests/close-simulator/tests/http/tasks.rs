@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::activities::perform;
 use crate::client::Close;
 
 fn id(object: &Value) -> &str {
@@ -229,6 +230,59 @@ async fn quirk_28_reopening_a_task_takes_the_activity_away() {
     assert_eq!(deleted["request_id"], update["request_id"]);
     assert_eq!((&update["previous_data"]["is_complete"], &update["data"]["is_complete"]), (&json!(true), &json!(false)));
     assert!(close.get(&format!("activity/task_completed/?lead_id={}", id(&lead))).await.rows().is_empty());
+}
+
+/// Catalogue: `task.<subtype>` of the types that only the system makes.
+#[tokio::test]
+async fn each_type_of_system_task_has_events_and_fields_of_its_own() {
+    let close = Close::start().await;
+    let lead = lead(&close).await;
+    let deal = close.make("opportunity/", json!({ "lead_id": lead["id"], "value": 5000, "note": "soon" })).await;
+    let sms = perform(
+        &close,
+        json!({ "action": "receive_sms", "lead_id": lead["id"], "text": "hello", "remote_phone": "+4943100001" }),
+    )
+    .await;
+    for ty in [
+        "incoming_email",
+        "email_followup",
+        "missed_call",
+        "answered_detached_call",
+        "voicemail",
+        "opportunity_due",
+        "incoming_sms",
+    ] {
+        let object = match ty {
+            "opportunity_due" => deal["id"].clone(),
+            "incoming_sms" => json!(sms),
+            _ => Value::Null,
+        };
+        let task =
+            perform(&close, json!({ "action": "raise_task", "type": ty, "lead_id": lead["id"], "object_id": object })).await;
+        let kind = format!("task.{ty}");
+        assert_eq!(events(&close, &lead, &kind, "created").await[0]["user_id"], Value::Null);
+        let path = format!("task/{task}/");
+        let shown = close.put(&path, json!({ "is_complete": true })).await.body;
+        assert_eq!((&shown["_type"], &shown["view"], task.starts_with("noti_")), (&json!(ty), &json!("archive"), true));
+        for action in ["updated", "completed"] {
+            assert_eq!(events(&close, &lead, &kind, action).await.len(), 1, "{kind}.{action}");
+        }
+        match ty {
+            "opportunity_due" => {
+                assert_eq!((&shown["opportunity_value"], &shown["opportunity_note"]), (&json!(5000), &json!("soon")));
+                assert_eq!(
+                    (&shown["opportunity_value_formatted"], &shown["object_type"]),
+                    (&json!("€50"), &json!("opportunity"))
+                );
+            }
+            "incoming_sms" => {
+                assert_eq!((&shown["text"], &shown["remote_phone_formatted"]), (&json!("hello"), &json!("+49 431 00001")));
+            }
+            _ => assert!(shown.get("opportunity_value").is_none() && shown.get("remote_phone").is_none(), "{shown}"),
+        }
+        assert_eq!(close.delete(&path).await.status, 200);
+        assert_eq!(events(&close, &lead, &kind, "deleted").await.len(), 1);
+    }
 }
 
 #[tokio::test]
