@@ -26,13 +26,12 @@ pub static CREATED: Resource = Resource {
 pub static SOURCE: Source =
     Source { collections: &[shared::collection("activity/created", &[Kind::Created], L | G)], endpoints: &[] };
 
-/// Leaves one for a lead that was created just now, with the lead's source and stamps; `import_id` comes from the lead as well.
+/// Leaves one for a lead that was created just now, with the lead's source and stamps.
 pub fn leave(change: &mut Change<'_>, lead: Id) {
     let Some(record) = change.get(lead) else { return };
     trace::leave(change, Kind::Created, Some(lead), |activity| {
         activity.created = record.created;
         activity.author = record.author;
         activity.set("source", record.get("source").cloned().unwrap_or(Value::Null));
-        activity.set("import_id", record.get("import_id").cloned().unwrap_or(Value::Null));
     });
 }
