@@ -10,11 +10,13 @@
 )]
 
 mod activities;
+mod activity_lists;
 mod calls;
 mod client;
 mod comments;
 mod contacts;
 mod controls;
+mod custom_activities;
 mod emails;
 mod faults;
 mod lead_changes;
@@ -22,6 +24,7 @@ mod leads;
 mod limits;
 mod meetings;
 mod merge;
+mod messages;
 mod opportunities;
 mod snapshot;
 mod task_changes;
