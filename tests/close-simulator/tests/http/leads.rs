@@ -201,3 +201,31 @@ async fn quirk_3_a_restricted_key_finds_only_its_own_leads() {
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(close.get_as("restricted", &format!("lead/{}/", id(&lead))).await.status, 200);
 }
+
+#[tokio::test]
+async fn what_is_posted_back_whole_changes_nothing() {
+    let close = Close::start().await;
+    let lead = close
+        .make(
+            "lead/",
+            json!({ "name": "A", "addresses": [{ "city": "Kiel", "country": "DE" }],
+                    "contacts": [{ "emails": [{ "email": "a@b.example" }], "phones": [{ "phone": "415 555 0100" }] }] }),
+        )
+        .await;
+    let opportunity = close.make("opportunity/", json!({ "lead_id": lead["id"], "status": "Won", "value": 5 })).await;
+    let task = close.make("task/", json!({ "lead_id": lead["id"], "text": "Call", "date": "2026-09-10T10:00:00+02:00" })).await;
+    close.advance(60.0).await;
+    let contact = lead["contact_ids"][0].as_str().unwrap();
+    for path in [
+        format!("opportunity/{}/", id(&opportunity)),
+        format!("task/{}/", id(&task)),
+        format!("contact/{contact}/"),
+        format!("lead/{}/", id(&lead)),
+    ] {
+        let shown = close.get(&path).await.body;
+        let reply = close.put(&path, shown.clone()).await;
+        assert_eq!((reply.status, &reply.body["date_updated"]), (200, &shown["date_updated"]), "{path}: {}", reply.text);
+    }
+    let all = close.get(&format!("event/?lead_id={}", id(&lead))).await;
+    assert!(all.rows().iter().all(|event| event["action"] == "created"), "{}", all.text);
+}
