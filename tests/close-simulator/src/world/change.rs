@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::events::{Event, join};
+use super::events::{Event, Members, join};
 use super::people::{Caller, Credential};
 use super::view::View;
 use super::{Switches, World};
 use crate::model::input;
 use crate::model::render::{self, Rendered, Selection};
-use crate::model::{Id, Key, Kind, Moment, Record, Refusal};
+use crate::model::{Id, Key, Kind, Moment, Record, Refusal, Value};
 
 /// A JSON object that a caller sent, with how it is to be read.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +78,8 @@ impl Actor {
     }
 }
 
+type ExtraMeta = Vec<(&'static str, Id)>;
+
 /// A change under way.
 pub struct Change<'w> {
     /// What is changed. Change objects through the methods here, never in the store.
@@ -85,13 +87,15 @@ pub struct Change<'w> {
     /// By whom.
     pub actor: Actor,
     now: Moment,
+    /// The `meta` of the last event with the members that went into it, shared by the events of one change.
+    meta: Option<(ExtraMeta, Arc<[u8]>)>,
 }
 
 impl<'w> Change<'w> {
     /// Begins a change now.
     pub fn begin(world: &'w mut World, actor: Actor) -> Self {
         let now = world.clock.now();
-        Self { world, actor, now }
+        Self { world, actor, now, meta: None }
     }
 
     /// The moment of the change, the same from beginning to end.
@@ -101,7 +105,7 @@ impl<'w> Change<'w> {
 
     /// The organization as the actor sees it.
     pub fn view(&self) -> View<'_> {
-        View { caller: self.actor.caller.as_ref(), ..View::now(self.world) }
+        View::now(self.world).for_caller(self.actor.caller.as_ref())
     }
 
     /// The organization without anything hidden.
@@ -128,8 +132,11 @@ impl<'w> Change<'w> {
     /// As [`Change::create`], with something set before the laws run.
     pub fn create_with(&mut self, kind: Kind, body: &Body, preset: impl FnOnce(&mut Record)) -> Result<Id, Refusal> {
         let resource = kind.resource();
-        let input = input::read(&self.view(), resource, &body.map, true, body.offset_minutes)?;
+        let reworded = (resource.laws.reword)(&self.view(), body)?;
+        let body = reworded.as_ref().unwrap_or(body);
+        let mut input = input::read(&self.view(), resource, &body.map, true, body.offset_minutes)?;
         let mut record = self.record(kind);
+        crate::resources::custom_field::merge_members(&record, &mut input);
         record.lead = input.lead;
         if let Some(created) = input.created {
             record.created = created;
@@ -138,6 +145,7 @@ impl<'w> Change<'w> {
             record.put(key, value);
         }
         preset(&mut record);
+        crate::resources::custom_field::check_record(&self.view(), &record, None)?;
         (resource.laws.prepare)(self, &mut record, body)?;
         let id = self.insert(record);
         (resource.laws.created)(self, id, body)?;
@@ -148,18 +156,42 @@ impl<'w> Change<'w> {
     pub fn revise(&mut self, id: Id, body: &Body) -> Result<(), Refusal> {
         let before = self.get(id).ok_or_else(|| Refusal::missing_id(id, self.world.seed))?;
         let resource = id.kind().resource();
+        let reworded = (resource.laws.reword)(&self.view(), body)?;
+        let body = reworded.as_ref().unwrap_or(body);
         let mut input = input::read(&self.view(), resource, &body.map, false, body.offset_minutes)?;
         crate::resources::custom_field::merge_members(&before, &mut input);
         let mut after = Record::clone(&before);
+        let keys: Vec<Key> = input.fields.iter().map(|(key, _)| *key).collect();
         for (key, value) in input.fields {
             after.put(key, value);
         }
+        self.keep_what_is_written_alike(&before, &mut after, &keys);
+        crate::resources::custom_field::check_record(&self.view(), &after, Some(&before))?;
         (resource.laws.revise)(self, &before, &mut after, body)?;
         if after == *before {
             return (resource.laws.updated)(self, &before, id, body);
         }
         self.update(after);
         (resource.laws.updated)(self, &before, id, body)
+    }
+
+    /// A field that is set to what it showed already keeps its stored form, so that an object posted back whole changes nothing: `false`
+    /// where nothing was stored, or a moment that was computed.
+    fn keep_what_is_written_alike(&self, before: &Record, after: &mut Record, keys: &[Key]) {
+        if after == before {
+            return;
+        }
+        let name = |key: &Key| match key {
+            Key::Name(name) => Some((*name).to_owned()),
+            Key::Custom(_) => None,
+        };
+        let selection = Selection::Named(keys.iter().filter_map(name).collect());
+        let [old, new] = [before, after].map(|record| render::rendered(&self.whole(), record, render::GET, &selection));
+        for (key, _) in &old.members {
+            if old.member(*key) == new.member(*key) {
+                after.put(*key, before.value(*key).cloned().unwrap_or(Value::Null));
+            }
+        }
     }
 
     /// Deletes an object as a caller asks for it, with what goes with it.
@@ -194,11 +226,18 @@ impl<'w> Change<'w> {
     /// As [`Change::update`], but with `date_updated` and `updated_by` as the version has them.
     pub fn update_undated(&mut self, after: Record) {
         let Some(before) = self.get(after.id) else { return };
-        let old = self.event_type(&after).map(|object_type| (object_type, self.rendered(&before)));
+        let old = if self.event_type(&after).is_some() { self.rendered(&before) } else { Rendered::default() };
+        self.update_seen(after, &old);
+    }
+
+    /// As [`Change::update_undated`], against the object as it was shown before the change began: for fields that are computed from
+    /// others which have changed already, as a lead's `contact_ids`.
+    pub fn update_seen(&mut self, after: Record, old: &Rendered) {
+        let Some(before) = self.get(after.id) else { return };
         let after = Arc::new(after);
         self.world.store.put(Arc::clone(&after));
         let number = self.note(Some(before), Some(Arc::clone(&after)));
-        if let Some((object_type, old)) = old {
+        if let Some(object_type) = self.event_type(&after) {
             let new = self.rendered(&after);
             let changed = old.changed(&new);
             if changed.iter().all(|key| matches!(key, Key::Name("date_updated" | "updated_by" | "updated_by_name"))) {
@@ -251,6 +290,25 @@ impl<'w> Change<'w> {
         }
     }
 
+    /// Removes objects that go together, in this order. Each is told with what it held while all of them were there.
+    pub fn remove_together(&mut self, ids: &[Id]) {
+        let told: Vec<_> = ids
+            .iter()
+            .filter_map(|id| self.get(*id))
+            .map(|before| {
+                let previous = self.event_type(&before).map(|object_type| (object_type, self.rendered(&before).bytes));
+                (before, previous)
+            })
+            .collect();
+        for (before, previous) in told {
+            self.world.store.remove(before.id);
+            let number = self.note(Some(Arc::clone(&before)), None);
+            if let Some((object_type, previous)) = previous {
+                self.tell(number, object_type, &before, "deleted", Vec::new(), None, Vec::new(), Some(previous.into()));
+            }
+        }
+    }
+
     /// Removes an object and tells nobody.
     pub fn remove_silently(&mut self, id: Id) {
         if let Some(before) = self.world.store.remove(id) {
@@ -283,12 +341,20 @@ impl<'w> Change<'w> {
     ) {
         let number = self.world.history.last();
         let event = self.event(object_type, object, lead, action, data);
-        self.put_event(number, event);
+        self.put_event(number, event, Members::new());
     }
 
     /// Puts work off.
     pub fn schedule(&mut self, at: Moment, job: super::jobs::Job) {
         self.world.jobs.schedule(at, job);
+    }
+
+    /// Refuses an actor whose caller lacks a permission (reference, section 9.2); the system itself may do everything.
+    pub fn require(&self, permission: &str) -> Result<(), Refusal> {
+        match &self.actor.caller {
+            Some(caller) if !caller.may(permission) => Err(Refusal::Forbidden(self.world.switches.forbidden_text.clone())),
+            _ => Ok(()),
+        }
     }
 
     /// The request id of this change, made at the first call.
@@ -339,10 +405,11 @@ impl<'w> Change<'w> {
     ) {
         let lead = if record.kind() == Kind::Lead { Some(record.id) } else { record.lead };
         let mut event = self.event(object_type, record.id, lead, action, data);
-        event.changed = changed;
-        event.previous = previous.or_else(|| (!previous_members.is_empty()).then(|| join(&previous_members)));
-        event.previous_members = previous_members;
-        self.put_event(number, event);
+        event.changed = changed.into();
+        // An update whose fields were all unset before has old values too: none (reference, section 6.3).
+        let changes = !event.changed.is_empty() || action == "updated";
+        event.previous = previous.or_else(|| changes.then(|| join(&previous_members)));
+        self.put_event(number, event, previous_members);
     }
 
     fn event(
@@ -373,30 +440,34 @@ impl<'w> Change<'w> {
             object,
             lead,
             action,
-            changed: Vec::new(),
+            changed: Box::default(),
             data,
             previous: None,
-            previous_members: Vec::new(),
             meta: self.meta(),
         }
     }
 
-    fn put_event(&mut self, number: u64, mut event: Event) {
+    fn put_event(&mut self, number: u64, mut event: Event, members: Members) {
         if self.actor.invisible {
             return;
         }
         event.visible = self.now.plus_millis(self.world.event_lag());
-        let id = match self.world.events.consolidate(&event, &self.world.switches) {
-            Some(id) => id,
-            None => {
-                event.id = self.world.next_id(Kind::Event);
-                self.world.events.add(event)
-            }
+        let id = if let Some(id) = self.world.events.consolidate(&event, &members, &self.world.switches) {
+            id
+        } else {
+            event.id = self.world.next_id(Kind::Event);
+            self.world.events.add(event, members)
         };
         self.world.history.told(number, id);
+        crate::webhooks::told(self.world, id);
     }
 
-    fn meta(&self) -> Arc<[u8]> {
+    fn meta(&mut self) -> Arc<[u8]> {
+        if let Some((members, meta)) = &self.meta
+            && *members == self.actor.meta
+        {
+            return Arc::clone(meta);
+        }
         let mut meta = Map::new();
         if let Some(method) = &self.actor.method {
             meta.insert("request_method".to_owned(), method.as_str().into());
@@ -407,7 +478,9 @@ impl<'w> Change<'w> {
         for (name, id) in &self.actor.meta {
             meta.insert((*name).to_owned(), id.text(self.world.seed).into());
         }
-        serde_json::to_vec(&meta).expect("JSON can be written").into()
+        let meta: Arc<[u8]> = serde_json::to_vec(&meta).expect("JSON can be written").into();
+        self.meta = Some((self.actor.meta.clone(), Arc::clone(&meta)));
+        meta
     }
 }
 
@@ -418,8 +491,11 @@ impl World {
         if event_lag_ms <= 0 {
             return 0;
         }
-        let draw = draw(self.seed, self.history.last().wrapping_mul(31).wrapping_add(self.events.len() as u64));
-        if draw >= event_late_share { 0 } else { (draw_again(draw) * event_lag_ms as f64) as i64 }
+        let count = self.events.count() * 2;
+        if draw(self.seed, count) >= event_late_share {
+            return 0;
+        }
+        (draw(self.seed, count + 1) * event_lag_ms as f64) as i64
     }
 }
 
@@ -427,8 +503,4 @@ impl World {
 pub fn draw(seed: u64, count: u64) -> f64 {
     use rand::{Rng, SeedableRng};
     rand_chacha::ChaCha8Rng::seed_from_u64(seed ^ count.wrapping_mul(0x9e37_79b9_7f4a_7c15)).random()
-}
-
-fn draw_again(draw: f64) -> f64 {
-    (draw * 7919.0).fract()
 }

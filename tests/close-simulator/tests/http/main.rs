@@ -9,7 +9,45 @@
     clippy::cast_precision_loss
 )]
 
+mod activities;
+mod activity_lists;
+mod bulk;
+mod calls;
 mod client;
+mod comments;
+mod consolidation;
+mod contacts;
+mod controls;
+mod custom_activities;
+mod emails;
+mod event_rows;
+mod events;
+mod exports;
+mod faults;
+mod filters;
+mod imports;
+mod lead_changes;
+mod leads;
+mod limits;
+mod links;
+mod meetings;
+mod merge;
+mod messages;
+mod opportunities;
+mod receiver;
+mod replay;
+mod reports;
 mod search;
+mod sequences;
+mod snapshot;
+mod subscriptions;
+mod task_changes;
+mod tasks;
+mod telephony;
+mod templates;
 mod text_query;
 mod transport;
+mod truth;
+mod views;
+mod webhook_failures;
+mod webhooks;

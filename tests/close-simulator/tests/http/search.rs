@@ -32,8 +32,8 @@ fn custom(id: &Value) -> Value {
     json!({ "type": "custom_field", "custom_field_id": id })
 }
 
-fn condition(field: Value, condition: Value) -> Value {
-    json!({ "type": "field_condition", "field": field, "condition": condition })
+fn condition(field: impl Into<Value>, condition: impl Into<Value>) -> Value {
+    json!({ "type": "field_condition", "field": field.into(), "condition": condition.into() })
 }
 
 /// Leads of names that no data set has, oldest first, each its own second apart.
@@ -51,8 +51,8 @@ fn named(word: &str) -> Value {
     leads(&[condition(regular("lead", "name"), json!({ "type": "text", "mode": "full_words", "value": word }))])
 }
 
-fn by(direction: &str, field: Value) -> Value {
-    json!({ "direction": direction, "field": field })
+fn by(direction: &str, field: impl Into<Value>) -> Value {
+    json!({ "direction": direction, "field": field.into() })
 }
 
 #[tokio::test]
@@ -406,7 +406,7 @@ async fn what_belongs_to_a_lead_can_be_asked_about() {
     let email =
         condition(regular("contact_email", "email"), json!({ "type": "text", "mode": "phrase", "value": "ada@quell.example" }));
     let through = related("lead", "contact", related("contact", "contact_email", email.clone()));
-    assert_eq!(names(&close, leads(&[through.clone()])).await, ["Quell A"]);
+    assert_eq!(names(&close, leads(std::slice::from_ref(&through))).await, ["Quell A"]);
     let mut negated = through;
     negated["negate"] = json!(true);
     assert_eq!(names(&close, leads(&[named("quell")["queries"][1].clone(), negated])).await, ["Quell B"]);

@@ -10,6 +10,7 @@ use super::types::{CONTACT, LEAD, OPPORTUNITY, Subject, TASK, Target};
 use crate::http::collection::{Deed, Paging};
 use crate::http::list::{self, Page};
 use crate::http::{Answer, Collection, Request, object, router};
+use crate::model::render::Selection;
 use crate::model::{Id, Record, Refusal};
 use crate::world::people::Caller;
 use crate::world::view::View;
@@ -95,5 +96,6 @@ fn found(
         total: collection.total.then_some(total),
         extras,
     };
-    Ok(list::shown(view, collection, request, &page))
+    let selection = request.param("_fields").map(Selection::parse).unwrap_or_default();
+    Ok(list::write(view, collection, request, &page, &selection))
 }
