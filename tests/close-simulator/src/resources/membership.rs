@@ -96,7 +96,10 @@ fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, body: &B
             (None, Some("disabled" | "unset")) => false,
             _ if json.is_null() => false,
             _ => {
-                return Err(Refusal::field("auto_record_calls", "Not a valid choice. Expected one of: enabled, disabled, unset."));
+                return Err(Refusal::field(
+                    "auto_record_calls",
+                    "Not a valid choice. Expected one of: enabled, disabled, unset.",
+                ));
             }
         };
         after.set("auto_record_calls", if records { Value::Bool(true) } else { Value::Null });

@@ -10,4 +10,11 @@
 )]
 
 mod client;
+mod custom_fields;
+mod custom_objects;
+mod oauth;
+mod organization;
+mod roles;
+mod statuses;
 mod transport;
+mod users;
