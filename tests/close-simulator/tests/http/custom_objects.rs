@@ -58,7 +58,7 @@ async fn an_object_is_listed_by_lead_only_has_events_with_the_lead_and_moves_its
     assert_eq!(bare.status, 400);
     assert!(bare.body["error"].as_str().unwrap().contains("lead_id"), "{}", bare.text);
     let list = close.get(&format!("custom_object/?lead_id={}", id(&lead))).await;
-    assert_eq!(list.rows(), [object.clone()]);
+    assert_eq!(list.rows(), std::slice::from_ref(&object));
     let other = close.make("custom_object_type/", json!({ "name": "Machine" })).await;
     let none = close.get(&format!("custom_object/?lead_id={}&custom_object_type_id={}", id(&lead), id(&other))).await;
     assert_eq!(none.rows().len(), 0);
