@@ -30,6 +30,8 @@ pub enum Job {
     Purge(Id),
     /// A scheduled mail or message leaves.
     Send(Id),
+    /// A call is answered, or over.
+    Call(resources::activity::call::Step),
 }
 
 /// What is due, by moment and then in the order in which it was scheduled.
@@ -84,7 +86,8 @@ impl World {
                 Job::Conversion(id) => resources::custom_field::converted(&mut change, id),
                 Job::ForgetValues(id) => resources::custom_field::forget_values(&mut change, id),
                 Job::Purge(id) => resources::task::purge(&mut change, id),
-                Job::Send(id) => resources::activity::email::send(&mut change, id),
+                Job::Send(id) => resources::activity::delivery::send(&mut change, id),
+                Job::Call(step) => resources::activity::call::progress(&mut change, &step),
             }
             self.clock.hold(None);
         }

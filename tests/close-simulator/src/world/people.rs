@@ -183,6 +183,12 @@ impl World {
         self.caller(token.user, Credential::OAuth { client: token.client, scope: token.scope.clone() }, &name)
     }
 
+    /// A user as a caller, for work that is done later in its name and must see no more than it does; `None` for one without a key.
+    pub fn caller_for(&self, user: Id) -> Option<Caller> {
+        let key = self.people.keys.values().find(|key| key.user == user)?;
+        self.caller(user, Credential::Key(key.id), &key.name)
+    }
+
     /// The role of a member; `None` for anybody else.
     pub fn role_of(&self, user: Id) -> Option<Id> {
         self.membership_of(user)?.id_of("role_id")

@@ -9,6 +9,8 @@
     clippy::cast_precision_loss
 )]
 
+mod activities;
+mod calls;
 mod client;
 mod custom_fields;
 mod custom_objects;
@@ -18,3 +20,12 @@ mod roles;
 mod statuses;
 mod transport;
 mod users;
+mod comments;
+mod emails;
+mod meetings;
+mod controls;
+mod faults;
+mod limits;
+mod snapshot;
+mod transport;
+mod truth;
