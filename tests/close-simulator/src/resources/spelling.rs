@@ -43,12 +43,12 @@ fn is_id(view: &View<'_>, rest: &str) -> bool {
 
 /// The key of a custom field of an object by its name or id; the name itself when there is no such field.
 fn key(view: &View<'_>, object: &str, name: &str) -> String {
-    let (plain, suffix) = [".add", ".remove"]
-        .into_iter()
-        .find_map(|suffix| Some((name.strip_suffix(suffix)?, suffix)))
-        .unwrap_or((name, ""));
+    let (plain, suffix) =
+        [".add", ".remove"].into_iter().find_map(|suffix| Some((name.strip_suffix(suffix)?, suffix))).unwrap_or((name, ""));
     let mut fields = view.all(Kind::CustomField);
-    match fields.find(|field| field.text("name") == Some(plain) && matches!(field.text("object"), Some(of) if of == object || of == "shared")) {
+    match fields.find(|field| {
+        field.text("name") == Some(plain) && matches!(field.text("object"), Some(of) if of == object || of == "shared")
+    }) {
         Some(field) => format!("custom.{}{suffix}", view.id_text(field.id)),
         None => format!("custom.{name}"),
     }

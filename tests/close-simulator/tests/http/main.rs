@@ -12,6 +12,11 @@
 mod activities;
 mod calls;
 mod client;
+mod contacts;
+mod leads;
+mod merge;
+mod opportunities;
+mod tasks;
 mod comments;
 mod controls;
 mod custom_fields;

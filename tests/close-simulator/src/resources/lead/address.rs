@@ -29,10 +29,8 @@ fn text<'v>(address: &'v Value, name: &str) -> Option<&'v str> {
 
 fn shown(lead: &Record) -> Value {
     Value::list(stored(lead).iter().map(|address| {
-        let mut members: Vec<(&'static str, Value)> = ADDRESS
-            .iter()
-            .map(|field| (field.name, address.member(field.name).cloned().unwrap_or(Value::Null)))
-            .collect();
+        let mut members: Vec<(&'static str, Value)> =
+            ADDRESS.iter().map(|field| (field.name, address.member(field.name).cloned().unwrap_or(Value::Null))).collect();
         members.push(("tz_ids", Value::list(zone(address).map(Value::from))));
         Value::object(members)
     }))

@@ -12,6 +12,7 @@ use serde_json::{Map, json};
 use super::{fields, laws};
 use crate::http::{Answer, Request};
 use crate::model::input::read_reference;
+use crate::model::render::{self, Selection};
 use crate::model::{Id, Key, Kind, Record, Refusal, Value};
 use crate::resources::activity::trace;
 use crate::world::change::{Change, draw};
@@ -55,7 +56,9 @@ pub(super) fn begin(change: &mut Change<'_>, request: &Request) -> Result<Answer
             errors.insert(name.to_owned(), "This field is required.".into());
             None
         }
-        Some(json) => read_reference(&view, &[Kind::Lead], json).map_err(|error| drop(errors.insert(name.to_owned(), error))).ok(),
+        Some(json) => {
+            read_reference(&view, &[Kind::Lead], json).map_err(|error| drop(errors.insert(name.to_owned(), error))).ok()
+        }
     };
     let pair = (lead("source"), lead("destination"));
     let (Some(source), Some(destination)) = pair else {
@@ -175,7 +178,8 @@ fn carry(change: &mut Change<'_>, step: &mut Step, children: &[Id]) {
             MergedChildren::Recreate => {
                 let fresh = change.record(child.kind());
                 let new = fresh.id;
-                let mut copy = Record { id: new, lead: here, updated: change.now(), editor: fresh.editor, ..Record::clone(&record) };
+                let mut copy =
+                    Record { id: new, lead: here, updated: change.now(), editor: fresh.editor, ..Record::clone(&record) };
                 step.moved.push((*child, new));
                 rename(&mut copy, &step.moved);
                 rename(&mut copy, &[(step.source, step.destination)]);
@@ -189,18 +193,19 @@ fn carry(change: &mut Change<'_>, step: &mut Step, children: &[Id]) {
 /// Replaces references in the fields of a record.
 fn rename(record: &mut Record, ids: &[(Id, Id)]) {
     let ids: FxHashMap<Id, Id> = ids.iter().copied().collect();
-    fn value(of: &mut Value, ids: &FxHashMap<Id, Id>) {
-        match of {
-            Value::Id(id) => *id = ids.get(id).copied().unwrap_or(*id),
-            Value::List(items) if items.iter().any(|item| matches!(item, Value::Id(id) if ids.contains_key(id))) => {
-                let mut renamed = items.to_vec();
-                renamed.iter_mut().for_each(|item| value(item, ids));
-                *of = Value::list(renamed);
-            }
-            _ => {}
+    record.fields.iter_mut().for_each(|(_, value)| replace(value, &ids));
+}
+
+fn replace(of: &mut Value, ids: &FxHashMap<Id, Id>) {
+    match of {
+        Value::Id(id) => *id = ids.get(id).copied().unwrap_or(*id),
+        Value::List(items) if items.iter().any(|item| matches!(item, Value::Id(id) if ids.contains_key(id))) => {
+            let mut renamed = items.to_vec();
+            renamed.iter_mut().for_each(|item| replace(item, ids));
+            *of = Value::list(renamed);
         }
+        _ => {}
     }
-    record.fields.iter_mut().for_each(|(_, of)| value(of, &ids));
 }
 
 /// The destination gets the source's addresses, and what else of its own it has not.
@@ -224,13 +229,13 @@ fn take_over(change: &mut Change<'_>, step: &Step) {
     // The contacts have gone over already; told is what the destination was before the merge.
     let old = {
         let before = step.moved.iter().filter(|(id, _)| id.kind() == Kind::Contact).fold(change.whole(), |view, (old, new)| {
-            let at_source = change.get(*new).filter(|_| old == new).map(|contact| {
-                Arc::new(Record { lead: Some(step.source), ..Record::clone(&contact) })
-            });
+            let at_source = change
+                .get(*new)
+                .filter(|_| old == new)
+                .map(|contact| Arc::new(Record { lead: Some(step.source), ..Record::clone(&contact) }));
             view.supposing(*new, at_source)
         });
-        use crate::model::render::{EVENT, Selection, rendered};
-        rendered(&before, &destination, EVENT, &Selection::Default)
+        render::rendered(&before, &destination, render::EVENT, &Selection::Default)
     };
     change.update_seen(after, &old);
 }

@@ -33,10 +33,7 @@ pub const ORDERS: &[OrderBy] = &[
     OrderBy { name: "user_name", key: user_name },
     OrderBy { name: "value", key: |_, record| number(record.int("value")) },
     OrderBy { name: "annualized_value", key: |_, record| number(money::annualized(record)) },
-    OrderBy {
-        name: "annualized_expected_value",
-        key: |_, record| number(money::expected(record, money::annualized(record))),
-    },
+    OrderBy { name: "annualized_expected_value", key: |_, record| number(money::expected(record, money::annualized(record))) },
 ];
 
 fn number(value: Option<i64>) -> SortKey {
@@ -77,7 +74,8 @@ pub fn check(view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refus
     ] {
         let param = format!("date_won{suffix}");
         let Some(text) = request.param(&param) else { continue };
-        let bound = Day::parse(text).ok_or_else(|| Refusal::bad(format!("Invalid value for {param}: '{text}' is not a date.")))?;
+        let bound =
+            Day::parse(text).ok_or_else(|| Refusal::bad(format!("Invalid value for {param}: '{text}' is not a date.")))?;
         conditions.push(Box::new(move |_, record| date_won(record).is_some_and(|won| holds(won, bound))));
     }
     Ok(conditions)

@@ -17,7 +17,9 @@ pub(super) fn create(change: &mut Change<'_>, request: &Request) -> Result<Answe
     let body = request.json()?;
     let id = match body.text("_type").unwrap_or("lead") {
         "lead" => change.create(Kind::Task, &body)?,
-        "outgoing_call" => change.create_with(Kind::Notification, &body, |task| task.set("_type", Value::from("outgoing_call")))?,
+        "outgoing_call" => {
+            change.create_with(Kind::Notification, &body, |task| task.set("_type", Value::from("outgoing_call")))?
+        }
         other => return Err(Refusal::field("_type", format!("Tasks of type '{other}' cannot be created."))),
     };
     Ok(object::written(change, id, request, 200))

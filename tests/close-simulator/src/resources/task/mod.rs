@@ -38,12 +38,21 @@ pub fn type_of(task: &Record) -> &str {
 }
 
 const LAWS: Laws = Laws {
-    reword: laws::reword,
+    reword: |_, body| Ok(laws::reword(body)),
     prepare: laws::prepare,
-    created: laws::created,
+    created: |change, id, _| {
+        laws::created(change, id);
+        Ok(())
+    },
     revise: laws::revise,
-    updated: laws::updated,
-    deleted: laws::deleted,
+    updated: |change, before, id, _| {
+        laws::updated(change, before, id);
+        Ok(())
+    },
+    deleted: |change, task| {
+        laws::deleted(change, task);
+        Ok(())
+    },
     ..Laws::PLAIN
 };
 
@@ -121,9 +130,9 @@ fn permit(_view: &View<'_>, caller: &Caller, deed: Deed, record: Option<&Record>
 /// Forgets a completed system task whose time is over.
 pub fn purge(change: &mut Change<'_>, id: Id) {
     let due = change.now().plus_days(-change.world.switches.task_purge_days);
-    let over = change
-        .get(id)
-        .is_some_and(|task| task.is("is_complete") && task.moment(fields::COMPLETED_AT).is_some_and(|completed| completed <= due));
+    let over = change.get(id).is_some_and(|task| {
+        task.is("is_complete") && task.moment(fields::COMPLETED_AT).is_some_and(|completed| completed <= due)
+    });
     if over && change.world.switches.purge_events {
         change.remove(id);
     } else if over {
