@@ -3,15 +3,15 @@
 //! Each file has one subject and one function that answers its paths.
 
 mod clock;
-mod digest;
-mod history;
-mod lines;
-mod r#import;
-mod perform;
 mod counters;
+mod digest;
 mod faults;
+mod history;
+mod r#import;
 mod keys;
 mod limits;
+mod lines;
+mod perform;
 mod snapshot;
 mod switches;
 mod truth;

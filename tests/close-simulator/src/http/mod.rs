@@ -19,8 +19,8 @@ pub mod object;
 pub mod request;
 pub mod router;
 pub mod server;
-pub mod totals;
 pub mod socket;
+pub mod totals;
 
 pub use answer::Answer;
 pub use collection::{Collection, Endpoint, Exactness, Handler, Source};

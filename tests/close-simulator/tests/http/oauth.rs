@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use crate::client::{Close, Reply};
 
 /// Id and secret of the application that every organization has.
-fn application(close: &Close) -> (String, String) {
-    let world = close.running.simulator.world.read();
-    let (id, (secret, _)) = world.people.clients.iter().next().expect("an application");
-    (id.clone(), secret.clone())
+async fn application(close: &Close) -> (String, String) {
+    let keys = close.get("/_control/keys/").await.body;
+    let client = &keys["oauth_clients"][0];
+    (client["client_id"].as_str().unwrap().to_owned(), client["client_secret"].as_str().unwrap().to_owned())
 }
 
 async fn authorize(close: &Close, query: &str) -> Reply {
-    let (client, _) = application(close);
+    let (client, _) = application(close).await;
     let path = format!("/oauth2/authorize/?client_id={client}&response_type=code&{query}");
     Close::send(close.request("", Method::GET, &path)).await
 }
@@ -32,7 +32,7 @@ fn formed(request: reqwest::RequestBuilder, fields: &[(&str, &str)]) -> reqwest:
 }
 
 async fn form(close: &Close, path: &str, fields: &[(&str, &str)]) -> Reply {
-    let (client, secret) = application(close);
+    let (client, secret) = application(close).await;
     let mut all = vec![("client_id", client.as_str()), ("client_secret", secret.as_str())];
     all.extend_from_slice(fields);
     Close::send(formed(close.request("", Method::POST, path), &all)).await
@@ -111,7 +111,7 @@ async fn what_is_wrong_with_a_grant_is_said_in_oauths_own_words() {
     let declined = authorize(&close, "decline=1&state=x").await;
     assert!(declined.headers["location"].to_str().unwrap().ends_with("?error=access_denied&state=x"));
     assert_eq!(authorize(&close, "user=former").await.status, 400, "not a member any more");
-    let (client, _) = application(&close);
+    let (client, _) = application(&close).await;
     let wrong = [("client_id", client.as_str()), ("client_secret", "wrong"), ("grant_type", "refresh_token")];
     let reply = Close::send(formed(close.request("", Method::POST, "/oauth2/token/"), &wrong)).await;
     assert_eq!((reply.status, &reply.body["error"]), (401, &json!("invalid_client")));
@@ -137,7 +137,7 @@ async fn events_name_the_application_and_its_scope_instead_of_a_key() {
     let made = Close::send(close.request("", Method::POST, "membership/").bearer_auth(access).json(&body)).await;
     assert_eq!(made.status, 200, "{}", made.text);
     let event = &close.events_of(made.body["id"].as_str().unwrap(), "membership").await[0];
-    let (client, _) = application(&close);
+    let (client, _) = application(&close).await;
     assert_eq!((&event["oauth_client_id"], &event["oauth_scope"]), (&json!(client), &token["scope"]));
     assert_eq!((&event["api_key_id"], &event["user_id"]), (&Value::Null, &token["user_id"]));
 

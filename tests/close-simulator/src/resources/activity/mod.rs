@@ -17,6 +17,6 @@ pub mod shared;
 pub mod sms;
 pub mod status_change;
 pub mod task_completed;
-pub mod trace;
 pub mod telephone;
+pub mod trace;
 pub mod whatsapp;
