@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::record::{Key, Value};
-use super::resource::{Field, Resource, Type, Unset, Write};
+use super::resource::{Field, Resource, Type, Write};
 use super::{Day, Id, Kind, Moment, Refusal};
 use crate::resources::custom_field;
 use crate::world::view::View;
@@ -50,7 +50,7 @@ pub fn read(
                 Ok(value) => match (field.name, &value) {
                     ("lead_id", _) => input.lead = value.as_id(),
                     ("date_created", Value::Moment(at)) => input.created = Some(at.to_millis()),
-                    _ => input.fields.push((Key::Name(field.name), unset_if_shown_so(field, value))),
+                    _ => input.fields.push((Key::Name(field.name), value)),
                 },
                 Err(error) => {
                     errors.insert(field.name.to_owned(), error);
@@ -62,18 +62,6 @@ pub fn read(
         custom_field::read_all(view, resource, body, offset_minutes, &mut input, &mut errors);
     }
     if errors.is_empty() { Ok(input) } else { Err(Refusal::Invalid { errors: Vec::new(), fields: errors }) }
-}
-
-/// A value that is written as the unset field is: null, so that an object posted back whole changes nothing.
-fn unset_if_shown_so(field: &Field, value: Value) -> Value {
-    let same = match (field.unset, &value) {
-        (Unset::False, Value::Bool(false)) => true,
-        (Unset::EmptyList, Value::List(items)) => items.is_empty(),
-        (Unset::Zero, Value::Number(number)) => number.as_f64() == Some(0.0),
-        (Unset::Text(text), Value::Text(given)) => **given == *text,
-        _ => false,
-    };
-    if same { Value::Null } else { value }
 }
 
 /// Reads one value; the error is a text, or for lists and objects Close's nested form.

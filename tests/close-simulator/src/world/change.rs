@@ -13,7 +13,7 @@ use super::view::View;
 use super::{Switches, World};
 use crate::model::input;
 use crate::model::render::{self, Rendered, Selection};
-use crate::model::{Id, Key, Kind, Moment, Record, Refusal};
+use crate::model::{Id, Key, Kind, Moment, Record, Refusal, Value};
 
 /// A JSON object that a caller sent, with how it is to be read.
 #[derive(Clone, Debug, Default)]
@@ -157,9 +157,11 @@ impl<'w> Change<'w> {
         let mut input = input::read(&self.view(), resource, &body.map, false, body.offset_minutes)?;
         crate::resources::custom_field::merge_members(&before, &mut input);
         let mut after = Record::clone(&before);
+        let keys: Vec<Key> = input.fields.iter().map(|(key, _)| *key).collect();
         for (key, value) in input.fields {
             after.put(key, value);
         }
+        self.keep_what_is_written_alike(&before, &mut after, &keys);
         crate::resources::custom_field::check_record(&self.view(), &after, Some(&before))?;
         (resource.laws.revise)(self, &before, &mut after, body)?;
         if after == *before {
@@ -167,6 +169,25 @@ impl<'w> Change<'w> {
         }
         self.update(after);
         (resource.laws.updated)(self, &before, id, body)
+    }
+
+    /// A field that is set to what it showed already keeps its stored form, so that an object posted back whole changes nothing: `false`
+    /// where nothing was stored, or a moment that was computed.
+    fn keep_what_is_written_alike(&self, before: &Record, after: &mut Record, keys: &[Key]) {
+        if after == before {
+            return;
+        }
+        let name = |key: &Key| match key {
+            Key::Name(name) => Some((*name).to_owned()),
+            Key::Custom(_) => None,
+        };
+        let selection = Selection::Named(keys.iter().filter_map(name).collect());
+        let [old, new] = [before, after].map(|record| render::rendered(&self.whole(), record, render::GET, &selection));
+        for (key, _) in &old.members {
+            if old.member(*key) == new.member(*key) {
+                after.put(*key, before.value(*key).cloned().unwrap_or(Value::Null));
+            }
+        }
     }
 
     /// Deletes an object as a caller asks for it, with what goes with it.

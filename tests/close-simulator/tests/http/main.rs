@@ -10,11 +10,14 @@
 )]
 
 mod activities;
+mod activity_lists;
 mod calls;
 mod client;
 mod comments;
 mod contacts;
 mod controls;
+mod controls;
+mod custom_activities;
 mod custom_fields;
 mod custom_objects;
 mod emails;
@@ -23,6 +26,7 @@ mod leads;
 mod limits;
 mod meetings;
 mod merge;
+mod messages;
 mod oauth;
 mod opportunities;
 mod organization;
