@@ -16,7 +16,6 @@ mod client;
 mod comments;
 mod contacts;
 mod controls;
-mod controls;
 mod custom_activities;
 mod custom_fields;
 mod custom_objects;
