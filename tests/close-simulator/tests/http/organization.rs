@@ -61,9 +61,13 @@ async fn a_put_renames_reorders_statuses_and_takes_the_whole_object_back() {
     assert_eq!(reply.body["lead_statuses"], json!(statuses));
     let list: Vec<Value> = close.get("status/lead/").await.rows().iter().map(|status| status["label"].clone()).collect();
     assert_eq!(list, statuses.iter().map(|status| status["label"].clone()).collect::<Vec<_>>());
+    let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
+    assert_eq!(lead["status_id"], statuses[0]["id"], "the first one is what new leads have");
     let whole = organization(&close).await;
     assert_eq!(close.put(&path(&before), whole.clone()).await.body["date_updated"], whole["date_updated"]);
-    assert_eq!(close.get("event/").await.rows().len(), 0, "settings of the organization have no events");
+    let events = close.get("event/").await;
+    assert!(!events.rows().iter().any(|event| event["object_id"] == whole["id"]), "its settings have no events");
+    assert!(!events.text.contains("status.lead"), "nor has the order of statuses");
 }
 
 /// Section 4.3: no events; whether opportunities' `date_updated` moves is a switch.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::address;
 use crate::model::{Id, Key, Kind, Record, Refusal, Value};
 use crate::resources::activity::{created as created_activity, status_change};
-use crate::resources::{contact, spelling};
+use crate::resources::{contact, spelling, status};
 use crate::world::change::{Body, Change, draw};
 use crate::world::view::View;
 
@@ -25,7 +25,7 @@ pub(super) fn prepare(change: &mut Change<'_>, lead: &mut Record, body: &Body) -
     address::check(lead)?;
     let drafts = drafts(change, body, None)?;
     if lead.get("status_id").is_none() {
-        let first = change.whole().all(Kind::LeadStatus).next().map(|status| status.id);
+        let first = status::of_leads(&change.whole()).first().map(|status| status.id);
         lead.set("status_id", first);
     }
     if lead.get("source").is_none() {

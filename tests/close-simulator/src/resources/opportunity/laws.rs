@@ -2,7 +2,7 @@
 
 use crate::model::{Id, Kind, Record, Refusal, Value};
 use crate::resources::activity::status_change;
-use crate::resources::{lead, spelling};
+use crate::resources::{lead, spelling, status};
 use crate::world::change::{Body, Change};
 use crate::world::view::View;
 
@@ -25,11 +25,9 @@ pub(super) fn reword(view: &View<'_>, body: &Body) -> Result<Option<Body>, Refus
 
 /// The first active status of a pipeline, or of the first one.
 fn first_status(view: &View<'_>, pipeline: Option<Id>) -> Option<Id> {
-    let pipeline = pipeline.or_else(|| view.all(Kind::Pipeline).next().map(|pipeline| pipeline.id));
-    let mut statuses = view.all(Kind::OpportunityStatus);
-    statuses
-        .find(|status| status.text("type") == Some("active") && (pipeline.is_none() || status.id_of("pipeline_id") == pipeline))
-        .map(|status| status.id)
+    let pipeline = pipeline.and_then(|id| view.get(id)).or_else(|| view.all(Kind::Pipeline).next())?;
+    let statuses = status::of_pipeline(view, pipeline);
+    statuses.iter().find(|status| status.text("type") == Some("active")).map(|status| status.id)
 }
 
 fn kind(view: &View<'_>, opportunity: &Record) -> String {
