@@ -23,6 +23,7 @@ pub mod options;
 pub mod resources;
 pub mod seed;
 pub mod snapshot;
+pub mod webhooks;
 pub mod world;
 
 use std::net::SocketAddr;
@@ -96,6 +97,7 @@ impl Simulator {
         let simulator = Arc::new(Self::new(options)?);
         let stop = CancellationToken::new();
         tokio::spawn(http::server::serve(listener, Arc::clone(&simulator), stop.clone()));
+        tokio::spawn(webhooks::deliver::run(Arc::clone(&simulator), stop.clone()));
         Ok(Running { simulator, address, stop })
     }
 

@@ -150,10 +150,7 @@ async fn an_unsubscribed_address_shows_at_every_contact_that_has_it() {
         emails.map(|email| email["is_unsubscribed"].as_bool().unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(flags(&close.get(&path).await.body), [false, false]);
-    let record = close.make("unsubscribe/email/", json!({ "email": "ida@a.example" })).await;
-    if record.get("email").is_none() {
-        return; // The collection of unsubscribed addresses is not complete here.
-    }
+    close.make("unsubscribe/email/", json!({ "email": "ida@a.example" })).await;
     let contact = close.get(&path).await.body;
     assert_eq!(flags(&contact), [true, false]);
     assert_eq!(contact["date_updated"], lead["contacts"][0]["date_updated"]);

@@ -32,7 +32,7 @@ async fn put(close: &Close, lead: &Value, key: &str, value: Value) -> Reply {
 
 #[tokio::test]
 async fn a_definition_has_all_members_and_the_older_path_serves_the_same() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let made = field(&close, "Tags", "choices", json!({ "choices": ["A", "B"], "accepts_multiple_values": true })).await;
     assert!(id(&made).starts_with("cf_"));
     for (name, value) in [
@@ -62,7 +62,7 @@ async fn a_definition_has_all_members_and_the_older_path_serves_the_same() {
 
 #[tokio::test]
 async fn what_a_definition_cannot_be_is_said_by_field() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     for (kind, body, name) in [
         ("lead", json!({ "type": "text" }), "name"),
         ("lead", json!({ "name": "a" }), "type"),
@@ -85,7 +85,7 @@ async fn what_a_definition_cannot_be_is_said_by_field() {
 /// Section 12, item 5, and the catalogue rows `custom_fields.{lead,contact,opportunity,activity,custom_object,shared}`.
 #[tokio::test]
 async fn every_kind_of_field_has_events_of_its_own_type() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let activity = close.make("custom_activity/", json!({ "name": "Visit" })).await;
     let object = close.make("custom_object_type/", json!({ "name": "Site" })).await;
     for (path, object_type, created, deleted) in [
@@ -115,7 +115,7 @@ async fn every_kind_of_field_has_events_of_its_own_type() {
 
 #[tokio::test]
 async fn each_type_keeps_its_form_and_refuses_another() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let user = close.get("me/").await.body["id"].clone();
     for (ty, more, good, shown, bad) in [
         ("text", json!({}), json!("größer"), json!("größer"), json!(5)),
@@ -140,7 +140,7 @@ async fn each_type_keeps_its_form_and_refuses_another() {
 
 #[tokio::test]
 async fn a_user_field_may_name_a_former_user() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let organization = close.get("me/").await.body["organizations"][0]["id"].as_str().unwrap().to_owned();
     let former = close.get(&format!("organization/{organization}/")).await.body["inactive_memberships"][0]["user_id"].clone();
     let field = field(&close, "Scout", "user", json!({})).await;
@@ -150,7 +150,7 @@ async fn a_user_field_may_name_a_former_user() {
 /// Section 12, item 16: unset is absent, in the object and in the event of its clearing.
 #[tokio::test]
 async fn a_cleared_value_is_absent_and_the_event_has_it_in_previous_data_only() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let field = field(&close, "Region", "text", json!({})).await;
     let made = lead(&close, &key(&field), json!("North")).await;
     close.advance(60.0).await;
@@ -163,7 +163,7 @@ async fn a_cleared_value_is_absent_and_the_event_has_it_in_previous_data_only() 
 
 #[tokio::test]
 async fn members_are_added_and_removed_and_one_value_is_a_list_of_one() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let tags = field(&close, "Tags", "choices", json!({ "choices": ["A", "B", "C"], "accepts_multiple_values": true })).await;
     let at = key(&tags);
     let made = lead(&close, &format!("{at}.add"), json!("A")).await;
@@ -180,7 +180,7 @@ async fn members_are_added_and_removed_and_one_value_is_a_list_of_one() {
 /// Section 5.1: the deprecated forms are still written by old clients, and shown behind a switch.
 #[tokio::test]
 async fn fields_can_be_set_by_name_and_the_id_counts_where_both_are_given() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let region = field(&close, "Region", "text", json!({})).await;
     let made = lead(&close, "custom", json!({ "Region": "North" })).await;
     assert_eq!(made[key(&region)], "North");
@@ -202,7 +202,7 @@ async fn fields_can_be_set_by_name_and_the_id_counts_where_both_are_given() {
 /// Section 12, item 16, and section 5.3.
 #[tokio::test]
 async fn a_deleted_field_vanishes_everywhere_without_events_of_records() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let region = field(&close, "Region", "text", json!({})).await;
     let made = lead(&close, &key(&region), json!("North")).await;
     close.advance(60.0).await;
@@ -223,7 +223,7 @@ async fn a_deleted_field_vanishes_everywhere_without_events_of_records() {
 
 #[tokio::test]
 async fn deleting_a_field_gives_events_of_records_if_the_switch_says_so() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     close.switch(json!({ "field_delete_events": true })).await;
     let region = field(&close, "Region", "text", json!({})).await;
     let made = lead(&close, &key(&region), json!("North")).await;
@@ -236,7 +236,7 @@ async fn deleting_a_field_gives_events_of_records_if_the_switch_says_so() {
 /// Section 5.2: renaming a choice rewrites values; whether that has events is a switch.
 #[tokio::test]
 async fn a_renamed_choice_rewrites_values_in_silence_unless_the_switch_says_otherwise() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let tags = field(&close, "Tags", "choices", json!({ "choices": ["A", "B"], "accepts_multiple_values": true })).await;
     let at = format!("custom_field/lead/{}/", id(&tags));
     let made = lead(&close, &key(&tags), json!(["A", "B"])).await;
@@ -257,7 +257,7 @@ async fn a_renamed_choice_rewrites_values_in_silence_unless_the_switch_says_othe
 /// Section 5.1: the flag changes the form of the value on every record.
 #[tokio::test]
 async fn several_values_make_an_array_of_every_value_and_back_the_first_remains() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let scout = field(&close, "Scout", "user", json!({})).await;
     let at = format!("custom_field/lead/{}/", id(&scout));
     let users = close.get("user/").await;
@@ -273,7 +273,7 @@ async fn several_values_make_an_array_of_every_value_and_back_the_first_remains(
 /// Section 12, item 16, and section 5.3: a conversion takes time, and values of both forms are seen meanwhile.
 #[tokio::test]
 async fn another_type_is_announced_while_half_of_the_values_still_have_the_old_form() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let size = field(&close, "Size", "text", json!({})).await;
     let at = format!("custom_field/lead/{}/", id(&size));
     let mut leads = Vec::new();
@@ -313,7 +313,7 @@ async fn another_type_is_announced_while_half_of_the_values_still_have_the_old_f
 
 #[tokio::test]
 async fn a_shared_field_is_used_where_it_is_associated_and_nowhere_else() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let shared = close.make("custom_field/shared/", json!({ "name": "Region", "type": "text" })).await;
     assert_eq!((&shared["is_shared"], &shared["associations"]), (&json!(true), &json!([])));
     assert!(!close.get("custom_field/lead/").await.text.contains(id(&shared)), "lists of a kind have no shared fields");
@@ -348,7 +348,7 @@ async fn a_shared_field_is_used_where_it_is_associated_and_nowhere_else() {
 
 #[tokio::test]
 async fn a_schema_has_the_fields_in_an_order_that_can_be_changed() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let first = field(&close, "First", "text", json!({})).await;
     let second = field(&close, "Second", "text", json!({})).await;
     let schema = close.get("custom_field_schema/lead/").await.body;
@@ -377,7 +377,7 @@ async fn a_schema_has_the_fields_in_an_order_that_can_be_changed() {
 
 #[tokio::test]
 async fn a_field_for_some_roles_is_403_for_others() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let budget = field(&close, "Budget", "number", json!({ "editable_with_roles": ["superuser"] })).await;
     let made = lead(&close, &key(&budget), json!(5)).await;
     let path = format!("lead/{}/", id(&made));

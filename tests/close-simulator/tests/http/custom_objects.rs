@@ -11,7 +11,7 @@ fn id(object: &Value) -> &str {
 /// Section 12, items 5 and 15, and catalogue rows `custom_activity_type` and `custom_object_type`.
 #[tokio::test]
 async fn types_are_created_with_201_deleted_with_204_have_naive_dates_and_events() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     for (path, kind, more) in [
         ("custom_activity/", "custom_activity_type", ["api_create_only", "is_archived"]),
         ("custom_object_type/", "custom_object_type", ["name_plural", "back_reference_fields"]),
@@ -42,7 +42,7 @@ async fn types_are_created_with_201_deleted_with_204_have_naive_dates_and_events
 /// Section 12, items 5 and 12, and catalogue row `custom_object`; item 17 for the lead.
 #[tokio::test]
 async fn an_object_is_listed_by_lead_only_has_events_with_the_lead_and_moves_its_date() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     let site = close.make("custom_object_type/", json!({ "name": "Site" })).await;
     close.advance(60.0).await;
@@ -88,7 +88,7 @@ async fn an_object_is_listed_by_lead_only_has_events_with_the_lead_and_moves_its
 
 #[tokio::test]
 async fn an_object_has_fields_of_its_type_only_and_the_required_ones_at_creation() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     let site = close.make("custom_object_type/", json!({ "name": "Site" })).await;
     let machine = close.make("custom_object_type/", json!({ "name": "Machine" })).await;
@@ -133,7 +133,7 @@ async fn an_object_has_fields_of_its_type_only_and_the_required_ones_at_creation
 
 #[tokio::test]
 async fn a_field_of_objects_refers_to_one_type_within_the_lead_and_shows_there() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     let other = close.make("lead/", json!({ "name": "Südlicht" })).await;
     let site = close.make("custom_object_type/", json!({ "name": "Site" })).await;
@@ -172,7 +172,7 @@ async fn a_field_of_objects_refers_to_one_type_within_the_lead_and_shows_there()
 
 #[tokio::test]
 async fn a_field_of_contacts_takes_contacts_of_the_lead_only() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     let other = close.make("lead/", json!({ "name": "Südlicht" })).await;
     let field = close.make("custom_field/lead/", json!({ "name": "Buyer", "type": "contact" })).await;
@@ -186,7 +186,7 @@ async fn a_field_of_contacts_takes_contacts_of_the_lead_only() {
 
 #[tokio::test]
 async fn a_type_for_some_roles_is_403_for_others() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     let site = close.make("custom_object_type/", json!({ "name": "Site", "editable_with_roles": ["superuser"] })).await;
     let body = json!({ "lead_id": lead["id"], "custom_object_type_id": site["id"], "name": "Hall" });

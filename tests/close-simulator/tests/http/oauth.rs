@@ -53,7 +53,7 @@ const OFFLINE: &str = "scope=all.full_access%20offline_access";
 
 #[tokio::test]
 async fn a_code_is_exchanged_once_for_a_token_that_works_as_its_user() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let reply = authorize(&close, "redirect_uri=https%3A%2F%2Fapp.example%2Fcb%3Fx%3D1&state=s%201&user=agent").await;
     let location = reply.headers["location"].to_str().unwrap().to_owned();
     assert!(location.starts_with("https://app.example/cb?x=1&code=") && location.ends_with("&state=s+1"), "{location}");
@@ -71,7 +71,7 @@ async fn a_code_is_exchanged_once_for_a_token_that_works_as_its_user() {
 
 #[tokio::test]
 async fn a_token_ends_after_an_hour_of_the_clock_and_a_refresh_token_when_it_is_used() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let first = exchange(&close, OFFLINE).await;
     let access = first["access_token"].as_str().unwrap();
     assert_eq!(me(&close, access).await.body["first_name"], "Mara", "the first admin without another wish");
@@ -92,7 +92,7 @@ async fn a_token_ends_after_an_hour_of_the_clock_and_a_refresh_token_when_it_is_
 
 #[tokio::test]
 async fn revoking_either_token_ends_both() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     for which in ["access_token", "refresh_token"] {
         let token = exchange(&close, OFFLINE).await;
         let text = |name: &str| token[name].as_str().unwrap().to_owned();
@@ -107,7 +107,7 @@ async fn revoking_either_token_ends_both() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_grant_is_said_in_oauths_own_words() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let declined = authorize(&close, "decline=1&state=x").await;
     assert!(declined.headers["location"].to_str().unwrap().ends_with("?error=access_denied&state=x"));
     assert_eq!(authorize(&close, "user=former").await.status, 400, "not a member any more");
@@ -130,7 +130,7 @@ async fn what_is_wrong_with_a_grant_is_said_in_oauths_own_words() {
 /// Sections 1.3 and 6.3: events name the application, and OAuth may create memberships.
 #[tokio::test]
 async fn events_name_the_application_and_its_scope_instead_of_a_key() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let token = exchange(&close, OFFLINE).await;
     let access = token["access_token"].as_str().unwrap();
     let body = json!({ "email": "new@composed.example", "role_id": "user" });
@@ -148,7 +148,7 @@ async fn events_name_the_application_and_its_scope_instead_of_a_key() {
 
 #[tokio::test]
 async fn a_removed_users_tokens_end_with_its_membership() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let token = exchange(&close, &format!("{OFFLINE}&user=second")).await;
     let access = token["access_token"].as_str().unwrap();
     let membership = me(&close, access).await.body["memberships"][0]["id"].as_str().unwrap().to_owned();

@@ -16,7 +16,7 @@ fn path(organization: &Value) -> String {
 
 #[tokio::test]
 async fn the_organization_lists_all_memberships_with_their_users_and_its_settings() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let all = organization(&close).await;
     assert_eq!((&all["currency"], all["memberships"].as_array().unwrap().len()), (&json!("EUR"), 5));
     let former = &all["inactive_memberships"][0];
@@ -37,7 +37,7 @@ async fn the_organization_lists_all_memberships_with_their_users_and_its_setting
 
 #[tokio::test]
 async fn another_organization_is_404_there_is_no_list_and_agents_cannot_change_it() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let other = "organization/orga_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/";
     assert_eq!(close.get(other).await.status, 404);
     assert_eq!(close.put(other, json!({ "name": "X" })).await.status, 404);
@@ -52,7 +52,7 @@ async fn another_organization_is_404_there_is_no_list_and_agents_cannot_change_i
 
 #[tokio::test]
 async fn a_put_renames_reorders_statuses_and_takes_the_whole_object_back() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let before = organization(&close).await;
     let mut statuses = before["lead_statuses"].as_array().unwrap().clone();
     statuses.reverse();
@@ -73,7 +73,7 @@ async fn a_put_renames_reorders_statuses_and_takes_the_whole_object_back() {
 /// Section 4.3: no events; whether opportunities' `date_updated` moves is a switch.
 #[tokio::test]
 async fn another_currency_moves_date_updated_of_opportunities_only_by_switch_and_tells_nobody() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     let opportunity = close.make("opportunity/", json!({ "lead_id": lead["id"] })).await;
     let at = format!("opportunity/{}/", opportunity["id"].as_str().unwrap());
@@ -91,7 +91,7 @@ async fn another_currency_moves_date_updated_of_opportunities_only_by_switch_and
 /// Catalogue row `membership`: `activated` and `deactivated`, no `updated`; section 8.2: coming back keeps the ids.
 #[tokio::test]
 async fn a_membership_has_events_of_going_and_coming_back_with_the_same_id_but_none_of_another_role() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     close.switch(json!({ "membership_create_by_key": true })).await;
     let before = organization(&close).await;
     let membership = &before["memberships"][4];
@@ -119,7 +119,7 @@ async fn a_membership_has_events_of_going_and_coming_back_with_the_same_id_but_n
 /// Sections 1.3 and 13 (2024-06-10).
 #[tokio::test]
 async fn a_membership_is_created_by_oauth_only_unless_the_switch_lets_keys_do_it() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let body = json!({ "email": "new@composed.example", "role_id": "user" });
     let refused = close.post("membership/", body.clone()).await;
     assert_eq!(refused.status, 403);
@@ -143,7 +143,7 @@ async fn a_membership_is_created_by_oauth_only_unless_the_switch_lets_keys_do_it
 
 #[tokio::test]
 async fn several_memberships_change_at_once_and_the_last_admin_stays() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let all = organization(&close).await;
     let ids: Vec<&str> = (1..=2).map(|at| all["memberships"][at]["id"].as_str().unwrap()).collect();
     let reply = close.put("membership/", json!({ "_params": { "id__in": ids.join(",") }, "role_id": "restricteduser" })).await;
@@ -160,7 +160,7 @@ async fn several_memberships_change_at_once_and_the_last_admin_stays() {
 
 #[tokio::test]
 async fn views_are_pinned_by_membership() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let me = close.get("me/").await.body;
     let at = format!("membership/{}/pinned_views/", me["memberships"][0]["id"].as_str().unwrap());
     assert_eq!(close.get(&at).await.body, json!({ "saved_view_ids": [] }));
@@ -175,7 +175,7 @@ async fn views_are_pinned_by_membership() {
 /// Section 12, item 14, and catalogue row `group`.
 #[tokio::test]
 async fn a_group_shows_members_alone_only_and_tells_of_every_change_of_them() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let users: Vec<Value> = close.get("user/").await.rows().iter().map(|user| user["id"].clone()).collect();
     let made = close.post("group/", json!({ "name": "North", "members": [{ "user_id": users[1] }] })).await;
     assert_eq!(made.status, 201, "{}", made.text);

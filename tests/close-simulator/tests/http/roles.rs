@@ -7,7 +7,7 @@ use crate::client::Close;
 /// Section 12, items 7 and 15.
 #[tokio::test]
 async fn built_in_roles_have_literal_ids_and_sentinel_dates_and_cannot_be_changed() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let list = close.get("role/").await;
     let ids: Vec<&str> = list.rows().iter().map(|role| role["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["admin", "superuser", "user", "restricteduser"]);
@@ -26,7 +26,7 @@ async fn built_in_roles_have_literal_ids_and_sentinel_dates_and_cannot_be_change
 
 #[tokio::test]
 async fn a_role_is_created_with_201_changed_deleted_with_200_and_tells_nobody() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let mut body = close.get("role/user/").await.body;
     body["name"] = "Callers".into();
     body["permissions"].as_array_mut().unwrap().push("some_future_permission".into());
@@ -47,7 +47,7 @@ async fn a_role_is_created_with_201_changed_deleted_with_200_and_tells_nobody() 
 
 #[tokio::test]
 async fn what_is_wrong_with_a_role_is_said_by_field_and_a_used_one_stays() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let text = close.make("custom_field/lead/", json!({ "name": "Region", "type": "text" })).await;
     for (body, field) in [
         (json!({}), "name"),
@@ -73,7 +73,7 @@ async fn what_is_wrong_with_a_role_is_said_by_field_and_a_used_one_stays() {
 /// Section 12, item 3: who does not see the lead finds neither it nor its children, in lists, totals and gets.
 #[tokio::test]
 async fn a_restricted_key_finds_the_leads_that_name_its_user_and_404_for_others_and_their_children() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let ana = close.get_as("restricted", "me/").await.body["id"].clone();
     let owner = close.get("custom_field/lead/").await.rows()[0]["id"].as_str().unwrap().to_owned();
     let custom_type = close.make("custom_object_type/", json!({ "name": "Site" })).await;
@@ -116,7 +116,7 @@ async fn a_restricted_key_finds_the_leads_that_name_its_user_and_404_for_others_
 
 #[tokio::test]
 async fn allow_unassigned_adds_leads_that_nobody_holds_and_a_deleted_field_hides_all() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let users = close.get("user/").await;
     let field =
         close.make("custom_field/lead/", json!({ "name": "Team", "type": "user", "accepts_multiple_values": true })).await;

@@ -10,7 +10,7 @@ fn at(path: &str, object: &Value) -> String {
 
 #[tokio::test]
 async fn statuses_are_bare_lists_without_dates_and_can_be_read_one_by_one() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let leads = close.get("status/lead/?_limit=2&_skip=1").await;
     assert_eq!((leads.rows().len(), &leads.body["has_more"]), (7, &json!(false)));
     let keys: Vec<&String> = leads.rows()[0].as_object().unwrap().keys().collect();
@@ -26,7 +26,7 @@ async fn statuses_are_bare_lists_without_dates_and_can_be_read_one_by_one() {
 
 #[tokio::test]
 async fn a_status_has_events_of_creation_update_and_deletion() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     for (path, kind, extra) in
         [("status/lead/", "status.lead", json!({})), ("status/opportunity/", "status.opportunity", json!({ "type": "won" }))]
     {
@@ -62,7 +62,7 @@ async fn a_status_has_events_of_creation_update_and_deletion() {
 /// stored on records.
 #[tokio::test]
 async fn a_renamed_status_is_told_of_the_status_only_and_shows_at_once_in_the_organization() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let status = close.get("status/lead/").await.rows()[0].clone();
     let lead = close.make("lead/", json!({ "name": "Nordlicht", "status_id": status["id"] })).await;
     let lead_events = close.events_of(lead["id"].as_str().unwrap(), "lead").await.len();
@@ -80,7 +80,7 @@ async fn a_renamed_status_is_told_of_the_status_only_and_shows_at_once_in_the_or
 /// Section 12, items 5, 15: naive dates; 201 and 204; and no event of the pipeline itself.
 #[tokio::test]
 async fn a_pipeline_has_its_statuses_in_order_naive_dates_and_no_events_of_its_own() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let listed = close.get("pipeline/").await;
     let mut copy = listed.rows()[0].clone();
     copy["name"] = "Copy".into();
@@ -119,7 +119,7 @@ async fn a_pipeline_has_its_statuses_in_order_naive_dates_and_no_events_of_its_o
 
 #[tokio::test]
 async fn the_last_pipeline_and_the_last_status_stay() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let pipelines = close.get("pipeline/").await;
     assert_eq!(close.delete(&at("pipeline/", &pipelines.rows()[1])).await.status, 204);
     let refused = close.delete(&at("pipeline/", &pipelines.rows()[0])).await;
@@ -129,7 +129,7 @@ async fn the_last_pipeline_and_the_last_status_stay() {
 
 #[tokio::test]
 async fn a_status_or_pipeline_that_records_have_cannot_be_deleted() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     let status = json!({ "id": lead["status_id"] });
     assert_eq!(close.delete(&at("status/lead/", &status)).await.status, 400);

@@ -4,26 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::client::Close;
-
-fn id(object: &Value) -> &str {
-    object["id"].as_str().expect("an id")
-}
-
-async fn lead(close: &Close) -> Value {
-    close.make("lead/", json!({ "name": "A" })).await
-}
-
-async fn task(close: &Close, lead: &Value, body: Value) -> Value {
-    let mut body = body;
-    body["lead_id"] = lead["id"].clone();
-    close.make("task/", body).await
-}
-
-async fn events(close: &Close, lead: &Value, object_type: &str, action: &str) -> Vec<Value> {
-    let reply = close.get(&format!("event/?lead_id={}&object_type={object_type}&action={action}", id(lead))).await;
-    assert_eq!(reply.status, 200, "{}", reply.text);
-    reply.rows().to_vec()
-}
+use crate::task_changes::{events, id, lead, task};
 
 fn texts(reply: &crate::client::Reply) -> Vec<&str> {
     reply.rows().iter().map(|row| row["text"].as_str().unwrap_or("-")).collect()
@@ -171,77 +152,6 @@ async fn the_list_knows_views_dates_and_orders() {
     assert_eq!(close.get("task/?_limit=1000").await.status, 200);
     assert_eq!(close.get("task/?_limit=1001").await.status, 400);
     assert_eq!(close.get("task/?date__gt=soon").await.status, 400);
-}
-
-/// Catalogue: `task.lead` created, updated, deleted.
-#[tokio::test]
-async fn each_change_of_a_task_has_its_event() {
-    let close = Close::start().await;
-    let lead = lead(&close).await;
-    let made = task(&close, &lead, json!({ "text": "Call" })).await;
-    close.advance(60.0).await;
-    let path = format!("task/{}/", id(&made));
-    close.put(&path, json!({ "text": "Call back" })).await;
-    assert_eq!(close.delete(&path).await.body, json!({}));
-    assert_eq!(events(&close, &lead, "task.lead", "created").await[0]["data"]["text"], "Call");
-    let update = &events(&close, &lead, "task.lead", "updated").await[0];
-    assert_eq!((&update["previous_data"]["text"], &update["data"]["text"]), (&json!("Call"), &json!("Call back")));
-    assert!(update["data"].get("view").is_none(), "it changes by itself");
-    assert_eq!(events(&close, &lead, "task.lead", "deleted").await[0]["previous_data"]["text"], "Call back");
-    assert!(events(&close, &lead, "lead", "updated").await.is_empty());
-}
-
-/// Catalogue: `activity.task_completed` created, task completed and updated, lead updated. Quirk 28.
-#[tokio::test]
-async fn quirk_28_completing_a_task_gives_four_events_under_one_request() {
-    let close = Close::start().await;
-    let lead = lead(&close).await;
-    let made = task(&close, &lead, json!({ "text": "Call" })).await;
-    close.advance(60.0).await;
-    close.put(&format!("task/{}/", id(&made)), json!({ "is_complete": true })).await;
-    let activity = events(&close, &lead, "activity.task_completed", "created").await;
-    let request = activity[0]["request_id"].clone();
-    for (object_type, action) in [("task.lead", "completed"), ("task.lead", "updated"), ("lead", "updated")] {
-        let found = events(&close, &lead, object_type, action).await;
-        assert_eq!((found.len(), &found[0]["request_id"]), (1, &request), "{object_type}.{action}");
-    }
-    let update = &events(&close, &lead, "lead", "updated").await[0];
-    assert_eq!(update["changed_fields"], json!(["date_updated"]));
-    assert_eq!(update["previous_data"]["date_updated"], made["date_created"]);
-    assert_eq!((&activity[0]["data"]["task_id"], &activity[0]["data"]["task_text"]), (&made["id"], &json!("Call")));
-    let listed = close.get(&format!("activity/task_completed/?lead_id={}", id(&lead))).await;
-    assert_eq!((listed.rows().len(), &listed.rows()[0]["_type"]), (1, &json!("TaskCompleted")));
-    assert_eq!(listed.rows()[0]["task_assigned_to_name"], "Mara Voss");
-}
-
-/// Catalogue: `activity.task_completed` deleted. Quirk 28.
-#[tokio::test]
-async fn quirk_28_reopening_a_task_takes_the_activity_away() {
-    let close = Close::start().await;
-    let lead = lead(&close).await;
-    let made = task(&close, &lead, json!({ "text": "Call" })).await;
-    let path = format!("task/{}/", id(&made));
-    close.put(&path, json!({ "is_complete": true })).await;
-    close.advance(60.0).await;
-    close.put(&path, json!({ "is_complete": false })).await;
-    let deleted = &events(&close, &lead, "activity.task_completed", "deleted").await[0];
-    let update = &events(&close, &lead, "task.lead", "updated").await[0];
-    assert_eq!(deleted["request_id"], update["request_id"]);
-    assert_eq!((&update["previous_data"]["is_complete"], &update["data"]["is_complete"]), (&json!(true), &json!(false)));
-    assert!(close.get(&format!("activity/task_completed/?lead_id={}", id(&lead))).await.rows().is_empty());
-}
-
-#[tokio::test]
-async fn a_task_completed_activity_can_be_deleted_by_itself() {
-    let close = Close::start().await;
-    let lead = lead(&close).await;
-    let made = task(&close, &lead, json!({ "text": "Call" })).await;
-    close.put(&format!("task/{}/", id(&made)), json!({ "is_complete": true })).await;
-    let list = format!("activity/task_completed/?lead_id={}", id(&lead));
-    let activity = id(&close.get(&list).await.rows()[0]).to_owned();
-    assert_eq!(close.delete(&format!("activity/task_completed/{activity}/")).await.body, json!({}));
-    assert!(close.get(&list).await.rows().is_empty());
-    assert_eq!(close.get(&format!("task/{}/", id(&made))).await.body["is_complete"], true);
 }
 
 #[tokio::test]

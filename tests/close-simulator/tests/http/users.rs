@@ -6,7 +6,7 @@ use crate::client::Close;
 
 #[tokio::test]
 async fn me_shows_the_user_with_memberships_and_whole_organizations() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let me = close.get("me/").await;
     assert_eq!(me.status, 200);
     let me = me.body;
@@ -31,7 +31,7 @@ async fn me_shows_the_user_with_memberships_and_whole_organizations() {
 
 #[tokio::test]
 async fn the_list_has_present_members_only_and_a_former_one_is_read_by_id_if_the_switch_lets_it() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let list = close.get("user/").await;
     let names: Vec<&str> = list.rows().iter().map(|user| user["first_name"].as_str().unwrap()).collect();
     assert_eq!(names, ["Mara", "Ellis", "Tomasz", "Ana", "Bo"]);
@@ -51,7 +51,7 @@ async fn the_list_has_present_members_only_and_a_former_one_is_read_by_id_if_the
 
 #[tokio::test]
 async fn users_are_ordered_by_either_name_and_paged() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let lasts = |reply: &crate::client::Reply| -> Vec<String> {
         reply.rows().iter().map(|user| user["last_name"].as_str().unwrap().to_owned()).collect()
     };
@@ -69,7 +69,7 @@ async fn users_are_ordered_by_either_name_and_paged() {
 
 #[tokio::test]
 async fn users_cannot_be_written_and_availability_has_every_member() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let id = close.get("me/").await.body["id"].as_str().unwrap().to_owned();
     assert_eq!(close.put(&format!("user/{id}/"), json!({ "first_name": "X" })).await.status, 405);
     assert_eq!(close.post("user/", json!({})).await.status, 405);
@@ -80,7 +80,7 @@ async fn users_cannot_be_written_and_availability_has_every_member() {
 
 #[tokio::test]
 async fn a_key_is_listed_for_its_own_user_only_and_without_its_secret() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let keys = close.get_as("agent", "api_key/").await;
     assert_eq!(keys.rows().len(), 1);
     assert!(keys.rows()[0]["organization_id"].as_str().unwrap().starts_with("orga_"));
@@ -94,7 +94,7 @@ async fn a_key_is_listed_for_its_own_user_only_and_without_its_secret() {
 /// Section 12, item 1, and section 1.2: a removed user's key stops working, and works again when the user comes back.
 #[tokio::test]
 async fn the_key_of_a_removed_user_is_401_until_the_user_is_back() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     let me = close.get_as("agent", "me/").await.body;
     let membership = me["memberships"][0]["id"].as_str().unwrap();
     assert_eq!(close.delete(&format!("membership/{membership}/")).await.status, 200);
@@ -109,7 +109,7 @@ async fn the_key_of_a_removed_user_is_401_until_the_user_is_back() {
 /// Section 12, item 4: an error is a string here.
 #[tokio::test]
 async fn what_a_caller_may_not_do_is_403_with_the_text_of_the_switch() {
-    let close = Close::start().await;
+    let close = Close::bare().await;
     close.switch(json!({ "forbidden_text": "Not you." })).await;
     for (path, body) in [
         ("role/", json!({ "name": "Helpers" })),

@@ -1,7 +1,7 @@
 //! The activities that a change of status leaves. Quick successive changes become one activity, and a change that is taken back in that
 //! time takes its activity with it (reference, section 6.4).
 
-use super::trace;
+use super::{shared, trace};
 use crate::http::Source;
 use crate::http::collection::{C, D, G, L};
 use crate::model::render::Scene;
@@ -44,7 +44,7 @@ pub static LEAD_STATUS_CHANGE: Resource = Resource {
             created(change, id);
             Ok(())
         },
-        deleted: trace::deleted,
+        deleted: shared::deleted,
         ..Laws::PLAIN
     },
 };
@@ -96,7 +96,7 @@ pub static OPPORTUNITY_STATUS_CHANGE: Resource = Resource {
             created(change, id);
             Ok(())
         },
-        deleted: trace::deleted,
+        deleted: shared::deleted,
         ..Laws::PLAIN
     },
 };
@@ -104,8 +104,8 @@ pub static OPPORTUNITY_STATUS_CHANGE: Resource = Resource {
 /// What is served. Neither creating nor deleting one changes the status itself.
 pub static SOURCE: Source = Source {
     collections: &[
-        trace::collection("activity/status_change/lead", &[Kind::LeadStatusChange], L | G | C | D),
-        trace::collection("activity/status_change/opportunity", &[Kind::OpportunityStatusChange], L | G | C | D),
+        shared::collection("activity/status_change/lead", &[Kind::LeadStatusChange], L | G | C | D),
+        shared::collection("activity/status_change/opportunity", &[Kind::OpportunityStatusChange], L | G | C | D),
     ],
     endpoints: &[],
 };

@@ -106,20 +106,9 @@ pub(super) fn deleting(change: &mut Change<'_>, lead: &Record) {
     change.remove_together(&all);
 }
 
-/// Everything that belongs to a lead, the comments on it included.
+/// Everything that belongs to a lead; comments and sequence subscriptions belong to the lead of what they hang on.
 pub(super) fn children(view: &View<'_>, lead: Id) -> Vec<Id> {
-    let mut all: Vec<Id> = Kind::ALL.iter().flat_map(|kind| view.of_lead(lead, *kind)).map(|child| child.id).collect();
-    for kind in [Kind::CommentThread, Kind::Comment] {
-        let about = |record: &&Record| {
-            !all.contains(&record.id)
-                && (record.id_of("object_id").is_some_and(|object| object == lead || all.contains(&object))
-                    || record.id_of("thread_id").is_some_and(|thread| all.contains(&thread)))
-        };
-        let found: Vec<Id> =
-            view.all(kind).filter(|record| record.lead.is_none()).filter(about).map(|record| record.id).collect();
-        all.extend(found);
-    }
-    all
+    Kind::ALL.iter().flat_map(|kind| view.of_lead(lead, *kind)).map(|child| child.id).collect()
 }
 
 /// The contact that an item of `contacts` names, if it is one of this lead.

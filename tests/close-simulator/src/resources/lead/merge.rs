@@ -45,10 +45,8 @@ enum Phase {
 
 /// `POST /lead/merge/` with `{"source": "lead_…", "destination": "lead_…"}`.
 pub(super) fn begin(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
+    change.require("merge_leads")?;
     let view = change.view();
-    if change.actor.caller.as_ref().is_some_and(|caller| !caller.may("merge_leads")) {
-        return Err(Refusal::Forbidden(view.switches().forbidden_text.clone()));
-    }
     let body = request.json()?;
     let mut errors = Map::new();
     let mut lead = |name: &str| match body.get(name) {

@@ -25,9 +25,11 @@ pub(super) fn reword(view: &View<'_>, body: &Body) -> Result<Option<Body>, Refus
 
 /// The first active status of a pipeline, or of the first one.
 fn first_status(view: &View<'_>, pipeline: Option<Id>) -> Option<Id> {
-    let pipeline = pipeline.and_then(|id| view.get(id)).or_else(|| view.all(Kind::Pipeline).next())?;
-    let statuses = status::of_pipeline(view, pipeline);
-    statuses.iter().find(|status| status.text("type") == Some("active")).map(|status| status.id)
+    let statuses = match pipeline.and_then(|pipeline| view.get(pipeline)).or_else(|| view.all(Kind::Pipeline).next()) {
+        Some(pipeline) => status::of_pipeline(view, pipeline),
+        None => status::of_opportunities(view),
+    };
+    statuses.into_iter().find(|status| status.text("type") == Some("active")).map(|status| status.id)
 }
 
 fn kind(view: &View<'_>, opportunity: &Record) -> String {
