@@ -26,6 +26,11 @@ impl Close {
         Self::with(Options::default()).await
     }
 
+    /// The foundation alone: no lead, and nothing beside them that a data set has.
+    pub async fn bare() -> Self {
+        Self::with(Options { leads: 0, ..Options::default() }).await
+    }
+
     pub async fn with(options: Options) -> Self {
         let running = Simulator::start(options).await.expect("a free port");
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client");
