@@ -17,6 +17,7 @@
 
 pub mod control;
 pub mod http;
+pub mod laboratory;
 pub mod model;
 pub mod options;
 pub mod resources;
@@ -42,6 +43,8 @@ pub struct Simulator {
     pub limits: http::limits::Limits,
     /// Told after every change: what waits for events looks again.
     pub wake: Notify,
+    /// Random changes in the background.
+    pub laboratory: laboratory::Laboratory,
     /// How it was started.
     pub options: Options,
 }
@@ -59,7 +62,13 @@ impl Simulator {
     /// An organization with its data set, not yet served.
     pub fn new(options: Options) -> Self {
         let world = seed::plant(&options);
-        Self { world: RwLock::new(world), limits: http::limits::Limits::default(), wake: Notify::new(), options }
+        Self {
+            world: RwLock::new(world),
+            limits: http::limits::Limits::default(),
+            wake: Notify::new(),
+            laboratory: laboratory::Laboratory::default(),
+            options,
+        }
     }
 
     /// Serves an organization on `options.port`; port 0 takes a free one.
@@ -70,6 +79,7 @@ impl Simulator {
         let listener = TcpListener::bind((options.host, options.port)).await?;
         let address = listener.local_addr()?;
         let simulator = Arc::new(Self::new(options));
+        simulator.laboratory.belongs_to(&simulator);
         let stop = CancellationToken::new();
         tokio::spawn(http::server::serve(listener, Arc::clone(&simulator), stop.clone()));
         Ok(Running { simulator, address, stop })

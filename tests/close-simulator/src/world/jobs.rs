@@ -71,7 +71,7 @@ impl World {
     pub fn catch_up(&mut self) {
         let now = self.clock.now();
         while let Some((at, job)) = self.jobs.take(now) {
-            self.clock.hold(Some(at));
+            let held = self.clock.hold(Some(at));
             let mut change = Change::begin(self, Actor::system());
             match job {
                 Job::Merge(step) => resources::activity::lead_merge::step(&mut change, step),
@@ -83,7 +83,7 @@ impl World {
                 Job::Purge(id) => resources::task::purge(&mut change, id),
                 Job::Send(id) => resources::activity::email::send(&mut change, id),
             }
-            self.clock.hold(None);
+            self.clock.hold(held);
         }
         self.prune(now);
     }

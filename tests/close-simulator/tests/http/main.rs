@@ -9,5 +9,8 @@
     clippy::cast_precision_loss
 )]
 
+mod changes;
 mod client;
+mod data_set;
+mod scenarios;
 mod transport;
