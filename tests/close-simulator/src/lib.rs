@@ -16,12 +16,14 @@
 )]
 
 pub mod control;
+pub mod describe;
 pub mod http;
 pub mod laboratory;
 pub mod model;
 pub mod options;
 pub mod resources;
 pub mod seed;
+pub mod snapshot;
 pub mod world;
 
 use std::net::SocketAddr;
@@ -41,6 +43,10 @@ pub struct Simulator {
     pub world: RwLock<World>,
     /// Rate limits.
     pub limits: http::limits::Limits,
+    /// Faults that a test asked for.
+    pub faults: http::faults::Faults,
+    /// What was asked and how it was answered.
+    pub counters: http::counters::Counters,
     /// Told after every change: what waits for events looks again.
     pub wake: Notify,
     /// Random changes in the background.
@@ -59,26 +65,39 @@ pub struct Running {
 }
 
 impl Simulator {
-    /// An organization with its data set, not yet served.
-    pub fn new(options: Options) -> Self {
-        let world = seed::plant(&options);
-        Self {
+    /// An organization with its data set, or the one of the snapshot `options.restore`, not yet served.
+    ///
+    /// # Errors
+    /// The snapshot cannot be read.
+    pub fn new(options: Options) -> std::io::Result<Self> {
+        let mut world = match &options.restore {
+            Some(file) => snapshot::read(file)?,
+            None => seed::plant(&options),
+        };
+        options.apply(&mut world);
+        Ok(Self {
             world: RwLock::new(world),
-            limits: http::limits::Limits::default(),
+            limits: http::limits::Limits::new(options.limits == options::OnOff::On),
+            faults: http::faults::Faults::default(),
+            counters: http::counters::Counters::default(),
             wake: Notify::new(),
             laboratory: laboratory::Laboratory::default(),
             options,
-        }
+        })
     }
 
     /// Serves an organization on `options.port`; port 0 takes a free one.
     ///
     /// # Errors
-    /// The port cannot be had.
+    /// The port cannot be had, or the snapshot of `options.restore` cannot be read.
     pub async fn start(options: Options) -> std::io::Result<Running> {
-        let listener = TcpListener::bind((options.host, options.port)).await?;
+        let listener = TcpListener::bind((options.host, options.port)).await.map_err(|error| {
+            let (host, port) = (options.host, options.port);
+            let advice = "choose another with --port, or 0 for any free one";
+            std::io::Error::new(error.kind(), format!("cannot listen on {host}:{port}: {error}; {advice}"))
+        })?;
         let address = listener.local_addr()?;
-        let simulator = Arc::new(Self::new(options));
+        let simulator = Arc::new(Self::new(options)?);
         simulator.laboratory.belongs_to(&simulator);
         let stop = CancellationToken::new();
         tokio::spawn(http::server::serve(listener, Arc::clone(&simulator), stop.clone()));
@@ -107,6 +126,14 @@ impl Running {
     /// The secret of a key by its name.
     pub fn key(&self, name: &str) -> Option<String> {
         self.simulator.world.read().people.keys.values().find(|key| key.name == name).map(|key| key.secret.clone())
+    }
+
+    /// Names and secrets of all keys, in the order in which they were given out.
+    pub fn keys(&self) -> Vec<(String, String)> {
+        let world = self.simulator.world.read();
+        let mut keys: Vec<_> = world.people.keys.values().collect();
+        keys.sort_by_key(|key| key.id);
+        keys.into_iter().map(|key| (key.name.clone(), key.secret.clone())).collect()
     }
 
     /// Stops serving; connections are cut.

@@ -1,24 +1,86 @@
-//! Starts a simulator and says where it is.
+//! Starts a simulator and says where it is, or describes what it serves.
 
-use clap::Parser;
-use close_simulator::{Options, Simulator};
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use close_simulator::{Options, Simulator, describe};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Parser)]
+#[command(name = "close-simulator", version, about = "A Close API on this machine.", args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print what is served: each path with the section of the reference, how sure it is, its parameters; and the switches.
+    Describe(Describe),
+}
+
+#[derive(Args)]
+struct Describe {
+    /// As a table, or as an OpenAPI 3.1 document.
+    #[arg(short, long, value_enum, default_value_t = Form::Markdown)]
+    output: Form,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Form {
+    Markdown,
+    Json,
+}
 
 #[tokio::main]
-async fn main() -> std::process::ExitCode {
+async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
-    let options = Options::parse();
-    let port = options.port;
-    let running = match Simulator::start(options).await {
+    let cli = Cli::parse();
+    if let Some(Command::Describe(Describe { output })) = cli.command {
+        let text = match output {
+            Form::Markdown => describe::markdown(),
+            Form::Json => format!("{:#}\n", describe::openapi()),
+        };
+        // A reader that has seen enough, as `head`, is no failure.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    // Both are asked for before the first request, so that none arrives unheard.
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        eprintln!("cannot listen to signals");
+        return ExitCode::FAILURE;
+    };
+    let control = cli.options.control;
+    let started = tokio::select! {
+        started = tokio::spawn(Simulator::start(cli.options)) => started.expect("starting does not panic"),
+        _ = interrupt.recv() => return ExitCode::SUCCESS,
+        _ = terminate.recv() => return ExitCode::SUCCESS,
+    };
+    let running = match started {
         Ok(running) => running,
         Err(error) => {
-            eprintln!("cannot listen on port {port}: {error}\nChoose another with --port, or 0 for any free one.");
-            return std::process::ExitCode::FAILURE;
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
         }
     };
     println!("{}", running.base_url());
-    let _ = tokio::signal::ctrl_c().await;
-    std::process::ExitCode::SUCCESS
+    println!("\nAPI keys (a test tool: they open nothing else):");
+    for (name, secret) in running.keys() {
+        println!("  {name:<12} {secret}");
+    }
+    if control {
+        println!("\nControls, without credentials: http://{}/_control/", running.address);
+    }
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    running.stop();
+    ExitCode::SUCCESS
 }

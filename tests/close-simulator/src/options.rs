@@ -1,10 +1,13 @@
 //! How a simulator is started.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use serde_json::{Map, Value as Json};
 
 use crate::model::Moment;
+use crate::world::{Switches, World};
 
 /// A Close API on this machine.
 #[derive(Clone, Debug, Parser)]
@@ -12,7 +15,7 @@ use crate::model::Moment;
     name = "close-simulator",
     version,
     about,
-    after_help = "Example: close-simulator --port 8700 --seed 7 --leads 10000 --control"
+    after_help = "Example: close-simulator --port 8700 --seed 7 --leads 10000 --control --switch over_limit=clamp"
 )]
 pub struct Options {
     /// Port to listen on; 0 takes a free one, which is printed.
@@ -30,14 +33,58 @@ pub struct Options {
     /// The organization's time at the start, as `2026-09-01T12:00:00Z`, or `system` for the machine's. It runs on from there.
     #[arg(long, default_value = "2026-09-01T12:00:00Z", value_parser = moment)]
     pub now: Moment,
+    /// Seconds of the organization in one second of the machine; 0 stops its clock.
+    #[arg(long, default_value_t = 1.0, value_parser = rate)]
+    pub rate: f64,
     /// Serve `/_control/`: clock, changes, faults, limits, truth. Without credentials: never where others can reach it.
     #[arg(long)]
     pub control: bool,
+    /// Whether requests are limited; counted they are in any case.
+    #[arg(long, value_enum, default_value_t = OnOff::On)]
+    pub limits: OnOff,
+    /// A behaviour, as `over_limit=clamp`; can be given again. `close-simulator describe` lists them.
+    #[arg(long = "switch", value_name = "NAME=VALUE", value_parser = switch)]
+    pub switches: Vec<(String, Json)>,
+    /// The secret of a key, as `admin=api_mine`, for clients whose configuration is fixed; can be given again.
+    #[arg(long = "key", value_name = "NAME=SECRET", value_parser = key)]
+    pub keys: Vec<(String, String)>,
+    /// Begin with the state of this snapshot instead of a data set; `--seed`, `--leads`, `--now` and `--rate` are then not looked at.
+    #[arg(long, value_name = "FILE")]
+    pub restore: Option<PathBuf>,
 }
 
+/// Yes or no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum OnOff {
+    On,
+    Off,
+}
+
+/// For tests: any free port, 20 leads, controls on, limits off.
 impl Default for Options {
     fn default() -> Self {
-        Self::parse_from(["close-simulator", "--port", "0", "--leads", "20", "--control"])
+        Self::parse_from(["close-simulator", "--port", "0", "--leads", "20", "--control", "--limits", "off"])
+    }
+}
+
+impl Options {
+    /// Sets switches, secrets and, in a data set, the rate of the clock.
+    pub(crate) fn apply(&self, world: &mut World) {
+        if self.restore.is_none() {
+            world.clock.set_rate(self.rate);
+        }
+        let switches: Map<String, Json> = self.switches.iter().cloned().collect();
+        world.switches = world.switches.with(&switches).expect("each was checked when it was read");
+        for (name, secret) in &self.keys {
+            let Some(mut key) = world.people.keys.values().find(|key| key.name == *name).cloned() else {
+                tracing::warn!(%name, "no key of this name: its secret is not set");
+                continue;
+            };
+            world.people.keys.remove(&key.secret);
+            key.secret.clone_from(secret);
+            world.people.keys.insert(key.secret.clone(), key);
+        }
     }
 }
 
@@ -47,4 +94,40 @@ fn moment(text: &str) -> Result<Moment, String> {
     }
     Moment::parse(text, 0)
         .ok_or_else(|| format!("`{text}` is not a date with time; give one as 2026-09-01T12:00:00Z, or `system`"))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate >= 0.0);
+    rate.ok_or_else(|| format!("`{text}` is not a number of 0 or more"))
+}
+
+fn switch(text: &str) -> Result<(String, Json), String> {
+    let (name, value) = text.split_once('=').ok_or("give it as NAME=VALUE, as over_limit=clamp")?;
+    let names = Switches::MEANINGS.iter().map(|(name, _)| *name);
+    if !names.clone().any(|known| known == name) {
+        let near = names.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
+        let advice = match near {
+            Some((distance, known)) if distance <= 4 => format!("did you mean `{known}`?"),
+            _ => "`close-simulator describe` lists them".to_owned(),
+        };
+        return Err(format!("unknown switch `{name}`; {advice}"));
+    }
+    // A value that is JSON may still be the text that the switch wants, as the text of a 403 that is a number.
+    let plain = Json::String(value.to_owned());
+    let json = serde_json::from_str(value).unwrap_or_else(|_| plain.clone());
+    let fits = |value: &Json| Switches::default().with(&[(name.to_owned(), value.clone())].into_iter().collect()).map(|_| ());
+    match fits(&json) {
+        Ok(()) => Ok((name.to_owned(), json)),
+        Err(_) if fits(&plain).is_ok() => Ok((name.to_owned(), plain)),
+        Err(error) => Err(error),
+    }
+}
+
+fn key(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, secret)) if !name.is_empty() && !secret.is_empty() && !secret.contains(':') => {
+            Ok((name.to_owned(), secret.to_owned()))
+        }
+        _ => Err("give it as NAME=SECRET, as admin=api_mine; a secret has no colon".to_owned()),
+    }
 }

@@ -1,13 +1,18 @@
 //! From a request to its answer, without a connection: what the server sends and what a test may call directly.
 
+use std::borrow::Cow;
+
+use parking_lot::RwLockReadGuard;
 use serde_json::Value as Json;
 
-use super::collection::{Deed, Handler};
+use super::collection::{Collection, Deed, Handler};
+use super::group::{Group, Who};
 use super::request::Request;
-use super::router::{Route, route};
+use super::router::{self, Route, route};
 use super::{auth, list, object};
 use crate::Simulator;
 use crate::model::Refusal;
+use crate::world::World;
 use crate::world::change::{Actor, Change};
 use crate::world::people::Caller;
 use crate::world::view::View;
@@ -50,10 +55,12 @@ impl From<Refusal> for Answer {
 
 /// Where the API begins.
 pub const ROOT: &str = "/api/v1/";
+/// Where the description of the API is (reference, section 1.1).
+const OPENAPI: &str = "/api/openapi.json";
 
-/// Answers a request of the API: credentials, limits, route, handler.
+/// Answers a request of the API: credentials, limits, route, handler. Counts it.
 pub fn answer(simulator: &Simulator, mut request: Request) -> Answer {
-    if request.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+    if request.header("transfer-encoding").is_some_and(|coding| coding.to_ascii_lowercase().contains("chunked")) {
         return Refusal::bad("Chunked transfer encoding is not supported; send Content-Length.").into();
     }
     if let Some(refusal) = override_method(&mut request) {
@@ -62,88 +69,112 @@ pub fn answer(simulator: &Simulator, mut request: Request) -> Answer {
     if let Some(answer) = auth::oauth(simulator, &request) {
         return answer;
     }
-    // Clients that join paths carelessly send double slashes, which the vendor's ingress folds.
-    while request.path.contains("//") {
-        request.path = request.path.replace("//", "/");
-    }
-    let Some(path) = request.path.strip_prefix(ROOT).map(|path| path.trim_matches('/').to_owned()) else {
-        return Refusal::Missing("The requested URL was not found on the server.".to_owned()).into();
+    let Some(path) = inner_path(&request.path).map(Cow::into_owned) else {
+        if request.path.trim_end_matches('/') == OPENAPI {
+            return Answer::json(200, crate::describe::openapi());
+        }
+        return not_found().into();
     };
     let found = route(&path);
-    if found.is_some() && !request.path.ends_with('/') {
-        return redirect(&request, simulator.world.read().switches.write_redirect_status);
+    let group = Group::of(&request.method, found.as_ref());
+    let world = simulator.read();
+    if request.url_length > world.switches.max_url {
+        return Refusal::Status(414, "The requested URL is too long.".to_owned()).into();
     }
-    let caller = auth::caller(&simulator.world.read(), &request);
-    let group = group(&path, &request.method);
-    let verdict = simulator.limits.check(
-        &group,
-        caller.as_ref().map(|caller| caller.name.as_str()),
-        &request,
-        &simulator.world.read().switches,
-    );
-    if let Some(refused) = verdict.refused {
-        return refused;
+    let slash = request.path.ends_with('/');
+    if request.path.contains("//") {
+        // Clients that join paths carelessly send double slashes, which the vendor's ingress folds.
+        request.path = format!("{ROOT}{path}{}", if slash { "/" } else { "" });
     }
-    let mut answer = match (caller, found) {
-        (None, _) => Answer {
+    if found.is_some() && !slash {
+        return redirect(&request, world.switches.write_redirect_status);
+    }
+    if request.method == "OPTIONS" && found.is_some() {
+        return Answer { headers: vec![("allow", allowed(&path))], ..Answer::empty(200) };
+    }
+    let caller = auth::caller(&world, &request);
+    let who = Who::of(caller.as_ref(), request.peer);
+    let verdict = simulator.limits.take(group, who, caller.as_ref(), &world.switches);
+    let answer = match (verdict.refused, &caller, found) {
+        (Some(refused), _, _) => refused,
+        (None, None, _) => Answer {
             headers: vec![("www-authenticate", "Basic realm=\"api\"".to_owned())],
             ..Refusal::Status(401, "Unauthorized".to_owned()).into()
         },
-        (Some(_), None) => Refusal::Missing("The requested URL was not found on the server.".to_owned()).into(),
-        (Some(caller), Some(found)) => serve(simulator, &caller, found, &mut request).unwrap_or_else(Answer::from),
+        (None, Some(_), None) => not_found().into(),
+        (None, Some(_), Some(_)) if wrong_media_type(&world, &request) => {
+            Refusal::Status(415, "Unsupported media type: the request body must be application/json.".to_owned()).into()
+        }
+        (None, Some(caller), Some(found)) => {
+            serve(simulator, world, caller, found, &path, &mut request).unwrap_or_else(Answer::from)
+        }
     };
-    answer.headers.extend(verdict.headers);
-    answer
+    simulator.counters.count(group, who, caller.as_ref(), answer.status);
+    Answer { headers: answer.headers.into_iter().chain(verdict.headers).collect(), ..answer }
 }
 
-fn serve(simulator: &Simulator, caller: &Caller, found: Route, request: &mut Request) -> Result<Answer, Refusal> {
-    let method = request.method.as_str();
+/// The part of a path behind `/api/v1/`, without slashes at its ends and without double ones; `None` for a path that lies elsewhere.
+pub fn inner_path(path: &str) -> Option<Cow<'_, str>> {
+    let mut path = Cow::Borrowed(path);
+    while path.contains("//") {
+        path = Cow::Owned(path.replace("//", "/"));
+    }
+    match path {
+        Cow::Borrowed(path) => path.strip_prefix(ROOT).map(|path| Cow::Borrowed(path.trim_matches('/'))),
+        Cow::Owned(path) => path.strip_prefix(ROOT).map(|path| Cow::Owned(path.trim_matches('/').to_owned())),
+    }
+}
+
+fn serve(
+    simulator: &Simulator,
+    world: RwLockReadGuard<'_, World>,
+    caller: &Caller,
+    found: Route,
+    path: &str,
+    request: &mut Request,
+) -> Result<Answer, Refusal> {
     match found {
         Route::Endpoints(endpoints, segments) => {
             request.segments = segments;
             let method = if request.method == "HEAD" { "GET" } else { request.method.as_str() };
             if let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.method == method) {
                 return match endpoint.handler {
-                    Handler::Read(read) => {
-                        let world = simulator.read();
-                        read(&View::of(&world, caller), caller, request)
+                    Handler::Read(read) => read(&View::of(&world, caller), caller, request),
+                    Handler::Write(write) => {
+                        drop(world);
+                        simulator.change(caller, request, write)
                     }
-                    Handler::Write(write) => simulator.change(caller, request, write),
                 };
             }
             // An endpoint may share its path with a collection that serves the other methods.
-            let path = request.path.trim_start_matches(ROOT).trim_matches('/').to_owned();
-            match super::router::collection(&path) {
-                Some(collection) => collection_list(simulator, caller, collection, request),
-                None => {
-                    match path.rsplit_once('/').and_then(|(path, id)| Some((super::router::collection(path)?, id.to_owned()))) {
-                        Some((collection, id)) => collection_object(simulator, caller, collection, &id, request),
-                        None => Err(not_allowed()),
-                    }
-                }
+            if let Some(collection) = router::collection(path) {
+                return collection_list(simulator, world, caller, collection, path, request);
+            }
+            match path.rsplit_once('/').and_then(|(path, id)| Some((router::collection(path)?, id))) {
+                Some((collection, id)) => collection_object(simulator, world, caller, collection, id, path, request),
+                None => Ok(not_allowed(path)),
             }
         }
-        Route::List(collection) => {
-            let _ = method;
-            collection_list(simulator, caller, collection, request)
-        }
-        Route::Object(collection, id) => collection_object(simulator, caller, collection, &id, request),
+        Route::List(collection) => collection_list(simulator, world, caller, collection, path, request),
+        Route::Object(collection, id) => collection_object(simulator, world, caller, collection, &id, path, request),
     }
 }
 
 fn collection_list(
     simulator: &Simulator,
+    world: RwLockReadGuard<'_, World>,
     caller: &Caller,
-    collection: &super::Collection,
+    collection: &Collection,
+    path: &str,
     request: &Request,
 ) -> Result<Answer, Refusal> {
     if !object::serves(collection, &request.method, false) {
-        return Err(not_allowed());
+        return Ok(not_allowed(path));
     }
     if request.method == "POST" {
+        drop(world);
         return simulator.change(caller, request, |change, request| object::create(change, collection, request));
     }
-    let world = simulator.read();
     let view = View::of(&world, caller);
     object::permit(&view, caller, collection, Deed::Read, None)?;
     list::list(&view, collection, request)
@@ -151,36 +182,58 @@ fn collection_list(
 
 fn collection_object(
     simulator: &Simulator,
+    world: RwLockReadGuard<'_, World>,
     caller: &Caller,
-    collection: &super::Collection,
+    collection: &Collection,
     id: &str,
+    path: &str,
     request: &Request,
 ) -> Result<Answer, Refusal> {
     if !object::serves(collection, &request.method, true) {
-        return Err(not_allowed());
+        return Ok(not_allowed(path));
     }
+    if matches!(request.method.as_str(), "GET" | "HEAD") {
+        return object::get(&View::of(&world, caller), caller, collection, id, request);
+    }
+    drop(world);
     match request.method.as_str() {
-        "GET" | "HEAD" => {
-            let world = simulator.read();
-            object::get(&View::of(&world, caller), caller, collection, id, request)
-        }
         "DELETE" => simulator.change(caller, request, |change, _| object::delete(change, collection, id)),
         _ => simulator.change(caller, request, |change, request| object::update(change, collection, id, request)),
     }
 }
 
-fn not_allowed() -> Refusal {
-    Refusal::Status(405, "The method is not allowed for the requested URL.".to_owned())
+fn not_found() -> Refusal {
+    Refusal::Missing("The requested URL was not found on the server.".to_owned())
 }
 
-/// The endpoint group of a path and method: URL prefix and method (reference, section 3.1).
-pub fn group(path: &str, method: &str) -> String {
-    let prefix = match route(path) {
-        Some(Route::List(collection) | Route::Object(collection, _)) => collection.path,
-        Some(Route::Endpoints(endpoints, _)) => endpoints[0].path,
-        None => path.split('/').next().unwrap_or(""),
+fn not_allowed(path: &str) -> Answer {
+    let refusal = Refusal::Status(405, "The method is not allowed for the requested URL.".to_owned());
+    Answer { headers: vec![("allow", allowed(path))], ..refusal.into() }
+}
+
+/// The methods that a path serves, as the `allow` header lists them.
+fn allowed(path: &str) -> String {
+    let mut methods: Vec<&str> = match route(path) {
+        Some(Route::Endpoints(endpoints, _)) => endpoints.iter().map(|endpoint| endpoint.method).collect(),
+        _ => Vec::new(),
     };
-    format!("{method} {prefix}")
+    let collection = router::collection(path).map(|collection| (collection, false));
+    let object = || Some((router::collection(path.rsplit_once('/')?.0)?, true));
+    if let Some((collection, single)) = collection.or_else(object) {
+        methods.extend(["GET", "POST", "PUT", "DELETE"].into_iter().filter(|method| object::serves(collection, method, single)));
+    }
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.push("OPTIONS");
+    methods.sort_unstable();
+    methods.dedup();
+    methods.join(", ")
+}
+
+/// Whether the switch `media_type_status` asks for 415 and the body is no JSON. (Without it the handler that reads the body answers 400.)
+fn wrong_media_type(world: &World, request: &Request) -> bool {
+    world.switches.media_type_status == 415 && !request.body.is_empty() && !request.has_json()
 }
 
 /// `x-http-method-override: GET` on a POST: the query comes in the body (reference, section 1.1).
@@ -195,6 +248,7 @@ fn override_method(request: &mut Request) -> Option<Refusal> {
     if let Some(Json::Object(params)) = body.map.get("_params") {
         for (name, value) in params {
             let text = match value {
+                Json::Null => continue,
                 Json::String(text) => text.clone(),
                 Json::Array(items) => items
                     .iter()

@@ -23,6 +23,10 @@ pub struct Request {
     pub offset_minutes: i32,
     /// What the placeholders of the route took, in order.
     pub segments: Vec<String>,
+    /// Bytes of path and query as they were sent.
+    pub url_length: usize,
+    /// Where it comes from, if it came over a connection.
+    pub peer: Option<std::net::IpAddr>,
 }
 
 impl Request {
@@ -30,6 +34,7 @@ impl Request {
     pub fn new(method: &str, path: &str, query: &str, headers: Vec<(String, String)>, body: Bytes) -> Self {
         let params = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let mut request = Self { method: method.to_owned(), path: path.to_owned(), params, headers, body, ..Self::default() };
+        request.url_length = path.len() + query.len();
         #[allow(clippy::cast_possible_truncation)]
         let offset = request
             .header("x-tz-offset")
@@ -66,14 +71,19 @@ impl Request {
         if self.body.is_empty() {
             return Ok(Body { map: Map::new(), offset_minutes: self.offset_minutes });
         }
-        match self.header("content-type").map(|value| value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()) {
-            Some(kind) if kind == "application/json" || kind.ends_with("+json") => {}
-            _ => return Err(Refusal::bad("Invalid Content-Type: the request body must be application/json.")),
+        if !self.has_json() {
+            return Err(Refusal::bad("Invalid Content-Type: the request body must be application/json."));
         }
         match serde_json::from_slice::<Json>(&self.body) {
             Ok(Json::Object(map)) => Ok(Body { map, offset_minutes: self.offset_minutes }),
             Ok(_) => Err(Refusal::bad("The JSON request body must be an object.")),
             Err(_) => Err(Refusal::bad("The request contains invalid JSON.")),
         }
+    }
+
+    /// Whether the body's type says that it is JSON.
+    pub fn has_json(&self) -> bool {
+        let kind = self.header("content-type").unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        kind == "application/json" || kind.ends_with("+json")
     }
 }

@@ -166,5 +166,4 @@ pub fn past(world: &mut World, seed: u64, count: usize, from: Moment, to: Moment
     }
     world.clock.hold(Some(to));
     world.catch_up();
-    world.clock.hold(None);
 }

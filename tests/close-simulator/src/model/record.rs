@@ -26,7 +26,7 @@ pub enum Value {
     Null,
     Bool(bool),
     /// Integer or decimal, as JSON has it.
-    Number(serde_json::Number),
+    Number(#[serde(with = "number")] serde_json::Number),
     Text(Arc<str>),
     Moment(Moment),
     Day(Day),
@@ -266,6 +266,36 @@ impl<'de> Deserialize<'de> for Key {
         Ok(match StoredKey::deserialize(deserializer)? {
             StoredKey::Name(name) => Key::Name(intern(&name)),
             StoredKey::Custom(id) => Key::Custom(id),
+        })
+    }
+}
+
+/// Numbers by their type: `serde_json` reads its own from self-describing formats only.
+mod number {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+    use serde_json::Number;
+
+    #[derive(Serialize, Deserialize)]
+    enum Stored {
+        Int(i64),
+        Large(u64),
+        Decimal(f64),
+    }
+
+    pub(super) fn serialize<S: Serializer>(number: &Number, serializer: S) -> Result<S::Ok, S::Error> {
+        let stored = match (number.as_i64(), number.as_u64()) {
+            (Some(int), _) => Stored::Int(int),
+            (None, Some(large)) => Stored::Large(large),
+            (None, None) => Stored::Decimal(number.as_f64().unwrap_or(0.0)),
+        };
+        stored.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
+        Ok(match Stored::deserialize(deserializer)? {
+            Stored::Int(int) => int.into(),
+            Stored::Large(large) => large.into(),
+            Stored::Decimal(value) => Number::from_f64(value).ok_or_else(|| de::Error::custom("no finite number"))?,
         })
     }
 }

@@ -24,7 +24,7 @@ impl Library {
         let mut notes: Vec<String> = (0..192).map(|_| text(&mut draw, 1, 1.1, 60)).collect();
         notes.extend((0..8).map(|_| text(&mut draw, 330, 5.0, 400)));
         let mut mails: Vec<String> = (0..120).map(|_| text(&mut draw, 3, 0.9, 120)).collect();
-        mails.extend((0..8).map(|_| text(&mut draw, 400, 3.0, 900)));
+        mails.extend((0..8).map(|_| text(&mut draw, 500, 3.0, 1_200)));
         let subjects = (0..96).map(|n| Arc::from(format!("{} {}", draw.pick(SUBJECT), n + 1))).collect();
         Self {
             notes_html: notes.iter().map(|note| html(note).into()).collect(),

@@ -38,24 +38,28 @@ pub fn plant(options: &Options) -> World {
 /// As [`plant`], telling how many leads there are so far; from any thread.
 pub fn plant_telling(options: &Options, progress: &(dyn Fn(usize) + Sync)) -> World {
     let mut world = World::empty(options.seed, options.now);
+    // However long this takes, no time passes.
+    let now = options.now.to_millis();
+    world.clock.hold(Some(now));
     foundation::lay(&mut world);
+    world.history.forget(now);
     if options.leads > 0 {
-        let now = world.clock.now();
-        let settled = options.now.plus_days(-World::RETENTION_DAYS).to_millis();
-        let mut ground = Ground::new(&world, settled);
-        people::plant(&mut world, &mut ground, options.leads);
-        definitions::plant(&mut world, &mut ground);
-        workplace::plant(&mut world, &mut ground, options.leads);
-        leads::plant(&mut world, &ground, options.leads, progress);
-        world.history.forget();
-        live(&mut world, options, settled, now);
+        populate(&mut world, options, now, progress);
     }
-    world.history.forget();
+    world.clock.set(now);
+    world.clock.hold(None);
     world
 }
 
-/// The last 30 days, by changes like those of callers.
-fn live(world: &mut World, options: &Options, from: Moment, to: Moment) {
-    let count = options.leads.min(RECENT);
-    laboratory::changes::past(world, options.seed, count, from, to);
+/// Adds everything that an organization has beside its foundation.
+fn populate(world: &mut World, options: &Options, now: Moment, progress: &(dyn Fn(usize) + Sync)) {
+    let settled = now.plus_days(-World::RETENTION_DAYS);
+    let mut ground = Ground::new(world, settled);
+    people::plant(world, &mut ground, options.leads);
+    definitions::plant(world, &mut ground);
+    workplace::plant(world, &mut ground, options.leads);
+    leads::plant(world, &ground, options.leads, progress);
+    world.history.forget(settled);
+    // The last 30 days, by changes like those of callers.
+    laboratory::changes::past(world, options.seed, options.leads.min(RECENT), settled, now);
 }

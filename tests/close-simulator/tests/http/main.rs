@@ -9,8 +9,18 @@
     clippy::cast_precision_loss
 )]
 
+mod activities;
+mod calls;
 mod changes;
 mod client;
+mod comments;
+mod controls;
 mod data_set;
+mod emails;
+mod faults;
+mod limits;
+mod meetings;
 mod scenarios;
+mod snapshot;
 mod transport;
+mod truth;

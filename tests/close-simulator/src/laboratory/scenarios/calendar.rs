@@ -3,14 +3,15 @@
 use serde_json::{Value as Json, json};
 
 use super::{Scenario, Wish, texts};
-use crate::laboratory::api::body;
 use crate::laboratory::{bodies, pick};
-use crate::model::{Id, Kind, Moment, Refusal, Value};
+use crate::model::{Id, Kind, Moment, Refusal};
+use crate::resources::activity::email::{self, Mail};
+use crate::resources::activity::meeting;
 use crate::seed::draw::Draw;
+use crate::seed::foundation::founder;
 use crate::seed::words::SUBJECT;
 use crate::world::World;
 use crate::world::change::{Actor, Change};
-use crate::world::jobs::Job;
 
 /// What is here.
 pub const SCENARIOS: &[Scenario] = &[
@@ -35,16 +36,20 @@ fn email_backfill(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusa
         let lead = wish.object(world, "lead", Kind::Lead, |_| true)?.id;
         let now = world.clock.now();
         let at = wish.draw.moment(now.plus_days(-365 * years.max(1)), now.plus_days(-31)).to_secs();
-        let mail = json!({
-            "lead_id": bodies::id(world, Some(lead)),
-            "status": if n % 3 == 0 { "sent" } else { "inbox" },
-            "sender": format!("p{n}@old.example"),
-            "to": ["mara@composed.example"],
-            "subject": format!("{} {}", wish.draw.pick(SUBJECT), n),
-            "body_text": bodies::prose(&mut wish.draw, 20),
-            "date_created": bodies::moment(at),
-        });
-        ids.push(Change::begin(world, Actor::system()).create_with(Kind::Email, &body(mail), |mail| mail.created = at)?);
+        let outgoing = n % 3 == 0;
+        let (ours, theirs) = ("mara@composed.example".to_owned(), format!("p{n}@old.example"));
+        let mail = Mail {
+            lead: Some(lead),
+            contact: None,
+            user: Some(founder()),
+            sender: if outgoing { ours.clone() } else { theirs.clone() },
+            to: vec![if outgoing { theirs } else { ours }],
+            subject: format!("{} {n}", wish.draw.pick(SUBJECT)),
+            body: bodies::prose(&mut wish.draw, 20),
+            outgoing,
+            date: Some(at),
+        };
+        ids.push(email::receive(&mut Change::begin(world, Actor::system()), &mail)?);
     }
     Ok(json!({ "emails": ids.len(), "ids": texts(world, &ids) }))
 }
@@ -61,38 +66,17 @@ fn future_meetings(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refus
 }
 
 /// Puts a meeting into a calendar: `created` and `scheduled`; the clock begins and ends it.
-pub fn meet(change: &mut Change<'_>, draw: &mut Draw, lead: Id, starts: Moment) -> Id {
+pub fn meet(change: &mut Change<'_>, draw: &mut Draw, lead: Id, starts_at: Moment) -> Id {
     let contact = pick::of_lead(change.world, draw, lead, Kind::Contact);
-    let name = contact.and_then(|id| change.get(id)).and_then(|contact| contact.get("name").cloned()).unwrap_or(Value::Null);
-    let mut record = change.record(Kind::Meeting);
-    record.lead = Some(lead);
-    record.created = starts;
-    let ends = starts.plus_secs([900, 1_800, 3_600][draw.below(3)]);
-    let attendee = Value::object([
-        ("email", "guest@people.example".into()),
-        ("name", name),
-        ("status", "noreply".into()),
-        ("user_id", Value::Null),
-        ("contact_id", contact.into()),
-        ("is_organizer", false.into()),
-    ]);
-    let event = format!("{}@calendar.example", record.id.serial());
-    let record = record
-        .with("title", format!("{} {}", draw.pick(SUBJECT), draw.below(100)))
-        .with("status", "upcoming")
-        .with("contact_id", contact)
-        .with("user_id", change.actor.user)
-        .with("starts_at", starts)
-        .with("ends_at", ends)
-        .with("attendees", Value::list([attendee]))
-        .with("provider_calendar_type", "google")
-        .with("calendar_event_uids", Value::list([event.as_str().into()]))
-        .with("provider_calendar_event_id", event);
-    let id = change.insert(record);
-    change.emit(id, "scheduled");
-    change.touch(lead);
-    for at in [starts, ends] {
-        change.schedule(at, Job::Meeting(id));
-    }
-    id
+    let name = contact.and_then(|id| change.get(id)).and_then(|contact| contact.text("name").map(str::to_owned));
+    let plan = meeting::Plan {
+        lead,
+        contact,
+        user: change.actor.user,
+        title: format!("{} {}", draw.pick(SUBJECT), draw.below(100)),
+        starts_at,
+        duration: [900, 1_800, 3_600][draw.below(3)],
+        attendees: vec![("guest@people.example".to_owned(), name.unwrap_or_default(), contact)],
+    };
+    meeting::schedule(change, &plan)
 }

@@ -1,0 +1,17 @@
+//! Rate limits: read how large they are, change some, turn them off.
+
+use crate::Simulator;
+use crate::http::{Answer, Request};
+use crate::model::Refusal;
+
+/// `{"off": false, "organization_factor": 3.0, "default": {"limit": 60, "window_secs": 1.0, "burst": 0}, "groups": {"GET me": {…}},
+/// "extra": {…}, "unauthorized": {…}}`
+pub(super) fn get(simulator: &Simulator) -> Answer {
+    Answer::json(200, &simulator.limits.settings())
+}
+
+/// Sets what the body names, in the form of [`get`]; `{"off": true}` turns all off.
+pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
+    simulator.limits.set(&request.json()?.map).map_err(Refusal::bad)?;
+    Ok(get(simulator))
+}

@@ -1,0 +1,40 @@
+//! The whole state to a file and back. Faults, limits and counters are no part of it.
+
+use std::path::Path;
+
+use parking_lot::RwLockWriteGuard;
+use serde_json::json;
+
+use crate::http::{Answer, Request};
+use crate::model::Refusal;
+use crate::model::moment::Stamps;
+use crate::{Simulator, snapshot};
+
+/// `{"file": "/path"}`: writes the state; `{"file": "/path", "bytes": 123456, "now": "…"}` when it is safe on disk.
+pub(super) fn write(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
+    let file = file(request)?;
+    let mut world = simulator.world.write();
+    world.catch_up();
+    // What is stored of a clock is when it was last set.
+    let now = world.clock.now();
+    world.clock.set(now);
+    let world = RwLockWriteGuard::downgrade(world);
+    let bytes = snapshot::write(&world, Path::new(&file)).map_err(|error| Refusal::bad(error.to_string()))?;
+    Ok(Answer::json(200, &json!({ "file": file, "bytes": bytes, "now": now.text(Stamps::Offset) })))
+}
+
+/// `{"file": "/path"}`: puts the state of a file in the place of the present one, the clock included, which runs on from there. A file
+/// that cannot be read leaves everything as it is.
+pub(super) fn restore(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
+    let file = file(request)?;
+    let restored = snapshot::read(Path::new(&file)).map_err(|error| Refusal::bad(error.to_string()))?;
+    let now = restored.clock.now();
+    *simulator.world.write() = restored;
+    simulator.wake.notify_waiters();
+    Ok(Answer::json(200, &json!({ "file": file, "now": now.text(Stamps::Offset) })))
+}
+
+fn file(request: &Request) -> Result<String, Refusal> {
+    let body = request.json()?;
+    body.text("file").map(str::to_owned).ok_or_else(|| Refusal::field("file", "needed: the path of the snapshot's file"))
+}

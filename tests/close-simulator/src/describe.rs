@@ -1,0 +1,313 @@
+//! What is served, told from the same statics that serve it: as a table for people, and as a document in the form of `OpenAPI`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::http::collection::{C, Collection, D, Endpoint, Exactness, Filter, G, L, Paging, Test, U};
+use crate::model::Kind;
+use crate::model::resource::{Field, Resource, Type, Write};
+use crate::resources;
+use crate::world::Switches;
+
+/// One method of one path.
+pub struct Row {
+    /// Upper case.
+    pub method: &'static str,
+    /// Behind `/api/v1`, as `/lead/{id}/`.
+    pub path: String,
+    /// Section of the reference.
+    pub section: &'static str,
+    /// How sure it is.
+    pub exactness: Exactness,
+    /// The collection, unless it is an endpoint of its own.
+    pub collection: Option<&'static Collection>,
+}
+
+/// Everything that is served below `/api/v1/`, by path and method.
+pub fn rows() -> Vec<Row> {
+    let mut rows: BTreeMap<(String, usize), Row> = BTreeMap::new();
+    let mut add = |row: Row| {
+        let place = METHODS.iter().position(|method| *method == row.method).unwrap_or(METHODS.len());
+        rows.entry((row.path.clone(), place)).or_insert(row);
+    };
+    // An endpoint comes before the collection at the same path, as it does for a request.
+    for Endpoint { method, path, section, exactness, .. } in resources::SOURCES.iter().flat_map(|source| source.endpoints) {
+        add(Row { method, path: named(path), section, exactness: *exactness, collection: None });
+    }
+    for collection in resources::SOURCES.iter().flat_map(|source| source.collections) {
+        let list = format!("/{}/", collection.path);
+        let object = format!("/{}/{{id}}/", collection.path);
+        for (bit, method, path) in
+            [(L, "GET", &list), (C, "POST", &list), (G, "GET", &object), (U, "PUT", &object), (D, "DELETE", &object)]
+        {
+            if collection.methods & bit != 0 {
+                let Collection { section, exactness, .. } = *collection;
+                add(Row { method, path: path.clone(), section, exactness, collection: Some(collection) });
+            }
+        }
+    }
+    rows.into_values().collect()
+}
+
+const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
+
+/// `/group/{id}/member/{id2}/` for `group/{}/member/{}`.
+fn named(path: &str) -> String {
+    let mut named = String::from("/");
+    for (at, part) in path.split("{}").enumerate() {
+        match at {
+            0 => {}
+            1 => named.push_str("{id}"),
+            _ => drop(write!(named, "{{id{at}}}")),
+        }
+        named.push_str(part);
+    }
+    named.push('/');
+    named
+}
+
+impl Row {
+    /// Whether it answers a list.
+    fn lists(&self) -> bool {
+        self.method == "GET" && self.collection.is_some() && !self.path.ends_with("{id}/")
+    }
+
+    /// Query parameters with what they mean; for an endpoint of its own they are not told.
+    fn parameters(&self) -> Vec<(String, Json)> {
+        let mut parameters = Vec::new();
+        let mut add = |name: String, schema: Json| parameters.push((name, schema));
+        let Some(collection) = self.collection else { return parameters };
+        if self.method == "GET" {
+            add("_fields".to_owned(), json!({ "type": "string" }));
+        }
+        if !self.lists() {
+            return parameters;
+        }
+        if let Paging::Offset { max_limit, max_skip } = collection.paging {
+            add("_limit".to_owned(), json!({ "type": "integer", "default": 100.min(max_limit), "maximum": max_limit }));
+            add("_skip".to_owned(), json!({ "type": "integer", "default": 0, "maximum": max_skip }));
+        }
+        if !collection.orders.is_empty() {
+            let orders: Vec<String> =
+                collection.orders.iter().flat_map(|order| [order.name.to_owned(), format!("-{}", order.name)]).collect();
+            add("_order_by".to_owned(), json!({ "type": "string", "enum": orders }));
+        }
+        for filter in collection.filters {
+            for suffix in suffixes(filter) {
+                add(format!("{}{suffix}", filter.param), json!({ "type": "string" }));
+            }
+        }
+        parameters
+    }
+
+    /// As the table has them: a family with one set of suffixes is one entry.
+    fn parameters_in_words(&self) -> String {
+        let Some(collection) = self.collection.filter(|_| self.lists()) else { return String::new() };
+        let mut words: Vec<String> = Vec::new();
+        for filter in collection.filters {
+            words.push(match suffixes(filter) {
+                ["", "__in"] => format!("`{}[__in]`", filter.param),
+                [] | [""] => format!("`{}`", filter.param),
+                ["", ..] => format!("`{}[__gt,__gte,__lt,__lte]`", filter.param),
+                _ => format!("`{}__{{gt,gte,lt,lte}}`", filter.param),
+            });
+        }
+        if !collection.orders.is_empty() {
+            let orders: Vec<&str> = collection.orders.iter().map(|order| order.name).collect();
+            words.push(format!("`_order_by` {}", orders.join(" / ")));
+        }
+        words.join(", ")
+    }
+
+    fn page(&self) -> String {
+        match self.collection.filter(|_| self.lists()).map(|collection| collection.paging) {
+            Some(Paging::Offset { max_limit, max_skip }) => format!("{max_limit}, skip {max_skip}"),
+            Some(Paging::Bare) => "all".to_owned(),
+            None => String::new(),
+        }
+    }
+}
+
+fn suffixes(filter: &Filter) -> &'static [&'static str] {
+    match filter.test {
+        Test::Lead | Test::Field(_) => &["", "__in"],
+        Test::Created(_) => &["__gt", "__gte", "__lt", "__lte"],
+        Test::Moment(..) => &["", "__gt", "__gte", "__lt", "__lte"],
+        Test::Custom(_) | Test::Checked => &[""],
+    }
+}
+
+fn word(exactness: Exactness) -> &'static str {
+    match exactness {
+        Exactness::Documented => "documented",
+        Exactness::Inferred => "inferred",
+        Exactness::Chosen => "chosen",
+    }
+}
+
+/// The tables of the README: what is served, and the switches.
+pub fn markdown() -> String {
+    let mut out =
+        String::from("| Method | Path | Section | Exactness | Filters and orders | Largest page |\n|---|---|---|---|---|---|\n");
+    for row in rows() {
+        let (method, path, section, exactness) = (row.method, &row.path, row.section, word(row.exactness));
+        let (parameters, page) = (row.parameters_in_words(), row.page());
+        let _ = writeln!(out, "| {method} | `{path}` | {section} | {exactness} | {parameters} | {page} |");
+    }
+    out.push_str("\n| Switch | Default | Meaning |\n|---|---|---|\n");
+    let defaults = serde_json::to_value(Switches::default()).expect("switches are JSON");
+    for (name, meaning) in Switches::MEANINGS {
+        let default = defaults[*name].as_str().map_or_else(|| defaults[*name].to_string(), str::to_owned);
+        let _ = writeln!(out, "| `{name}` | `{default}` | {} |", meaning.trim());
+    }
+    out
+}
+
+/// What is served as an `OpenAPI` 3.1 document.
+pub fn openapi() -> &'static Json {
+    static DOCUMENT: LazyLock<Json> = LazyLock::new(document);
+    &DOCUMENT
+}
+
+fn document() -> Json {
+    let mut paths: Map<String, Json> = Map::new();
+    for row in rows() {
+        let path = paths.entry(row.path.clone()).or_insert_with(|| json!({}));
+        path[row.method.to_ascii_lowercase()] = operation(&row);
+    }
+    let schemas: Map<String, Json> = resources::SOURCES
+        .iter()
+        .flat_map(|source| source.collections)
+        .flat_map(|collection| collection.kinds)
+        .map(|kind| (kind.resource().name.to_owned(), schema(kind.resource())))
+        .collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Close API as close-simulator serves it",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Each operation names the section of the reference it follows (x-section) and how sure it is (x-exactness).",
+        },
+        "servers": [{ "url": "/api/v1" }],
+        "security": [{ "key": [] }, { "token": [] }],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "key": { "type": "http", "scheme": "basic", "description": "The API key as user name, no password." },
+                "token": { "type": "http", "scheme": "bearer", "description": "An OAuth access token." },
+            },
+            "schemas": schemas,
+        },
+    })
+}
+
+fn operation(row: &Row) -> Json {
+    let mut parameters: Vec<Json> = row
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+        .collect();
+    parameters
+        .extend(row.parameters().into_iter().map(|(name, schema)| json!({ "name": name, "in": "query", "schema": schema })));
+    let mut operation = json!({
+        "operationId": format!("{} {}", row.method.to_ascii_lowercase(), row.path.trim_matches('/').replace('/', " ")),
+        "parameters": parameters,
+        "x-section": row.section,
+        "x-exactness": word(row.exactness),
+    });
+    let any = json!({ "description": "OK", "content": { "application/json": { "schema": { "type": "object" } } } });
+    let Some(collection) = row.collection else {
+        operation["responses"] = json!({ "200": any });
+        return operation;
+    };
+    let one = one_of(collection.kinds);
+    let content = |schema: Json| json!({ "application/json": { "schema": schema } });
+    let (status, response) = match (row.method, row.lists()) {
+        ("GET", true) => {
+            let mut properties = json!({ "data": { "type": "array", "items": one }, "has_more": { "type": "boolean" } });
+            if collection.total {
+                properties["total_results"] = json!({ "type": "integer" });
+            }
+            (200, json!({ "description": "OK", "content": content(json!({ "type": "object", "properties": properties })) }))
+        }
+        ("DELETE", _) if collection.deleted_status == 204 => (204, json!({ "description": "No content" })),
+        ("DELETE", _) => (200, any),
+        ("POST", _) => (collection.created_status, json!({ "description": "Created", "content": content(one.clone()) })),
+        _ => (200, json!({ "description": "OK", "content": content(one.clone()) })),
+    };
+    if matches!(row.method, "POST" | "PUT") {
+        operation["requestBody"] = json!({ "content": content(one) });
+    }
+    operation["responses"] = json!({ status.to_string(): response });
+    operation
+}
+
+fn one_of(kinds: &[Kind]) -> Json {
+    let reference = |kind: &Kind| json!({ "$ref": format!("#/components/schemas/{}", kind.resource().name) });
+    match kinds {
+        [kind] => reference(kind),
+        kinds => json!({ "oneOf": kinds.iter().map(reference).collect::<Vec<_>>() }),
+    }
+}
+
+fn schema(resource: &Resource) -> Json {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for field in resource.fields() {
+        properties.insert(field.name.to_owned(), property(field));
+        if matches!(field.write, Write::Required | Write::RequiredOnce) {
+            required.push(field.name);
+        }
+    }
+    let mut schema = json!({ "type": "object", "properties": properties });
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    if resource.custom_fields {
+        schema["patternProperties"] = json!({ "^custom\\.cf_[0-9A-Za-z]+$": {} });
+    }
+    schema
+}
+
+fn property(field: &Field) -> Json {
+    // The type of what is computed is what is computed.
+    let mut property = if field.compute.is_some() && field.write == Write::No { json!({}) } else { type_of(field.ty) };
+    if field.write == Write::No {
+        property["readOnly"] = true.into();
+    }
+    if field.nullable
+        && let Some(of) = property.get("type").and_then(Json::as_str).map(str::to_owned)
+    {
+        property["type"] = json!([of, "null"]);
+    }
+    property
+}
+
+fn type_of(ty: Type) -> Json {
+    match ty {
+        Type::Text(usize::MAX) | Type::DayOrMoment => json!({ "type": "string" }),
+        Type::Text(max) => json!({ "type": "string", "maxLength": max }),
+        Type::Bool => json!({ "type": "boolean" }),
+        Type::Int(i64::MIN, i64::MAX) => json!({ "type": "integer" }),
+        Type::Int(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Type::Number => json!({ "type": "number" }),
+        Type::Moment => json!({ "type": "string", "format": "date-time" }),
+        Type::Day => json!({ "type": "string", "format": "date" }),
+        // Null may be among the words of a field that is nullable.
+        Type::Choice(words) => json!({ "enum": words }),
+        Type::Ref(kinds) => {
+            let prefixes: Vec<&str> = kinds.iter().map(|kind| kind.prefix()).collect();
+            json!({ "type": "string", "description": format!("An id: {}_…", prefixes.join("_…, ")) })
+        }
+        Type::List(item) => json!({ "type": "array", "items": type_of(*item) }),
+        Type::Object(fields) => {
+            let properties: Map<String, Json> = fields.iter().map(|field| (field.name.to_owned(), property(field))).collect();
+            json!({ "type": "object", "properties": properties })
+        }
+        Type::Json => json!({}),
+    }
+}

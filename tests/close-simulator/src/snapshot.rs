@@ -1,0 +1,115 @@
+//! A world in a file: a header, the world in postcard, a checksum and a mark at the end.
+//!
+//! The file is written beside its place and moved there when it is safe on disk, so that a snapshot is either whole or not there. Another
+//! program's file, one that is cut short or damaged, and one of a simulator with other kinds or switches is refused.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use crate::model::Kind;
+use crate::world::{Switches, World};
+
+const MAGIC: &[u8; 8] = b"CLOSESIM";
+const END: &[u8; 8] = b"SIM-END.";
+/// Grows when the form of what is stored changes in another way than by kinds and switches.
+const FORMAT: u32 = 1;
+/// Magic, format and fingerprint before the world; checksum and mark after it.
+const BEFORE: usize = 16;
+const AFTER: usize = 12;
+
+/// Writes a world and returns the bytes of the file.
+///
+/// # Errors
+/// The file cannot be written; what was there before stays.
+pub fn write(world: &World, path: &Path) -> io::Result<u64> {
+    let name = path.file_name().ok_or_else(|| invalid(path, "is no name of a file"))?;
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(beside);
+    let written = write_part(world, &part).and_then(|bytes| fs::rename(&part, path).map(|()| bytes));
+    if written.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    let bytes = written.map_err(|error| io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display())))?;
+    // The new name is in the directory, which has to reach the disk as well.
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()?;
+    Ok(bytes)
+}
+
+fn write_part(world: &World, part: &Path) -> io::Result<u64> {
+    let mut file =
+        Summed { out: BufWriter::with_capacity(1 << 20, File::create(part)?), sum: crc32fast::Hasher::new(), bytes: 0 };
+    file.write_all(MAGIC)?;
+    file.write_all(&FORMAT.to_le_bytes())?;
+    file.write_all(&fingerprint().to_le_bytes())?;
+    let mut file = postcard::to_io(world, file).map_err(io::Error::other)?;
+    let sum = file.sum.clone().finalize();
+    file.write_all(&sum.to_le_bytes())?;
+    file.write_all(END)?;
+    let bytes = file.bytes;
+    file.out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    Ok(bytes)
+}
+
+/// Reads a world.
+///
+/// # Errors
+/// The file cannot be read or is no whole snapshot of this simulator; the message says which.
+pub fn read(path: &Path) -> io::Result<World> {
+    let bytes =
+        fs::read(path).map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
+    if !bytes.starts_with(MAGIC) {
+        return Err(invalid(path, "is not a snapshot of close-simulator"));
+    }
+    if bytes.len() < BEFORE + AFTER || !bytes.ends_with(END) {
+        return Err(invalid(path, "is cut short: its end is missing"));
+    }
+    let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+    if (number(8), number(12)) != (FORMAT, fingerprint()) {
+        return Err(invalid(path, "was written by another version of close-simulator"));
+    }
+    let end = bytes.len() - AFTER;
+    if crc32fast::hash(&bytes[..end]) != number(end) {
+        return Err(invalid(path, "is damaged: its checksum is wrong"));
+    }
+    postcard::from_bytes(&bytes[BEFORE..end]).map_err(|error| invalid(path, &format!("cannot be understood: {error}")))
+}
+
+fn invalid(path: &Path, what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{} {what}", path.display()))
+}
+
+/// Changes with the kinds and the switches, whose numbers and order the stored form depends on.
+fn fingerprint() -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    for kind in Kind::ALL {
+        sum.update(format!("{kind:?} ").as_bytes());
+    }
+    for (name, _) in Switches::MEANINGS {
+        sum.update(name.as_bytes());
+    }
+    sum.finalize()
+}
+
+/// A file whose checksum is known when it is written.
+struct Summed {
+    out: BufWriter<File>,
+    sum: crc32fast::Hasher,
+    bytes: u64,
+}
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
