@@ -159,7 +159,7 @@ pub fn sms(world: &World, draw: &mut Draw, lead: Id) -> Json {
     })
 }
 
-/// A message of WhatsApp.
+/// A message of `WhatsApp`.
 pub fn whatsapp(world: &World, draw: &mut Draw, lead: Id) -> Json {
     json!({
         "lead_id": id(world, Some(lead)),

@@ -135,6 +135,17 @@ impl Run {
 
     /// Another deed where this one would let the population grow or shrink.
     fn balanced(&self, world: &World, deed: Deed) -> Deed {
+        // What other deeds leave behind is cleared away where there is more of it than there was.
+        let trace = match deed {
+            Deed::Status(Kind::Lead) => Some(Kind::LeadStatusChange),
+            Deed::Status(_) => Some(Kind::OpportunityStatusChange),
+            Deed::Complete => Some(Kind::TaskCompleted),
+            Deed::Create(Kind::Email) => Some(Kind::EmailThread),
+            _ => None,
+        };
+        if let Some(trace) = trace.filter(|trace| world.store.count(*trace) > self.target[*trace as usize] * 21 / 20) {
+            return Deed::Delete(trace);
+        }
         let kind = match deed {
             Deed::Create(kind) | Deed::Delete(kind) => kind,
             Deed::Merge => Kind::Lead,
