@@ -59,15 +59,14 @@ pub fn make(ground: &Ground, index: u64, sheet: &mut Sheet) {
     let mut draw = Draw::new(ground.seed, index);
     let plan = Plan::draw(&mut draw);
     let import = draw.chance(0.12).then(|| *draw.pick(&ground.imports));
-    let born = match import {
-        Some((_, at)) => at,
-        None => {
-            // The organization grew: later months have more leads.
-            let first = ground.born.plus_days(60);
-            let span = ground.settled.plus_days(-1).millis_since(first) as f64;
-            let at = first.plus_millis((draw.unit().powf(0.75) * span) as i64);
-            draw.moment(at, at.plus_secs(3_600)).min(ground.settled)
-        }
+    let born = if let Some((_, at)) = import {
+        at
+    } else {
+        // The organization grew: later months have more leads.
+        let first = ground.born.plus_days(60);
+        let span = ground.settled.plus_days(-1).millis_since(first) as f64;
+        let at = first.plus_millis((draw.unit().powf(0.75) * span) as i64);
+        draw.moment(at, at.plus_secs(3_600)).min(ground.settled)
     };
     let owner = draw.pick_front(&ground.people);
     let lead = sheet.id(Kind::Lead);

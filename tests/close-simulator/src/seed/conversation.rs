@@ -1,4 +1,4 @@
-//! Notes, calls, SMS and WhatsApp messages.
+//! Notes, calls, SMS and `WhatsApp` messages.
 
 use std::sync::Arc;
 
@@ -121,7 +121,7 @@ pub fn calls(case: &mut Case<'_>, sheet: &mut Sheet) {
     }
 }
 
-/// SMS and WhatsApp messages.
+/// SMS and `WhatsApp` messages.
 pub fn messages(case: &mut Case<'_>, sheet: &mut Sheet) {
     for _ in 0..case.plan.count(Kind::Sms) {
         let at = case.moment();

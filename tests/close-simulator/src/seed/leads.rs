@@ -23,7 +23,7 @@ type Start = [u64; Kind::COUNT];
 pub fn plant(world: &mut World, ground: &Ground, leads: usize, progress: &(dyn Fn(usize) + Sync)) {
     let blocks = leads.div_ceil(BLOCK);
     let of = |block: usize| (block * BLOCK..leads.min((block + 1) * BLOCK)).map(|lead| lead as u64);
-    let sums = share(blocks, |block, _: &mut ()| {
+    let sums = share(blocks, |block, (): &mut ()| {
         let mut sums: Start = [0; Kind::COUNT];
         of(block).for_each(|lead| case::plan(ground.seed, lead).add_to(&mut sums));
         sums

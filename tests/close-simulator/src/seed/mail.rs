@@ -47,12 +47,11 @@ fn thread(case: &mut Case<'_>, sheet: &mut Sheet, mails: usize) {
     let theirs = contact
         .and_then(|at| case.contacts[at].email.clone())
         .unwrap_or_else(|| format!("info@lead{}.example", case.lead.serial()).into());
-    let (account, ours) = match case.ground.accounts.is_empty() {
-        true => (None, case.owner.clone()),
-        false => {
-            let (account, person) = case.draw.pick_front(&case.ground.accounts);
-            (Some(*account), person.clone())
-        }
+    let (account, ours) = if case.ground.accounts.is_empty() {
+        (None, case.owner.clone())
+    } else {
+        let (account, person) = case.draw.pick_front(&case.ground.accounts);
+        (Some(*account), person.clone())
     };
     let subject = Arc::clone(case.draw.pick(&case.ground.library.subjects));
     let contact = contact.map(|at| case.contacts[at].id);
