@@ -42,6 +42,10 @@ async fn told(close: &Close, path: &str) -> Value {
 async fn the_same_seed_gives_the_same_lists_and_another_seed_others() {
     let (one, same, other) =
         (Close::with(options(5, 300)).await, Close::with(options(5, 300)).await, Close::with(options(6, 300)).await);
+    let digest = "/_control/truth/digest?at=2026-09-01T12:00:00Z";
+    let of_one = one.get(digest).await;
+    assert_eq!((of_one.status, &of_one.body), (200, &same.get(digest).await.body), "{}", of_one.text);
+    assert_ne!(of_one.body, other.get(digest).await.body);
     for path in LISTS {
         let rows = told(&one, path).await;
         assert!(!rows.as_array().unwrap().is_empty(), "nothing in {path}");
