@@ -21,7 +21,7 @@ pub struct Reply {
 }
 
 impl Close {
-    /// Twenty leads, `/_control/` on.
+    /// An organization without leads, `/_control/` on.
     pub async fn start() -> Self {
         Self::with(Options::default()).await
     }
