@@ -41,11 +41,7 @@ pub fn page<'v>(view: &'v View<'_>, collection: &Collection, request: &Request) 
     let keep = |record: &&Record| holds(record) && conditions.iter().all(|condition| condition(view, record));
     let ordered = request.param("_order_by").and_then(|text| order_by(collection, text));
 
-    if ordered.is_some()
-        || collection.extras.is_some()
-        || collection.kinds.len() > 1 && collection.kinds != Kind::ACTIVITIES
-        || lead.is_some()
-    {
+    if ordered.is_some() || collection.extras.is_some() || lead.is_some() {
         let mut rows: Vec<&Record> = candidates(view, collection, bounds, lead).filter(keep).collect();
         sort(view, collection, ordered, &mut rows);
         let extras = collection.extras.map(|extras| extras(view, &rows)).unwrap_or_default();
@@ -55,11 +51,7 @@ pub fn page<'v>(view: &'v View<'_>, collection: &Collection, request: &Request) 
         return Ok(Page { rows, has_more, total: collection.total.then_some(total), extras });
     }
 
-    let source = candidates(view, collection, bounds, lead);
-    let mut source: Box<dyn Iterator<Item = &Record>> = match collection.order {
-        Order::NewestFirst => Box::new(source.rev().filter(keep)),
-        Order::OldestFirst => Box::new(source.filter(keep)),
-    };
+    let mut source = candidates(view, collection, bounds, lead).filter(keep);
     let mut skipped = 0;
     while skipped < skip && source.next().is_some() {
         skipped += 1;
@@ -82,7 +74,8 @@ pub fn page<'v>(view: &'v View<'_>, collection: &Collection, request: &Request) 
 /// What a collection without a condition of its own has for `holds`; only used to count without walking.
 static HOLDS_ALL: fn(&Record) -> bool = Collection::new("", &[]).holds;
 
-fn write(view: &View<'_>, collection: &Collection, page: &Page<'_>, selection: &Selection) -> Answer {
+/// Writes a page.
+pub fn write(view: &View<'_>, collection: &Collection, page: &Page<'_>, selection: &Selection) -> Answer {
     let mut out = Vec::with_capacity(page.rows.len() * 1024 + 256);
     out.extend_from_slice(b"{\"has_more\":");
     if collection.paging == Paging::Bare && view.switches().bare_lists_without_has_more {
@@ -115,7 +108,7 @@ fn write(view: &View<'_>, collection: &Collection, page: &Page<'_>, selection: &
 }
 
 /// `_skip` and `_limit`, checked against the resource's maxima (reference, section 2.1).
-fn cut(view: &View<'_>, collection: &Collection, request: &Request) -> Result<(usize, usize), Refusal> {
+pub fn cut(view: &View<'_>, collection: &Collection, request: &Request) -> Result<(usize, usize), Refusal> {
     let Paging::Offset { max_limit, max_skip } = collection.paging else { return Ok((0, usize::MAX)) };
     let number = |name: &str, default: usize| match request.param(name).map(|text| (text, text.trim().parse::<i64>())) {
         None | Some(("", _)) => Ok(default),
@@ -129,12 +122,19 @@ fn cut(view: &View<'_>, collection: &Collection, request: &Request) -> Result<(u
         0 => max_skip,
         chosen => usize::try_from(chosen).unwrap_or(usize::MAX),
     };
+    // The newer endpoints, whose POST answers 201, have another framework with words of its own.
+    let newer = collection.created_status == 201;
+    let too_large = |name, max| Refusal::field(name, format!("Input should be less than or equal to {max}"));
+    if skip > max_skip && newer {
+        return Err(too_large("_skip", max_skip));
+    }
     if skip > max_skip {
         return Err(Refusal::bad(format!(
             "The skip you set is larger than the maximum skip for this resource (max_skip = {max_skip}). Please refine your query to narrow the results."
         )));
     }
     match view.switches().over_limit {
+        OverLimit::Refuse if limit > max_limit && newer => Err(too_large("_limit", max_limit)),
         OverLimit::Refuse if limit > max_limit => Err(Refusal::bad(format!(
             "The limit you set is larger than the maximum limit for this resource (max_limit = {max_limit})."
         ))),
@@ -142,31 +142,45 @@ fn cut(view: &View<'_>, collection: &Collection, request: &Request) -> Result<(u
     }
 }
 
+/// The rows within bounds in the collection's order, before any condition.
 fn candidates<'v>(
     view: &'v View<'_>,
     collection: &Collection,
     (from, to): (Moment, Moment),
     lead: Option<Id>,
-) -> Box<dyn DoubleEndedIterator<Item = &'v Record> + 'v> {
+) -> Box<dyn Iterator<Item = &'v Record> + 'v> {
     if let Some(lead) = lead {
-        let mut rows: Vec<&Record> = Vec::new();
-        if view.visible(lead) {
-            for kind in collection.kinds {
-                rows.extend(view.of_lead(lead, *kind).filter(|record| (from..=to).contains(&record.created)));
-            }
-        }
-        rows.sort_by_key(|record| (record.created, record.id));
+        let kinds = if view.visible(lead) { collection.kinds } else { &[] };
+        let mut rows: Vec<&Record> = kinds.iter().flat_map(|kind| view.of_lead(lead, *kind)).collect();
+        rows.retain(|record| (from..=to).contains(&record.created));
+        sort(view, collection, None, &mut rows);
         return Box::new(rows.into_iter());
     }
-    match collection.kinds {
-        [kind] => Box::new(view.range(*kind, from, to)),
-        kinds if kinds == Kind::ACTIVITIES => Box::new(view.activities(from, to)),
-        kinds => {
-            let mut rows: Vec<&Record> = kinds.iter().flat_map(|kind| view.range(*kind, from, to)).collect();
-            rows.sort_by_key(|record| (record.created, record.id));
-            Box::new(rows.into_iter())
-        }
+    let newest_first = collection.order == Order::NewestFirst;
+    if collection.kinds == Kind::ACTIVITIES {
+        return directed(view.activities(from, to), newest_first);
     }
+    let mut sources: Vec<_> =
+        collection.kinds.iter().map(|kind| directed(view.range(*kind, from, to), newest_first).peekable()).collect();
+    if sources.len() == 1 {
+        return Box::new(sources.remove(0));
+    }
+    // Several kinds, each in order: the next row is the first of the kinds' next ones.
+    Box::new(std::iter::from_fn(move || {
+        let next = sources.iter_mut().enumerate().filter_map(|(at, source)| {
+            let record = source.peek()?;
+            Some(((record.created, record.id), at))
+        });
+        let (_, at) = if newest_first { next.max()? } else { next.min()? };
+        sources[at].next()
+    }))
+}
+
+fn directed<'v>(
+    rows: impl DoubleEndedIterator<Item = &'v Record> + 'v,
+    newest_first: bool,
+) -> Box<dyn Iterator<Item = &'v Record> + 'v> {
+    if newest_first { Box::new(rows.rev()) } else { Box::new(rows) }
 }
 
 type Ordered = (fn(&View<'_>, &Record) -> super::collection::SortKey, bool);
@@ -198,9 +212,11 @@ fn compile(
     bounds: &mut (Moment, Moment),
     lead: &mut Option<Id>,
 ) -> Result<(), Refusal> {
-    for suffix in SUFFIXES {
-        let param = format!("{}{suffix}", filter.param);
-        let Some(text) = request.param(&param) else { continue };
+    for (at, (param, text)) in request.params.iter().enumerate() {
+        let Some(suffix) = param.strip_prefix(filter.param).filter(|suffix| SUFFIXES.contains(suffix)) else { continue };
+        if request.params[at + 1..].iter().any(|(later, _)| later == param) {
+            continue;
+        }
         match filter.test {
             Test::Lead if suffix.is_empty() && !text.contains(',') => {
                 match view.parse_id(text).filter(|id| id.kind() == Kind::Lead) {
@@ -218,11 +234,11 @@ fn compile(
                 conditions.push(Box::new(move |view, record| field_is(view, record, name, &wanted, &ids)));
             }
             Test::Created(precision) => {
-                let at = moment(request, &param, text)?;
+                let at = moment(request, param, text)?;
                 narrow(bounds, suffix, at, precision);
             }
             Test::Moment(of, precision) if suffix != "__in" => {
-                let at = moment(request, &param, text)?;
+                let at = moment(request, param, text)?;
                 let mut range = (Moment(i64::MIN), Moment::LAST);
                 narrow(&mut range, suffix, at, precision);
                 conditions.push(Box::new(move |_, record| of(record).is_some_and(|at| (range.0..=range.1).contains(&at))));

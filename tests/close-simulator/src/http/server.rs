@@ -72,11 +72,15 @@ async fn respond(
     let Ok(body) = http_body_util::Limited::new(body, MAX_BODY).collect().await else {
         return Ok(whole(Answer::json(413, &serde_json::json!({ "error": "Request body too large." })), false));
     };
-    let headers = head
+    let mut headers: Vec<(String, String)> = head
         .headers
         .iter()
         .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect();
+    // HTTP/2 has the host in the target.
+    if let (None, Some(host)) = (head.headers.get("host"), head.uri.authority()) {
+        headers.push(("host".to_owned(), host.to_string()));
+    }
     let mut request =
         Request::new(head.method.as_str(), head.uri.path(), head.uri.query().unwrap_or(""), headers, body.to_bytes());
     request.peer = Some(peer.ip());

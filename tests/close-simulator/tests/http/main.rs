@@ -13,5 +13,6 @@ mod client;
 mod controls;
 mod faults;
 mod limits;
+mod paging;
 mod snapshot;
 mod transport;
