@@ -4,11 +4,22 @@
 
 mod clock;
 mod counters;
+mod digest;
 mod faults;
+mod history;
+mod r#import;
 mod keys;
 mod limits;
+mod lines;
+mod perform;
 mod snapshot;
 mod switches;
+mod truth;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
 
 use crate::Simulator;
 use crate::http::{Answer, Request};
@@ -16,6 +27,20 @@ use crate::model::Refusal;
 
 /// Where it begins.
 pub const ROOT: &str = "/_control/";
+
+/// Lines of JSON for the paths whose answers have no bound: the truth and the history. `None` for every other path, and for what
+/// [`answer`] refuses.
+pub fn lines(simulator: &Arc<Simulator>, request: &Request) -> Option<mpsc::Receiver<Bytes>> {
+    let path = request.path.strip_prefix(ROOT)?.trim_matches('/');
+    if request.method != "GET" || !simulator.options.control {
+        return None;
+    }
+    match path {
+        "truth" => truth::lines(simulator, request).ok(),
+        "history" => history::lines(simulator, request).ok(),
+        _ => None,
+    }
+}
 
 /// Answers a control request.
 pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
@@ -26,6 +51,10 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
     let answered = match (request.method.as_str(), path) {
         ("GET", "clock") => Ok(clock::get(simulator)),
         ("POST" | "PUT", "clock") => clock::set(simulator, request),
+        ("GET", "truth") => truth::asked(simulator, request).map(|_| Answer::empty(204)),
+        ("GET", "history") => history::asked(request).map(|_| Answer::empty(204)),
+        ("GET", "truth/digest") => digest::get(simulator, request),
+        ("POST", "perform") => perform::set(simulator, request),
         ("GET", "counters") => Ok(counters::get(simulator)),
         ("DELETE", "counters") => Ok(counters::reset(simulator)),
         ("GET", "faults") => Ok(faults::get(simulator)),
@@ -40,6 +69,10 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
         ("POST", "snapshot") => snapshot::write(simulator, request),
         ("GET", "switches") => Ok(switches::get(simulator)),
         ("POST" | "PUT", "switches") => switches::set(simulator, request),
+        ("POST", "import") => r#import::start(simulator, request),
+        ("POST", path) if path.starts_with("import/") && path.ends_with("/revert") => {
+            r#import::revert(simulator, path.trim_start_matches("import/").trim_end_matches("/revert"))
+        }
         _ => Err(Refusal::Status(404, format!("no control at {} {path}", request.method))),
     };
     answered.unwrap_or_else(Answer::from)

@@ -2,6 +2,7 @@
 
 use super::answer::Answer;
 use super::request::Request;
+use crate::model::render::Selection;
 use crate::model::{Kind, Moment, Record, Refusal};
 use crate::world::change::Change;
 use crate::world::people::Caller;
@@ -78,7 +79,7 @@ pub enum Test {
     Checked,
 }
 
-/// One value of `_order_by`, usable with `-` in front.
+/// One value of `_order_by`, usable with `-` in front; a name that begins with `-` is descending only.
 #[derive(Clone, Copy)]
 pub struct OrderBy {
     /// As it is written.
@@ -143,6 +144,8 @@ pub struct Collection {
     pub check: fn(&View<'_>, &Request) -> Result<Vec<Condition>, Refusal>,
     /// Further members of a list's answer, computed over all that matches.
     pub extras: Option<Extras>,
+    /// Fields that a row is cut down to when the request names none: a mail beside its thread.
+    pub narrowed: fn(&Request, &Record) -> Option<&'static Selection>,
     /// Refuses callers without the rights; the record is there for updates, deletes and single reads.
     pub permit: fn(&View<'_>, &Caller, Deed, Option<&Record>) -> bool,
     /// Status of a `POST`.
@@ -171,6 +174,7 @@ impl Collection {
             orders: &[],
             check: |_, _| Ok(Vec::new()),
             extras: None,
+            narrowed: |_, _| None,
             permit: |_, _, _, _| true,
             created_status: 200,
             deleted_status: 200,

@@ -1,8 +1,11 @@
 //! A collection's list: filters, order, page.
 
+use itertools::Itertools;
+
 use super::answer::Answer;
 use super::collection::{Collection, Condition, Filter, Order, Paging, Test};
 use super::request::Request;
+use super::totals::{self, Totals};
 use crate::model::render::{self, Selection};
 use crate::model::{Id, Kind, Moment, Record, Refusal, Stamps, Value};
 use crate::world::change::draw;
@@ -25,7 +28,7 @@ pub struct Page<'v> {
 pub fn list(view: &View<'_>, collection: &Collection, request: &Request) -> Result<Answer, Refusal> {
     let page = page(view, collection, request)?;
     let selection = request.param("_fields").map(Selection::parse).unwrap_or_default();
-    Ok(write(view, collection, &page, &selection))
+    Ok(write(view, collection, request, &page, &selection))
 }
 
 /// Finds the rows of a list.
@@ -41,41 +44,46 @@ pub fn page<'v>(view: &'v View<'_>, collection: &Collection, request: &Request) 
     let keep = |record: &&Record| holds(record) && conditions.iter().all(|condition| condition(view, record));
     let ordered = request.param("_order_by").and_then(|text| order_by(collection, text));
 
-    if ordered.is_some() || collection.extras.is_some() || lead.is_some() {
-        let mut rows: Vec<&Record> = candidates(view, collection, bounds, lead).filter(keep).collect();
-        sort(view, collection, ordered, &mut rows);
-        let extras = collection.extras.map(|extras| extras(view, &rows)).unwrap_or_default();
-        let total = rows.len();
-        let has_more = total > skip.saturating_add(limit);
-        let rows = rows.into_iter().skip(skip).take(limit).collect();
-        return Ok(Page { rows, has_more, total: collection.total.then_some(total), extras });
-    }
-
-    let mut source = candidates(view, collection, bounds, lead).filter(keep);
-    let mut skipped = 0;
-    while skipped < skip && source.next().is_some() {
-        skipped += 1;
-    }
-    let rows: Vec<&Record> = source.by_ref().take(limit).collect();
     let unfiltered = conditions.is_empty()
+        && lead.is_none()
         && bounds == (Moment(i64::MIN), Moment::LAST)
-        && view.caller.is_none_or(|caller| caller.sees_all_leads);
-    let next = source.next().is_some();
-    let total = collection.total.then(|| {
-        if unfiltered && collection.kinds.len() == 1 && std::ptr::fn_addr_eq(holds, HOLDS_ALL) {
-            view.world.store.count(collection.kinds[0])
-        } else {
-            skipped + rows.len() + usize::from(next) + source.count()
-        }
+        && view.caller.is_none_or(|caller| caller.sees_all_leads)
+        && std::ptr::fn_addr_eq(holds, HOLDS_ALL);
+    let all = |newest_first| walk(view, collection, bounds, lead, newest_first).filter(keep);
+    let totals = collection.extras.map(|extras| {
+        totals::cached(view, collection, request, || {
+            let rows: Vec<&Record> = all(false).collect();
+            Totals { count: rows.len(), extras: extras(view, &rows) }
+        })
     });
-    Ok(Page { rows, has_more: next, total, extras: Vec::new() })
+
+    let (rows, has_more, count) = if ordered.is_some() {
+        let mut rows: Vec<&Record> = all(false).collect();
+        sort(view, ordered, &mut rows);
+        let count = rows.len();
+        (rows.into_iter().skip(skip).take(limit).collect(), count > skip.saturating_add(limit), Some(count))
+    } else {
+        let mut source = all(collection.order == Order::NewestFirst);
+        let skipped = source.by_ref().take(skip).count();
+        let rows: Vec<&Record> = source.by_ref().take(limit).collect();
+        let has_more = source.next().is_some();
+        let count = match &totals {
+            Some(totals) => Some(totals.count),
+            None if !collection.total => None,
+            None if unfiltered => Some(collection.kinds.iter().map(|kind| view.world.store.count(*kind)).sum()),
+            None => Some(skipped + rows.len() + usize::from(has_more) + source.count()),
+        };
+        (rows, has_more, count)
+    };
+    let extras = totals.map(|totals| totals.extras.clone()).unwrap_or_default();
+    Ok(Page { rows, has_more, total: count.filter(|_| collection.total), extras })
 }
 
-/// What a collection without a condition of its own has for `holds`; only used to count without walking.
+/// What a collection without a condition of its own has for `holds`. Taking it for another only costs a walk.
 static HOLDS_ALL: fn(&Record) -> bool = Collection::new("", &[]).holds;
 
 /// Writes a page.
-pub fn write(view: &View<'_>, collection: &Collection, page: &Page<'_>, selection: &Selection) -> Answer {
+pub fn write(view: &View<'_>, collection: &Collection, request: &Request, page: &Page<'_>, selection: &Selection) -> Answer {
     let mut out = Vec::with_capacity(page.rows.len() * 1024 + 256);
     out.extend_from_slice(b"{\"has_more\":");
     if collection.paging == Paging::Bare && view.switches().bare_lists_without_has_more {
@@ -101,7 +109,8 @@ pub fn write(view: &View<'_>, collection: &Collection, page: &Page<'_>, selectio
             out.push(b',');
         }
         first = false;
-        render::write(view, row, render::LIST, selection, &mut out);
+        let narrowed = (collection.narrowed)(request, row).filter(|_| *selection == Selection::Default);
+        render::write(view, row, render::LIST, narrowed.unwrap_or(selection), &mut out);
     }
     out.extend_from_slice(b"]}");
     Answer::json_bytes(200, out)
@@ -142,45 +151,32 @@ pub fn cut(view: &View<'_>, collection: &Collection, request: &Request) -> Resul
     }
 }
 
-/// The rows within bounds in the collection's order, before any condition.
-fn candidates<'v>(
+/// The rows of a collection within bounds of `date_created`, in that order from either end.
+fn walk<'v>(
     view: &'v View<'_>,
     collection: &Collection,
     (from, to): (Moment, Moment),
     lead: Option<Id>,
-) -> Box<dyn Iterator<Item = &'v Record> + 'v> {
-    if let Some(lead) = lead {
-        let kinds = if view.visible(lead) { collection.kinds } else { &[] };
-        let mut rows: Vec<&Record> = kinds.iter().flat_map(|kind| view.of_lead(lead, *kind)).collect();
-        rows.retain(|record| (from..=to).contains(&record.created));
-        sort(view, collection, None, &mut rows);
-        return Box::new(rows.into_iter());
-    }
-    let newest_first = collection.order == Order::NewestFirst;
-    if collection.kinds == Kind::ACTIVITIES {
-        return directed(view.activities(from, to), newest_first);
-    }
-    let mut sources: Vec<_> =
-        collection.kinds.iter().map(|kind| directed(view.range(*kind, from, to), newest_first).peekable()).collect();
-    if sources.len() == 1 {
-        return Box::new(sources.remove(0));
-    }
-    // Several kinds, each in order: the next row is the first of the kinds' next ones.
-    Box::new(std::iter::from_fn(move || {
-        let next = sources.iter_mut().enumerate().filter_map(|(at, source)| {
-            let record = source.peek()?;
-            Some(((record.created, record.id), at))
-        });
-        let (_, at) = if newest_first { next.max()? } else { next.min()? };
-        sources[at].next()
-    }))
-}
-
-fn directed<'v>(
-    rows: impl DoubleEndedIterator<Item = &'v Record> + 'v,
     newest_first: bool,
 ) -> Box<dyn Iterator<Item = &'v Record> + 'v> {
-    if newest_first { Box::new(rows.rev()) } else { Box::new(rows) }
+    type Rows<'v> = Box<dyn Iterator<Item = &'v Record> + 'v>;
+    fn directed<'v>(rows: impl DoubleEndedIterator<Item = &'v Record> + 'v, newest_first: bool) -> Rows<'v> {
+        if newest_first { Box::new(rows.rev()) } else { Box::new(rows) }
+    }
+    let mut sources: Vec<Rows<'v>> = match lead {
+        Some(lead) if !view.visible(lead) => Vec::new(),
+        Some(lead) => {
+            let within = move |record: &&Record| (from..=to).contains(&record.created);
+            collection.kinds.iter().map(|kind| directed(view.of_lead(lead, *kind).filter(within), newest_first)).collect()
+        }
+        None if collection.kinds == Kind::ACTIVITIES => vec![directed(view.activities(from, to), newest_first)],
+        None => collection.kinds.iter().map(|kind| directed(view.range(*kind, from, to), newest_first)).collect(),
+    };
+    if sources.len() == 1 {
+        return sources.remove(0);
+    }
+    let place = |record: &Record| (record.created, record.id);
+    Box::new(sources.into_iter().kmerge_by(move |a, b| if newest_first { place(a) > place(b) } else { place(a) < place(b) }))
 }
 
 type Ordered = (fn(&View<'_>, &Record) -> super::collection::SortKey, bool);
@@ -190,15 +186,14 @@ fn order_by(collection: &Collection, text: &str) -> Option<Ordered> {
         Some(name) => (name, true),
         None => (text, false),
     };
-    collection.orders.iter().find(|order| order.name == name).map(|order| (order.key, descending))
+    collection.orders.iter().find(|order| order.name == name || order.name == text).map(|order| (order.key, descending))
 }
 
-fn sort(view: &View<'_>, collection: &Collection, ordered: Option<Ordered>, rows: &mut [&Record]) {
-    match (ordered, collection.order) {
-        (Some((key, false)), _) => rows.sort_by_cached_key(|record| (key(view, record), record.id)),
-        (Some((key, true)), _) => rows.sort_by_cached_key(|record| std::cmp::Reverse((key(view, record), record.id))),
-        (None, Order::NewestFirst) => rows.sort_by_key(|record| std::cmp::Reverse((record.created, record.id))),
-        (None, Order::OldestFirst) => rows.sort_by_key(|record| (record.created, record.id)),
+fn sort(view: &View<'_>, ordered: Option<Ordered>, rows: &mut [&Record]) {
+    match ordered {
+        Some((key, false)) => rows.sort_by_cached_key(|record| (key(view, record), record.id)),
+        Some((key, true)) => rows.sort_by_cached_key(|record| std::cmp::Reverse((key(view, record), record.id))),
+        None => {}
     }
 }
 

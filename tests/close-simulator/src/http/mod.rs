@@ -10,6 +10,7 @@ pub mod compress;
 pub mod counters;
 pub mod damage;
 pub mod faults;
+pub mod files;
 pub mod group;
 pub mod limit_settings;
 pub mod limits;
@@ -19,6 +20,7 @@ pub mod request;
 pub mod router;
 pub mod server;
 pub mod socket;
+pub mod totals;
 
 pub use answer::Answer;
 pub use collection::{Collection, Endpoint, Exactness, Handler, Source};

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Either, Full};
+use futures::StreamExt;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -26,7 +28,8 @@ use crate::{Simulator, control};
 /// The largest body that is read, in bytes.
 const MAX_BODY: usize = 64 << 20;
 
-type Response = hyper::Response<Either<Full<Bytes>, CutBody>>;
+/// Bytes at hand, lines as they are written, or a body that a fault cuts.
+type Response = hyper::Response<BoxBody<Bytes, io::Error>>;
 
 /// Serves connections until `stop`.
 pub async fn serve(listener: TcpListener, simulator: Arc<Simulator>, stop: CancellationToken) {
@@ -85,6 +88,14 @@ async fn respond(
         Request::new(head.method.as_str(), head.uri.path(), head.uri.query().unwrap_or(""), headers, body.to_bytes());
     request.peer = Some(peer.ip());
     let without_body = request.method == "HEAD";
+    if let Some(lines) = control::lines(&simulator, &request) {
+        let frames = received(lines).map(|chunk| Ok(hyper::body::Frame::data(chunk)));
+        let response = hyper::Response::builder().header("content-type", "application/x-ndjson");
+        return Ok(response.body(BodyExt::boxed(StreamBody::new(frames))).expect("headers are plain text"));
+    }
+    if request.path.starts_with(super::files::ROOT) {
+        return Ok(whole(super::files::answer(&simulator, &request), without_body));
+    }
     if request.path.starts_with(control::ROOT) {
         // Controls may take seconds: a snapshot, thousands of changes.
         let answer = tokio::task::spawn_blocking(move || control::answer(&simulator, &request)).await;
@@ -109,7 +120,7 @@ async fn respond(
         Outcome::Answer(answer) => Ok(whole(finish(&simulator, answer), without_body)),
         Outcome::Cut(answer, part) => {
             let builder = started(&answer);
-            Ok(builder.body(Either::Right(CutBody::new(answer.body.into(), part))).expect("headers are plain text"))
+            Ok(builder.body(BodyExt::boxed(CutBody::new(answer.body.into(), part))).expect("headers are plain text"))
         }
         Outcome::Reset => {
             connection.reset();
@@ -165,5 +176,9 @@ fn whole(answer: Answer, without_body: bool) -> Response {
         builder = builder.header("content-length", body.len());
         body = Vec::new();
     }
-    builder.body(Either::Left(Full::new(body.into()))).expect("headers are plain text")
+    builder.body(BodyExt::boxed(Full::new(body.into()).map_err(|never| match never {}))).expect("headers are plain text")
+}
+
+fn received(mut lines: tokio::sync::mpsc::Receiver<Bytes>) -> impl futures::Stream<Item = Bytes> {
+    futures::stream::poll_fn(move |context| lines.poll_recv(context))
 }

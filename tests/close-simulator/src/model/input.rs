@@ -59,7 +59,7 @@ pub fn read(
         }
     }
     if resource.custom_fields {
-        custom_field::read_all(view, body, &mut input, &mut errors);
+        custom_field::read_all(view, resource, body, offset_minutes, &mut input, &mut errors);
     }
     if errors.is_empty() { Ok(input) } else { Err(Refusal::Invalid { errors: Vec::new(), fields: errors }) }
 }
@@ -113,10 +113,11 @@ pub fn read_value(view: &View<'_>, ty: Type, json: &Json, offset_minutes: i32) -
             for (at, json) in items.iter().enumerate() {
                 match read_value(view, *item, json, offset_minutes) {
                     Ok(value) => read.push(value),
-                    Err(error @ Json::String(_)) => {
-                        drop(errors.insert(at.to_string(), serde_json::json!({ "errors": [error], "field-errors": {} })))
+                    Err(error) => {
+                        let error =
+                            if error.is_string() { serde_json::json!({ "errors": [error], "field-errors": {} }) } else { error };
+                        errors.insert(at.to_string(), error);
                     }
-                    Err(error) => drop(errors.insert(at.to_string(), error)),
                 }
             }
             if errors.is_empty() { Ok(Value::list(read)) } else { Err(serde_json::json!({ "errors": errors })) }

@@ -82,7 +82,7 @@ kinds! {
     ConnectedAccount "emailacct" 43 &resources::connected_account::CONNECTED_ACCOUNT;
     SendAs "sendas" 22 &resources::send_as::SEND_AS;
     PhoneNumber "phon" 43 &resources::phone_number::PHONE_NUMBER;
-    BlockedNumber "blocked" 22 &resources::phone_number::BLOCKED_NUMBER;
+    BlockedNumber "blocked" 22 &resources::blocked_number::BLOCKED_NUMBER;
     IntegrationLink "link" 22 &resources::integration_link::INTEGRATION_LINK;
     Outcome "outcome" 22 &resources::outcome::OUTCOME;
     Playbook "playbook" 22 &resources::playbook::PLAYBOOK;
@@ -101,7 +101,7 @@ kinds! {
     ApiKey "key" 22 &resources::NOT_STORED;
     OAuthClient "oa2client" 22 &resources::NOT_STORED;
     Media "media" 22 &resources::NOT_STORED;
-    Form "form" 22 &resources::NOT_STORED;
+    Form "form" 22 &resources::form::FORM;
     FormField "formfld" 22 &resources::NOT_STORED;
 }
 

@@ -135,6 +135,10 @@ fn write_members(
     let scene = Scene { view, record };
     let kind = record.kind().resource();
     let seed = view.seed();
+    let shape = match shape {
+        EVENT if view.switches().nested_in_lead_events => Shape(resource::EVENT | resource::NESTED_IN_EVENT),
+        other => other,
+    };
     let begin = out.len();
     out.push(b'{');
     for field in kind.fields() {

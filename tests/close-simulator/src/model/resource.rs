@@ -6,6 +6,7 @@ use super::refusal::Refusal;
 use super::render::Scene;
 use super::{Id, Kind, Record, Stamps, Value};
 use crate::world::change::{Body, Change};
+use crate::world::view::View;
 
 /// Shown in lists.
 pub const LIST: u8 = 1;
@@ -17,6 +18,8 @@ pub const EVENT: u8 = 4;
 pub const TRUTH: u8 = 8;
 /// Shown where the object is nested in its lead.
 pub const NESTED: u8 = 16;
+/// Part of an event's `data` where the switch `nested_in_lead_events` says so.
+pub const NESTED_IN_EVENT: u8 = 32;
 /// Everywhere.
 pub const ALWAYS: u8 = LIST | GET | EVENT | TRUTH | NESTED;
 
@@ -167,6 +170,8 @@ impl Field {
 /// What happens around a change beyond storing it. Each is called inside one change, which a refusal undoes only if nothing was
 /// changed before it: check first, change then.
 pub struct Laws {
+    /// Before a body is read: the same body in the names of the fields, when it uses others, as the label of a status.
+    pub reword: fn(&View<'_>, &Body) -> Result<Option<Body>, Refusal>,
     /// Before a new object is stored: check the body, fill in what Close fills in. `record.lead` is set from `lead_id` already.
     pub prepare: fn(&mut Change<'_>, &mut Record, &Body) -> Result<(), Refusal>,
     /// After it was stored and its `created` event written.
@@ -184,6 +189,7 @@ pub struct Laws {
 impl Laws {
     /// Nothing happens beyond storing.
     pub const PLAIN: Self = Self {
+        reword: |_, _| Ok(None),
         prepare: |_, _, _| Ok(()),
         created: |_, _, _| Ok(()),
         revise: |_, _, _, _| Ok(()),

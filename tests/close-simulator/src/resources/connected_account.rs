@@ -1,19 +1,51 @@
-//! Connected accounts: mailboxes, calendars.
+//! Connected accounts: mailboxes, calendars and video services of users (reference, section 4.10). They are connected in the
+//! application, so the API only reads them. `user_id` is the only filter; `_type` is none.
 
+use crate::http::collection::{Filter, G, L, Paging, Test};
 use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHORS, DATES, ID, Laws, ORGANIZATION, Resource};
+use crate::model::resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
 use crate::model::{Kind, Stamps};
 
-/// connected_account.
+/// What can be connected.
+const TYPES: &[&str] = &["google", "custom_email", "zoom", "microsoft", "calendly"];
+
+/// A connected account. No event tells of it.
 pub static CONNECTED_ACCOUNT: Resource = Resource {
     name: "connected_account",
     event: None,
     stamps: Stamps::Offset,
-    fields: &[&[ID, ORGANIZATION], AUTHORS, DATES],
+    fields: &[
+        &[
+            Field::stored("_type", Type::Choice(TYPES)),
+            ID,
+            ORGANIZATION,
+            Field::stored("user_id", Type::Ref(&[Kind::User])),
+            Field::text("email"),
+            Field::stored("identities", Type::Json).unset(Unset::EmptyList),
+            Field::stored("smtp", Type::Json).unset(Unset::Absent),
+            Field::stored("imap", Type::Json).unset(Unset::Absent),
+            Field::text("receive_status"),
+            Field::text("send_status"),
+            Field::stored("enabled_features", Type::Json).unset(Unset::EmptyList),
+            Field::stored("synced_calendars", Type::Json).unset(Unset::EmptyList),
+            Field::stored("available_calendars", Type::Json).unset(Unset::EmptyList),
+            Field::text("latest_receive_error"),
+        ],
+        DATES,
+    ],
     custom_fields: false,
     laws: Laws::PLAIN,
 };
 
 /// What is served.
-pub static SOURCE: Source =
-    Source { collections: &[Collection::new("connected_account", &[Kind::ConnectedAccount])], endpoints: &[] };
+pub static SOURCE: Source = Source {
+    collections: &[Collection {
+        methods: L | G,
+        paging: Paging::Bare,
+        total: false,
+        filters: &[Filter { param: "user_id", test: Test::Field("user_id") }],
+        section: "4.10",
+        ..Collection::new("connected_account", &[Kind::ConnectedAccount])
+    }],
+    endpoints: &[],
+};

@@ -1,19 +1,61 @@
-//! Custom activity types.
+//! Custom activity types (reference, section 4.10): what a custom activity can be, each with fields of its own.
 
+use super::{custom_field, status};
+use crate::http::collection::{Deed, Order, Paging};
 use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHORS, DATES, ID, Laws, ORGANIZATION, Resource};
-use crate::model::{Kind, Stamps};
+use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
+use crate::model::{Id, Kind, Record, Refusal, Stamps};
+use crate::world::change::Change;
 
-/// custom_activity_type.
+/// A type of custom activities. Stored, not shown: `field_order`.
 pub static CUSTOM_ACTIVITY_TYPE: Resource = Resource {
     name: "custom_activity_type",
     event: Some(|_| "custom_activity_type"),
     stamps: Stamps::Naive,
-    fields: &[&[ID, ORGANIZATION], AUTHORS, DATES],
+    fields: &[
+        &[
+            ID,
+            ORGANIZATION,
+            Field::stored("name", Type::Text(255)).required(),
+            Field::stored("description", Type::Text(1024)).writable(),
+            Field::stored("api_create_only", Type::Bool).writable().unset(Unset::False),
+            Field::stored("editable_with_roles", Type::List(&Type::Ref(&[Kind::Role]))).writable().unset(Unset::EmptyList),
+            Field::stored("is_archived", Type::Bool).writable().unset(Unset::False),
+            // Definitions have events of their own; the type's tell of the type only.
+            Field::computed("fields", |s| custom_field::schema::of_type(s.view, s.record)).volatile(),
+        ],
+        AUTHOR_IDS,
+        DATES,
+    ],
     custom_fields: false,
-    laws: Laws::PLAIN,
+    laws: Laws { deleting, ..Laws::PLAIN },
 };
 
 /// What is served.
-pub static SOURCE: Source =
-    Source { collections: &[Collection::new("custom_activity", &[Kind::CustomActivityType])], endpoints: &[] };
+pub static SOURCE: Source = Source {
+    collections: &[Collection {
+        paging: Paging::Bare,
+        total: false,
+        order: Order::OldestFirst,
+        permit: |_, caller, deed, _| deed == Deed::Read || status::may_customize(caller),
+        created_status: 201,
+        deleted_status: 204,
+        section: "4.10",
+        ..Collection::new("custom_activity", &[Kind::CustomActivityType])
+    }],
+    endpoints: &[],
+};
+
+/// A type that activities have cannot go; its fields go with it.
+fn deleting(change: &mut Change<'_>, custom_type: &Record) -> Result<(), Refusal> {
+    let of = Some(custom_type.id);
+    if change.whole().all(Kind::CustomActivity).any(|activity| activity.id_of("custom_activity_type_id") == of) {
+        return Err(Refusal::invalid("The type cannot be deleted while activities have it; archive it instead."));
+    }
+    let fields: Vec<Id> = custom_field::schema::own(&change.whole(), "activity", of).map(|field| field.id).collect();
+    for field in fields {
+        change.delete(field)?;
+    }
+    custom_field::association::forget_type(change, custom_type.id);
+    Ok(())
+}

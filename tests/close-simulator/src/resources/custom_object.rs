@@ -1,18 +1,78 @@
-//! Custom objects: instances that belong to a lead.
+//! Custom objects: instances of a custom object type that belong to a lead, and can be listed lead by lead only (reference, sections
+//! 4.10 and 12, item 12).
 
-use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHORS, DATES, ID, LEAD_ID, Laws, ORGANIZATION, Resource};
-use crate::model::{Kind, Stamps};
+use super::lead::touched_by_child;
+use crate::http::collection::{Condition, Filter, Test};
+use crate::http::{Collection, Request, Source};
+use crate::model::resource::{AUTHORS, DATES, Field, ID, LEAD_ID, Laws, ORGANIZATION, Resource, Type, Write};
+use crate::model::{Id, Kind, Record, Refusal, Stamps};
+use crate::world::change::{Body, Change};
+use crate::world::view::View;
 
-/// custom_object.
+/// A custom object.
 pub static CUSTOM_OBJECT: Resource = Resource {
     name: "custom_object",
     event: Some(|_| "custom_object"),
     stamps: Stamps::Offset,
-    fields: &[&[ID, ORGANIZATION, LEAD_ID], AUTHORS, DATES],
+    fields: &[
+        &[
+            ID,
+            ORGANIZATION,
+            LEAD_ID,
+            Field::stored("name", Type::Text(1024)).required(),
+            Field::stored("custom_object_type_id", Type::Ref(&[Kind::CustomObjectType])).write(Write::RequiredOnce),
+        ],
+        AUTHORS,
+        DATES,
+    ],
     custom_fields: true,
-    laws: Laws::PLAIN,
+    laws: Laws { prepare, created, updated, deleted, ..Laws::PLAIN },
 };
 
 /// What is served.
-pub static SOURCE: Source = Source { collections: &[Collection::new("custom_object", &[Kind::CustomObject])], endpoints: &[] };
+pub static SOURCE: Source = Source {
+    collections: &[Collection {
+        filters: &[
+            Filter { param: "lead_id", test: Test::Lead },
+            Filter { param: "custom_object_type_id", test: Test::Field("custom_object_type_id") },
+        ],
+        check: of_one_lead,
+        created_status: 201,
+        deleted_status: 204,
+        section: "4.10",
+        ..Collection::new("custom_object", &[Kind::CustomObject])
+    }],
+    endpoints: &[],
+};
+
+fn of_one_lead(_view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refusal> {
+    match request.param("lead_id") {
+        Some(lead) if !lead.trim().is_empty() => Ok(Vec::new()),
+        _ => Err(Refusal::bad("lead_id is required.")),
+    }
+}
+
+fn prepare(_change: &mut Change<'_>, object: &mut Record, _body: &Body) -> Result<(), Refusal> {
+    if object.lead.is_none() {
+        return Err(Refusal::field("lead_id", "This field is required."));
+    }
+    Ok(())
+}
+
+fn created(change: &mut Change<'_>, id: Id, _body: &Body) -> Result<(), Refusal> {
+    let lead = change.get(id).and_then(|object| object.lead);
+    touched_by_child(change, lead);
+    Ok(())
+}
+
+fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &Body) -> Result<(), Refusal> {
+    if change.get(id).is_some_and(|after| *after != *before) {
+        touched_by_child(change, before.lead);
+    }
+    Ok(())
+}
+
+fn deleted(change: &mut Change<'_>, object: &Record) -> Result<(), Refusal> {
+    touched_by_child(change, object.lead);
+    Ok(())
+}

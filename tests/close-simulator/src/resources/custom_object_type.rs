@@ -1,19 +1,83 @@
-//! Custom object types.
+//! Custom object types (reference, section 4.10): what a custom object can be, each with fields of its own.
 
+use super::{custom_field, nested, status};
+use crate::http::collection::{Deed, Order, Paging};
 use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHORS, DATES, ID, Laws, ORGANIZATION, Resource};
-use crate::model::{Kind, Stamps};
+use crate::model::render::{Scene, Selection};
+use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type};
+use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
+use crate::world::change::{Body, Change};
 
-/// custom_object_type.
+/// A type of custom objects. Stored, not shown: `field_order`.
 pub static CUSTOM_OBJECT_TYPE: Resource = Resource {
     name: "custom_object_type",
     event: Some(|_| "custom_object_type"),
     stamps: Stamps::Naive,
-    fields: &[&[ID, ORGANIZATION], AUTHORS, DATES],
+    fields: &[
+        &[
+            ID,
+            ORGANIZATION,
+            Field::stored("name", Type::Text(255)).required(),
+            Field::stored("name_plural", Type::Text(255)).writable(),
+            Field::stored("description", Type::Text(1024)).writable(),
+            // Definitions have events of their own; the type's tell of the type only.
+            Field::computed("fields", |s| custom_field::schema::of_type(s.view, s.record)).volatile(),
+            Field::computed("back_reference_fields", back_references).volatile(),
+        ],
+        AUTHOR_IDS,
+        DATES,
+    ],
     custom_fields: false,
-    laws: Laws::PLAIN,
+    laws: Laws { prepare, deleting, ..Laws::PLAIN },
 };
 
 /// What is served.
-pub static SOURCE: Source =
-    Source { collections: &[Collection::new("custom_object_type", &[Kind::CustomObjectType])], endpoints: &[] };
+pub static SOURCE: Source = Source {
+    collections: &[Collection {
+        paging: Paging::Bare,
+        total: false,
+        order: Order::OldestFirst,
+        permit: |_, caller, deed, _| deed == Deed::Read || status::may_customize(caller),
+        created_status: 201,
+        deleted_status: 204,
+        section: "4.10",
+        ..Collection::new("custom_object_type", &[Kind::CustomObjectType])
+    }],
+    endpoints: &[],
+};
+
+/// The fields of other objects that refer to this type and want to be seen from here.
+fn back_references(scene: &Scene<'_>) -> Value {
+    let of = Some(scene.record.id);
+    let fields = scene
+        .view
+        .all(Kind::CustomField)
+        .filter(|field| field.id_of("referenced_custom_type_id") == of && field.is("back_reference_is_visible"));
+    nested::list(scene.view, fields, &Selection::Default)
+}
+
+fn prepare(_change: &mut Change<'_>, custom_type: &mut Record, _body: &Body) -> Result<(), Refusal> {
+    if custom_type.get("name_plural").is_none() {
+        let plural = format!("{}s", custom_type.text("name").unwrap_or_default());
+        custom_type.set("name_plural", plural);
+    }
+    Ok(())
+}
+
+/// A type that objects have, or that fields refer to, cannot go; its fields go with it.
+fn deleting(change: &mut Change<'_>, custom_type: &Record) -> Result<(), Refusal> {
+    let of = Some(custom_type.id);
+    let view = change.whole();
+    if view.all(Kind::CustomObject).any(|object| object.id_of("custom_object_type_id") == of) {
+        return Err(Refusal::invalid("The type cannot be deleted while objects have it."));
+    }
+    let own: Vec<Id> = custom_field::schema::own(&view, "custom_object", of).map(|field| field.id).collect();
+    if view.all(Kind::CustomField).any(|field| field.id_of("referenced_custom_type_id") == of && !own.contains(&field.id)) {
+        return Err(Refusal::invalid("The type cannot be deleted while custom fields refer to it."));
+    }
+    for field in own {
+        change.delete(field)?;
+    }
+    custom_field::association::forget_type(change, custom_type.id);
+    Ok(())
+}

@@ -1,19 +1,55 @@
-//! Integration links: URL templates shown on objects.
+//! Integration links: templates of URLs that the application shows beside leads, contacts and opportunities (reference, section 4.10).
 
+use crate::http::collection::{Deed, Order, Paging};
 use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHORS, DATES, ID, Laws, ORGANIZATION, Resource};
-use crate::model::{Kind, Stamps};
+use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type};
+use crate::model::{Kind, Record, Refusal, Stamps};
+use crate::world::change::{Body, Change};
 
-/// integration_link.
+/// An integration link. `type` is always stored. No event tells of it.
 pub static INTEGRATION_LINK: Resource = Resource {
     name: "integration_link",
     event: None,
     stamps: Stamps::Offset,
-    fields: &[&[ID, ORGANIZATION], AUTHORS, DATES],
+    fields: &[
+        &[
+            ID,
+            ORGANIZATION,
+            Field::stored("name", Type::Text(255)).required(),
+            Field::stored("url", Type::Text(4096)).required(),
+            Field::stored("type", Type::Choice(&["lead", "contact", "opportunity"])).writable().not_null(),
+        ],
+        AUTHOR_IDS,
+        DATES,
+    ],
     custom_fields: false,
-    laws: Laws::PLAIN,
+    laws: Laws { prepare, revise: |_, _, after, _| check(after), ..Laws::PLAIN },
 };
 
 /// What is served.
-pub static SOURCE: Source =
-    Source { collections: &[Collection::new("integration_link", &[Kind::IntegrationLink])], endpoints: &[] };
+pub static SOURCE: Source = Source {
+    collections: &[Collection {
+        paging: Paging::Bare,
+        total: false,
+        order: Order::OldestFirst,
+        permit: |_, caller, deed, _| deed == Deed::Read || caller.may("manage_customizations"),
+        section: "4.10",
+        ..Collection::new("integration_link", &[Kind::IntegrationLink])
+    }],
+    endpoints: &[],
+};
+
+fn check(link: &Record) -> Result<(), Refusal> {
+    match link.text("url") {
+        Some(url) if url.contains("://") => Ok(()),
+        _ => Err(Refusal::field("url", "Not a valid URL.")),
+    }
+}
+
+fn prepare(_: &mut Change<'_>, link: &mut Record, _: &Body) -> Result<(), Refusal> {
+    check(link)?;
+    if link.get("type").is_none() {
+        link.set("type", "lead");
+    }
+    Ok(())
+}

@@ -1,18 +1,41 @@
-//! Outcomes of calls and meetings.
+//! Outcomes of calls and meetings (reference, section 4.10). No event tells of them.
 
+use crate::http::collection::Deed;
 use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHORS, DATES, ID, Laws, ORGANIZATION, Resource};
+use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset, Write};
 use crate::model::{Kind, Stamps};
 
-/// outcome.
+/// What a call or a meeting came to.
 pub static OUTCOME: Resource = Resource {
     name: "outcome",
     event: None,
     stamps: Stamps::Offset,
-    fields: &[&[ID, ORGANIZATION], AUTHORS, DATES],
+    fields: &[
+        &[
+            ID,
+            ORGANIZATION,
+            Field::stored("name", Type::Text(255)).required(),
+            Field::text("description").writable(),
+            Field::stored("applies_to", Type::List(&Type::Choice(&["calls", "meetings"])))
+                .writable()
+                .unset(Unset::Json("[\"calls\",\"meetings\"]")),
+            Field::stored("type", Type::Choice(&["vm-dropped", "custom"])).write(Write::Once).unset(Unset::Text("custom")),
+        ],
+        AUTHOR_IDS,
+        DATES,
+    ],
     custom_fields: false,
     laws: Laws::PLAIN,
 };
 
 /// What is served.
-pub static SOURCE: Source = Source { collections: &[Collection::new("outcome", &[Kind::Outcome])], endpoints: &[] };
+pub static SOURCE: Source = Source {
+    collections: &[Collection {
+        permit: |_, caller, deed, _| deed == Deed::Read || caller.may("manage_customizations"),
+        total: false,
+        created_status: 201,
+        section: "4.10",
+        ..Collection::new("outcome", &[Kind::Outcome])
+    }],
+    endpoints: &[],
+};

@@ -1,10 +1,11 @@
 //! Roles: sets of permissions, four of them built in (reference, section 9.2), and which leads a role lets a user see (9.3).
 
-use crate::http::collection::Paging;
+use crate::http::collection::{Deed, Order, Paging};
 use crate::http::{Collection, Source};
 use crate::model::resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
-use crate::model::{Id, Key, Kind, Record, Stamps, Value};
+use crate::model::{Id, Key, Kind, Record, Refusal, Stamps, Value};
 use crate::world::World;
+use crate::world::change::{Body, Change};
 use crate::world::people::Caller;
 use crate::world::view::View;
 
@@ -18,7 +19,7 @@ pub static ROLE: Resource = Resource {
             ID,
             ORGANIZATION,
             Field::stored("name", Type::Text(255)).required(),
-            Field::computed("editable", |s| (s.record.id.serial() > 4).into()),
+            Field::computed("editable", |s| (!is_built_in(s.record)).into()),
             Field::stored("permissions", Type::List(&Type::Text(64))).writable().unset(Unset::EmptyList),
             Field::stored("visibility_user_lcf_ids", Type::List(&Type::Ref(&[Kind::CustomField]))).writable(),
             Field::stored("visibility_user_lcf_behavior", Type::Choice(&["require_assignment", "allow_unassigned"])).writable(),
@@ -26,7 +27,7 @@ pub static ROLE: Resource = Resource {
         DATES,
     ],
     custom_fields: false,
-    laws: Laws::PLAIN,
+    laws: Laws { prepare, revise, deleting, ..Laws::PLAIN },
 };
 
 /// What is served.
@@ -34,12 +35,83 @@ pub static SOURCE: Source = Source {
     collections: &[Collection {
         paging: Paging::Bare,
         total: false,
+        order: Order::OldestFirst,
+        permit: |_, caller, deed, _| deed == Deed::Read || caller.is_admin(),
         created_status: 201,
         section: "9.2",
         ..Collection::new("role", &[Kind::Role])
     }],
     endpoints: &[],
 };
+
+/// Lead fields by which one role may show leads, at most.
+const MAX_VISIBILITY_FIELDS: usize = 3;
+
+/// Permissions are an open list: only their form is checked.
+fn check(change: &Change<'_>, role: &Record) -> Result<(), Refusal> {
+    if role.text("name").is_none_or(|name| name.trim().is_empty()) {
+        return Err(Refusal::field("name", "This field may not be blank."));
+    }
+    for permission in role.get("permissions").map(Value::items).unwrap_or_default() {
+        let text = permission.as_text().unwrap_or_default();
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+            return Err(Refusal::field("permissions", format!("'{text}' is not a valid permission.")));
+        }
+    }
+    let fields = role.get("visibility_user_lcf_ids").map(Value::items).unwrap_or_default();
+    if fields.len() > MAX_VISIBILITY_FIELDS {
+        return Err(Refusal::field("visibility_user_lcf_ids", format!("At most {MAX_VISIBILITY_FIELDS} fields are allowed.")));
+    }
+    let view = change.whole();
+    for field in fields.iter().filter_map(Value::as_id) {
+        let of_users =
+            view.get(field).is_some_and(|field| field.text("object") == Some("lead") && field.text("type") == Some("user"));
+        if !of_users {
+            let message = format!("'{}' is not a lead custom field of type user.", view.id_text(field));
+            return Err(Refusal::field("visibility_user_lcf_ids", message));
+        }
+    }
+    Ok(())
+}
+
+fn prepare(change: &mut Change<'_>, role: &mut Record, _body: &Body) -> Result<(), Refusal> {
+    check(change, role)
+}
+
+fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, _body: &Body) -> Result<(), Refusal> {
+    if is_built_in(before) {
+        return Err(Refusal::invalid("Built-in roles cannot be changed."));
+    }
+    check(change, after)
+}
+
+fn deleting(change: &mut Change<'_>, role: &Record) -> Result<(), Refusal> {
+    if is_built_in(role) {
+        return Err(Refusal::invalid("Built-in roles cannot be deleted."));
+    }
+    let used = change
+        .whole()
+        .all(Kind::Membership)
+        .any(|membership| membership.is("is_active") && membership.id_of("role_id") == Some(role.id));
+    if used { Err(Refusal::invalid("The role cannot be deleted while members have it.")) } else { Ok(()) }
+}
+
+fn is_built_in(role: &Record) -> bool {
+    role.id.serial() <= 4
+}
+
+/// A lead field that is gone shows nobody anything: roles that name it forget it, silently as every change of a role.
+pub fn forget_field(change: &mut Change<'_>, field: Id) {
+    let roles: Vec<Id> = change.whole().all(Kind::Role).map(|role| role.id).collect();
+    for role in roles {
+        let Some(record) = change.get(role) else { continue };
+        let fields = record.get("visibility_user_lcf_ids").map(Value::items).unwrap_or_default();
+        if fields.iter().any(|id| id.as_id() == Some(field)) {
+            let left = Value::list(fields.iter().filter(|id| id.as_id() != Some(field)).cloned());
+            change.alter_silently(Record::clone(&record).with("visibility_user_lcf_ids", left));
+        }
+    }
+}
 
 /// The permissions of a role and of a membership together.
 pub fn permissions(world: &World, role: Id, membership: &Record) -> Vec<String> {

@@ -1,33 +1,159 @@
-//! Statuses of leads and of opportunities.
+//! Statuses of leads and of opportunities (reference, section 4.8). Records keep the id only: a new label shows on them at once, with
+//! neither an event nor another `date_updated` (section 12, item 20).
 
-use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHORS, DATES, ID, Laws, ORGANIZATION, Resource};
-use crate::model::{Kind, Stamps};
+use super::nested;
+use crate::http::collection::{Deed, Order, OrderBy, Paging, SortKey};
+use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, list};
+use crate::model::resource::{Field, ID, Laws, ORGANIZATION, Resource, Type, Write};
+use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
+use crate::world::change::{Body, Change};
+use crate::world::people::Caller;
+use crate::world::view::View;
 
-/// lead_status.
+/// Where the organization keeps the order of lead statuses.
+pub const LEAD_ORDER: &str = "lead_status_order";
+/// Where the organization, and each pipeline for its own, keeps the order of opportunity statuses.
+pub const OPPORTUNITY_ORDER: &str = "opportunity_status_order";
+
+/// A status of leads.
 pub static LEAD_STATUS: Resource = Resource {
     name: "lead_status",
     event: Some(|_| "status.lead"),
     stamps: Stamps::Offset,
-    fields: &[&[ID, ORGANIZATION], AUTHORS, DATES],
+    fields: &[&[ID, ORGANIZATION, LABEL]],
     custom_fields: false,
-    laws: Laws::PLAIN,
+    laws: Laws { prepare, revise, deleting, ..Laws::PLAIN },
 };
-/// opportunity_status.
+
+/// A status of opportunities.
 pub static OPPORTUNITY_STATUS: Resource = Resource {
     name: "opportunity_status",
     event: Some(|_| "status.opportunity"),
     stamps: Stamps::Offset,
-    fields: &[&[ID, ORGANIZATION], AUTHORS, DATES],
+    fields: &[&[
+        ID,
+        ORGANIZATION,
+        LABEL,
+        Field::stored("type", Type::Choice(&["active", "won", "lost"])).writable().not_null(),
+        Field::stored("pipeline_id", Type::Ref(&[Kind::Pipeline])).write(Write::Once),
+    ]],
     custom_fields: false,
-    laws: Laws::PLAIN,
+    laws: Laws { prepare, revise, deleting, ..Laws::PLAIN },
 };
+
+const LABEL: Field = Field::stored("label", Type::Text(255)).required();
+
+const LEAD: Collection = Collection { orders: SHOWN, ..collection("status/lead", &[Kind::LeadStatus]) };
+const OPPORTUNITY: Collection = Collection { orders: SHOWN, ..collection("status/opportunity", &[Kind::OpportunityStatus]) };
+
+/// The order in which people see them, which is that of the lists.
+const SHOWN: &[OrderBy] = &[OrderBy {
+    name: "_shown",
+    key: |view, record| {
+        let shown = if record.kind() == Kind::LeadStatus { of_leads(view) } else { of_opportunities(view) };
+        SortKey::Number(shown.iter().position(|status| status.id == record.id).map_or(i64::MAX, |at| at as i64))
+    },
+}];
+
+const fn collection(path: &'static str, kinds: &'static [Kind]) -> Collection {
+    Collection {
+        paging: Paging::Bare,
+        total: false,
+        order: Order::OldestFirst,
+        permit: |_, caller, deed, _| deed == Deed::Read || may_customize(caller),
+        section: "4.8",
+        ..Collection::new(path, kinds)
+    }
+}
 
 /// What is served.
 pub static SOURCE: Source = Source {
-    collections: &[
-        Collection::new("status/lead", &[Kind::LeadStatus]),
-        Collection::new("status/opportunity", &[Kind::OpportunityStatus]),
+    collections: &[LEAD, OPPORTUNITY],
+    endpoints: &[
+        endpoint("status/lead", Handler::Read(|view, _, request| in_order(view, &LEAD, request))),
+        endpoint("status/opportunity", Handler::Read(|view, _, request| in_order(view, &OPPORTUNITY, request))),
     ],
-    endpoints: &[],
 };
+
+const fn endpoint(path: &'static str, handler: Handler) -> Endpoint {
+    Endpoint { method: "GET", path, handler, section: "4.8", exactness: Exactness::Documented }
+}
+
+/// Whether a caller may change how the organization is set up (reference, section 5.3).
+pub fn may_customize(caller: &Caller) -> bool {
+    caller.may("manage_customizations") || caller.is_admin()
+}
+
+/// The statuses of leads in the order in which people see them.
+pub fn of_leads<'v>(view: &'v View<'_>) -> Vec<&'v Record> {
+    let mut statuses: Vec<&Record> = view.all(Kind::LeadStatus).collect();
+    nested::sort(view.get(view.organization()), LEAD_ORDER, &mut statuses);
+    statuses
+}
+
+/// The statuses of opportunities, pipeline by pipeline, unless the organization keeps another order.
+pub fn of_opportunities<'v>(view: &'v View<'_>) -> Vec<&'v Record> {
+    let mut statuses: Vec<&Record> = view.all(Kind::Pipeline).flat_map(|pipeline| of_pipeline(view, pipeline)).collect();
+    if let Some(order) = view.get(view.organization()).and_then(|organization| organization.get(OPPORTUNITY_ORDER)) {
+        let place = |status: &Record| order.items().iter().position(|id| id.as_id() == Some(status.id)).unwrap_or(usize::MAX);
+        statuses.sort_by_key(|status| place(status));
+    }
+    statuses
+}
+
+/// The statuses of a pipeline in its order.
+pub fn of_pipeline<'v>(view: &'v View<'_>, pipeline: &Record) -> Vec<&'v Record> {
+    let mut statuses: Vec<&Record> =
+        view.all(Kind::OpportunityStatus).filter(|status| status.id_of("pipeline_id") == Some(pipeline.id)).collect();
+    nested::sort(Some(pipeline), OPPORTUNITY_ORDER, &mut statuses);
+    statuses
+}
+
+fn in_order(view: &View<'_>, collection: &Collection, request: &Request) -> Result<Answer, Refusal> {
+    let mut request = request.clone();
+    request.params.push(("_order_by".to_owned(), "_shown".to_owned()));
+    list::list(view, collection, &request)
+}
+
+fn prepare(change: &mut Change<'_>, status: &mut Record, _body: &Body) -> Result<(), Refusal> {
+    labelled(status)?;
+    if status.kind() == Kind::OpportunityStatus {
+        if status.get("type").is_none() {
+            status.set("type", "active");
+        }
+        if status.get("pipeline_id").is_none() {
+            let first = change.whole().all(Kind::Pipeline).next().map(|pipeline| pipeline.id);
+            status.set("pipeline_id", first);
+        }
+    }
+    Ok(())
+}
+
+fn revise(_change: &mut Change<'_>, _before: &Record, after: &mut Record, _body: &Body) -> Result<(), Refusal> {
+    labelled(after)
+}
+
+fn labelled(status: &Record) -> Result<(), Refusal> {
+    match status.text("label") {
+        Some(label) if !label.trim().is_empty() => Ok(()),
+        _ => Err(Refusal::field("label", "This field may not be blank.")),
+    }
+}
+
+/// A status that records have cannot go: nothing says where they would go.
+fn deleting(change: &mut Change<'_>, status: &Record) -> Result<(), Refusal> {
+    let holders = if status.kind() == Kind::LeadStatus { Kind::Lead } else { Kind::Opportunity };
+    let view = change.whole();
+    if is_used(&view, holders, &[status.id]) {
+        return Err(Refusal::invalid("The status cannot be deleted while records have it."));
+    }
+    if view.world.store.count(status.kind()) == 1 {
+        return Err(Refusal::invalid("The last status cannot be deleted."));
+    }
+    Ok(())
+}
+
+/// Whether a lead or an opportunity has one of these statuses.
+pub fn is_used(view: &View<'_>, holders: Kind, statuses: &[Id]) -> bool {
+    view.all(holders).any(|record| record.get("status_id").and_then(Value::as_id).is_some_and(|id| statuses.contains(&id)))
+}

@@ -1,7 +1,7 @@
 //! What every organization has before its first lead: itself, roles, people with keys, statuses, a pipeline.
 //!
 //! The keys by name: `admin`, `superuser`, `agent` (role `user`), `restricted` (role `restricteduser`: sees only the leads that
-//! name it), `former` (its user was removed: 401).
+//! name it), `former` (its user was removed: 401). One OAuth application, with id and secret from the seed.
 
 use std::sync::Arc;
 
@@ -149,6 +149,8 @@ pub fn lay(world: &mut World) {
             put(world, record);
         }
     }
+
+    world.add_client();
 
     // The restricted role sees the leads whose owner field names its user.
     let owner = world.next_id(Kind::CustomField);

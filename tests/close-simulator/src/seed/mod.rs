@@ -9,6 +9,7 @@ use crate::world::World;
 pub fn plant(options: &Options) -> World {
     let mut world = World::empty(options.seed, options.now);
     foundation::lay(&mut world);
-    world.history.forget();
+    let now = world.clock.now();
+    world.history.forget(now);
     world
 }

@@ -101,7 +101,7 @@ impl<'w> Change<'w> {
 
     /// The organization as the actor sees it.
     pub fn view(&self) -> View<'_> {
-        View { caller: self.actor.caller.as_ref(), ..View::now(self.world) }
+        View::now(self.world).for_caller(self.actor.caller.as_ref())
     }
 
     /// The organization without anything hidden.
@@ -128,8 +128,11 @@ impl<'w> Change<'w> {
     /// As [`Change::create`], with something set before the laws run.
     pub fn create_with(&mut self, kind: Kind, body: &Body, preset: impl FnOnce(&mut Record)) -> Result<Id, Refusal> {
         let resource = kind.resource();
-        let input = input::read(&self.view(), resource, &body.map, true, body.offset_minutes)?;
+        let reworded = (resource.laws.reword)(&self.view(), body)?;
+        let body = reworded.as_ref().unwrap_or(body);
+        let mut input = input::read(&self.view(), resource, &body.map, true, body.offset_minutes)?;
         let mut record = self.record(kind);
+        crate::resources::custom_field::merge_members(&record, &mut input);
         record.lead = input.lead;
         if let Some(created) = input.created {
             record.created = created;
@@ -138,6 +141,7 @@ impl<'w> Change<'w> {
             record.put(key, value);
         }
         preset(&mut record);
+        crate::resources::custom_field::check_record(&self.view(), &record, None)?;
         (resource.laws.prepare)(self, &mut record, body)?;
         let id = self.insert(record);
         (resource.laws.created)(self, id, body)?;
@@ -148,12 +152,15 @@ impl<'w> Change<'w> {
     pub fn revise(&mut self, id: Id, body: &Body) -> Result<(), Refusal> {
         let before = self.get(id).ok_or_else(|| Refusal::missing_id(id, self.world.seed))?;
         let resource = id.kind().resource();
+        let reworded = (resource.laws.reword)(&self.view(), body)?;
+        let body = reworded.as_ref().unwrap_or(body);
         let mut input = input::read(&self.view(), resource, &body.map, false, body.offset_minutes)?;
         crate::resources::custom_field::merge_members(&before, &mut input);
         let mut after = Record::clone(&before);
         for (key, value) in input.fields {
             after.put(key, value);
         }
+        crate::resources::custom_field::check_record(&self.view(), &after, Some(&before))?;
         (resource.laws.revise)(self, &before, &mut after, body)?;
         if after == *before {
             return (resource.laws.updated)(self, &before, id, body);
@@ -194,11 +201,18 @@ impl<'w> Change<'w> {
     /// As [`Change::update`], but with `date_updated` and `updated_by` as the version has them.
     pub fn update_undated(&mut self, after: Record) {
         let Some(before) = self.get(after.id) else { return };
-        let old = self.event_type(&after).map(|object_type| (object_type, self.rendered(&before)));
+        let old = if self.event_type(&after).is_some() { self.rendered(&before) } else { Rendered::default() };
+        self.update_seen(after, &old);
+    }
+
+    /// As [`Change::update_undated`], against the object as it was shown before the change began: for fields that are computed from
+    /// others which have changed already, as a lead's `contact_ids`.
+    pub fn update_seen(&mut self, after: Record, old: &Rendered) {
+        let Some(before) = self.get(after.id) else { return };
         let after = Arc::new(after);
         self.world.store.put(Arc::clone(&after));
         let number = self.note(Some(before), Some(Arc::clone(&after)));
-        if let Some((object_type, old)) = old {
+        if let Some(object_type) = self.event_type(&after) {
             let new = self.rendered(&after);
             let changed = old.changed(&new);
             if changed.iter().all(|key| matches!(key, Key::Name("date_updated" | "updated_by" | "updated_by_name"))) {
@@ -251,6 +265,25 @@ impl<'w> Change<'w> {
         }
     }
 
+    /// Removes objects that go together, in this order. Each is told with what it held while all of them were there.
+    pub fn remove_together(&mut self, ids: &[Id]) {
+        let told: Vec<(Arc<Record>, Option<(&'static str, Vec<u8>)>)> = ids
+            .iter()
+            .filter_map(|id| self.get(*id))
+            .map(|before| {
+                let previous = self.event_type(&before).map(|object_type| (object_type, self.rendered(&before).bytes));
+                (before, previous)
+            })
+            .collect();
+        for (before, previous) in told {
+            self.world.store.remove(before.id);
+            let number = self.note(Some(Arc::clone(&before)), None);
+            if let Some((object_type, previous)) = previous {
+                self.tell(number, object_type, &before, "deleted", Vec::new(), None, Vec::new(), Some(previous.into()));
+            }
+        }
+    }
+
     /// Removes an object and tells nobody.
     pub fn remove_silently(&mut self, id: Id) {
         if let Some(before) = self.world.store.remove(id) {
@@ -289,6 +322,14 @@ impl<'w> Change<'w> {
     /// Puts work off.
     pub fn schedule(&mut self, at: Moment, job: super::jobs::Job) {
         self.world.jobs.schedule(at, job);
+    }
+
+    /// Refuses an actor whose caller lacks a permission (reference, section 9.2); the system itself may do everything.
+    pub fn require(&self, permission: &str) -> Result<(), Refusal> {
+        match &self.actor.caller {
+            Some(caller) if !caller.may(permission) => Err(Refusal::Forbidden(self.world.switches.forbidden_text.clone())),
+            _ => Ok(()),
+        }
     }
 
     /// The request id of this change, made at the first call.

@@ -31,9 +31,16 @@ pub struct Entry {
 pub struct History {
     entries: VecDeque<Entry>,
     last: u64,
+    /// From when on every change is kept; `None` before the first pruning: from the beginning.
+    kept_from: Option<Moment>,
 }
 
 impl History {
+    /// The earliest moment whose state can be told.
+    pub fn kept_from(&self) -> Option<Moment> {
+        self.kept_from
+    }
+
     /// Notes a change and returns its number.
     pub fn note(&mut self, at: Moment, before: Option<Arc<Record>>, after: Option<Arc<Record>>, request: Option<Id>) -> u64 {
         self.last += 1;
@@ -68,14 +75,16 @@ impl History {
         self.last
     }
 
-    /// Forgets everything, but goes on counting: for a data set that was just generated.
-    pub fn forget(&mut self) {
+    /// Forgets everything before now, but goes on counting: for a data set that was just generated.
+    pub fn forget(&mut self, now: Moment) {
         self.entries.clear();
+        self.kept_from = Some(now);
     }
 
     pub(super) fn prune(&mut self, before: Moment) {
         while self.entries.front().is_some_and(|entry| entry.at < before) {
             self.entries.pop_front();
+            self.kept_from = self.kept_from.max(Some(before));
         }
     }
 }

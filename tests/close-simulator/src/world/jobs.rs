@@ -24,10 +24,14 @@ pub enum Job {
     Meeting(Id),
     /// A custom field's values have been converted.
     Conversion(Id),
+    /// The values of a deleted custom field are forgotten.
+    ForgetValues(Id),
     /// A completed system task is forgotten.
     Purge(Id),
     /// A scheduled mail or message leaves.
     Send(Id),
+    /// A call is answered, or over.
+    Call(resources::activity::call::Step),
 }
 
 /// What is due, by moment and then in the order in which it was scheduled.
@@ -80,8 +84,10 @@ impl World {
                 Job::Import(id) => resources::r#import::step(&mut change, id),
                 Job::Meeting(id) => resources::activity::meeting::clock(&mut change, id),
                 Job::Conversion(id) => resources::custom_field::converted(&mut change, id),
+                Job::ForgetValues(id) => resources::custom_field::forget_values(&mut change, id),
                 Job::Purge(id) => resources::task::purge(&mut change, id),
-                Job::Send(id) => resources::activity::email::send(&mut change, id),
+                Job::Send(id) => resources::activity::delivery::send(&mut change, id),
+                Job::Call(step) => resources::activity::call::progress(&mut change, &step),
             }
             self.clock.hold(None);
         }

@@ -6,6 +6,7 @@
 pub mod change;
 pub mod clock;
 pub mod events;
+pub mod files;
 pub mod history;
 pub mod jobs;
 pub mod people;
@@ -38,8 +39,14 @@ pub struct World {
     pub jobs: jobs::Jobs,
     /// Keys and tokens.
     pub people: people::People,
+    /// Files of exports, and uploaded ones.
+    #[serde(default)]
+    pub files: files::Files,
     /// The last serial given out of each kind.
     serials: Vec<u64>,
+    /// Sums of lists, remembered until the next change.
+    #[serde(skip)]
+    pub totals: crate::http::totals::Cache,
 }
 
 impl World {
@@ -60,7 +67,9 @@ impl World {
             events: events::EventLog::default(),
             jobs: jobs::Jobs::default(),
             people: people::People::default(),
+            files: files::Files::default(),
             serials,
+            totals: crate::http::totals::Cache::default(),
         }
     }
 

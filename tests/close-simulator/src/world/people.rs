@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::World;
-use crate::model::{Id, Kind, Moment};
+use crate::model::{Id, Kind, Moment, Record};
 use crate::resources::role;
 
 /// An API key: one user in one organization.
@@ -36,6 +36,24 @@ pub struct Token {
     pub refresh: Option<String>,
 }
 
+impl Token {
+    /// How long an access token is good.
+    pub const LIFETIME_SECS: i64 = 3600;
+}
+
+/// An authorization code: exchanged once for tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Code {
+    /// Who consented.
+    pub user: Id,
+    /// To which application.
+    pub client: Id,
+    /// Space separated.
+    pub scope: String,
+    /// When it stops working.
+    pub expires: Moment,
+}
+
 /// All credentials.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct People {
@@ -45,8 +63,11 @@ pub struct People {
     pub tokens: BTreeMap<String, Token>,
     /// OAuth applications: client id to client secret and object id.
     pub clients: BTreeMap<String, (String, Id)>,
-    /// Authorization codes that can be exchanged once: code to user.
-    pub codes: BTreeMap<String, Id>,
+    /// Authorization codes that were not exchanged yet.
+    pub codes: BTreeMap<String, Code>,
+    /// How many codes and tokens were given out, from which the next one's text follows.
+    #[serde(default)]
+    issued: u64,
 }
 
 /// How a caller proved who it is.
@@ -110,6 +131,45 @@ impl World {
         key
     }
 
+    /// Registers an OAuth application and returns its id; id and secret follow from the seed.
+    pub fn add_client(&mut self) -> Id {
+        let id = self.next_id(Kind::OAuthClient);
+        let secret = self.opaque("oa2secret", id.serial(), 0x636c_6965);
+        self.people.clients.insert(id.text(self.seed), (secret, id));
+        id
+    }
+
+    /// A code for a user who consented, good for ten minutes.
+    pub fn add_code(&mut self, user: Id, client: Id, scope: &str) -> String {
+        let text = self.issue("oa2code");
+        let expires = self.clock.now().plus_secs(600);
+        self.people.codes.insert(text.clone(), Code { user, client, scope: scope.to_owned(), expires });
+        text
+    }
+
+    /// Gives out an access token for an hour, with a refresh token if the scope has `offline_access` (reference, section 1.3), and
+    /// forgets tokens that can do nothing any more.
+    pub fn add_token(&mut self, user: Id, client: Id, scope: &str) -> (String, Token) {
+        let now = self.clock.now();
+        self.people.tokens.retain(|_, token| token.refresh.is_some() || now < token.expires);
+        let access = self.issue("oa2at");
+        let refresh = scope.split(' ').any(|part| part == "offline_access").then(|| self.issue("oa2rt"));
+        let token = Token { user, client, scope: scope.to_owned(), expires: now.plus_secs(Token::LIFETIME_SECS), refresh };
+        self.people.tokens.insert(access.clone(), token.clone());
+        (access, token)
+    }
+
+    fn issue(&mut self, prefix: &str) -> String {
+        self.people.issued += 1;
+        self.opaque(prefix, self.people.issued, 0x6973_7375)
+    }
+
+    /// A text that nobody guesses and that follows from the seed and a count.
+    fn opaque(&self, prefix: &str, count: u64, salt: u64) -> String {
+        let digest = Id::new(Kind::Lead, count + (1 << 40)).text(self.seed ^ salt);
+        format!("{prefix}_{}", &digest[5..])
+    }
+
     /// The caller with an API key; `None` when the key is unknown or its user was removed from the organization.
     pub fn caller_by_key(&self, secret: &str) -> Option<Caller> {
         let key = self.people.keys.get(secret)?;
@@ -123,12 +183,37 @@ impl World {
         self.caller(token.user, Credential::OAuth { client: token.client, scope: token.scope.clone() }, &name)
     }
 
-    fn caller(&self, user: Id, credential: Credential, name: &str) -> Option<Caller> {
-        let membership = self
-            .store
+    /// A user as a caller, for work that is done later in its name and must see no more than it does; `None` for one without a key.
+    pub fn caller_for(&self, user: Id) -> Option<Caller> {
+        let key = self.people.keys.values().find(|key| key.user == user)?;
+        self.caller(user, Credential::Key(key.id), &key.name)
+    }
+
+    /// The role of a member; `None` for anybody else.
+    pub fn role_of(&self, user: Id) -> Option<Id> {
+        self.membership_of(user)?.id_of("role_id")
+    }
+
+    /// The member who has been an admin for the longest time.
+    pub fn first_admin(&self) -> Option<Id> {
+        let admin = Id::new(Kind::Role, 1);
+        self.memberships().find(|membership| membership.id_of("role_id") == Some(admin))?.id_of("user_id")
+    }
+
+    fn membership_of(&self, user: Id) -> Option<&Record> {
+        self.memberships().find(|membership| membership.id_of("user_id") == Some(user))
+    }
+
+    /// Those of present members.
+    fn memberships(&self) -> impl Iterator<Item = &Record> {
+        self.store
             .of_kind(Kind::Membership, Moment(i64::MIN), Moment::LAST)
-            .filter_map(|id| self.store.get(id))
-            .find(|membership| membership.id_of("user_id") == Some(user) && membership.is("is_active"))?;
+            .filter_map(|id| self.store.get(id).map(std::sync::Arc::as_ref))
+            .filter(|membership| membership.is("is_active"))
+    }
+
+    fn caller(&self, user: Id, credential: Credential, name: &str) -> Option<Caller> {
+        let membership = self.membership_of(user)?;
         let role = membership.id_of("role_id")?;
         let permissions = role::permissions(self, role, membership);
         let sees_all_leads = permissions.iter().any(|p| p == "view_all_leads");

@@ -108,9 +108,9 @@ impl Store {
 fn between(order: &BTreeSet<(Moment, Id)>, from: Moment, to: Moment) -> impl DoubleEndedIterator<Item = Id> + '_ {
     let first = Id::new(Kind::ALL[0], 1);
     let last = Id::new(Kind::ALL[Kind::COUNT - 1], (1 << 56) - 1);
-    // An empty range is asked for by bounds that cross, which `BTreeSet::range` does not take.
+    // Bounds that cross ask for nothing, which `BTreeSet::range` does not take.
+    let crossed = from > to;
     let to = to.max(from);
-    let crossed = to != from && from > to;
     order.range((from, first)..=(to, last)).filter(move |_| !crossed).map(|(_, id)| *id)
 }
 

@@ -168,6 +168,8 @@ switches! {
     "Whether an import's revert sets `date_updated` of touched records back." revert_moves_back: bool = false;
     "Seconds that a link to an export's file is valid." export_link_secs: i64 = 60;
     "Milliseconds between the states of an export or a bulk action." job_step_ms: i64 = 500;
+    "Whether an API key may create memberships; otherwise OAuth only." membership_create_by_key: bool = false;
+    "Whether a meeting's `date_created` follows its `starts_at` when it is moved." meeting_created_moves: bool = false;
     "The status for a body that is not called JSON: 400 or 415." media_type_status: u16 = 400;
     "The longest URL, path and query in bytes; longer ones are 414." max_url: usize = 8_192;
     "Whether answers are compressed for those who accept gzip." gzip_answers: bool = false;

@@ -17,12 +17,34 @@ pub struct View<'w> {
     pub caller: Option<&'w Caller>,
     /// The time of the reading.
     pub now: Moment,
-    pub(super) past: Option<Past>,
+    past: Option<Arc<Past>>,
 }
 
-/// What was otherwise at a moment before now: the versions before all later changes.
-pub(super) struct Past {
+/// What was otherwise at a moment before now: of every object that changed since, the version before its first later change.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
     versions: FxHashMap<Id, Option<Arc<Record>>>,
+    /// The last change that was undone.
+    until: u64,
+}
+
+impl Past {
+    /// The organization at a moment. Costs a walk over the changes since.
+    pub fn at(world: &World, moment: Moment) -> Self {
+        let mut versions = FxHashMap::default();
+        for entry in world.history.entries().rev().take_while(|entry| entry.at > moment) {
+            versions.insert(entry.object, entry.before.clone());
+        }
+        Self { versions, until: world.history.last() }
+    }
+
+    /// The same moment, when further changes have happened: for a reading that lets go of the world in between.
+    pub fn follow(&mut self, world: &World) {
+        for entry in world.history.since(self.until + 1) {
+            self.versions.entry(entry.object).or_insert_with(|| entry.before.clone());
+        }
+        self.until = world.history.last();
+    }
 }
 
 impl<'w> View<'w> {
@@ -38,12 +60,24 @@ impl<'w> View<'w> {
 
     /// As it was at a moment within the retention; later than now is now. Costs a walk over the changes since.
     pub fn at(world: &'w World, caller: Option<&'w Caller>, moment: Moment) -> Self {
-        let mut versions = FxHashMap::default();
-        for entry in world.history.entries().rev().take_while(|entry| entry.at > moment) {
-            versions.insert(entry.object, entry.before.clone());
-        }
-        let past = (!versions.is_empty()).then_some(Past { versions });
+        Self::of_past(world, caller, moment, Arc::new(Past::at(world, moment)))
+    }
+
+    /// As it was at the moment of a past that was prepared.
+    pub fn of_past(world: &'w World, caller: Option<&'w Caller>, moment: Moment, past: Arc<Past>) -> Self {
+        let past = (!past.versions.is_empty()).then_some(past);
         Self { world, caller, now: world.clock.now().min(moment), past }
+    }
+
+    /// The same for another caller.
+    pub fn for_caller(self, caller: Option<&'w Caller>) -> Self {
+        Self { caller, ..self }
+    }
+
+    /// The same, but with an object in another version: as things stood before a change that is under way.
+    pub fn supposing(mut self, id: Id, version: Option<Arc<Record>>) -> Self {
+        Arc::make_mut(self.past.get_or_insert_with(Arc::default)).versions.insert(id, version);
+        self
     }
 
     /// The seed of the organization's ids.

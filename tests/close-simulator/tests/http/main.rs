@@ -9,10 +9,16 @@
     clippy::cast_precision_loss
 )]
 
+mod activities;
+mod calls;
 mod client;
+mod comments;
 mod controls;
+mod emails;
 mod faults;
 mod limits;
+mod meetings;
 mod paging;
 mod snapshot;
 mod transport;
+mod truth;

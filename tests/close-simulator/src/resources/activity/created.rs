@@ -1,18 +1,38 @@
-//! The activity that says how a lead came to be.
+//! The activity that says how a lead came to be. It has no events of its own (reference, section 6.5), unless a switch gives it some.
 
-use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHORS, DATES, ID, LEAD_ID, Laws, ORGANIZATION, Resource};
-use crate::model::{Kind, Stamps};
+use super::trace;
+use crate::http::Source;
+use crate::http::collection::{G, L};
+use crate::model::resource::{AUTHORS, DATES, Field, LEAD_ID, Laws, Resource, Type};
+use crate::model::{Id, Kind, Stamps, Value};
+use crate::world::change::Change;
 
-/// created.
+/// A `Created` activity. Stored: `source`, `import_id`.
 pub static CREATED: Resource = Resource {
     name: "created",
     event: Some(|_| "activity.created"),
     stamps: Stamps::Offset,
-    fields: &[&[ID, ORGANIZATION, LEAD_ID], AUTHORS, DATES],
+    fields: &[
+        trace::BASE,
+        &[LEAD_ID, Field::text("source"), Field::stored("import_id", Type::Ref(&[Kind::Import]))],
+        AUTHORS,
+        DATES,
+    ],
     custom_fields: false,
     laws: Laws::PLAIN,
 };
 
 /// What is served.
-pub static SOURCE: Source = Source { collections: &[Collection::new("activity/created", &[Kind::Created])], endpoints: &[] };
+pub static SOURCE: Source =
+    Source { collections: &[trace::collection("activity/created", &[Kind::Created], L | G)], endpoints: &[] };
+
+/// Leaves one for a lead that was created just now, with the lead's source and stamps; `import_id` comes from the lead as well.
+pub fn leave(change: &mut Change<'_>, lead: Id) {
+    let Some(record) = change.get(lead) else { return };
+    trace::leave(change, Kind::Created, Some(lead), |activity| {
+        activity.created = record.created;
+        activity.author = record.author;
+        activity.set("source", record.get("source").cloned().unwrap_or(Value::Null));
+        activity.set("import_id", record.get("import_id").cloned().unwrap_or(Value::Null));
+    });
+}

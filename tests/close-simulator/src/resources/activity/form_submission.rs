@@ -1,19 +1,91 @@
-//! Form submissions.
+//! Form submissions: a form of the organization that somebody filled in (reference, section 4.6). No caller creates them.
 
-use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHORS, DATES, ID, LEAD_ID, Laws, ORGANIZATION, Resource};
-use crate::model::{Kind, Stamps};
+use serde_json::{Map, Value as Json};
 
-/// form_submission.
+use super::shared;
+use crate::http::Source;
+use crate::http::collection::{D, G, L};
+use crate::model::resource::{AUTHORS, Field, Resource, Type, Unset};
+use crate::model::{Id, Kind, Stamps, Value};
+use crate::world::change::Change;
+
+/// A submission.
 pub static FORM_SUBMISSION: Resource = Resource {
     name: "form_submission",
     event: Some(|_| "activity.form_submission"),
     stamps: Stamps::Offset,
-    fields: &[&[ID, ORGANIZATION, LEAD_ID], AUTHORS, DATES],
+    fields: &[
+        &[shared::type_field(|_| "FormSubmission".into())],
+        shared::BASE_READ_ONLY,
+        &[
+            Field::stored("form_id", Type::Ref(&[Kind::Form])),
+            Field::text("form_configuration_id"),
+            Field::text("form_name"),
+            Field::stored("values", Type::Json).unset(Unset::EmptyObject),
+            Field::stored("values_by_name", Type::Json).unset(Unset::EmptyObject),
+            Field::text("ip_address"),
+            Field::text("origin"),
+            Field::text("source_url"),
+            Field::text("source_url_normalized"),
+        ],
+        AUTHORS,
+        shared::ACTIVITY_DATES,
+    ],
     custom_fields: false,
-    laws: Laws::PLAIN,
+    laws: shared::LAWS,
 };
 
 /// What is served.
 pub static SOURCE: Source =
-    Source { collections: &[Collection::new("activity/form_submission", &[Kind::FormSubmission])], endpoints: &[] };
+    Source { collections: &[shared::collection("activity/form_submission", &[Kind::FormSubmission], L | G | D)], endpoints: &[] };
+
+/// A filled in form.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Whose.
+    pub lead: Id,
+    /// Who filled it in.
+    pub contact: Option<Id>,
+    /// Which form, counted from 1.
+    pub form: u64,
+    /// Its name.
+    pub form_name: String,
+    /// Names of the form's fields with what was filled in: text, true or false, or null. The `n`th is the `n`th field of the form.
+    pub values: Vec<(String, Json)>,
+    /// The page that the form stands on.
+    pub source_url: String,
+}
+
+/// Fields that a form has at most, by which its fields' ids follow from their places.
+const FIELDS: u64 = 100;
+
+/// Takes a form that somebody filled in.
+pub fn receive(change: &mut Change<'_>, submission: &Submission) -> Id {
+    let seed = change.world.seed;
+    let form = submission.form.max(1);
+    let mut values = Map::new();
+    let mut by_name = Map::new();
+    for (at, (name, value)) in submission.values.iter().enumerate() {
+        let field = Id::new(Kind::FormField, (form - 1) * FIELDS + at as u64 + 1);
+        values.insert(field.text(seed), value.clone());
+        by_name.insert(name.clone(), value.clone());
+    }
+    let mut record = change.record(Kind::FormSubmission);
+    record.lead = Some(submission.lead);
+    let url = submission.source_url.as_str();
+    let origin = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+    let record = record
+        .with("contact_id", submission.contact)
+        .with("form_id", Id::new(Kind::Form, form))
+        .with("form_configuration_id", format!("formcfg_{form}"))
+        .with("form_name", submission.form_name.as_str())
+        .with("values", Value::json(&Json::Object(values)))
+        .with("values_by_name", Value::json(&Json::Object(by_name)))
+        .with("ip_address", "203.0.113.24")
+        .with("origin", origin)
+        .with("source_url", url)
+        .with("source_url_normalized", url.split(['?', '#']).next().unwrap_or(url));
+    let id = change.insert(record);
+    shared::touch_lead(change, id);
+    id
+}

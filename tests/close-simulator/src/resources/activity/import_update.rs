@@ -1,19 +1,48 @@
-//! The activity that an import leaves on a lead it changed.
+//! The activity that an import leaves on a lead it changed (reference, section 4.6). No event tells of it.
 
-use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHORS, DATES, ID, LEAD_ID, Laws, ORGANIZATION, Resource};
-use crate::model::{Kind, Stamps};
+use super::shared;
+use crate::http::Source;
+use crate::http::collection::{D, G, L};
+use crate::model::resource::{AUTHORS, Field, Resource, Type, Unset};
+use crate::model::{Id, Kind, Stamps};
+use crate::world::change::Change;
 
-/// import_update.
+/// An import's mark.
 pub static IMPORT_UPDATE: Resource = Resource {
     name: "import_update",
     event: None,
     stamps: Stamps::Offset,
-    fields: &[&[ID, ORGANIZATION, LEAD_ID], AUTHORS, DATES],
+    fields: &[
+        &[shared::type_field(|_| "ImportUpdate".into())],
+        shared::BASE_READ_ONLY,
+        &[Field::stored("import_id", Type::Ref(&[Kind::Import])), Field::stored("reverted", Type::Bool).unset(Unset::False)],
+        AUTHORS,
+        shared::ACTIVITY_DATES,
+    ],
     custom_fields: false,
-    laws: Laws::PLAIN,
+    laws: shared::LAWS,
 };
 
 /// What is served.
 pub static SOURCE: Source =
-    Source { collections: &[Collection::new("activity/import_update", &[Kind::ImportUpdate])], endpoints: &[] };
+    Source { collections: &[shared::collection("activity/import_update", &[Kind::ImportUpdate], L | G | D)], endpoints: &[] };
+
+/// Marks that an import changed a lead.
+pub fn mark(change: &mut Change<'_>, lead: Id, import: Id) -> Id {
+    let mut record = change.record(Kind::ImportUpdate).with("import_id", import).with("user_id", change.actor.user);
+    record.lead = Some(lead);
+    change.insert(record)
+}
+
+/// Notes on the marks of an import that it was taken back.
+pub fn reverted(change: &mut Change<'_>, import: Id) {
+    let marks: Vec<Id> = change
+        .whole()
+        .all(Kind::ImportUpdate)
+        .filter(|mark| mark.id_of("import_id") == Some(import))
+        .map(|mark| mark.id)
+        .collect();
+    for mark in marks {
+        change.edit(mark, |mark| mark.set("reverted", true));
+    }
+}

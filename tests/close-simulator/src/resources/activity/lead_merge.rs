@@ -1,27 +1,37 @@
-//! Lead merges.
+//! The activity that says how far a lead merge has come. The merge itself is in `lead::merge`.
 
-use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHORS, DATES, ID, LEAD_ID, Laws, ORGANIZATION, Resource};
+use super::trace;
+use crate::http::Source;
+use crate::http::collection::{G, L};
+use crate::model::resource::{AUTHORS, DATES, Field, LEAD_ID, Laws, Resource, Type};
 use crate::model::{Kind, Stamps};
-use crate::world::change::Change;
-use serde::{Deserialize, Serialize};
 
-/// lead_merge.
+pub use crate::resources::lead::merge::{Step, step};
+
+/// A `LeadMerge` activity. Its `lead_id` is the source, which is gone when the merge is completed (reference, section 4.6). Stored:
+/// `source_lead_id`, `destination_lead_id`, both `…_display_name` as they were, `merge_status`, `error_message`.
 pub static LEAD_MERGE: Resource = Resource {
     name: "lead_merge",
     event: Some(|_| "activity.lead_merge"),
     stamps: Stamps::Offset,
-    fields: &[&[ID, ORGANIZATION, LEAD_ID], AUTHORS, DATES],
+    fields: &[
+        trace::BASE,
+        &[
+            LEAD_ID,
+            Field::stored("source_lead_id", Type::Ref(&[Kind::Lead])),
+            Field::stored("destination_lead_id", Type::Ref(&[Kind::Lead])),
+            Field::text("source_display_name"),
+            Field::text("destination_display_name"),
+            Field::text("merge_status"),
+            Field::text("error_message"),
+        ],
+        AUTHORS,
+        DATES,
+    ],
     custom_fields: false,
     laws: Laws::PLAIN,
 };
 
 /// What is served.
-pub static SOURCE: Source = Source { collections: &[Collection::new("activity/lead_merge", &[Kind::LeadMerge])], endpoints: &[] };
-
-/// What a lead merge does next.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Step {}
-
-/// Does it.
-pub fn step(_change: &mut Change<'_>, _step: Step) {}
+pub static SOURCE: Source =
+    Source { collections: &[trace::collection("activity/lead_merge", &[Kind::LeadMerge], L | G)], endpoints: &[] };

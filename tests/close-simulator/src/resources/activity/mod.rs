@@ -1,8 +1,10 @@
 //! Activities: what happened with a lead. One file for each type; `shared` has what all have in common.
 
+pub mod any;
 pub mod call;
 pub mod created;
 pub mod custom;
+pub mod delivery;
 pub mod email;
 pub mod email_thread;
 pub mod form_submission;
@@ -10,8 +12,11 @@ pub mod import_update;
 pub mod lead_merge;
 pub mod meeting;
 pub mod note;
+pub mod rich_text;
 pub mod shared;
 pub mod sms;
 pub mod status_change;
 pub mod task_completed;
+pub mod telephone;
+pub mod trace;
 pub mod whatsapp;

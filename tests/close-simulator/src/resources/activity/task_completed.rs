@@ -1,19 +1,57 @@
-//! The activity that a completed task leaves.
+//! The activity that a completed task leaves, and that goes when the task is reopened (reference, section 6.6).
 
-use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHORS, DATES, ID, LEAD_ID, Laws, ORGANIZATION, Resource};
-use crate::model::{Kind, Stamps};
+use super::trace;
+use crate::http::Source;
+use crate::http::collection::{D, G, L};
+use crate::model::resource::{AUTHORS, DATES, Field, LEAD_ID, Laws, Resource, Type};
+use crate::model::{Id, Kind, Record, Stamps, Value};
+use crate::world::change::Change;
 
-/// task_completed.
+/// A `TaskCompleted` activity. Stored: `task_id`, `task_text`, `task_assigned_to`.
 pub static TASK_COMPLETED: Resource = Resource {
     name: "task_completed",
     event: Some(|_| "activity.task_completed"),
     stamps: Stamps::Offset,
-    fields: &[&[ID, ORGANIZATION, LEAD_ID], AUTHORS, DATES],
+    fields: &[
+        trace::BASE,
+        &[
+            LEAD_ID,
+            Field::stored("task_id", Type::Ref(&[Kind::Task, Kind::Notification])),
+            Field::text("task_text"),
+            Field::stored("task_assigned_to", Type::Ref(&[Kind::User])),
+            Field::computed("task_assigned_to_name", |s| s.view.user_name(s.record.id_of("task_assigned_to"))),
+        ],
+        AUTHORS,
+        DATES,
+    ],
     custom_fields: false,
-    laws: Laws::PLAIN,
+    laws: Laws { deleted: trace::deleted, ..Laws::PLAIN },
 };
 
 /// What is served.
 pub static SOURCE: Source =
-    Source { collections: &[Collection::new("activity/task_completed", &[Kind::TaskCompleted])], endpoints: &[] };
+    Source { collections: &[trace::collection("activity/task_completed", &[Kind::TaskCompleted], L | G | D)], endpoints: &[] };
+
+/// A task was completed.
+pub fn leave(change: &mut Change<'_>, task: &Record) {
+    trace::leave(change, Kind::TaskCompleted, task.lead, |activity| {
+        activity.set("task_id", task.id);
+        activity.set("contact_id", task.id_of("contact_id"));
+        activity.set("task_text", task.get("text").cloned().unwrap_or(Value::Null));
+        activity.set("task_assigned_to", task.id_of("assigned_to"));
+    });
+}
+
+/// A task was opened again.
+pub fn withdraw(change: &mut Change<'_>, task: &Record) {
+    let Some(lead) = task.lead else { return };
+    let left: Vec<Id> = change
+        .whole()
+        .of_lead(lead, Kind::TaskCompleted)
+        .filter(|activity| activity.id_of("task_id") == Some(task.id))
+        .map(|activity| activity.id)
+        .collect();
+    for activity in left {
+        change.remove(activity);
+    }
+}

@@ -1,0 +1,209 @@
+//! Contacts: people, each of exactly one lead (reference, section 4.2).
+//!
+//! Adding and removing one is a change of its lead as well (`lead.updated` with `contact_ids`); editing one only moves the lead's
+//! `date_updated`.
+
+pub mod country;
+pub mod entries;
+pub mod phone;
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::{lead, spelling};
+use crate::http::collection::{Filter, Paging, Test};
+use crate::http::{Collection, Source};
+use crate::model::input;
+use crate::model::render::Scene;
+use crate::model::resource::{AUTHOR_IDS, DATES, Field, GET, ID, LEAD_ID, LIST, Laws, NESTED, ORGANIZATION, Resource, Type};
+use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
+use crate::world::change::{Body, Change};
+use crate::world::view::View;
+
+/// Shown wherever a contact is read, but neither in its events nor in the truth: it belongs to other objects.
+const FOREIGN: u8 = LIST | GET | NESTED;
+
+/// A contact. Stored: `name`, `title`, `emails` and `phones` and `urls` as lists of objects, `timezone`, `timezone_source`,
+/// `lead_suggestions_operation_id`.
+pub static CONTACT: Resource = Resource {
+    name: "contact",
+    event: Some(|_| "contact"),
+    stamps: Stamps::Offset,
+    fields: &[
+        &[
+            ID,
+            LEAD_ID,
+            ORGANIZATION,
+            Field::stored("name", Type::Text(1024)).writable(),
+            Field::computed("display_name", |s| display_name(s.record).into()),
+            Field::stored("title", Type::Text(1024)).writable(),
+        ],
+        entries::FIELDS,
+        &[
+            Field::computed("integration_links", |s| lead::fields::links(s, "contact")).only(FOREIGN),
+            Field::computed("subscriptions", subscriptions).only(FOREIGN),
+            Field::computed("recent_calls", |s| recent_calls(s.view, s.record.lead, Some(s.record.id))).only(FOREIGN),
+            Field::text("timezone"),
+            Field::text("timezone_source"),
+            Field::text("lead_suggestions_operation_id"),
+        ],
+        AUTHOR_IDS,
+        DATES,
+    ],
+    custom_fields: true,
+    laws: Laws { reword, prepare, created, revise, updated, deleted, ..Laws::PLAIN },
+};
+
+/// What is served.
+pub static SOURCE: Source = Source {
+    collections: &[Collection {
+        total: false,
+        paging: Paging::Offset { max_limit: 100, max_skip: 250_000 },
+        filters: &[Filter { param: "lead_id", test: Test::Lead }, Filter { param: "query", test: Test::Checked }],
+        check: |_, _| Ok(Vec::new()),
+        section: "4.2",
+        ..Collection::new("contact", &[Kind::Contact])
+    }],
+    endpoints: &[],
+};
+
+/// The name, or what else one would call this person.
+pub fn display_name(contact: &Record) -> String {
+    let name = contact.text("name").filter(|name| !name.trim().is_empty());
+    match name.or_else(|| entries::first_email(contact)) {
+        Some(name) => name.to_owned(),
+        None => entries::first_phone(contact).map_or_else(|| "Unnamed contact".to_owned(), phone::formatted),
+    }
+}
+
+/// The newest calls with a lead or one of its contacts; changes without anybody's doing, as calls grow old.
+pub fn recent_calls(view: &View<'_>, lead: Option<Id>, contact: Option<Id>) -> Value {
+    let Some(lead) = lead else { return Value::list([]) };
+    let calls = view.of_lead(lead, Kind::Call).rev();
+    Value::list(
+        calls
+            .take_while(|call| call.created > view.now.plus_days(-30))
+            .filter(|call| contact.is_none() || call.id_of("contact_id") == contact)
+            .take(3)
+            .map(|call| {
+                Value::object([
+                    ("id", call.id.into()),
+                    ("direction", call.text("direction").into()),
+                    ("duration", call.int("duration").into()),
+                    ("date_created", call.created.into()),
+                ])
+            }),
+    )
+}
+
+/// What a contact's sequence subscriptions look like from the contact.
+fn subscriptions(s: &Scene<'_>) -> Value {
+    let Some(lead) = s.record.lead else { return Value::list([]) };
+    let mine = s
+        .view
+        .of_lead(lead, Kind::SequenceSubscription)
+        .filter(|subscription| subscription.id_of("contact_id") == Some(s.record.id));
+    Value::list(mine.map(|subscription| {
+        let field = |name| subscription.get(name).cloned().unwrap_or(Value::Null);
+        let sequence = subscription.id_of("sequence_id");
+        Value::object([
+            ("subscription_id", subscription.id.into()),
+            ("sequence_id", sequence.into()),
+            ("sequence_name", s.view.field_of(sequence, "name")),
+            ("sequence_status", s.view.field_of(sequence, "status")),
+            ("subscription_status", field("status")),
+            ("subscription_status_reason", field("status_reason")),
+            ("contact_email", field("contact_email")),
+            ("initial_email_id", field("initial_email_id")),
+            ("start_date", field("start_date")),
+            ("date_created", subscription.created.into()),
+        ])
+    }))
+}
+
+/// Reads the body of a contact that is nested in another body.
+///
+/// # Errors
+/// As a creation or, with `of`, an update of this contact alone would be refused.
+pub fn nested(
+    view: &View<'_>,
+    json: &Json,
+    of: Option<&Record>,
+    offset_minutes: i32,
+) -> Result<Vec<(crate::model::Key, Value)>, Refusal> {
+    let Some(map) = json.as_object() else { return Err(Refusal::invalid("Not a valid object.")) };
+    let body = Body { map: map.clone(), offset_minutes };
+    let body = reword(view, &body)?.unwrap_or(body);
+    let read = input::read(view, &CONTACT, &body.map, of.is_none(), offset_minutes)?;
+    let mut draft = of.cloned().unwrap_or_else(|| Record::new(Id::new(Kind::Contact, 1), view.now));
+    for (key, value) in read.fields {
+        draft.put(key, value);
+    }
+    entries::check(&mut draft)?;
+    Ok(draft.fields)
+}
+
+fn reword(view: &View<'_>, body: &Body) -> Result<Option<Body>, Refusal> {
+    Ok(spelling::custom_names(view, body, "contact"))
+}
+
+/// Without a lead one is made for it (reference, section 4.2); the contact stands in it from the beginning.
+fn prepare(change: &mut Change<'_>, contact: &mut Record, body: &Body) -> Result<(), Refusal> {
+    entries::check(contact)?;
+    if contact.lead.is_none() {
+        let mut map = serde_json::Map::new();
+        map.insert("name".to_owned(), contact.text("name").into());
+        contact.lead = Some(lead::laws::create_around(change, &Body { map, offset_minutes: body.offset_minutes }, contact)?);
+    }
+    Ok(())
+}
+
+fn created(change: &mut Change<'_>, id: Id, body: &Body) -> Result<(), Refusal> {
+    // A lead that was made for the contact has had it since its own `created` event.
+    if body.get("lead_id").is_some()
+        && let Some(contact) = change.get(id)
+        && let Some(lead) = contact.lead
+    {
+        lead::contacts_changed(change, lead, &[(id, None)]);
+    }
+    Ok(())
+}
+
+fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, body: &Body) -> Result<(), Refusal> {
+    entries::check(after)?;
+    let Some(wanted) = body.get("lead_id") else { return Ok(()) };
+    let lead = input::read_reference(&change.view(), &[Kind::Lead], wanted).map_err(|error| Refusal::Invalid {
+        errors: Vec::new(),
+        fields: serde_json::Map::from_iter([("lead_id".to_owned(), error)]),
+    })?;
+    if Some(lead) == before.lead {
+        return Ok(());
+    }
+    if !change.world.switches.contact_move_by_put {
+        return Err(Refusal::field("lead_id", "A contact cannot be moved to another lead; merge the leads instead."));
+    }
+    after.lead = Some(lead);
+    Ok(())
+}
+
+fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &Body) -> Result<(), Refusal> {
+    let Some(contact) = change.get(id) else { return Ok(()) };
+    if contact.lead == before.lead {
+        if *contact != *before {
+            lead::touched_by_child(change, contact.lead);
+        }
+        return Ok(());
+    }
+    for lead in [before.lead, contact.lead].into_iter().flatten() {
+        lead::contacts_changed(change, lead, &[(id, Some(Arc::new(before.clone())))]);
+    }
+    Ok(())
+}
+
+fn deleted(change: &mut Change<'_>, contact: &Record) -> Result<(), Refusal> {
+    if let Some(lead) = contact.lead {
+        lead::contacts_changed(change, lead, &[(contact.id, Some(Arc::new(contact.clone())))]);
+    }
+    Ok(())
+}

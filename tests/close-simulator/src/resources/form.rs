@@ -1,0 +1,38 @@
+//! Web forms, whose answers become form submissions (reference, section 4.6). They are built in the application; the API reads them.
+
+use crate::http::collection::{Filter, G, L, Test};
+use crate::http::{Collection, Exactness, Source};
+use crate::model::resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
+use crate::model::{Kind, Stamps};
+
+/// A form. `field_definitions` is a list of `{"id": "formfld_…", "name", "type", "choices"?}`. No event tells of it.
+pub static FORM: Resource = Resource {
+    name: "form",
+    event: None,
+    stamps: Stamps::Offset,
+    fields: &[
+        &[
+            ID,
+            ORGANIZATION,
+            Field::text("name"),
+            Field::stored("is_archived", Type::Bool).unset(Unset::False),
+            Field::stored("field_definitions", Type::Json).unset(Unset::EmptyList),
+        ],
+        DATES,
+    ],
+    custom_fields: false,
+    laws: Laws::PLAIN,
+};
+
+/// What is served.
+pub static SOURCE: Source = Source {
+    collections: &[Collection {
+        methods: L | G,
+        total: false,
+        filters: &[Filter { param: "is_archived", test: Test::Field("is_archived") }],
+        section: "4.6",
+        exactness: Exactness::Inferred,
+        ..Collection::new("form", &[Kind::Form])
+    }],
+    endpoints: &[],
+};

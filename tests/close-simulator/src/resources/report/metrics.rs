@@ -1,0 +1,178 @@
+//! What an activity report can count, and the list of it.
+
+use serde_json::{Value as Json, json};
+
+use super::range::Range;
+use crate::http::{Answer, Request};
+use crate::model::{Kind, Moment, Record, Refusal, Value};
+use crate::world::people::Caller;
+use crate::world::view::View;
+
+/// How records become one number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Measure {
+    /// How many.
+    Count,
+    /// The sum of an integer field.
+    Sum(&'static str),
+    /// Its mean.
+    Average(&'static str),
+}
+
+/// One metric.
+pub(super) struct Metric {
+    /// As `calls.outbound.all.count`.
+    pub key: &'static str,
+    /// For people.
+    pub name: &'static str,
+    /// What it reads.
+    pub kind: Kind,
+    /// Which of those.
+    pub counts: fn(&View<'_>, &Record) -> bool,
+    /// When a record counts, if not at its `date_created`.
+    pub at: fn(&Record) -> Option<Moment>,
+    /// How.
+    pub measure: Measure,
+}
+
+const fn metric(key: &'static str, name: &'static str, kind: Kind, counts: fn(&View<'_>, &Record) -> bool) -> Metric {
+    Metric { key, name, kind, counts, at: |record| Some(record.created), measure: Measure::Count }
+}
+
+fn outbound(record: &Record) -> bool {
+    matches!(record.text("direction"), Some("outbound" | "outgoing"))
+}
+
+fn inbound(record: &Record) -> bool {
+    matches!(record.text("direction"), Some("inbound" | "incoming"))
+}
+
+fn answered(call: &Record) -> bool {
+    call.text("disposition") == Some("answered") || call.int("duration").unwrap_or(0) > 0 && call.get("disposition").is_none()
+}
+
+/// The type of an opportunity's status: active, won or lost.
+pub(super) fn status_type(view: &View<'_>, opportunity: &Record) -> Option<String> {
+    view.field_of(opportunity.id_of("status_id"), "type").as_text().map(str::to_owned)
+}
+
+/// The day it was won or lost.
+pub(super) fn closed(opportunity: &Record) -> Option<Moment> {
+    match opportunity.get("date_won") {
+        Some(Value::Day(day)) => Some(day.start(0)),
+        _ => opportunity.moment("date_lost").or(Some(opportunity.updated)),
+    }
+}
+
+fn won(view: &View<'_>, opportunity: &Record) -> bool {
+    status_type(view, opportunity).as_deref() == Some("won")
+}
+
+fn lost(view: &View<'_>, opportunity: &Record) -> bool {
+    status_type(view, opportunity).as_deref() == Some("lost")
+}
+
+/// Every metric.
+pub(super) static METRICS: &[Metric] = &[
+    metric("calls.all.all.count", "All Calls - All Types", Kind::Call, |_, _| true),
+    metric("calls.outbound.all.count", "Outbound Calls - All Types", Kind::Call, |_, call| outbound(call)),
+    metric("calls.outbound.answered.count", "Outbound Calls - Answered", Kind::Call, |_, call| outbound(call) && answered(call)),
+    metric("calls.outbound.unanswered.count", "Outbound Calls - Unanswered", Kind::Call, |_, call| {
+        outbound(call) && !answered(call)
+    }),
+    metric("calls.inbound.all.count", "Inbound Calls - All Types", Kind::Call, |_, call| inbound(call)),
+    metric("calls.inbound.answered.count", "Inbound Calls - Answered", Kind::Call, |_, call| inbound(call) && answered(call)),
+    metric("calls.inbound.unanswered.count", "Inbound Calls - Missed", Kind::Call, |_, call| inbound(call) && !answered(call)),
+    Metric {
+        measure: Measure::Sum("duration"),
+        ..metric("calls.all.all.sum_duration", "All Calls - Total Duration", Kind::Call, |_, _| true)
+    },
+    Metric {
+        measure: Measure::Sum("duration"),
+        ..metric("calls.outbound.all.sum_duration", "Outbound Calls - Total Duration", Kind::Call, |_, call| outbound(call))
+    },
+    Metric {
+        measure: Measure::Sum("duration"),
+        ..metric("calls.inbound.all.sum_duration", "Inbound Calls - Total Duration", Kind::Call, |_, call| inbound(call))
+    },
+    Metric {
+        measure: Measure::Average("duration"),
+        ..metric("calls.all.all.average_duration", "All Calls - Average Duration", Kind::Call, |_, _| true)
+    },
+    metric("emails.sent.all.count", "Sent Emails", Kind::Email, |_, mail| outbound(mail) && mail.text("status") == Some("sent")),
+    metric("emails.received.all.count", "Received Emails", Kind::Email, |_, mail| inbound(mail)),
+    metric("emails.opened.all.count", "Opened Emails", Kind::Email, |_, mail| outbound(mail) && opened(mail)),
+    metric("sms.sent.all.count", "Sent SMS", Kind::Sms, |_, sms| outbound(sms) && sms.text("status") == Some("sent")),
+    metric("sms.received.all.count", "Received SMS", Kind::Sms, |_, sms| inbound(sms)),
+    metric("whatsapp_messages.sent.all.count", "Sent WhatsApp Messages", Kind::WhatsAppMessage, |_, message| outbound(message)),
+    metric("whatsapp_messages.received.all.count", "Received WhatsApp Messages", Kind::WhatsAppMessage, |_, message| {
+        inbound(message)
+    }),
+    metric("meetings.all.all.count", "Meetings", Kind::Meeting, |_, _| true),
+    metric("meetings.completed.all.count", "Completed Meetings", Kind::Meeting, |_, meeting| {
+        meeting.text("status") == Some("completed")
+    }),
+    metric("meetings.canceled.all.count", "Canceled Meetings", Kind::Meeting, |_, meeting| {
+        meeting.text("status") == Some("canceled")
+    }),
+    metric("notes.all.all.count", "Notes", Kind::Note, |_, _| true),
+    metric("custom_activities.all.all.count", "Custom Activities", Kind::CustomActivity, |_, _| true),
+    metric("tasks.completed.all.count", "Completed Tasks", Kind::TaskCompleted, |_, _| true),
+    metric("leads.created.all.count", "Created Leads", Kind::Lead, |_, _| true),
+    metric("contacts.created.all.count", "Created Contacts", Kind::Contact, |_, _| true),
+    metric("opportunities.created.all.count", "Created Opportunities", Kind::Opportunity, |_, _| true),
+    Metric {
+        measure: Measure::Sum("value"),
+        ..metric("opportunities.created.all.sum_value", "Created Opportunities - Value", Kind::Opportunity, |_, _| true)
+    },
+    Metric { at: closed, ..metric("opportunities.won.all.count", "Won Opportunities", Kind::Opportunity, won) },
+    Metric {
+        at: closed,
+        measure: Measure::Sum("value"),
+        ..metric("opportunities.won.all.sum_value", "Won Opportunities - Value", Kind::Opportunity, won)
+    },
+    Metric { at: closed, ..metric("opportunities.lost.all.count", "Lost Opportunities", Kind::Opportunity, lost) },
+];
+
+/// Whether a mail was opened.
+pub(super) fn opened(mail: &Record) -> bool {
+    match mail.get("opens") {
+        Some(Value::List(opens)) => !opens.is_empty(),
+        Some(Value::Json(opens)) => &**opens != "[]",
+        _ => false,
+    }
+}
+
+impl Metric {
+    /// The records that count in a time, each with its moment.
+    pub(super) fn records<'v>(&self, view: &'v View<'_>, range: Range) -> Vec<(Moment, &'v Record)> {
+        let found = view.all(self.kind).filter_map(|record| Some(((self.at)(record)?, record)));
+        found.filter(|(at, record)| range.holds(*at) && (self.counts)(view, record)).collect()
+    }
+
+    /// The number of some of its records.
+    pub(super) fn number<'r>(&self, records: impl Iterator<Item = &'r Record>) -> Json {
+        let (mut count, mut sum) = (0i64, 0i64);
+        for record in records {
+            count += 1;
+            if let Measure::Sum(field) | Measure::Average(field) = self.measure {
+                sum += record.int(field).unwrap_or(0);
+            }
+        }
+        match self.measure {
+            Measure::Count => count.into(),
+            Measure::Sum(_) => sum.into(),
+            Measure::Average(_) if count == 0 => 0.into(),
+            Measure::Average(_) => (sum as f64 / count as f64).into(),
+        }
+    }
+}
+
+/// `GET /report/activity/metrics/`
+pub(super) fn list(_: &View<'_>, _: &Caller, _: &Request) -> Result<Answer, Refusal> {
+    let metrics: Vec<Json> = METRICS
+        .iter()
+        .map(|metric| json!({ "key": metric.key, "name": metric.name, "description": format!("{} in the period.", metric.name) }))
+        .collect();
+    Ok(Answer::json(200, &json!({ "metrics": metrics })))
+}

@@ -1,0 +1,146 @@
+//! `POST /data/search/`: one page of what an advanced query finds (reference, section 2.6).
+
+use serde_json::{Map, Value as Json};
+
+use super::advanced::Reader;
+use super::cursor::{self, Cursor};
+use super::found::Found;
+use super::trouble::Trouble;
+use super::{index, types};
+use crate::http::collection::Deed;
+use crate::http::{Answer, Request, object, router};
+use crate::model::render::{self, Selection};
+use crate::model::{Id, Kind, Record, Refusal};
+use crate::world::people::Caller;
+use crate::world::view::View;
+
+/// Objects on a page, when the request does not say.
+const DEFAULT_LIMIT: usize = 100;
+/// Objects on a page at most: seen accepted.
+const MAX_LIMIT: u64 = 200;
+/// Objects in a pagination sequence.
+const MAX_SEQUENCE: usize = 10_000;
+
+/// Answers a search.
+pub fn search(view: &View<'_>, caller: &Caller, request: &Request) -> Result<Answer, Refusal> {
+    let body = request.json()?;
+    let all: Vec<Kind> = types::TYPES.iter().filter_map(|one| one.target.only()).collect();
+    // Only these two are documented as returnable, though the service knows more.
+    let returnable = if view.switches().search_all_types { &all[..] } else { &[Kind::Lead, Kind::Contact] };
+    let index = index(view);
+    let reader = Reader { view: &index, offset_minutes: request.offset_minutes, returnable, depth: 0 };
+    let query = reader.query(body.get("query"), body.get("sort"))?;
+    let limit = whole(&body.map, "_limit", 1, Some(MAX_LIMIT))?.unwrap_or(DEFAULT_LIMIT);
+    let results_limit = whole(&body.map, "results_limit", 0, None)?;
+    let wants_counts = match body.get("include_counts") {
+        None | Some(Json::Bool(false)) => false,
+        Some(Json::Bool(true)) => true,
+        Some(_) => return Err(Trouble::new("value could not be parsed to a boolean").under("include_counts").into()),
+    };
+    let selections = selections(body.get("_fields"))?;
+
+    let kinds = query.node.kinds(returnable);
+    for kind in &kinds {
+        if let Some(collection) = router::collection(types::name_of(*kind)) {
+            object::permit(view, caller, collection, Deed::Read, None)?;
+        }
+    }
+    let fingerprint = cursor::fingerprint(&[body.get("query"), body.get("sort")]);
+    let now = view.world.clock.now();
+    let cursor = match body.get("cursor") {
+        None => None,
+        Some(Json::String(text)) if text.is_empty() => None,
+        Some(Json::String(text)) => match Cursor::read(text, view.seed(), fingerprint, now) {
+            Some(cursor) => Some(cursor),
+            None => return Err(Trouble::new("The cursor is invalid or has expired.").under("cursor").into()),
+        },
+        Some(_) => return Err(Trouble::new("str type expected").under("cursor").into()),
+    };
+
+    let found = Found { query: &query, kinds: &kinds };
+    let seen = cursor.as_ref().map_or(0, |cursor| cursor.seen);
+    let left = results_limit.unwrap_or(usize::MAX).min(MAX_SEQUENCE).saturating_sub(seen);
+    let wanted = limit.min(left);
+    // One more than the page tells whether anything follows.
+    let mut rows = found.after(&index, cursor.as_ref().map(|cursor| &cursor.place), wanted + 1);
+    let follows = rows.len() > wanted && left > wanted;
+    rows.truncate(wanted);
+
+    let mut out = Vec::with_capacity(rows.len() * 128 + 128);
+    out.extend_from_slice(b"{\"data\":[");
+    for (at, (_, record)) in rows.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        row(&index, record, &selections, &mut out);
+    }
+    out.extend_from_slice(b"],\"cursor\":");
+    match rows.pop() {
+        Some((place, _)) if follows => {
+            render::write_text(&Cursor::new(now, seen + rows.len() + 1, fingerprint, place).write(view.seed()), &mut out);
+        }
+        _ => out.extend_from_slice(b"null"),
+    }
+    if wants_counts {
+        let total = found.all(&index).count();
+        let limited = total.min(results_limit.unwrap_or(usize::MAX));
+        out.extend_from_slice(format!(",\"count\":{{\"limited\":{limited},\"total\":{total}}}").as_bytes());
+    }
+    out.push(b'}');
+    Ok(Answer::json_bytes(200, out))
+}
+
+/// A row: its type first, then the fields that were asked for, or the id alone.
+fn row(view: &View<'_>, record: &Record, selections: &[(String, Selection)], out: &mut Vec<u8>) {
+    let name = types::name_of(record.kind());
+    out.extend_from_slice(format!("{{\"__object_type\":\"{name}\",").as_bytes());
+    let begin = out.len();
+    match selections.iter().find(|(of, _)| of == name) {
+        Some((_, selection)) => {
+            render::write(view, record, render::LIST, selection, out);
+            // The members of the object that was written follow the type: its opening brace goes.
+            out.remove(begin);
+            if out.len() == begin + 1 {
+                // Nothing was selected: the comma goes as well.
+                out.remove(begin - 1);
+            }
+        }
+        None => {
+            out.extend_from_slice(b"\"id\":\"");
+            Id::write(record.id, view.seed(), out);
+            out.extend_from_slice(b"\"}");
+        }
+    }
+}
+
+/// `_fields`: a list of names for each type.
+fn selections(json: Option<&Json>) -> Result<Vec<(String, Selection)>, Trouble> {
+    let Some(json) = json else { return Ok(Vec::new()) };
+    let Some(map) = json.as_object() else { return Err(Trouble::new("value is not a valid dict").under("_fields")) };
+    map.iter()
+        .map(|(name, fields)| {
+            let names: Option<Vec<&str>> = fields.as_array().and_then(|items| items.iter().map(Json::as_str).collect());
+            match names {
+                // An empty list selects nothing, while an empty `_fields` parameter of a list is no selection.
+                Some(names) if names.is_empty() => Ok((name.clone(), Selection::Named(Vec::new()))),
+                Some(names) => Ok((name.clone(), Selection::parse(&names.join(",")))),
+                None => Err(Trouble::new("value is not a valid list").under(name).under("_fields")),
+            }
+        })
+        .collect()
+}
+
+/// An integer of a body within bounds, null read as absent.
+fn whole(body: &Map<String, Json>, name: &str, min: u64, max: Option<u64>) -> Result<Option<usize>, Trouble> {
+    let value = match body.get(name) {
+        None | Some(Json::Null) => return Ok(None),
+        Some(json) => json.as_i64().or_else(|| json.as_str()?.parse().ok()),
+    };
+    let wrong = |message: String| Err(Trouble::new(message).under(name));
+    match (value.map(u64::try_from), max) {
+        (None, _) => wrong("value is not a valid integer".to_owned()),
+        (Some(Ok(value)), Some(max)) if value > max => wrong(format!("ensure this value is less than or equal to {max}")),
+        (Some(Ok(value)), _) if value >= min => Ok(usize::try_from(value).ok()),
+        _ => wrong(format!("ensure this value is greater than or equal to {min}")),
+    }
+}

@@ -1,0 +1,28 @@
+//! An independent client decides: the vendor's own, from PyPI, unmodified but for the base URL.
+
+use std::path::Path;
+use std::process::Command;
+
+use close_simulator::{Options, Simulator};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_vendors_client_reads_everything_and_writes() {
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Installs it when it is not there yet: a machine without network fails here, and says so.
+    let install = crate_folder.join("../../dev/clients");
+    let python =
+        tokio::task::spawn_blocking(move || Command::new(install).output()).await.unwrap().expect("dev/clients can be run");
+    assert!(python.status.success(), "dev/clients: {}", String::from_utf8_lossy(&python.stderr));
+    let python = String::from_utf8(python.stdout).expect("a path").trim().to_owned();
+
+    let running = Simulator::start(Options { leads: 300, ..Options::default() }).await.expect("a free port");
+    let mut command = Command::new(python);
+    command.arg(crate_folder.join("clients/closeio_reads_and_writes.py"));
+    command.env("CLOSE_URL", running.base_url()).env("CLOSE_KEY", running.key("admin").expect("the admin's key"));
+    // A proxy of the machine is not for the loopback, and the client sends the offset of the machine's zone.
+    command.env("NO_PROXY", "127.0.0.1").env("TZ", "Europe/Berlin");
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().expect("python can be run");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    assert!(out.contains("rows of"), "{out}");
+}
