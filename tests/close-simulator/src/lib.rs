@@ -18,6 +18,7 @@
 pub mod control;
 pub mod describe;
 pub mod http;
+pub mod laboratory;
 pub mod model;
 pub mod options;
 pub mod resources;
@@ -48,6 +49,8 @@ pub struct Simulator {
     pub counters: http::counters::Counters,
     /// Told after every change: what waits for events looks again.
     pub wake: Notify,
+    /// Random changes in the background.
+    pub laboratory: laboratory::Laboratory,
     /// How it was started.
     pub options: Options,
 }
@@ -78,6 +81,7 @@ impl Simulator {
             faults: http::faults::Faults::default(),
             counters: http::counters::Counters::default(),
             wake: Notify::new(),
+            laboratory: laboratory::Laboratory::default(),
             options,
         })
     }
@@ -94,6 +98,7 @@ impl Simulator {
         })?;
         let address = listener.local_addr()?;
         let simulator = Arc::new(Self::new(options)?);
+        simulator.laboratory.belongs_to(&simulator);
         let stop = CancellationToken::new();
         tokio::spawn(http::server::serve(listener, Arc::clone(&simulator), stop.clone()));
         Ok(Running { simulator, address, stop })

@@ -11,14 +11,17 @@
 
 mod activities;
 mod calls;
+mod changes;
 mod client;
 mod comments;
 mod controls;
+mod data_set;
 mod emails;
 mod faults;
 mod limits;
 mod meetings;
 mod paging;
+mod scenarios;
 mod snapshot;
 mod transport;
 mod truth;
