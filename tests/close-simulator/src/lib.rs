@@ -24,6 +24,7 @@ pub mod options;
 pub mod resources;
 pub mod seed;
 pub mod snapshot;
+pub mod webhooks;
 pub mod world;
 
 use std::net::SocketAddr;
@@ -117,6 +118,7 @@ impl Simulator {
         simulator.laboratory.belongs_to(&simulator);
         let stop = CancellationToken::new();
         tokio::spawn(http::server::serve(listener, Arc::clone(&simulator), stop.clone()));
+        tokio::spawn(webhooks::deliver::run(Arc::clone(&simulator), stop.clone()));
         Ok(Running { simulator, address, stop })
     }
 

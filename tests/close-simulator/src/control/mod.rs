@@ -6,6 +6,7 @@ mod changes;
 mod clock;
 mod counters;
 mod digest;
+mod events;
 mod faults;
 mod history;
 mod r#import;
@@ -17,6 +18,7 @@ mod scenarios;
 mod snapshot;
 mod switches;
 mod truth;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -76,6 +78,9 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
         ("POST" | "PUT", "limits") => limits::set(simulator, request),
         ("POST", "restore") => snapshot::restore(simulator, request),
         ("POST", "snapshot") => snapshot::write(simulator, request),
+        ("POST", "events") => events::add(simulator, request),
+        ("GET", "webhooks") => Ok(webhooks::get(simulator)),
+        ("POST" | "PUT", "webhooks/faults") => webhooks::set_faults(simulator, request),
         ("GET", "switches") => Ok(switches::get(simulator)),
         ("POST" | "PUT", "switches") => switches::set(simulator, request),
         ("POST", "import") => r#import::start(simulator, request),

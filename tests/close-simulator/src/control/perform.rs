@@ -27,6 +27,7 @@ const ACTIONS: &[(&str, Action)] = &[
     ("fail_send", fail_send),
     ("receive_sms", receive_sms),
     ("receive_form", receive_form),
+    ("attribute_form", attribute_form),
     ("mark_import", mark_import),
 ];
 
@@ -222,6 +223,14 @@ fn receive_form(change: &mut Change<'_>, wish: &Wish<'_>) -> Result<Id, Refusal>
         source_url: wish.text("source_url", "https://composed.example/contact?utm_source=mail"),
     };
     Ok(form_submission::receive(change, &submission))
+}
+
+/// `id`, `contact_id`: who filled a form in is found out later.
+fn attribute_form(change: &mut Change<'_>, wish: &Wish<'_>) -> Result<Id, Refusal> {
+    let id = wish.id(change, "id", &[Kind::FormSubmission])?;
+    let contact = wish.id(change, "contact_id", &[Kind::Contact])?;
+    form_submission::attribute(change, id, contact);
+    Ok(id)
 }
 
 /// `lead_id`, `import_id?`.

@@ -80,7 +80,7 @@ kinds! {
     SequenceStep "seqstep" 22 &resources::sequence::STEP;
     SequenceSubscription "sub" 22 &resources::subscription::SEQUENCE_SUBSCRIPTION;
     ConnectedAccount "emailacct" 43 &resources::connected_account::CONNECTED_ACCOUNT;
-    SendAs "sendas" 22 &resources::send_as::SEND_AS;
+    SendAs "sdas" 22 &resources::send_as::SEND_AS;
     PhoneNumber "phon" 43 &resources::phone_number::PHONE_NUMBER;
     BlockedNumber "blocked" 22 &resources::blocked_number::BLOCKED_NUMBER;
     IntegrationLink "link" 22 &resources::integration_link::INTEGRATION_LINK;

@@ -82,6 +82,7 @@ fn shown(view: &View<'_>) -> Answer {
     Answer::json(200, &json!({ REJECT: rejects }))
 }
 
+#[allow(clippy::unnecessary_wraps)]
 fn settings(view: &View<'_>, _: &Caller, _: &Request) -> Result<Answer, Refusal> {
     Ok(shown(view))
 }

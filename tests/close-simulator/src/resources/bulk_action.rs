@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use crate::http::collection::{C, Deed, G, L};
 use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, object};
 use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset, Write};
-use crate::model::{Kind, Moment, Record, Refusal, Stamps, Value};
+use crate::model::{Id, Kind, Moment, Record, Refusal, Stamps, Value};
 use crate::resources::{bulk_work, custom_field};
 use crate::world::change::{Body, Change};
 use crate::world::jobs::Job;
@@ -72,7 +72,7 @@ pub static BULK_ACTION: Resource = Resource {
                 Type::Choice(&["lead", "contact", "call", "custom_activity", "form_submission"])
             ),
             own!(&["email"], "template_id", Type::Ref(&[Kind::EmailTemplate])),
-            own!(&["email"], "email_account_id", Type::Text(64)),
+            own!(&["email"], "email_account_id", Type::Ref(&[Kind::ConnectedAccount])),
             own!(&["email"], "sender", Type::Text(1024)),
             own!(
                 &["sequence_subscription"],
@@ -166,6 +166,7 @@ fn prepare(change: &mut Change<'_>, action: &mut Record, body: &Body) -> Result<
         action.set("contact_preference", "lead");
     }
     action.set("status", "created");
+    action.set("due", due(change));
     Ok(())
 }
 
@@ -188,18 +189,15 @@ fn prepare_field(change: &Change<'_>, action: &mut Record, body: &Body, sets: bo
     Ok(())
 }
 
-fn created(change: &mut Change<'_>, id: crate::model::Id, _: &Body) -> Result<(), Refusal> {
-    put_off(change, id);
+#[allow(clippy::unnecessary_wraps)]
+fn created(change: &mut Change<'_>, id: Id, _: &Body) -> Result<(), Refusal> {
+    change.schedule(due(change), Job::BulkAction(id));
     Ok(())
 }
 
-/// Has the next step done after the time that one takes.
-pub(super) fn put_off(change: &mut Change<'_>, id: crate::model::Id) {
-    let due: Moment = change.now().plus_millis(change.world.switches.job_step_ms.max(0));
-    if let Some(action) = change.get(id) {
-        change.alter_silently(Record::clone(&action).with("due", due));
-    }
-    change.schedule(due, Job::BulkAction(id));
+/// When a step that is put off now is done.
+pub(super) fn due(change: &Change<'_>) -> Moment {
+    change.now().plus_millis(change.world.switches.job_step_ms.max(0))
 }
 
 /// `{"status": "paused"}` halts a bulk action, `{"status": "resuming"}` lets it go on.
@@ -215,15 +213,18 @@ fn hold(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
         _ => "bulk_sequence_subscriptions",
     })?;
     match (request.json()?.text("status"), action.text("status").unwrap_or("")) {
-        (None, _) => {}
-        (Some("paused"), "paused") | (Some("resuming"), "resuming") => {}
+        (None, _) | (Some("paused"), "paused") | (Some("resuming"), "resuming") => {}
         (Some("paused"), "created" | "loading" | "processing" | "resuming") => {
             change.edit(action.id, |action| action.set("status", "paused"));
             change.emit(action.id, "paused");
         }
         (Some("resuming"), "paused") => {
-            change.edit(action.id, |action| action.set("status", "resuming"));
-            put_off(change, action.id);
+            let due = due(change);
+            change.edit(action.id, |action| {
+                action.set("status", "resuming");
+                action.set("due", due);
+            });
+            change.schedule(due, Job::BulkAction(action.id));
         }
         (Some("paused" | "resuming"), status) => {
             return Err(Refusal::field("status", format!("A bulk action that is {status} cannot be paused or resumed.")));

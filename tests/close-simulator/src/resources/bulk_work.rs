@@ -4,10 +4,11 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::model::render::write_value;
-use crate::model::{Id, Kind, Record, Stamps, Value};
-use crate::resources::bulk_action::put_off;
+use crate::model::{Id, Kind, Moment, Record, Stamps, Value};
+use crate::resources::bulk_action::due;
 use crate::resources::{search, subscription, template_render};
 use crate::world::change::{Body, Change};
+use crate::world::jobs::Job;
 use crate::world::view::View;
 
 /// Leads of one step.
@@ -21,30 +22,30 @@ pub fn step(change: &mut Change<'_>, id: Id) {
         return;
     }
     change.actor.user = action.author;
+    let due = due(change);
     match action.text("status") {
-        Some("created") => change.edit(id, |action| action.set("status", "loading")),
-        Some("loading") => load(change, &action),
+        Some("created") => go_on(change, id, due, |action| action.set("status", "loading")),
+        Some("loading") => load(change, &action, due),
         Some("resuming") => {
             let next = if action.get("selection").is_some() { "processing" } else { "loading" };
-            change.edit(id, |action| action.set("status", next));
+            go_on(change, id, due, |action| action.set("status", next));
         }
-        Some("processing") => {
-            if process(change, &action) {
-                change.edit(id, |action| {
-                    action.set("status", "done");
-                    action.set("selection", Value::Null);
-                });
-                change.emit(id, "completed");
-                return;
-            }
-        }
-        _ => return,
+        Some("processing") => process(change, &action, due),
+        _ => {}
     }
-    put_off(change, id);
+}
+
+/// Writes down how far the action is and when it goes on.
+fn go_on(change: &mut Change<'_>, id: Id, due: Moment, edit: impl FnOnce(&mut Record)) {
+    change.edit(id, |action| {
+        edit(action);
+        action.set("due", due);
+    });
+    change.schedule(due, Job::BulkAction(id));
 }
 
 /// Finds what the action is about, as its author sees it.
-fn load(change: &mut Change<'_>, action: &Record) {
+fn load(change: &mut Change<'_>, action: &Record, due: Moment) {
     let s_query = match action.get("s_query") {
         Some(Value::Json(text)) => serde_json::from_str::<Json>(text).ok(),
         _ => None,
@@ -55,14 +56,13 @@ fn load(change: &mut Change<'_>, action: &Record) {
         Some(caller) => View::of(change.world, caller),
         None => change.whole(),
     };
-    let found = search::select(&view, action.text("query"), s_query.as_ref(), limit);
-    let Ok(found) = found else {
+    let Ok(found) = search::select(&view, action.text("query"), s_query.as_ref(), limit) else {
         change.edit(action.id, |action| action.set("status", "error"));
         return;
     };
     let objects: usize = found.iter().map(|id| targets(&view, action, *id).len()).sum();
     let leads = found.len() as i64;
-    change.edit(action.id, |action| {
+    go_on(change, action.id, due, |action| {
         action.set("status", "processing");
         action.set("n_leads", leads);
         action.set("n_objects", objects as i64);
@@ -72,27 +72,34 @@ fn load(change: &mut Change<'_>, action: &Record) {
     });
 }
 
-/// Does the next portion and says whether it was the last.
-fn process(change: &mut Change<'_>, action: &Record) -> bool {
-    let selection: Vec<Id> =
-        action.get("selection").map(Value::items).unwrap_or_default().iter().filter_map(Value::as_id).collect();
+/// Does the next portion, and ends the action with the last.
+fn process(change: &mut Change<'_>, action: &Record, due: Moment) {
+    let selection = action.get("selection").map(Value::items).unwrap_or_default();
     let done = usize::try_from(action.int("n_leads_processed").unwrap_or(0)).unwrap_or(0);
     let portion = &selection[done.min(selection.len())..(done + PORTION).min(selection.len())];
     change.actor.meta.push(("bulk_action_id", action.id));
     let mut objects = 0;
-    for found in portion {
-        for target in targets(&change.whole(), action, *found) {
-            act(change, action, *found, target);
+    for found in portion.iter().filter_map(Value::as_id) {
+        for target in targets(&change.whole(), action, found) {
+            act(change, action, found, target);
             objects += 1;
         }
     }
     change.actor.meta.clear();
-    let leads = portion.len() as i64;
-    change.edit(action.id, |action| {
-        action.set("n_leads_processed", action.int("n_leads_processed").unwrap_or(0) + leads);
+    let count = |action: &mut Record| {
+        action.set("n_leads_processed", (done + portion.len()) as i64);
         action.set("n_objects_processed", action.int("n_objects_processed").unwrap_or(0) + objects);
+    };
+    if done + portion.len() < selection.len() {
+        return go_on(change, action.id, due, count);
+    }
+    change.edit(action.id, |action| {
+        count(action);
+        action.set("status", "done");
+        action.set("selection", Value::Null);
+        action.set("due", Value::Null);
     });
-    done + portion.len() >= selection.len()
+    change.emit(action.id, "completed");
 }
 
 /// What the action changes of one found object: the lead itself, or some of what belongs to it.
@@ -105,9 +112,9 @@ fn targets(view: &View<'_>, action: &Record, found: Id) -> Vec<Id> {
         }
     };
     match (action.text("kind"), action.text("type"), action.text("bulk_object_type"), action.text("action_type")) {
-        (Some("edit"), Some("set_contact_custom_field" | "clear_contact_custom_field"), ..) => of(Kind::Contact),
+        (Some("edit"), Some("set_contact_custom_field" | "clear_contact_custom_field"), ..)
+        | (Some("delete"), _, Some("contact"), _) => of(Kind::Contact),
         (Some("edit"), Some("set_opportunity_custom_field" | "clear_opportunity_custom_field"), ..) => of(Kind::Opportunity),
-        (Some("delete"), _, Some("contact"), _) => of(Kind::Contact),
         (Some("delete"), _, Some("call"), _) => of(Kind::Call),
         (Some("delete"), _, Some("custom_activity"), _) => of(Kind::CustomActivity),
         (Some("delete"), _, Some("form_submission"), _) => of(Kind::FormSubmission),
@@ -153,7 +160,8 @@ fn act(change: &mut Change<'_>, action: &Record, found: Id, target: Id) {
         (Some("delete"), _) => change.delete(target).err(),
         (Some("email"), _) => {
             let body = mail(&change.whole(), action, found, target);
-            body.and_then(|body| change.create(Kind::Email, &of(body)).err())
+            let named = |mail: &mut Record| mail.set("bulk_email_action_id", action.id);
+            body.and_then(|body| change.create_with(Kind::Email, &of(body), named).err())
         }
         (_, Some("subscribe")) => {
             body.insert("contact_id".to_owned(), target.text(seed).into());
@@ -224,12 +232,11 @@ fn mail(view: &View<'_>, action: &Record, found: Id, contact: Id) -> Option<Map<
         "subject": filled["subject"],
         "body_html": filled["body"],
         "template_id": view.id_text(template.id),
-        "bulk_email_action_id": view.id_text(action.id),
     });
     let mut mail = mail.as_object().cloned()?;
-    for (name, value) in [("sender", action.text("sender")), ("email_account_id", action.text("email_account_id"))] {
-        if let Some(value) = value {
-            mail.insert(name.to_owned(), value.into());
+    for name in ["sender", "email_account_id"] {
+        if action.get(name).is_some() {
+            mail.insert(name.to_owned(), json_of(action, name, view.seed()));
         }
     }
     Some(mail)

@@ -57,7 +57,14 @@ pub static COMMENT: Resource = Resource {
         DATES,
     ],
     custom_fields: false,
-    laws: Laws { prepare, created, ..Laws::PLAIN },
+    laws: Laws {
+        prepare,
+        created: |change, id, _| {
+            count(change, id);
+            Ok(())
+        },
+        ..Laws::PLAIN
+    },
 };
 
 /// The comments on one object.
@@ -148,22 +155,12 @@ fn prepare(change: &mut Change<'_>, record: &mut Record, _body: &Body) -> Result
         _ => return Err(Refusal::field("object_id", "Exactly one of object_id and thread_id must be given.")),
     };
     let lead = if object.kind() == Kind::Lead { Some(object) } else { change.get(object).and_then(|object| object.lead) };
-    let thread = match thread_of(&change.whole(), object, lead) {
-        Some(thread) => thread.id,
-        None => {
-            let mut thread = change.record(Kind::CommentThread).with("object_id", object);
-            thread.lead = lead;
-            change.insert(thread)
-        }
-    };
+    // A new thread is stored after its first comment.
+    let thread = thread_of(&change.whole(), object, lead).map(|thread| thread.id);
+    let thread = thread.unwrap_or_else(|| change.world.next_id(Kind::CommentThread));
     record.lead = lead;
     record.set("object_id", object);
     record.set("thread_id", thread);
-    Ok(())
-}
-
-fn created(change: &mut Change<'_>, id: Id, _body: &Body) -> Result<(), Refusal> {
-    count(change, id);
     Ok(())
 }
 
@@ -196,9 +193,16 @@ fn delete(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal>
     Ok(Answer::empty(204))
 }
 
-/// Brings a comment's thread up to date with its comments.
+/// Brings a comment's thread up to date with its comments; the first comment begins it.
 fn count(change: &mut Change<'_>, comment: Id) {
-    let Some(thread) = change.get(comment).and_then(|comment| change.get(comment.id_of("thread_id")?)) else { return };
+    let Some(comment) = change.get(comment) else { return };
+    let Some(id) = comment.id_of("thread_id") else { return };
+    let before = change.get(id);
+    let begun = || {
+        let thread = Record { lead: comment.lead, author: comment.author, ..Record::new(id, change.now()) };
+        thread.with("object_id", comment.get("object_id").cloned())
+    };
+    let mut thread = before.as_deref().map_or_else(begun, Record::clone);
     let (mut participants, mut n) = (Vec::new(), 0);
     for comment in of_thread(&change.whole(), &thread).into_iter().filter(|comment| comment.get("body").is_some()) {
         n += 1;
@@ -208,10 +212,13 @@ fn count(change: &mut Change<'_>, comment: Id) {
             participants.push(author.into());
         }
     }
-    change.edit(thread.id, |thread| {
-        thread.set("comment_count", n);
-        thread.set("participants", Value::list(participants));
-    });
+    thread.set("comment_count", n);
+    thread.set("participants", Value::list(participants));
+    match before {
+        Some(before) if *before == thread => {}
+        Some(_) => change.update(thread),
+        None => drop(change.insert(thread)),
+    }
 }
 
 /// The thread on an object.

@@ -1,6 +1,6 @@
 //! Exports: asynchronous jobs with a file at the end (reference, section 2.7; section 12, item 36).
 //!
-//! created, started (what to write is found), in_progress (objects are read portion by portion, as they are by then), done (the file can
+//! created, started (what to write is found), `in_progress` (objects are read portion by portion, as they are by then), done (the file can
 //! be had for `export_link_secs` after each GET).
 
 use serde_json::Value as Json;
@@ -81,6 +81,7 @@ pub static SOURCE: Source = Source {
 };
 
 /// Administrators see every export, others their own.
+#[allow(clippy::unnecessary_wraps)]
 fn own(view: &View<'_>, _: &Request) -> Result<Vec<Condition>, Refusal> {
     match view.caller {
         Some(caller) if !caller.is_admin() => {
@@ -154,6 +155,7 @@ fn prepare(change: &mut Change<'_>, export: &mut Record, _: &Body) -> Result<(),
     Ok(())
 }
 
+#[allow(clippy::unnecessary_wraps)]
 fn created(change: &mut Change<'_>, id: Id, _: &Body) -> Result<(), Refusal> {
     put_off(change, id);
     Ok(())

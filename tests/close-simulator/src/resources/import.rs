@@ -9,7 +9,7 @@ use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
 use crate::world::change::{Body, Change};
 use crate::world::jobs::Job;
 
-/// An import. `status` is created, in_progress, done, reverting or reverted. Stored, not shown: `rows` (bodies of leads that wait), `made`
+/// An import. `status` is created, `in_progress`, done, reverting or reverted. Stored, not shown: `rows` (bodies of leads that wait), `made`
 /// and `touched` (a list for each step: ids of new leads; earlier versions of changed ones), `undone` (how many steps are reverted).
 pub static IMPORT: Resource = Resource {
     name: "import",
@@ -141,16 +141,15 @@ fn import_portion(change: &mut Change<'_>, import: &Record) -> bool {
 /// Has the lead's `Created` activity say that the import made it.
 fn name_source(change: &mut Change<'_>, lead: Id, import: Id) {
     let created = change.whole().of_lead(lead, Kind::Created).next().map(|created| created.id);
-    match created {
-        Some(created) => change.edit(created, |created| {
+    if let Some(created) = created {
+        change.edit(created, |created| {
             created.set("source", "import");
             created.set("import_id", import);
-        }),
-        None => {
-            let mut created = change.record(Kind::Created).with("source", "import").with("import_id", import);
-            created.lead = Some(lead);
-            change.insert(created);
-        }
+        });
+    } else {
+        let mut created = change.record(Kind::Created).with("source", "import").with("import_id", import);
+        created.lead = Some(lead);
+        change.insert(created);
     }
 }
 

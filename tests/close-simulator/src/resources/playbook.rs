@@ -66,6 +66,7 @@ pub static SOURCE: Source = Source {
     ],
 };
 
+#[allow(clippy::unnecessary_wraps)]
 fn prepare(change: &mut Change<'_>, playbook: &mut Record, _: &Body) -> Result<(), Refusal> {
     if playbook.get("position").is_none() {
         playbook.set("position", change.world.store.count(Kind::Playbook) as i64);

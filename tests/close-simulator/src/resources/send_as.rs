@@ -70,6 +70,7 @@ fn takes_part(record: &Record, user: Id) -> bool {
     record.id_of("allowing_user_id") == Some(user) || record.id_of("allowed_user_id") == Some(user)
 }
 
+#[allow(clippy::unnecessary_wraps)]
 fn own(view: &View<'_>, _: &Request) -> Result<Vec<Condition>, Refusal> {
     let Some(user) = view.caller.map(|caller| caller.user) else { return Ok(Vec::new()) };
     Ok(vec![Box::new(move |_, record| takes_part(record, user))])

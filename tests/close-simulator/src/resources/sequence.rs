@@ -142,6 +142,7 @@ fn name_steps(change: &mut Change<'_>, before: Option<&Record>, sequence: &mut R
 }
 
 /// A sequence takes its subscriptions with it.
+#[allow(clippy::unnecessary_wraps)]
 fn deleting(change: &mut Change<'_>, sequence: &Record) -> Result<(), Refusal> {
     let subscriptions: Vec<Id> = change
         .whole()

@@ -68,6 +68,7 @@ pub static SOURCE: Source = Source {
     endpoints: &[],
 };
 
+#[allow(clippy::unnecessary_wraps)]
 fn leads_unless_asked(_: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refusal> {
     if request.param("type").is_some() || request.param("type__in").is_some() {
         return Ok(Vec::new());

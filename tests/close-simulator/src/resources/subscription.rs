@@ -102,6 +102,7 @@ fn prepare(change: &mut Change<'_>, subscription: &mut Record, _: &Body) -> Resu
     Ok(())
 }
 
+#[allow(clippy::unnecessary_wraps)]
 fn revise(_: &mut Change<'_>, _: &Record, after: &mut Record, _: &Body) -> Result<(), Refusal> {
     settle(after);
     Ok(())

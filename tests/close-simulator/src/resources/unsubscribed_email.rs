@@ -58,13 +58,11 @@ fn unsubscribe(change: &mut Change<'_>, request: &Request) -> Result<Answer, Ref
     if email.split_once('@').is_none_or(|(local, host)| local.is_empty() || !host.contains('.')) {
         return Err(Refusal::field("email", "Invalid email address."));
     }
-    let id = match find(&change.whole(), &email) {
-        Some(id) => id,
-        None => {
-            let record = change.record(Kind::UnsubscribedEmail).with("email", email);
-            change.insert(record)
-        }
-    };
+    let known = find(&change.whole(), &email);
+    let id = known.unwrap_or_else(|| {
+        let record = change.record(Kind::UnsubscribedEmail).with("email", email);
+        change.insert(record)
+    });
     Ok(object::written(change, id, request, 201))
 }
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::events::{Event, join};
+use super::events::{Event, Members, join};
 use super::people::{Caller, Credential};
 use super::view::View;
 use super::{Switches, World};
 use crate::model::input;
 use crate::model::render::{self, Rendered, Selection};
-use crate::model::{Id, Key, Kind, Moment, Record, Refusal};
+use crate::model::{Id, Key, Kind, Moment, Record, Refusal, Value};
 
 /// A JSON object that a caller sent, with how it is to be read.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +78,8 @@ impl Actor {
     }
 }
 
+type ExtraMeta = Vec<(&'static str, Id)>;
+
 /// A change under way.
 pub struct Change<'w> {
     /// What is changed. Change objects through the methods here, never in the store.
@@ -85,13 +87,15 @@ pub struct Change<'w> {
     /// By whom.
     pub actor: Actor,
     now: Moment,
+    /// The `meta` of the last event with the members that went into it, shared by the events of one change.
+    meta: Option<(ExtraMeta, Arc<[u8]>)>,
 }
 
 impl<'w> Change<'w> {
     /// Begins a change now.
     pub fn begin(world: &'w mut World, actor: Actor) -> Self {
         let now = world.clock.now();
-        Self { world, actor, now }
+        Self { world, actor, now, meta: None }
     }
 
     /// The moment of the change, the same from beginning to end.
@@ -157,9 +161,11 @@ impl<'w> Change<'w> {
         let mut input = input::read(&self.view(), resource, &body.map, false, body.offset_minutes)?;
         crate::resources::custom_field::merge_members(&before, &mut input);
         let mut after = Record::clone(&before);
+        let keys: Vec<Key> = input.fields.iter().map(|(key, _)| *key).collect();
         for (key, value) in input.fields {
             after.put(key, value);
         }
+        self.keep_what_is_written_alike(&before, &mut after, &keys);
         crate::resources::custom_field::check_record(&self.view(), &after, Some(&before))?;
         (resource.laws.revise)(self, &before, &mut after, body)?;
         if after == *before {
@@ -167,6 +173,25 @@ impl<'w> Change<'w> {
         }
         self.update(after);
         (resource.laws.updated)(self, &before, id, body)
+    }
+
+    /// A field that is set to what it showed already keeps its stored form, so that an object posted back whole changes nothing: `false`
+    /// where nothing was stored, or a moment that was computed.
+    fn keep_what_is_written_alike(&self, before: &Record, after: &mut Record, keys: &[Key]) {
+        if after == before {
+            return;
+        }
+        let name = |key: &Key| match key {
+            Key::Name(name) => Some((*name).to_owned()),
+            Key::Custom(_) => None,
+        };
+        let selection = Selection::Named(keys.iter().filter_map(name).collect());
+        let [old, new] = [before, after].map(|record| render::rendered(&self.whole(), record, render::GET, &selection));
+        for (key, _) in &old.members {
+            if old.member(*key) == new.member(*key) {
+                after.put(*key, before.value(*key).cloned().unwrap_or(Value::Null));
+            }
+        }
     }
 
     /// Deletes an object as a caller asks for it, with what goes with it.
@@ -316,7 +341,7 @@ impl<'w> Change<'w> {
     ) {
         let number = self.world.history.last();
         let event = self.event(object_type, object, lead, action, data);
-        self.put_event(number, event);
+        self.put_event(number, event, Members::new());
     }
 
     /// Puts work off.
@@ -380,10 +405,11 @@ impl<'w> Change<'w> {
     ) {
         let lead = if record.kind() == Kind::Lead { Some(record.id) } else { record.lead };
         let mut event = self.event(object_type, record.id, lead, action, data);
-        event.changed = changed;
-        event.previous = previous.or_else(|| (!previous_members.is_empty()).then(|| join(&previous_members)));
-        event.previous_members = previous_members;
-        self.put_event(number, event);
+        event.changed = changed.into();
+        // An update whose fields were all unset before has old values too: none (reference, section 6.3).
+        let changes = !event.changed.is_empty() || action == "updated";
+        event.previous = previous.or_else(|| changes.then(|| join(&previous_members)));
+        self.put_event(number, event, previous_members);
     }
 
     fn event(
@@ -414,30 +440,34 @@ impl<'w> Change<'w> {
             object,
             lead,
             action,
-            changed: Vec::new(),
+            changed: Box::default(),
             data,
             previous: None,
-            previous_members: Vec::new(),
             meta: self.meta(),
         }
     }
 
-    fn put_event(&mut self, number: u64, mut event: Event) {
+    fn put_event(&mut self, number: u64, mut event: Event, members: Members) {
         if self.actor.invisible {
             return;
         }
         event.visible = self.now.plus_millis(self.world.event_lag());
-        let id = match self.world.events.consolidate(&event, &self.world.switches) {
-            Some(id) => id,
-            None => {
-                event.id = self.world.next_id(Kind::Event);
-                self.world.events.add(event)
-            }
+        let id = if let Some(id) = self.world.events.consolidate(&event, &members, &self.world.switches) {
+            id
+        } else {
+            event.id = self.world.next_id(Kind::Event);
+            self.world.events.add(event, members)
         };
         self.world.history.told(number, id);
+        crate::webhooks::told(self.world, id);
     }
 
-    fn meta(&self) -> Arc<[u8]> {
+    fn meta(&mut self) -> Arc<[u8]> {
+        if let Some((members, meta)) = &self.meta
+            && *members == self.actor.meta
+        {
+            return Arc::clone(meta);
+        }
         let mut meta = Map::new();
         if let Some(method) = &self.actor.method {
             meta.insert("request_method".to_owned(), method.as_str().into());
@@ -448,7 +478,9 @@ impl<'w> Change<'w> {
         for (name, id) in &self.actor.meta {
             meta.insert((*name).to_owned(), id.text(self.world.seed).into());
         }
-        serde_json::to_vec(&meta).expect("JSON can be written").into()
+        let meta: Arc<[u8]> = serde_json::to_vec(&meta).expect("JSON can be written").into();
+        self.meta = Some((self.actor.meta.clone(), Arc::clone(&meta)));
+        meta
     }
 }
 
@@ -459,8 +491,11 @@ impl World {
         if event_lag_ms <= 0 {
             return 0;
         }
-        let draw = draw(self.seed, self.history.last().wrapping_mul(31).wrapping_add(self.events.len() as u64));
-        if draw >= event_late_share { 0 } else { (draw_again(draw) * event_lag_ms as f64) as i64 }
+        let count = self.events.count() * 2;
+        if draw(self.seed, count) >= event_late_share {
+            return 0;
+        }
+        (draw(self.seed, count + 1) * event_lag_ms as f64) as i64
     }
 }
 
@@ -468,8 +503,4 @@ impl World {
 pub fn draw(seed: u64, count: u64) -> f64 {
     use rand::{Rng, SeedableRng};
     rand_chacha::ChaCha8Rng::seed_from_u64(seed ^ count.wrapping_mul(0x9e37_79b9_7f4a_7c15)).random()
-}
-
-fn draw_again(draw: f64) -> f64 {
-    (draw * 7919.0).fract()
 }

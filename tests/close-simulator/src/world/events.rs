@@ -1,135 +1,110 @@
-//! The event log: newest first, mutable for a few seconds, gone after 30 days (reference, section 6).
+//! The event log: ordered by `date_updated`, mutable for a few seconds, gone after 30 days (reference, section 6).
+
+mod event;
+mod index;
+mod open;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::Switches;
-use crate::model::{Id, Key, Moment};
-
-/// A word of the program. (An alias, so that serde does not take it for a borrowed text.)
-pub type Name = &'static str;
-
-/// One event. `data` and `previous_data` are JSON as it was when the event was made or last consolidated.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Event {
-    /// Stable across consolidation.
-    pub id: Id,
-    /// Orders events of one microsecond; grows with each consolidation.
-    pub order: u64,
-    /// The first action.
-    pub created: Moment,
-    /// The last consolidated action.
-    pub updated: Moment,
-    /// From when on the log shows the present content.
-    pub visible: Moment,
-    /// The causing user; `None` for the system.
-    pub user: Option<Id>,
-    /// The causing request.
-    pub request: Option<Id>,
-    /// The key of that request.
-    pub api_key: Option<Id>,
-    /// The OAuth application of that request, and its scope.
-    pub oauth: Option<(Id, Arc<str>)>,
-    /// As `lead` or `activity.call`.
-    #[serde(with = "name")]
-    pub object_type: Name,
-    /// Whose event.
-    pub object: Id,
-    /// The lead it belongs to.
-    pub lead: Option<Id>,
-    /// As `updated`.
-    #[serde(with = "name")]
-    pub action: Name,
-    /// What an update changed.
-    pub changed: Vec<Key>,
-    /// The object after the action.
-    pub data: Option<Arc<[u8]>>,
-    /// The old values, or for a delete everything.
-    pub previous: Option<Arc<[u8]>>,
-    /// The old value of every changed field, as `"key":value`, in the order of the object: what `previous` is built of.
-    pub previous_members: Vec<(Key, Arc<[u8]>)>,
-    /// `request_method`, `request_path` and what a composite operation adds.
-    pub meta: Arc<[u8]>,
-}
-
-/// The place of an event in the log.
-pub type Place = (Moment, u64);
+use crate::model::{Id, Moment};
+pub use event::{Event, Members, Name, Place, join};
+pub use index::By;
 
 /// All events within the retention.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Kept")]
 pub struct EventLog {
+    #[serde(serialize_with = "in_order")]
     events: BTreeMap<Place, Arc<Event>>,
-    places: FxHashMap<Id, Place>,
-    /// The last `updated` or `created` event of each object, for consolidation; pruned with the events.
-    open: FxHashMap<Id, Id>,
+    open: open::Open,
     last: u64,
-    /// Events that were added or changed since somebody looked, in order: what webhooks are matched against.
-    #[serde(default)]
-    pending: Vec<Id>,
+    #[serde(skip)]
+    places: FxHashMap<Id, Place>,
+    #[serde(skip)]
+    index: index::Index,
+}
+
+/// What a snapshot holds; the rest follows from it.
+#[derive(Deserialize)]
+struct Kept {
+    events: Vec<Arc<Event>>,
+    open: open::Open,
+    last: u64,
 }
 
 impl EventLog {
-    /// Adds an event and returns its id.
-    pub fn add(&mut self, mut event: Event) -> Id {
-        self.last += 1;
-        event.order = self.last;
-        let place = (event.updated, event.order);
-        let id = event.id;
+    /// Adds an event with the old values of what it changed, and returns its id.
+    pub fn add(&mut self, mut event: Event, members: Members) -> Id {
+        event.order = self.next_order();
+        let (id, object, updated) = (event.id, event.object, event.updated);
         if matches!(event.action, "updated" | "created") {
-            self.open.insert(event.object, id);
+            self.open.put(object, open::OpenEvent { event: id, updated, members });
         } else if event.action == "deleted" {
-            self.open.remove(&event.object);
+            self.open.take(object);
         }
-        self.places.insert(id, place);
-        self.events.insert(place, Arc::new(event));
-        self.pending.push(id);
+        self.put(event);
         id
     }
 
-    /// Folds an update into the event that is open for its object, if the switches let it, and returns that event's id.
-    pub fn consolidate(&mut self, update: &Event, switches: &Switches) -> Option<Id> {
-        let id = *self.open.get(&update.object)?;
-        let place = *self.places.get(&id)?;
-        let open = self.events.get(&place)?;
-        let folds = update.action == "updated"
-            && (open.action == "updated" || switches.consolidate_into_created)
-            && open.object_type == update.object_type
-            && update.updated.millis_since(open.updated) < switches.consolidation_ms
+    /// Folds an update into the event that is open for its object, if the switches let it, and returns that event's id (reference,
+    /// section 6.4): the id, `date_created` and the old values of the first stay, everything else is the newest. The window is counted
+    /// from the last update.
+    pub fn consolidate(&mut self, update: &Event, members: &Members, switches: &Switches) -> Option<Id> {
+        self.open.close(update.updated.plus_millis(-switches.consolidation_ms));
+        if update.action != "updated" {
+            return None;
+        }
+        let open = self.open.get(update.object)?;
+        let place = *self.places.get(&open.event)?;
+        let event = self.events.get(&place)?;
+        let folds = (event.action == "updated" || switches.consolidate_into_created)
+            && event.object_type == update.object_type
+            && update.updated.millis_since(event.updated) < switches.consolidation_ms
             && (switches.consolidate_any_context
-                || (open.user == update.user && open.api_key == update.api_key && open.oauth == update.oauth));
+                || (event.user == update.user && event.api_key == update.api_key && event.oauth == update.oauth));
         if !folds {
             return None;
         }
-        let mut event = Arc::unwrap_or_clone(self.events.remove(&place)?);
-        self.last += 1;
-        event.order = self.last;
+        let mut open = self.open.take(update.object)?;
+        let event = self.events.remove(&place)?;
+        self.index.remove(&event);
+        let mut event = Arc::unwrap_or_clone(event);
+        event.order = self.next_order();
         event.updated = update.updated;
         // What readers have seen already does not vanish again; only its content moves on.
         event.visible = event.visible.min(update.visible);
+        event.user = update.user;
         event.request = update.request;
+        event.api_key = update.api_key;
+        event.oauth.clone_from(&update.oauth);
         event.data.clone_from(&update.data);
         event.lead = update.lead;
         event.meta = Arc::clone(&update.meta);
         if event.action == "updated" {
-            for (key, old) in &update.previous_members {
-                if !event.previous_members.iter().any(|(k, _)| k == key) {
-                    event.previous_members.push((*key, Arc::clone(old)));
-                }
-            }
-            for key in &update.changed {
+            for (key, old) in members {
+                // A field that was unset at first has no old value, however often it changes afterwards.
                 if !event.changed.contains(key) {
-                    event.changed.push(*key);
+                    open.members.push((*key, Arc::clone(old)));
                 }
             }
-            event.previous = Some(join(&event.previous_members));
+            let mut changed = event.changed.into_vec();
+            for key in &update.changed {
+                if !changed.contains(key) {
+                    changed.push(*key);
+                }
+            }
+            event.changed = changed.into();
+            event.previous = Some(join(&open.members));
         }
-        let place = (event.updated, event.order);
-        self.places.insert(id, place);
-        self.events.insert(place, Arc::new(event));
-        self.pending.push(id);
+        open.updated = event.updated;
+        let id = event.id;
+        self.open.put(event.object, open);
+        self.put(event);
         Some(id)
     }
 
@@ -148,9 +123,25 @@ impl EventLog {
         self.events.range((std::ops::Bound::Excluded(than), std::ops::Bound::Unbounded)).map(|(place, event)| (*place, event))
     }
 
-    /// Takes the events that were added or changed since the last call, in order; one that changed twice is there twice.
-    pub fn take_pending(&mut self) -> Vec<Id> {
-        std::mem::take(&mut self.pending)
+    /// As [`EventLog::older`], only a part of the log; some that do not belong to it may be among them.
+    pub fn older_by<'l>(&'l self, by: By<'_>, than: Place) -> Box<dyn Iterator<Item = &'l Arc<Event>> + 'l> {
+        match by {
+            By::All => Box::new(self.older(Some(than)).map(|(_, event)| event)),
+            by => Box::new(self.index.from(by, than, false).filter_map(|place| self.events.get(&place))),
+        }
+    }
+
+    /// As [`EventLog::newer`], only a part of the log; some that do not belong to it may be among them.
+    pub fn newer_by<'l>(&'l self, by: By<'_>, than: Place) -> Box<dyn Iterator<Item = &'l Arc<Event>> + 'l> {
+        match by {
+            By::All => Box::new(self.newer(than).map(|(_, event)| event)),
+            by => Box::new(self.index.from(by, than, true).filter_map(|place| self.events.get(&place))),
+        }
+    }
+
+    /// How often something was added or folded so far.
+    pub fn count(&self) -> u64 {
+        self.last
     }
 
     /// How many are kept.
@@ -170,36 +161,107 @@ impl EventLog {
             }
             let event = entry.remove();
             self.places.remove(&event.id);
-            if self.open.get(&event.object) == Some(&event.id) {
-                self.open.remove(&event.object);
-            }
+            self.index.remove(&event);
         }
+    }
+
+    fn next_order(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    fn put(&mut self, event: Event) {
+        self.index.add(&event);
+        self.places.insert(event.id, event.place());
+        self.events.insert(event.place(), Arc::new(event));
     }
 }
 
-/// An object of members that are written already.
-pub fn join(members: &[(Key, Arc<[u8]>)]) -> Arc<[u8]> {
-    let mut out = vec![b'{'];
-    for (at, (_, member)) in members.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
+impl From<Kept> for EventLog {
+    fn from(kept: Kept) -> Self {
+        let mut log = Self { open: kept.open, last: kept.last, ..Self::default() };
+        for event in kept.events {
+            log.index.add(&event);
+            log.places.insert(event.id, event.place());
+            log.events.insert(event.place(), event);
         }
-        out.extend_from_slice(member);
+        log
     }
-    out.push(b'}');
-    out.into()
 }
 
-mod name {
-    use serde::{Deserialize, Deserializer, Serializer};
+fn in_order<S: Serializer>(events: &BTreeMap<Place, Arc<Event>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(events.values())
+}
 
-    // The form that `serde(with)` asks for.
-    #[allow(clippy::trivially_copy_pass_by_ref)]
-    pub(super) fn serialize<S: Serializer>(name: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(name)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Key, Kind};
+
+    fn update(log: &mut EventLog, object: u64, millis: i64) -> Id {
+        let at = Moment(1_788_264_000_000_000).plus_millis(millis);
+        let event = Event {
+            id: Id::new(Kind::Event, log.count() + 1),
+            order: 0,
+            created: at,
+            updated: at,
+            visible: at,
+            user: Some(Id::new(Kind::User, 1)),
+            request: Some(Id::new(Kind::Request, log.count() + 1)),
+            api_key: None,
+            oauth: None,
+            object_type: "contact",
+            object: Id::new(Kind::Contact, object),
+            lead: Some(Id::new(Kind::Lead, 1)),
+            action: "updated",
+            changed: Box::new([Key::Name("name")]),
+            data: None,
+            previous: None,
+            meta: Arc::from(*b"{}"),
+        };
+        let members: Members = vec![(Key::Name("name"), Arc::from(*b"\"name\":null"))];
+        match log.consolidate(&event, &members, &Switches::default()) {
+            Some(id) => id,
+            None => log.add(event, members),
+        }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
-        Ok(crate::model::record::intern(&String::deserialize(deserializer)?))
+    fn found(log: &EventLog, by: By<'_>) -> Vec<Id> {
+        log.older_by(by, (Moment::LAST, u64::MAX)).map(|event| event.id).collect()
+    }
+
+    #[test]
+    fn only_events_within_the_window_keep_old_values_by_field() {
+        let mut log = EventLog::default();
+        for n in 0..1_000 {
+            update(&mut log, n + 1, n as i64 * 100);
+        }
+        assert_eq!(log.len(), 1_000);
+        assert_eq!(log.open.len(), 50, "those of the last five seconds");
+    }
+
+    #[test]
+    fn the_index_follows_consolidation_and_retention_and_a_restored_log_is_the_same() {
+        let mut log = EventLog::default();
+        let first = update(&mut log, 1, 0);
+        let second = update(&mut log, 2, 10);
+        assert_eq!(update(&mut log, 1, 20), first);
+        let restored: EventLog = serde_json::from_slice(&serde_json::to_vec(&log).unwrap()).unwrap();
+        for log in [&log, &restored] {
+            assert_eq!(found(log, By::All), [first, second]);
+            assert_eq!(found(log, By::Lead(Id::new(Kind::Lead, 1))), [first, second]);
+            assert_eq!(found(log, By::Action("contact", "updated")), [first, second]);
+            assert_eq!(found(log, By::UserOn(Id::new(Kind::User, 1), "contact")), [first, second]);
+            assert_eq!(found(log, By::UserOn(Id::new(Kind::User, 2), "contact")), []);
+            assert_eq!(found(log, By::UserOn(Id::new(Kind::User, 1), "lead")), []);
+            assert_eq!(found(log, By::Object(Id::new(Kind::Contact, 2))), [second]);
+            assert_eq!(found(log, By::Request(Id::new(Kind::Request, 1))), [], "the request of a folded event is the newest");
+            assert_eq!(log.get(first).map(|event| event.place()), log.older(None).next().map(|(place, _)| place));
+        }
+        let mut log = restored;
+        assert_eq!(update(&mut log, 2, 30), second, "what was open can still be folded into");
+        log.prune(Moment(1_788_264_000_000_000).plus_millis(25));
+        assert_eq!(found(&log, By::User(Id::new(Kind::User, 1))), [second]);
+        assert!(log.get(first).is_none());
     }
 }

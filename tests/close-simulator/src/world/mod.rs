@@ -42,6 +42,9 @@ pub struct World {
     /// Files of exports, and uploaded ones.
     #[serde(default)]
     pub files: files::Files,
+    /// What waits for webhook receivers.
+    #[serde(default)]
+    pub webhooks: crate::webhooks::Webhooks,
     /// The last serial given out of each kind.
     serials: Vec<u64>,
     /// Sums of lists, remembered until the next change.
@@ -68,6 +71,7 @@ impl World {
             jobs: jobs::Jobs::default(),
             people: people::People::default(),
             files: files::Files::default(),
+            webhooks: crate::webhooks::Webhooks::default(),
             serials,
             totals: crate::http::totals::Cache::default(),
         }

@@ -173,6 +173,7 @@ switches! {
     "The status for a body that is not called JSON: 400 or 415." media_type_status: u16 = 400;
     "The longest URL, path and query in bytes; longer ones are 414." max_url: usize = 8_192;
     "Whether answers are compressed for those who accept gzip." gzip_answers: bool = false;
+    "Undelivered events at which a webhook subscription is paused and its queue cleared." webhook_backlog: usize = 100_000;
 }
 
 impl Switches {

@@ -92,13 +92,18 @@ async fn a_scheduled_mail_leaves_at_its_time_and_not_when_it_is_taken_back() {
         assert!(reply.status == 400 && reply.body["field-errors"].get(field).is_some(), "{}", reply.text);
     }
     let to = json!(["a@b.example"]);
+    // A draft that had its time already and is scheduled afterwards.
+    let mut draft = body(to.clone(), json!("2026-09-01T13:00:00Z"));
+    draft["status"] = json!("draft");
+    let drafted = text(&close.make("activity/email/", draft).await["id"]);
+    close.put(&format!("activity/email/{drafted}/"), json!({ "status": "scheduled" })).await;
     let on_time = text(&close.make("activity/email/", body(to.clone(), json!("2026-09-01T13:00:00Z"))).await["id"]);
     let later = text(&close.make("activity/email/", body(to.clone(), json!("2026-09-01T13:00:00Z"))).await["id"]);
     let taken_back = text(&close.make("activity/email/", body(to, json!("2026-09-01T13:00:00Z"))).await["id"]);
     close.put(&format!("activity/email/{later}/"), json!({ "date_scheduled": "2026-09-01T15:00:00Z" })).await;
     close.put(&format!("activity/email/{taken_back}/"), json!({ "status": "draft" })).await;
     close.advance(3_700.0).await;
-    for (id, status) in [(&on_time, "sent"), (&later, "scheduled"), (&taken_back, "draft")] {
+    for (id, status) in [(&drafted, "sent"), (&on_time, "sent"), (&later, "scheduled"), (&taken_back, "draft")] {
         assert_eq!(close.get(&format!("activity/email/{id}/")).await.body["status"], status);
     }
     let sent = close.get(&format!("activity/email/{on_time}/")).await.body;
@@ -175,6 +180,8 @@ async fn deleting_a_thread_deletes_its_mails_in_one_request() {
         assert_eq!(close.get(&format!("activity/email/{id}/")).await.status, 404);
         let event = close.events_of(&id, "activity.email").await[0].clone();
         assert_eq!((&event["action"], &event["request_id"]), (&json!("deleted"), &deleted["request_id"]));
+        // Quirk 25: one moment for different objects.
+        assert_eq!(event["date_updated"], deleted["date_updated"]);
     }
 }
 

@@ -57,7 +57,7 @@ async fn a_meeting_is_dated_at_its_start_in_the_future() {
     assert!(text(&meeting["date_created"]) > text(&meeting["date_updated"]));
     let guest = meeting["attendees"].as_array().unwrap().iter().find(|guest| guest["contact_id"] == json!(contact)).unwrap();
     assert_eq!((&guest["status"], &guest["is_organizer"], &guest["user_id"]), (&json!("noreply"), &json!(false), &json!(null)));
-    assert_eq!(ids(&close.get("activity/meeting/?date_created__gt=2026-09-30").await), [id.clone()]);
+    assert_eq!(ids(&close.get("activity/meeting/?date_created__gt=2026-09-30").await), std::slice::from_ref(&id));
     let event = text(&meeting["provider_calendar_event_id"]);
     assert_eq!(ids(&close.get(&format!("activity/meeting/?provider_calendar_event_id={event}")).await), [id]);
     assert!(close.get("activity/meeting/?provider_calendar_event_id=none").await.rows().is_empty());

@@ -98,7 +98,7 @@ fn check_all(view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refus
 }
 
 /// Whether a word names the record's type: its `_type`, and for custom activities also `Custom` or the id of their type.
-fn is_type(view: &View<'_>, record: &Record, word: &str) -> bool {
+pub fn is_type(view: &View<'_>, record: &Record, word: &str) -> bool {
     let Some(compute) = record.kind().resource().field("_type").and_then(|field| field.compute) else { return false };
     let literal = compute(&Scene { view, record });
     literal.as_text() == Some(word)

@@ -1,6 +1,6 @@
 //! Calls: regular ones that live through ringing, talking and ending, and external ones that are logged (reference, section 4.6).
 //!
-//! Stored: `phone` is the other side's number, from which the `remote_…` fields follow; `has_recording` says that Close recorded it
+//! Stored: `phone` is the other side's number, from which the `remote_…` fields follow; a `recording_duration` says that Close recorded it
 //! (then `recording_url` follows from the id), `recording_url` itself is stored for external calls only.
 
 use serde::{Deserialize, Serialize};
@@ -43,8 +43,8 @@ pub static CALL: Resource = Resource {
         telephone::LOCAL,
         &[
             Field::computed("remote_phone", |s| s.record.get("phone").cloned().unwrap_or(Value::Null)),
-            Field::computed("remote_phone_formatted", |s| telephone::formatted_field(s, "phone")),
-            Field::computed("remote_country_iso", |s| telephone::country_field(s, "phone")),
+            Field::computed("remote_phone_formatted", |s| telephone::formatted(s, "phone")),
+            Field::computed("remote_country_iso", |s| telephone::country(s, "phone")),
             Field::computed("has_recording", |s| recorded(s.record).into()),
             Field { ty: Type::Text(2048), write: Write::Yes, ..Field::computed("recording_url", recording_url) },
             Field::stored("recording_duration", SECONDS).unset(Unset::Zero),
@@ -91,13 +91,18 @@ pub static SOURCE: Source =
     Source { collections: &[shared::collection("activity/call", &[Kind::Call], L | G | C | U | D)], endpoints: &[] };
 
 fn recorded(record: &Record) -> bool {
-    record.is("has_recording") || record.text("recording_url").is_some()
+    record.text("recording_url").is_some() || kept(record)
+}
+
+/// Whether Close itself recorded it.
+fn kept(record: &Record) -> bool {
+    record.int("recording_duration").is_some_and(|secs| secs > 0)
 }
 
 fn recording_url(scene: &Scene<'_>) -> Value {
     match scene.record.get("recording_url") {
         Some(url) => url.clone(),
-        None => link(scene, scene.record.is("has_recording"), "recording"),
+        None => link(scene, kept(scene.record), "recording"),
     }
 }
 
@@ -266,7 +271,6 @@ fn end(record: &mut Record, disposition: &str, duration: i64, voicemail: i64, re
         record.set("voicemail_duration", voicemail);
     }
     if recorded {
-        record.set("has_recording", true);
         record.set("recording_duration", duration);
     }
     // Two cents for every minute begun, as text.

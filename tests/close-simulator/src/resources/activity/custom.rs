@@ -3,7 +3,7 @@
 //! A field is of a type when its definition says so (`custom_activity_type_id`), or when it is shared and associated with the type.
 //! A draft may lack required fields.
 
-use super::{note, shared};
+use super::{any, note, shared};
 use crate::http::collection::{C, Condition, D, Filter, G, L, Test, U};
 use crate::http::{Collection, Request, Source};
 use crate::model::resource::{AUTHORS, Field, Laws, Resource, Type, Unset, Write};
@@ -38,8 +38,13 @@ pub static CUSTOM_ACTIVITY: Resource = Resource {
     laws: Laws { prepare, revise, ..shared::LAWS },
 };
 
-const FILTERS: &[Filter] =
-    &shared::filters_and(Filter { param: "custom_activity_type_id", test: Test::Field("custom_activity_type_id") });
+const FILTERS: &[Filter] = &{
+    let mut filters =
+        shared::filters_and(Filter { param: "custom_activity_type_id", test: Test::Field("custom_activity_type_id") });
+    // The first is `_type`, which takes more words here than the literal.
+    filters[0] = Filter { param: "_type", test: Test::Custom(any::is_type) };
+    filters
+};
 
 /// What is served.
 pub static SOURCE: Source = Source {

@@ -54,7 +54,10 @@ pub fn follow(change: &mut Change<'_>, before: Option<&Record>, id: Id) {
             let at = change.now().plus_millis(OUTBOX_MILLIS);
             change.schedule(at, Job::Send(id));
         }
-        "scheduled" if before.and_then(|before| before.moment("date_scheduled")) != after.moment("date_scheduled") => {
+        "scheduled"
+            if was != Some("scheduled")
+                || before.and_then(|before| before.moment("date_scheduled")) != after.moment("date_scheduled") =>
+        {
             let at = after.moment("date_scheduled").unwrap_or(change.now()).max(change.now());
             change.schedule(at, Job::Send(id));
         }

@@ -88,8 +88,7 @@ fn envelope(scene: &Scene<'_>) -> Value {
         )
     };
     let sender = Value::list(record.text("sender").map(email_thread::address));
-    let replied = record.id_of("in_reply_to_id").and_then(|id| scene.view.get(id));
-    let in_reply_to = replied.and_then(|record| message_ids(&Scene { view: scene.view, record }).items().first().cloned());
+    let in_reply_to = record.get("references").and_then(|references| references.items().last()).cloned();
     Value::object([
         ("from", sender.clone()),
         ("sender", sender),

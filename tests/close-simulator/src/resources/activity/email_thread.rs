@@ -8,7 +8,7 @@ use crate::http::Source;
 use crate::http::collection::{D, G, L};
 use crate::model::render::{self, Scene};
 use crate::model::resource::{AUTHORS, Field, GET, LIST, Laws, Resource, Type, Unset};
-use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
+use crate::model::{Id, Kind, Record, Stamps, Value};
 use crate::resources::comment;
 use crate::world::change::Change;
 
@@ -35,7 +35,14 @@ pub static EMAIL_THREAD: Resource = Resource {
         shared::ACTIVITY_DATES,
     ],
     custom_fields: false,
-    laws: Laws { deleting, deleted: shared::deleted, ..Laws::PLAIN },
+    laws: Laws {
+        deleting: |change, thread| {
+            delete_mails(change, thread);
+            Ok(())
+        },
+        deleted: shared::deleted,
+        ..Laws::PLAIN
+    },
 };
 
 /// What is served.
@@ -153,12 +160,11 @@ pub fn address(text: &str) -> Value {
 }
 
 /// Its mails go with it (reference, section 6.6).
-fn deleting(change: &mut Change<'_>, thread: &Record) -> Result<(), Refusal> {
+fn delete_mails(change: &mut Change<'_>, thread: &Record) {
     for email in ids(thread) {
         if let Some(record) = change.get(email) {
             comment::forget(change, &record);
             change.remove(email);
         }
     }
-    Ok(())
 }

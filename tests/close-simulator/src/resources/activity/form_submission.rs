@@ -89,3 +89,9 @@ pub fn receive(change: &mut Change<'_>, submission: &Submission) -> Id {
     shared::touch_lead(change, id);
     id
 }
+
+/// Who filled a form in is found out later.
+pub fn attribute(change: &mut Change<'_>, id: Id, contact: Id) {
+    change.edit(id, |record| record.set("contact_id", contact));
+    shared::touch_lead(change, id);
+}

@@ -14,7 +14,7 @@ pub fn agree(before: Option<&Record>, after: &mut Record, plain: &'static str, h
     }
 }
 
-/// As [`agree`] for a text that is kept in three forms, with a plain one that follows from the HTML only.
+/// The first 200 characters of a text on one line.
 pub fn preview(text: &str) -> Value {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     Value::from(line.chars().take(200).collect::<String>())
@@ -31,16 +31,17 @@ pub fn plain_of(html: &str) -> String {
     let mut rest = html;
     while let Some(open) = rest.find('<') {
         out.push_str(&rest[..open]);
-        let Some(close) = rest[open..].find('>') else { break };
+        let Some(close) = rest[open..].find('>') else {
+            rest = "";
+            break;
+        };
         let tag = rest[open + 1..open + close].trim().to_ascii_lowercase();
         if tag.starts_with("br") || matches!(tag.as_str(), "/p" | "/div" | "/li") {
             out.push('\n');
         }
         rest = &rest[open + close + 1..];
     }
-    if !rest.starts_with('<') {
-        out.push_str(rest);
-    }
+    out.push_str(rest);
     let text = out.trim_end_matches('\n');
     [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")]
         .into_iter()

@@ -1,4 +1,4 @@
-//! WhatsApp messages, which integrations put in (reference, section 4.6). `message_html` and `text` follow from `message_markdown`.
+//! Messages of `WhatsApp`, which integrations put in (reference, section 4.6). `message_html` and `text` follow from `message_markdown`.
 
 use super::{rich_text, shared, telephone};
 use crate::http::collection::{C, D, Filter, G, L, Test, U};

@@ -23,16 +23,16 @@ struct Cohort<'v> {
 /// Counts, values and rates of all, and by user.
 pub(super) fn totals(view: &View<'_>, _: &Caller, request: &Request) -> Result<Answer, Refusal> {
     let cohort = cohort(view, request)?;
-    answer(view, &cohort, |opportunities| Json::Object(total(view, opportunities)))
+    Ok(answer(view, &cohort, |opportunities| Json::Object(total(view, opportunities))))
 }
 
 /// How far along the statuses they get, of all and by user.
 pub(super) fn stages(view: &View<'_>, _: &Caller, request: &Request) -> Result<Answer, Refusal> {
     let cohort = cohort(view, request)?;
-    answer(view, &cohort, |opportunities| json!({ "stages": along(view, cohort.pipeline, opportunities) }))
+    Ok(answer(view, &cohort, |opportunities| json!({ "stages": along(view, cohort.pipeline, opportunities) })))
 }
 
-fn answer(view: &View<'_>, cohort: &Cohort<'_>, summed: impl Fn(&[&Record]) -> Json) -> Result<Answer, Refusal> {
+fn answer(view: &View<'_>, cohort: &Cohort<'_>, summed: impl Fn(&[&Record]) -> Json) -> Answer {
     let mut by_user: BTreeMap<Option<Id>, Vec<&Record>> = BTreeMap::new();
     for opportunity in &cohort.opportunities {
         by_user.entry(user_of(opportunity)).or_default().push(opportunity);
@@ -45,7 +45,7 @@ fn answer(view: &View<'_>, cohort: &Cohort<'_>, summed: impl Fn(&[&Record]) -> J
             entry
         })
         .collect();
-    Ok(Answer::json(200, &json!({ "aggregations": summed(&cohort.opportunities), "data": data })))
+    Answer::json(200, &json!({ "aggregations": summed(&cohort.opportunities), "data": data }))
 }
 
 fn cohort<'v>(view: &'v View<'_>, request: &Request) -> Result<Cohort<'v>, Refusal> {

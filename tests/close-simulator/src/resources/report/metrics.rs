@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::range::Range;
+use super::text;
 use crate::http::{Answer, Request};
 use crate::model::{Kind, Moment, Record, Refusal, Value};
 use crate::world::people::Caller;
@@ -39,12 +40,21 @@ const fn metric(key: &'static str, name: &'static str, kind: Kind, counts: fn(&V
     Metric { key, name, kind, counts, at: |record| Some(record.created), measure: Measure::Count }
 }
 
-fn outbound(record: &Record) -> bool {
-    matches!(record.text("direction"), Some("outbound" | "outgoing"))
+fn outbound(view: &View<'_>, record: &Record) -> bool {
+    matches!(text(view, record, "direction").as_deref(), Some("outbound" | "outgoing"))
 }
 
-fn inbound(record: &Record) -> bool {
-    matches!(record.text("direction"), Some("inbound" | "incoming"))
+fn inbound(view: &View<'_>, record: &Record) -> bool {
+    matches!(text(view, record, "direction").as_deref(), Some("inbound" | "incoming"))
+}
+
+fn has_status(view: &View<'_>, record: &Record, status: &str) -> bool {
+    text(view, record, "status").as_deref() == Some(status)
+}
+
+/// Whether a mail or a message was sent by a user.
+pub(super) fn sent(view: &View<'_>, message: &Record) -> bool {
+    outbound(view, message) && has_status(view, message, "sent")
 }
 
 fn answered(call: &Record) -> bool {
@@ -75,45 +85,49 @@ fn lost(view: &View<'_>, opportunity: &Record) -> bool {
 /// Every metric.
 pub(super) static METRICS: &[Metric] = &[
     metric("calls.all.all.count", "All Calls - All Types", Kind::Call, |_, _| true),
-    metric("calls.outbound.all.count", "Outbound Calls - All Types", Kind::Call, |_, call| outbound(call)),
-    metric("calls.outbound.answered.count", "Outbound Calls - Answered", Kind::Call, |_, call| outbound(call) && answered(call)),
-    metric("calls.outbound.unanswered.count", "Outbound Calls - Unanswered", Kind::Call, |_, call| {
-        outbound(call) && !answered(call)
+    metric("calls.outbound.all.count", "Outbound Calls - All Types", Kind::Call, outbound),
+    metric("calls.outbound.answered.count", "Outbound Calls - Answered", Kind::Call, |view, call| {
+        outbound(view, call) && answered(call)
     }),
-    metric("calls.inbound.all.count", "Inbound Calls - All Types", Kind::Call, |_, call| inbound(call)),
-    metric("calls.inbound.answered.count", "Inbound Calls - Answered", Kind::Call, |_, call| inbound(call) && answered(call)),
-    metric("calls.inbound.unanswered.count", "Inbound Calls - Missed", Kind::Call, |_, call| inbound(call) && !answered(call)),
+    metric("calls.outbound.unanswered.count", "Outbound Calls - Unanswered", Kind::Call, |view, call| {
+        outbound(view, call) && !answered(call)
+    }),
+    metric("calls.inbound.all.count", "Inbound Calls - All Types", Kind::Call, inbound),
+    metric("calls.inbound.answered.count", "Inbound Calls - Answered", Kind::Call, |view, call| {
+        inbound(view, call) && answered(call)
+    }),
+    metric("calls.inbound.unanswered.count", "Inbound Calls - Missed", Kind::Call, |view, call| {
+        inbound(view, call) && !answered(call)
+    }),
     Metric {
         measure: Measure::Sum("duration"),
         ..metric("calls.all.all.sum_duration", "All Calls - Total Duration", Kind::Call, |_, _| true)
     },
     Metric {
         measure: Measure::Sum("duration"),
-        ..metric("calls.outbound.all.sum_duration", "Outbound Calls - Total Duration", Kind::Call, |_, call| outbound(call))
+        ..metric("calls.outbound.all.sum_duration", "Outbound Calls - Total Duration", Kind::Call, outbound)
     },
     Metric {
         measure: Measure::Sum("duration"),
-        ..metric("calls.inbound.all.sum_duration", "Inbound Calls - Total Duration", Kind::Call, |_, call| inbound(call))
+        ..metric("calls.inbound.all.sum_duration", "Inbound Calls - Total Duration", Kind::Call, inbound)
     },
     Metric {
         measure: Measure::Average("duration"),
         ..metric("calls.all.all.average_duration", "All Calls - Average Duration", Kind::Call, |_, _| true)
     },
-    metric("emails.sent.all.count", "Sent Emails", Kind::Email, |_, mail| outbound(mail) && mail.text("status") == Some("sent")),
-    metric("emails.received.all.count", "Received Emails", Kind::Email, |_, mail| inbound(mail)),
-    metric("emails.opened.all.count", "Opened Emails", Kind::Email, |_, mail| outbound(mail) && opened(mail)),
-    metric("sms.sent.all.count", "Sent SMS", Kind::Sms, |_, sms| outbound(sms) && sms.text("status") == Some("sent")),
-    metric("sms.received.all.count", "Received SMS", Kind::Sms, |_, sms| inbound(sms)),
-    metric("whatsapp_messages.sent.all.count", "Sent WhatsApp Messages", Kind::WhatsAppMessage, |_, message| outbound(message)),
-    metric("whatsapp_messages.received.all.count", "Received WhatsApp Messages", Kind::WhatsAppMessage, |_, message| {
-        inbound(message)
-    }),
+    metric("emails.sent.all.count", "Sent Emails", Kind::Email, sent),
+    metric("emails.received.all.count", "Received Emails", Kind::Email, inbound),
+    metric("emails.opened.all.count", "Opened Emails", Kind::Email, |view, mail| outbound(view, mail) && opened(mail)),
+    metric("sms.sent.all.count", "Sent SMS", Kind::Sms, sent),
+    metric("sms.received.all.count", "Received SMS", Kind::Sms, inbound),
+    metric("whatsapp_messages.sent.all.count", "Sent WhatsApp Messages", Kind::WhatsAppMessage, outbound),
+    metric("whatsapp_messages.received.all.count", "Received WhatsApp Messages", Kind::WhatsAppMessage, inbound),
     metric("meetings.all.all.count", "Meetings", Kind::Meeting, |_, _| true),
-    metric("meetings.completed.all.count", "Completed Meetings", Kind::Meeting, |_, meeting| {
-        meeting.text("status") == Some("completed")
+    metric("meetings.completed.all.count", "Completed Meetings", Kind::Meeting, |view, meeting| {
+        has_status(view, meeting, "completed")
     }),
-    metric("meetings.canceled.all.count", "Canceled Meetings", Kind::Meeting, |_, meeting| {
-        meeting.text("status") == Some("canceled")
+    metric("meetings.canceled.all.count", "Canceled Meetings", Kind::Meeting, |view, meeting| {
+        has_status(view, meeting, "canceled")
     }),
     metric("notes.all.all.count", "Notes", Kind::Note, |_, _| true),
     metric("custom_activities.all.all.count", "Custom Activities", Kind::CustomActivity, |_, _| true),
@@ -169,6 +183,7 @@ impl Metric {
 }
 
 /// `GET /report/activity/metrics/`
+#[allow(clippy::unnecessary_wraps)]
 pub(super) fn list(_: &View<'_>, _: &Caller, _: &Request) -> Result<Answer, Refusal> {
     let metrics: Vec<Json> = METRICS
         .iter()

@@ -13,6 +13,8 @@ use rustc_hash::FxHashSet;
 use serde_json::Value as Json;
 
 use crate::http::{Endpoint, Exactness, Handler, Source};
+use crate::model::render::Scene;
+use crate::model::resource::Unset;
 use crate::model::{Id, Kind, Record, Refusal, Value, input};
 use crate::resources::search;
 use crate::world::change::Body;
@@ -63,7 +65,7 @@ fn leads(view: &View<'_>, body: &Body) -> Result<Option<FxHashSet<Id>>, Refusal>
     }
     let smart_view = input::read_reference(view, &[Kind::SmartView], &query["saved_search_id"])
         .map_err(|error| Refusal::field("query", error.as_str().unwrap_or_default()))?;
-    Ok(view.get(smart_view).map(|smart_view| of_smart_view(view, smart_view)).transpose()?)
+    view.get(smart_view).map(|smart_view| of_smart_view(view, smart_view)).transpose()
 }
 
 fn of_smart_view(view: &View<'_>, smart_view: &Record) -> Result<FxHashSet<Id>, Refusal> {
@@ -82,6 +84,19 @@ fn lead_of(record: &Record) -> Id {
 /// Whose a record is: its owner, else its author.
 fn user_of(record: &Record) -> Option<Id> {
     record.id_of("user_id").or(record.author)
+}
+
+/// A field of a record as text, as it is written: stored, computed, or what stands for one that is not set.
+fn text(view: &View<'_>, record: &Record, name: &'static str) -> Option<String> {
+    let field = record.kind().resource().field(name)?;
+    let value = match field.compute {
+        Some(compute) => compute(&Scene { view, record }),
+        None => record.get(name).cloned().unwrap_or(Value::Null),
+    };
+    match (value.as_text(), field.unset) {
+        (Some(text), _) | (None, Unset::Text(text)) => Some(text.to_owned()),
+        _ => None,
+    }
 }
 
 /// `part` of `whole` in per cent, to two places; 0 of nothing.

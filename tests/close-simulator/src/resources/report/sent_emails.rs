@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-use super::metrics::opened;
+use super::metrics::{opened, sent};
 use super::{own_organization, percent, range, user_of};
 use crate::http::{Answer, Request};
 use crate::model::{Id, Kind, Refusal};
@@ -18,8 +18,7 @@ pub(super) fn report(view: &View<'_>, _: &Caller, request: &Request) -> Result<A
     let user = request.param("user_id").map(|text| view.parse_id(text));
     let mut counts: BTreeMap<Option<Id>, [i64; 3]> = BTreeMap::new();
     for mail in view.range(Kind::Email, range.from, range.last()) {
-        let sent = mail.text("direction") == Some("outgoing") && mail.text("status") == Some("sent");
-        if !sent || user.is_some_and(|user| user_of(mail) != user) {
+        if !sent(view, mail) || user.is_some_and(|user| user_of(mail) != user) {
             continue;
         }
         let counts = counts.entry(mail.id_of("template_id")).or_default();
