@@ -26,7 +26,13 @@ fn silent(path: &str, field: &str) -> bool {
     match path {
         "lead" => matches!(
             field,
-            "date_updated" | "updated_by" | "updated_by_name" | "display_name" | "primary_email" | "primary_phone" | "contacts_summary"
+            "date_updated"
+                | "updated_by"
+                | "updated_by_name"
+                | "display_name"
+                | "primary_email"
+                | "primary_phone"
+                | "contacts_summary"
         ),
         _ => matches!(field, "lead_name" | "contact_name" | "lead_primary_email" | "lead_primary_phone"),
     }
