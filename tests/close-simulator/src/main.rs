@@ -26,7 +26,7 @@ enum Command {
 
 #[derive(Args)]
 struct Describe {
-    /// As a table, or as an OpenAPI 3.1 document.
+    /// As tables, or as an `OpenAPI` 3.1 document.
     #[arg(short, long, value_enum, default_value_t = Form::Markdown)]
     output: Form,
 }
