@@ -9,6 +9,7 @@ use crate::Simulator;
 use crate::http::{Answer, Request};
 use crate::model::{Id, Kind, Moment, Refusal};
 use crate::resources::activity::{call, delivery, email, form_submission, import_update, meeting, sms};
+use crate::resources::task::{self, system};
 use crate::seed::foundation;
 use crate::world::World;
 use crate::world::change::{Actor, Body, Change};
@@ -29,6 +30,7 @@ const ACTIONS: &[(&str, Action)] = &[
     ("receive_form", receive_form),
     ("attribute_form", attribute_form),
     ("mark_import", mark_import),
+    ("raise_task", raise_task),
 ];
 
 /// Does what the body says.
@@ -241,4 +243,20 @@ fn mark_import(change: &mut Change<'_>, wish: &Wish<'_>) -> Result<Id, Refusal> 
         None => change.world.next_id(Kind::Import),
     };
     Ok(import_update::mark(change, lead, import))
+}
+
+/// `type` (any but `lead`), `lead_id`, `contact_id?`, `user_id?`, `object_id?` (a mail, call, message or opportunity).
+fn raise_task(change: &mut Change<'_>, wish: &Wish<'_>) -> Result<Id, Refusal> {
+    let wanted = wish.text("type", "");
+    let Some(ty) = task::TYPES[1..].iter().find(|ty| **ty == wanted) else {
+        return Err(Refusal::field("type", format!("one of {}", task::TYPES[1..].join(", "))));
+    };
+    let notice = system::Notice {
+        ty,
+        lead: wish.lead(change)?,
+        contact: wish.contact(change)?,
+        assigned_to: wish.user(change)?,
+        object: wish.maybe(change, "object_id", &[Kind::Email, Kind::Call, Kind::Sms, Kind::Opportunity])?,
+    };
+    Ok(system::raise(change, &notice))
 }

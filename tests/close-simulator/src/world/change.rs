@@ -292,7 +292,7 @@ impl<'w> Change<'w> {
 
     /// Removes objects that go together, in this order. Each is told with what it held while all of them were there.
     pub fn remove_together(&mut self, ids: &[Id]) {
-        let told: Vec<(Arc<Record>, Option<(&'static str, Vec<u8>)>)> = ids
+        let told: Vec<_> = ids
             .iter()
             .filter_map(|id| self.get(*id))
             .map(|before| {

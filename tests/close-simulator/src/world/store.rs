@@ -1,9 +1,9 @@
 //! The objects in their present version, with the orders in which lists walk them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{Id, Kind, Moment, Record};
@@ -17,6 +17,8 @@ pub struct Store {
     activities: BTreeSet<(Moment, Id)>,
     /// What belongs to a lead, by kind.
     by_lead: BTreeSet<(Id, Kind, Moment, Id)>,
+    /// Unsubscribed addresses in lower case, gathered when somebody asks: every contact that is shown does.
+    unsubscribed: OnceLock<FxHashSet<String>>,
 }
 
 impl Default for Store {
@@ -26,6 +28,7 @@ impl Default for Store {
             by_kind: vec![BTreeSet::new(); Kind::COUNT],
             activities: BTreeSet::new(),
             by_lead: BTreeSet::new(),
+            unsubscribed: OnceLock::new(),
         }
     }
 }
@@ -38,6 +41,9 @@ impl Store {
 
     /// Stores a version and returns the one before.
     pub fn put(&mut self, record: Arc<Record>) -> Option<Arc<Record>> {
+        if record.kind() == Kind::UnsubscribedEmail {
+            self.unsubscribed.take();
+        }
         let before = self.records.insert(record.id, Arc::clone(&record));
         if let Some(before) = &before {
             if (before.created, before.lead) == (record.created, record.lead) {
@@ -82,9 +88,22 @@ impl Store {
 
     /// Forgets an object and returns its last version.
     pub fn remove(&mut self, id: Id) -> Option<Arc<Record>> {
+        if id.kind() == Kind::UnsubscribedEmail {
+            self.unsubscribed.take();
+        }
         let before = self.records.remove(&id)?;
         self.unlist(&before);
         Some(before)
+    }
+
+    /// Whether an address wants no more mail; case does not matter.
+    pub fn is_unsubscribed(&self, email: &str) -> bool {
+        let all = self.unsubscribed.get_or_init(|| {
+            self.of_kind(Kind::UnsubscribedEmail, Moment(i64::MIN), Moment::LAST)
+                .filter_map(|id| self.get(id)?.text("email").map(str::to_lowercase))
+                .collect()
+        });
+        !all.is_empty() && all.contains(&email.to_lowercase())
     }
 
     /// How many objects of a kind there are.

@@ -197,6 +197,15 @@ impl<'w> View<'w> {
         }
     }
 
+    /// Whether an address wants no more mail; case does not matter.
+    pub fn is_unsubscribed(&self, email: &str) -> bool {
+        if self.past.is_none() {
+            return self.world.store.is_unsubscribed(email);
+        }
+        let is = |record: &Record| record.text("email").is_some_and(|known| known.eq_ignore_ascii_case(email));
+        self.all(Kind::UnsubscribedEmail).any(is)
+    }
+
     /// A field of another record, null when there is none.
     pub fn field_of(&self, id: Option<Id>, name: &'static str) -> Value {
         id.and_then(|id| self.get(id)).and_then(|record| record.get(name)).cloned().unwrap_or(Value::Null)

@@ -1,6 +1,6 @@
 //! The activity that says how a lead came to be. It has no events of its own (reference, section 6.5), unless a switch gives it some.
 
-use super::trace;
+use super::{shared, trace};
 use crate::http::Source;
 use crate::http::collection::{G, L};
 use crate::model::resource::{AUTHORS, DATES, Field, LEAD_ID, Laws, Resource, Type};
@@ -24,15 +24,14 @@ pub static CREATED: Resource = Resource {
 
 /// What is served.
 pub static SOURCE: Source =
-    Source { collections: &[trace::collection("activity/created", &[Kind::Created], L | G)], endpoints: &[] };
+    Source { collections: &[shared::collection("activity/created", &[Kind::Created], L | G)], endpoints: &[] };
 
-/// Leaves one for a lead that was created just now, with the lead's source and stamps; `import_id` comes from the lead as well.
+/// Leaves one for a lead that was created just now, with the lead's source and stamps.
 pub fn leave(change: &mut Change<'_>, lead: Id) {
     let Some(record) = change.get(lead) else { return };
     trace::leave(change, Kind::Created, Some(lead), |activity| {
         activity.created = record.created;
         activity.author = record.author;
         activity.set("source", record.get("source").cloned().unwrap_or(Value::Null));
-        activity.set("import_id", record.get("import_id").cloned().unwrap_or(Value::Null));
     });
 }

@@ -1,6 +1,6 @@
 //! The activity that says how far a lead merge has come. The merge itself is in `lead::merge`.
 
-use super::trace;
+use super::{shared, trace};
 use crate::http::Source;
 use crate::http::collection::{G, L};
 use crate::model::resource::{AUTHORS, DATES, Field, LEAD_ID, Laws, Resource, Type};
@@ -34,4 +34,4 @@ pub static LEAD_MERGE: Resource = Resource {
 
 /// What is served.
 pub static SOURCE: Source =
-    Source { collections: &[trace::collection("activity/lead_merge", &[Kind::LeadMerge], L | G)], endpoints: &[] };
+    Source { collections: &[shared::collection("activity/lead_merge", &[Kind::LeadMerge], L | G)], endpoints: &[] };

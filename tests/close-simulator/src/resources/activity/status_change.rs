@@ -1,14 +1,14 @@
 //! The activities that a change of status leaves. Quick successive changes become one activity, and a change that is taken back in that
 //! time takes its activity with it (reference, section 6.4).
 
-use super::trace;
+use super::{shared, trace};
 use crate::http::Source;
 use crate::http::collection::{C, D, G, L};
 use crate::model::render::Scene;
 use crate::model::resource::{AUTHORS, DATE_CREATED_SETTABLE, DATE_UPDATED, Field, LEAD_ID, Laws, Resource, Type, Write};
-use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
+use crate::model::{Id, Kind, Record, Stamps, Value};
 use crate::resources::{lead, opportunity};
-use crate::world::change::{Body, Change};
+use crate::world::change::Change;
 
 fn of(s: &Scene<'_>, status: &'static str, name: &'static str) -> Value {
     s.view.field_of(s.record.id_of(status), name)
@@ -39,7 +39,14 @@ pub static LEAD_STATUS_CHANGE: Resource = Resource {
         &[DATE_CREATED_SETTABLE, DATE_UPDATED],
     ],
     custom_fields: false,
-    laws: Laws { created, deleted: trace::deleted, ..Laws::PLAIN },
+    laws: Laws {
+        created: |change, id, _| {
+            created(change, id);
+            Ok(())
+        },
+        deleted: shared::deleted,
+        ..Laws::PLAIN
+    },
 };
 
 /// An `OpportunityStatusChange` activity. Stored: `opportunity_id`, `old_status_id`, `new_status_id`, and of the opportunity at that time
@@ -80,34 +87,43 @@ pub static OPPORTUNITY_STATUS_CHANGE: Resource = Resource {
         &[DATE_CREATED_SETTABLE, DATE_UPDATED],
     ],
     custom_fields: false,
-    laws: Laws { prepare, created, deleted: trace::deleted, ..Laws::PLAIN },
+    laws: Laws {
+        prepare: |change, record, _| {
+            prepare(change, record);
+            Ok(())
+        },
+        created: |change, id, _| {
+            created(change, id);
+            Ok(())
+        },
+        deleted: shared::deleted,
+        ..Laws::PLAIN
+    },
 };
 
 /// What is served. Neither creating nor deleting one changes the status itself.
 pub static SOURCE: Source = Source {
     collections: &[
-        trace::collection("activity/status_change/lead", &[Kind::LeadStatusChange], L | G | C | D),
-        trace::collection("activity/status_change/opportunity", &[Kind::OpportunityStatusChange], L | G | C | D),
+        shared::collection("activity/status_change/lead", &[Kind::LeadStatusChange], L | G | C | D),
+        shared::collection("activity/status_change/opportunity", &[Kind::OpportunityStatusChange], L | G | C | D),
     ],
     endpoints: &[],
 };
 
 /// A backfilled one belongs to the opportunity's lead and has the opportunity's present figures where the body gives none.
-fn prepare(change: &mut Change<'_>, record: &mut Record, _body: &Body) -> Result<(), Refusal> {
-    let Some(opportunity) = record.id_of("opportunity_id").and_then(|id| change.get(id)) else { return Ok(()) };
+fn prepare(change: &Change<'_>, record: &mut Record) {
+    let Some(opportunity) = record.id_of("opportunity_id").and_then(|id| change.get(id)) else { return };
     record.lead = opportunity.lead;
     for (name, value) in figures(&opportunity) {
         if record.get(name).is_none() {
             record.set(name, value);
         }
     }
-    Ok(())
 }
 
-fn created(change: &mut Change<'_>, id: Id, _body: &Body) -> Result<(), Refusal> {
+fn created(change: &mut Change<'_>, id: Id) {
     let lead = change.get(id).and_then(|record| record.lead);
     lead::touched_by_child(change, lead);
-    Ok(())
 }
 
 fn figures(opportunity: &Record) -> [(&'static str, Value); 4] {

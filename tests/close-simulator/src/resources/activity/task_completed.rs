@@ -1,6 +1,6 @@
 //! The activity that a completed task leaves, and that goes when the task is reopened (reference, section 6.6).
 
-use super::trace;
+use super::{shared, trace};
 use crate::http::Source;
 use crate::http::collection::{D, G, L};
 use crate::model::resource::{AUTHORS, DATES, Field, LEAD_ID, Laws, Resource, Type};
@@ -25,12 +25,12 @@ pub static TASK_COMPLETED: Resource = Resource {
         DATES,
     ],
     custom_fields: false,
-    laws: Laws { deleted: trace::deleted, ..Laws::PLAIN },
+    laws: Laws { deleted: shared::deleted, ..Laws::PLAIN },
 };
 
 /// What is served.
 pub static SOURCE: Source =
-    Source { collections: &[trace::collection("activity/task_completed", &[Kind::TaskCompleted], L | G | D)], endpoints: &[] };
+    Source { collections: &[shared::collection("activity/task_completed", &[Kind::TaskCompleted], L | G | D)], endpoints: &[] };
 
 /// A task was completed.
 pub fn leave(change: &mut Change<'_>, task: &Record) {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::phone;
 use crate::model::render::Scene;
 use crate::model::resource::{Field, Type, Write};
-use crate::model::{Kind, Record, Refusal, Value};
+use crate::model::{Record, Refusal, Value};
 use crate::world::view::View;
 
 const KIND: Field = Field::stored("type", Type::Text(64)).writable();
@@ -50,12 +50,8 @@ pub fn first_phone(contact: &Record) -> Option<&str> {
 pub fn emails(view: &View<'_>, contact: &Record) -> Value {
     Value::list(stored(contact, "emails").iter().map(|entry| {
         let email = text(entry, "email").unwrap_or_default();
-        Value::object([("email", email.into()), ("type", kind(entry)), ("is_unsubscribed", is_unsubscribed(view, email).into())])
+        Value::object([("email", email.into()), ("type", kind(entry)), ("is_unsubscribed", view.is_unsubscribed(email).into())])
     }))
-}
-
-fn is_unsubscribed(view: &View<'_>, email: &str) -> bool {
-    view.all(Kind::UnsubscribedEmail).any(|record| record.text("email").is_some_and(|known| known.eq_ignore_ascii_case(email)))
 }
 
 /// `[{phone, phone_formatted, type, country, tz_ids, outbound_sms_blocked}]`.
@@ -115,13 +111,12 @@ fn read(
     let mut errors = Map::new();
     let mut kept = Vec::new();
     for (at, entry) in entries.items().iter().enumerate() {
-        match form(text(entry, member).unwrap_or_default()) {
-            Some(value) => kept.push(Value::object([(member, value.into()), ("type", text(entry, "type").into())])),
-            None => {
-                let mut error = Map::new();
-                error.insert(member.to_owned(), refusal.into());
-                errors.insert(at.to_string(), json!({ "field-errors": error }));
-            }
+        if let Some(value) = form(text(entry, member).unwrap_or_default()) {
+            kept.push(Value::object([(member, value.into()), ("type", text(entry, "type").into())]));
+        } else {
+            let mut error = Map::new();
+            error.insert(member.to_owned(), refusal.into());
+            errors.insert(at.to_string(), json!({ "field-errors": error }));
         }
     }
     if errors.is_empty() { Ok(Some(Value::list(kept))) } else { Err(errors) }

@@ -52,7 +52,24 @@ pub static CONTACT: Resource = Resource {
         DATES,
     ],
     custom_fields: true,
-    laws: Laws { reword, prepare, created, revise, updated, deleted, ..Laws::PLAIN },
+    laws: Laws {
+        reword: |view, body| Ok(reword(view, body)),
+        prepare,
+        created: |change, id, body| {
+            created(change, id, body);
+            Ok(())
+        },
+        revise,
+        updated: |change, before, id, _| {
+            updated(change, before, id);
+            Ok(())
+        },
+        deleted: |change, contact| {
+            deleted(change, contact);
+            Ok(())
+        },
+        ..Laws::PLAIN
+    },
 };
 
 /// What is served.
@@ -97,14 +114,16 @@ pub fn recent_calls(view: &View<'_>, lead: Option<Id>, contact: Option<Id>) -> V
     )
 }
 
+/// The sequence subscriptions of a contact, which stand with its lead.
+fn subscribed<'v>(view: &'v View<'_>, lead: Option<Id>, contact: Id) -> impl Iterator<Item = &'v Record> {
+    lead.into_iter()
+        .flat_map(|lead| view.of_lead(lead, Kind::SequenceSubscription))
+        .filter(move |subscription| subscription.id_of("contact_id") == Some(contact))
+}
+
 /// What a contact's sequence subscriptions look like from the contact.
 fn subscriptions(s: &Scene<'_>) -> Value {
-    let Some(lead) = s.record.lead else { return Value::list([]) };
-    let mine = s
-        .view
-        .of_lead(lead, Kind::SequenceSubscription)
-        .filter(|subscription| subscription.id_of("contact_id") == Some(s.record.id));
-    Value::list(mine.map(|subscription| {
+    Value::list(subscribed(s.view, s.record.lead, s.record.id).map(|subscription| {
         let field = |name| subscription.get(name).cloned().unwrap_or(Value::Null);
         let sequence = subscription.id_of("sequence_id");
         Value::object([
@@ -134,7 +153,7 @@ pub fn nested(
 ) -> Result<Vec<(crate::model::Key, Value)>, Refusal> {
     let Some(map) = json.as_object() else { return Err(Refusal::invalid("Not a valid object.")) };
     let body = Body { map: map.clone(), offset_minutes };
-    let body = reword(view, &body)?.unwrap_or(body);
+    let body = reword(view, &body).unwrap_or(body);
     let read = input::read(view, &CONTACT, &body.map, of.is_none(), offset_minutes)?;
     let mut draft = of.cloned().unwrap_or_else(|| Record::new(Id::new(Kind::Contact, 1), view.now));
     for (key, value) in read.fields {
@@ -144,8 +163,8 @@ pub fn nested(
     Ok(draft.fields)
 }
 
-fn reword(view: &View<'_>, body: &Body) -> Result<Option<Body>, Refusal> {
-    Ok(spelling::custom_names(view, body, "contact"))
+fn reword(view: &View<'_>, body: &Body) -> Option<Body> {
+    spelling::custom_names(view, body, "contact")
 }
 
 /// Without a lead one is made for it (reference, section 4.2); the contact stands in it from the beginning.
@@ -159,7 +178,7 @@ fn prepare(change: &mut Change<'_>, contact: &mut Record, body: &Body) -> Result
     Ok(())
 }
 
-fn created(change: &mut Change<'_>, id: Id, body: &Body) -> Result<(), Refusal> {
+fn created(change: &mut Change<'_>, id: Id, body: &Body) {
     // A lead that was made for the contact has had it since its own `created` event.
     if body.get("lead_id").is_some()
         && let Some(contact) = change.get(id)
@@ -167,7 +186,6 @@ fn created(change: &mut Change<'_>, id: Id, body: &Body) -> Result<(), Refusal> 
     {
         lead::contacts_changed(change, lead, &[(id, None)]);
     }
-    Ok(())
 }
 
 fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, body: &Body) -> Result<(), Refusal> {
@@ -187,23 +205,29 @@ fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, body: &B
     Ok(())
 }
 
-fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &Body) -> Result<(), Refusal> {
-    let Some(contact) = change.get(id) else { return Ok(()) };
+fn updated(change: &mut Change<'_>, before: &Record, id: Id) {
+    let Some(contact) = change.get(id) else { return };
     if contact.lead == before.lead {
         if *contact != *before {
             lead::touched_by_child(change, contact.lead);
         }
-        return Ok(());
+        return;
+    }
+    let subscriptions: Vec<Id> = subscribed(&change.whole(), before.lead, id).map(|subscription| subscription.id).collect();
+    for subscription in subscriptions {
+        change.edit(subscription, |subscription| subscription.lead = contact.lead);
     }
     for lead in [before.lead, contact.lead].into_iter().flatten() {
         lead::contacts_changed(change, lead, &[(id, Some(Arc::new(before.clone())))]);
     }
-    Ok(())
 }
 
-fn deleted(change: &mut Change<'_>, contact: &Record) -> Result<(), Refusal> {
+/// Its sequence subscriptions go with a contact: nothing else deletes one.
+fn deleted(change: &mut Change<'_>, contact: &Record) {
+    let subscriptions: Vec<Id> =
+        subscribed(&change.whole(), contact.lead, contact.id).map(|subscription| subscription.id).collect();
+    change.remove_together(&subscriptions);
     if let Some(lead) = contact.lead {
         lead::contacts_changed(change, lead, &[(contact.id, Some(Arc::new(contact.clone())))]);
     }
-    Ok(())
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::address;
 use crate::model::{Id, Key, Kind, Record, Refusal, Value};
 use crate::resources::activity::{created as created_activity, status_change};
-use crate::resources::{contact, spelling};
+use crate::resources::{contact, spelling, status};
 use crate::world::change::{Body, Change, draw};
 use crate::world::view::View;
 
@@ -26,7 +26,7 @@ pub(super) fn prepare(change: &mut Change<'_>, lead: &mut Record, body: &Body) -
     address::check(lead)?;
     let drafts = drafts(change, body, None)?;
     if lead.get("status_id").is_none() {
-        let first = change.whole().all(Kind::LeadStatus).next().map(|status| status.id);
+        let first = status::of_leads(&change.whole()).first().map(|status| status.id);
         lead.set("status_id", first);
     }
     if lead.get("source").is_none() {
@@ -46,7 +46,7 @@ pub(super) fn prepare(change: &mut Change<'_>, lead: &mut Record, body: &Body) -
     Ok(())
 }
 
-pub(super) fn created(change: &mut Change<'_>, id: Id, body: &Body) -> Result<(), Refusal> {
+pub(super) fn created(change: &mut Change<'_>, id: Id, body: &Body) {
     if body.get("contacts").is_some() {
         let contacts: Vec<Record> = change.whole().of_lead(id, Kind::Contact).cloned().collect();
         for contact in contacts {
@@ -54,7 +54,6 @@ pub(super) fn created(change: &mut Change<'_>, id: Id, body: &Body) -> Result<()
         }
     }
     created_activity::leave(change, id);
-    Ok(())
 }
 
 /// Makes a lead for a contact that came without one; the contact is stored again, and told, by who calls this.
@@ -65,7 +64,7 @@ pub fn create_around(change: &mut Change<'_>, body: &Body, contact: &Record) -> 
     let within = Record { lead: Some(lead.id), ..contact.clone() };
     change.world.store.put(Arc::new(within));
     let id = change.insert(lead);
-    created(change, id, body)?;
+    created(change, id, body);
     Ok(id)
 }
 
@@ -85,15 +84,13 @@ pub(super) fn updated(change: &mut Change<'_>, before: &Record, id: Id, body: &B
     for item in body.get("contacts").and_then(Json::as_array).into_iter().flatten() {
         let Some(map) = item.as_object() else { continue };
         let mut body = Body { map: map.clone(), offset_minutes: body.offset_minutes };
-        match known(&change.view(), item, id).map(|contact| contact.id) {
-            Some(contact) => {
-                body.map.shift_remove("lead_id");
-                change.revise(contact, &body)?;
-            }
-            None => {
-                body.map.insert("lead_id".to_owned(), id.text(change.world.seed).into());
-                change.create(Kind::Contact, &body)?;
-            }
+        let present = known(&change.view(), item, id).map(|contact| contact.id);
+        if let Some(contact) = present {
+            body.map.shift_remove("lead_id");
+            change.revise(contact, &body)?;
+        } else {
+            body.map.insert("lead_id".to_owned(), id.text(change.world.seed).into());
+            change.create(Kind::Contact, &body)?;
         }
     }
     Ok(())
@@ -101,30 +98,18 @@ pub(super) fn updated(change: &mut Change<'_>, before: &Record, id: Id, body: &B
 
 /// Deletes the lead with everything that belongs to it, in an order that nobody can rely on: the lead may come first, last or in between
 /// (reference, section 8.4).
-pub(super) fn deleting(change: &mut Change<'_>, lead: &Record) -> Result<(), Refusal> {
+pub(super) fn deleting(change: &mut Change<'_>, lead: &Record) {
     let mut all = children(&change.whole(), lead.id);
     all.push(lead.id);
     let seed = change.world.seed;
     let place = |id: &Id| draw(seed, id.serial().wrapping_mul(61).wrapping_add(id.kind() as u64));
     all.sort_by(|a, b| place(a).total_cmp(&place(b)));
     change.remove_together(&all);
-    Ok(())
 }
 
-/// Everything that belongs to a lead, the comments on it included.
+/// Everything that belongs to a lead; comments and sequence subscriptions belong to the lead of what they hang on.
 pub(super) fn children(view: &View<'_>, lead: Id) -> Vec<Id> {
-    let mut all: Vec<Id> = Kind::ALL.iter().flat_map(|kind| view.of_lead(lead, *kind)).map(|child| child.id).collect();
-    for kind in [Kind::CommentThread, Kind::Comment] {
-        let about = |record: &&Record| {
-            !all.contains(&record.id)
-                && (record.id_of("object_id").is_some_and(|object| object == lead || all.contains(&object))
-                    || record.id_of("thread_id").is_some_and(|thread| all.contains(&thread)))
-        };
-        let found: Vec<Id> =
-            view.all(kind).filter(|record| record.lead.is_none()).filter(about).map(|record| record.id).collect();
-        all.extend(found);
-    }
-    all
+    Kind::ALL.iter().flat_map(|kind| view.of_lead(lead, *kind)).map(|child| child.id).collect()
 }
 
 /// The contact that an item of `contacts` names, if it is one of this lead.

@@ -12,6 +12,7 @@ use serde_json::{Map, json};
 use super::{fields, laws};
 use crate::http::{Answer, Request};
 use crate::model::input::read_reference;
+use crate::model::render::{self, Selection};
 use crate::model::{Id, Key, Kind, Record, Refusal, Value};
 use crate::resources::activity::trace;
 use crate::world::change::{Change, draw};
@@ -44,10 +45,8 @@ enum Phase {
 
 /// `POST /lead/merge/` with `{"source": "lead_…", "destination": "lead_…"}`.
 pub(super) fn begin(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
+    change.require("merge_leads")?;
     let view = change.view();
-    if change.actor.caller.as_ref().is_some_and(|caller| !caller.may("merge_leads")) {
-        return Err(Refusal::Forbidden(view.switches().forbidden_text.clone()));
-    }
     let body = request.json()?;
     let mut errors = Map::new();
     let mut lead = |name: &str| match body.get(name) {
@@ -192,18 +191,19 @@ fn carry(change: &mut Change<'_>, step: &mut Step, children: &[Id]) {
 /// Replaces references in the fields of a record.
 fn rename(record: &mut Record, ids: &[(Id, Id)]) {
     let ids: FxHashMap<Id, Id> = ids.iter().copied().collect();
-    fn value(of: &mut Value, ids: &FxHashMap<Id, Id>) {
-        match of {
-            Value::Id(id) => *id = ids.get(id).copied().unwrap_or(*id),
-            Value::List(items) if items.iter().any(|item| matches!(item, Value::Id(id) if ids.contains_key(id))) => {
-                let mut renamed = items.to_vec();
-                renamed.iter_mut().for_each(|item| value(item, ids));
-                *of = Value::list(renamed);
-            }
-            _ => {}
+    record.fields.iter_mut().for_each(|(_, value)| replace(value, &ids));
+}
+
+fn replace(of: &mut Value, ids: &FxHashMap<Id, Id>) {
+    match of {
+        Value::Id(id) => *id = ids.get(id).copied().unwrap_or(*id),
+        Value::List(items) if items.iter().any(|item| matches!(item, Value::Id(id) if ids.contains_key(id))) => {
+            let mut renamed = items.to_vec();
+            renamed.iter_mut().for_each(|item| replace(item, ids));
+            *of = Value::list(renamed);
         }
+        _ => {}
     }
-    record.fields.iter_mut().for_each(|(_, of)| value(of, &ids));
 }
 
 /// The destination gets the source's addresses, and what else of its own it has not.
@@ -233,8 +233,7 @@ fn take_over(change: &mut Change<'_>, step: &Step) {
                 .map(|contact| Arc::new(Record { lead: Some(step.source), ..Record::clone(&contact) }));
             view.supposing(*new, at_source)
         });
-        use crate::model::render::{EVENT, Selection, rendered};
-        rendered(&before, &destination, EVENT, &Selection::Default)
+        render::rendered(&before, &destination, render::EVENT, &Selection::Default)
     };
     change.update_seen(after, &old);
 }

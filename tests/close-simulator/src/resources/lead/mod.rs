@@ -64,10 +64,16 @@ pub static LEAD: Resource = Resource {
     laws: Laws {
         reword: laws::reword,
         prepare: laws::prepare,
-        created: laws::created,
+        created: |change, id, body| {
+            laws::created(change, id, body);
+            Ok(())
+        },
         revise: laws::revise,
         updated: laws::updated,
-        deleting: laws::deleting,
+        deleting: |change, lead| {
+            laws::deleting(change, lead);
+            Ok(())
+        },
         ..Laws::PLAIN
     },
 };

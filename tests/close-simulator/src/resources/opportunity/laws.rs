@@ -2,14 +2,19 @@
 
 use crate::model::{Id, Kind, Record, Refusal, Value};
 use crate::resources::activity::status_change;
-use crate::resources::{lead, spelling};
+use crate::resources::{lead, spelling, status};
 use crate::world::change::{Body, Change};
 use crate::world::view::View;
 
-/// Custom fields by name, and `status` for the label of the status, or for the first of a type.
+/// Custom fields by name, and `status` for the label of the status, or for the first of a type. Beside a `status_id` it says nothing.
 pub(super) fn reword(view: &View<'_>, body: &Body) -> Result<Option<Body>, Refusal> {
     let named = spelling::custom_names(view, body, "opportunity");
-    let Some(label) = body.text("status").filter(|_| body.get("status_id").is_none()) else { return Ok(named) };
+    let Some(label) = body.text("status") else { return Ok(named) };
+    if body.get("status_id").is_some() {
+        let mut body = named.unwrap_or_else(|| body.clone());
+        body.map.shift_remove("status");
+        return Ok(Some(body));
+    }
     let pipeline = body.text("pipeline_id").and_then(|text| view.parse_id(text));
     let fits = |status: &Record| pipeline.is_none() || status.id_of("pipeline_id") == pipeline;
     let status = spelling::status(view, Kind::OpportunityStatus, label, fits)
@@ -21,11 +26,11 @@ pub(super) fn reword(view: &View<'_>, body: &Body) -> Result<Option<Body>, Refus
 
 /// The first active status of a pipeline, or of the first one.
 fn first_status(view: &View<'_>, pipeline: Option<Id>) -> Option<Id> {
-    let pipeline = pipeline.or_else(|| view.all(Kind::Pipeline).next().map(|pipeline| pipeline.id));
-    let mut statuses = view.all(Kind::OpportunityStatus);
-    statuses
-        .find(|status| status.text("type") == Some("active") && (pipeline.is_none() || status.id_of("pipeline_id") == pipeline))
-        .map(|status| status.id)
+    let statuses = match pipeline.and_then(|pipeline| view.get(pipeline)).or_else(|| view.all(Kind::Pipeline).next()) {
+        Some(pipeline) => status::of_pipeline(view, pipeline),
+        None => status::of_opportunities(view),
+    };
+    statuses.into_iter().find(|status| status.text("type") == Some("active")).map(|status| status.id)
 }
 
 fn kind(view: &View<'_>, opportunity: &Record) -> String {
@@ -85,10 +90,9 @@ pub(super) fn prepare(change: &mut Change<'_>, opportunity: &mut Record, body: &
     Ok(())
 }
 
-pub(super) fn created(change: &mut Change<'_>, id: Id, _body: &Body) -> Result<(), Refusal> {
+pub(super) fn created(change: &mut Change<'_>, id: Id) {
     let lead = change.get(id).and_then(|opportunity| opportunity.lead);
     lead::touched_by_child(change, lead);
-    Ok(())
 }
 
 pub(super) fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, body: &Body) -> Result<(), Refusal> {
@@ -96,16 +100,22 @@ pub(super) fn revise(change: &mut Change<'_>, before: &Record, after: &mut Recor
         check_contact(change, after)?;
     }
     let view = change.whole();
+    if let Some(label) = body.text("status") {
+        // The same label in the opportunity's own pipeline is meant rather than that in the first one.
+        let pipeline = view.field_of(before.id_of("status_id"), "pipeline_id").as_id();
+        let own = spelling::status(&view, Kind::OpportunityStatus, label, |status| status.id_of("pipeline_id") == pipeline);
+        after.set("status_id", own.or_else(|| after.id_of("status_id")));
+    }
     if kind(&view, before) != kind(&view, after) {
         enter(change, after, body);
     }
     Ok(())
 }
 
-pub(super) fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &Body) -> Result<(), Refusal> {
-    let Some(after) = change.get(id) else { return Ok(()) };
+pub(super) fn updated(change: &mut Change<'_>, before: &Record, id: Id) {
+    let Some(after) = change.get(id) else { return };
     if *after == *before {
-        return Ok(());
+        return;
     }
     if let (old, Some(new)) = (before.id_of("status_id"), after.id_of("status_id"))
         && old != Some(new)
@@ -113,10 +123,15 @@ pub(super) fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &
         status_change::opportunity_moved(change, &after, old, new);
     }
     lead::touched_by_child(change, after.lead);
-    Ok(())
 }
 
-pub(super) fn deleted(change: &mut Change<'_>, opportunity: &Record) -> Result<(), Refusal> {
-    lead::touched_by_child(change, opportunity.lead);
-    Ok(())
+/// Comments on an opportunity go with it.
+pub(super) fn deleted(change: &mut Change<'_>, opportunity: &Record) {
+    let Some(lead) = opportunity.lead else { return };
+    let on_it = |record: &&Record| record.id_of("object_id") == Some(opportunity.id);
+    let view = change.whole();
+    let comments = view.of_lead(lead, Kind::Comment).chain(view.of_lead(lead, Kind::CommentThread)).filter(on_it);
+    let comments: Vec<Id> = comments.map(|record| record.id).collect();
+    change.remove_together(&comments);
+    lead::touched_by_child(change, Some(lead));
 }

@@ -80,10 +80,19 @@ pub static OPPORTUNITY: Resource = Resource {
     laws: Laws {
         reword: laws::reword,
         prepare: laws::prepare,
-        created: laws::created,
+        created: |change, id, _| {
+            laws::created(change, id);
+            Ok(())
+        },
         revise: laws::revise,
-        updated: laws::updated,
-        deleted: laws::deleted,
+        updated: |change, before, id, _| {
+            laws::updated(change, before, id);
+            Ok(())
+        },
+        deleted: |change, opportunity| {
+            laws::deleted(change, opportunity);
+            Ok(())
+        },
         ..Laws::PLAIN
     },
 };
@@ -139,7 +148,6 @@ fn comment_summary(s: &Scene<'_>) -> Value {
     let Some(lead) = s.record.lead else { return Value::Null };
     let thread = s.view.of_lead(lead, Kind::CommentThread).find(|thread| thread.id_of("object_id") == Some(s.record.id));
     thread.map_or(Value::Null, |thread| {
-        let comments = s.view.of_lead(lead, Kind::Comment).filter(|comment| comment.id_of("thread_id") == Some(thread.id));
-        Value::object([("thread_id", thread.id.into()), ("comment_count", (comments.count() as i64).into())])
+        Value::object([("thread_id", thread.id.into()), ("comment_count", thread.int("comment_count").unwrap_or(0).into())])
     })
 }

@@ -24,7 +24,7 @@ pub const COMMON: &[Field] = &[
     Field::stored("assigned_to", Type::Ref(&[Kind::User])).writable(),
     Field::computed("assigned_to_name", |s| s.view.user_name(s.record.id_of("assigned_to"))),
     Field::text("object_type"),
-    Field::stored("object_id", Type::Ref(&[Kind::Opportunity])),
+    Field::stored("object_id", Type::Ref(&[Kind::Opportunity, Kind::Email, Kind::Call, Kind::Sms])),
     Field::stored("is_complete", Type::Bool).writable().not_null().unset(Unset::False),
     Field::stored("date", Type::DayOrMoment).writable(),
     Field::computed("due_date", |s| s.record.get("date").cloned().unwrap_or(Value::Null)),

@@ -7,18 +7,17 @@ use crate::resources::activity::task_completed;
 use crate::resources::lead;
 use crate::world::change::{Body, Change};
 use crate::world::jobs::Job;
-use crate::world::view::View;
 
 /// `due_date`, the older name of `date`, which an older client sends alone.
-pub(super) fn reword(_view: &View<'_>, body: &Body) -> Result<Option<Body>, Refusal> {
-    Ok(match body.map.get("due_date") {
+pub(super) fn reword(body: &Body) -> Option<Body> {
+    match body.map.get("due_date") {
         Some(date) if !body.map.contains_key("date") => {
             let mut body = body.clone();
             body.map.insert("date".to_owned(), date.clone());
             Some(body)
         }
         _ => None,
-    })
+    }
 }
 
 pub(super) fn prepare(change: &mut Change<'_>, task: &mut Record, body: &Body) -> Result<(), Refusal> {
@@ -41,13 +40,12 @@ fn check_contact(change: &Change<'_>, task: &Record) -> Result<(), Refusal> {
     }
 }
 
-pub(super) fn created(change: &mut Change<'_>, id: Id, _body: &Body) -> Result<(), Refusal> {
-    let Some(task) = change.get(id) else { return Ok(()) };
+pub(super) fn created(change: &mut Change<'_>, id: Id) {
+    let Some(task) = change.get(id) else { return };
     lead::touched_by_child(change, task.lead);
     if task.is("is_complete") {
         forget_later(change, &task);
     }
-    Ok(())
 }
 
 pub(super) fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, _body: &Body) -> Result<(), Refusal> {
@@ -61,8 +59,8 @@ pub(super) fn revise(change: &mut Change<'_>, before: &Record, after: &mut Recor
     Ok(())
 }
 
-pub(super) fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &Body) -> Result<(), Refusal> {
-    let Some(task) = change.get(id).filter(|task| **task != *before) else { return Ok(()) };
+pub(super) fn updated(change: &mut Change<'_>, before: &Record, id: Id) {
+    let Some(task) = change.get(id).filter(|task| **task != *before) else { return };
     match (before.is("is_complete"), task.is("is_complete")) {
         (false, true) => {
             change.emit(id, "completed");
@@ -75,7 +73,6 @@ pub(super) fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &
         }
         _ => lead::touched_by_child(change, task.lead),
     }
-    Ok(())
 }
 
 /// The lead's `updated` event shows the lead as it was before the activity moved its `date_updated`.
@@ -92,7 +89,6 @@ fn forget_later(change: &mut Change<'_>, task: &Record) {
     }
 }
 
-pub(super) fn deleted(change: &mut Change<'_>, task: &Record) -> Result<(), Refusal> {
+pub(super) fn deleted(change: &mut Change<'_>, task: &Record) {
     lead::touched_by_child(change, task.lead);
-    Ok(())
 }

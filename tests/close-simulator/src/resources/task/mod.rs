@@ -1,12 +1,14 @@
 //! Tasks of leads and the system's notifications, which share one path (reference, section 4.4).
 //!
 //! Tasks of type `lead` have ids of their own (`task_`); every other type is a [`NOTIFICATION`] (`noti_`) with its type stored as `_type`.
-//! `fields` has what both show, `list` filters and orders, `laws` what completing and reopening leave behind, `bulk` the paths of their own.
+//! `fields` has what both show, `list` filters and orders, `laws` what completing and reopening leave behind, `system` how notifications
+//! come about, `bulk` the paths of their own.
 
 mod bulk;
 pub mod fields;
 mod laws;
 mod list;
+pub mod system;
 
 use crate::http::collection::{D, Deed, G, L, Paging, U};
 use crate::http::{Collection, Endpoint, Exactness, Handler, Source};
@@ -38,12 +40,21 @@ pub fn type_of(task: &Record) -> &str {
 }
 
 const LAWS: Laws = Laws {
-    reword: laws::reword,
+    reword: |_, body| Ok(laws::reword(body)),
     prepare: laws::prepare,
-    created: laws::created,
+    created: |change, id, _| {
+        laws::created(change, id);
+        Ok(())
+    },
     revise: laws::revise,
-    updated: laws::updated,
-    deleted: laws::deleted,
+    updated: |change, before, id, _| {
+        laws::updated(change, before, id);
+        Ok(())
+    },
+    deleted: |change, task| {
+        laws::deleted(change, task);
+        Ok(())
+    },
     ..Laws::PLAIN
 };
 
