@@ -11,6 +11,7 @@
 
 mod activities;
 mod activity_lists;
+mod agreement;
 mod bulk;
 mod calls;
 mod changes;
@@ -40,17 +41,13 @@ mod messages;
 mod oauth;
 mod opportunities;
 mod organization;
+mod paging;
 mod receiver;
 mod replay;
 mod reports;
 mod roles;
 mod scenarios;
 mod search;
-mod paging;
-mod receiver;
-mod replay;
-mod reports;
-mod scenarios;
 mod sequences;
 mod snapshot;
 mod statuses;
