@@ -38,6 +38,7 @@ mod links;
 mod meetings;
 mod merge;
 mod messages;
+mod newcomer;
 mod oauth;
 mod opportunities;
 mod organization;
