@@ -37,6 +37,8 @@ mod opportunities;
 mod receiver;
 mod replay;
 mod reports;
+mod rows;
+mod rows_objects;
 mod sequences;
 mod snapshot;
 mod subscriptions;
