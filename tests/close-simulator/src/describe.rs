@@ -91,8 +91,11 @@ impl Row {
             add("_skip".to_owned(), json!({ "type": "integer", "default": 0, "maximum": max_skip }));
         }
         if !collection.orders.is_empty() {
-            let orders: Vec<String> =
-                collection.orders.iter().flat_map(|order| [order.name.to_owned(), format!("-{}", order.name)]).collect();
+            let both = |name: &str| match name.strip_prefix('-') {
+                Some(_) => vec![name.to_owned()],
+                None => vec![name.to_owned(), format!("-{name}")],
+            };
+            let orders: Vec<String> = collection.orders.iter().flat_map(|order| both(order.name)).collect();
             add("_order_by".to_owned(), json!({ "type": "string", "enum": orders }));
         }
         for filter in collection.filters {

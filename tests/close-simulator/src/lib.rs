@@ -18,6 +18,7 @@
 pub mod control;
 pub mod describe;
 pub mod http;
+pub mod laboratory;
 pub mod model;
 pub mod options;
 pub mod resources;
@@ -49,6 +50,8 @@ pub struct Simulator {
     pub counters: http::counters::Counters,
     /// Told after every change: what waits for events looks again.
     pub wake: Notify,
+    /// Random changes in the background.
+    pub laboratory: laboratory::Laboratory,
     /// How it was started.
     pub options: Options,
 }
@@ -68,9 +71,17 @@ impl Simulator {
     /// # Errors
     /// The snapshot cannot be read.
     pub fn new(options: Options) -> std::io::Result<Self> {
+        Self::telling(options, &|_| {})
+    }
+
+    /// As [`Simulator::new`], telling how many leads of the data set there are so far; from any thread.
+    ///
+    /// # Errors
+    /// The snapshot cannot be read.
+    pub fn telling(options: Options, progress: &(dyn Fn(usize) + Sync)) -> std::io::Result<Self> {
         let mut world = match &options.restore {
             Some(file) => snapshot::read(file)?,
-            None => seed::plant(&options),
+            None => seed::plant_telling(&options, progress),
         };
         options.apply(&mut world);
         Ok(Self {
@@ -79,6 +90,7 @@ impl Simulator {
             faults: http::faults::Faults::default(),
             counters: http::counters::Counters::default(),
             wake: Notify::new(),
+            laboratory: laboratory::Laboratory::default(),
             options,
         })
     }
@@ -88,13 +100,22 @@ impl Simulator {
     /// # Errors
     /// The port cannot be had, or the snapshot of `options.restore` cannot be read.
     pub async fn start(options: Options) -> std::io::Result<Running> {
+        Self::start_telling(options, &|_| {}).await
+    }
+
+    /// As [`Simulator::start`], telling how many leads of the data set there are so far; from any thread.
+    ///
+    /// # Errors
+    /// As [`Simulator::start`].
+    pub async fn start_telling(options: Options, progress: &(dyn Fn(usize) + Sync)) -> std::io::Result<Running> {
         let listener = TcpListener::bind((options.host, options.port)).await.map_err(|error| {
             let (host, port) = (options.host, options.port);
             let advice = "choose another with --port, or 0 for any free one";
             std::io::Error::new(error.kind(), format!("cannot listen on {host}:{port}: {error}; {advice}"))
         })?;
         let address = listener.local_addr()?;
-        let simulator = Arc::new(Self::new(options)?);
+        let simulator = Arc::new(Self::telling(options, progress)?);
+        simulator.laboratory.belongs_to(&simulator);
         let stop = CancellationToken::new();
         tokio::spawn(http::server::serve(listener, Arc::clone(&simulator), stop.clone()));
         tokio::spawn(webhooks::deliver::run(Arc::clone(&simulator), stop.clone()));

@@ -2,9 +2,11 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use close_simulator::{Options, Simulator, describe};
+use close_simulator::{Options, Running, Simulator, describe};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -24,7 +26,7 @@ enum Command {
 
 #[derive(Args)]
 struct Describe {
-    /// As a table, or as an OpenAPI 3.1 document.
+    /// As tables, or as an `OpenAPI` 3.1 document.
     #[arg(short, long, value_enum, default_value_t = Form::Markdown)]
     output: Form,
 }
@@ -58,7 +60,7 @@ async fn main() -> ExitCode {
     };
     let control = cli.options.control;
     let started = tokio::select! {
-        started = tokio::spawn(Simulator::start(cli.options)) => started.expect("starting does not panic"),
+        started = tokio::spawn(start(cli.options)) => started.expect("starting does not panic"),
         _ = interrupt.recv() => return ExitCode::SUCCESS,
         _ = terminate.recv() => return ExitCode::SUCCESS,
     };
@@ -83,4 +85,23 @@ async fn main() -> ExitCode {
     }
     running.stop();
     ExitCode::SUCCESS
+}
+
+/// Starts, and says on stderr how far the data set is when that takes more than a moment.
+async fn start(options: Options) -> std::io::Result<Running> {
+    let (leads, begun, told) = (options.leads, Instant::now(), AtomicU64::new(0));
+    let progress = |so_far: usize| {
+        let secs = begun.elapsed().as_secs();
+        if secs > told.fetch_max(secs, Ordering::Relaxed) {
+            eprintln!("{} of {} leads", grouped(so_far), grouped(leads));
+        }
+    };
+    Simulator::start_telling(options, &progress).await
+}
+
+/// `10,000` for 10000.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).expect("digits")).collect();
+    groups.join(",")
 }

@@ -61,10 +61,10 @@ pub enum OnOff {
     Off,
 }
 
-/// For tests: any free port, 20 leads, controls on, limits off.
+/// For tests: any free port, an organization without leads, controls on, limits off.
 impl Default for Options {
     fn default() -> Self {
-        Self::parse_from(["close-simulator", "--port", "0", "--leads", "20", "--control", "--limits", "off"])
+        Self::parse_from(["close-simulator", "--port", "0", "--leads", "0", "--control", "--limits", "off"])
     }
 }
 

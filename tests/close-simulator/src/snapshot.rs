@@ -75,7 +75,15 @@ pub fn read(path: &Path) -> io::Result<World> {
     if crc32fast::hash(&bytes[..end]) != number(end) {
         return Err(invalid(path, "is damaged: its checksum is wrong"));
     }
-    postcard::from_bytes(&bytes[BEFORE..end]).map_err(|error| invalid(path, &format!("cannot be understood: {error}")))
+    let mut world: World =
+        postcard::from_bytes(&bytes[BEFORE..end]).map_err(|error| invalid(path, &format!("cannot be understood: {error}")))?;
+    drop(bytes);
+    for (id, version) in world.history.share() {
+        if world.store.get(id).is_some_and(|present| **present == *version) {
+            world.store.put(version);
+        }
+    }
+    Ok(world)
 }
 
 fn invalid(path: &Path, what: &str) -> io::Error {

@@ -12,12 +12,14 @@ use crate::world::view::View;
 
 /// `{"keys": [{"name": "admin", "secret": "api_…", "api_key_id": "key_…", "user_id": "user_…", "user": "Mara Voss", "role_id": "admin",
 /// "role": "Admin"}, …]}` in the order in which they were given out; `role` is null for a user who was removed, and the key then answers
-/// 401.
+/// 401. `oauth_clients` has `[{"client_id": "oa2client_…", "client_secret": "…"}]`, the applications that may ask for tokens.
 pub(super) fn get(simulator: &Simulator) -> Answer {
     let world = simulator.read();
     let mut keys: Vec<&ApiKey> = world.people.keys.values().collect();
     keys.sort_by_key(|key| key.id);
-    Answer::json(200, &json!({ "keys": keys.into_iter().map(|key| shown(&world, key)).collect::<Vec<_>>() }))
+    let clients = world.people.clients.iter().map(|(id, (secret, _))| json!({ "client_id": id, "client_secret": secret }));
+    let keys = keys.into_iter().map(|key| shown(&world, key));
+    Answer::json(200, &json!({ "keys": keys.collect::<Vec<_>>(), "oauth_clients": clients.collect::<Vec<_>>() }))
 }
 
 fn shown(world: &World, key: &ApiKey) -> Json {

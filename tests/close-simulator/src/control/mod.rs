@@ -2,6 +2,7 @@
 //!
 //! Each file has one subject and one function that answers its paths.
 
+mod changes;
 mod clock;
 mod counters;
 mod digest;
@@ -13,6 +14,7 @@ mod keys;
 mod limits;
 mod lines;
 mod perform;
+mod scenarios;
 mod snapshot;
 mod switches;
 mod truth;
@@ -51,6 +53,13 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
     }
     let path = request.path.strip_prefix(ROOT).unwrap_or("").trim_matches('/');
     let answered = match (request.method.as_str(), path) {
+        ("GET", "changes") => Ok(changes::get(simulator)),
+        ("POST", "changes") => changes::set(simulator, request),
+        ("DELETE", "changes") => Ok(changes::stop(simulator)),
+        ("GET", "scenarios") => Ok(scenarios::get()),
+        ("POST", path) if path.starts_with("scenarios/") => {
+            scenarios::set(simulator, path.trim_start_matches("scenarios/"), request)
+        }
         ("GET", "clock") => Ok(clock::get(simulator)),
         ("POST" | "PUT", "clock") => clock::set(simulator, request),
         ("GET", "truth") => truth::asked(simulator, request).map(|_| Answer::empty(204)),

@@ -114,3 +114,23 @@ impl Body for CutBody {
         SizeHint::with_exact(self.promised)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(faults: &Faults, answer: &Json) -> Json {
+        serde_json::from_slice(&misled(faults, Answer::json(200, answer)).body).unwrap()
+    }
+
+    #[test]
+    fn a_wrong_cursor_leads_back_to_the_first_page_or_to_newer_events_or_nowhere() {
+        let faults = Faults::default();
+        assert_eq!(after(&faults, &json!({ "data": [], "cursor": "ab1" }))["cursor"], "1ba", "there is no other yet");
+        assert_eq!(after(&faults, &json!({ "data": [], "cursor": "cd2" }))["cursor"], "ab1", "back to the first");
+        let events = json!({ "cursor_next": "ab1", "cursor_previous": "new" });
+        assert_eq!(after(&faults, &events), json!({ "cursor_next": "new", "cursor_previous": "new" }));
+        let last = json!({ "data": [], "cursor": null });
+        assert_eq!(after(&faults, &last), last, "the end stays the end");
+    }
+}

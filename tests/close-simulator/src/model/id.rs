@@ -98,16 +98,35 @@ fn fill(raw: u64, seed: u64, body: &mut [u8]) {
     let mut state = raw ^ seed.rotate_left(17);
     for chunk in padding.chunks_mut(8) {
         state = mix(state.wrapping_add(0x9e37_79b9_7f4a_7c15));
-        let mut rest = state;
-        for byte in chunk {
-            *byte = ALPHABET[(rest % 62) as usize];
-            rest /= 62;
-        }
+        let mut digits = [0; 8];
+        put_digits(state, &mut digits);
+        chunk.copy_from_slice(&digits[..chunk.len()]);
     }
-    let mut rest = mix(raw ^ mix(seed));
-    for byte in code.iter_mut().rev() {
-        *byte = ALPHABET[(rest % 62) as usize];
-        rest /= 62;
+    let mut digits = [0; 12];
+    put_digits(mix(raw ^ mix(seed)), &mut digits);
+    for (byte, digit) in code.iter_mut().rev().zip(digits) {
+        *byte = digit;
+    }
+}
+
+/// The last digits of a number, lowest first, as many as there is room for (a multiple of four). Ids are most of what a page of a list
+/// consists of, so a division gives four digits, and a table two.
+fn put_digits(mut number: u64, out: &mut [u8]) {
+    const PAIR: u32 = 62 * 62;
+    static PAIRS: [[u8; 2]; PAIR as usize] = {
+        let mut pairs = [[0; 2]; PAIR as usize];
+        let mut at = 0;
+        while at < pairs.len() {
+            pairs[at] = [ALPHABET[at % 62], ALPHABET[at / 62]];
+            at += 1;
+        }
+        pairs
+    };
+    for four in out.chunks_exact_mut(4) {
+        let low = (number % u64::from(PAIR * PAIR)) as u32;
+        number /= u64::from(PAIR * PAIR);
+        four[..2].copy_from_slice(&PAIRS[(low % PAIR) as usize]);
+        four[2..].copy_from_slice(&PAIRS[(low / PAIR) as usize]);
     }
 }
 
@@ -147,6 +166,11 @@ mod tests {
             text[at] = if text[at] == b'x' { b'y' } else { b'x' };
             prop_assert_eq!(Id::parse(std::str::from_utf8(&text).unwrap(), 1), None);
         }
+    }
+
+    #[test]
+    fn the_text_of_an_id_is_for_good() {
+        assert_eq!(Id::new(Kind::Lead, 1).text(7), "lead_wECIzv2ksrHG75lbZkFVXDeOlBzlr2Zh8Rpb2vyX5ch");
     }
 
     #[test]

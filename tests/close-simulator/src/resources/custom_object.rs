@@ -5,7 +5,7 @@ use super::lead::touched_by_child;
 use crate::http::collection::{Condition, Filter, Test};
 use crate::http::{Collection, Request, Source};
 use crate::model::resource::{AUTHORS, DATES, Field, ID, LEAD_ID, Laws, ORGANIZATION, Resource, Type, Write};
-use crate::model::{Id, Kind, Record, Refusal, Stamps};
+use crate::model::{Kind, Record, Refusal, Stamps};
 use crate::world::change::{Body, Change};
 use crate::world::view::View;
 
@@ -26,7 +26,27 @@ pub static CUSTOM_OBJECT: Resource = Resource {
         DATES,
     ],
     custom_fields: true,
-    laws: Laws { prepare, created, updated, deleted, ..Laws::PLAIN },
+    laws: Laws {
+        prepare,
+        revise: |change, before, _, _| may_edit(change, before),
+        deleting: |change, object| may_edit(change, object),
+        created: |change, id, _| {
+            let lead = change.get(id).and_then(|object| object.lead);
+            touched_by_child(change, lead);
+            Ok(())
+        },
+        updated: |change, before, id, _| {
+            if change.get(id).is_some_and(|after| *after != *before) {
+                touched_by_child(change, before.lead);
+            }
+            Ok(())
+        },
+        deleted: |change, object| {
+            touched_by_child(change, object.lead);
+            Ok(())
+        },
+        ..Laws::PLAIN
+    },
 };
 
 /// What is served.
@@ -52,27 +72,19 @@ fn of_one_lead(_view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Re
     }
 }
 
-fn prepare(_change: &mut Change<'_>, object: &mut Record, _body: &Body) -> Result<(), Refusal> {
+fn prepare(change: &mut Change<'_>, object: &mut Record, _body: &Body) -> Result<(), Refusal> {
     if object.lead.is_none() {
         return Err(Refusal::field("lead_id", "This field is required."));
     }
-    Ok(())
+    may_edit(change, object)
 }
 
-fn created(change: &mut Change<'_>, id: Id, _body: &Body) -> Result<(), Refusal> {
-    let lead = change.get(id).and_then(|object| object.lead);
-    touched_by_child(change, lead);
-    Ok(())
-}
-
-fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &Body) -> Result<(), Refusal> {
-    if change.get(id).is_some_and(|after| *after != *before) {
-        touched_by_child(change, before.lead);
+/// A type may name the roles that may have to do with its objects; without any it is everybody.
+fn may_edit(change: &Change<'_>, object: &Record) -> Result<(), Refusal> {
+    let Some(caller) = &change.actor.caller else { return Ok(()) };
+    let roles = change.whole().field_of(object.id_of("custom_object_type_id"), "editable_with_roles");
+    if roles.items().is_empty() || caller.is_admin() || roles.items().iter().any(|role| role.as_id() == Some(caller.role)) {
+        return Ok(());
     }
-    Ok(())
-}
-
-fn deleted(change: &mut Change<'_>, object: &Record) -> Result<(), Refusal> {
-    touched_by_child(change, object.lead);
-    Ok(())
+    Err(Refusal::Forbidden(change.world.switches.forbidden_text.clone()))
 }

@@ -4,9 +4,9 @@ use super::{custom_field, nested, status};
 use crate::http::collection::{Deed, Order, Paging};
 use crate::http::{Collection, Source};
 use crate::model::render::{Scene, Selection};
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type};
+use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
 use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
-use crate::world::change::{Body, Change};
+use crate::world::change::Change;
 
 /// A type of custom objects. Stored, not shown: `field_order`.
 pub static CUSTOM_OBJECT_TYPE: Resource = Resource {
@@ -20,6 +20,7 @@ pub static CUSTOM_OBJECT_TYPE: Resource = Resource {
             Field::stored("name", Type::Text(255)).required(),
             Field::stored("name_plural", Type::Text(255)).writable(),
             Field::stored("description", Type::Text(1024)).writable(),
+            Field::stored("editable_with_roles", Type::List(&Type::Ref(&[Kind::Role]))).writable().unset(Unset::EmptyList),
             // Definitions have events of their own; the type's tell of the type only.
             Field::computed("fields", |s| custom_field::schema::of_type(s.view, s.record)).volatile(),
             Field::computed("back_reference_fields", back_references).volatile(),
@@ -28,7 +29,17 @@ pub static CUSTOM_OBJECT_TYPE: Resource = Resource {
         DATES,
     ],
     custom_fields: false,
-    laws: Laws { prepare, deleting, ..Laws::PLAIN },
+    laws: Laws {
+        prepare: |_, custom_type, _| {
+            if custom_type.get("name_plural").is_none() {
+                let plural = format!("{}s", custom_type.text("name").unwrap_or_default());
+                custom_type.set("name_plural", plural);
+            }
+            Ok(())
+        },
+        deleting,
+        ..Laws::PLAIN
+    },
 };
 
 /// What is served.
@@ -54,14 +65,6 @@ fn back_references(scene: &Scene<'_>) -> Value {
         .all(Kind::CustomField)
         .filter(|field| field.id_of("referenced_custom_type_id") == of && field.is("back_reference_is_visible"));
     nested::list(scene.view, fields, &Selection::Default)
-}
-
-fn prepare(_change: &mut Change<'_>, custom_type: &mut Record, _body: &Body) -> Result<(), Refusal> {
-    if custom_type.get("name_plural").is_none() {
-        let plural = format!("{}s", custom_type.text("name").unwrap_or_default());
-        custom_type.set("name_plural", plural);
-    }
-    Ok(())
 }
 
 /// A type that objects have, or that fields refer to, cannot go; its fields go with it.

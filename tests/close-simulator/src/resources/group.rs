@@ -97,13 +97,10 @@ fn read_members(change: &Change<'_>, group: &mut Record, body: &Body) -> Result<
 /// The user of a `user_id`, who must be a member of the organization.
 fn member(view: &View<'_>, json: &Json) -> Result<Id, Refusal> {
     let user = json.as_str().and_then(|text| view.parse_id(text));
-    match user.filter(|user| membership::active_users(view).contains(user)) {
-        Some(user) => Ok(user),
-        None => {
-            let text = json.as_str().map_or_else(|| json.to_string(), str::to_owned);
-            Err(Refusal::bad(format!("Invalid organization members: {text}")))
-        }
-    }
+    user.filter(|user| membership::active_users(view).contains(user)).ok_or_else(|| {
+        let text = json.as_str().map_or_else(|| json.to_string(), str::to_owned);
+        Refusal::bad(format!("Invalid organization members: {text}"))
+    })
 }
 
 fn add_member(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {

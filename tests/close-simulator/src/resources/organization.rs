@@ -61,7 +61,14 @@ pub static ORGANIZATION: Resource = Resource {
         DATES,
     ],
     custom_fields: false,
-    laws: Laws { revise, updated, ..Laws::PLAIN },
+    laws: Laws {
+        revise,
+        updated: |change, before, id, body| {
+            follow(change, before, id, body);
+            Ok(())
+        },
+        ..Laws::PLAIN
+    },
 };
 
 /// What is served.
@@ -123,7 +130,8 @@ fn revise(_change: &mut Change<'_>, _before: &Record, after: &mut Record, _body:
     Ok(())
 }
 
-fn updated(change: &mut Change<'_>, before: &Record, id: Id, body: &Body) -> Result<(), Refusal> {
+/// Takes the order of statuses that a body has, and lets opportunities follow another currency.
+fn follow(change: &mut Change<'_>, before: &Record, id: Id, body: &Body) {
     for (name, kind, order) in [
         ("lead_statuses", Kind::LeadStatus, status::LEAD_ORDER),
         ("opportunity_statuses", Kind::OpportunityStatus, status::OPPORTUNITY_ORDER),
@@ -141,5 +149,4 @@ fn updated(change: &mut Change<'_>, before: &Record, id: Id, body: &Body) -> Res
             change.touch(opportunity);
         }
     }
-    Ok(())
 }

@@ -1,15 +1,65 @@
 //! The data set: everything in it follows from the seed, so that the same seed gives the same bytes.
+//!
+//! [`foundation`] is there before the first lead, [`people`], [`definitions`] and [`workplace`] stand beside leads, and each lead is a
+//! [`case`] of its own. What lies in the last 30 days was done by changes, so that the event log tells of all of it.
 
+pub mod case;
+pub mod company;
+pub mod conversation;
+pub mod deal;
+pub mod definitions;
+pub mod draw;
 pub mod foundation;
+pub mod ground;
+pub mod happening;
+pub mod leads;
+pub mod library;
+pub mod mail;
+pub mod people;
+pub mod plan;
+pub mod sheet;
+pub mod words;
+pub mod workplace;
 
 use crate::Options;
+use crate::laboratory;
+use crate::model::Moment;
 use crate::world::World;
+use ground::Ground;
 
-/// An organization as the options ask for it, as old as its records say, with an empty history and event log.
+/// Changes of the last 30 days at most.
+const RECENT: usize = 2_000;
+
+/// An organization as the options ask for it, as old as its records say.
 pub fn plant(options: &Options) -> World {
+    plant_telling(options, &|_| {})
+}
+
+/// As [`plant`], telling how many leads there are so far; from any thread.
+pub fn plant_telling(options: &Options, progress: &(dyn Fn(usize) + Sync)) -> World {
     let mut world = World::empty(options.seed, options.now);
+    // However long this takes, no time passes.
+    let now = options.now.to_millis();
+    world.clock.hold(Some(now));
     foundation::lay(&mut world);
-    let now = world.clock.now();
     world.history.forget(now);
+    if options.leads > 0 {
+        populate(&mut world, options, now, progress);
+    }
+    world.clock.set(now);
+    world.clock.hold(None);
     world
+}
+
+/// Adds everything that an organization has beside its foundation.
+fn populate(world: &mut World, options: &Options, now: Moment, progress: &(dyn Fn(usize) + Sync)) {
+    let settled = now.plus_days(-World::RETENTION_DAYS);
+    let mut ground = Ground::new(world, settled);
+    people::plant(world, &mut ground, options.leads);
+    definitions::plant(world, &mut ground);
+    workplace::plant(world, &mut ground, options.leads);
+    leads::plant(world, &ground, options.leads, progress);
+    world.history.forget(settled);
+    // The last 30 days, by changes like those of callers.
+    laboratory::changes::past(world, options.seed, options.leads.min(RECENT), settled, now);
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Id, Moment, Record};
@@ -79,6 +80,24 @@ impl History {
     pub fn forget(&mut self, now: Moment) {
         self.entries.clear();
         self.kept_from = Some(now);
+    }
+
+    /// Makes one of the copies of a version that a snapshot holds apart, as the version after one change and before the next, and returns
+    /// the last version of each object.
+    pub(crate) fn share(&mut self) -> FxHashMap<Id, Arc<Record>> {
+        let mut latest: FxHashMap<Id, Arc<Record>> = FxHashMap::default();
+        for entry in &mut self.entries {
+            if let (Some(before), Some(known)) = (&mut entry.before, latest.get(&entry.object))
+                && before == known
+            {
+                *before = Arc::clone(known);
+            }
+            match &entry.after {
+                Some(after) => drop(latest.insert(entry.object, Arc::clone(after))),
+                None => drop(latest.remove(&entry.object)),
+            }
+        }
+        latest
     }
 
     pub(super) fn prune(&mut self, before: Moment) {

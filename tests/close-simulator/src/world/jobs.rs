@@ -75,7 +75,7 @@ impl World {
     pub fn catch_up(&mut self) {
         let now = self.clock.now();
         while let Some((at, job)) = self.jobs.take(now) {
-            self.clock.hold(Some(at));
+            let held = self.clock.hold(Some(at));
             let mut change = Change::begin(self, Actor::system());
             match job {
                 Job::Merge(step) => resources::activity::lead_merge::step(&mut change, step),
@@ -89,7 +89,7 @@ impl World {
                 Job::Send(id) => resources::activity::delivery::send(&mut change, id),
                 Job::Call(step) => resources::activity::call::progress(&mut change, &step),
             }
-            self.clock.hold(None);
+            self.clock.hold(held);
         }
         self.prune(now);
     }

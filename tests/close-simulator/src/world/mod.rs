@@ -84,6 +84,17 @@ impl World {
         Id::new(kind, *serial)
     }
 
+    /// The last serial that was given out of a kind; 0 before the first.
+    pub fn last_serial(&self, kind: Kind) -> u64 {
+        self.serials[kind as usize]
+    }
+
+    /// Marks the serials of a kind up to this one as given out: for ids that were numbered elsewhere.
+    pub fn give_out_to(&mut self, kind: Kind, serial: u64) {
+        let last = &mut self.serials[kind as usize];
+        *last = serial.max(*last);
+    }
+
     /// The id of a text, if it is one of this organization's.
     pub fn parse_id(&self, text: &str) -> Option<Id> {
         Id::parse(text, self.seed)

@@ -62,6 +62,30 @@ impl Store {
         before
     }
 
+    /// Stores many new objects at once: the orders are built anew from sorted runs, which is faster and leaves no gaps in them.
+    pub fn fill(&mut self, records: impl IntoIterator<Item = Arc<Record>>) {
+        let mut by_kind: Vec<Vec<(Moment, Id)>> = vec![Vec::new(); Kind::COUNT];
+        let mut activities: Vec<(Moment, Id)> = Vec::new();
+        let mut by_lead = Vec::new();
+        for record in records {
+            let at = (record.created, record.id);
+            by_kind[record.kind() as usize].push(at);
+            if record.kind().is_activity() {
+                activities.push(at);
+            }
+            if let Some(lead) = record.lead {
+                by_lead.push((lead, record.kind(), at.0, at.1));
+            }
+            let before = self.records.insert(record.id, record);
+            debug_assert!(before.is_none(), "only new objects");
+        }
+        for (order, more) in self.by_kind.iter_mut().zip(by_kind) {
+            order.append(&mut BTreeSet::from_iter(more));
+        }
+        self.activities.append(&mut BTreeSet::from_iter(activities));
+        self.by_lead.append(&mut BTreeSet::from_iter(by_lead));
+    }
+
     /// Forgets an object and returns its last version.
     pub fn remove(&mut self, id: Id) -> Option<Arc<Record>> {
         if id.kind() == Kind::UnsubscribedEmail {
@@ -144,9 +168,7 @@ impl Serialize for Store {
 impl<'de> Deserialize<'de> for Store {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut store = Store::default();
-        for record in Vec::<Arc<Record>>::deserialize(deserializer)? {
-            store.put(record);
-        }
+        store.fill(Vec::<Arc<Record>>::deserialize(deserializer)?);
         Ok(store)
     }
 }

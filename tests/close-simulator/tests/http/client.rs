@@ -21,9 +21,14 @@ pub struct Reply {
 }
 
 impl Close {
-    /// Twenty leads, `/_control/` on.
+    /// An organization without leads, `/_control/` on.
     pub async fn start() -> Self {
         Self::with(Options::default()).await
+    }
+
+    /// The foundation alone: no lead, and nothing beside them that a data set has.
+    pub async fn bare() -> Self {
+        Self::with(Options { leads: 0, ..Options::default() }).await
     }
 
     pub async fn with(options: Options) -> Self {

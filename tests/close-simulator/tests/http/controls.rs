@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::client::Close;
 
-fn of<'v>(rows: &'v Value, endpoint: &str, key: Value, status: u64) -> Option<&'v Value> {
-    let is = |row: &&Value| row["endpoint"] == endpoint && row["key"] == key && row["status"] == status;
+fn of<'v>(rows: &'v Value, endpoint: &str, key: &Value, status: u64) -> Option<&'v Value> {
+    let is = |row: &&Value| row["endpoint"] == endpoint && row["key"] == *key && row["status"] == status;
     rows.as_array().unwrap().iter().find(is).map(|row| &row["requests"])
 }
 
@@ -23,12 +23,12 @@ async fn requests_are_counted_by_endpoint_key_and_answer() {
     close.post("lead/", json!({ "name": "A" })).await;
     let counters = close.get("/_control/counters/").await.body;
     let requests = &counters["requests"];
-    assert_eq!(of(requests, "GET user", json!("admin"), 200), Some(&json!(3)), "{requests}");
-    assert_eq!(of(requests, "GET user", json!("admin"), 404), Some(&json!(1)));
-    assert_eq!(of(requests, "GET user", json!("agent"), 200), Some(&json!(1)));
-    assert_eq!(of(requests, "GET user", Value::Null, 401), Some(&json!(1)));
-    assert_eq!(of(requests, "GET (unknown)", json!("admin"), 404), Some(&json!(1)));
-    assert_eq!(of(requests, "POST lead", json!("admin"), 200), Some(&json!(1)));
+    assert_eq!(of(requests, "GET user", &json!("admin"), 200), Some(&json!(3)), "{requests}");
+    assert_eq!(of(requests, "GET user", &json!("admin"), 404), Some(&json!(1)));
+    assert_eq!(of(requests, "GET user", &json!("agent"), 200), Some(&json!(1)));
+    assert_eq!(of(requests, "GET user", &Value::Null, 401), Some(&json!(1)));
+    assert_eq!(of(requests, "GET (unknown)", &json!("admin"), 404), Some(&json!(1)));
+    assert_eq!(of(requests, "POST lead", &json!("admin"), 200), Some(&json!(1)));
     assert_eq!(counters["total"], 8, "controls are not counted");
 
     assert_eq!(close.delete("/_control/counters/").await.body["total"], 0);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::{lead, spelling};
+use super::{custom_field, lead};
 use crate::http::collection::{Filter, Paging, Test};
 use crate::http::{Collection, Source};
 use crate::model::input;
@@ -53,7 +53,6 @@ pub static CONTACT: Resource = Resource {
     ],
     custom_fields: true,
     laws: Laws {
-        reword: |view, body| Ok(reword(view, body)),
         prepare,
         created: |change, id, body| {
             created(change, id, body);
@@ -152,19 +151,15 @@ pub fn nested(
     offset_minutes: i32,
 ) -> Result<Vec<(crate::model::Key, Value)>, Refusal> {
     let Some(map) = json.as_object() else { return Err(Refusal::invalid("Not a valid object.")) };
-    let body = Body { map: map.clone(), offset_minutes };
-    let body = reword(view, &body).unwrap_or(body);
-    let read = input::read(view, &CONTACT, &body.map, of.is_none(), offset_minutes)?;
+    let mut read = input::read(view, &CONTACT, map, of.is_none(), offset_minutes)?;
     let mut draft = of.cloned().unwrap_or_else(|| Record::new(Id::new(Kind::Contact, 1), view.now));
+    custom_field::merge_members(&draft, &mut read);
     for (key, value) in read.fields {
         draft.put(key, value);
     }
+    custom_field::check_record(view, &draft, of)?;
     entries::check(&mut draft)?;
     Ok(draft.fields)
-}
-
-fn reword(view: &View<'_>, body: &Body) -> Option<Body> {
-    spelling::custom_names(view, body, "contact")
 }
 
 /// Without a lead one is made for it (reference, section 4.2); the contact stands in it from the beginning.

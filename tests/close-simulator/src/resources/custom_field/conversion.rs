@@ -121,7 +121,7 @@ fn convert_values(change: &mut Change<'_>, definition: &Record, which: impl Fn(&
         let view = change.whole();
         let key = Key::Custom(definition.id);
         for record in holders(change.world, kinds_of(definition), key).into_iter().filter(|record| which(record)) {
-            let value = record.value(key).map(|value| convert(&view, definition, &target, value)).unwrap_or(Value::Null);
+            let value = record.value(key).map_or(Value::Null, |value| convert(&view, definition, &target, value));
             let mut record = Record::clone(&record);
             record.put(key, value);
             new.push(record);

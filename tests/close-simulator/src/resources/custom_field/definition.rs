@@ -62,7 +62,7 @@ pub fn prepare(_change: &mut Change<'_>, definition: &mut Record, _body: &Body) 
 }
 
 /// Checks a change. Another type does not stand at once: it is announced as `converting_to_type` until the values follow.
-pub fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, _body: &Body) -> Result<(), Refusal> {
+pub fn revise(_change: &mut Change<'_>, before: &Record, after: &mut Record, _body: &Body) -> Result<(), Refusal> {
     let ty = after.text("type").unwrap_or_default().to_owned();
     if before.text("type") == Some(&ty) {
         return check(after, before.text("converting_to_type").unwrap_or(&ty));
@@ -80,7 +80,6 @@ pub fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, _bod
     }
     after.set("type", before.get("type").cloned());
     after.set("converting_to_type", ty.as_str());
-    let _ = change;
     Ok(())
 }
 

@@ -11,13 +11,12 @@ use crate::resources::{contact, spelling, status};
 use crate::world::change::{Body, Change, draw};
 use crate::world::view::View;
 
-/// Custom fields by name, and `status` for the label of the status.
+/// `status` for the label of the status.
 pub(super) fn reword(view: &View<'_>, body: &Body) -> Result<Option<Body>, Refusal> {
-    let named = spelling::custom_names(view, body, "lead");
-    let Some(label) = body.text("status").filter(|_| body.get("status_id").is_none()) else { return Ok(named) };
+    let Some(label) = body.text("status").filter(|_| body.get("status_id").is_none()) else { return Ok(None) };
     let status = spelling::status(view, Kind::LeadStatus, label, |_| true)
         .ok_or_else(|| Refusal::field("status", format!("Lead status '{label}' does not exist.")))?;
-    let mut body = named.unwrap_or_else(|| body.clone());
+    let mut body = body.clone();
     body.map.insert("status_id".to_owned(), view.id_text(status).into());
     Ok(Some(body))
 }

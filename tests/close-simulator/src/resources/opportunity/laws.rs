@@ -6,12 +6,11 @@ use crate::resources::{lead, spelling, status};
 use crate::world::change::{Body, Change};
 use crate::world::view::View;
 
-/// Custom fields by name, and `status` for the label of the status, or for the first of a type. Beside a `status_id` it says nothing.
+/// `status` for the label of the status, or for the first of a type. Beside a `status_id` it says nothing.
 pub(super) fn reword(view: &View<'_>, body: &Body) -> Result<Option<Body>, Refusal> {
-    let named = spelling::custom_names(view, body, "opportunity");
-    let Some(label) = body.text("status") else { return Ok(named) };
+    let Some(label) = body.text("status") else { return Ok(None) };
     if body.get("status_id").is_some() {
-        let mut body = named.unwrap_or_else(|| body.clone());
+        let mut body = body.clone();
         body.map.shift_remove("status");
         return Ok(Some(body));
     }
@@ -19,7 +18,7 @@ pub(super) fn reword(view: &View<'_>, body: &Body) -> Result<Option<Body>, Refus
     let fits = |status: &Record| pipeline.is_none() || status.id_of("pipeline_id") == pipeline;
     let status = spelling::status(view, Kind::OpportunityStatus, label, fits)
         .ok_or_else(|| Refusal::field("status", format!("Opportunity status '{label}' does not exist.")))?;
-    let mut body = named.unwrap_or_else(|| body.clone());
+    let mut body = body.clone();
     body.map.insert("status_id".to_owned(), view.id_text(status).into());
     Ok(Some(body))
 }

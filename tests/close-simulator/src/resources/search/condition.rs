@@ -139,7 +139,7 @@ impl Loose {
         match value {
             Value::Text(text) => self.fits_text(text),
             Value::Number(_) => number(value).zip(self.number).is_some_and(|(have, wanted)| match self.op {
-                Op::Is | Op::IsNot => have == wanted,
+                Op::Is | Op::IsNot => have.total_cmp(&wanted).is_eq(),
                 Op::Gt => have > wanted,
                 Op::Gte => have >= wanted,
                 Op::Lt => have < wanted,

@@ -65,7 +65,7 @@ fn sought(view: &View<'_>, target: Target, request: &Request) -> Option<Query> {
         nodes.extend(given("lead_saved_search_id").map(|text| lead(saved(LEAD, text))));
         nodes.extend(given("lead_query").map(|text| lead(property::query(view, LEAD, text, request.offset_minutes).node)));
     }
-    (!nodes.is_empty()).then(|| Query { node: Node::All(nodes), orders })
+    (!nodes.is_empty()).then_some(Query { node: Node::All(nodes), orders })
 }
 
 /// The page of a list whose rows are found, counted and ordered in the index, and shown as they are now. A row that is gone since is

@@ -10,7 +10,7 @@ use super::{index, types};
 use crate::http::collection::Deed;
 use crate::http::{Answer, Request, object, router};
 use crate::model::render::{self, Selection};
-use crate::model::{Id, Kind, Record, Refusal};
+use crate::model::{Kind, Record, Refusal};
 use crate::world::people::Caller;
 use crate::world::view::View;
 
@@ -95,21 +95,18 @@ fn row(view: &View<'_>, record: &Record, selections: &[(String, Selection)], out
     let name = types::name_of(record.kind());
     out.extend_from_slice(format!("{{\"__object_type\":\"{name}\",").as_bytes());
     let begin = out.len();
-    match selections.iter().find(|(of, _)| of == name) {
-        Some((_, selection)) => {
-            render::write(view, record, render::LIST, selection, out);
-            // The members of the object that was written follow the type: its opening brace goes.
-            out.remove(begin);
-            if out.len() == begin + 1 {
-                // Nothing was selected: the comma goes as well.
-                out.remove(begin - 1);
-            }
+    if let Some((_, selection)) = selections.iter().find(|(of, _)| of == name) {
+        render::write(view, record, render::LIST, selection, out);
+        // The members of the object that was written follow the type: its opening brace goes.
+        out.remove(begin);
+        if out.len() == begin + 1 {
+            // Nothing was selected: the comma goes as well.
+            out.remove(begin - 1);
         }
-        None => {
-            out.extend_from_slice(b"\"id\":\"");
-            Id::write(record.id, view.seed(), out);
-            out.extend_from_slice(b"\"}");
-        }
+    } else {
+        out.extend_from_slice(b"\"id\":\"");
+        record.id.write(view.seed(), out);
+        out.extend_from_slice(b"\"}");
     }
 }
 
@@ -142,5 +139,53 @@ fn whole(body: &Map<String, Json>, name: &str, min: u64, max: Option<u64>) -> Re
         (Some(Ok(value)), Some(max)) if value > max => wrong(format!("ensure this value is less than or equal to {max}")),
         (Some(Ok(value)), _) if value >= min => Ok(usize::try_from(value).ok()),
         _ => wrong(format!("ensure this value is greater than or equal to {min}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Moment;
+    use crate::seed::foundation;
+    use crate::world::World;
+
+    /// Section 12, item 9. All leads are of one moment, which the cursor must cross.
+    #[test]
+    fn a_sequence_ends_after_ten_thousand_objects_without_repeating_one() {
+        let mut world = World::empty(1, Moment::parse("2026-09-01T12:00:00Z", 0).unwrap());
+        foundation::lay(&mut world);
+        let born = world.clock.now().plus_days(-1);
+        for _ in 0..10_050 {
+            let id = world.next_id(Kind::Lead);
+            world.store.put(Arc::new(Record::new(id, born)));
+        }
+        let secret = world.people.keys.values().find(|key| key.name == "admin").unwrap().secret.clone();
+        let caller = world.caller_by_key(&secret).unwrap();
+        let view = View::of(&world, &caller);
+        let mut seen = HashSet::new();
+        let mut cursor = Json::Null;
+        let mut pages = 0;
+        loop {
+            let query = json!({ "type": "object_type", "object_type": "lead" });
+            let body = json!({ "query": query, "_limit": 199, "cursor": cursor, "include_counts": true }).to_string();
+            let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+            let request = Request::new("POST", "/api/v1/data/search/", "", headers, body.into());
+            let answer: Json = serde_json::from_slice(&search(&view, &caller, &request).unwrap().body).unwrap();
+            assert_eq!(answer["count"]["total"], 10_050);
+            for row in answer["data"].as_array().unwrap() {
+                assert!(seen.insert(row["id"].as_str().unwrap().to_owned()), "a lead came twice");
+            }
+            pages += 1;
+            cursor = answer["cursor"].clone();
+            if cursor.is_null() {
+                break;
+            }
+        }
+        assert_eq!((seen.len(), pages), (MAX_SEQUENCE, 51));
     }
 }

@@ -1,0 +1,57 @@
+//! Endpoints called from inside, as their callers would call them.
+
+use serde_json::Value as Json;
+
+use crate::http::collection::Handler;
+use crate::http::router::{Route, route};
+use crate::http::{Answer, Request};
+use crate::model::Refusal;
+use crate::seed::foundation::founder;
+use crate::world::World;
+use crate::world::change::{Actor, Body, Change};
+use crate::world::people::Caller;
+
+/// The founder, who may do everything, by the founder's key.
+pub fn founder_caller(world: &World) -> Option<Caller> {
+    let key = world.people.keys.values().find(|key| key.user == founder())?;
+    world.caller_by_key(&key.secret)
+}
+
+/// Somebody who acts as the founder through the API.
+pub fn founder_actor(world: &World, method: &str, path: &str) -> Actor {
+    match founder_caller(world) {
+        Some(caller) => Actor::caller(caller, method, &format!("/api/v1/{path}/")),
+        None => Actor::user(founder()),
+    }
+}
+
+/// Sends a body to an endpoint that writes: `path` without `/api/v1/` and without slashes at the ends.
+///
+/// # Errors
+/// What the endpoint refuses; 404 where there is none.
+pub fn ask(change: &mut Change<'_>, method: &str, path: &str, body: &Json) -> Result<Answer, Refusal> {
+    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    let full = format!("/api/v1/{path}/");
+    let mut request = Request::new(method, &full, "", headers, body.to_string().into());
+    match route(path) {
+        Some(Route::Endpoints(endpoints, segments)) => {
+            request.segments = segments;
+            match endpoints.iter().find(|endpoint| endpoint.method == method).map(|endpoint| endpoint.handler) {
+                Some(Handler::Write(write)) => write(change, &request),
+                _ => Err(Refusal::Status(405, format!("nothing to write at {method} {path}"))),
+            }
+        }
+        Some(Route::List(collection)) if method == "POST" => crate::http::object::create(change, collection, &request),
+        Some(Route::Object(collection, id)) if method == "PUT" => crate::http::object::update(change, collection, &id, &request),
+        Some(Route::Object(collection, id)) if method == "DELETE" => crate::http::object::delete(change, collection, &id),
+        _ => Err(Refusal::Status(404, format!("nothing at {method} {path}"))),
+    }
+}
+
+/// A body of these members.
+pub fn body(json: Json) -> Body {
+    match json {
+        Json::Object(map) => Body { map, offset_minutes: 0 },
+        _ => Body::default(),
+    }
+}

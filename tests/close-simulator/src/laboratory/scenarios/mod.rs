@@ -1,0 +1,127 @@
+//! Scenarios by name: what happens at Close rarely, all at once, or where nobody looks.
+//!
+//! Each says what it does and what it takes, is run inside the organization like any other change, and answers with the ids that a test
+//! needs to look at.
+
+pub mod calendar;
+pub mod settings;
+pub mod volume;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::pick;
+use crate::model::{Id, Kind, Record, Refusal};
+use crate::seed::draw::Draw;
+use crate::world::World;
+use crate::world::change::Body;
+
+/// A parameter: its name, what it is without being given (a number, or `-` for one drawn at random), and what it means.
+pub type Parameter = (&'static str, &'static str, &'static str);
+
+/// One scenario.
+pub struct Scenario {
+    /// As in `/_control/scenarios/{name}/`.
+    pub name: &'static str,
+    /// What happens, and what is remarkable about it.
+    pub meaning: &'static str,
+    /// What it takes beside `seed`.
+    pub parameters: &'static [Parameter],
+    /// Does it.
+    pub run: fn(&mut World, &mut Wish<'_>) -> Result<Json, Refusal>,
+}
+
+/// All of them.
+pub const SCENARIOS: &[&[Scenario]] = &[volume::SCENARIOS, settings::SCENARIOS, calendar::SCENARIOS];
+
+/// What is asked for.
+pub struct Wish<'b> {
+    body: &'b Body,
+    /// For what is left to chance.
+    pub draw: Draw,
+}
+
+/// Runs a scenario by name.
+///
+/// # Errors
+/// Unknown names and parameters, parameters of another type, or nothing to do it with.
+pub fn run(world: &mut World, name: &str, body: &Body) -> Result<Json, Refusal> {
+    let Some(scenario) = SCENARIOS.iter().copied().flatten().find(|scenario| scenario.name == name) else {
+        let known: Vec<&str> = SCENARIOS.iter().copied().flatten().map(|scenario| scenario.name).collect();
+        return Err(Refusal::Status(404, format!("no scenario `{name}`; known are {}", known.join(", "))));
+    };
+    let takes = |key: &str| key == "seed" || scenario.parameters.iter().any(|(known, ..)| *known == key);
+    if let Some(unknown) = body.map.keys().find(|key| !takes(key)) {
+        return Err(Refusal::field(unknown, format!("unknown; {name} takes seed and those of GET /_control/scenarios/")));
+    }
+    let mut wish = Wish { body, draw: Draw::new(0, 0) };
+    let seed = wish.number("seed", 1)?;
+    wish.draw = Draw::new(seed, 0x0073_6365_6e65);
+    (scenario.run)(world, &mut wish)
+}
+
+/// Names, parameters and meanings.
+pub fn list() -> Json {
+    let all: Vec<Json> = SCENARIOS
+        .iter()
+        .copied()
+        .flatten()
+        .map(|scenario| {
+            let parameters: Map<String, Json> = scenario
+                .parameters
+                .iter()
+                .map(|(name, default, meaning)| ((*name).to_owned(), json!({ "default": default, "meaning": meaning })))
+                .collect();
+            json!({ "name": scenario.name, "meaning": scenario.meaning, "parameters": parameters })
+        })
+        .collect();
+    json!({ "data": all })
+}
+
+impl Wish<'_> {
+    /// A number from 0 to ten million.
+    ///
+    /// # Errors
+    /// Another value.
+    pub fn number(&self, name: &str, default: u64) -> Result<u64, Refusal> {
+        match self.body.get(name) {
+            None => Ok(default),
+            Some(json) => json
+                .as_u64()
+                .filter(|number| *number <= 10_000_000 || name == "seed")
+                .ok_or_else(|| Refusal::field(name, "not an integer from 0 to 10000000")),
+        }
+    }
+
+    /// A text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.body.text(name)
+    }
+
+    /// The object that the body names, or one at random for which a condition holds.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn object(
+        &mut self,
+        world: &World,
+        name: &str,
+        kind: Kind,
+        holds: impl Fn(&Record) -> bool,
+    ) -> Result<std::sync::Arc<Record>, Refusal> {
+        if let Some(text) = self.text(name) {
+            let id = world.parse_id(text).filter(|id| id.kind() == kind);
+            return id.and_then(|id| world.store.get(id)).cloned().ok_or_else(|| Refusal::field(name, "no such object"));
+        }
+        for _ in 0..256 {
+            if let Some(record) = pick::any(world, &mut self.draw, kind).filter(|record| holds(record)) {
+                return Ok(record);
+            }
+        }
+        Err(Refusal::bad(format!("no {} to do this with", kind.resource().name)))
+    }
+}
+
+/// The texts of ids, at most the first hundred.
+pub fn texts(world: &World, ids: &[Id]) -> Vec<String> {
+    ids.iter().take(100).map(|id| id.text(world.seed)).collect()
+}
