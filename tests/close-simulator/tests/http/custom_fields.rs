@@ -149,7 +149,7 @@ async fn a_user_field_may_name_a_former_user() {
 
 /// Section 12, item 16: unset is absent, in the object and in the event of its clearing.
 #[tokio::test]
-async fn a_cleared_value_is_absent_and_the_event_has_it_in_previous_data_only() {
+async fn quirk_16_a_cleared_value_is_absent_and_the_event_has_it_in_previous_data_only() {
     let close = Close::bare().await;
     let field = field(&close, "Region", "text", json!({})).await;
     let made = lead(&close, &key(&field), json!("North")).await;
@@ -162,7 +162,7 @@ async fn a_cleared_value_is_absent_and_the_event_has_it_in_previous_data_only() 
 }
 
 #[tokio::test]
-async fn members_are_added_and_removed_and_one_value_is_a_list_of_one() {
+async fn quirk_16_members_are_added_and_removed_and_one_value_is_a_list_of_one() {
     let close = Close::bare().await;
     let tags = field(&close, "Tags", "choices", json!({ "choices": ["A", "B", "C"], "accepts_multiple_values": true })).await;
     let at = key(&tags);
@@ -201,7 +201,7 @@ async fn fields_can_be_set_by_name_and_the_id_counts_where_both_are_given() {
 
 /// Section 12, item 16, and section 5.3.
 #[tokio::test]
-async fn a_deleted_field_vanishes_everywhere_without_events_of_records() {
+async fn quirk_16_a_deleted_field_vanishes_everywhere_without_events_of_records() {
     let close = Close::bare().await;
     let region = field(&close, "Region", "text", json!({})).await;
     let made = lead(&close, &key(&region), json!("North")).await;
@@ -213,7 +213,15 @@ async fn a_deleted_field_vanishes_everywhere_without_events_of_records() {
     assert_eq!(close.events_of(id(&made), "lead").await.len(), events);
     let deleted = &close.events_of(id(&region), "custom_fields.lead").await[0];
     assert_eq!((&deleted["action"], &deleted["previous_data"]["name"]), (&json!("deleted"), &json!("Region")));
-    // Past the retention the values are forgotten, which nobody can see either.
+}
+
+/// Past the retention the values are forgotten, which nobody can see: this one looks inside.
+#[tokio::test]
+async fn what_records_had_of_a_deleted_field_is_forgotten_past_the_retention() {
+    let close = Close::bare().await;
+    let region = field(&close, "Region", "text", json!({})).await;
+    let made = lead(&close, &key(&region), json!("North")).await;
+    close.delete(&format!("custom_field/lead/{}/", id(&region))).await;
     close.advance(32.0 * 86_400.0).await;
     assert_eq!(again(&close, &made).await["date_updated"], made["date_updated"]);
     let world = close.running.simulator.world.read();
@@ -256,7 +264,7 @@ async fn a_renamed_choice_rewrites_values_in_silence_unless_the_switch_says_othe
 
 /// Section 5.1: the flag changes the form of the value on every record.
 #[tokio::test]
-async fn several_values_make_an_array_of_every_value_and_back_the_first_remains() {
+async fn quirk_16_several_values_make_an_array_of_every_value_and_back_the_first_remains() {
     let close = Close::bare().await;
     let scout = field(&close, "Scout", "user", json!({})).await;
     let at = format!("custom_field/lead/{}/", id(&scout));
@@ -272,7 +280,7 @@ async fn several_values_make_an_array_of_every_value_and_back_the_first_remains(
 
 /// Section 12, item 16, and section 5.3: a conversion takes time, and values of both forms are seen meanwhile.
 #[tokio::test]
-async fn another_type_is_announced_while_half_of_the_values_still_have_the_old_form() {
+async fn quirk_16_another_type_is_announced_while_half_of_the_values_still_have_the_old_form() {
     let close = Close::bare().await;
     let size = field(&close, "Size", "text", json!({})).await;
     let at = format!("custom_field/lead/{}/", id(&size));

@@ -4,14 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use close_simulator::Options;
 use serde_json::{Value, json};
 
 use crate::client::Close;
 
 /// The foundation alone, and a clock that stands still until it is moved.
 pub async fn bare() -> Close {
-    let close = Close::with(Options { leads: 0, ..Options::default() }).await;
+    let close = Close::bare().await;
     close.make("/_control/clock/", json!({ "rate": 0 })).await;
     close
 }

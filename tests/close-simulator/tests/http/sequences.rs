@@ -21,7 +21,7 @@ fn subscription(sequence: &Value, contact: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_sequence_embeds_its_steps_and_has_naive_dates() {
+async fn quirk_15_a_sequence_embeds_its_steps_and_has_naive_dates() {
     // Section 12, item 15.
     let close = Close::start().await;
     let (sequence, _, _) = enrolled(&close).await;
@@ -79,7 +79,7 @@ async fn sequences_tell_with_their_steps_inside() {
 }
 
 #[tokio::test]
-async fn a_list_of_subscriptions_needs_a_sequence_a_contact_or_a_lead() {
+async fn quirk_12_a_list_of_subscriptions_needs_a_sequence_a_contact_or_a_lead() {
     // Section 12, item 12.
     let close = Close::start().await;
     let (sequence, lead, contact) = enrolled(&close).await;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::client::Close;
 
 #[tokio::test]
-async fn email_templates_answer_200_and_sms_templates_201_and_204() {
+async fn quirk_05_email_templates_answer_200_and_sms_templates_201_and_204() {
     // Section 12, item 5.
     let close = Close::start().await;
     let mail = close.post("email_template/", json!({ "name": "Hello", "subject": "Hi", "body": "<p>Hi</p>" })).await;

@@ -10,7 +10,7 @@ fn names(reply: &Reply) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_list_of_smart_views_has_only_those_of_leads_unless_a_type_is_asked_for() {
+async fn quirk_13_a_list_of_smart_views_has_only_those_of_leads_unless_a_type_is_asked_for() {
     // Section 12, item 13.
     let close = Close::start().await;
     close.make("saved_search/", json!({ "name": "Test leads", "s_query": { "type": "and", "queries": [] } })).await;
@@ -93,7 +93,7 @@ async fn integration_links_are_a_bare_list_with_has_more() {
 }
 
 #[tokio::test]
-async fn playbooks_have_created_at_and_updated_at_and_can_be_archived() {
+async fn quirk_15_playbooks_have_created_at_and_updated_at_and_can_be_archived() {
     // Section 12, item 15: other names of dates.
     let close = Close::start().await;
     let made = close.post("playbook/", json!({ "name": "Discovery" })).await;
