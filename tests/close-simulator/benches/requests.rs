@@ -149,7 +149,7 @@ fn changes() -> Value {
     let count = number("CLOSE_BENCH_CHANGES", 100_000);
     let mut world = seed::plant(&Options { leads: 10_000, ..Options::default() });
     let days = 60 * count.div_ceil(50_000);
-    let order = Order::new(count, 1, Some(days as i64 * 86_400_000), &Map::new()).expect("an order");
+    let order = Order::new(count, 1, Some(days.cast_signed() * 86_400_000), &Map::new()).expect("an order");
     let mut run = Run::begin(&world, order);
     let (records, began) = (world.store.len(), Instant::now());
     let mut weights = Vec::new();

@@ -1,4 +1,4 @@
-//! An independent client decides: the vendor's own, from PyPI, unmodified but for the base URL.
+//! An independent client decides: the vendor's own, unmodified but for the base URL.
 
 use std::path::Path;
 use std::process::Command;

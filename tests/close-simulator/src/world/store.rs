@@ -44,20 +44,20 @@ impl Store {
         if record.kind() == Kind::UnsubscribedEmail {
             self.unsubscribed.take();
         }
-        let before = self.records.insert(record.id, Arc::clone(&record));
+        let (kind, at, lead) = (record.kind(), (record.created, record.id), record.lead);
+        let before = self.records.insert(record.id, record);
         if let Some(before) = &before {
-            if (before.created, before.lead) == (record.created, record.lead) {
+            if (before.created, before.lead) == (at.0, lead) {
                 return Some(Arc::clone(before));
             }
             self.unlist(before);
         }
-        let at = (record.created, record.id);
-        self.by_kind[record.kind() as usize].insert(at);
-        if record.kind().is_activity() {
+        self.by_kind[kind as usize].insert(at);
+        if kind.is_activity() {
             self.activities.insert(at);
         }
-        if let Some(lead) = record.lead {
-            self.by_lead.insert((lead, record.kind(), at.0, at.1));
+        if let Some(lead) = lead {
+            self.by_lead.insert((lead, kind, at.0, at.1));
         }
         before
     }

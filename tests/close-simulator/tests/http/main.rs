@@ -11,6 +11,7 @@
 
 mod activities;
 mod activity_lists;
+mod agreement;
 mod bulk;
 mod calls;
 mod changes;
