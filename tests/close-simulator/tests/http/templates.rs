@@ -53,23 +53,6 @@ async fn templates_without_what_they_need_are_refused() {
 }
 
 #[tokio::test]
-async fn templates_tell_when_they_are_created_updated_and_deleted() {
-    // Section 6.5: email_template, sms_template.
-    let close = Close::start().await;
-    for path in ["email_template", "sms_template"] {
-        let made = close.make(&format!("{path}/"), json!({ "name": "Told", "text": "x" })).await;
-        let id = made["id"].as_str().unwrap();
-        close.advance(60.0).await;
-        close.put(&format!("{path}/{id}/"), json!({ "name": "Told again" })).await;
-        close.advance(60.0).await;
-        close.delete(&format!("{path}/{id}/")).await;
-        let events = close.events_of(id, path).await;
-        let actions: Vec<_> = events.iter().map(|event| event["action"].as_str().unwrap()).collect();
-        assert_eq!(actions, ["deleted", "updated", "created"], "{path}");
-    }
-}
-
-#[tokio::test]
 async fn a_template_is_rendered_for_a_lead() {
     let close = Close::start().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
