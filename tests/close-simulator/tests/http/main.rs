@@ -29,6 +29,7 @@ mod event_rows;
 mod events;
 mod exports;
 mod faults;
+mod field_changes;
 mod filters;
 mod imports;
 mod lead_changes;
