@@ -105,12 +105,12 @@ impl Row {
                 parameters.push(("_limit".to_owned(), limit));
                 parameters.push(("_skip".to_owned(), json!({ "type": "integer", "default": 0, "maximum": max_skip })));
             }
-            if self.lists() && !collection.orders.is_empty() {
+            if self.lists() && orders(collection).next().is_some() {
                 let both = |name: &str| match name.strip_prefix('-') {
                     Some(_) => vec![name.to_owned()],
                     None => vec![name.to_owned(), format!("-{name}")],
                 };
-                let orders: Vec<String> = collection.orders.iter().flat_map(|order| both(order.name)).collect();
+                let orders: Vec<String> = orders(collection).flat_map(both).collect();
                 parameters.push(("_order_by".to_owned(), json!({ "type": "string", "enum": orders })));
             }
         }
@@ -131,9 +131,11 @@ impl Row {
     /// As the table has them.
     fn parameters_in_words(&self) -> String {
         let mut words: Vec<String> = self.words().iter().map(|word| format!("`{word}`")).collect();
-        if let Some(collection) = self.collection.filter(|collection| self.lists() && !collection.orders.is_empty()) {
-            let orders: Vec<&str> = collection.orders.iter().map(|order| order.name).collect();
-            words.push(format!("`_order_by` {}", orders.join(" / ")));
+        if let Some(collection) = self.collection.filter(|_| self.lists()) {
+            let orders: Vec<&str> = orders(collection).collect();
+            if !orders.is_empty() {
+                words.push(format!("`_order_by` {}", orders.join(" / ")));
+            }
         }
         words.join(", ")
     }
@@ -145,6 +147,11 @@ impl Row {
             None => String::new(),
         }
     }
+}
+
+/// What a caller may sort by; a name that begins with `_` is our own.
+fn orders(collection: &Collection) -> impl Iterator<Item = &'static str> + use<> {
+    collection.orders.iter().map(|order| order.name).filter(|name| !name.starts_with('_'))
 }
 
 fn word_of(filter: &Filter) -> String {
