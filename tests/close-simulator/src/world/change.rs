@@ -158,7 +158,9 @@ impl<'w> Change<'w> {
         let resource = id.kind().resource();
         let reworded = (resource.laws.reword)(&self.view(), body)?;
         let body = reworded.as_ref().unwrap_or(body);
-        let mut input = input::read(&self.view(), resource, &body.map, false, body.offset_minutes)?;
+        let (mut input, rest) = input::read_again(&self.view(), &before, &body.map, body.offset_minutes)?;
+        let rest = rest.map(|map| Body { map, offset_minutes: body.offset_minutes });
+        let body = rest.as_ref().unwrap_or(body);
         crate::resources::custom_field::merge_members(&before, &mut input);
         let mut after = Record::clone(&before);
         let keys: Vec<Key> = input.fields.iter().map(|(key, _)| *key).collect();

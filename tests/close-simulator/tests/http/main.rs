@@ -42,6 +42,7 @@ mod oauth;
 mod opportunities;
 mod organization;
 mod paging;
+mod posting_back;
 mod receiver;
 mod replay;
 mod reports;
