@@ -173,3 +173,25 @@ async fn each_system_task_has_the_fields_of_its_type_and_no_others() {
         }
     }
 }
+
+/// Section 9.2: what is another user's takes the permission for the team's.
+#[tokio::test]
+async fn a_private_smart_view_or_template_is_changed_by_its_user_and_those_who_may() {
+    let close = Close::bare().await;
+    for (path, body) in [
+        ("saved_search/", json!({ "name": "mine", "query": "*" })),
+        ("email_template/", json!({ "name": "mine", "subject": "s" })),
+        ("sms_template/", json!({ "name": "mine", "text": "s" })),
+    ] {
+        let made = Close::send(close.request("agent", reqwest::Method::POST, path).json(&body)).await.body;
+        let path = format!("{path}{}/", id(&made));
+        for (key, status) in [("restricted", 403), ("agent", 200), ("superuser", 200)] {
+            let put = close.request(key, reqwest::Method::PUT, &path).json(&json!({ "name": key }));
+            assert_eq!(Close::send(put).await.status, status, "{key} {path}");
+        }
+        let gone = Close::send(close.request("second", reqwest::Method::DELETE, &path)).await;
+        assert_eq!(gone.status, 403, "{path}");
+        let gone = Close::send(close.request("agent", reqwest::Method::DELETE, &path)).await;
+        assert!(gone.status < 300, "{path}: {}", gone.text);
+    }
+}
