@@ -40,6 +40,7 @@ mod meetings;
 mod merge;
 mod messages;
 mod names;
+mod newcomer;
 mod oauth;
 mod opportunities;
 mod organization;
