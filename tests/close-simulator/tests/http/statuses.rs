@@ -61,7 +61,7 @@ async fn a_status_has_events_of_creation_update_and_deletion() {
 /// Section 12, item 20, as far as it is the status's own: the rename is told once, of the status and of no record. Nothing but the id is
 /// stored on records.
 #[tokio::test]
-async fn a_renamed_status_is_told_of_the_status_only_and_shows_at_once_in_the_organization() {
+async fn quirk_20_a_renamed_status_is_told_of_the_status_only_and_shows_at_once_in_the_organization() {
     let close = Close::bare().await;
     let status = close.get("status/lead/").await.rows()[0].clone();
     let lead = close.make("lead/", json!({ "name": "Nordlicht", "status_id": status["id"] })).await;
