@@ -19,6 +19,7 @@ mod client;
 mod comments;
 mod consolidation;
 mod contacts;
+mod control_input;
 mod controls;
 mod custom_activities;
 mod custom_fields;
