@@ -1,5 +1,7 @@
 //! What is served, told from the same statics that serve it: as a table for people, and as a document in the form of `OpenAPI`.
 
+mod query;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -7,6 +9,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value as Json, json};
 
 use crate::http::collection::{C, Collection, D, Endpoint, Exactness, Filter, G, L, Paging, Test, U};
+use crate::http::router;
 use crate::model::Kind;
 use crate::model::resource::{Field, Resource, Type, Write};
 use crate::resources;
@@ -22,7 +25,7 @@ pub struct Row {
     pub section: &'static str,
     /// How sure it is.
     pub exactness: Exactness,
-    /// The collection, unless it is an endpoint of its own.
+    /// The collection, unless it is an endpoint of its own. An endpoint that stands before a method of a collection answers as that does.
     pub collection: Option<&'static Collection>,
 }
 
@@ -35,7 +38,9 @@ pub fn rows() -> Vec<Row> {
     };
     // An endpoint comes before the collection at the same path, as it does for a request.
     for Endpoint { method, path, section, exactness, .. } in resources::SOURCES.iter().flat_map(|source| source.endpoints) {
-        add(Row { method, path: named(path), section, exactness: *exactness, collection: None });
+        let collection = stood_before(method, path);
+        let (section, exactness) = collection.map_or((*section, *exactness), |of| (of.section, of.exactness));
+        add(Row { method, path: named(path), section, exactness, collection });
     }
     for collection in resources::SOURCES.iter().flat_map(|source| source.collections) {
         let list = format!("/{}/", collection.path);
@@ -50,6 +55,20 @@ pub fn rows() -> Vec<Row> {
         }
     }
     rows.into_values().collect()
+}
+
+/// The collection whose method an endpoint takes over.
+fn stood_before(method: &str, path: &str) -> Option<&'static Collection> {
+    let (path, one) = path.strip_suffix("/{}").map_or((path, false), |path| (path, true));
+    let bit = match (method, one) {
+        ("GET", false) => L,
+        ("POST", false) => C,
+        ("GET", true) => G,
+        ("PUT", true) => U,
+        ("DELETE", true) => D,
+        _ => return None,
+    };
+    router::collection(path).filter(|collection| collection.methods & bit != 0)
 }
 
 const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
@@ -75,52 +94,48 @@ impl Row {
         self.method == "GET" && self.collection.is_some() && !self.path.ends_with("{id}/")
     }
 
-    /// Query parameters with what they mean; for an endpoint of its own they are not told.
+    /// Query parameters with their schemas.
     fn parameters(&self) -> Vec<(String, Json)> {
+        let text = || json!({ "type": "string" });
         let mut parameters = Vec::new();
-        let mut add = |name: String, schema: Json| parameters.push((name, schema));
-        let Some(collection) = self.collection else { return parameters };
-        if self.method == "GET" {
-            add("_fields".to_owned(), json!({ "type": "string" }));
-        }
-        if !self.lists() {
-            return parameters;
-        }
-        if let Paging::Offset { max_limit, max_skip } = collection.paging {
-            add("_limit".to_owned(), json!({ "type": "integer", "default": 100.min(max_limit), "maximum": max_limit }));
-            add("_skip".to_owned(), json!({ "type": "integer", "default": 0, "maximum": max_skip }));
-        }
-        if !collection.orders.is_empty() {
-            let both = |name: &str| match name.strip_prefix('-') {
-                Some(_) => vec![name.to_owned()],
-                None => vec![name.to_owned(), format!("-{name}")],
-            };
-            let orders: Vec<String> = collection.orders.iter().flat_map(|order| both(order.name)).collect();
-            add("_order_by".to_owned(), json!({ "type": "string", "enum": orders }));
-        }
-        for filter in collection.filters {
-            for suffix in suffixes(filter) {
-                add(format!("{}{suffix}", filter.param), json!({ "type": "string" }));
+        if let Some(collection) = self.collection.filter(|_| self.method == "GET") {
+            parameters.push(("_fields".to_owned(), text()));
+            if let (true, Paging::Offset { max_limit, max_skip }) = (self.lists(), collection.paging) {
+                let limit = json!({ "type": "integer", "default": 100.min(max_limit), "maximum": max_limit });
+                parameters.push(("_limit".to_owned(), limit));
+                parameters.push(("_skip".to_owned(), json!({ "type": "integer", "default": 0, "maximum": max_skip })));
+            }
+            if self.lists() && orders(collection).next().is_some() {
+                let both = |name: &str| match name.strip_prefix('-') {
+                    Some(_) => vec![name.to_owned()],
+                    None => vec![name.to_owned(), format!("-{name}")],
+                };
+                let orders: Vec<String> = orders(collection).flat_map(both).collect();
+                parameters.push(("_order_by".to_owned(), json!({ "type": "string", "enum": orders })));
             }
         }
+        parameters.extend(self.words().iter().flat_map(|word| query::names(word)).map(|name| (name, text())));
         parameters
     }
 
-    /// As the table has them: a family with one set of suffixes is one entry.
+    /// Parameters beyond those of every list, a family with one set of suffixes as one word.
+    fn words(&self) -> Vec<String> {
+        let own = query::of(self.method, &self.path);
+        let filters = self.collection.filter(|_| self.lists()).map_or(&[][..], |collection| collection.filters);
+        let declared = filters.iter().filter(|filter| own.iter().all(|word| query::base(word) != filter.param));
+        let mut words: Vec<String> = declared.map(word_of).collect();
+        words.extend(own);
+        words
+    }
+
+    /// As the table has them.
     fn parameters_in_words(&self) -> String {
-        let Some(collection) = self.collection.filter(|_| self.lists()) else { return String::new() };
-        let mut words: Vec<String> = Vec::new();
-        for filter in collection.filters {
-            words.push(match suffixes(filter) {
-                ["", "__in"] => format!("`{}[__in]`", filter.param),
-                [] | [""] => format!("`{}`", filter.param),
-                ["", ..] => format!("`{}[__gt,__gte,__lt,__lte]`", filter.param),
-                _ => format!("`{}__{{gt,gte,lt,lte}}`", filter.param),
-            });
-        }
-        if !collection.orders.is_empty() {
-            let orders: Vec<&str> = collection.orders.iter().map(|order| order.name).collect();
-            words.push(format!("`_order_by` {}", orders.join(" / ")));
+        let mut words: Vec<String> = self.words().iter().map(|word| format!("`{word}`")).collect();
+        if let Some(collection) = self.collection.filter(|_| self.lists()) {
+            let orders: Vec<&str> = orders(collection).collect();
+            if !orders.is_empty() {
+                words.push(format!("`_order_by` {}", orders.join(" / ")));
+            }
         }
         words.join(", ")
     }
@@ -134,13 +149,19 @@ impl Row {
     }
 }
 
-fn suffixes(filter: &Filter) -> &'static [&'static str] {
-    match filter.test {
-        Test::Lead | Test::Field(_) => &["", "__in"],
-        Test::Created(_) => &["__gt", "__gte", "__lt", "__lte"],
-        Test::Moment(..) => &["", "__gt", "__gte", "__lt", "__lte"],
-        Test::Custom(_) | Test::Checked => &[""],
-    }
+/// What a caller may sort by; a name that begins with `_` is our own.
+fn orders(collection: &Collection) -> impl Iterator<Item = &'static str> + use<> {
+    collection.orders.iter().map(|order| order.name).filter(|name| !name.starts_with('_'))
+}
+
+fn word_of(filter: &Filter) -> String {
+    let suffixes = match filter.test {
+        Test::Lead | Test::Field(_) => "[__in]",
+        Test::Created(_) => "__{gt,gte,lt,lte}",
+        Test::Moment(..) => "[__gt,__gte,__lt,__lte]",
+        Test::Custom(_) | Test::Checked => "",
+    };
+    format!("{}{suffixes}", filter.param)
 }
 
 fn word(exactness: Exactness) -> &'static str {
@@ -203,6 +224,25 @@ fn document() -> Json {
                 "token": { "type": "http", "scheme": "bearer", "description": "An OAuth access token." },
             },
             "schemas": schemas,
+            "responses": {
+                "Refused": {
+                    "description": "400, 403, 404 and others: a text, or texts by field (section 1.6).",
+                    "content": { "application/json": { "schema": { "type": "object", "properties": {
+                        "error": { "type": "string" },
+                        "errors": { "type": "array", "items": { "type": "string" } },
+                        "field-errors": { "type": "object" },
+                    } } } },
+                },
+                "Unauthorized": {
+                    "description": "No credentials, or wrong ones.",
+                    "content": { "application/json": { "schema": { "type": "object", "properties": { "error": { "type": "string" } } } } },
+                },
+                "Limited": {
+                    "description": "Too many requests (section 3).",
+                    "headers": { "ratelimit": { "schema": { "type": "string" } }, "retry-after": { "schema": { "type": "integer" } } },
+                    "content": { "application/json": { "schema": { "type": "object", "properties": { "error": { "type": "object" } } } } },
+                },
+            },
         },
     })
 }
@@ -223,8 +263,14 @@ fn operation(row: &Row) -> Json {
         "x-exactness": word(row.exactness),
     });
     let any = json!({ "description": "OK", "content": { "application/json": { "schema": { "type": "object" } } } });
+    let failures = |mut responses: Json| {
+        for (status, name) in [("401", "Unauthorized"), ("429", "Limited"), ("default", "Refused")] {
+            responses[status] = json!({ "$ref": format!("#/components/responses/{name}") });
+        }
+        responses
+    };
     let Some(collection) = row.collection else {
-        operation["responses"] = json!({ "200": any });
+        operation["responses"] = failures(json!({ "200": any }));
         return operation;
     };
     let one = one_of(collection.kinds);
@@ -245,7 +291,7 @@ fn operation(row: &Row) -> Json {
     if matches!(row.method, "POST" | "PUT") {
         operation["requestBody"] = json!({ "content": content(one) });
     }
-    operation["responses"] = json!({ status.to_string(): response });
+    operation["responses"] = failures(json!({ status.to_string(): response }));
     operation
 }
 

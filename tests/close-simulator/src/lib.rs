@@ -1,7 +1,31 @@
 //! A Close API on this machine, to build and test against: the same paths, shapes, limits, quirks and delays, written from the
 //! reference of that API alone, and never from what a connector needs.
 //!
-//! [`Simulator::start`] serves one organization on a port. `model` says what exists, `world` how it lives and changes, `resources` has one
+//! [`Simulator::start`] serves one organization on a port. In a test:
+//!
+//! ```
+//! use close_simulator::{Options, Simulator};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A free port, controls on, limits off, the same bytes each time.
+//! let close = Simulator::start(Options { seed: 7, leads: 20, ..Options::default() }).await?;
+//! let key = close.key("admin").ok_or("there is no such key")?;
+//! let http = reqwest::Client::new();
+//!
+//! let leads = http.get(format!("{}lead/?_limit=3", close.base_url())).basic_auth(&key, Some("")).send().await?;
+//! let leads: serde_json::Value = serde_json::from_slice(&leads.bytes().await?)?;
+//! assert_eq!(leads["total_results"], 20);
+//!
+//! // An hour passes in the organization, and none here.
+//! let advance = r#"{"advance_secs": 3600}"#;
+//! let clock = http.post(format!("http://{}/_control/clock/", close.address)).header("content-type", "application/json");
+//! assert_eq!(clock.body(advance).send().await?.status(), 200);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It is served until the [`Running`] is dropped. `model` says what exists, `world` how it lives and changes, `resources` has one
 //! file for each kind of object with its fields, paths and laws, `http` is the outside, `control` what a laboratory needs. No connector is
 //! known here.
 
@@ -69,7 +93,7 @@ impl Simulator {
     /// An organization with its data set, or the one of the snapshot `options.restore`, not yet served.
     ///
     /// # Errors
-    /// The snapshot cannot be read.
+    /// The snapshot cannot be read, or an option names a key that there is not.
     pub fn new(options: Options) -> std::io::Result<Self> {
         Self::telling(options, &|_| {})
     }
@@ -77,13 +101,13 @@ impl Simulator {
     /// As [`Simulator::new`], telling how many leads of the data set there are so far; from any thread.
     ///
     /// # Errors
-    /// The snapshot cannot be read.
+    /// The snapshot cannot be read, or an option names a key that there is not.
     pub fn telling(options: Options, progress: &(dyn Fn(usize) + Sync)) -> std::io::Result<Self> {
         let mut world = match &options.restore {
             Some(file) => snapshot::read(file)?,
             None => seed::plant_telling(&options, progress),
         };
-        options.apply(&mut world);
+        options.apply(&mut world)?;
         Ok(Self {
             world: RwLock::new(world),
             limits: http::limits::Limits::new(options.limits == options::OnOff::On),
@@ -98,7 +122,7 @@ impl Simulator {
     /// Serves an organization on `options.port`; port 0 takes a free one.
     ///
     /// # Errors
-    /// The port cannot be had, or the snapshot of `options.restore` cannot be read.
+    /// The port cannot be had, or as [`Simulator::new`].
     pub async fn start(options: Options) -> std::io::Result<Running> {
         Self::start_telling(options, &|_| {}).await
     }

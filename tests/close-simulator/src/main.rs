@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use close_simulator::{Options, Running, Simulator, describe};
+use serde_json::{Map, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -14,13 +15,25 @@ use tokio::signal::unix::{SignalKind, signal};
 struct Cli {
     #[command(flatten)]
     options: Options,
+    /// How to say where it is: in lines for people, or as one line of JSON with `base_url`, `control` (a URL or null) and `keys`.
+    #[arg(short, long, value_enum, default_value_t = Told::Text)]
+    output: Told,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Told {
+    Text,
+    Json,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Print what is served: each path with the section of the reference, how sure it is, its parameters; and the switches.
+    #[command(
+        after_help = "Examples:\n  close-simulator describe | grep /lead/\n  close-simulator describe -o json > openapi.json"
+    )]
     Describe(Describe),
 }
 
@@ -55,36 +68,50 @@ async fn main() -> ExitCode {
     }
     // Both are asked for before the first request, so that none arrives unheard.
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-        eprintln!("cannot listen to signals");
+        eprintln!("close-simulator: cannot listen to signals");
         return ExitCode::FAILURE;
     };
     let control = cli.options.control;
     let started = tokio::select! {
         started = tokio::spawn(start(cli.options)) => started.expect("starting does not panic"),
-        _ = interrupt.recv() => return ExitCode::SUCCESS,
-        _ = terminate.recv() => return ExitCode::SUCCESS,
+        // Returning would wait for the threads that make the data set.
+        _ = interrupt.recv() => std::process::exit(0),
+        _ = terminate.recv() => std::process::exit(0),
     };
     let running = match started {
         Ok(running) => running,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("close-simulator: {error}");
             return ExitCode::FAILURE;
         }
     };
-    println!("{}", running.base_url());
-    println!("\nAPI keys (a test tool: they open nothing else):");
-    for (name, secret) in running.keys() {
-        println!("  {name:<12} {secret}");
-    }
-    if control {
-        println!("\nControls, without credentials: http://{}/_control/", running.address);
-    }
+    tell(&running, control, cli.output);
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
     running.stop();
     ExitCode::SUCCESS
+}
+
+/// Says on stdout where it is. A reader that has gone away is no failure: it serves on.
+fn tell(running: &Running, control: bool, output: Told) {
+    let controls = control.then(|| format!("http://{}/_control/", running.address));
+    let text = match output {
+        Told::Json => {
+            let keys: Map<String, serde_json::Value> =
+                running.keys().into_iter().map(|(name, secret)| (name, secret.into())).collect();
+            format!("{}\n", json!({ "base_url": running.base_url(), "control": controls, "keys": keys }))
+        }
+        Told::Text => {
+            let mut text = format!("{}\n\nAPI keys (a test tool: they open nothing else):\n", running.base_url());
+            text.extend(running.keys().into_iter().map(|(name, secret)| format!("  {name:<12} {secret}\n")));
+            text.extend(controls.map(|url| format!("\nControls, without credentials: {url}\n")));
+            text
+        }
+    };
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Starts, and says on stderr how far the data set is when that takes more than a moment.

@@ -9,32 +9,42 @@ use serde_json::{Map, Value as Json};
 use crate::model::Moment;
 use crate::world::{Switches, World};
 
+const EXAMPLES: &str = "\
+Examples:
+  close-simulator --port 8700 --seed 7 --leads 10000 --control
+  close-simulator --port 0 --control --limits off --key admin=api_mine --switch over_limit=clamp -o json
+  close-simulator --restore /tmp/close.sim --control
+  close-simulator describe
+
+Exit codes: 0 when it was ended by a signal (SIGINT, SIGTERM), 1 when it could not start, 2 for wrong arguments.
+README.md has the controls, the switches and everything that is served.";
+
 /// A Close API on this machine.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "close-simulator",
     version,
     about,
-    after_help = "Example: close-simulator --port 8700 --seed 7 --leads 10000 --control --switch over_limit=clamp"
+    after_help = EXAMPLES
 )]
 pub struct Options {
     /// Port to listen on; 0 takes a free one, which is printed.
     #[arg(long, default_value_t = 8700)]
     pub port: u16,
     /// Address to listen on.
-    #[arg(long, default_value = "127.0.0.1")]
+    #[arg(long, default_value = "127.0.0.1", value_parser = host)]
     pub host: IpAddr,
     /// The data set: the same seed gives the same bytes.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Leads in the data set, 0 and up; everything else is in proportion.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = leads, allow_negative_numbers = true)]
     pub leads: usize,
     /// The organization's time at the start, as `2026-09-01T12:00:00Z`, or `system` for the machine's. It runs on from there.
     #[arg(long, default_value = "2026-09-01T12:00:00Z", value_parser = moment)]
     pub now: Moment,
     /// Seconds of the organization in one second of the machine; 0 stops its clock.
-    #[arg(long, default_value_t = 1.0, value_parser = rate)]
+    #[arg(long, default_value_t = 1.0, value_parser = rate, allow_negative_numbers = true)]
     pub rate: f64,
     /// Serve `/_control/`: clock, changes, faults, limits, truth. Without credentials: never where others can reach it.
     #[arg(long)]
@@ -70,22 +80,43 @@ impl Default for Options {
 
 impl Options {
     /// Sets switches, secrets and, in a data set, the rate of the clock.
-    pub(crate) fn apply(&self, world: &mut World) {
+    ///
+    /// # Errors
+    /// There is no key of a name, or two would have one secret.
+    pub(crate) fn apply(&self, world: &mut World) -> std::io::Result<()> {
         if self.restore.is_none() {
             world.clock.set_rate(self.rate);
         }
         let switches: Map<String, Json> = self.switches.iter().cloned().collect();
         world.switches = world.switches.with(&switches).expect("each was checked when it was read");
         for (name, secret) in &self.keys {
+            let refused = |text: String| std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("--key {name}=…: {text}"));
             let Some(mut key) = world.people.keys.values().find(|key| key.name == *name).cloned() else {
-                tracing::warn!(%name, "no key of this name: its secret is not set");
-                continue;
+                let mut known: Vec<_> = world.people.keys.values().map(|key| (key.id, key.name.as_str())).collect();
+                known.sort_unstable();
+                let known: Vec<&str> = known.into_iter().map(|(_, name)| name).collect();
+                return Err(refused(format!("there is no key `{name}`; known are {}", known.join(", "))));
             };
+            if let Some(other) = world.people.keys.get(secret).filter(|other| other.name != *name) {
+                return Err(refused(format!("the key `{}` has this secret already; give another one", other.name)));
+            }
             world.people.keys.remove(&key.secret);
             key.secret.clone_from(secret);
             world.people.keys.insert(key.secret.clone(), key);
         }
+        Ok(())
     }
+}
+
+fn host(text: &str) -> Result<IpAddr, String> {
+    if text == "localhost" {
+        return Ok(IpAddr::from([127, 0, 0, 1]));
+    }
+    text.parse().map_err(|_| format!("`{text}` is not an IP address; give one as 127.0.0.1, or 0.0.0.0 for all of the machine's"))
+}
+
+fn leads(text: &str) -> Result<usize, String> {
+    text.replace('_', "").parse().map_err(|_| format!("`{text}` is not a whole number of 0 or more"))
 }
 
 fn moment(text: &str) -> Result<Moment, String> {

@@ -10,6 +10,7 @@ mod events;
 mod faults;
 mod history;
 mod r#import;
+mod index;
 mod keys;
 mod limits;
 mod lines;
@@ -53,6 +54,7 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
     }
     let path = request.path.strip_prefix(ROOT).unwrap_or("").trim_matches('/');
     let answered = match (request.method.as_str(), path) {
+        ("GET", "") => Ok(index::get()),
         ("GET", "changes") => Ok(changes::get(simulator)),
         ("POST", "changes") => changes::set(simulator, request),
         ("DELETE", "changes") => Ok(changes::stop(simulator)),
@@ -65,6 +67,7 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
         ("GET", "truth") => truth::asked(simulator, request).map(|_| Answer::empty(204)),
         ("GET", "history") => history::asked(request).map(|_| Answer::empty(204)),
         ("GET", "truth/digest") => digest::get(simulator, request),
+        ("GET", "perform") => Ok(perform::get()),
         ("POST", "perform") => perform::set(simulator, request),
         ("GET", "counters") => Ok(counters::get(simulator)),
         ("DELETE", "counters") => Ok(counters::reset(simulator)),
@@ -87,7 +90,7 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
         ("POST", path) if path.starts_with("import/") && path.ends_with("/revert") => {
             r#import::revert(simulator, path.trim_start_matches("import/").trim_end_matches("/revert"))
         }
-        _ => Err(Refusal::Status(404, format!("no control at {} {path}", request.method))),
+        _ => Err(Refusal::Status(404, format!("no control at {} {ROOT}{path}; GET {ROOT} lists them", request.method))),
     };
     answered.unwrap_or_else(Answer::from)
 }

@@ -3,7 +3,7 @@
 //! `POST /_control/perform/` with `{"action": "…", …}` does one of them and answers `{"id": …}`. Ids are given as the API shows them,
 //! moments as ISO text.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::Simulator;
 use crate::http::{Answer, Request};
@@ -16,31 +16,46 @@ use crate::world::change::{Actor, Body, Change};
 
 type Action = fn(&mut Change<'_>, &Wish<'_>) -> Result<Id, Refusal>;
 
-/// Every action by name.
-const ACTIONS: &[(&str, Action)] = &[
-    ("run_call", run_call),
-    ("schedule_meeting", schedule_meeting),
-    ("reschedule_meeting", reschedule_meeting),
-    ("cancel_meeting", cancel_meeting),
-    ("decline_meeting", decline_meeting),
-    ("receive_email", receive_email),
-    ("open_email", open_email),
-    ("fail_send", fail_send),
-    ("receive_sms", receive_sms),
-    ("receive_form", receive_form),
-    ("attribute_form", attribute_form),
-    ("mark_import", mark_import),
-    ("raise_task", raise_task),
+/// Every action by name, with the members it takes beside `action`.
+const ACTIONS: &[(&str, &str, Action)] = &[
+    (
+        "run_call",
+        "lead_id contact_id user_id direction phone local_phone ring_secs duration disposition voicemail_duration recorded",
+        run_call,
+    ),
+    ("schedule_meeting", "lead_id contact_id user_id email title starts_at duration", schedule_meeting),
+    ("reschedule_meeting", "id starts_at", reschedule_meeting),
+    ("cancel_meeting", "id", cancel_meeting),
+    ("decline_meeting", "id by_lead", decline_meeting),
+    ("receive_email", "lead_id contact_id user_id sender to subject body_text outgoing date", receive_email),
+    ("open_email", "id opened_by", open_email),
+    ("fail_send", "id reason", fail_send),
+    ("receive_sms", "lead_id contact_id user_id remote_phone local_phone text date", receive_sms),
+    ("receive_form", "lead_id contact_id form form_name values source_url", receive_form),
+    ("attribute_form", "id contact_id", attribute_form),
+    ("mark_import", "lead_id import_id", mark_import),
+    ("raise_task", "type lead_id contact_id user_id object_id", raise_task),
 ];
+
+/// Every action with what it takes.
+pub(super) fn get() -> Answer {
+    let takes = |members: &str| members.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let actions: Vec<Json> =
+        ACTIONS.iter().map(|(name, members, _)| json!({ "action": name, "takes": takes(members) })).collect();
+    Answer::json(200, &json!({ "data": actions }))
+}
 
 /// Does what the body says.
 pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let name = body.text("action").unwrap_or("");
-    let Some((_, action)) = ACTIONS.iter().find(|(known, _)| *known == name) else {
-        let known: Vec<&str> = ACTIONS.iter().map(|(known, _)| *known).collect();
+    let Some((_, members, action)) = ACTIONS.iter().find(|(known, ..)| *known == name) else {
+        let known: Vec<&str> = ACTIONS.iter().map(|(known, ..)| *known).collect();
         return Err(Refusal::field("action", format!("one of {}", known.join(", "))));
     };
+    if let Some(unknown) = body.map.keys().find(|key| *key != "action" && members.split(' ').all(|member| member != *key)) {
+        return Err(Refusal::field(unknown, format!("unknown; {name} takes {}", members.replace(' ', ", "))));
+    }
     let mut world = simulator.world.write();
     world.catch_up();
     let id = perform(&mut world, &body, *action)?;

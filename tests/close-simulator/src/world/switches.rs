@@ -98,6 +98,16 @@ pub enum Retry {
     Repeat,
 }
 
+/// What deleting a status, or a pipeline, does that records have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsedStatus {
+    /// The records get another one, with neither event nor `date_updated`.
+    Move,
+    /// 400.
+    Refuse,
+}
+
 macro_rules! switches {
     ($($doc:literal $name:ident: $ty:ty = $default:expr;)*) => {
         /// The chosen behaviours. Names are those of `--switch` and of `/_control/switches/`.
@@ -148,6 +158,7 @@ switches! {
     "Share of lead merges that end `errored`, half of the children moved, 0 to 1." merge_errors: f64 = 0.0;
     "Whether deleting a custom field gives an `updated` event for every record that loses a value." field_delete_events: bool = false;
     "Whether renaming a choice gives an `updated` event for every record whose value is rewritten." choice_rename_events: bool = false;
+    "Deleting a status or a pipeline that records have: the records silently get the first that is left, or 400." used_status: UsedStatus = UsedStatus::Move;
     "Milliseconds that the conversion of a custom field's type takes." field_conversion_ms: i64 = 2_000;
     "Days after which completed system tasks are purged." task_purge_days: i64 = 30;
     "Whether a purge gives `deleted` events." purge_events: bool = false;

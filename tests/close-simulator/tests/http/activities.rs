@@ -233,7 +233,7 @@ async fn an_activity_posted_back_whole_is_not_changed() {
 
 // Quirk 17: the lead moves and says nothing.
 #[tokio::test]
-async fn every_write_of_an_activity_moves_the_lead_without_an_event() {
+async fn quirk_17_every_write_of_an_activity_moves_the_lead_without_an_event() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
     let stamp = async || text(&close.get(&format!("lead/{lead}/")).await.body["date_updated"]);
@@ -275,7 +275,7 @@ async fn others_activities_need_a_permission_and_so_does_deleting_ones_own() {
 }
 
 #[tokio::test]
-async fn activities_of_hidden_leads_are_hidden() {
+async fn quirk_03_activities_of_hidden_leads_are_hidden() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
     let note = text(&close.make("activity/note/", json!({ "lead_id": lead, "note": "x" })).await["id"]);

@@ -7,7 +7,7 @@ use crate::client::Close;
 
 // Quirk 11, first part.
 #[tokio::test]
-async fn the_list_of_all_activities_refuses_type_user_and_contact_without_a_lead() {
+async fn quirk_11_the_list_of_all_activities_refuses_type_user_and_contact_without_a_lead() {
     let close = Close::start().await;
     let (lead, contact) = lead(&close).await;
     let note = close.make("activity/note/", json!({ "lead_id": lead, "note": "x", "contact_id": contact })).await;
@@ -33,7 +33,7 @@ async fn the_list_of_all_activities_refuses_type_user_and_contact_without_a_lead
 
 // Quirk 11, second part.
 #[tokio::test]
-async fn date_filters_compare_to_the_second_and_date_updated_is_no_filter() {
+async fn quirk_11_date_filters_compare_to_the_second_and_date_updated_is_no_filter() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
     let make = |date: &str| close.make("activity/note/", json!({ "lead_id": lead, "note": date, "date_created": date }));
@@ -54,7 +54,7 @@ async fn date_filters_compare_to_the_second_and_date_updated_is_no_filter() {
 
 // Quirk 11, third part.
 #[tokio::test]
-async fn the_order_is_newest_first_whatever_is_asked_and_by_activity_at_with_one_lead_only() {
+async fn quirk_11_the_order_is_newest_first_whatever_is_asked_and_by_activity_at_with_one_lead_only() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
     let make = |created: &str, at: &str| {
@@ -90,7 +90,7 @@ async fn the_order_is_newest_first_whatever_is_asked_and_by_activity_at_with_one
 
 // Quirk 7: the number is in the message.
 #[tokio::test]
-async fn pages_end_at_100_rows_and_at_a_skip_of_250000() {
+async fn quirk_07_pages_end_at_100_rows_and_at_a_skip_of_250000() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
     for n in 0..3 {
@@ -115,7 +115,7 @@ async fn pages_end_at_100_rows_and_at_a_skip_of_250000() {
 
 // Quirk 8: a page is cut from what is there when it is asked for.
 #[tokio::test]
-async fn pages_shift_when_rows_come_and_go_between_them() {
+async fn quirk_08_pages_shift_when_rows_come_and_go_between_them() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
     let make = || close.make("activity/note/", json!({ "lead_id": lead, "note": "n" }));

@@ -31,7 +31,7 @@ fn actions(events: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_bulk_delete_runs_in_portions_and_names_itself_in_every_event() {
+async fn quirk_28_a_bulk_delete_runs_in_portions_and_names_itself_in_every_event() {
     // Section 12, item 28: the bulk spread. Section 6.5: bulk_action.delete.
     let close = still().await;
     let ids = leads(&close, 120).await;

@@ -13,7 +13,7 @@ async fn note(close: &Close) -> String {
 
 // Quirk 12.
 #[tokio::test]
-async fn a_list_of_comments_needs_exactly_one_of_object_and_thread() {
+async fn quirk_12_a_list_of_comments_needs_exactly_one_of_object_and_thread() {
     let close = Close::start().await;
     let object = note(&close).await;
     let first = close.make("comment/", json!({ "object_id": object, "body": "<p>one</p>" })).await;
@@ -31,7 +31,7 @@ async fn a_list_of_comments_needs_exactly_one_of_object_and_thread() {
 
 // Quirk 15: `created_at` and `updated_at`. Catalogue: comment and comment_thread, created and updated.
 #[tokio::test]
-async fn comments_on_an_object_are_one_thread_with_dates_of_their_own_names() {
+async fn quirk_15_comments_on_an_object_are_one_thread_with_dates_of_their_own_names() {
     let close = Close::start().await;
     let object = note(&close).await;
     let reply = close.post("comment/", json!({ "object_id": object, "body": "<p>one</p>" })).await;

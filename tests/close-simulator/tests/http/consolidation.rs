@@ -1,7 +1,5 @@
 //! Section 12, item 23: updates of one object within a few seconds are one event that keeps its id.
 
-use close_simulator::model::{Id, Kind, Moment};
-use close_simulator::world::change::{Actor, Change};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -32,7 +30,7 @@ async fn names(close: &Close, id: &str) -> Vec<(Value, Value)> {
 }
 
 #[tokio::test]
-async fn quick_updates_are_one_event_with_the_first_state_before_and_the_last_after() {
+async fn quirk_23_quick_updates_are_one_event_with_the_first_state_before_and_the_last_after() {
     let close = frozen().await;
     let field = close.make("custom_field/lead/", json!({ "name": "Size", "type": "text" })).await;
     let key = format!("custom.{}", field["id"].as_str().unwrap());
@@ -61,7 +59,7 @@ async fn quick_updates_are_one_event_with_the_first_state_before_and_the_last_af
 }
 
 #[tokio::test]
-async fn a_pause_as_long_as_the_window_begins_another_event() {
+async fn quirk_23_a_pause_as_long_as_the_window_begins_another_event() {
     let close = frozen().await;
     let id = settled(&close).await;
     rename(&close, &id, "one").await;
@@ -77,7 +75,7 @@ async fn a_pause_as_long_as_the_window_begins_another_event() {
 }
 
 #[tokio::test]
-async fn a_change_undone_in_the_window_stays_as_an_event() {
+async fn quirk_23_a_change_undone_in_the_window_stays_as_an_event() {
     let close = frozen().await;
     let id = settled(&close).await;
     rename(&close, &id, "one").await;
@@ -89,7 +87,7 @@ async fn a_change_undone_in_the_window_stays_as_an_event() {
 }
 
 #[tokio::test]
-async fn a_consolidated_event_moves_up_in_the_log() {
+async fn quirk_23_a_consolidated_event_moves_up_in_the_log() {
     let close = frozen().await;
     let id = settled(&close).await;
     rename(&close, &id, "one").await;
@@ -108,7 +106,7 @@ async fn a_consolidated_event_moves_up_in_the_log() {
 }
 
 #[tokio::test]
-async fn created_and_deleted_are_events_of_their_own() {
+async fn quirk_23_created_and_deleted_are_events_of_their_own() {
     let close = frozen().await;
     let id = lead(&close, "zero").await;
     rename(&close, &id, "one").await;
@@ -128,7 +126,7 @@ async fn created_and_deleted_are_events_of_their_own() {
 }
 
 #[tokio::test]
-async fn updates_of_different_users_are_folded_only_by_switch() {
+async fn quirk_23_updates_of_different_users_are_folded_only_by_switch() {
     let close = frozen().await;
     let id = settled(&close).await;
     rename(&close, &id, "one").await;
@@ -155,41 +153,22 @@ async fn what_a_reader_has_seen_does_not_vanish_when_it_is_folded_late() {
     assert_eq!(names(&close, &id).await[0], (json!("two"), json!("zero")));
 }
 
-/// Changes a lead beside the API, as background work of Close does.
-fn beside(close: &Close, id: &str, actor: Actor, change: impl FnOnce(&mut Change<'_>, Id)) {
-    let mut world = close.running.simulator.world.write();
-    let id = world.parse_id(id).expect("an id of this organization");
-    change(&mut Change::begin(&mut world, actor), id);
-}
-
+/// A task that is completed, opened again and completed again has one `updated` and two `completed` events.
 #[tokio::test]
-async fn semantic_twins_are_never_folded_and_do_not_end_a_consolidation() {
+async fn quirk_23_semantic_twins_are_never_folded_and_do_not_end_a_consolidation() {
     let close = frozen().await;
     let id = settled(&close).await;
-    let user = close.running.simulator.world.read().store.of_kind(Kind::User, Moment::FIRST, Moment::LAST).next();
-    let actor = || Actor { user, ..Actor::system() };
-    for name in ["one", "two"] {
-        beside(&close, &id, actor(), |change, id| {
-            change.edit(id, |lead| lead.set("name", name));
-            change.emit(id, "merged");
-        });
+    let task = close.make("task/", json!({ "lead_id": id, "text": "Call" })).await["id"].as_str().unwrap().to_owned();
+    close.advance(60.0).await;
+    for done in [true, false, true] {
+        assert_eq!(close.put(&format!("task/{task}/"), json!({ "is_complete": done })).await.status, 200);
         close.advance(1.0).await;
     }
-    let events = close.events_of(&id, "lead").await;
-    let told: Vec<(&str, &str)> =
-        events.iter().map(|event| (event["action"].as_str().unwrap(), event["data"]["name"].as_str().unwrap())).collect();
-    assert_eq!(told, [("merged", "two"), ("updated", "two"), ("merged", "one"), ("created", "zero")]);
-    assert_eq!(events[1]["previous_data"]["name"], "zero");
-}
-
-#[tokio::test]
-async fn a_change_that_is_invisible_to_customers_has_no_event() {
-    // Quirk 29.
-    let close = frozen().await;
-    let id = settled(&close).await;
-    let before = walk(&close, "admin", "").await;
-    let actor = Actor { invisible: true, ..Actor::system() };
-    beside(&close, &id, actor, |change, id| change.edit(id, |lead| lead.set("name", "migrated")));
-    assert_eq!(close.get(&format!("lead/{id}/")).await.body["name"], "migrated");
-    assert_eq!(walk(&close, "admin", "").await, before);
+    let events = close.events_of(&task, "task.lead").await;
+    let of = |action: &str| events.iter().filter(|event| event["action"] == action).collect::<Vec<_>>();
+    let (updated, completed) = (of("updated"), of("completed"));
+    assert_eq!((updated.len(), completed.len(), events.len()), (1, 2, 4));
+    assert_eq!((&updated[0]["previous_data"]["is_complete"], &updated[0]["data"]["is_complete"]), (&json!(false), &json!(true)));
+    assert!(updated[0]["date_updated"] == completed[0]["date_updated"], "it moved with the last change");
+    assert_ne!(completed[0]["date_updated"], completed[1]["date_updated"]);
 }

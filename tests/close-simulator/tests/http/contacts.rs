@@ -75,7 +75,7 @@ async fn lists_of_entries_are_replaced_whole_and_wrong_ones_refused() {
 
 /// Quirk 7: `total_results` is absent on contacts.
 #[tokio::test]
-async fn quirk_7_the_list_has_no_total_and_at_most_100_rows() {
+async fn quirk_07_the_list_has_no_total_and_at_most_100_rows() {
     let close = Close::start().await;
     let lead = close.make("lead/", json!({ "contacts": [{ "name": "a" }, { "name": "b" }] })).await;
     close.make("contact/", json!({ "name": "elsewhere" })).await;

@@ -10,7 +10,7 @@ fn id(object: &Value) -> &str {
 
 /// Section 12, items 5 and 15, and catalogue rows `custom_activity_type` and `custom_object_type`.
 #[tokio::test]
-async fn types_are_created_with_201_deleted_with_204_have_naive_dates_and_events() {
+async fn quirk_05_types_are_created_with_201_deleted_with_204_have_naive_dates_and_events() {
     let close = Close::bare().await;
     for (path, kind, more) in [
         ("custom_activity/", "custom_activity_type", ["api_create_only", "is_archived"]),
@@ -41,7 +41,7 @@ async fn types_are_created_with_201_deleted_with_204_have_naive_dates_and_events
 
 /// Section 12, items 5 and 12, and catalogue row `custom_object`; item 17 for the lead.
 #[tokio::test]
-async fn an_object_is_listed_by_lead_only_has_events_with_the_lead_and_moves_its_date() {
+async fn quirk_12_an_object_is_listed_by_lead_only_has_events_with_the_lead_and_moves_its_date() {
     let close = Close::bare().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     let site = close.make("custom_object_type/", json!({ "name": "Site" })).await;

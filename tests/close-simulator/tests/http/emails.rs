@@ -117,7 +117,7 @@ async fn a_scheduled_mail_leaves_at_its_time_and_not_when_it_is_taken_back() {
 
 // Quirk 18, second part.
 #[tokio::test]
-async fn a_synced_mail_is_dated_by_its_own_date_in_whole_seconds() {
+async fn quirk_18_a_synced_mail_is_dated_by_its_own_date_in_whole_seconds() {
     let close = Close::start().await;
     let (lead, contact) = lead(&close).await;
     let body = json!({ "action": "receive_email", "lead_id": lead, "contact_id": contact, "subject": "Old", "date": "2019-04-05T06:07:08.9Z" });
@@ -164,7 +164,7 @@ async fn mails_of_one_subject_with_one_lead_are_one_thread() {
 
 // Section 6.6: email thread deleted.
 #[tokio::test]
-async fn deleting_a_thread_deletes_its_mails_in_one_request() {
+async fn quirk_28_deleting_a_thread_deletes_its_mails_in_one_request() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
     let first = mail(&close, &lead, "sent", "Offer").await;

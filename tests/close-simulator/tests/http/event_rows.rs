@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::events::{frozen, ids, lead, walk};
 
 #[tokio::test]
-async fn data_is_hidden_from_readers_who_are_not_admins_after_an_hour() {
+async fn quirk_27_data_is_hidden_from_readers_who_are_not_admins_after_an_hour() {
     // Quirk 27.
     let close = frozen().await;
     let id = lead(&close, "Nordlicht").await;
@@ -35,7 +35,7 @@ async fn data_is_hidden_from_readers_who_are_not_admins_after_an_hour() {
 }
 
 #[tokio::test]
-async fn a_delete_has_no_data_and_everything_as_previous_data() {
+async fn quirk_27_a_delete_has_no_data_and_everything_as_previous_data() {
     // Quirk 27.
     let close = frozen().await;
     let id = lead(&close, "Nordlicht").await;
@@ -117,7 +117,7 @@ async fn a_restricted_reader_finds_events_of_leads_it_sees_even_when_they_are_de
 }
 
 #[tokio::test]
-async fn an_event_that_no_page_announces_is_in_the_log() {
+async fn quirk_30_an_event_that_no_page_announces_is_in_the_log() {
     // Quirk 30.
     let close = frozen().await;
     let id = lead(&close, "Nordlicht").await;

@@ -37,7 +37,7 @@ pub fn ids(events: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn pages_of_at_most_50_lead_to_older_events_and_back_and_end_in_null() {
+async fn quirk_22_pages_of_at_most_50_lead_to_older_events_and_back_and_end_in_null() {
     // Quirk 22; all in one millisecond, which is quirk 25.
     let close = frozen().await;
     let mut made = Vec::new();
@@ -76,7 +76,7 @@ async fn pages_of_at_most_50_lead_to_older_events_and_back_and_end_in_null() {
 }
 
 #[tokio::test]
-async fn a_cursor_carries_the_place_only_so_filters_must_be_repeated() {
+async fn quirk_22_a_cursor_carries_the_place_only_so_filters_must_be_repeated() {
     let close = frozen().await;
     let mut contacts = 0;
     for n in 0..4 {
@@ -170,7 +170,7 @@ async fn a_cursor_can_expire() {
 }
 
 #[tokio::test]
-async fn an_event_may_become_visible_late_and_below_rows_already_seen() {
+async fn quirk_24_an_event_may_become_visible_late_and_below_rows_already_seen() {
     // Quirk 24.
     let close = frozen().await;
     close.switch(json!({ "event_lag_ms": 60_000, "event_late_share": 0.5 })).await;
@@ -194,7 +194,7 @@ async fn an_event_may_become_visible_late_and_below_rows_already_seen() {
 }
 
 #[tokio::test]
-async fn events_are_gone_after_30_days() {
+async fn quirk_26_events_are_gone_after_30_days() {
     // Quirk 26.
     let close = frozen().await;
     let id = lead(&close, "Old").await;

@@ -42,7 +42,7 @@ async fn text(close: &Close, export: &Value) -> String {
 }
 
 #[tokio::test]
-async fn an_export_goes_through_its_states_and_then_has_a_link() {
+async fn quirk_36_an_export_goes_through_its_states_and_then_has_a_link() {
     // Section 12, item 36. Section 6.5: export.lead.
     let close = still().await;
     close.make("/_control/import/", json!({ "leads": 250 })).await;
@@ -75,7 +75,7 @@ async fn an_export_goes_through_its_states_and_then_has_a_link() {
 }
 
 #[tokio::test]
-async fn objects_are_read_while_the_job_runs() {
+async fn quirk_36_objects_are_read_while_the_job_runs() {
     // Section 12, item 36: not a snapshot.
     let close = still().await;
     close.make("/_control/import/", json!({ "leads": 250 })).await;
@@ -92,7 +92,7 @@ async fn objects_are_read_while_the_job_runs() {
 }
 
 #[tokio::test]
-async fn a_link_dies_soon_and_another_get_gives_a_fresh_one() {
+async fn quirk_36_a_link_dies_soon_and_another_get_gives_a_fresh_one() {
     let close = still().await;
     let export = done(&close, "export/lead/", json!({ "format": "json", "type": "leads" })).await;
     assert_eq!(fetched(&close, &export["download_url"]).await.0, 200);
@@ -112,7 +112,7 @@ async fn a_link_dies_soon_and_another_get_gives_a_fresh_one() {
 }
 
 #[tokio::test]
-async fn csv_has_a_line_for_each_lead_and_dates_in_the_format_asked_for() {
+async fn quirk_15_csv_has_a_line_for_each_lead_and_dates_in_the_format_asked_for() {
     // Section 12, item 15.
     let close = Close::start().await;
     let lead = close.make("lead/", json!({ "name": "Comma, \"quoted\"" })).await;

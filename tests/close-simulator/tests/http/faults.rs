@@ -25,7 +25,7 @@ async fn leads(close: &Close) -> u64 {
 
 /// Quirk 4.
 #[tokio::test]
-async fn html_429_and_502_and_an_empty_429_come_on_demand() {
+async fn quirk_04_html_429_and_502_and_an_empty_429_come_on_demand() {
     let close = with_faults(json!([
         { "endpoint": "GET user", "kind": "html_429", "times": 1 },
         { "endpoint": "GET user", "kind": "html_502", "times": 1 },

@@ -73,7 +73,7 @@ async fn every_listed_combination_finds_exactly_what_it_names() {
 }
 
 #[tokio::test]
-async fn every_other_combination_is_400_until_the_switch_lets_it_through() {
+async fn quirk_22_every_other_combination_is_400_until_the_switch_lets_it_through() {
     let close = history().await;
     let events = all(&close).await;
     let event = events.iter().find(|event| event["object_type"] == "lead" && event["action"] == "updated").expect("an update");

@@ -52,7 +52,7 @@ async fn an_import_makes_leads_in_portions_and_tells_of_it() {
 }
 
 #[tokio::test]
-async fn reverting_an_import_deletes_its_leads_and_gives_changed_ones_their_fields_back() {
+async fn quirk_28_reverting_an_import_deletes_its_leads_and_gives_changed_ones_their_fields_back() {
     // Section 6.5: import reverting, reverted. Section 6.6: meta.revert_import_id.
     let close = Close::start().await;
     let old = close.make("lead/", json!({ "name": "Before" })).await;

@@ -184,7 +184,7 @@ async fn quirk_28_deleting_a_lead_deletes_every_child_with_its_full_previous_dat
 }
 
 #[tokio::test]
-async fn the_order_of_a_cascade_is_not_to_be_relied_on() {
+async fn quirk_28_the_order_of_a_cascade_is_not_to_be_relied_on() {
     let close = Close::start().await;
     let mut places = std::collections::BTreeSet::new();
     for _ in 0..12 {

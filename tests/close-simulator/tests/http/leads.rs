@@ -67,7 +67,7 @@ async fn a_lead_without_a_name_is_called_after_its_first_contact() {
 }
 
 #[tokio::test]
-async fn quirk_4_errors_of_nested_contacts_carry_the_index_and_leave_no_trace() {
+async fn quirk_04_errors_of_nested_contacts_carry_the_index_and_leave_no_trace() {
     let close = Close::start().await;
     let before = close.get("lead/?_limit=0").await.body["total_results"].clone();
     let reply = close
@@ -178,20 +178,30 @@ async fn quirk_20_renames_show_at_once_without_date_or_event() {
 }
 
 #[tokio::test]
-async fn quirk_21_the_local_time_is_another_one_at_every_reading() {
+async fn quirk_21_local_times_and_recent_calls_change_without_a_date_or_an_event() {
     let close = Close::start().await;
     let lead = close.make("lead/", json!({ "name": "A", "addresses": [{ "country": "DE" }] })).await;
+    let path = format!("lead/{}/", id(&lead));
     close.advance(60.0).await;
-    let shown = close.get(&format!("lead/{}/", id(&lead))).await.body;
-    if lead["localtime"].is_string() {
-        assert_ne!(shown["localtime"], lead["localtime"]);
-        assert!(lead["localtime"].as_str().unwrap().ends_with("+02:00"), "{}", lead["localtime"]);
-    }
-    assert_eq!(shown["date_updated"], lead["date_updated"]);
+    let shown = close.get(&path).await.body;
+    let [before, after] = [&lead, &shown].map(|lead| lead["localtime"].as_str().expect("a local time").to_owned());
+    assert!(before.ends_with("+02:00") && after > before, "{before}, {after}");
+    assert_eq!((&shown["date_updated"], &shown["recent_calls"]), (&lead["date_updated"], &json!([])));
+
+    let body = json!({ "lead_id": lead["id"], "duration": 10, "direction": "outbound" });
+    let call = close.make("activity/call/", body).await;
+    let recent = close.get(&path).await.body["recent_calls"].clone();
+    assert_eq!((recent.as_array().unwrap().len(), &recent[0]["id"]), (1, &call["id"]));
+    // Days later it is no longer recent, and nothing has happened to the lead.
+    let date = close.get(&path).await.body["date_updated"].clone();
+    close.advance(60.0 * 86_400.0).await;
+    let shown = close.get(&path).await.body;
+    assert_eq!((&shown["recent_calls"], &shown["date_updated"]), (&json!([]), &date));
+    assert!(events(&close, id(&lead), "lead", "updated").await.is_empty());
 }
 
 #[tokio::test]
-async fn quirk_3_a_restricted_key_finds_only_its_own_leads() {
+async fn quirk_03_a_restricted_key_finds_only_its_own_leads() {
     let close = Close::start().await;
     let lead = close.make("lead/", json!({ "name": "Hidden", "contacts": [{ "name": "One" }] })).await;
     assert_eq!(close.get_as("restricted", &format!("lead/{}/", id(&lead))).await.status, 404);

@@ -34,7 +34,7 @@ fn members(text: &str) -> Vec<(String, f64)> {
 
 /// Quirk 6.
 #[tokio::test]
-async fn a_key_has_one_bucket_per_endpoint_group_and_the_header_counts_it_down() {
+async fn quirk_06_a_key_has_one_bucket_per_endpoint_group_and_the_header_counts_it_down() {
     let close = limited(json!({ "default": { "limit": 3, "window_secs": 600 } })).await;
     for left in [2.0, 1.0, 0.0] {
         let reply = close.get("user/").await;
@@ -56,7 +56,7 @@ async fn a_key_has_one_bucket_per_endpoint_group_and_the_header_counts_it_down()
 
 /// Quirk 6, section 3.3.
 #[tokio::test]
-async fn a_429_has_the_header_a_whole_retry_after_and_the_legacy_body() {
+async fn quirk_06_a_429_has_the_header_a_whole_retry_after_and_the_legacy_body() {
     let close = limited(json!({ "groups": { "GET user": { "limit": 1, "window_secs": 90 } } })).await;
     assert_eq!(close.get("user/").await.status, 200);
     let reply = close.get("user/").await;
@@ -89,7 +89,7 @@ async fn a_429_repeats_the_reset_beside_the_error_where_that_is_chosen() {
 
 /// Quirk 6, section 3.2.
 #[tokio::test]
-async fn the_header_has_each_of_its_forms() {
+async fn quirk_06_the_header_has_each_of_its_forms() {
     let close = limited(json!({ "default": { "limit": 100, "window_secs": 600 } })).await;
     close.switch(json!({ "limit_header": "comma" })).await;
     let reply = close.get("user/").await;
@@ -106,7 +106,7 @@ async fn the_header_has_each_of_its_forms() {
 
 /// Quirk 6.
 #[tokio::test]
-async fn the_organization_has_three_times_the_limit_of_a_key() {
+async fn quirk_06_the_organization_has_three_times_the_limit_of_a_key() {
     let close = limited(json!({ "default": { "limit": 4, "window_secs": 600 } })).await;
     let mut answers = Vec::new();
     for key in ["admin", "superuser", "agent", "restricted", "restricted"] {
@@ -122,7 +122,7 @@ async fn the_organization_has_three_times_the_limit_of_a_key() {
 
 /// Quirk 6: the unpredictable extra 429, of which only the time to wait is told.
 #[tokio::test]
-async fn a_tighter_limit_strikes_while_the_header_still_shows_tokens() {
+async fn quirk_06_a_tighter_limit_strikes_while_the_header_still_shows_tokens() {
     let close = limited(json!({
         "default": { "limit": 1000, "window_secs": 600 }, "extra": { "GET role": { "limit": 2, "window_secs": 300 } },
     }))
@@ -151,7 +151,7 @@ async fn a_flood_of_wrong_credentials_becomes_429_and_good_ones_stay_free() {
 }
 
 #[tokio::test]
-async fn after_the_reset_the_whole_limit_is_back() {
+async fn quirk_06_after_the_reset_the_whole_limit_is_back() {
     let close = limited(json!({ "default": { "limit": 2, "window_secs": 0.4 } })).await;
     let begun = Instant::now();
     while close.get("user/").await.status == 200 {

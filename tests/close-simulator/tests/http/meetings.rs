@@ -39,7 +39,7 @@ async fn schedule(close: &Close, lead: &str, starts_at: &str) -> String {
 
 // Quirk 18, first part.
 #[tokio::test]
-async fn a_meeting_is_dated_at_its_start_in_the_future() {
+async fn quirk_18_a_meeting_is_dated_at_its_start_in_the_future() {
     let close = Close::start().await;
     let (lead, contact) = lead(&close).await;
     let body =

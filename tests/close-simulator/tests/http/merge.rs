@@ -126,7 +126,7 @@ async fn quirk_28_every_event_of_a_merge_names_both_leads() {
 }
 
 #[tokio::test]
-async fn the_object_of_a_merged_event_and_the_spelling_of_its_activity_can_be_chosen() {
+async fn quirk_28_the_object_of_a_merged_event_and_the_spelling_of_its_activity_can_be_chosen() {
     let close = Close::start().await;
     close.switch(json!({ "merged_object": "source", "merge_spelling": "plain" })).await;
     let pair = pair(&close).await;
@@ -139,7 +139,7 @@ async fn the_object_of_a_merged_event_and_the_spelling_of_its_activity_can_be_ch
 }
 
 #[tokio::test]
-async fn children_are_deleted_and_made_anew_by_choice() {
+async fn quirk_28_children_are_deleted_and_made_anew_by_choice() {
     let close = Close::start().await;
     close.switch(json!({ "merged_children": "recreate" })).await;
     let pair = pair(&close).await;

@@ -171,22 +171,6 @@ async fn status_change_activities_are_backfilled_without_changing_the_opportunit
     assert!(events(&close, &made["lead_id"], "opportunity", "updated").await.is_empty());
 }
 
-/// Catalogue: `opportunity` created, updated, deleted.
-#[tokio::test]
-async fn each_change_of_an_opportunity_has_its_event() {
-    let close = Close::start().await;
-    let made = close.make("opportunity/", json!({ "value": 1 })).await;
-    close.advance(60.0).await;
-    let path = format!("opportunity/{}/", id(&made));
-    close.put(&path, json!({ "value": 2 })).await;
-    close.delete(&path).await;
-    assert_eq!(events(&close, &made["lead_id"], "opportunity", "created").await[0]["data"]["value"], 1);
-    let update = &events(&close, &made["lead_id"], "opportunity", "updated").await[0];
-    assert_eq!((&update["previous_data"]["value"], &update["data"]["value"]), (&json!(1), &json!(2)));
-    let deleted = &events(&close, &made["lead_id"], "opportunity", "deleted").await[0];
-    assert_eq!((&deleted["data"], &deleted["previous_data"]["value"]), (&Value::Null, &json!(2)));
-}
-
 #[tokio::test]
 async fn the_list_filters_orders_and_sums() {
     let close = Close::start().await;
@@ -232,7 +216,8 @@ async fn the_list_filters_orders_and_sums() {
         (format!("date_created={}", clock(&won)), vec![200]),
         (format!("date_updated__gt={}", clock(&won)), vec![]),
         ("is_stalled=True".to_owned(), vec![]),
-        ("organization_id=orga_x&no_such=1&_order_by=value".to_owned(), vec![100, 200, 300]),
+        ("organization_id=orga_x".to_owned(), vec![]),
+        ("no_such=1&_order_by=value".to_owned(), vec![100, 200, 300]),
     ] {
         let reply = close.get(&list(&query)).await;
         assert_eq!(values(&reply), expected, "{query}");

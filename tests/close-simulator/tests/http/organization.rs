@@ -174,7 +174,7 @@ async fn views_are_pinned_by_membership() {
 
 /// Section 12, item 14, and catalogue row `group`.
 #[tokio::test]
-async fn a_group_shows_members_alone_only_and_tells_of_every_change_of_them() {
+async fn quirk_14_a_group_shows_members_alone_only_and_tells_of_every_change_of_them() {
     let close = Close::bare().await;
     let users: Vec<Value> = close.get("user/").await.rows().iter().map(|user| user["id"].clone()).collect();
     let made = close.post("group/", json!({ "name": "North", "members": [{ "user_id": users[1] }] })).await;

@@ -19,7 +19,7 @@ fn ids(reply: &Reply) -> Vec<String> {
 
 /// Quirk 7.
 #[tokio::test]
-async fn above_the_maximum_a_limit_is_refused_by_name_or_clamped() {
+async fn quirk_07_above_the_maximum_a_limit_is_refused_by_name_or_clamped() {
     let close = with_leads(2).await;
     let reply = close.get("user/?_limit=1001").await;
     assert_eq!(reply.status, 400);
@@ -35,7 +35,7 @@ async fn above_the_maximum_a_limit_is_refused_by_name_or_clamped() {
 
 /// Quirk 7.
 #[tokio::test]
-async fn above_the_maximum_a_skip_is_refused_with_the_number() {
+async fn quirk_07_above_the_maximum_a_skip_is_refused_with_the_number() {
     let close = with_leads(0).await;
     let reply = close.get("user/?_skip=250001").await;
     assert_eq!(reply.status, 400);
@@ -47,7 +47,7 @@ async fn above_the_maximum_a_skip_is_refused_with_the_number() {
 
 /// Quirk 7.
 #[tokio::test]
-async fn a_limit_of_zero_only_counts() {
+async fn quirk_07_a_limit_of_zero_only_counts() {
     let close = with_leads(3).await;
     let all = close.get("lead/").await;
     let reply = close.get("lead/?_limit=0").await;
@@ -57,7 +57,7 @@ async fn a_limit_of_zero_only_counts() {
 
 /// Quirk 7.
 #[tokio::test]
-async fn short_pages_come_in_the_middle_and_nothing_else_is_lost() {
+async fn quirk_07_short_pages_come_in_the_middle_and_nothing_else_is_lost() {
     let close = with_leads(40).await;
     let whole = ids(&close.get("lead/?_limit=100").await);
     close.switch(json!({ "short_pages": 0.3 })).await;
@@ -79,7 +79,7 @@ async fn short_pages_come_in_the_middle_and_nothing_else_is_lost() {
 
 /// Quirk 7.
 #[tokio::test]
-async fn lists_without_paging_may_have_no_has_more() {
+async fn quirk_07_lists_without_paging_may_have_no_has_more() {
     let close = with_leads(0).await;
     let reply = close.get("role/?_limit=1").await;
     assert!(reply.rows().len() > 1 && reply.body["has_more"] == false, "{}", reply.text);
@@ -90,7 +90,7 @@ async fn lists_without_paging_may_have_no_has_more() {
 
 /// Quirk 8.
 #[tokio::test]
-async fn pages_shift_when_rows_come_and_go_between_requests() {
+async fn quirk_08_pages_shift_when_rows_come_and_go_between_requests() {
     let close = with_leads(6).await;
     let whole = ids(&close.get("lead/?_limit=100").await);
     let first = ids(&close.get("lead/?_limit=2").await);
@@ -107,7 +107,7 @@ async fn pages_shift_when_rows_come_and_go_between_requests() {
 
 /// Quirk 2.
 #[tokio::test]
-async fn unknown_parameters_and_orders_leave_the_list_as_it_is() {
+async fn quirk_02_unknown_parameters_and_orders_leave_the_list_as_it_is() {
     let close = with_leads(3).await;
     let whole = ids(&close.get("lead/").await);
     for query in

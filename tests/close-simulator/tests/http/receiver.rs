@@ -161,11 +161,20 @@ pub async fn quiet(close: &Close) {
 }
 
 pub fn assert_signed(arrived: &Received, subscription: &Value) {
-    let key = subscription["signature_key"].as_str().unwrap();
-    let key: Vec<u8> = (0..32).map(|at| u8::from_str_radix(&key[at * 2..at * 2 + 2], 16).unwrap()).collect();
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
-    mac.update(arrived.headers["close-sig-timestamp"].as_bytes());
-    mac.update(&arrived.raw);
-    let hash: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(arrived.headers["close-sig-hash"], hash.as_str());
+    let key = hex(subscription["signature_key"].as_str().unwrap());
+    let stamp = arrived.headers["close-sig-timestamp"].to_str().unwrap();
+    assert_eq!(arrived.headers["close-sig-hash"], signature(&key, stamp, &arrived.raw).as_str());
+}
+
+/// The bytes of a key as it is written.
+pub fn hex(key: &str) -> Vec<u8> {
+    (0..key.len() / 2).map(|at| u8::from_str_radix(&key[at * 2..at * 2 + 2], 16).unwrap()).collect()
+}
+
+/// Section 7.4: the HMAC of the timestamp and the raw body.
+pub fn signature(key: &[u8], stamp: &str, raw: &[u8]) -> String {
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key).unwrap();
+    mac.update(stamp.as_bytes());
+    mac.update(raw);
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }

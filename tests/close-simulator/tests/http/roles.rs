@@ -6,7 +6,7 @@ use crate::client::Close;
 
 /// Section 12, items 7 and 15.
 #[tokio::test]
-async fn built_in_roles_have_literal_ids_and_sentinel_dates_and_cannot_be_changed() {
+async fn quirk_15_built_in_roles_have_literal_ids_and_sentinel_dates_and_cannot_be_changed() {
     let close = Close::bare().await;
     let list = close.get("role/").await;
     let ids: Vec<&str> = list.rows().iter().map(|role| role["id"].as_str().unwrap()).collect();
@@ -72,7 +72,7 @@ async fn what_is_wrong_with_a_role_is_said_by_field_and_a_used_one_stays() {
 
 /// Section 12, item 3: who does not see the lead finds neither it nor its children, in lists, totals and gets.
 #[tokio::test]
-async fn a_restricted_key_finds_the_leads_that_name_its_user_and_404_for_others_and_their_children() {
+async fn quirk_03_a_restricted_key_finds_the_leads_that_name_its_user_and_404_for_others_and_their_children() {
     let close = Close::bare().await;
     let ana = close.get_as("restricted", "me/").await.body["id"].clone();
     let owner = close.get("custom_field/lead/").await.rows()[0]["id"].as_str().unwrap().to_owned();

@@ -56,7 +56,7 @@ fn by(direction: &str, field: impl Into<Value>) -> Value {
 }
 
 #[tokio::test]
-async fn only_the_type_and_the_id_come_back_unless_fields_are_named() {
+async fn quirk_09_only_the_type_and_the_id_come_back_unless_fields_are_named() {
     let close = Close::start().await;
     let lead = &make_leads(&close, &["Quellbrunn Alpha"]).await[0];
     let field = close.make("custom_field/lead/", json!({ "name": "Rank", "type": "number" })).await;
@@ -147,7 +147,7 @@ async fn a_walk_by_creation_is_not_disturbed_by_new_and_deleted_leads() {
 
 /// Section 12, item 9.
 #[tokio::test]
-async fn a_cursor_dies_thirty_seconds_after_it_was_given_out() {
+async fn quirk_09_a_cursor_dies_thirty_seconds_after_it_was_given_out() {
     let close = Close::start().await;
     make_leads(&close, &["Quellbrunn A", "Quellbrunn B", "Quellbrunn C"]).await;
     close.post("/_control/clock/", json!({ "rate": 0 })).await;
@@ -350,7 +350,7 @@ async fn moments_are_fixed_relative_or_days_of_the_caller() {
 
 /// Section 12, item 3.
 #[tokio::test]
-async fn a_restricted_key_finds_nothing_that_it_does_not_see() {
+async fn quirk_03_a_restricted_key_finds_nothing_that_it_does_not_see() {
     let close = Close::start().await;
     make_leads(&close, &["Quellbrunn"]).await;
     let body = json!({ "query": named("quellbrunn"), "include_counts": true });
@@ -362,7 +362,7 @@ async fn a_restricted_key_finds_nothing_that_it_does_not_see() {
 
 /// Section 12, item 9.
 #[tokio::test]
-async fn the_index_lags_behind_by_as_much_as_is_set() {
+async fn quirk_09_the_index_lags_behind_by_as_much_as_is_set() {
     let close = Close::start().await;
     close.switch(json!({ "search_lag_ms": 10_000 })).await;
     let lead = close.make("lead/", json!({ "name": "Quellbrunn" })).await;
@@ -380,7 +380,7 @@ async fn the_index_lags_behind_by_as_much_as_is_set() {
 
 /// Section 12, item 9; section 14.
 #[tokio::test]
-async fn only_leads_and_contacts_are_returned_unless_it_is_switched() {
+async fn quirk_09_only_leads_and_contacts_are_returned_unless_it_is_switched() {
     let close = Close::start().await;
     let lead = close.make("lead/", json!({ "name": "Quellbrunn" })).await;
     let deal = close.make("opportunity/", json!({ "lead_id": lead["id"] })).await;

@@ -21,7 +21,7 @@ fn subscription(sequence: &Value, contact: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_sequence_embeds_its_steps_and_has_naive_dates() {
+async fn quirk_15_a_sequence_embeds_its_steps_and_has_naive_dates() {
     // Section 12, item 15.
     let close = Close::start().await;
     let (sequence, _, _) = enrolled(&close).await;
@@ -62,24 +62,7 @@ async fn only_a_single_get_counts_the_subscriptions_by_status() {
 }
 
 #[tokio::test]
-async fn sequences_tell_with_their_steps_inside() {
-    // Section 6.5: sequence.
-    let close = Close::start().await;
-    let (sequence, _, _) = enrolled(&close).await;
-    let id = sequence["id"].as_str().unwrap();
-    close.advance(60.0).await;
-    close.put(&format!("sequence/{id}/"), json!({ "status": "paused" })).await;
-    close.advance(60.0).await;
-    assert_eq!(close.delete(&format!("sequence/{id}/")).await.status, 200);
-    let events = close.events_of(id, "sequence").await;
-    let actions: Vec<_> = events.iter().map(|event| event["action"].as_str().unwrap()).collect();
-    assert_eq!(actions, ["deleted", "updated", "created"]);
-    assert_eq!(events[2]["data"]["steps"], sequence["steps"]);
-    assert_eq!(events[1]["previous_data"]["status"], "active");
-}
-
-#[tokio::test]
-async fn a_list_of_subscriptions_needs_a_sequence_a_contact_or_a_lead() {
+async fn quirk_12_a_list_of_subscriptions_needs_a_sequence_a_contact_or_a_lead() {
     // Section 12, item 12.
     let close = Close::start().await;
     let (sequence, lead, contact) = enrolled(&close).await;

@@ -16,7 +16,7 @@ fn lead_updated() -> Value {
 }
 
 #[tokio::test]
-async fn a_subscription_is_created_with_201_and_shown_with_its_key() {
+async fn quirk_34_a_subscription_is_created_with_201_and_shown_with_its_key() {
     let close = Close::start().await;
     let reply = close.post("webhook/", body(&lead_updated())).await;
     assert_eq!(reply.status, 201, "{}", reply.text);
@@ -107,7 +107,7 @@ async fn every_pair_of_the_catalogue_is_taken_and_any_other_is_400() {
 }
 
 #[tokio::test]
-async fn an_organization_has_40_subscriptions_at_most() {
+async fn quirk_34_an_organization_has_40_subscriptions_at_most() {
     // Quirk 34.
     let close = Close::start().await;
     for _ in 0..40 {

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::client::Close;
 
 #[tokio::test]
-async fn email_templates_answer_200_and_sms_templates_201_and_204() {
+async fn quirk_05_email_templates_answer_200_and_sms_templates_201_and_204() {
     // Section 12, item 5.
     let close = Close::start().await;
     let mail = close.post("email_template/", json!({ "name": "Hello", "subject": "Hi", "body": "<p>Hi</p>" })).await;
@@ -50,23 +50,6 @@ async fn templates_without_what_they_need_are_refused() {
         close.request("agent", reqwest::Method::POST, "email_template/").json(&json!({ "name": "X", "is_shared": true })),
     );
     assert_eq!(shared.await.status, 403);
-}
-
-#[tokio::test]
-async fn templates_tell_when_they_are_created_updated_and_deleted() {
-    // Section 6.5: email_template, sms_template.
-    let close = Close::start().await;
-    for path in ["email_template", "sms_template"] {
-        let made = close.make(&format!("{path}/"), json!({ "name": "Told", "text": "x" })).await;
-        let id = made["id"].as_str().unwrap();
-        close.advance(60.0).await;
-        close.put(&format!("{path}/{id}/"), json!({ "name": "Told again" })).await;
-        close.advance(60.0).await;
-        close.delete(&format!("{path}/{id}/")).await;
-        let events = close.events_of(id, path).await;
-        let actions: Vec<_> = events.iter().map(|event| event["action"].as_str().unwrap()).collect();
-        assert_eq!(actions, ["deleted", "updated", "created"], "{path}");
-    }
 }
 
 #[tokio::test]

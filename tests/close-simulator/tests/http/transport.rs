@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::client::Close;
 
 #[tokio::test]
-async fn a_missing_slash_is_redirected_and_wrong_credentials_are_401() {
+async fn quirk_01_a_missing_slash_is_redirected_and_wrong_credentials_are_401() {
     let close = Close::start().await;
     let reply = close.get("user?_limit=1").await;
     assert_eq!((reply.status, reply.headers["location"].to_str().unwrap()), (301, "/api/v1/user/?_limit=1"));
@@ -18,7 +18,7 @@ async fn a_missing_slash_is_redirected_and_wrong_credentials_are_401() {
 }
 
 #[tokio::test]
-async fn a_put_patches_and_unknown_parameters_are_ignored() {
+async fn quirk_02_a_put_patches_and_unknown_parameters_are_ignored() {
     let close = Close::start().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     let path = format!("lead/{}/", lead["id"].as_str().unwrap());
@@ -40,7 +40,7 @@ async fn bad_json_another_media_type_and_no_object_are_400() {
 
 /// Quirk 1 and the switch `write_redirect_status`.
 #[tokio::test]
-async fn a_write_without_slash_is_redirected_as_the_switch_says() {
+async fn quirk_01_a_write_without_slash_is_redirected_as_the_switch_says() {
     let close = Close::start().await;
     for method in [Method::POST, Method::PUT, Method::DELETE] {
         let reply = Close::send(close.request("admin", method.clone(), "lead/lead_none").json(&json!({}))).await;
@@ -65,7 +65,7 @@ async fn double_slashes_are_folded() {
 
 /// Section 1.2: the password is empty, the colon is there, the scheme's letters do not matter.
 #[tokio::test]
-async fn credentials_are_a_key_and_an_empty_password() {
+async fn quirk_01_credentials_are_a_key_and_an_empty_password() {
     let close = Close::start().await;
     let key = close.running.key("admin").unwrap();
     let with = |value: String| close.request("", Method::GET, "me/").header("authorization", value);
@@ -199,7 +199,7 @@ async fn answers_are_gzip_for_those_who_accept_it_when_the_switch_is_on() {
 
 /// Quirk 4: `error` is a text here and an object in a 429; field errors are keyed by field.
 #[tokio::test]
-async fn errors_have_their_forms() {
+async fn quirk_04_errors_have_their_forms() {
     let close = Close::start().await;
     assert!(close.get("no/such/path/").await.body["error"].is_string());
     let missing = close.get("user/user_none/").await;

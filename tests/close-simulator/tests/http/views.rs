@@ -10,7 +10,7 @@ fn names(reply: &Reply) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_list_of_smart_views_has_only_those_of_leads_unless_a_type_is_asked_for() {
+async fn quirk_13_a_list_of_smart_views_has_only_those_of_leads_unless_a_type_is_asked_for() {
     // Section 12, item 13.
     let close = Close::start().await;
     close.make("saved_search/", json!({ "name": "Test leads", "s_query": { "type": "and", "queries": [] } })).await;
@@ -49,23 +49,6 @@ async fn a_smart_view_that_is_posted_back_whole_becomes_another_one() {
 }
 
 #[tokio::test]
-async fn smart_views_tell_when_they_are_created_updated_and_deleted() {
-    // Section 6.5: saved_search.
-    let close = Close::start().await;
-    let id = close.make("saved_search/", json!({ "name": "Told" })).await["id"].as_str().unwrap().to_owned();
-    close.advance(60.0).await;
-    assert_eq!(close.put(&format!("saved_search/{id}/"), json!({ "name": "Told again" })).await.status, 200);
-    close.advance(60.0).await;
-    let gone = close.delete(&format!("saved_search/{id}/")).await;
-    assert_eq!((gone.status, gone.body), (200, json!({})));
-    let events = close.events_of(&id, "saved_search").await;
-    let actions: Vec<_> = events.iter().map(|event| event["action"].as_str().unwrap()).collect();
-    assert_eq!(actions, ["deleted", "updated", "created"]);
-    assert_eq!(events[1]["previous_data"]["name"], "Told");
-    assert_eq!(events[0]["previous_data"]["name"], "Told again");
-}
-
-#[tokio::test]
 async fn only_who_manages_team_views_shares_one() {
     let close = Close::start().await;
     let as_agent = |body| Close::send(close.request("agent", Method::POST, "saved_search/").json(&body));
@@ -93,7 +76,7 @@ async fn integration_links_are_a_bare_list_with_has_more() {
 }
 
 #[tokio::test]
-async fn playbooks_have_created_at_and_updated_at_and_can_be_archived() {
+async fn quirk_15_playbooks_have_created_at_and_updated_at_and_can_be_archived() {
     // Section 12, item 15: other names of dates.
     let close = Close::start().await;
     let made = close.post("playbook/", json!({ "name": "Discovery" })).await;

@@ -17,7 +17,7 @@ fn stamp(arrived: &Received) -> i64 {
 }
 
 #[tokio::test]
-async fn every_failure_is_tried_again_with_growing_waits() {
+async fn quirk_35_every_failure_is_tried_again_with_growing_waits() {
     // Quirks 33 and 35: no 2xx, no answer in time, a connection that breaks after the receiver has processed, a redirect.
     let (close, mut receiver, _) = subscribed().await;
     close.switch(json!({ "webhook_timeout_ms": 1_000 })).await;
@@ -63,7 +63,7 @@ async fn a_retry_can_repeat_the_first_signature_and_redirects_can_be_followed() 
 }
 
 #[tokio::test]
-async fn an_event_is_dropped_after_72_hours_and_a_jump_of_the_clock_makes_retries_due() {
+async fn quirk_33_an_event_is_dropped_after_72_hours_and_a_jump_of_the_clock_makes_retries_due() {
     // Quirk 33.
     let (close, mut receiver, _) = subscribed().await;
     receiver.answer([Reaction::Status(500)], Reaction::Status(200));
@@ -85,7 +85,7 @@ async fn an_event_is_dropped_after_72_hours_and_a_jump_of_the_clock_makes_retrie
 }
 
 #[tokio::test]
-async fn three_days_of_failures_pause_the_subscription_and_a_put_resumes_it() {
+async fn quirk_33_three_days_of_failures_pause_the_subscription_and_a_put_resumes_it() {
     // Quirks 33 and 34.
     let (close, mut receiver, subscription) = subscribed().await;
     let path = format!("webhook/{}/", subscription["id"].as_str().unwrap());
@@ -118,7 +118,7 @@ async fn three_days_of_failures_pause_the_subscription_and_a_put_resumes_it() {
 }
 
 #[tokio::test]
-async fn a_backlog_that_is_too_long_pauses_and_clears() {
+async fn quirk_33_a_backlog_that_is_too_long_pauses_and_clears() {
     // Quirk 33, with a shorter backlog than 100,000.
     let (close, mut receiver, subscription) = subscribed().await;
     close.switch(json!({ "webhook_backlog": 20 })).await;
@@ -136,7 +136,7 @@ async fn a_backlog_that_is_too_long_pauses_and_clears() {
 }
 
 #[tokio::test]
-async fn what_waits_when_a_subscription_is_paused_by_hand_is_lost_to_it() {
+async fn quirk_34_what_waits_when_a_subscription_is_paused_by_hand_is_lost_to_it() {
     // Quirk 34.
     let (close, mut receiver, subscription) = subscribed().await;
     let path = format!("webhook/{}/", subscription["id"].as_str().unwrap());
@@ -146,8 +146,9 @@ async fn what_waits_when_a_subscription_is_paused_by_hand_is_lost_to_it() {
     counted(&close, "failed", 1).await;
     close.put(&format!("lead/{id}/"), json!({ "name": "Not settled" })).await;
     close.put(&path, json!({ "status": "paused" })).await;
+    let missed = lead(&close, "Missed").await;
     let state = state(&close).await;
-    assert_eq!((&state["waiting"], &state["counts"]["cleared"]), (&json!(0), &json!(1)));
+    assert_eq!((&state["waiting"], &state["counts"]["cleared"]), (&json!(0), &json!(1)), "nothing is queued meanwhile");
     close.advance(60.0).await;
     quiet(&close).await;
     close.put(&path, json!({ "status": "active" })).await;
@@ -155,4 +156,25 @@ async fn what_waits_when_a_subscription_is_paused_by_hand_is_lost_to_it() {
     assert_eq!(receiver.next().await.body["event"]["object_id"], seen.as_str());
     counted(&close, "delivered", 1).await;
     assert!(receiver.rest().is_empty());
+    assert_eq!(close.events_of(&missed, "lead").await.len(), 1, "the log has what was missed");
+}
+
+/// Quirk 33: the waits double until they are 20 minutes long.
+#[tokio::test]
+async fn quirk_33_waits_grow_to_twenty_minutes_and_no_further() {
+    let (close, mut receiver, _) = subscribed().await;
+    receiver.answer([], Reaction::Status(500));
+    lead(&close, "Refused").await;
+    let mut waits = Vec::new();
+    for failures in 1..=11 {
+        receiver.next().await;
+        let state = counted(&close, "failed", failures).await;
+        let now = moment(&close.get("/_control/clock/").await.body["now"]);
+        let wait = moment(&state["next"]).millis_since(now) / 1_000;
+        waits.push(wait);
+        close.advance(wait as f64).await;
+    }
+    assert_eq!(waits[..2], [5, 10]);
+    assert_eq!(waits[8..], [1_200, 1_200, 1_200]);
+    assert!(waits.is_sorted() && waits.windows(2).all(|pair| pair[1] <= 2 * pair[0]), "{waits:?}");
 }

@@ -8,12 +8,12 @@ use tokio::sync::Barrier;
 
 use crate::client::Close;
 use crate::events::{frozen, lead};
-use crate::receiver::{Reaction, Receiver, assert_signed, counted, quiet, state, subscribe, subscribed, until};
+use crate::receiver::{Reaction, Receiver, assert_signed, counted, hex, quiet, signature, state, subscribe, subscribed, until};
 
 const HOUR: f64 = 3_600.0;
 
 #[tokio::test]
-async fn a_created_event_is_delivered_at_once_signed_and_as_the_log_has_it() {
+async fn quirk_31_a_created_event_is_delivered_at_once_signed_and_as_the_log_has_it() {
     // Quirk 31.
     let (close, mut receiver, subscription) = subscribed().await;
     let id = lead(&close, "Nordlicht „GmbH“").await;
@@ -21,6 +21,13 @@ async fn a_created_event_is_delivered_at_once_signed_and_as_the_log_has_it() {
     assert_eq!(arrived.path, "/hook");
     assert_eq!(arrived.headers["content-type"], "application/json");
     assert_signed(&arrived, &subscription);
+    // Not over the JSON in another form, and not with the key as it is written.
+    let pretty = serde_json::to_vec_pretty(&arrived.body).unwrap();
+    let key = subscription["signature_key"].as_str().unwrap();
+    let stamp = arrived.headers["close-sig-timestamp"].to_str().unwrap();
+    for wrong in [signature(&hex(key), stamp, &pretty), signature(key.as_bytes(), stamp, &arrived.raw)] {
+        assert_ne!(arrived.headers["close-sig-hash"], wrong.as_str());
+    }
     assert_eq!(arrived.body["subscription_id"], subscription["id"]);
     assert_eq!(arrived.body["event"], close.events_of(&id, "lead").await[0]);
     assert_eq!(arrived.body.as_object().unwrap().len(), 2);
@@ -28,8 +35,20 @@ async fn a_created_event_is_delivered_at_once_signed_and_as_the_log_has_it() {
     quiet(&close).await;
 }
 
+/// The vector of section 7.4: what `assert_signed` computes is what a receiver has to.
+#[test]
+fn quirk_31_the_vector_of_the_reference_holds_and_the_key_as_text_gives_another_hash() {
+    let key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    let body = br#"{"subscription_id":"whsub_0000000000000000000001","event":{"id":"ev_0000000000000000000001","object_type":"lead","action":"deleted"}}"#;
+    assert_eq!(body.len(), 133);
+    let right = "042905c13a6e08934bc6c18518068b2ab0dc72607c5314060095cbec230a224d";
+    let wrong = "f0c8267b351b8479219fe57f8755764d2b7c59d08b7d24742bb82ca41c2eb6b3";
+    assert_eq!(signature(&hex(key), "1767225600", body), right);
+    assert_eq!(signature(key.as_bytes(), "1767225600", body), wrong);
+}
+
 #[tokio::test]
-async fn an_update_waits_for_the_consolidation_while_the_log_has_it_already() {
+async fn quirk_32_an_update_waits_for_the_consolidation_while_the_log_has_it_already() {
     // Quirk 32.
     let (close, mut receiver, _) = subscribed().await;
     let id = lead(&close, "zero").await;
@@ -109,7 +128,7 @@ async fn only_what_is_subscribed_and_passes_the_filter_is_delivered() {
 }
 
 #[tokio::test]
-async fn deliveries_are_parallel() {
+async fn quirk_32_deliveries_are_parallel() {
     // Quirk 32: neither of four requests is answered before all are here.
     let (close, mut receiver, _) = subscribed().await;
     receiver.answer([], Reaction::Meet(Arc::new(Barrier::new(4))));
@@ -123,7 +142,7 @@ async fn deliveries_are_parallel() {
 }
 
 #[tokio::test]
-async fn deliveries_can_be_repeated_lost_and_out_of_order_on_purpose() {
+async fn quirk_32_deliveries_can_be_repeated_lost_and_out_of_order_on_purpose() {
     // Quirk 32.
     let (close, mut receiver, _) = subscribed().await;
     let faults = async |body: Value| close.make("/_control/webhooks/faults/", body).await;
@@ -189,7 +208,7 @@ async fn deliveries_come_by_the_running_clock_without_anybody_asking() {
 }
 
 #[tokio::test]
-async fn both_spellings_of_a_type_reach_the_same_subscriptions() {
+async fn quirk_28_both_spellings_of_a_type_reach_the_same_subscriptions() {
     // Quirk 28.
     let close = frozen().await;
     let mut receiver = Receiver::start().await;

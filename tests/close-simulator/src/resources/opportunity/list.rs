@@ -9,6 +9,7 @@ use crate::world::view::View;
 /// Parameters of the list. `status` takes labels, ids or types; `date_won` is a date, so `check` reads it.
 pub const FILTERS: &[Filter] = &[
     Filter { param: "lead_id", test: Test::Lead },
+    Filter { param: "organization_id", test: Test::Field("organization_id") },
     Filter { param: "user_id", test: Test::Field("user_id") },
     Filter { param: "contact_id", test: Test::Field("contact_id") },
     Filter { param: "status_id", test: Test::Field("status_id") },
