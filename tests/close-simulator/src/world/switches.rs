@@ -135,7 +135,7 @@ switches! {
     "The status of the redirect of a write without trailing slash: 301, after which many clients lose the body, or 308." write_redirect_status: u16 = 308;
     "The form of the rate limit header." limit_header: LimitHeader = LimitHeader::Semicolon;
     "The deprecated JSON body of a 429; without it the body is empty." legacy_429_body: bool = true;
-    "Whether the body of a 429 has `rate_reset` beside `error` as well, where an old client (tap-closeio) reads it." rate_reset_beside_error: bool = false;
+    "Whether the body of a 429 has `rate_reset` beside `error` as well, where an old client (tap-closeio) reads it." rate_reset_beside_error: bool = true;
     "The text of a 403." forbidden_text: String = "You do not have permission to perform this action.".to_owned();
     "Milliseconds within which updates of one object become one event; 0 never." consolidation_ms: i64 = 5_000;
     "Whether an update soon after a creation is folded into the `created` event." consolidate_into_created: bool = false;
