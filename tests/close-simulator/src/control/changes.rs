@@ -8,6 +8,8 @@ use crate::laboratory::changes::Order;
 use crate::laboratory::deeds::DEEDS;
 use crate::model::Refusal;
 
+/// The most changes of one order.
+const MAX_CHANGES: u64 = 100_000_000;
 const KNOWN: [&str; 5] = ["count", "seed", "rate_per_sec", "spread_secs", "weights"];
 
 /// How far the changes in the background are, and every kind of change with its weight.
@@ -42,7 +44,11 @@ pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Re
         Some(_) => return Err(Refusal::field("weights", "not an object of names and weights")),
     };
     let spread = decimal("spread_secs", 1e10)?.map(|secs| (secs * 1_000.0) as i64);
-    let order = Order::new(whole("count", 1)?, whole("seed", 1)?, spread, weights)?;
+    let count = whole("count", 1)?;
+    if count > MAX_CHANGES {
+        return Err(Refusal::field("count", format!("more than {MAX_CHANGES} in one order")));
+    }
+    let order = Order::new(count, whole("seed", 1)?, spread, weights)?;
     Ok(Answer::json(
         200,
         &match decimal("rate_per_sec", 1e6)?.filter(|rate| *rate > 0.0) {

@@ -7,6 +7,11 @@ use crate::http::{Answer, Request};
 use crate::model::moment::Stamps;
 use crate::model::{Moment, Refusal};
 
+/// How far one request may move the clock, in seconds: 100 years.
+const MAX_ADVANCE_SECS: f64 = 100.0 * 366.0 * 86_400.0;
+/// The fastest clock: a year in half a minute.
+const MAX_RATE: f64 = 1_000_000.0;
+
 /// `{"now": "…", "rate": 1.0}`
 pub(super) fn get(simulator: &Simulator) -> Answer {
     let world = simulator.read();
@@ -19,30 +24,32 @@ pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Re
     if let Some(unknown) = body.map.keys().find(|key| !matches!(key.as_str(), "to" | "advance_secs" | "rate")) {
         return Err(Refusal::field(unknown, "unknown; known are to, advance_secs and rate"));
     }
-    let to = match body.text("to") {
-        Some(text) => Some(Moment::parse(text, 0).ok_or_else(|| Refusal::field("to", "not a date with time"))?),
+    let to = match body.get("to") {
+        Some(json) => Some(
+            json.as_str().and_then(|text| Moment::parse(text, 0)).ok_or_else(|| Refusal::field("to", "not a date with time"))?,
+        ),
         None => None,
     };
+    let within = |name: &str, max: f64| match body.get(name).map(|json| json.as_f64().filter(|value| (0.0..=max).contains(value)))
+    {
+        Some(None) => Err(Refusal::field(name, format!("not a number from 0 to {max}"))),
+        Some(value) => Ok(value),
+        None => Ok(None),
+    };
+    let (advance_secs, rate) = (within("advance_secs", MAX_ADVANCE_SECS)?, within("rate", MAX_RATE)?);
     {
         let mut world = simulator.world.write();
         let now = world.clock.now();
-        if to.is_some_and(|to| to < now) {
+        let target = to.unwrap_or_else(|| now.plus_millis((advance_secs.unwrap_or(0.0) * 1_000.0) as i64));
+        if target < now {
             return Err(Refusal::field("to", "the clock never goes back"));
         }
-        if let Some(secs) = body.get("advance_secs") {
-            let secs = secs
-                .as_f64()
-                .filter(|secs| *secs >= 0.0)
-                .ok_or_else(|| Refusal::field("advance_secs", "not a number of 0 or more"))?;
-            world.clock.set(now.plus_millis((secs * 1_000.0) as i64));
+        if target > now.plus_millis((MAX_ADVANCE_SECS * 1_000.0) as i64) {
+            return Err(Refusal::field("to", "more than 100 years from now"));
         }
-        if let Some(to) = to {
-            world.clock.set(to);
-        }
-        if let Some(rate) = body.get("rate") {
-            world.clock.set_rate(
-                rate.as_f64().filter(|rate| *rate >= 0.0).ok_or_else(|| Refusal::field("rate", "not a number of 0 or more"))?,
-            );
+        world.clock.set(target);
+        if let Some(rate) = rate {
+            world.clock.set_rate(rate);
         }
         world.catch_up();
     }

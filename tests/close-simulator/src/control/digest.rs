@@ -37,13 +37,15 @@ pub(super) fn get(simulator: &Simulator, request: &Request) -> Result<Answer, Re
     let question = asked(simulator, request)?;
     let with_buckets = request.param("buckets").is_some_and(|value| value.eq_ignore_ascii_case("true") || value == "1");
     let at = question.at;
-    let world = simulator.read();
     let mut sums: BTreeMap<&'static str, (Sum, BTreeMap<u8, Sum>)> =
         question.kinds.iter().map(|kind| (kind.resource().name, Default::default())).collect();
-    let mut walk = Walk::new(&world, &question);
+    let (mut walk, seed) = {
+        let world = simulator.read();
+        (Walk::new(&world, &question), world.seed)
+    };
     let mut take = |id: crate::model::Id, line: &[u8]| {
         let resource = id.kind().resource();
-        let text = id.text(world.seed);
+        let text = id.text(seed);
         let bucket = Md5::digest(text.as_bytes())[0];
         // The version as the line has it: labels of the past are in the line, the date is the record's.
         let updated = date_updated(line).unwrap_or_default();
@@ -52,7 +54,8 @@ pub(super) fn get(simulator: &Simulator, request: &Request) -> Result<Answer, Re
         all.add(content, version);
         buckets.entry(bucket).or_default().add(content, version);
     };
-    while walk.portion(&world, 10_000, &mut take) {}
+    // The lock is let go between portions: what waits to write does not hold up all others for the whole walk.
+    while walk.portion(&simulator.world.read(), 2_000, &mut take) {}
     let objects: serde_json::Map<String, Json> = sums
         .into_iter()
         .map(|(name, (all, buckets))| {

@@ -9,6 +9,9 @@ use crate::resources::r#import;
 use crate::seed::foundation;
 use crate::world::change::{Actor, Change};
 
+/// The most leads of one generated import.
+const MAX_LEADS: u64 = 1_000_000;
+
 /// `{"leads": 10000}` or `{"leads": [{"name": "…", "contacts": […]}, …]}`; a row with the `id` of a lead changes that lead. Answers with
 /// `{"id": "bulk_…"}`; the work is done by the clock.
 pub(super) fn start(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
@@ -20,6 +23,9 @@ pub(super) fn start(simulator: &Simulator, request: &Request) -> Result<Answer, 
             .collect::<Result<_, _>>()?,
         Some(count) => {
             let count = count.as_u64().ok_or_else(|| Refusal::field("leads", "neither a number of leads nor a list of them"))?;
+            if count > MAX_LEADS {
+                return Err(Refusal::field("leads", format!("more than {MAX_LEADS} at once")));
+            }
             (1..=count).map(generated).collect()
         }
         None => return Err(Refusal::field("leads", "missing: a number of leads, or a list of them")),

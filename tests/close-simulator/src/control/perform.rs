@@ -16,7 +16,7 @@ use crate::world::change::{Actor, Body, Change};
 
 type Action = fn(&mut Change<'_>, &Wish<'_>) -> Result<Id, Refusal>;
 
-/// Every action by name, with the members it takes beside `action`. `lead_id` may stand beside any: what is about an id has its lead.
+/// Every action by name, with the members it takes beside `action`. `lead_id` and `contact_id` may stand beside any.
 const ACTIONS: &[(&str, &str, Action)] = &[
     (
         "run_call",
@@ -53,11 +53,9 @@ pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Re
         let known: Vec<&str> = ACTIONS.iter().map(|(known, ..)| *known).collect();
         return Err(Refusal::field("action", format!("one of {}", known.join(", "))));
     };
-    if let Some(unknown) = body
-        .map
-        .keys()
-        .find(|key| !matches!(key.as_str(), "action" | "lead_id") && members.split(' ').all(|member| member != *key))
-    {
+    if let Some(unknown) = body.map.keys().find(|key| {
+        !matches!(key.as_str(), "action" | "lead_id" | "contact_id") && members.split(' ').all(|member| member != *key)
+    }) {
         return Err(Refusal::field(unknown, format!("unknown; {name} takes {}", members.replace(' ', ", "))));
     }
     let mut world = simulator.world.write();

@@ -58,8 +58,23 @@ pub const ROOT: &str = "/api/v1/";
 /// Where the description of the API is (reference, section 1.1).
 const OPENAPI: &str = "/api/openapi.json";
 
-/// Answers a request of the API: credentials, limits, route, handler. Counts it.
-pub fn answer(simulator: &Simulator, mut request: Request) -> Answer {
+/// Answers a request of the API, whatever happens: a broken promise inside is a 500 and a line in the log, and the next request is served.
+pub fn answer(simulator: &Simulator, request: Request) -> Answer {
+    guarded(simulator, || attempt(simulator, request))
+}
+
+/// The answer, or 500 in the place of a panic.
+pub fn guarded(simulator: &Simulator, answer: impl FnOnce() -> Answer) -> Answer {
+    // The locks do not poison, and what a change has stored before it broke stays: a laboratory goes on, and says that it is broken.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(answer)).unwrap_or_else(|_| {
+        tracing::error!("a request broke the simulator: see the panic above; what it had changed until then stays");
+        simulator.world.write().clock.hold(None);
+        Refusal::Status(500, "Internal server error.".to_owned()).into()
+    })
+}
+
+/// Credentials, limits, route, handler; counts it.
+fn attempt(simulator: &Simulator, mut request: Request) -> Answer {
     if request.header("transfer-encoding").is_some_and(|coding| coding.to_ascii_lowercase().contains("chunked")) {
         return Refusal::bad("Chunked transfer encoding is not supported; send Content-Length.").into();
     }

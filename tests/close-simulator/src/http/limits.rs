@@ -243,7 +243,11 @@ fn refused(rate: Option<Rate>, reset: Duration, kind: &str, group: Group, switch
         }
         error["rate_limit_type"] = kind.into();
         error["rate_endpoint_group"] = group.digest().into();
-        answer = Answer::json(429, &json!({ "error": error }));
+        let mut body = json!({ "error": error });
+        if switches.rate_reset_beside_error {
+            body["rate_reset"] = seconds(reset);
+        }
+        answer = Answer::json(429, &body);
     }
     answer.headers = header(rate.map(|rate| (rate, 0)), reset, switches.limit_header);
     answer.headers.push(("retry-after", (reset.as_secs_f64().ceil() as u64).to_string()));

@@ -64,7 +64,16 @@ pub fn route(path: &str) -> Option<Route> {
         return Some(Route::List(collection));
     }
     let (path, id) = path.rsplit_once('/')?;
-    TABLE.collections.get(path).map(|collection| Route::Object(collection, id.to_owned()))
+    TABLE.collections.get(path).map(|collection| Route::Object(collection, decoded(id)))
+}
+
+/// A segment of a path without its percent signs; a plus stays a plus there.
+fn decoded(segment: &str) -> String {
+    if !segment.contains('%') {
+        return segment.to_owned();
+    }
+    let escaped = format!("={}", segment.replace('+', "%2B"));
+    form_urlencoded::parse(escaped.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 /// The collection at a path, whether or not an endpoint of its own is there as well.
@@ -76,7 +85,7 @@ fn matches(pattern: &str, segments: &[&str]) -> Option<Vec<String>> {
     let mut taken = Vec::new();
     for (part, segment) in pattern.split('/').zip(segments) {
         if part == "{}" {
-            taken.push((*segment).to_owned());
+            taken.push(decoded(segment));
         } else if part != *segment {
             return None;
         }

@@ -98,7 +98,8 @@ async fn respond(
     }
     if request.path.starts_with(control::ROOT) {
         // Controls may take seconds: a snapshot, thousands of changes.
-        let answer = tokio::task::spawn_blocking(move || control::answer(&simulator, &request)).await;
+        let answer =
+            tokio::task::spawn_blocking(move || answer::guarded(&simulator, || control::answer(&simulator, &request))).await;
         return Ok(whole(answer.map_err(io::Error::other)?, without_body));
     }
     let wants_gzip = request.header("accept-encoding").is_some_and(compress::accepts_gzip);

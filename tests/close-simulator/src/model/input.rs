@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::record::{Key, Value};
+use super::record::{Key, Record, Value};
+use super::render::{self, Selection};
 use super::resource::{Field, Resource, Type, Write};
 use super::{Day, Id, Kind, Moment, Refusal};
 use crate::resources::custom_field;
@@ -62,6 +63,35 @@ pub fn read(
         custom_field::read_all(view, resource, body, offset_minutes, &mut input, &mut errors);
     }
     if errors.is_empty() { Ok(input) } else { Err(Refusal::Invalid { errors: Vec::new(), fields: errors }) }
+}
+
+/// Reads a body for a record that exists, which gives the body back as far as it counts. A field that is refused, but has the very value
+/// that the record shows, is no change: an object that is posted back whole may name a contact that was deleted since.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_again(
+    view: &View<'_>,
+    record: &Record,
+    body: &Map<String, Json>,
+    offset_minutes: i32,
+) -> Result<(Input, Option<Map<String, Json>>), Refusal> {
+    let resource = record.kind().resource();
+    let refusal = match read(view, resource, body, false, offset_minutes) {
+        Ok(input) => return Ok((input, None)),
+        Err(refusal) => refusal,
+    };
+    let Refusal::Invalid { fields, .. } = &refusal else { return Err(refusal) };
+    let mut shown = Vec::new();
+    let selection = Selection::Named(fields.keys().cloned().collect());
+    render::write(view, record, render::GET, &selection, &mut shown);
+    let shown: Map<String, Json> = serde_json::from_slice(&shown).unwrap_or_default();
+    let mut rest = body.clone();
+    rest.retain(|name, json| !fields.contains_key(name) || shown.get(name) != Some(json));
+    if rest.len() == body.len() {
+        return Err(refusal);
+    }
+    Ok((read(view, resource, &rest, false, offset_minutes)?, Some(rest)))
 }
 
 /// Reads one value; the error is a text, or for lists and objects Close's nested form.

@@ -60,7 +60,8 @@ impl Selection {
         matches!(self, Self::Named(names) if names.iter().any(|n| n == name))
     }
 
-    fn wants_custom(&self, text: &str) -> bool {
+    /// Whether a custom field is selected, by `custom.` and its id or its name.
+    pub(crate) fn wants_custom(&self, text: &str) -> bool {
         match self {
             Self::Default | Self::All => true,
             Self::Named(names) => names.iter().any(|n| n == "custom" || n == text),
@@ -158,7 +159,12 @@ fn write_members(
             record.get(field.name)
         };
         let value = value.filter(|value| **value != Value::Null);
-        if value.is_none() && matches!(field.unset, Unset::Absent) {
+        let absent = match field.unset {
+            Unset::Absent => true,
+            Unset::Where(has, _) => !has(record),
+            _ => false,
+        };
+        if value.is_none() && absent {
             continue;
         }
         if out.len() > begin + 1 {
@@ -176,7 +182,7 @@ fn write_members(
             (None, Unset::False) => out.extend_from_slice(b"false"),
             (None, Unset::Zero) => out.push(b'0'),
             (None, Unset::Text(text)) => write_text(text, out),
-            (None, Unset::Json(json)) => out.extend_from_slice(json.as_bytes()),
+            (None, Unset::Json(json) | Unset::Where(_, json)) => out.extend_from_slice(json.as_bytes()),
         }
         note(Key::Name(field.name), at..out.len());
     }
@@ -206,8 +212,8 @@ fn write_members(
             write_value(value, seed, kind.stamps, out);
             note(Key::Custom(id), at..out.len());
         }
-        if shape.0 & (resource::TRUTH) == 0 && *selection == Selection::Default && view.switches().deprecated_custom_names {
-            view.write_custom_by_name(record, begin, out);
+        if shape.0 & (resource::TRUTH) == 0 && *selection != Selection::All && view.switches().deprecated_custom_names {
+            view.write_custom_by_name(record, selection, begin, out);
         }
     }
     if shape.0 & resource::TRUTH == 0

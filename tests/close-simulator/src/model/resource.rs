@@ -86,6 +86,8 @@ pub enum Unset {
     Text(&'static str),
     /// This JSON.
     Json(&'static str),
+    /// This JSON on the records that have the field, and nothing on others.
+    Where(fn(&Record) -> bool, &'static str),
 }
 
 /// Computes a field from the record and from others.

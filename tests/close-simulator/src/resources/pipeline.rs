@@ -139,16 +139,15 @@ fn arrange(change: &mut Change<'_>, pipeline: Id, entries: Vec<Entry>, body: &Bo
     Ok(())
 }
 
-/// A pipeline whose statuses opportunities have cannot go, nor the last one.
+/// The last pipeline stays. The opportunities of another one get the first status that is left (reference, section 8.4).
 fn deleting(change: &mut Change<'_>, pipeline: &Record) -> Result<(), Refusal> {
     let view = change.whole();
     let statuses: Vec<Id> = status::of_pipeline(&view, pipeline).iter().map(|status| status.id).collect();
-    if status::is_used(&view, Kind::Opportunity, &statuses) {
-        return Err(Refusal::invalid("The pipeline cannot be deleted while opportunities are in it."));
-    }
     if view.world.store.count(Kind::Pipeline) == 1 {
         return Err(Refusal::invalid("The last pipeline cannot be deleted."));
     }
+    let heir = status::of_opportunities(&view).iter().map(|status| status.id).find(|id| !statuses.contains(id));
+    status::hand_over(change, &statuses, heir, "The pipeline cannot be deleted while opportunities are in it.")?;
     for status in statuses {
         change.remove(status);
     }

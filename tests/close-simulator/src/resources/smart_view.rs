@@ -97,9 +97,14 @@ fn prepare(change: &mut Change<'_>, view: &mut Record, _: &Body) -> Result<(), R
 }
 
 fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, _: &Body) -> Result<(), Refusal> {
-    if before.is("is_shared") || after.is("is_shared") { change.require("manage_team_smart_views") } else { Ok(()) }
+    if after.is("is_shared") || !own(change, before) { change.require("manage_team_smart_views") } else { Ok(()) }
 }
 
 fn deleting(change: &mut Change<'_>, view: &Record) -> Result<(), Refusal> {
-    if view.is("is_shared") { change.require("manage_team_smart_views") } else { Ok(()) }
+    if own(change, view) { Ok(()) } else { change.require("manage_team_smart_views") }
+}
+
+/// Whether it is the caller's alone.
+fn own(change: &Change<'_>, view: &Record) -> bool {
+    !view.is("is_shared") && (view.id_of("user_id").is_none() || view.id_of("user_id") == change.actor.user)
 }

@@ -5,9 +5,10 @@ use super::nested;
 use crate::http::collection::{Deed, Order, OrderBy, Paging, SortKey};
 use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, list};
 use crate::model::resource::{Field, ID, Laws, ORGANIZATION, Resource, Type, Write};
-use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
+use crate::model::{Id, Kind, Record, Refusal, Stamps};
 use crate::world::change::{Body, Change};
 use crate::world::people::Caller;
+use crate::world::switches::UsedStatus;
 use crate::world::view::View;
 
 /// Where the organization keeps the order of lead statuses.
@@ -140,20 +141,40 @@ fn labelled(status: &Record) -> Result<(), Refusal> {
     }
 }
 
-/// A status that records have cannot go: nothing says where they would go.
+/// The last status stays. Records that have another one get the first that is left, opportunities one of their pipeline if there is one:
+/// removing a status changes many records silently (reference, section 8.4); which status they get is chosen.
 fn deleting(change: &mut Change<'_>, status: &Record) -> Result<(), Refusal> {
-    let holders = if status.kind() == Kind::LeadStatus { Kind::Lead } else { Kind::Opportunity };
     let view = change.whole();
-    if is_used(&view, holders, &[status.id]) {
-        return Err(Refusal::invalid("The status cannot be deleted while records have it."));
-    }
     if view.world.store.count(status.kind()) == 1 {
         return Err(Refusal::invalid("The last status cannot be deleted."));
     }
-    Ok(())
+    let pipeline = status.id_of("pipeline_id");
+    let mut left = if status.kind() == Kind::LeadStatus { of_leads(&view) } else { of_opportunities(&view) };
+    left.retain(|other| other.id != status.id);
+    let heir = left.iter().find(|other| other.id_of("pipeline_id") == pipeline).or(left.first()).map(|other| other.id);
+    hand_over(change, &[status.id], heir, "The status cannot be deleted while records have it.")
 }
 
-/// Whether a lead or an opportunity has one of these statuses.
-pub fn is_used(view: &View<'_>, holders: Kind, statuses: &[Id]) -> bool {
-    view.all(holders).any(|record| record.get("status_id").and_then(Value::as_id).is_some_and(|id| statuses.contains(&id)))
+/// Gives records that have one of these statuses another, and tells nobody.
+///
+/// # Errors
+/// 400 in these words where the switch `used_status` says so.
+pub fn hand_over(change: &mut Change<'_>, from: &[Id], to: Option<Id>, refusal: &str) -> Result<(), Refusal> {
+    let has = |record: &Record| record.id_of("status_id").is_some_and(|id| from.contains(&id));
+    let view = change.whole();
+    let holders: Vec<Record> = [Kind::Lead, Kind::Opportunity]
+        .into_iter()
+        .flat_map(|kind| view.all(kind))
+        .filter(|record| has(record))
+        .cloned()
+        .collect();
+    let moves = change.world.switches.used_status == UsedStatus::Move;
+    if !holders.is_empty() && (!moves || to.is_none()) {
+        return Err(Refusal::invalid(refusal));
+    }
+    for mut holder in holders {
+        holder.set("status_id", to);
+        change.alter_silently(holder);
+    }
+    Ok(())
 }

@@ -93,9 +93,14 @@ fn prepare(change: &mut Change<'_>, template: &mut Record, _: &Body) -> Result<(
 }
 
 fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, _: &Body) -> Result<(), Refusal> {
-    if before.is("is_shared") || after.is("is_shared") { change.require("manage_team_email_templates") } else { Ok(()) }
+    if after.is("is_shared") || !own(change, before) { change.require("manage_team_email_templates") } else { Ok(()) }
 }
 
 fn deleting(change: &mut Change<'_>, template: &Record) -> Result<(), Refusal> {
-    if template.is("is_shared") { change.require("manage_team_email_templates") } else { Ok(()) }
+    if own(change, template) { Ok(()) } else { change.require("manage_team_email_templates") }
+}
+
+/// Whether it is the caller's alone.
+fn own(change: &Change<'_>, template: &Record) -> bool {
+    !template.is("is_shared") && (template.author.is_none() || template.author == change.actor.user)
 }

@@ -67,14 +67,8 @@ fn unsubscribe(change: &mut Change<'_>, request: &Request) -> Result<Answer, Ref
 }
 
 fn resubscribe(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
-    let email = decoded(&request.segments[0]).to_lowercase();
+    let email = request.segments[0].to_lowercase();
     let id = find(&change.whole(), &email).ok_or_else(|| Refusal::missing(&email))?;
     change.delete(id)?;
     Ok(Answer::json_bytes(200, b"{}".to_vec()))
-}
-
-/// A segment of a path without its percent signs; a plus stays a plus there.
-fn decoded(segment: &str) -> String {
-    let escaped = format!("={}", segment.replace('+', "%2B"));
-    form_urlencoded::parse(escaped.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }

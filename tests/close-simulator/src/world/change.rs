@@ -78,6 +78,9 @@ impl Actor {
     }
 }
 
+/// Fields that say when and by whom an object was changed, whatever changed.
+const VERSION: [&str; 5] = ["date_updated", "updated_at", "updated_by", "updated_by_id", "updated_by_name"];
+
 type ExtraMeta = Vec<(&'static str, Id)>;
 
 /// A change under way.
@@ -158,7 +161,9 @@ impl<'w> Change<'w> {
         let resource = id.kind().resource();
         let reworded = (resource.laws.reword)(&self.view(), body)?;
         let body = reworded.as_ref().unwrap_or(body);
-        let mut input = input::read(&self.view(), resource, &body.map, false, body.offset_minutes)?;
+        let (mut input, rest) = input::read_again(&self.view(), &before, &body.map, body.offset_minutes)?;
+        let rest = rest.map(|map| Body { map, offset_minutes: body.offset_minutes });
+        let body = rest.as_ref().unwrap_or(body);
         crate::resources::custom_field::merge_members(&before, &mut input);
         let mut after = Record::clone(&before);
         let keys: Vec<Key> = input.fields.iter().map(|(key, _)| *key).collect();
@@ -236,13 +241,21 @@ impl<'w> Change<'w> {
         let Some(before) = self.get(after.id) else { return };
         let after = Arc::new(after);
         self.world.store.put(Arc::clone(&after));
-        let number = self.note(Some(before), Some(Arc::clone(&after)));
-        if let Some(object_type) = self.event_type(&after) {
-            let new = self.rendered(&after);
-            let changed = old.changed(&new);
-            if changed.iter().all(|key| matches!(key, Key::Name("date_updated" | "updated_by" | "updated_by_name"))) {
-                return;
+        let Some(object_type) = self.event_type(&after) else {
+            self.note(Some(before), Some(after));
+            return;
+        };
+        let new = self.rendered(&after);
+        let changed = old.changed(&new);
+        if changed.iter().all(|key| matches!(key, Key::Name(name) if VERSION.contains(name))) {
+            // Nothing that anybody sees: no event, and so no later version either.
+            let kept = Arc::new(Record { updated: before.updated, editor: before.editor, ..Record::clone(&after) });
+            self.world.store.put(Arc::clone(&kept));
+            if kept != before {
+                self.note(Some(before), Some(kept));
             }
+        } else {
+            let number = self.note(Some(before), Some(Arc::clone(&after)));
             let previous = changed.iter().filter_map(|key| Some((*key, Arc::from(old.member(*key)?)))).collect();
             self.tell(number, object_type, &after, "updated", changed, Some(new.bytes.into()), previous, None);
         }

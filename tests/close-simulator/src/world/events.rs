@@ -41,6 +41,10 @@ impl EventLog {
     /// Adds an event with the old values of what it changed, and returns its id.
     pub fn add(&mut self, mut event: Event, members: Members) -> Id {
         event.order = self.next_order();
+        // Not below what was told of the object already, whose stamp may be ahead of the clock by some milliseconds.
+        if let Some(open) = self.open.get(event.object).filter(|open| open.updated > event.updated) {
+            (event.created, event.updated) = (open.updated, open.updated);
+        }
         let (id, object, updated) = (event.id, event.object, event.updated);
         if matches!(event.action, "updated" | "created") {
             self.open.put(object, open::OpenEvent { event: id, updated, members });
@@ -75,7 +79,9 @@ impl EventLog {
         self.index.remove(&event);
         let mut event = Arc::unwrap_or_clone(event);
         event.order = self.next_order();
-        event.updated = update.updated;
+        // Every version of an event that readers may have seen has a stamp of its own (reference, section 6.4).
+        let least = event.updated.plus_millis(i64::from(event.request != update.request));
+        event.updated = update.updated.max(least);
         // What readers have seen already does not vanish again; only its content moves on.
         event.visible = event.visible.min(update.visible);
         event.user = update.user;

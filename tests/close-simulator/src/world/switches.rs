@@ -98,6 +98,16 @@ pub enum Retry {
     Repeat,
 }
 
+/// What deleting a status, or a pipeline, does that records have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsedStatus {
+    /// The records get another one, with neither event nor `date_updated`.
+    Move,
+    /// 400.
+    Refuse,
+}
+
 macro_rules! switches {
     ($($doc:literal $name:ident: $ty:ty = $default:expr;)*) => {
         /// The chosen behaviours. Names are those of `--switch` and of `/_control/switches/`.
@@ -125,6 +135,7 @@ switches! {
     "The status of the redirect of a write without trailing slash: 301, after which many clients lose the body, or 308." write_redirect_status: u16 = 308;
     "The form of the rate limit header." limit_header: LimitHeader = LimitHeader::Semicolon;
     "The deprecated JSON body of a 429; without it the body is empty." legacy_429_body: bool = true;
+    "Whether the body of a 429 has `rate_reset` beside `error` as well, where an old client (tap-closeio) reads it." rate_reset_beside_error: bool = true;
     "The text of a 403." forbidden_text: String = "You do not have permission to perform this action.".to_owned();
     "Milliseconds within which updates of one object become one event; 0 never." consolidation_ms: i64 = 5_000;
     "Whether an update soon after a creation is folded into the `created` event." consolidate_into_created: bool = false;
@@ -147,6 +158,7 @@ switches! {
     "Share of lead merges that end `errored`, half of the children moved, 0 to 1." merge_errors: f64 = 0.0;
     "Whether deleting a custom field gives an `updated` event for every record that loses a value." field_delete_events: bool = false;
     "Whether renaming a choice gives an `updated` event for every record whose value is rewritten." choice_rename_events: bool = false;
+    "Deleting a status or a pipeline that records have: the records silently get the first that is left, or 400." used_status: UsedStatus = UsedStatus::Move;
     "Milliseconds that the conversion of a custom field's type takes." field_conversion_ms: i64 = 2_000;
     "Days after which completed system tasks are purged." task_purge_days: i64 = 30;
     "Whether a purge gives `deleted` events." purge_events: bool = false;

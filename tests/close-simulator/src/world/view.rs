@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::people::Caller;
 use super::{Switches, World};
+use crate::model::render::Selection;
 use crate::model::{Id, Key, Kind, Moment, Record, Value};
 use crate::resources::role;
 
@@ -217,7 +218,7 @@ impl<'w> View<'w> {
     }
 
     /// Appends the deprecated forms of custom fields, keyed by the fields' names (reference, section 5.1).
-    pub(crate) fn write_custom_by_name(&self, record: &Record, begin: usize, out: &mut Vec<u8>) {
+    pub(crate) fn write_custom_by_name(&self, record: &Record, selection: &Selection, begin: usize, out: &mut Vec<u8>) {
         let comma = |out: &mut Vec<u8>| {
             if out.len() > begin + 1 {
                 out.push(b',');
@@ -233,10 +234,17 @@ impl<'w> View<'w> {
             })
             .collect();
         for (name, value) in &named {
+            let key = format!("custom.{name}");
+            if !selection.wants_custom(&key) {
+                continue;
+            }
             comma(out);
-            crate::model::render::write_text(&format!("custom.{name}"), out);
+            crate::model::render::write_text(&key, out);
             out.push(b':');
             crate::model::render::write_value(value, self.seed(), stamps, out);
+        }
+        if !selection.wants_custom("custom") {
+            return;
         }
         comma(out);
         out.extend_from_slice(b"\"custom\":{");

@@ -76,6 +76,17 @@ async fn quirk_06_a_429_has_the_header_a_whole_retry_after_and_the_legacy_body()
     assert!(reply.headers.contains_key("retry-after"));
 }
 
+/// Old clients read the time to wait beside the error, where section 3.3 does not have it (reference, section 10.2).
+#[tokio::test]
+async fn a_429_repeats_the_reset_beside_the_error_unless_that_is_switched_off() {
+    let close = limited(json!({ "groups": { "GET user": { "limit": 0, "window_secs": 90 } } })).await;
+    let body = close.get("user/").await.body;
+    assert!(body["rate_reset"].as_f64().is_some_and(|reset| reset > 0.0), "{body}");
+    assert_eq!(body["rate_reset"], body["error"]["rate_reset"]);
+    close.switch(json!({ "rate_reset_beside_error": false })).await;
+    assert!(close.get("user/").await.body.get("rate_reset").is_none());
+}
+
 /// Quirk 6, section 3.2.
 #[tokio::test]
 async fn quirk_06_the_header_has_each_of_its_forms() {

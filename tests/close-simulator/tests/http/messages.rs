@@ -112,16 +112,16 @@ async fn an_import_update_has_no_event() {
 async fn the_newest_event_of_an_object_shows_it_as_its_list_does() {
     let close = Close::start().await;
     let (lead, contact) = lead(&close).await;
-    let perform = async |body: serde_json::Value| {
+    let with_lead = async |body: serde_json::Value| {
         let mut body = body;
         body["lead_id"] = json!(lead);
         body["contact_id"] = json!(contact);
         perform(&close, body).await
     };
-    perform(json!({ "action": "run_call", "recorded": true })).await;
-    perform(json!({ "action": "schedule_meeting", "starts_at": "2026-09-01T12:10:00Z" })).await;
-    perform(json!({ "action": "receive_form", "values": { "Email": "a@b.example" } })).await;
-    perform(json!({ "action": "receive_sms", "text": "hello" })).await;
+    with_lead(json!({ "action": "run_call", "recorded": true })).await;
+    with_lead(json!({ "action": "schedule_meeting", "starts_at": "2026-09-01T12:10:00Z" })).await;
+    with_lead(json!({ "action": "receive_form", "values": { "Email": "a@b.example" } })).await;
+    with_lead(json!({ "action": "receive_sms", "text": "hello" })).await;
     let mail =
         json!({ "lead_id": lead, "subject": "Offer", "status": "outbox", "to": ["ida@nordlicht.example"], "body_text": "x" });
     let sent = close.make("activity/email/", mail).await;
@@ -130,8 +130,8 @@ async fn the_newest_event_of_an_object_shows_it_as_its_list_does() {
     let note = close.make("activity/note/", json!({ "lead_id": lead, "note": "x" })).await;
     let comment = close.make("comment/", json!({ "object_id": note["id"], "body": "<p>x</p>" })).await;
     close.advance(1_200.0).await;
-    perform(json!({ "action": "receive_email", "subject": "Re: offer", "sender": "ida@nordlicht.example" })).await;
-    perform(json!({ "action": "open_email", "id": sent["id"] })).await;
+    with_lead(json!({ "action": "receive_email", "subject": "Re: offer", "sender": "ida@nordlicht.example" })).await;
+    perform(&close, json!({ "action": "open_email", "id": sent["id"] })).await;
     for (path, object_type) in [
         ("activity/note/".to_owned(), "activity.note"),
         ("activity/call/".to_owned(), "activity.call"),

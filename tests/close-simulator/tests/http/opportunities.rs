@@ -216,6 +216,7 @@ async fn the_list_filters_orders_and_sums() {
         (format!("date_created={}", clock(&won)), vec![200]),
         (format!("date_updated__gt={}", clock(&won)), vec![]),
         ("is_stalled=True".to_owned(), vec![]),
+        ("organization_id=orga_x".to_owned(), vec![]),
         ("no_such=1&_order_by=value".to_owned(), vec![100, 200, 300]),
     ] {
         let reply = close.get(&list(&query)).await;

@@ -130,6 +130,7 @@ async fn the_last_pipeline_and_the_last_status_stay() {
 #[tokio::test]
 async fn a_status_or_pipeline_that_records_have_cannot_be_deleted() {
     let close = Close::bare().await;
+    close.switch(json!({ "used_status": "refuse" })).await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     let status = json!({ "id": lead["status_id"] });
     assert_eq!(close.delete(&at("status/lead/", &status)).await.status, 400);
@@ -139,4 +140,46 @@ async fn a_status_or_pipeline_that_records_have_cannot_be_deleted() {
     assert_eq!(close.delete(&at("status/opportunity/", &status)).await.status, 400);
     let pipeline = close.get(&at("status/opportunity/", &status)).await.body["pipeline_id"].clone();
     assert_eq!(close.delete(&at("pipeline/", &json!({ "id": pipeline }))).await.status, 400);
+}
+
+/// Section 8.4: removing a status or a pipeline changes many records silently.
+#[tokio::test]
+async fn records_of_a_deleted_status_or_pipeline_get_another_and_nothing_tells_of_it() {
+    let close = Close::bare().await;
+    let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
+    let made = close.make("pipeline/", json!({ "name": "New", "statuses": [{ "label": "a" }, { "label": "b" }] })).await;
+    let old = made["statuses"][0]["id"].clone();
+    let opportunity = close.make("opportunity/", json!({ "lead_id": lead["id"], "status_id": old })).await;
+    let read = async |path: String| {
+        let shown = close.get(&path).await.body;
+        (shown, close.get("event/?_limit=1").await.body["data"][0].clone())
+    };
+
+    let before = read(at("lead/", &lead)).await.0;
+    assert_eq!(close.delete(&at("status/lead/", &json!({ "id": lead["status_id"] }))).await.status, 200);
+    let (after, event) = read(at("lead/", &lead)).await;
+    assert_ne!(after["status_id"], before["status_id"]);
+    assert!(after["status_label"].is_string(), "{after}");
+    assert_eq!((&after["date_updated"], &after["updated_by"]), (&before["date_updated"], &before["updated_by"]));
+    assert_eq!((&event["object_type"], &event["action"]), (&json!("status.lead"), &json!("deleted")));
+
+    assert_eq!(close.delete(&at("status/opportunity/", &json!({ "id": old }))).await.status, 200);
+    let (after, event) = read(at("opportunity/", &opportunity)).await;
+    assert_eq!((&after["status_label"], &after["pipeline_name"]), (&json!("b"), &json!("New")));
+    assert_eq!(after["date_updated"], opportunity["date_updated"]);
+    assert_eq!(event["object_type"], "status.opportunity");
+
+    assert_eq!(close.delete(&at("pipeline/", &made)).await.status, 204);
+    let after = read(at("opportunity/", &opportunity)).await.0;
+    assert_ne!(after["pipeline_id"], made["id"]);
+    assert!(after["pipeline_name"].is_string() && after["status_label"].is_string(), "{after}");
+    assert_eq!(after["date_updated"], opportunity["date_updated"]);
+    assert_eq!(
+        close
+            .get(&format!("activity/?lead_id={}&_type=OpportunityStatusChange", lead["id"].as_str().unwrap()))
+            .await
+            .rows()
+            .len(),
+        0
+    );
 }

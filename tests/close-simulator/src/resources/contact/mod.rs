@@ -151,7 +151,10 @@ pub fn nested(
     offset_minutes: i32,
 ) -> Result<Vec<(crate::model::Key, Value)>, Refusal> {
     let Some(map) = json.as_object() else { return Err(Refusal::invalid("Not a valid object.")) };
-    let mut read = input::read(view, &CONTACT, map, of.is_none(), offset_minutes)?;
+    let mut read = match of {
+        Some(contact) => input::read_again(view, contact, map, offset_minutes)?.0,
+        None => input::read(view, &CONTACT, map, true, offset_minutes)?,
+    };
     let mut draft = of.cloned().unwrap_or_else(|| Record::new(Id::new(Kind::Contact, 1), view.now));
     custom_field::merge_members(&draft, &mut read);
     for (key, value) in read.fields {

@@ -183,6 +183,7 @@ fn read_single(view: &View<'_>, definition: &Record, json: &Json, offset_minutes
         "user" => Type::Ref(&[Kind::User]),
         "contact" => Type::Ref(&[Kind::Contact]),
         "custom_object" => Type::Ref(&[Kind::CustomObject]),
+        "hidden" if json.is_object() || json.is_array() => return Err("Not a valid value.".to_owned()),
         "hidden" => Type::Json,
         "choices" => {
             let known = definition.get("choices").map(Value::items).unwrap_or_default();

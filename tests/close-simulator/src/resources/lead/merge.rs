@@ -165,7 +165,10 @@ fn carry(change: &mut Change<'_>, step: &mut Step, children: &[Id]) {
             continue;
         }
         let here = record.lead.map(|_| step.destination);
-        match change.world.switches.merged_children {
+        // Their kind knows no `updated` (reference, section 6.5).
+        let way =
+            if child.kind() == Kind::TaskCompleted { MergedChildren::Recreate } else { change.world.switches.merged_children };
+        match way {
             MergedChildren::Move => {
                 change.edit(*child, |record| {
                     record.lead = here;

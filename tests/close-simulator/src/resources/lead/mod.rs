@@ -16,7 +16,7 @@ use crate::model::resource::{
     AUTHORS, CREATED_BY, CREATED_BY_NAME, DATE_CREATED_SETTABLE, DATE_UPDATED, Field, GET, ID, LIST, Laws, NESTED_IN_EVENT,
     ORGANIZATION, Resource, Type, Write,
 };
-use crate::model::{Id, Kind, Record, Stamps, Value};
+use crate::model::{Id, Key, Kind, Record, Stamps, Value};
 use crate::world::change::Change;
 
 /// Other objects inside the lead, or computed from them: read with it, but told by their own events.
@@ -124,7 +124,11 @@ pub fn updated_by_task(change: &mut Change<'_>, lead: Option<Id>) {
     let old = change.rendered(&before);
     change.touch(before.id);
     let Some(after) = change.get(before.id) else { return };
-    let changed = old.changed(&change.rendered(&after));
+    let mut changed = old.changed(&change.rendered(&after));
+    if changed.is_empty() {
+        // Moved in the same millisecond already.
+        changed.push(Key::Name("date_updated"));
+    }
     let previous = changed.iter().filter_map(|key| Some((*key, Arc::from(old.member(*key)?)))).collect();
     change.emit_changed(before.id, "updated", changed, previous);
 }

@@ -11,14 +11,15 @@ use crate::http::collection::{Deed, Paging};
 use crate::http::{Collection, Source};
 use crate::model::render::Scene;
 use crate::model::resource::{
-    AUTHORS, DATE_CREATED_SETTABLE, DATE_UPDATED, Field, GET, ID, LEAD_ID, LIST, Laws, ORGANIZATION, Resource, Type, Unset,
+    AUTHORS, DATE_CREATED_SETTABLE, DATE_UPDATED, Field, GET, ID, LEAD_ID, LIST, Laws, NESTED, ORGANIZATION, Resource, Type,
+    Unset,
 };
 use crate::model::{Id, Kind, Record, Stamps, Value};
 use crate::world::people::Caller;
 use crate::world::view::View;
 
 /// Of other objects: read with the opportunity, told by their own events.
-const FOREIGN: u8 = LIST | GET;
+const FOREIGN: u8 = LIST | GET | NESTED;
 
 fn status(record: &Record) -> Option<Id> {
     record.id_of("status_id")

@@ -45,7 +45,7 @@ pub(super) fn update(change: &mut Change<'_>, request: &Request) -> Result<Answe
         if let Some(caller) = &change.actor.caller {
             object::permit(&view, caller, collection, Deed::Update, Some(task))?;
         }
-        input::read(&view, task.kind().resource(), &body.map, false, body.offset_minutes)?;
+        input::read_again(&view, task, &body.map, body.offset_minutes)?;
     }
     let ids: Vec<_> = page.rows.iter().map(|task| task.id).collect();
     // Which lead a task belongs to, and which contact it names, is not changed in bulk.

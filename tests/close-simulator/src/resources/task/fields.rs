@@ -45,36 +45,83 @@ const fn only_some(field: Field) -> Field {
     field.unset(Unset::Absent)
 }
 
-/// What single other types have; each is shown where it is set.
+const fn of(field: Field, has: fn(&Record) -> bool) -> Field {
+    field.unset(Unset::Where(has, "null"))
+}
+
+const fn list_of(field: Field, has: fn(&Record) -> bool) -> Field {
+    field.unset(Unset::Where(has, "[]"))
+}
+
+fn is_email(task: &Record) -> bool {
+    type_of(task) == "incoming_email"
+}
+
+fn is_followup(task: &Record) -> bool {
+    type_of(task) == "email_followup"
+}
+
+fn is_any_email(task: &Record) -> bool {
+    is_email(task) || is_followup(task)
+}
+
+fn is_voicemail(task: &Record) -> bool {
+    type_of(task) == "voicemail"
+}
+
+fn is_call(task: &Record) -> bool {
+    is_voicemail(task) || matches!(type_of(task), "missed_call" | "answered_detached_call")
+}
+
+fn is_sms(task: &Record) -> bool {
+    type_of(task) == "incoming_sms"
+}
+
+fn has_local_phone(task: &Record) -> bool {
+    is_call(task) || is_sms(task)
+}
+
+fn is_due_opportunity(task: &Record) -> bool {
+    type_of(task) == "opportunity_due"
+}
+
+fn is_outgoing_call(task: &Record) -> bool {
+    type_of(task) == "outgoing_call"
+}
+
+/// What single other types have: null there where it is not set, and on other types only where it is.
 pub const SYSTEM: &[Field] = &[
-    only_some(Field::stored("text", Type::Text(65_536)).writable()),
-    only_some(Field::text("subject")),
-    only_some(Field::text("body_preview")),
-    only_some(Field::stored("emails", Type::Json)),
-    only_some(Field::stored("cleared_followups", Type::Json)),
-    only_some(Field::stored("email_id", Type::Ref(&[Kind::Email]))),
-    only_some(Field::stored("total_emails_count_in_thread", Type::Int(0, i64::MAX))),
-    only_some(Field::stored("phone", Type::Text(64)).writable()),
-    only_some(Field::computed("phone_formatted", |s| formatted(s, "phone"))),
-    only_some(Field::text("phone_number_description")),
-    only_some(Field::text("local_phone")),
-    only_some(Field::text("remote_phone")),
-    only_some(Field::computed("remote_phone_formatted", |s| formatted(s, "remote_phone"))),
-    only_some(Field::text("remote_phone_description")),
+    of(Field::stored("text", Type::Text(65_536)).writable(), is_sms),
+    of(Field::text("subject"), is_any_email),
+    of(Field::text("body_preview"), is_any_email),
+    list_of(Field::stored("emails", Type::Json), is_email),
+    list_of(Field::stored("cleared_followups", Type::Json), is_email),
+    of(Field::stored("email_id", Type::Ref(&[Kind::Email])), is_followup),
+    of(Field::stored("total_emails_count_in_thread", Type::Int(0, i64::MAX)), is_followup),
+    of(Field::stored("phone", Type::Text(64)).writable(), is_call),
+    of(Field::computed("phone_formatted", |s| formatted(s, "phone")), is_call),
+    of(Field::text("phone_number_description"), is_call),
+    of(Field::text("local_phone"), has_local_phone),
+    of(Field::text("remote_phone"), is_sms),
+    of(Field::computed("remote_phone_formatted", |s| formatted(s, "remote_phone")), is_sms),
+    of(Field::text("remote_phone_description"), is_sms),
     only_some(Field::text("recording_url")),
-    only_some(Field::text("voicemail_url")),
-    only_some(Field::stored("voicemail_duration", Type::Int(0, i64::MAX))),
-    only_some(Field::computed("opportunity_value", |s| of_opportunity(s, "value"))),
-    only_some(Field::computed("opportunity_value_formatted", |s| {
-        let period = of_opportunity(s, "value_period");
-        money::formatted(s.view, of_opportunity(s, "value").as_int(), period.as_text().unwrap_or("one_time"))
-    })),
-    only_some(Field::computed("opportunity_value_period", |s| of_opportunity(s, "value_period"))),
-    only_some(Field::computed("opportunity_note", |s| of_opportunity(s, "note"))),
-    only_some(Field::stored("sequence_id", Type::Ref(&[Kind::Sequence])).write(Write::Once)),
-    only_some(Field::stored("sequence_subscription_id", Type::Ref(&[Kind::SequenceSubscription])).write(Write::Once)),
-    only_some(Field::text("step_id")),
-    only_some(Field::text("agent_config_id")),
+    of(Field::text("voicemail_url"), is_voicemail),
+    of(Field::stored("voicemail_duration", Type::Int(0, i64::MAX)), is_voicemail),
+    of(Field::computed("opportunity_value", |s| of_opportunity(s, "value")), is_due_opportunity),
+    of(
+        Field::computed("opportunity_value_formatted", |s| {
+            let period = of_opportunity(s, "value_period");
+            money::formatted(s.view, of_opportunity(s, "value").as_int(), period.as_text().unwrap_or("one_time"))
+        }),
+        is_due_opportunity,
+    ),
+    of(Field::computed("opportunity_value_period", |s| of_opportunity(s, "value_period")), is_due_opportunity),
+    of(Field::computed("opportunity_note", |s| of_opportunity(s, "note")), is_due_opportunity),
+    of(Field::stored("sequence_id", Type::Ref(&[Kind::Sequence])).write(Write::Once), is_outgoing_call),
+    of(Field::stored("sequence_subscription_id", Type::Ref(&[Kind::SequenceSubscription])).write(Write::Once), is_outgoing_call),
+    of(Field::text("step_id"), is_outgoing_call),
+    of(Field::text("agent_config_id"), is_outgoing_call),
 ];
 
 fn formatted(s: &Scene<'_>, name: &'static str) -> Value {
