@@ -3,16 +3,18 @@
 //! What a caller asks for (`create`, `revise`, `delete`) runs the kind's laws around what is stored (`insert`, `update`, `touch`,
 //! `remove`), and these write history and events. All that happens in one change has one moment and one request id.
 
+mod stored;
+mod told;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::events::{Event, Members, join};
-use super::people::{Caller, Credential};
+use super::World;
+use super::people::Caller;
 use super::view::View;
-use super::{Switches, World};
 use crate::model::input;
-use crate::model::render::{self, Rendered, Selection};
+use crate::model::render::{self, Selection};
 use crate::model::{Id, Key, Kind, Moment, Record, Refusal, Value};
 
 /// A JSON object that a caller sent, with how it is to be read.
@@ -208,155 +210,6 @@ impl<'w> Change<'w> {
         (laws.deleted)(self, &record)
     }
 
-    /// Stores a new object and tells of it. No laws.
-    pub fn insert(&mut self, record: Record) -> Id {
-        let id = record.id;
-        let after = Arc::new(record);
-        self.world.store.put(Arc::clone(&after));
-        let number = self.note(None, Some(Arc::clone(&after)));
-        if let Some(object_type) = self.event_type(&after) {
-            let data = self.rendered(&after).bytes;
-            self.tell(number, object_type, &after, "created", Vec::new(), Some(data.into()), Vec::new(), None);
-        }
-        id
-    }
-
-    /// Stores a new version, dated now and by the actor, and tells what changed. No laws. The id must exist.
-    pub fn update(&mut self, mut after: Record) {
-        after.updated = self.now.max(after.updated);
-        after.editor = self.actor.user.or(after.editor);
-        self.update_undated(after);
-    }
-
-    /// As [`Change::update`], but with `date_updated` and `updated_by` as the version has them.
-    pub fn update_undated(&mut self, after: Record) {
-        let Some(before) = self.get(after.id) else { return };
-        let old = if self.event_type(&after).is_some() { self.rendered(&before) } else { Rendered::default() };
-        self.update_seen(after, &old);
-    }
-
-    /// As [`Change::update_undated`], against the object as it was shown before the change began: for fields that are computed from
-    /// others which have changed already, as a lead's `contact_ids`.
-    pub fn update_seen(&mut self, after: Record, old: &Rendered) {
-        let Some(before) = self.get(after.id) else { return };
-        let after = Arc::new(after);
-        self.world.store.put(Arc::clone(&after));
-        let Some(object_type) = self.event_type(&after) else {
-            self.note(Some(before), Some(after));
-            return;
-        };
-        let new = self.rendered(&after);
-        let changed = old.changed(&new);
-        if changed.iter().all(|key| matches!(key, Key::Name(name) if VERSION.contains(name))) {
-            // Nothing that anybody sees: no event, and so no later version either.
-            let kept = Arc::new(Record { updated: before.updated, editor: before.editor, ..Record::clone(&after) });
-            self.world.store.put(Arc::clone(&kept));
-            if kept != before {
-                self.note(Some(before), Some(kept));
-            }
-        } else {
-            let number = self.note(Some(before), Some(Arc::clone(&after)));
-            let previous = changed.iter().filter_map(|key| Some((*key, Arc::from(old.member(*key)?)))).collect();
-            self.tell(number, object_type, &after, "updated", changed, Some(new.bytes.into()), previous, None);
-        }
-    }
-
-    /// Changes some fields of an object and tells what changed. No laws; nothing when it does not exist or nothing differs.
-    pub fn edit(&mut self, id: Id, edit: impl FnOnce(&mut Record)) {
-        let Some(before) = self.get(id) else { return };
-        let mut after = Record::clone(&before);
-        edit(&mut after);
-        if after != *before {
-            self.update(after);
-        }
-    }
-
-    /// Stores a new version and tells nobody: denormalised values, purges, invisible migrations. `date_updated` as the version has it.
-    pub fn alter_silently(&mut self, after: Record) {
-        let Some(before) = self.get(after.id) else { return };
-        if *before == after {
-            return;
-        }
-        let after = Arc::new(after);
-        self.world.store.put(Arc::clone(&after));
-        self.note(Some(before), Some(after));
-    }
-
-    /// Moves `date_updated` and tells nobody: a lead whose children change (reference, section 12, item 17).
-    pub fn touch(&mut self, id: Id) {
-        if let Some(before) = self.get(id)
-            && before.updated < self.now
-        {
-            let after = Record { updated: self.now, ..Record::clone(&before) };
-            self.alter_silently(after);
-        }
-    }
-
-    /// Removes an object and tells of it, with everything it held. No laws.
-    pub fn remove(&mut self, id: Id) {
-        let Some(before) = self.get(id) else { return };
-        let previous = self.event_type(&before).map(|object_type| (object_type, self.rendered(&before).bytes));
-        self.world.store.remove(id);
-        let number = self.note(Some(Arc::clone(&before)), None);
-        if let Some((object_type, previous)) = previous {
-            self.tell(number, object_type, &before, "deleted", Vec::new(), None, Vec::new(), Some(previous.into()));
-        }
-    }
-
-    /// Removes objects that go together, in this order. Each is told with what it held while all of them were there.
-    pub fn remove_together(&mut self, ids: &[Id]) {
-        let told: Vec<_> = ids
-            .iter()
-            .filter_map(|id| self.get(*id))
-            .map(|before| {
-                let previous = self.event_type(&before).map(|object_type| (object_type, self.rendered(&before).bytes));
-                (before, previous)
-            })
-            .collect();
-        for (before, previous) in told {
-            self.world.store.remove(before.id);
-            let number = self.note(Some(Arc::clone(&before)), None);
-            if let Some((object_type, previous)) = previous {
-                self.tell(number, object_type, &before, "deleted", Vec::new(), None, Vec::new(), Some(previous.into()));
-            }
-        }
-    }
-
-    /// Removes an object and tells nobody.
-    pub fn remove_silently(&mut self, id: Id) {
-        if let Some(before) = self.world.store.remove(id) {
-            self.note(Some(before), None);
-        }
-    }
-
-    /// Tells of an action beside creation, update and deletion, as `completed` or `sent`, with the object as it now is.
-    pub fn emit(&mut self, id: Id, action: &'static str) {
-        self.emit_changed(id, action, Vec::new(), Vec::new());
-    }
-
-    /// As [`Change::emit`], naming what changed with it and the old values (`"key":value`).
-    pub fn emit_changed(&mut self, id: Id, action: &'static str, changed: Vec<Key>, previous: Vec<(Key, Arc<[u8]>)>) {
-        let Some(record) = self.get(id) else { return };
-        let Some(object_type) = self.event_type(&record) else { return };
-        let data = self.rendered(&record).bytes;
-        let number = self.world.history.last();
-        self.tell(number, object_type, &record, action, changed, Some(data.into()), previous, None);
-    }
-
-    /// Writes any event, for what is no object of the store or has another object than its data.
-    pub fn emit_raw(
-        &mut self,
-        object_type: &'static str,
-        object: Id,
-        lead: Option<Id>,
-        action: &'static str,
-        data: Option<Arc<[u8]>>,
-    ) {
-        let number = self.world.history.last();
-        let event = self.event(object_type, object, lead, action, data);
-        self.put_event(number, event, Members::new());
-    }
-
     /// Puts work off.
     pub fn schedule(&mut self, at: Moment, job: super::jobs::Job) {
         self.world.jobs.schedule(at, job);
@@ -378,137 +231,6 @@ impl<'w> Change<'w> {
         let request = self.world.next_id(Kind::Request);
         self.actor.request = Some(request);
         request
-    }
-
-    /// The record as events show it.
-    pub fn rendered(&self, record: &Record) -> Rendered {
-        render::rendered(&self.whole(), record, render::EVENT, &Selection::Default)
-    }
-
-    fn event_type(&self, record: &Record) -> Option<&'static str> {
-        if self.actor.invisible {
-            return None;
-        }
-        let object_type = record.kind().resource().event.map(|name| name(record))?;
-        let switches = &self.world.switches;
-        Some(match object_type {
-            "activity.note" if switches.legacy_note_type => "note",
-            "activity.lead_merge" if switches.merge_spelling == super::switches::MergeSpelling::Plain => "lead_merge",
-            "activity.created" if !switches.created_activity_events => return None,
-            other => other,
-        })
-    }
-
-    fn note(&mut self, before: Option<Arc<Record>>, after: Option<Arc<Record>>) -> u64 {
-        let request = self.request();
-        self.world.history.note(self.now, before, after, Some(request))
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn tell(
-        &mut self,
-        number: u64,
-        object_type: &'static str,
-        record: &Record,
-        action: &'static str,
-        changed: Vec<Key>,
-        data: Option<Arc<[u8]>>,
-        previous_members: Vec<(Key, Arc<[u8]>)>,
-        previous: Option<Arc<[u8]>>,
-    ) {
-        let lead = if record.kind() == Kind::Lead { Some(record.id) } else { record.lead };
-        let mut event = self.event(object_type, record.id, lead, action, data);
-        event.changed = changed.into();
-        // An update whose fields were all unset before has old values too: none (reference, section 6.3).
-        let changes = !event.changed.is_empty() || action == "updated";
-        event.previous = previous.or_else(|| changes.then(|| join(&previous_members)));
-        self.put_event(number, event, previous_members);
-    }
-
-    fn event(
-        &mut self,
-        object_type: &'static str,
-        object: Id,
-        lead: Option<Id>,
-        action: &'static str,
-        data: Option<Arc<[u8]>>,
-    ) -> Event {
-        let request = self.request();
-        let (api_key, oauth) = match self.actor.caller.as_ref().map(|caller| &caller.credential) {
-            Some(Credential::Key(key)) => (Some(*key), None),
-            Some(Credential::OAuth { client, scope }) => (None, Some((*client, Arc::from(scope.as_str())))),
-            None => (None, None),
-        };
-        Event {
-            id: Id::new(Kind::Event, 1),
-            order: 0,
-            created: self.now,
-            updated: self.now,
-            visible: self.now,
-            user: self.actor.user,
-            request: Some(request),
-            api_key,
-            oauth,
-            object_type,
-            object,
-            lead,
-            action,
-            changed: Box::default(),
-            data,
-            previous: None,
-            meta: self.meta(),
-        }
-    }
-
-    fn put_event(&mut self, number: u64, mut event: Event, members: Members) {
-        if self.actor.invisible {
-            return;
-        }
-        event.visible = self.now.plus_millis(self.world.event_lag());
-        let id = if let Some(id) = self.world.events.consolidate(&event, &members, &self.world.switches) {
-            id
-        } else {
-            event.id = self.world.next_id(Kind::Event);
-            self.world.events.add(event, members)
-        };
-        self.world.history.told(number, id);
-        crate::webhooks::told(self.world, id);
-    }
-
-    fn meta(&mut self) -> Arc<[u8]> {
-        if let Some((members, meta)) = &self.meta
-            && *members == self.actor.meta
-        {
-            return Arc::clone(meta);
-        }
-        let mut meta = Map::new();
-        if let Some(method) = &self.actor.method {
-            meta.insert("request_method".to_owned(), method.as_str().into());
-        }
-        if let Some(path) = &self.actor.path {
-            meta.insert("request_path".to_owned(), path.as_str().into());
-        }
-        for (name, id) in &self.actor.meta {
-            meta.insert((*name).to_owned(), id.text(self.world.seed).into());
-        }
-        let meta: Arc<[u8]> = serde_json::to_vec(&meta).expect("JSON can be written").into();
-        self.meta = Some((self.actor.meta.clone(), Arc::clone(&meta)));
-        meta
-    }
-}
-
-impl World {
-    /// Milliseconds until the next event becomes visible: drawn from the seed and the number of events so far.
-    fn event_lag(&self) -> i64 {
-        let Switches { event_lag_ms, event_late_share, .. } = self.switches;
-        if event_lag_ms <= 0 {
-            return 0;
-        }
-        let count = self.events.count() * 2;
-        if draw(self.seed, count) >= event_late_share {
-            return 0;
-        }
-        (draw(self.seed, count + 1) * event_lag_ms as f64) as i64
     }
 }
 
