@@ -101,6 +101,7 @@ async fn a_membership_has_events_of_going_and_coming_back_with_the_same_id_but_n
     let changed = close.put(&at, json!({ "role_id": "superuser", "auto_record_calls": "enabled" })).await;
     assert_eq!((changed.status, &changed.body["role_id"]), (200, &json!("superuser")), "{}", changed.text);
     assert_eq!(changed.body["auto_record_calls"], true);
+    assert_eq!((&changed.body["role"], &changed.body["onboarding_status"]), (&json!("Super User"), &json!(null)));
     assert_eq!(close.events_of(id, "membership").await.len(), 0, "a change of role is silent");
 
     assert_eq!((close.delete(&at).await.text.as_str(), close.delete(&at).await.status), ("{}", 404));
