@@ -1,8 +1,7 @@
 //! Custom activity types (reference, section 4.10): what a custom activity can be, each with fields of its own.
 
 use super::{custom_field, status};
-use crate::http::collection::{Deed, Order, Paging};
-use crate::http::{Collection, Source};
+use crate::http::Source;
 use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
 use crate::model::{Id, Kind, Record, Refusal, Stamps};
 use crate::world::change::Change;
@@ -32,19 +31,8 @@ pub static CUSTOM_ACTIVITY_TYPE: Resource = Resource {
 };
 
 /// What is served.
-pub static SOURCE: Source = Source {
-    collections: &[Collection {
-        paging: Paging::Bare,
-        total: false,
-        order: Order::OldestFirst,
-        permit: |_, caller, deed, _| deed == Deed::Read || status::may_customize(caller),
-        created_status: 201,
-        deleted_status: 204,
-        section: "4.10",
-        ..Collection::new("custom_activity", &[Kind::CustomActivityType])
-    }],
-    endpoints: &[],
-};
+pub static SOURCE: Source =
+    Source { collections: &[status::definitions("custom_activity", &[Kind::CustomActivityType], "4.10")], endpoints: &[] };
 
 /// A type that activities have cannot go; its fields go with it.
 fn deleting(change: &mut Change<'_>, custom_type: &Record) -> Result<(), Refusal> {

@@ -1,8 +1,7 @@
 //! Custom object types (reference, section 4.10): what a custom object can be, each with fields of its own.
 
 use super::{custom_field, nested, status};
-use crate::http::collection::{Deed, Order, Paging};
-use crate::http::{Collection, Source};
+use crate::http::Source;
 use crate::model::render::{Scene, Selection};
 use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
 use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
@@ -43,19 +42,8 @@ pub static CUSTOM_OBJECT_TYPE: Resource = Resource {
 };
 
 /// What is served.
-pub static SOURCE: Source = Source {
-    collections: &[Collection {
-        paging: Paging::Bare,
-        total: false,
-        order: Order::OldestFirst,
-        permit: |_, caller, deed, _| deed == Deed::Read || status::may_customize(caller),
-        created_status: 201,
-        deleted_status: 204,
-        section: "4.10",
-        ..Collection::new("custom_object_type", &[Kind::CustomObjectType])
-    }],
-    endpoints: &[],
-};
+pub static SOURCE: Source =
+    Source { collections: &[status::definitions("custom_object_type", &[Kind::CustomObjectType], "4.10")], endpoints: &[] };
 
 /// The fields of other objects that refer to this type and want to be seen from here.
 fn back_references(scene: &Scene<'_>) -> Value {

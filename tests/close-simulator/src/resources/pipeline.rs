@@ -3,8 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::{nested, status};
-use crate::http::collection::{Deed, Order, Paging};
-use crate::http::{Collection, Source};
+use crate::http::Source;
 use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type};
 use crate::model::{Id, Kind, Record, Refusal, Stamps};
 use crate::world::change::{Body, Change};
@@ -31,19 +30,7 @@ pub static PIPELINE: Resource = Resource {
 };
 
 /// What is served.
-pub static SOURCE: Source = Source {
-    collections: &[Collection {
-        paging: Paging::Bare,
-        total: false,
-        order: Order::OldestFirst,
-        permit: |_, caller, deed, _| deed == Deed::Read || status::may_customize(caller),
-        created_status: 201,
-        deleted_status: 204,
-        section: "4.8",
-        ..Collection::new("pipeline", &[Kind::Pipeline])
-    }],
-    endpoints: &[],
-};
+pub static SOURCE: Source = Source { collections: &[status::definitions("pipeline", &[Kind::Pipeline], "4.8")], endpoints: &[] };
 
 /// One entry of a body's `statuses`.
 enum Entry {

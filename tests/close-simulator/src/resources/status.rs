@@ -80,6 +80,21 @@ const fn endpoint(path: &'static str, handler: Handler) -> Endpoint {
     Endpoint { method: "GET", path, handler, section: "4.8", exactness: Exactness::Documented }
 }
 
+/// A collection of definitions: all at once in the order of their creation, readable by all, written by those who may customise,
+/// answered with 201 and 204.
+pub const fn definitions(path: &'static str, kinds: &'static [Kind], section: &'static str) -> Collection {
+    Collection {
+        paging: Paging::Bare,
+        total: false,
+        order: Order::OldestFirst,
+        permit: |_, caller, deed, _| deed == Deed::Read || may_customize(caller),
+        created_status: 201,
+        deleted_status: 204,
+        section,
+        ..Collection::new(path, kinds)
+    }
+}
+
 /// Whether a caller may change how the organization is set up (reference, section 5.3).
 pub fn may_customize(caller: &Caller) -> bool {
     caller.may("manage_customizations") || caller.is_admin()
