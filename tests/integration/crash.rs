@@ -1,5 +1,5 @@
-//! Known events under faults: the worker killed, connections cut, the broker restarted. What was acknowledged must be in the
-//! tables, in order, and each range of offsets must have been applied once.
+//! Known events under faults: the worker killed, connections cut, the broker restarted. What was acknowledged must be
+//! in the tables, in order, and each range of offsets must have been applied once.
 
 use std::{
     collections::BTreeMap,
@@ -37,7 +37,8 @@ struct Row {
 }
 
 impl Row {
-    /// The rule of the topic: a create replaces, an update merges, a delete keeps the values, what comes after starts from nothing.
+    /// The rule of the topic: a create replaces, an update merges, a delete keeps the values, what comes after starts
+    /// from nothing.
     fn act(&mut self, action: &str, data: &Value) {
         if action == "delete" {
             self.deleted = true;
@@ -66,7 +67,13 @@ impl Row {
 }
 
 /// Posts random events until told to stop, each again until it is acknowledged, and returns what the rows must be.
-async fn client(http: reqwest::Client, url: String, client: u64, go_on: Arc<AtomicBool>, acknowledged: Arc<AtomicU64>) -> Model {
+async fn client(
+    http: reqwest::Client,
+    url: String,
+    client: u64,
+    go_on: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicU64>,
+) -> Model {
     let mut random = StdRng::seed_from_u64(client);
     let mut model = Model::new();
     while go_on.load(Ordering::Relaxed) {
@@ -83,7 +90,8 @@ async fn client(http: reqwest::Client, url: String, client: u64, go_on: Arc<Atom
         };
         let body = post("deals", action, id.as_str(), &data).to_string();
         eventually("an event is acknowledged", || async {
-            let answer = http.post(&url).header("content-type", "application/json").body(body.clone()).send().await.ok()?;
+            let answer =
+                http.post(&url).header("content-type", "application/json").body(body.clone()).send().await.ok()?;
             let status = answer.status().as_u16();
             assert!(status == 202 || status == 503, "{status}: {}", answer.text().await.unwrap_or_default());
             (status == 202).then_some(())
@@ -107,7 +115,9 @@ impl Load {
         let (go_on, acknowledged) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
         let url = worker.hook();
         let clients = (0..CLIENTS)
-            .map(|number| client(worker.http.clone(), url.clone(), number, Arc::clone(&go_on), Arc::clone(&acknowledged)))
+            .map(|number| {
+                client(worker.http.clone(), url.clone(), number, Arc::clone(&go_on), Arc::clone(&acknowledged))
+            })
             .collect();
         Self { clients, go_on, acknowledged }
     }
@@ -236,13 +246,17 @@ async fn connections_cut_forty_times_under_load_lose_and_double_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_and_a_database_that_restart_under_load_lose_and_double_nothing() {
     let _stack = alone().await;
-    let worker = Worker::new("restart").webhook("").sink("tasks.max = 2\n").start().await;
+    let mut worker = Worker::new("restart").webhook("").sink("tasks.max = 2\n").start().await;
     let observer = database().await;
     watch(&observer, &worker).await;
     let load = Load::start(&worker);
-    for (part, command) in
-        [("kafka", "restart"), ("postgres", "restart"), ("postgres", "kill"), ("kafka", "kill"), ("registry", "restart")]
-    {
+    for (part, command) in [
+        ("kafka", "restart"),
+        ("postgres", "restart"),
+        ("postgres", "kill"),
+        ("kafka", "kill"),
+        ("registry", "restart"),
+    ] {
         load.more(100).await;
         stack(&[command, part]);
         if command == "kill" {
@@ -253,6 +267,6 @@ async fn a_broker_and_a_database_that_restart_under_load_lose_and_double_nothing
     let expected = load.end().await;
     let observer = database().await;
     all_is_right(&observer, &worker, expected).await;
-    let (status, ready) = worker.get("/readyz?verbose").await;
-    assert_eq!(status, 200, "{ready}");
+    // The probe of broker and registry runs on its own clock: what came back last may not have been asked yet.
+    worker.is_ready().await;
 }

@@ -38,7 +38,8 @@ struct Tally {
 impl Load {
     fn start(worker: &Worker) -> Self {
         let tally = Arc::<Tally>::default();
-        let clients = (0..8).map(|number| client(worker.http.clone(), worker.hook(), number, Arc::clone(&tally))).collect();
+        let clients =
+            (0..8).map(|number| client(worker.http.clone(), worker.hook(), number, Arc::clone(&tally))).collect();
         Self { clients, tally }
     }
 
@@ -110,9 +111,12 @@ async fn sigterm_under_load_loses_nothing_that_was_acknowledged_and_leaves_the_g
 
     worker.spawn();
     worker.is_ready().await;
-    let acknowledged = tally.acknowledged.lock().unwrap().iter().map(|id| format!("('{id}')")).collect::<Vec<_>>().join(",");
-    let missing =
-        format!("SELECT id FROM (VALUES {acknowledged}) AS a (id) WHERE id NOT IN (SELECT id FROM {}.deals)", worker.name);
+    let acknowledged =
+        tally.acknowledged.lock().unwrap().iter().map(|id| format!("('{id}')")).collect::<Vec<_>>().join(",");
+    let missing = format!(
+        "SELECT id FROM (VALUES {acknowledged}) AS a (id) WHERE id NOT IN (SELECT id FROM {}.deals)",
+        worker.name
+    );
     rows_become(&database, &missing, &[]).await;
 }
 
@@ -144,7 +148,9 @@ async fn a_drain_finishes_the_batch_in_flight_and_refuses_posts_meanwhile() {
     logs(&worker, "the webhook takes no more posts").await;
     let (status, refusal) = worker.post("deals", "create", "c", json!({"title": "too late"})).await;
     assert_eq!(status, 503, "{refusal}");
-    assert_eq!((worker.get("/livez").await.0, worker.get("/readyz").await.0), (200, 503));
+    eventually("a draining worker is not ready", || async { (worker.get("/readyz").await.0 == 503).then_some(()) })
+        .await;
+    assert_eq!(worker.get("/livez").await.0, 200);
     blocker.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(worker.ended().await.code(), Some(0));
     assert_eq!(rows(&blocker, &format!("SELECT id FROM {}.deals ORDER BY id", worker.name)).await, ["a", "b"]);
@@ -154,7 +160,8 @@ async fn a_drain_finishes_the_batch_in_flight_and_refuses_posts_meanwhile() {
 async fn a_second_signal_ends_the_worker_at_once_with_its_code() {
     let _stack = shared().await;
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
-        // As long as the batch is stuck the drain cannot end: the code is that of the second signal, or of the drain's limit.
+        // As long as the batch is stuck the drain cannot end: the code is that of the second signal, or of the drain's
+        // limit.
         let (mut worker, _blocker) = stuck_in_a_batch("twice").await;
         worker.signal("TERM");
         logs(&worker, "a second signal ends at once").await;
@@ -169,8 +176,12 @@ async fn a_database_that_is_away_at_the_start_is_waited_for_while_posts_are_take
     let outage = Outage::of("postgres");
     let worker = Worker::new("away").webhook("").sink("").start().await;
     worker.accept("deals", "create", "a", json!({"title": "early"})).await;
-    eventually("the sink says that it waits", || async { (worker.state("pg").await == "retrying").then_some(()) }).await;
-    assert_eq!((worker.state("hook").await.as_str(), worker.get("/readyz").await.0), ("running", 200));
+    eventually("the sink says that it waits", || async { (worker.state("pg").await == "retrying").then_some(()) })
+        .await;
+    eventually("the webhook runs and the worker is ready", || async {
+        (worker.state("hook").await == "running" && worker.get("/readyz").await.0 == 200).then_some(())
+    })
+    .await;
     drop(outage);
     let database = database().await;
     rows_become(&database, &format!("SELECT id, title FROM {}.deals", worker.name), &["a|early"]).await;
