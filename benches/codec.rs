@@ -1,5 +1,5 @@
-//! Encoding and decoding one record of 12 columns in its envelope, beside what apache-avro's own reader and writer take for
-//! the same bytes.
+//! Encoding and decoding one record of 12 columns in its envelope, beside what apache-avro's own reader and writer take
+//! for the same bytes.
 
 use std::{hint::black_box, sync::Arc};
 

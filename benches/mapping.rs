@@ -1,5 +1,5 @@
-//! From the body of a post to its events: credentials, JSON, and the agreed schema; beside `serde_json`'s own reading of the same body
-//! into a tree of values.
+//! From the body of a post to its events: credentials, JSON, and the agreed schema; beside `serde_json`'s own reading
+//! of the same body into a tree of values.
 
 use std::hint::black_box;
 
@@ -42,7 +42,9 @@ fn body(records: usize) -> Vec<u8> {
             "stage": "won", "seats": 12, "note": "a note"}})
     };
     let records: Vec<Value> = (0..records).map(record).collect();
-    json!({"clientid": "acme", "clientSecret": "bench-secret", "objectname": "deals", "data": records}).to_string().into_bytes()
+    json!({"clientid": "acme", "clientSecret": "bench-secret", "objectname": "deals", "data": records})
+        .to_string()
+        .into_bytes()
 }
 
 fn mapping(criterion: &mut Criterion) {
@@ -53,7 +55,8 @@ fn mapping(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("post of {records}"));
         group.throughput(Throughput::Elements(records as u64));
         group.bench_function("towpath", |bencher| bencher.iter(|| source.events_of(black_box(&body))));
-        group.bench_function("serde_json", |bencher| bencher.iter(|| serde_json::from_slice::<Value>(black_box(&body))));
+        group
+            .bench_function("serde_json", |bencher| bencher.iter(|| serde_json::from_slice::<Value>(black_box(&body))));
         group.finish();
     }
 }

@@ -1,8 +1,9 @@
 //! What the same database does without Towpath: binary COPY, and the guarded upsert fed from memory on one connection.
 //!
-//! The writer runs the plain guarded upsert that such a sink would begin with, `INSERT … SELECT FROM unnest … ON CONFLICT … WHERE newer`, with
-//! the sink's session settings and 5,000 rows a transaction: no compare-and-set, no folding, no decoding, no counting of what is new, and all its
-//! parameters are made before the clock starts. It also runs once more with the offset's compare-and-set before each statement.
+//! The writer runs the plain guarded upsert that such a sink would begin with, `INSERT … SELECT FROM unnest … ON
+//! CONFLICT … WHERE newer`, with the sink's session settings and 5,000 rows a transaction: no compare-and-set, no
+//! folding, no decoding, no counting of what is new, and all its parameters are made before the clock starts. It also
+//! runs once more with the offset's compare-and-set before each statement.
 
 use std::time::Instant;
 
@@ -25,7 +26,8 @@ pub(crate) struct Ceilings {
 const BATCH: i64 = 5_000;
 
 pub(crate) async fn connect() -> Client {
-    let (client, connection) = tokio_postgres::connect(&env("DATABASE_URL"), NoTls).await.expect("the database answers");
+    let (client, connection) =
+        tokio_postgres::connect(&env("DATABASE_URL"), NoTls).await.expect("the database answers");
     tokio::spawn(connection);
     client
 }
@@ -117,8 +119,9 @@ type Column = Box<dyn tokio_postgres::types::ToSql + Sync + Send>;
 fn columns(from: i64, pass: i64) -> Vec<Column> {
     use std::str::FromStr as _;
     let numbers = || from..from + BATCH;
-    let date =
-        |number: i64| jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(20_000 + number % 365)).expect("a day");
+    let date = |number: i64| {
+        jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(20_000 + number % 365)).expect("a day")
+    };
     vec![
         Box::new(numbers().map(id).collect::<Vec<_>>()),
         Box::new(numbers().map(|number| number % 500).collect::<Vec<_>>()),
@@ -126,8 +129,12 @@ fn columns(from: i64, pass: i64) -> Vec<Column> {
         Box::new(
             numbers()
                 .map(|number| {
-                    rust_decimal::Decimal::from_str(&format!("{}.{:02}", amount(number, pass) / 100, amount(number, pass) % 100))
-                        .expect("a number")
+                    rust_decimal::Decimal::from_str(&format!(
+                        "{}.{:02}",
+                        amount(number, pass) / 100,
+                        amount(number, pass) % 100
+                    ))
+                    .expect("a number")
                 })
                 .collect::<Vec<_>>(),
         ),
@@ -141,7 +148,9 @@ fn columns(from: i64, pass: i64) -> Vec<Column> {
                 .collect::<Vec<_>>(),
         ),
         Box::new(
-            numbers().map(|number| ["open", "won", "lost"][usize::try_from(number % 3).expect("small")]).collect::<Vec<_>>(),
+            numbers()
+                .map(|number| ["open", "won", "lost"][usize::try_from(number % 3).expect("small")])
+                .collect::<Vec<_>>(),
         ),
         Box::new(numbers().map(|number| i32::try_from(number % 100).expect("small")).collect::<Vec<_>>()),
         Box::new(numbers().map(|_| None::<&str>).collect::<Vec<_>>()),
@@ -151,8 +160,8 @@ fn columns(from: i64, pass: i64) -> Vec<Column> {
     ]
 }
 
-/// The guarded upsert of 5,000 rows a transaction; batches are in memory before the clock starts. With `offset` each transaction begins with the
-/// compare-and-set of an offset.
+/// The guarded upsert of 5,000 rows a transaction; batches are in memory before the clock starts. With `offset` each
+/// transaction begins with the compare-and-set of an offset.
 async fn writer(client: &Client, offset: bool) -> (f64, f64) {
     client.batch_execute(&create("bench_writer")).await.expect("a table");
     let offsets = "DROP TABLE IF EXISTS bench_offset; CREATE TABLE bench_offset (partition integer PRIMARY KEY, next_offset bigint NOT NULL)
@@ -172,7 +181,8 @@ async fn writer(client: &Client, offset: bool) -> (f64, f64) {
     );
     client.batch_execute("SET plan_cache_mode = force_generic_plan").await.expect("a setting");
     let statement = client.prepare(&sql).await.expect("the statement is one");
-    let compare_and_set = "UPDATE bench_offset SET next_offset = next_offset + 1 WHERE partition = 0 AND next_offset = $1";
+    let compare_and_set =
+        "UPDATE bench_offset SET next_offset = next_offset + 1 WHERE partition = 0 AND next_offset = $1";
     let compare_and_set = client.prepare(compare_and_set).await.expect("the statement is one");
     let mut rates = [0.0; 2];
     let mut next = 0_i64;

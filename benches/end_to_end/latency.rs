@@ -77,7 +77,9 @@ async fn visible<F: Future<Output = ()> + Send + 'static>(prefix: &str, send: im
             let mut waiting = waiting.lock().expect("no panic");
             for row in stored {
                 let next: i64 = row.get(1);
-                for (_, number, begun) in waiting.entry(row.get(0)).or_default().extract_if(.., |(offset, ..)| *offset < next) {
+                for (_, number, begun) in
+                    waiting.entry(row.get(0)).or_default().extract_if(.., |(offset, ..)| *offset < next)
+                {
                     seen += 1;
                     if number >= WARM_UP {
                         latencies.push((now - begun).as_secs_f64() * 1e3);

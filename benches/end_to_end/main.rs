@@ -1,7 +1,7 @@
 //! What the whole path reaches, as ratios to ceilings that are measured in the same run.
 //!
-//! `make bench` brings the stack up and runs this in release mode. It prints a table and writes `target/bench/summary.json`, a flat
-//! map from the name of a figure to its number. Nothing here passes or fails.
+//! `make bench` brings the stack up and runs this in release mode. It prints a table and writes
+//! `target/bench/summary.json`, a flat map from the name of a figure to its number. Nothing here passes or fails.
 
 mod ceilings;
 mod deals;
@@ -38,7 +38,8 @@ impl Rounds {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     if let Some(at) = arguments.iter().position(|argument| argument == "bare-axum") {
         runtime.block_on(webhook::serve_bare(&arguments[at + 1]));
         return;
@@ -46,8 +47,10 @@ fn main() {
     let begun = Instant::now();
     let mut figures = Figures::new();
     runtime.block_on(async {
-        // Without arguments everything; with some only those parts: `cargo bench --bench end_to_end -- webhook latency`.
-        let parts: Vec<&str> = arguments[1..].iter().map(String::as_str).filter(|argument| !argument.starts_with('-')).collect();
+        // Without arguments everything; with some only those parts: `cargo bench --bench end_to_end -- webhook
+        // latency`.
+        let parts: Vec<&str> =
+            arguments[1..].iter().map(String::as_str).filter(|argument| !argument.starts_with('-')).collect();
         let wanted = |part| parts.is_empty() || parts.contains(&part);
         if wanted("sink") {
             let mut rounds = Rounds::default();
@@ -82,7 +85,8 @@ fn main() {
     let earlier = std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
     let mut summary: BTreeMap<String, f64> = earlier.unwrap_or_default();
     summary.extend(figures.iter().map(|(name, value)| ((*name).to_owned(), *value)));
-    std::fs::write(&path, serde_json::to_string_pretty(&summary).expect("numbers") + "\n").expect("the summary can be written");
+    std::fs::write(&path, serde_json::to_string_pretty(&summary).expect("numbers") + "\n")
+        .expect("the summary can be written");
     eprintln!("wrote target/bench/summary.json after {:.0} s", begun.elapsed().as_secs_f64());
 }
 

@@ -1,6 +1,7 @@
 //! Topic to table: a full topic is drained by a worker of its own, inserts first, then an update of every row.
 //!
-//! Everything is measured three times, ceilings and sink in turn; each ratio is of one round, and what is shown is the median of the three.
+//! Everything is measured three times, ceilings and sink in turn; each ratio is of one round, and what is shown is the
+//! median of the three.
 
 use std::time::{Duration, Instant};
 
@@ -138,9 +139,11 @@ impl Drain {
     /// The whole topic once more onto the table that holds it.
     async fn replay(&self, drained: &Drained, rounds: &mut Rounds) {
         let client = connect().await;
-        let last = format!("SELECT max(_towpath_applied_at)::text, pg_current_wal_insert_lsn()::text FROM {}.deals", self.schema);
-        let rewind =
-            "UPDATE towpath.sink_partition SET next_offset = 0, anchor_offset = NULL, anchor_hash = NULL WHERE sink = $1";
+        let last = format!(
+            "SELECT max(_towpath_applied_at)::text, pg_current_wal_insert_lsn()::text FROM {}.deals",
+            self.schema
+        );
+        let rewind = "UPDATE towpath.sink_partition SET next_offset = 0, anchor_offset = NULL, anchor_hash = NULL WHERE sink = $1";
         client.execute(rewind, &[&self.sink]).await.expect("it is rewound");
         client.batch_execute("CHECKPOINT").await.expect("a checkpoint");
         let before = client.query_one(&last, &[]).await.expect("the table is there");
@@ -161,8 +164,10 @@ impl Drain {
         let after = client.query_one(&last, &[]).await.expect("the table is there");
         assert_eq!(before.get::<_, &str>(0), after.get::<_, &str>(0), "a replay changes no row");
         let written = "SELECT ($2::text::pg_lsn - $1::text::pg_lsn)::bigint";
-        let written =
-            client.query_one(written, &[&before.get::<_, &str>(1), &after.get::<_, &str>(1)]).await.expect("a difference");
+        let written = client
+            .query_one(written, &[&before.get::<_, &str>(1), &after.get::<_, &str>(1)])
+            .await
+            .expect("a difference");
         #[expect(clippy::cast_precision_loss, reason = "counts")]
         let (bytes, rows) = (written.get::<_, i64>(0) as f64, 2.0 * ROWS as f64);
         rounds.note("replay_wal_bytes_per_row", bytes / rows);

@@ -1,4 +1,5 @@
-//! Posts a second with the broker's acknowledgement, against a bare axum handler that parses the same JSON and answers at once.
+//! Posts a second with the broker's acknowledgement, against a bare axum handler that parses the same JSON and answers
+//! at once.
 
 use std::{
     process::{Child, Command, Stdio},

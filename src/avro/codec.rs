@@ -1,5 +1,5 @@
-//! Between events and the bytes of a topic: Confluent's framing around our envelope. What others wrote is read as well, in their
-//! envelopes and forms (`forms`); see [`Reading`].
+//! Between events and the bytes of a topic: Confluent's framing around our envelope. What others wrote is read as well,
+//! in their envelopes and forms (`forms`); see [`Reading`].
 //!
 //! ```text
 //! ChangeEvent ─ Encoder::encode ─▶ 0, schema id, Avro ─ Decoder::decode ─▶ Body
@@ -7,8 +7,9 @@
 //!
 //! Nothing here talks to Kafka, and only [`Decoder::learn`] talks to the registry.
 //!
-//! Both directions walk the schema themselves (`read.rs`, `write.rs`). For a record of 12 columns in its envelope, framing and key
-//! included, `benches/codec.rs` measured (2 cores, busy; apache-avro 0.22 with one reader and writer for a schema):
+//! Both directions walk the schema themselves (`read.rs`, `write.rs`). For a record of 12 columns in its envelope,
+//! framing and key included, `benches/codec.rs` measured (2 cores, busy; apache-avro 0.22 with one reader and writer
+//! for a schema):
 //!
 //! | | here | apache-avro |
 //! |---|---|---|

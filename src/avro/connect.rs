@@ -1,7 +1,8 @@
 //! Records that Kafka Connect's JSON converter wrote: with a schema beside each value, or bare.
 //!
-//! A schema beside a value becomes an Avro schema (`schema`), its payload the bytes that Avro would have for it (`datum`), so that what
-//! keys, envelopes and types mean is decided in one place, for JSON and for Avro. Bare JSON has no types; it stays text (`bare`).
+//! A schema beside a value becomes an Avro schema (`schema`), its payload the bytes that Avro would have for it
+//! (`datum`), so that what keys, envelopes and types mean is decided in one place, for JSON and for Avro. Bare JSON has
+//! no types; it stays text (`bare`).
 
 mod bare;
 mod datum;
@@ -34,7 +35,8 @@ impl<'a> WithSchema<'a> {
     pub(crate) fn parse(bytes: &'a [u8], part: &str) -> Result<Self, Refusal> {
         let whole = json(bytes, part)?;
         let no_schema = || {
-            let reason = format!("the {part} is JSON without `schema` and `payload`; see `{part}.converter.schemas.enable`");
+            let reason =
+                format!("the {part} is JSON without `schema` and `payload`; see `{part}.converter.schemas.enable`");
             Refusal::new("decode.json_schema", reason)
         };
         let parts: HashMap<String, &RawValue> = serde_json::from_str(whole.get()).map_err(|_| no_schema())?;
@@ -52,6 +54,7 @@ impl<'a> WithSchema<'a> {
 /// # Errors
 /// `decode.utf8`, or `decode.json` when it is not JSON.
 pub(crate) fn json<'a>(bytes: &'a [u8], part: &str) -> Result<&'a RawValue, Refusal> {
-    let text = str::from_utf8(bytes).map_err(|_| Refusal::new("decode.utf8", format!("the {part}: a text is not UTF-8")))?;
+    let text =
+        str::from_utf8(bytes).map_err(|_| Refusal::new("decode.utf8", format!("the {part}: a text is not UTF-8")))?;
     serde_json::from_str(text).map_err(|_| Refusal::new("decode.json", format!("the {part} is not JSON")))
 }

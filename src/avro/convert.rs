@@ -1,4 +1,5 @@
-//! Values of Connect's and Debezium's semantic types as what they mean. Nothing is rounded: what does not fit is refused.
+//! Values of Connect's and Debezium's semantic types as what they mean. Nothing is rounded: what does not fit is
+//! refused.
 
 use apache_avro::{BigDecimal, types::Value};
 use jiff::{Timestamp, civil, tz::TimeZone};
@@ -21,7 +22,8 @@ const MINUS_INFINITY_TEXTS: [&str; 3] = ["-292275055-05-16T23:00:00Z", "-290308-
 const INFINITE_DAY: i32 = 2_146_033_979;
 const MINUS_INFINITE_DAY: i32 = -2_147_472_691;
 
-/// More digits than this behind the point (or zeros before it) no numeric of Postgres has; writing them out would take any memory.
+/// More digits than this behind the point (or zeros before it) no numeric of Postgres has; writing them out would take
+/// any memory.
 const MAX_SCALE: i32 = 16_383;
 
 impl Semantic {

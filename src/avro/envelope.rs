@@ -1,7 +1,7 @@
 //! The schemas of a topic's keys and values, built from the templates in `avro/`.
 //!
-//! The value is Debezium's envelope around the object's own record. The order of its fields is part of the contract with
-//! [`Encoder`](super::codec::Encoder), which writes them one after another. Nothing here reads or writes a record.
+//! The value is Debezium's envelope around the object's own record. The order of its fields is part of the contract
+//! with [`Encoder`](super::codec::Encoder), which writes them one after another. Nothing here reads or writes a record.
 
 use std::collections::HashSet;
 

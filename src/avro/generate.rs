@@ -24,7 +24,9 @@ pub(super) fn schemas() -> impl Strategy<Value = Schema> {
 pub(super) fn records() -> impl Strategy<Value = Schema> {
     vec(types(), 0..6).prop_map(|types| {
         let mut fields = vec![json!({"name": "id", "type": "string"})];
-        fields.extend(types.into_iter().enumerate().map(|(number, ty)| json!({"name": format!("f{number}"), "type": ty})));
+        fields.extend(
+            types.into_iter().enumerate().map(|(number, ty)| json!({"name": format!("f{number}"), "type": ty})),
+        );
         let mut json = json!({"type": "record", "name": "Deal", "fields": fields});
         name_types(&mut json["fields"], &mut 0);
         Schema::parse(&json).unwrap()
@@ -41,9 +43,10 @@ pub(super) fn values(schema: &Schema) -> BoxedStrategy<Value> {
         Schema::Float => {
             any::<f32>().prop_filter("a number equals itself", |number| !number.is_nan()).prop_map(Value::Float).boxed()
         }
-        Schema::Double => {
-            any::<f64>().prop_filter("a number equals itself", |number| !number.is_nan()).prop_map(Value::Double).boxed()
-        }
+        Schema::Double => any::<f64>()
+            .prop_filter("a number equals itself", |number| !number.is_nan())
+            .prop_map(Value::Double)
+            .boxed(),
         Schema::Bytes => vec(any::<u8>(), 0..200).prop_map(Value::Bytes).boxed(),
         Schema::String => any::<String>().prop_map(Value::String).boxed(),
         Schema::Date => any::<i32>().prop_map(Value::Date).boxed(),
@@ -74,12 +77,14 @@ pub(super) fn values(schema: &Schema) -> BoxedStrategy<Value> {
         Schema::Fixed(fixed) => vec(any::<u8>(), fixed.size).prop_map(|bytes| Value::Fixed(bytes.len(), bytes)).boxed(),
         Schema::Enum(schema) => {
             let symbols = schema.symbols.clone();
-            (0..symbols.len()).prop_map(move |index| Value::Enum(u32::try_from(index).unwrap(), symbols[index].clone())).boxed()
+            (0..symbols.len())
+                .prop_map(move |index| Value::Enum(u32::try_from(index).unwrap(), symbols[index].clone()))
+                .boxed()
         }
         Schema::Array(array) => vec(values(&array.items), 0..4).prop_map(Value::Array).boxed(),
-        Schema::Map(map) => {
-            vec((any::<String>(), values(&map.types)), 0..4).prop_map(|entries| Value::Map(HashMap::from_iter(entries))).boxed()
-        }
+        Schema::Map(map) => vec((any::<String>(), values(&map.types)), 0..4)
+            .prop_map(|entries| Value::Map(HashMap::from_iter(entries)))
+            .boxed(),
         Schema::Union(union) => {
             let branches = union.variants().iter().enumerate().map(|(branch, schema)| {
                 let branch = u32::try_from(branch).unwrap();

@@ -4,7 +4,8 @@
 //! is refused; it could not be stored in columns either.
 
 use apache_avro::schema::{
-    ArraySchema, MapSchema, Name, NamesRef, NamespaceRef, RecordField, RecordSchema, ResolvedSchema, Schema, UnionSchema,
+    ArraySchema, MapSchema, Name, NamesRef, NamespaceRef, RecordField, RecordSchema, ResolvedSchema, Schema,
+    UnionSchema,
 };
 use serde_json::{Value as Json, json};
 
@@ -34,16 +35,18 @@ pub(super) enum InlineError {
 /// The name of the record that [`with_parts`] makes.
 const WHOLE: &str = "_towpath_whole";
 
-/// The text of a schema and of others that it refers to, each behind those that it refers to itself, as one that [`inlined`] makes the first one
-/// of. Parts are not put in the places of their names, since a name may be that of a type within a part.
+/// The text of a schema and of others that it refers to, each behind those that it refers to itself, as one that
+/// [`inlined`] makes the first one of. Parts are not put in the places of their names, since a name may be that of a
+/// type within a part.
 ///
 /// # Errors
 /// One of them is no JSON.
 pub(super) fn with_parts(parts: &[String], schema: &str) -> serde_json::Result<String> {
     let texts = parts.iter().map(String::as_str).chain([schema]);
     // Without a namespace, so that names in the texts mean what they mean alone.
-    let fields =
-        texts.enumerate().map(|(at, text)| Ok(json!({"name": format!("f{at}"), "type": serde_json::from_str::<Json>(text)?})));
+    let fields = texts
+        .enumerate()
+        .map(|(at, text)| Ok(json!({"name": format!("f{at}"), "type": serde_json::from_str::<Json>(text)?})));
     Ok(json!({"type": "record", "name": WHOLE, "fields": fields.collect::<serde_json::Result<Vec<_>>>()?}).to_string())
 }
 
@@ -147,13 +150,16 @@ mod tests {
             r#"{"type":"record","name":"a.Deal","fields":[{"name":"stage","type":"Stage"},{"name":"at","type":{"type":"fixed","name":"At","size":2}}]}"#,
         ];
         let whole = |schema: &str| inlined(&parse(&with_parts(&parts.map(str::to_owned), schema).unwrap()));
-        let Schema::Record(deal) = inlined(&parse(&parts[1].replace(r#""Stage""#, parts[0]))).unwrap() else { panic!() };
+        let Schema::Record(deal) = inlined(&parse(&parts[1].replace(r#""Stage""#, parts[0]))).unwrap() else {
+            panic!()
+        };
         let Schema::Union(union) = whole(r#"["null","a.Deal"]"#).unwrap() else { panic!("a union stays one") };
         let Schema::Record(found) = &union.variants()[1] else { panic!("a record") };
         assert_eq!((&found.name, found.fields.len()), (&deal.name, 2));
         assert!(matches!(found.fields[0].schema, Schema::Enum(_)));
         // A type within a part.
-        let Schema::Record(found) = whole(r#"{"type":"record","name":"a.Log","fields":[{"name":"at","type":"At"}]}"#).unwrap()
+        let Schema::Record(found) =
+            whole(r#"{"type":"record","name":"a.Log","fields":[{"name":"at","type":"At"}]}"#).unwrap()
         else {
             panic!("a record")
         };

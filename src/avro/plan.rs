@@ -1,7 +1,7 @@
 //! How the values of a schema are read: compiled once, so that a record asks nothing again.
 //!
-//! Types that need no conversion, ours all of them, are read by [`Reader::value`]; a plan descends only to where something is
-//! converted.
+//! Types that need no conversion, ours all of them, are read by [`Reader::value`]; a plan descends only to where
+//! something is converted.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -61,14 +61,21 @@ impl Planned {
             Schema::Union(union) => Self::union(union),
             Schema::Array(array) => {
                 let items = Self::new(&array.items)?;
-                let plan =
-                    if let Plan::As(_) = items.plan { Plan::As(written.clone()) } else { Plan::Array(Box::new(items.plan)) };
+                let plan = if let Plan::As(_) = items.plan {
+                    Plan::As(written.clone())
+                } else {
+                    Plan::Array(Box::new(items.plan))
+                };
                 let schema = ArraySchema { items: Box::new(items.schema), attributes: array.attributes.clone() };
                 Ok(Self { plan, schema: Schema::Array(schema), json_text: false })
             }
             Schema::Map(map) => {
                 let types = Self::new(&map.types)?;
-                let plan = if let Plan::As(_) = types.plan { Plan::As(written.clone()) } else { Plan::Map(Box::new(types.plan)) };
+                let plan = if let Plan::As(_) = types.plan {
+                    Plan::As(written.clone())
+                } else {
+                    Plan::Map(Box::new(types.plan))
+                };
                 let schema = MapSchema { types: Box::new(types.schema), attributes: map.attributes.clone() };
                 Ok(Self { plan, schema: Schema::Map(schema), json_text: false })
             }
@@ -126,7 +133,8 @@ impl Planned {
             let schema = Self::union_of(branches.into_iter().map(|branch| branch.schema))?;
             return Ok(Self { plan: Plan::As(Schema::Union(union.clone())), schema, json_text });
         }
-        let (plans, schemas): (Vec<_>, Vec<_>) = branches.into_iter().map(|branch| (branch.plan, branch.schema)).unzip();
+        let (plans, schemas): (Vec<_>, Vec<_>) =
+            branches.into_iter().map(|branch| (branch.plan, branch.schema)).unzip();
         let schema = Self::union_of(schemas.into_iter())?;
         let plan = if nullable {
             let null = union.variants().iter().position(|branch| *branch == Schema::Null).unwrap_or(0);
@@ -165,7 +173,10 @@ impl Plan {
             }
             Self::OneOf(plans) => {
                 let branch = reader.branch(plans.len())?;
-                Value::Union(u32::try_from(branch).map_err(|_| Malformed::Branch)?, Box::new(plans[branch].read(reader)?))
+                Value::Union(
+                    u32::try_from(branch).map_err(|_| Malformed::Branch)?,
+                    Box::new(plans[branch].read(reader)?),
+                )
             }
             Self::Record(fields) => {
                 let mut values = Vec::with_capacity(fields.len());

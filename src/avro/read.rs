@@ -87,8 +87,8 @@ impl<'a> Reader<'a> {
         self.bytes.len()
     }
 
-    /// Reads one value. A union of null and one other type gives the bare value, at every depth; any other union gives a
-    /// `Value::Union`.
+    /// Reads one value. A union of null and one other type gives the bare value, at every depth; any other union gives
+    /// a `Value::Union`.
     pub(crate) fn value(&mut self, schema: &Schema) -> Read<Value> {
         Ok(match schema {
             Schema::Null => Value::Null,
@@ -113,8 +113,12 @@ impl<'a> Reader<'a> {
                 InnerDecimalSchema::Bytes => self.sized()?,
                 InnerDecimalSchema::Fixed(fixed) => self.take(fixed.size)?,
             })),
-            Schema::Uuid(UuidSchema::String) => Value::Uuid(Uuid::parse_str(self.text()?).map_err(|_| Malformed::Uuid)?),
-            Schema::Uuid(UuidSchema::Bytes) => Value::Uuid(Uuid::from_slice(self.sized()?).map_err(|_| Malformed::Uuid)?),
+            Schema::Uuid(UuidSchema::String) => {
+                Value::Uuid(Uuid::parse_str(self.text()?).map_err(|_| Malformed::Uuid)?)
+            }
+            Schema::Uuid(UuidSchema::Bytes) => {
+                Value::Uuid(Uuid::from_slice(self.sized()?).map_err(|_| Malformed::Uuid)?)
+            }
             Schema::Uuid(UuidSchema::Fixed(_)) => Value::Uuid(Uuid::from_bytes(self.array()?)),
             Schema::Fixed(fixed) => Value::Fixed(fixed.size, self.take(fixed.size)?.to_vec()),
             Schema::Enum(symbols) => {

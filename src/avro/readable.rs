@@ -97,8 +97,11 @@ mod tests {
 
     fn shown(schema: &str, value: Value) -> Json {
         let schema = Schema::parse_str(schema).unwrap();
-        let datum =
-            apache_avro::writer::datum::GenericDatumWriter::builder(&schema).build().unwrap().write_value_to_vec(value).unwrap();
+        let datum = apache_avro::writer::datum::GenericDatumWriter::builder(&schema)
+            .build()
+            .unwrap()
+            .write_value_to_vec(value)
+            .unwrap();
         decode(&inlined(&schema).unwrap(), &datum).unwrap()
     }
 

@@ -1,8 +1,8 @@
 //! The schema registry: registers what we write, and looks up what others wrote.
 //!
-//! Confluent's REST API, as Confluent, Apicurio, Karapace and Redpanda serve it. What was answered once is kept for the life of the process:
-//! an id means one schema for ever. What was refused is not kept here; the converter's caches, which would keep it, are not used.
-//! Credentials in the URL go into a header and are shown nowhere.
+//! Confluent's REST API, as Confluent, Apicurio, Karapace and Redpanda serve it. What was answered once is kept for the
+//! life of the process: an id means one schema for ever. What was refused is not kept here; the converter's caches,
+//! which would keep it, are not used. Credentials in the URL go into a header and are shown nowhere.
 
 mod address;
 mod answer;
@@ -64,7 +64,8 @@ impl std::fmt::Debug for Registry {
 }
 
 impl Registry {
-    /// A client for `urls` (`http://host:port/path`, with commas between several), counting on `metrics`. Connects to nothing yet.
+    /// A client for `urls` (`http://host:port/path`, with commas between several), counting on `metrics`. Connects to
+    /// nothing yet.
     ///
     /// # Errors
     /// Fatal when a URL is none, or when the metrics are registered already.
@@ -113,8 +114,9 @@ impl Registry {
     /// The schema of `id`, made ready for decoding.
     ///
     /// # Errors
-    /// Retry while the registry is away; poison `registry.unknown_schema` when it does not know the id, `registry.unusable_schema` when what it
-    /// has is no Avro schema, `registry.no_guids` when it knows none; fatal `registry.refused` when what answers is no registry.
+    /// Retry while the registry is away; poison `registry.unknown_schema` when it does not know the id,
+    /// `registry.unusable_schema` when what it has is no Avro schema, `registry.no_guids` when it knows none; fatal
+    /// `registry.refused` when what answers is no registry.
     pub(crate) async fn schema(&self, id: SchemaId) -> Result<Arc<Prepared>> {
         if let Some(prepared) = self.shared.prepared.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
             return Ok(Arc::clone(prepared));
@@ -138,7 +140,8 @@ impl Registry {
     /// # Errors
     /// As for [`Registry::schema`].
     pub(super) async fn newest(&self, subject: &str) -> Result<Option<Arc<Prepared>>> {
-        let found = self.counted("latest", get_schema_by_subject_and_version(&self.shared.settings, subject, None)).await;
+        let found =
+            self.counted("latest", get_schema_by_subject_and_version(&self.shared.settings, subject, None)).await;
         match found {
             Ok(found) => self.schema(SchemaId::Number(found.id)).await.map(Some),
             Err(error) if status(&error) == Some(StatusCode::NOT_FOUND.as_u16()) => Ok(None),
@@ -146,11 +149,12 @@ impl Registry {
         }
     }
 
-    /// Parses what is registered under `id`, as one text with the schemas that it refers to: the converter would put them together itself, but
-    /// without their semantic types.
+    /// Parses what is registered under `id`, as one text with the schemas that it refers to: the converter would put
+    /// them together itself, but without their semantic types.
     async fn parsed(&self, id: SchemaId, parse: impl FnOnce(&str) -> AvroResult<Schema>) -> Result<Schema> {
         let doing = format!("look up schema {id}");
-        let unusable = || Error::poison("registry.unusable_schema", ErrorType::Schema, format!("{doing}: it is no Avro schema"));
+        let unusable =
+            || Error::poison("registry.unusable_schema", ErrorType::Schema, format!("{doing}: it is no Avro schema"));
         let found = match id {
             SchemaId::Number(id) => self.counted("schema", get_schema_by_id(id, &self.shared.settings)).await,
             SchemaId::Guid(guid) => {
@@ -164,7 +168,8 @@ impl Registry {
                 return Error::poison("registry.unknown_schema", ErrorType::Schema, doing);
             }
             if matches!(id, SchemaId::Guid(_)) && matches!(status(&error), Some(404 | 405 | 501)) {
-                let doing = format!("{doing}: the registry does not look schemas up by guid, which is in the record's header");
+                let doing =
+                    format!("{doing}: the registry does not look schemas up by guid, which is in the record's header");
                 return Error::poison("registry.no_guids", ErrorType::Schema, doing);
             }
             explain(&error, doing.clone())
@@ -180,7 +185,8 @@ impl Registry {
         parse(&whole).map_err(|error| unusable().because(error))
     }
 
-    /// The texts of schemas that are referred to, each once by its name, and behind those that it refers to itself; `None` when they are too many.
+    /// The texts of schemas that are referred to, each once by its name, and behind those that it refers to itself;
+    /// `None` when they are too many.
     async fn referenced(&self, references: Vec<RegisteredReference>, doing: &str) -> Result<Option<Vec<String>>> {
         enum Step {
             Fetch(RegisteredReference),
@@ -194,8 +200,10 @@ impl Registry {
                 Step::Fetch(reference) if !names.insert(reference.name.clone()) => {}
                 Step::Fetch(_) if names.len() > MAX_REFERENCES => return Ok(None),
                 Step::Fetch(reference) => {
-                    let found = self.counted("reference", get_referenced_schema(&self.shared.settings, &reference)).await;
-                    let found = found.map_err(|error| explain(&error, format!("{doing}: look up one that it refers to")))?;
+                    let found =
+                        self.counted("reference", get_referenced_schema(&self.shared.settings, &reference)).await;
+                    let found =
+                        found.map_err(|error| explain(&error, format!("{doing}: look up one that it refers to")))?;
                     steps.push(Step::Put(found.schema));
                     steps.extend(found.references.into_iter().rev().map(Step::Fetch));
                 }
@@ -230,12 +238,14 @@ impl Registry {
     }
 
     async fn try_set_compatibility(&self, url: &str, subject: &str) -> reqwest::Result<()> {
-        let versions = self.ask("versions", self.shared.http.get(endpoint(url, &["subjects", subject, "versions"]))).await?;
+        let versions =
+            self.ask("versions", self.shared.http.get(endpoint(url, &["subjects", subject, "versions"]))).await?;
         if versions.status() != StatusCode::NOT_FOUND {
             // Anything but an outage is for the registration to say.
             return if versions.status().is_server_error() { versions.error_for_status().map(drop) } else { Ok(()) };
         }
-        let set = self.shared.http.put(endpoint(url, &["config", subject])).json(&json!({"compatibility": COMPATIBILITY}));
+        let set =
+            self.shared.http.put(endpoint(url, &["config", subject])).json(&json!({"compatibility": COMPATIBILITY}));
         let answer = self.ask("compatibility", set).await?;
         if answer.status().is_client_error() {
             let status = answer.status().as_u16();
@@ -262,7 +272,11 @@ impl Registry {
     }
 
     /// Waits for an answer, and counts it by its status and time.
-    async fn counted<T>(&self, operation: &str, answer: impl Future<Output = Result<T, SRCError>>) -> Result<T, SRCError> {
+    async fn counted<T>(
+        &self,
+        operation: &str,
+        answer: impl Future<Output = Result<T, SRCError>>,
+    ) -> Result<T, SRCError> {
         let begun = Instant::now();
         let answer = answer.await;
         self.count(operation, answer.as_ref().map_or_else(status, |_| Some(StatusCode::OK.as_u16())), begun);
@@ -286,11 +300,15 @@ fn endpoint(url: &str, segments: &[&str]) -> String {
 }
 
 fn families(metrics: &prometheus::Registry) -> prometheus::Result<(IntCounterVec, HistogramVec)> {
-    let requests =
-        Opts::new("towpath_schema_registry_requests_total", "Requests to the schema registry; code `error` when none came back.");
+    let requests = Opts::new(
+        "towpath_schema_registry_requests_total",
+        "Requests to the schema registry; code `error` when none came back.",
+    );
     let requests = IntCounterVec::new(requests, &["operation", "code"])?;
-    let duration =
-        HistogramOpts::new("towpath_schema_registry_request_duration_seconds", "Duration of a request to the schema registry.");
+    let duration = HistogramOpts::new(
+        "towpath_schema_registry_request_duration_seconds",
+        "Duration of a request to the schema registry.",
+    );
     let duration = HistogramVec::new(duration, &["operation"])?;
     metrics.register(Box::new(requests.clone()))?;
     metrics.register(Box::new(duration.clone()))?;
@@ -303,7 +321,8 @@ mod tests {
 
     #[test]
     fn credentials_in_the_url_are_shown_nowhere() {
-        let registry = Registry::new("http://user:canary-secret@127.0.0.1:1/api", &prometheus::Registry::new()).unwrap();
+        let registry =
+            Registry::new("http://user:canary-secret@127.0.0.1:1/api", &prometheus::Registry::new()).unwrap();
         assert_eq!(format!("{registry:?}"), r#"Registry { urls: ["http://127.0.0.1:1/api"], .. }"#);
     }
 
@@ -315,13 +334,21 @@ mod tests {
             registry.schema(SchemaId::Number(1)).await.unwrap_err(),
             registry.ping().await.unwrap_err(),
         ] {
-            assert_eq!((error.reaction, error.code), (towpath_api::Reaction::Retry, "registry.unavailable"), "{}", error.chain());
+            assert_eq!(
+                (error.reaction, error.code),
+                (towpath_api::Reaction::Retry, "registry.unavailable"),
+                "{}",
+                error.chain()
+            );
             assert!(!format!("{error:?} {}", error.chain()).contains("canary"), "{error:?}");
         }
     }
 
     #[test]
     fn a_subject_is_escaped_in_the_path() {
-        assert_eq!(endpoint("http://r:1/apis/v7", &["config", "a/b c-value"]), "http://r:1/apis/v7/config/a%2Fb%20c-value");
+        assert_eq!(
+            endpoint("http://r:1/apis/v7", &["config", "a/b c-value"]),
+            "http://r:1/apis/v7/config/a%2Fb%20c-value"
+        );
     }
 }

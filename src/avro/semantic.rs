@@ -1,8 +1,9 @@
 //! What Kafka Connect and Debezium mean by a type, which Avro itself cannot say: the attribute `connect.name`.
 //!
-//! apache-avro drops attributes of primitive types, so they are looked at in the schema's text before it is parsed. Where Avro has a
-//! logical type of the same meaning, the text gets that one. Where values must be converted, the type is wrapped in a record of one
-//! field with a name of ours, which takes the same bytes; [`Plan`](super::plan::Plan) finds it again.
+//! apache-avro drops attributes of primitive types, so they are looked at in the schema's text before it is parsed.
+//! Where Avro has a logical type of the same meaning, the text gets that one. Where values must be converted, the type
+//! is wrapped in a record of one field with a name of ours, which takes the same bytes; [`Plan`](super::plan::Plan)
+//! finds it again.
 //!
 //! A text without such attributes, as our own are, is parsed as it is.
 
@@ -40,7 +41,8 @@ pub(crate) enum Semantic {
     VariableScaleDecimal {
         scale_first: bool,
     },
-    /// Nanoseconds of a day. No column of a time keeps all digits, which is for the sink to say; within other values it is a number.
+    /// Nanoseconds of a day. No column of a time keeps all digits, which is for the sink to say; within other values it
+    /// is a number.
     NanoTime,
     /// A decimal that counts tens or hundreds: digits, and so many zeros behind them.
     Zeros(u16),
@@ -74,7 +76,8 @@ impl Semantic {
             return marked.map(|(semantic, ..)| *semantic);
         }
         let own = "io.debezium.data.VariableScaleDecimal";
-        let named = record.attributes.get(CONNECT_NAME).is_some_and(|name| name == own) || record.name.fullname(None) == own;
+        let named =
+            record.attributes.get(CONNECT_NAME).is_some_and(|name| name == own) || record.name.fullname(None) == own;
         let [first, second] = record.fields.as_slice() else { return None };
         let scale_first = match (first.name.as_str(), &first.schema, second.name.as_str(), &second.schema) {
             ("scale", Schema::Int, "value", Schema::Bytes) => true,
@@ -202,7 +205,8 @@ impl Marking {
             let zeros = u16::try_from(scale.unsigned_abs()).unwrap_or(u16::MAX);
             return self.defined_once(format!("{ZEROS}{zeros}"), "bytes");
         };
-        let precision = object.get("precision").and_then(Json::as_i64).or_else(|| parameter("connect.decimal.precision"));
+        let precision =
+            object.get("precision").and_then(Json::as_i64).or_else(|| parameter("connect.decimal.precision"));
         let precision = precision.and_then(|digits| u64::try_from(digits).ok()).unwrap_or(UNKNOWN_PRECISION);
         // Postgres has numeric(2, 5), Avro does not.
         json!({"type": "bytes", "logicalType": "decimal", "precision": precision.max(scale).max(1), "scale": scale})
@@ -210,7 +214,8 @@ impl Marking {
 
     fn marker(&mut self, semantic: Semantic) -> Json {
         let marked = Semantic::MARKED.iter().find(|(marked, ..)| *marked == semantic);
-        let (_, name, base) = marked.expect("the decimal with a scale of its own is a record already and is not marked");
+        let (_, name, base) =
+            marked.expect("the decimal with a scale of its own is a record already and is not marked");
         self.defined_once((*name).to_owned(), base)
     }
 

@@ -1,7 +1,7 @@
 //! What a schema of the registry means to us: a key, and a value that is an envelope, a plain record or a bare value.
 //!
-//! Decided once for each schema, so that decoding a record asks nothing again. Envelopes are told by their fields, not by their
-//! names: another tool may have written them.
+//! Decided once for each schema, so that decoding a record asks nothing again. Envelopes are told by their fields, not
+//! by their names: another tool may have written them.
 
 mod envelope;
 mod key;
@@ -114,7 +114,9 @@ impl Plain {
     fn recognise(schema: &Schema) -> Result<Self, Refusal> {
         let (nullable, content) = match Content::of_whole(schema)? {
             Some(found) => found,
-            None if *schema == Schema::Null => return Err(Refusal::new("decode.unusable_schema", "the value is always null")),
+            None if *schema == Schema::Null => {
+                return Err(Refusal::new("decode.unusable_schema", "the value is always null"));
+            }
             None => {
                 let content = Content::of(&single_field("value", schema.clone()))?;
                 (None, content.ok_or_else(|| Refusal::new("decode.unusable_schema", ""))?)
@@ -169,11 +171,13 @@ impl Content {
     }
 }
 
-/// The record with a type for times of a day in nanoseconds that no column takes, where they would be columns. Avro itself has none.
+/// The record with a type for times of a day in nanoseconds that no column takes, where they would be columns. Avro
+/// itself has none.
 fn with_columns_refused(record: &RecordSchema) -> RecordSchema {
     let mut record = record.clone();
     for field in &mut record.fields {
-        let is_refused = |ty: &Schema| matches!(ty, Schema::Record(ty) if Semantic::of_record(ty) == Some(Semantic::NanoTime));
+        let is_refused =
+            |ty: &Schema| matches!(ty, Schema::Record(ty) if Semantic::of_record(ty) == Some(Semantic::NanoTime));
         let nanos = Schema::LocalTimestampNanos;
         match nullable(&field.schema) {
             Some((at, ty)) if is_refused(ty) => {

@@ -16,8 +16,8 @@ pub struct TopicSchemas {
     pub value: Arc<Schema>,
 }
 
-/// Looks `topic` up in the registry, under the subjects `<topic>-key` and `<topic>-value`. `Err` within says why its records cannot be
-/// decoded, or that there is no such subject.
+/// Looks `topic` up in the registry, under the subjects `<topic>-key` and `<topic>-value`. `Err` within says why its
+/// records cannot be decoded, or that there is no such subject.
 ///
 /// # Errors
 /// Retry while the registry is away.

@@ -1,8 +1,8 @@
 //! Writes values in Avro's binary encoding, by their schema, and checks each against it on the way.
 //!
-//! Not apache-avro's writer: without its separate validation that one writes a null into a field that is not nullable as
-//! no bytes at all, a bare value into a union without its branch, and panics on a branch that does not exist; and it builds a
-//! table of names for each record. A test in `codec/tests.rs` holds the two equal on everything that fits.
+//! Not apache-avro's writer: without its separate validation that one writes a null into a field that is not nullable
+//! as no bytes at all, a bare value into a union without its branch, and panics on a branch that does not exist; and it
+//! builds a table of names for each record. A test in `codec/tests.rs` holds the two equal on everything that fits.
 
 use apache_avro::{
     Decimal, Uuid,

@@ -6,11 +6,15 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use towpath_api::config::Problem;
 
-use super::Output;
-use super::exit::{self, Exit};
-use super::files::{ConfigFile, Files};
-use crate::config::{render, render_warnings};
-use crate::worker::OwnConfig;
+use super::{
+    Output,
+    exit::{self, Exit},
+    files::{ConfigFile, Files},
+};
+use crate::{
+    config::{render, render_warnings},
+    worker::OwnConfig,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -97,8 +101,11 @@ mod tests {
     fn a_problem_as_json_names_place_and_what_was_meant() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("worker.toml");
-        std::fs::write(&path, "bootstrap.servers = \"b:9092\"\nschema.registry.url = \"http://r\"\nlog.fromat = \"canary\"\n")
-            .unwrap();
+        std::fs::write(
+            &path,
+            "bootstrap.servers = \"b:9092\"\nschema.registry.url = \"http://r\"\nlog.fromat = \"canary\"\n",
+        )
+        .unwrap();
         let mut files = Files::default();
         files.any(&path);
         let json = as_json(&files);

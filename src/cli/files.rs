@@ -1,12 +1,13 @@
 //! Reads config files, all of them, and collects every problem before anything is started.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use towpath_api::config::{Flat, KeyDefinition, Keys as _, Origin, Problem, read};
 
-use crate::config::{WorkerConfig, load, render, render_warnings};
-use crate::worker::ConnectorDefinition;
+use crate::{
+    config::{WorkerConfig, load, render, render_warnings},
+    worker::ConnectorDefinition,
+};
 
 /// What a file is.
 #[derive(Debug)]

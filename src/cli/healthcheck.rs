@@ -57,8 +57,10 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::rest::{Api, Server};
-    use crate::telemetry::{Metrics, Readiness, StatusBoard};
+    use crate::{
+        rest::{Api, Server},
+        telemetry::{Metrics, Readiness, StatusBoard},
+    };
 
     #[tokio::test]
     async fn an_unready_worker_is_alive_and_a_missing_one_is_not() {

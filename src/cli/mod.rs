@@ -1,7 +1,7 @@
 //! The command line: what `towpath` can be told to do.
 //!
-//! One file for each command, which only puts its parts together; the work is done elsewhere. Data goes to standard output,
-//! everything else to standard error. Exit codes: [`exit`].
+//! One file for each command, which only puts its parts together; the work is done elsewhere. Data goes to standard
+//! output, everything else to standard error. Exit codes: [`exit`].
 
 mod config;
 pub mod exit;

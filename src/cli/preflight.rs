@@ -1,22 +1,23 @@
 //! `towpath preflight`: do the tables fit the topics?
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
 use towpath_api::{Error, ErrorType, Result};
 use towpath_postgres::{PostgresSinkConfig, Preflight, preflight as compare};
 
-use super::Output;
-use super::exit::{self, Exit};
-use super::files::Files;
-use crate::avro::registry::Registry;
-use crate::avro::topic::schemas_of;
-use crate::config::{Converter, WorkerConfig};
-use crate::kafka::client::KafkaSettings;
-use crate::kafka::consumer::TopicConsumer;
-use crate::worker::{OwnConfig, SinkConfig, selection};
+use super::{
+    Output,
+    exit::{self, Exit},
+    files::Files,
+};
+use crate::{
+    avro::{registry::Registry, topic::schemas_of},
+    config::{Converter, WorkerConfig},
+    kafka::{client::KafkaSettings, consumer::TopicConsumer},
+    worker::{OwnConfig, SinkConfig, selection},
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -78,12 +79,18 @@ pub(super) async fn preflight(args: PreflightArgs) -> Exit {
     if found.iter().all(Found::fits) { exit::DONE } else { exit::FOUND }
 }
 
-async fn look(worker: &WorkerConfig, connector: &str, sink: &SinkConfig, own: &PostgresSinkConfig) -> Result<Vec<Found>> {
+async fn look(
+    worker: &WorkerConfig,
+    connector: &str,
+    sink: &SinkConfig,
+    own: &PostgresSinkConfig,
+) -> Result<Vec<Found>> {
     let kafka = KafkaSettings::new(&worker.bootstrap_servers, &worker.group_id, worker.kafka.iter());
     let registry = Registry::new(&worker.schema_registry_url, &prometheus::Registry::new())?;
     let consumer = TopicConsumer::new(kafka.client("preflight"), connector)?;
-    let selected = selection(own)
-        .map_err(|error| Error::fatal("config.invalid_value", ErrorType::Config, "read `topics.regex`").because(error))?;
+    let selected = selection(own).map_err(|error| {
+        Error::fatal("config.invalid_value", ErrorType::Config, "read `topics.regex`").because(error)
+    })?;
     let topics: BTreeSet<String> =
         consumer.partitions(&selected).await?.into_iter().map(|partition| partition.topic.to_string()).collect();
     let mut found = Vec::new();

@@ -1,19 +1,21 @@
 //! `towpath run`: reads all files, then starts the worker and sees it to its end.
 
-use std::path::PathBuf;
-use std::pin::pin;
-use std::time::Duration;
+use std::{path::PathBuf, pin::pin, time::Duration};
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::exit::{self, Exit};
-use super::files::Files;
-use super::signals::Signals;
-use super::supervise::{Ended, supervise};
-use crate::config::{LogFormat, WorkerConfig};
-use crate::telemetry::{REVISION, VERSION, logs};
-use crate::worker::{self, ConnectorDefinition};
+use super::{
+    exit::{self, Exit},
+    files::Files,
+    signals::Signals,
+    supervise::{Ended, supervise},
+};
+use crate::{
+    config::{LogFormat, WorkerConfig},
+    telemetry::{REVISION, VERSION, logs},
+    worker::{self, ConnectorDefinition},
+};
 
 /// How long a drain may take. Process managers kill after 10 s (Docker) or 30 s (Kubernetes).
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -43,7 +45,10 @@ pub(super) async fn run(args: RunArgs) -> Exit {
         LogFormat::Json => logs::Format::Json,
     };
     if let Err(error) = logs::init(format, &config.log_level) {
-        eprintln!("error: cannot {error}: {}", std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default());
+        eprintln!(
+            "error: cannot {error}: {}",
+            std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default()
+        );
         return exit::CONFIG;
     }
     let signals = match Signals::catch() {

@@ -1,7 +1,6 @@
 //! The signals that end the process.
 
-use std::fmt;
-use std::io;
+use std::{fmt, io};
 
 use tokio::signal::unix::{self, SignalKind};
 
@@ -45,7 +44,10 @@ pub(super) struct Signals {
 impl Signals {
     /// Begins to catch.
     pub(super) fn catch() -> io::Result<Self> {
-        Ok(Self { interrupt: unix::signal(SignalKind::interrupt())?, terminate: unix::signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            terminate: unix::signal(SignalKind::terminate())?,
+        })
     }
 
     /// The next one.

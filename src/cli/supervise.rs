@@ -20,7 +20,8 @@ pub(super) enum Ended<T> {
 /// Waits for `work`. The first signal cancels `stop`, a second one or the end of `limit` gives up on the work.
 /// `limit` is polled from the first signal on.
 ///
-/// The work belongs to the caller: dropping it may take time (clients are closed), which is not to be had after a second signal.
+/// The work belongs to the caller: dropping it may take time (clients are closed), which is not to be had after a
+/// second signal.
 pub(super) async fn supervise<T>(
     mut work: Pin<&mut impl Future<Output = T>>,
     stop: &CancellationToken,
@@ -45,8 +46,10 @@ pub(super) async fn supervise<T>(
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
-    use std::pin::pin;
+    use std::{
+        future::{pending, ready},
+        pin::pin,
+    };
 
     use super::*;
 

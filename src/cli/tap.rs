@@ -3,18 +3,23 @@
 mod bounded;
 mod shown;
 
-use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
 
 use clap::{Args, ValueEnum};
 use towpath_api::Error;
 
-use super::exit::{self, Exit};
-use super::files::Files;
-use crate::avro::readable::Readable;
-use crate::avro::registry::Registry;
-use crate::config::WorkerConfig;
-use crate::kafka::client::KafkaSettings;
+use super::{
+    exit::{self, Exit},
+    files::Files,
+};
+use crate::{
+    avro::{readable::Readable, registry::Registry},
+    config::WorkerConfig,
+    kafka::client::KafkaSettings,
+};
 use bounded::{BoundedReader, Range};
 
 #[derive(Debug, Args)]

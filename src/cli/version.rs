@@ -3,8 +3,10 @@
 use clap::Args;
 use serde_json::json;
 
-use super::Output;
-use super::exit::{self, Exit};
+use super::{
+    Output,
+    exit::{self, Exit},
+};
 use crate::telemetry::{REVISION, VERSION};
 
 #[derive(Debug, Args)]

@@ -45,9 +45,9 @@ config_keys! {
         /// The longest wait between two tries while a broker, a registry or a database is away.
         #[key("errors.retry.delay.max.ms", range = Duration::from_millis(1)..)]
         pub errors_retry_delay_max: Duration = Duration::from_mins(1),
-        /// How long a record is tried again whose refusal others may cure that are still to come, such as one that refers to a row that is
-        /// not there yet, before it counts as one that can never be stored: a duration, a number of milliseconds, or `-1` for ever. An outage
-        /// is always waited for without end.
+        /// How long a record is tried again whose refusal others may cure that are still to come, such as one that
+        /// refers to a row that is not there yet, before it counts as one that can never be stored: a duration, a
+        /// number of milliseconds, or `-1` for ever. An outage is always waited for without end.
         #[key("errors.retry.timeout")]
         pub errors_retry_timeout: Timeout = Timeout::after(Duration::from_mins(1)),
     }
@@ -69,7 +69,8 @@ mod tests {
     use super::*;
 
     fn with(key: &str, value: &str) -> Result<ConnectorConfig, Vec<Problem>> {
-        let others = [("name", "pg"), ("connector.class", "PostgresSink")].into_iter().filter(|(other, _)| *other != key);
+        let others =
+            [("name", "pg"), ("connector.class", "PostgresSink")].into_iter().filter(|(other, _)| *other != key);
         read(&Flat::from_strings(others.chain([(key, value)]))).map(|(config, _)| config)
     }
 

@@ -5,8 +5,9 @@ use towpath_api::{config::Check, config_keys};
 config_keys! {
     /// Where dead letters of a sink go beside its store.
     pub struct DeadLetterQueueConfig {
-        /// A topic that dead letters go to as well, with key, value and headers as they came. They are in `towpath.dead_letter` first and are sent
-        /// from there, at least once; those that are there already when this is set are sent too. Empty: no topic.
+        /// A topic that dead letters go to as well, with key, value and headers as they came. They are in
+        /// `towpath.dead_letter` first and are sent from there, at least once; those that are there already when this
+        /// is set are sent too. Empty: no topic.
         #[key("errors.deadletterqueue.topic.name")]
         pub topic: String = String::new(),
         /// The replication of that topic where it has to be made; it then has one partition.

@@ -24,7 +24,8 @@ of them are reported before anything is started.
   nowhere.
 ";
 
-/// The page `docs/configuration.md`: the worker, what all connectors share, then each of `connectors`, a title and its keys.
+/// The page `docs/configuration.md`: the worker, what all connectors share, then each of `connectors`, a title and its
+/// keys.
 pub fn configuration_page(connectors: &[(&str, Vec<KeyDefinition>)]) -> String {
     let mut page = INTRODUCTION.to_owned();
     section(&mut page, "Worker", &WorkerConfig::definitions());
@@ -107,6 +108,10 @@ mod tests {
         let page = configuration_page(&[("C", definitions)]);
         let (_, page) = page.split_once("## C\n").unwrap();
         assert!(page.starts_with("\n### `group.id`\n"), "{page}");
-        assert!(page.contains("\nA group `objects.<name>` has the keys below. One object.\n\n### `objects.<name>.schema`\n"));
+        assert!(
+            page.contains(
+                "\nA group `objects.<name>` has the keys below. One object.\n\n### `objects.<name>.schema`\n"
+            )
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! What is configured: files into flat maps, flat maps into typed structs, problems into text for people.
 //!
-//! The keys of a connector are declared in its own crate, the machinery is [`towpath_api::config`]. Here are the keys of the
-//! worker and those that every connector or every sink has, the reading of TOML, and the printing of problems and of the documentation.
+//! The keys of a connector are declared in its own crate, the machinery is [`towpath_api::config`]. Here are the keys
+//! of the worker and those that every connector or every sink has, the reading of TOML, and the printing of problems
+//! and of the documentation.
 //!
 //! Nothing here connects to anything; a config is refused before anything is started.
 

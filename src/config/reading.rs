@@ -22,7 +22,11 @@ impl Converter {
     const WORDS: [(&'static str, Self, &'static str); 6] = [
         ("avro", Self::Avro, "Avro with the id of a schema in the registry, in front of the bytes or in a header."),
         ("io.confluent.connect.avro.AvroConverter", Self::Avro, "The same."),
-        ("json", Self::Json, "JSON: `{\"schema\": …, \"payload\": …}`, or any JSON with `schemas.enable` set to `false`."),
+        (
+            "json",
+            Self::Json,
+            "JSON: `{\"schema\": …, \"payload\": …}`, or any JSON with `schemas.enable` set to `false`.",
+        ),
         ("org.apache.kafka.connect.json.JsonConverter", Self::Json, "The same."),
         ("string", Self::Text, "One text in UTF-8: a key of the column `id`, a value of the column `value`."),
         ("org.apache.kafka.connect.storage.StringConverter", Self::Text, "The same."),
@@ -71,13 +75,15 @@ config_keys! {
         /// Whether JSON values have their schema beside them.
         #[key("value.converter.schemas.enable")]
         pub value_schemas: bool = true,
-        /// What Debezium writes in place of a large value that an update left as it was. Such a column is left as it is.
+        /// What Debezium writes in place of a large value that an update left as it was. Such a column is left as it
+        /// is.
         #[key("unavailable.value.placeholder")]
         pub unavailable_placeholder: String = crate::avro::codec::UNAVAILABLE_VALUE.to_owned(),
-        /// The field that says which of two records of one key is the newer one, in place of the envelope's version or the offset: a
-        /// field of the record, or `source.<name>` for one of the envelope's `source`, such as `source.lsn`. It must be a whole number
-        /// that is not negative, such a number as text, a date or a timestamp, or a position in Postgres' log. Where it is a field of
-        /// the record, a delete ends the row whose version stands in `before`, and no newer one.
+        /// The field that says which of two records of one key is the newer one, in place of the envelope's version or
+        /// the offset: a field of the record, or `source.<name>` for one of the envelope's `source`, such as
+        /// `source.lsn`. It must be a whole number that is not negative, such a number as text, a date or a timestamp,
+        /// or a position in Postgres' log. Where it is a field of the record, a delete ends the row whose version
+        /// stands in `before`, and no newer one.
         #[key("version.field")]
         pub version_field: Option<String>,
     }
@@ -86,7 +92,8 @@ config_keys! {
 impl Check for ReadingConfig {
     fn check(&self, problems: &mut Problems) {
         if self.unavailable_placeholder.is_empty() {
-            problems.invalid("unavailable.value.placeholder", "must not be empty: every empty text would be taken for one");
+            problems
+                .invalid("unavailable.value.placeholder", "must not be empty: every empty text would be taken for one");
         }
         match self.version_field.as_deref() {
             Some("" | "source.") => problems.invalid("version.field", "must name a field"),
@@ -125,8 +132,11 @@ mod tests {
         let none = config(&[]).unwrap();
         assert_eq!((none.key_converter, none.value_converter), (Converter::Avro, Converter::Avro));
         let class = "org.apache.kafka.connect.json.JsonConverter";
-        let json =
-            config(&[("key.converter", "string"), ("value.converter", class), ("value.converter.schemas.enable", "false")]);
+        let json = config(&[
+            ("key.converter", "string"),
+            ("value.converter", class),
+            ("value.converter.schemas.enable", "false"),
+        ]);
         let json = json.unwrap();
         assert_eq!(json.key_converter.form(json.key_schemas), Form::Text);
         assert_eq!(json.value_converter.form(json.value_schemas), Form::Json);

@@ -1,6 +1,7 @@
 //! Problems for people: each with its place, a caret and what was probably meant; a summary last.
 //!
-//! Of a file only the key of a problem and its own value are shown, never a whole line, which may hold a secret beside them.
+//! Of a file only the key of a problem and its own value are shown, never a whole line, which may hold a secret beside
+//! them.
 
 use std::{collections::BTreeSet, fmt::Write as _, path::Path};
 
@@ -142,8 +143,10 @@ error[config.missing_key]: `name` is missing
 
     #[test]
     fn problems_of_several_files_are_counted_together() {
-        let problems: Vec<Problem> =
-            ["a.toml", "b.toml", "a.toml"].iter().flat_map(|path| parse(Path::new(path), "x = \n").unwrap_err()).collect();
+        let problems: Vec<Problem> = ["a.toml", "b.toml", "a.toml"]
+            .iter()
+            .flat_map(|path| parse(Path::new(path), "x = \n").unwrap_err())
+            .collect();
         assert!(render(&problems).ends_with("\n3 problems in 2 files; nothing was started\n"), "{}", render(&problems));
         assert!(render(&problems).starts_with("error[config.syntax]: "));
         assert_eq!(

@@ -44,8 +44,13 @@ pub fn parse(path: &Path, text: &str) -> Result<Flat, Vec<Problem>> {
     events.retain(|event| !matches!(event.kind(), EventKind::Whitespace | EventKind::Comment | EventKind::Newline));
 
     let file = ConfigFile::new(path, text);
-    let mut reader =
-        Reader { source, events: events.into_iter().peekable(), flat: Flat::of_file(file.clone()), file: file.clone(), errors };
+    let mut reader = Reader {
+        source,
+        events: events.into_iter().peekable(),
+        flat: Flat::of_file(file.clone()),
+        file: file.clone(),
+        errors,
+    };
     reader.document();
     if reader.errors.is_empty() {
         return Ok(reader.flat);
@@ -95,7 +100,8 @@ impl Reader<'_> {
         if self.events.peek().is_some_and(|event| event.kind() == EventKind::InlineTableOpen) {
             self.inline_table(&key);
         } else if let Some((value, value_span)) = self.value() {
-            let origin = Origin::new(self.file.clone(), key_span.start()..key_span.end(), value_span.start()..value_span.end());
+            let origin =
+                Origin::new(self.file.clone(), key_span.start()..key_span.end(), value_span.start()..value_span.end());
             self.flat.push(key, value, Some(origin));
         }
     }
@@ -104,7 +110,9 @@ impl Reader<'_> {
     fn key(&mut self, table: &str) -> (String, Span) {
         let mut key = table.to_owned();
         let mut span: Option<Span> = None;
-        while let Some(event) = self.events.next_if(|event| matches!(event.kind(), EventKind::SimpleKey | EventKind::KeySep)) {
+        while let Some(event) =
+            self.events.next_if(|event| matches!(event.kind(), EventKind::SimpleKey | EventKind::KeySep))
+        {
             span = Some(span.map_or(event.span(), |span| span.append(event.span())));
             if event.kind() == EventKind::SimpleKey {
                 let mut word = std::borrow::Cow::Borrowed("");

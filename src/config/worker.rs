@@ -21,8 +21,8 @@ config_keys! {
         /// The brokers to begin with: `host:port`, with commas between them.
         #[key("bootstrap.servers")]
         pub bootstrap_servers: String,
-        /// Names the workers that belong together. It is in the name of each Kafka client, `towpath-<group.id>-<role>`, and in
-        /// the column `owner` of `towpath.sink_partition`, `<group.id>@<host>:…`.
+        /// Names the workers that belong together. It is in the name of each Kafka client, `towpath-<group.id>-<role>`,
+        /// and in the column `owner` of `towpath.sink_partition`, `<group.id>@<host>:…`.
         #[key("group.id")]
         pub group_id: String = "towpath".to_owned(),
         /// Where the schema registry's API (Confluent's) is.

@@ -92,7 +92,8 @@ impl ClusterProbe {
     }
 }
 
-/// The error of a request that time may cure; rights and wrong settings are waited for as well, since brokers cure those, too.
+/// The error of a request that time may cure; rights and wrong settings are waited for as well, since brokers cure
+/// those, too.
 pub fn unavailable(doing: impl Into<String>, error: KafkaError) -> Error {
     use RDKafkaErrorCode as Code;
     let doing = doing.into();
@@ -149,7 +150,8 @@ mod tests {
 
     #[test]
     fn a_refused_property_is_named_and_its_value_is_not() {
-        for (property, value, why) in [("sasl.passwort", "canary", "does not know"), ("linger.ms", "canary", "refuses the value")]
+        for (property, value, why) in
+            [("sasl.passwort", "canary", "does not know"), ("linger.ms", "canary", "refuses the value")]
         {
             let kafka = KafkaSettings::new("127.0.0.1:1", "lab", [(property, value)]);
             let error = refused_settings(kafka.client("test").create::<BaseConsumer>().err().unwrap());

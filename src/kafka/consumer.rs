@@ -1,8 +1,9 @@
 //! Reads partitions for one sink task, each from the offset that the sink says.
 //!
-//! Partitions are assigned by hand and never by a consumer group: which task reads what follows from names and numbers alone
-//! ([`is_mine`]), and a zombie is fenced where it would do harm, in the store. So a restart waits for no session to time out. The group
-//! `connect-<connector>` only receives offsets, so that every Kafka tool shows the lag; it is never read back.
+//! Partitions are assigned by hand and never by a consumer group: which task reads what follows from names and numbers
+//! alone ([`is_mine`]), and a zombie is fenced where it would do harm, in the store. So a restart waits for no session
+//! to time out. The group `connect-<connector>` only receives offsets, so that every Kafka tool shows the lag; it is
+//! never read back.
 //!
 //! Each partition has a queue of its own: one that is not read holds no other up, and what is prefetched stays.
 
@@ -37,7 +38,8 @@ const PREFETCH_KIB: u32 = 1_024;
 pub enum Selection {
     /// Those of these names.
     Names(Vec<String>),
-    /// Those whose whole name the expression matches; new ones are found as they appear. Made by [`Selection::pattern`].
+    /// Those whose whole name the expression matches; new ones are found as they appear. Made by
+    /// [`Selection::pattern`].
     Pattern(regex::Regex),
 }
 
@@ -67,11 +69,12 @@ impl Selection {
     }
 }
 
-/// Whether task `task` of `tasks` reads `partition`. The partitions of one topic go round the tasks, starting at one that the
-/// topic's name decides; a new topic or partition moves no other.
+/// Whether task `task` of `tasks` reads `partition`. The partitions of one topic go round the tasks, starting at one
+/// that the topic's name decides; a new topic or partition moves no other.
 pub fn is_mine(partition: &TopicPartition, task: u32, tasks: u32) -> bool {
     // FNV-1a: stable across builds and machines, which the standard hasher is not.
-    let hash = partition.topic.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash =
+        partition.topic.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let number = u32::try_from(partition.partition).unwrap_or(0);
     (hash % tasks + number % tasks) % tasks == task
 }
@@ -137,7 +140,8 @@ impl TopicConsumer {
             .set("statistics.interval.ms", "1000");
         let consumer = settings.create_with_context::<_, StreamConsumer<Context>>(Context::default());
         let consumer = Arc::new(consumer.map_err(refused_settings)?);
-        // Serves callbacks and collects errors of the client as a whole; records never come this way. Ends with the last clone.
+        // Serves callbacks and collects errors of the client as a whole; records never come this way. Ends with the
+        // last clone.
         let main = Arc::downgrade(&consumer);
         tokio::spawn(async move {
             while let Some(consumer) = main.upgrade() {
@@ -221,7 +225,8 @@ impl TopicConsumer {
         self.consumer.context().ends.lock().unwrap_or_else(PoisonError::into_inner).get(partition).copied()
     }
 
-    /// Tells the group how far the store is, for the tools that show its lag. A failure is logged and of no consequence.
+    /// Tells the group how far the store is, for the tools that show its lag. A failure is logged and of no
+    /// consequence.
     ///
     /// In [`CommitMode::Async`] it is sent in the background and nothing waits.
     pub async fn show_progress(&self, offsets: Vec<(TopicPartition, i64)>, mode: CommitMode) {
@@ -322,7 +327,8 @@ mod tests {
         for tasks in 1..=5 {
             let mut shares = vec![0; tasks as usize];
             for number in 0..10 * i32::try_from(tasks).unwrap() {
-                let owners: Vec<_> = (0..tasks).filter(|task| is_mine(&partition("acme.deals", number), *task, tasks)).collect();
+                let owners: Vec<_> =
+                    (0..tasks).filter(|task| is_mine(&partition("acme.deals", number), *task, tasks)).collect();
                 assert_eq!(owners.len(), 1);
                 shares[owners[0] as usize] += 1;
             }

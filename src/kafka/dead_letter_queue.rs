@@ -1,4 +1,5 @@
-//! A topic for dead letters, as Kafka Connect's tools know it: the records as they came, with headers that say why they are there.
+//! A topic for dead letters, as Kafka Connect's tools know it: the records as they came, with headers that say why they
+//! are there.
 
 use std::{sync::Arc, time::Duration};
 
@@ -46,7 +47,13 @@ impl DeadLetterQueue {
     ///
     /// # Errors
     /// Fatal when librdkafka refuses a setting.
-    pub fn new(kafka: &KafkaSettings, connector: &str, topic: &str, replication: i32, context: Option<Context>) -> Result<Self> {
+    pub fn new(
+        kafka: &KafkaSettings,
+        connector: &str,
+        topic: &str,
+        replication: i32,
+        context: Option<Context>,
+    ) -> Result<Self> {
         let mut settings = kafka.client(&format!("{connector}-dlq"));
         let admin = Arc::new(settings.create().map_err(refused_settings)?);
         settings.set("enable.idempotence", "true").set("message.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string());
@@ -67,7 +74,8 @@ impl DeadLetterQueue {
 
     /// Sends letters, and returns once the broker has all of them.
     ///
-    /// A letter that is larger than the topic takes goes without its value, which stays in the store; the header `towpath.error.value` says so.
+    /// A letter that is larger than the topic takes goes without its value, which stays in the store; the header
+    /// `towpath.error.value` says so.
     ///
     /// # Errors
     /// Retry while the broker does not take them; some may be there already.
@@ -94,8 +102,10 @@ impl DeadLetterQueue {
             }
         }
         if !whole {
-            headers = headers
-                .insert(Header { key: "towpath.error.value", value: Some(b"too large for this topic; see towpath.dead_letter") });
+            headers = headers.insert(Header {
+                key: "towpath.error.value",
+                value: Some(b"too large for this topic; see towpath.dead_letter"),
+            });
         }
         let mut record = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers);
         record.key = letter.key.as_deref();
@@ -105,8 +115,8 @@ impl DeadLetterQueue {
     }
 }
 
-/// Kafka Connect's headers, in its words as far as it has one, and our code. They are added behind those that the record has, also where it
-/// has been through a queue before.
+/// Kafka Connect's headers, in its words as far as it has one, and our code. They are added behind those that the
+/// record has, also where it has been through a queue before.
 fn context_headers(context: &Context, letter: &SetAside) -> [(&'static str, String); 11] {
     let SetAside { partition, offset, code, reason, .. } = letter;
     let task = (0..context.tasks).find(|task| super::consumer::is_mine(partition, *task, context.tasks)).unwrap_or(0);

@@ -1,8 +1,8 @@
 //! Puts events into topics, and returns when the broker has them for good.
 //!
-//! The producer is idempotent but has no transactions, so of the events of one call that fails some may be written; publishing
-//! them again is harmless, since they keep their keys, ids and versions. No event is reported as placed that the broker has not
-//! acknowledged.
+//! The producer is idempotent but has no transactions, so of the events of one call that fails some may be written;
+//! publishing them again is harmless, since they keep their keys, ids and versions. No event is reported as placed that
+//! the broker has not acknowledged.
 
 mod metrics;
 mod producer;
@@ -110,8 +110,9 @@ impl KafkaPublisher {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// The way of an object; found or made. Several first events of one object make it once, and fail together: each that
-    /// waited for an attempt which met an outage would otherwise begin one of its own, and the last would wait for all.
+    /// The way of an object; found or made. Several first events of one object make it once, and fail together: each
+    /// that waited for an attempt which met an outage would otherwise begin one of its own, and the last would wait for
+    /// all.
     async fn route(&self, object: &Arc<Object>) -> Result<Arc<Route>> {
         if let Some(route) = self.known(object) {
             return Ok(route);
@@ -129,7 +130,12 @@ impl KafkaPublisher {
         if let Err(error) = made.as_ref()
             && error.reaction == Reaction::Retry
         {
-            *outage = Some(Outage { at: Instant::now(), code: error.code, error_type: error.error_type, told: error.chain() });
+            *outage = Some(Outage {
+                at: Instant::now(),
+                code: error.code,
+                error_type: error.error_type,
+                told: error.chain(),
+            });
         }
         made
     }
@@ -212,7 +218,8 @@ impl Publisher for KafkaPublisher {
         for ((event, route), encoded) in events.iter().zip(&routes).zip(&encoded) {
             let change = self.send(route, event, &encoded.key, Some(&encoded.value));
             let both = change.and_then(|change| {
-                let tombstone = (event.op == Op::Delete).then(|| self.send(route, event, &encoded.key, None)).transpose()?;
+                let tombstone =
+                    (event.op == Op::Delete).then(|| self.send(route, event, &encoded.key, None)).transpose()?;
                 Ok((change, tombstone))
             });
             match both {

@@ -26,9 +26,16 @@ type Admin = AdminClient<DefaultClientContext>;
 /// Makes sure that `topic` exists and keeps what `updates` need kept. `replication` of `None` is the brokers' default.
 ///
 /// # Errors
-/// Retry while no broker answers; fatal `kafka.compacted_topic` when the topic is compacted although updates are partial:
-/// compaction would keep only the fields of the last one; fatal `kafka.topic_refused` when the broker cannot make such a topic.
-pub async fn ensure(admin: &Arc<Admin>, topic: &str, partitions: i32, replication: Option<i32>, updates: Updates) -> Result<()> {
+/// Retry while no broker answers; fatal `kafka.compacted_topic` when the topic is compacted although updates are
+/// partial: compaction would keep only the fields of the last one; fatal `kafka.topic_refused` when the broker cannot
+/// make such a topic.
+pub async fn ensure(
+    admin: &Arc<Admin>,
+    topic: &str,
+    partitions: i32,
+    replication: Option<i32>,
+    updates: Updates,
+) -> Result<()> {
     use RDKafkaErrorCode as Code;
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication.unwrap_or(-1)));
     let new = match updates {
@@ -47,12 +54,19 @@ pub async fn ensure(admin: &Arc<Admin>, topic: &str, partitions: i32, replicatio
         Some(Err((_, code @ (Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)))) => {
             let accepted = accept(admin, topic, partitions, updates).await;
             accepted.map_err(|error| {
-                if error.code == "kafka.compacted_topic" { error } else { unavailable(doing(), KafkaError::AdminOp(code)) }
+                if error.code == "kafka.compacted_topic" {
+                    error
+                } else {
+                    unavailable(doing(), KafkaError::AdminOp(code))
+                }
             })
         }
         Some(Err((
             _,
-            code @ (Code::InvalidReplicationFactor | Code::InvalidPartitions | Code::InvalidTopic | Code::PolicyViolation),
+            code @ (Code::InvalidReplicationFactor
+            | Code::InvalidPartitions
+            | Code::InvalidTopic
+            | Code::PolicyViolation),
         ))) => {
             let doing = format!("{}; check `topic.prefix`, `topic.partitions` and `topic.replication.factor`", doing());
             Err(Error::fatal("kafka.topic_refused", ErrorType::Config, doing).because(KafkaError::AdminOp(code)))
@@ -74,7 +88,10 @@ pub(super) async fn ensure_queue(admin: &Arc<Admin>, topic: &str, replication: i
     match created.into_iter().next() {
         Some(Ok(_)) => wait_for_leaders(admin, topic, 1).await,
         // Who may not make topics may have been given this one; if not, the first record says so.
-        Some(Err((_, Code::TopicAlreadyExists | Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed))) => Ok(()),
+        Some(Err((
+            _,
+            Code::TopicAlreadyExists | Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed,
+        ))) => Ok(()),
         Some(Err((_, code @ (Code::InvalidReplicationFactor | Code::InvalidTopic | Code::PolicyViolation)))) => {
             let doing = format!(
                 "{}; check `errors.deadletterqueue.topic.name` and `errors.deadletterqueue.topic.replication.factor` ({replication}). What \
@@ -88,8 +105,8 @@ pub(super) async fn ensure_queue(admin: &Arc<Admin>, topic: &str, replication: i
     }
 }
 
-/// Waits until the brokers that lead the partitions of a fresh topic know of them, as far as time allows: they refuse a record that
-/// comes earlier, and whoever posted it would have to come back.
+/// Waits until the brokers that lead the partitions of a fresh topic know of them, as far as time allows: they refuse a
+/// record that comes earlier, and whoever posted it would have to come back.
 async fn wait_for_leaders(admin: &Arc<Admin>, topic: &str, partitions: i32) -> Result<()> {
     let (admin, name) = (Arc::clone(admin), topic.to_owned());
     let asking = tokio::task::spawn_blocking(move || {
@@ -145,7 +162,8 @@ pub(super) async fn cleanup_policy(admin: &Admin, topic: &str) -> Result<String>
     let doing = || format!("look at the settings of topic `{topic}`");
     let found = admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options()).await;
     let found = found.map_err(|error| unavailable(doing(), error))?;
-    let config = found.into_iter().next().ok_or_else(|| Error::retry("kafka.unavailable", ErrorType::Unavailable, doing()))?;
+    let config =
+        found.into_iter().next().ok_or_else(|| Error::retry("kafka.unavailable", ErrorType::Unavailable, doing()))?;
     let config = config.map_err(|code| unavailable(doing(), KafkaError::AdminOp(code)))?;
     Ok(config.get("cleanup.policy").and_then(|entry| entry.value.clone()).unwrap_or_default())
 }

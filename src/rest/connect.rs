@@ -1,9 +1,11 @@
 //! The paths of Kafka Connect's REST API. In this shape only; what Connect lacks is in [`super::towpath`].
 
-use axum::Json;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use serde_json::{Value, json};
 
 use super::Api;
@@ -22,11 +24,17 @@ pub(super) async fn health(State(api): State<Api>) -> Response {
         failing.join("; ")
     };
     let (code, status, message) = match (report.ready, report.was_ready) {
-        (true, _) => (StatusCode::OK, "healthy", "Worker has completed startup and is ready to handle requests.".to_owned()),
-        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "starting", format!("Worker is still starting up. {}", reasons())),
-        (false, true) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "unhealthy", format!("Worker was unable to handle requests. {}", reasons()))
+        (true, _) => {
+            (StatusCode::OK, "healthy", "Worker has completed startup and is ready to handle requests.".to_owned())
         }
+        (false, false) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "starting", format!("Worker is still starting up. {}", reasons()))
+        }
+        (false, true) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "unhealthy",
+            format!("Worker was unable to handle requests. {}", reasons()),
+        ),
     };
     (code, Json(json!({ "status": status, "message": message.trim_end() }))).into_response()
 }

@@ -1,9 +1,11 @@
 //! Probes, metrics and the version.
 
-use axum::Json;
-use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::{
+    Json,
+    extract::{RawQuery, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
 use serde_json::{Value, json};
 
 use super::Api;
@@ -17,7 +19,8 @@ pub(super) async fn livez() -> Json<Value> {
 /// 200 when every check holds, else 503 with those that do not; `?verbose` lists them all.
 pub(super) async fn readyz(State(api): State<Api>, RawQuery(query): RawQuery) -> Response {
     let report = api.readiness.report();
-    let not_ready: Vec<Value> = report.failing().map(|(check, reason)| json!({ "check": check, "reason": reason })).collect();
+    let not_ready: Vec<Value> =
+        report.failing().map(|(check, reason)| json!({ "check": check, "reason": reason })).collect();
     let mut body = json!({ "ready": report.ready, "not_ready": not_ready });
     if query.is_some_and(|query| query.split('&').any(|part| part.split('=').next() == Some("verbose"))) {
         let checks = report.checks.iter().map(|(check, held)| match held {

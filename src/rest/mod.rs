@@ -1,8 +1,8 @@
 //! The management listener: health, metrics, versions and statuses, for people and for probes.
 //!
-//! It only reads: what it shows is written by the worker into [`crate::telemetry`]. It binds to the loopback unless told
-//! otherwise, has no authentication yet, and says so when it is told otherwise. Kafka Connect's REST API will join here
-//! (`rest::connect`); webhook posts never come this way.
+//! It only reads: what it shows is written by the worker into [`crate::telemetry`]. It binds to the loopback unless
+//! told otherwise, has no authentication yet, and says so when it is told otherwise. Kafka Connect's REST API will join
+//! here (`rest::connect`); webhook posts never come this way.
 
 mod connect;
 mod health;
@@ -10,14 +10,14 @@ mod listener;
 mod problem;
 mod towpath;
 
-use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use axum::Router;
-use axum::routing::get;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use axum::{Router, routing::get};
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Error, ErrorType, Result};
 
@@ -103,8 +103,8 @@ impl Server {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Answers until `stop` is cancelled, and a moment longer for what is under way. To be stopped last, so that probes see
-    /// the drain.
+    /// Answers until `stop` is cancelled, and a moment longer for what is under way. To be stopped last, so that probes
+    /// see the drain.
     ///
     /// # Errors
     /// Fatal when a listener ends by itself.
@@ -121,9 +121,12 @@ impl Server {
                 let failed = match one {
                     Ok(Ok(())) => continue,
                     Ok(Err(error)) => {
-                        Error::fatal("rest.unavailable", ErrorType::Unavailable, "serve the management API").because(error)
+                        Error::fatal("rest.unavailable", ErrorType::Unavailable, "serve the management API")
+                            .because(error)
                     }
-                    Err(error) => Error::fatal("rest.bug", ErrorType::Internal, "serve the management API").because(error),
+                    Err(error) => {
+                        Error::fatal("rest.bug", ErrorType::Internal, "serve the management API").because(error)
+                    }
                 };
                 ended = Err(failed);
                 return;

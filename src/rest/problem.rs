@@ -1,8 +1,11 @@
-//! Errors as JSON: problem documents under `/towpath`, Connect's shape on every other path, since its clients read that.
+//! Errors as JSON: problem documents under `/towpath`, Connect's shape on every other path, since its clients read
+//! that.
 
-use axum::Json;
-use axum::http::{Method, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::{
+    Json,
+    http::{Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
 use serde_json::json;
 
 /// 404 for a path that is not there.

@@ -2,8 +2,7 @@
 
 use std::time::SystemTime;
 
-use axum::Json;
-use axum::extract::State;
+use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
 use super::Api;

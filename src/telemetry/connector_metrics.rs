@@ -1,13 +1,14 @@
 //! What every connector counts, source or sink: attempts, errors, retries, dead letters, states.
 
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Registry};
 use towpath_api::ErrorType;
 
-use super::families::families;
-use super::status::State;
+use super::{families::families, status::State};
 
 /// Where on its way a record was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,7 +103,8 @@ impl ConnectorFamilies {
             series: Arc::new(Series {
                 stages: errors.collect(),
                 processed: self.processed.with_label_values(&[connector]),
-                dead_letters: ErrorType::ALL.map(|kind| self.dead_letters.with_label_values(&[connector, kind.as_str()])),
+                dead_letters: ErrorType::ALL
+                    .map(|kind| self.dead_letters.with_label_values(&[connector, kind.as_str()])),
                 dlq_write_failures: self.dlq_write_failures.with_label_values(&[connector]),
                 dropped: DropReason::ALL.map(|reason| self.dropped.with_label_values(&[connector, reason.as_str()])),
                 last_error: self.last_error.with_label_values(&[connector]),
@@ -140,7 +142,8 @@ impl ConnectorMetrics {
 
     /// Counts an error, also one that a retry is going to cure, and notes its time.
     ///
-    /// A stage that the connector was not created with is counted at its first one: a count is worth more than its label.
+    /// A stage that the connector was not created with is counted at its first one: a count is worth more than its
+    /// label.
     pub fn error(&self, stage: Stage, error_type: ErrorType) {
         if let Some((_, errors, _)) = self.stage(stage) {
             errors[error_type as usize].inc();
@@ -190,7 +193,9 @@ mod tests {
         let metrics = Metrics::new();
         metrics.connector("postgres", Stage::SINK);
         let text = metrics.encode();
-        assert!(text.contains(r#"towpath_errors_total{connector="postgres",error_type="unavailable",stage="apply"} 0"#));
+        assert!(
+            text.contains(r#"towpath_errors_total{connector="postgres",error_type="unavailable",stage="apply"} 0"#)
+        );
         assert!(text.contains(r#"towpath_records_dropped_total{connector="postgres",reason="tolerated"} 0"#));
         assert!(text.contains(r#"towpath_connector_state{connector="postgres",state="failed"} 0"#));
         assert!(text.contains(r#"towpath_last_error_timestamp_seconds{connector="postgres"} 0"#));
@@ -208,8 +213,10 @@ mod tests {
         }
         let text = metrics.encode();
         for (times, kind) in ErrorType::ALL.into_iter().enumerate() {
-            let line =
-                format!("towpath_errors_total{{connector=\"postgres\",error_type=\"{kind}\",stage=\"apply\"}} {}", times + 1);
+            let line = format!(
+                "towpath_errors_total{{connector=\"postgres\",error_type=\"{kind}\",stage=\"apply\"}} {}",
+                times + 1
+            );
             assert!(text.contains(&line), "{line}");
         }
     }

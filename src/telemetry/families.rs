@@ -1,7 +1,8 @@
 //! How metric families are declared: once, with the help text as their documentation.
 
-use prometheus::core::Collector;
-use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector,
+};
 
 /// From a change to its row, and the age of a change at the source.
 pub(super) const LATENCY_SECONDS: &[f64] =

@@ -1,23 +1,31 @@
 //! Where log lines go: standard error, as text or as JSON, one line per event.
 //!
-//! An event with a field `code` is written at most once in ten seconds per code and connector, and so is a complaint of librdkafka; the next
-//! line carries `repeated`, the number of those left out. It is done where lines are written, so that no loop has to think of it, and
-//! `towpath_log_messages_total` still counts every one.
+//! An event with a field `code` is written at most once in ten seconds per code and connector, and so is a complaint of
+//! librdkafka; the next line carries `repeated`, the number of those left out. It is done where lines are written, so
+//! that no loop has to think of it, and `towpath_log_messages_total` still counts every one.
 
-use std::fmt::{self, Write as _};
-use std::io::IsTerminal as _;
-use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::Instant;
+use std::{
+    fmt::{self, Write as _},
+    io::IsTerminal as _,
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Instant,
+};
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, JsonFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, MakeWriter};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
-use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, fmt as subscriber};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    EnvFilter, fmt as subscriber,
+    fmt::{
+        FmtContext, MakeWriter,
+        format::{FormatEvent, FormatFields, JsonFields, Writer},
+    },
+    layer::{Context, Layer, SubscriberExt as _},
+    registry::LookupSpan,
+    util::SubscriberInitExt as _,
+};
 
 use super::repeats::{Repeats, WINDOW};
 
@@ -178,8 +186,8 @@ impl Visit for CodeOf {
     }
 }
 
-/// What librdkafka complains about, without whom and how often: its message up to the first bracket. Each client repeats
-/// itself with every attempt to connect, a hundred times a second while a broker is away.
+/// What librdkafka complains about, without whom and how often: its message up to the first bracket. Each client
+/// repeats itself with every attempt to connect, a hundred times a second while a broker is away.
 #[derive(Default)]
 struct KafkaMessage(String);
 

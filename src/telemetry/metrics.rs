@@ -2,13 +2,14 @@
 //!
 //! Names, types and labels are API: `tests/fixtures/metrics.txt` holds them, and a change shows up there.
 
-use prometheus::process_collector::ProcessCollector;
-use prometheus::{IntGaugeVec, Registry, TextEncoder};
+use prometheus::{IntGaugeVec, Registry, TextEncoder, process_collector::ProcessCollector};
 
-use super::connector_metrics::{self, ConnectorFamilies, ConnectorMetrics, Stage};
-use super::families::families;
-use super::logs;
-use super::sink_metrics::{self, SinkFamilies, SinkMetrics};
+use super::{
+    connector_metrics::{self, ConnectorFamilies, ConnectorMetrics, Stage},
+    families::families,
+    logs,
+    sink_metrics::{self, SinkFamilies, SinkMetrics},
+};
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -78,8 +79,7 @@ impl Default for Metrics {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write as _;
-    use std::path::Path;
+    use std::{fmt::Write as _, path::Path};
 
     use prometheus::proto::{MetricFamily, MetricType};
     use towpath_api::TopicPartition;

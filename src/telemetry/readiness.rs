@@ -3,8 +3,10 @@
 //! What the webhook intake needs is a check (connectors started, Kafka, registry). A store or a source that is away is
 //! none: taking the worker off the load balancer would not help them, and would lose posts.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 /// The checks of one worker. Cheap to clone; not ready until the first check is there and all of them hold.
 #[derive(Debug, Clone, Default)]

@@ -1,9 +1,11 @@
 //! Keeps one failing thing from filling the log: the same code is written at most once in a window, with a count of
 //! those left out.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    time::{Duration, Instant},
+};
 
 /// How long a code stays silent after it was written.
 pub const WINDOW: Duration = Duration::from_secs(10);
@@ -27,7 +29,8 @@ impl<K: Eq + Hash> Repeats<K> {
         Self { window, seen: HashMap::new() }
     }
 
-    /// Whether `key` is to be written at `now`: `Some` with how many were left out since it was last written, or `None`.
+    /// Whether `key` is to be written at `now`: `Some` with how many were left out since it was last written, or
+    /// `None`.
     pub fn admit(&mut self, key: K, now: Instant) -> Option<u64> {
         let Some(seen) = self.seen.get_mut(&key) else {
             self.seen.insert(key, Seen { written: now, left_out: 0 });

@@ -1,20 +1,26 @@
-//! What a sink counts. Label sets are resolved once per connector and once per partition, so the hot loop looks none up.
+//! What a sink counts. Label sets are resolved once per connector and once per partition, so the hot loop looks none
+//! up.
 //!
 //! The series that belong to a partition go with its handle: dropping [`PartitionMetrics`] removes them, unless the
 //! partition came back in the meantime and a newer handle has them. Counters per topic and table stay, since a counter
 //! that vanishes and returns looks like a restart.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
 
 use prometheus::{
-    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Registry,
 };
 use towpath_api::{Applied, TopicPartition};
 
-use super::connector_metrics::seconds_since_epoch;
-use super::families::{BATCH_RECORDS, LATENCY_SECONDS, TRANSACTION_SECONDS, families};
+use super::{
+    connector_metrics::seconds_since_epoch,
+    families::{BATCH_RECORDS, LATENCY_SECONDS, TRANSACTION_SECONDS, families},
+};
 
 /// How a transaction of the sink ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +57,8 @@ families! {
         records_read: IntCounterVec = "towpath_sink_records_read_total" [connector, topic],
         /// Rows committed by what happened to them.
         records_applied: IntCounterVec = "towpath_sink_records_applied_total" [connector, table, op],
-        /// Records that rightly changed no row: their row holds them or something newer (stale), a tombstone, absorbed by a later record (folded), or left out by the configuration (filtered).
+        /// Records that rightly changed no row: their row holds them or something newer (stale), a tombstone, absorbed
+        /// by a later record (folded), or left out by the configuration (filtered).
         records_skipped: IntCounterVec = "towpath_sink_records_skipped_total" [connector, table, reason],
         /// Time in the topic of the newest committed record; 0 when there is none.
         last_record: GaugeVec = "towpath_sink_last_record_timestamp_seconds" [connector, topic],
@@ -85,7 +92,8 @@ pub(super) fn register(registry: &Registry) -> SinkFamilies {
     SinkFamilies::register(registry)
 }
 
-/// The metrics of one sink connector. Cheap to clone; make one per connector and clone that, since its clones share what is assigned.
+/// The metrics of one sink connector. Cheap to clone; make one per connector and clone that, since its clones share
+/// what is assigned.
 #[derive(Debug, Clone)]
 pub struct SinkMetrics {
     shared: Arc<Shared>,
@@ -274,7 +282,8 @@ impl PartitionMetrics {
 
     /// Counts what became of a committed batch. `newest_ms` is the timestamp of its newest record.
     ///
-    /// Dead letters are counted by [`ConnectorMetrics::dead_lettered`](super::ConnectorMetrics::dead_lettered), which has their error type.
+    /// Dead letters are counted by [`ConnectorMetrics::dead_lettered`](super::ConnectorMetrics::dead_lettered), which
+    /// has their error type.
     pub fn committed(&self, applied: &Applied, newest_ms: i64) {
         self.inserted.inc_by(applied.inserted);
         self.updated.inc_by(applied.updated);
@@ -290,7 +299,8 @@ impl PartitionMetrics {
         }
     }
 
-    /// Notes how long the changes of a committed batch took from the source to the store: `source_times_ms` against `now`.
+    /// Notes how long the changes of a committed batch took from the source to the store: `source_times_ms` against
+    /// `now`.
     ///
     /// A source whose clock is ahead of ours counts as no delay.
     pub fn end_to_end(&self, source_times_ms: impl IntoIterator<Item = i64>, now: SystemTime) {
@@ -309,8 +319,8 @@ impl PartitionMetrics {
 
     /// Notes that at `now` everything in the partition was stored.
     ///
-    /// To be called whenever that is so, also while nothing arrives: a quiet topic is fresh. The topic's time is that of its
-    /// slowest partition here.
+    /// To be called whenever that is so, also while nothing arrives: a quiet topic is fresh. The topic's time is that
+    /// of its slowest partition here.
     pub fn caught_up(&self, now: SystemTime) {
         let mut topics = self.sink.shared.topics();
         let Some(levels) = topics.get_mut(&self.partition.topic) else { return };

@@ -1,16 +1,20 @@
 //! Who does what: the state of each task, and of the connector that its tasks add up to.
 //!
-//! The worker writes through [`TaskStatus`] handles, REST reads [`StatusBoard::connectors`]. The gauges of the states follow
-//! from the same writes, so the two never disagree.
+//! The worker writes through [`TaskStatus`] handles, REST reads [`StatusBoard::connectors`]. The gauges of the states
+//! follow from the same writes, so the two never disagree.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::SystemTime,
+};
 
 use towpath_api::Error;
 
-use super::Metrics;
-use super::connector_metrics::{ConnectorFamilies, seconds_since_epoch};
+use super::{
+    Metrics,
+    connector_metrics::{ConnectorFamilies, seconds_since_epoch},
+};
 
 /// What a task or a connector is doing. A task that makes no progress is never `Running`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,7 +53,8 @@ impl State {
         }
     }
 
-    /// The state of a connector whose tasks are in `tasks`: the worst decides, but one that still works is degraded and not failed.
+    /// The state of a connector whose tasks are in `tasks`: the worst decides, but one that still works is degraded and
+    /// not failed.
     fn of_connector(tasks: &[Self]) -> Self {
         let any = |state| tasks.contains(&state);
         match () {
@@ -258,7 +263,10 @@ mod tests {
 
         task.running();
         let report = board.connectors().remove(0);
-        assert_eq!((report.state, report.tasks[0].error.as_ref(), report.tasks[0].attempt), (State::Running, None, None));
+        assert_eq!(
+            (report.state, report.tasks[0].error.as_ref(), report.tasks[0].attempt),
+            (State::Running, None, None)
+        );
     }
 
     #[test]

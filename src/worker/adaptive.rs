@@ -1,5 +1,5 @@
-//! Writes less while the store answers slower than it should: a little more after each transaction that was fast enough, much less after one
-//! that was not (additive increase, multiplicative decrease).
+//! Writes less while the store answers slower than it should: a little more after each transaction that was fast
+//! enough, much less after one that was not (additive increase, multiplicative decrease).
 
 use std::{
     sync::{
@@ -19,7 +19,8 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// How much of full speed is right at present.
 ///
-/// A share of `s` means batches of `s` times their usual size, and pauses so that the store is busy for `s` of the time.
+/// A share of `s` means batches of `s` times their usual size, and pauses so that the store is busy for `s` of the
+/// time.
 pub(super) struct Adaptive {
     target: Duration,
     /// In thousandths.

@@ -1,8 +1,9 @@
 //! The record by which a topic is known again: the last one of the batch before.
 //!
-//! An offset says nothing of a topic that was deleted and made anew, or cut and filled again: it is then the offset of another record. So the
-//! reading begins one record early, at the last one that was applied, and that one must be what it was. Only this record is looked at:
-//! holes between others are the rule, since transaction markers and aborted records take offsets as well.
+//! An offset says nothing of a topic that was deleted and made anew, or cut and filled again: it is then the offset of
+//! another record. So the reading begins one record early, at the last one that was applied, and that one must be what
+//! it was. Only this record is looked at: holes between others are the rule, since transaction markers and aborted
+//! records take offsets as well.
 
 use rdkafka::{Message, message::BorrowedMessage};
 use sha2::{Digest as _, Sha256};
@@ -33,8 +34,8 @@ fn hash(key: Option<&[u8]>, value: Option<&[u8]>, timestamp_ms: i64) -> [u8; 32]
 
 /// The anchor of a claim, where the topic can still show it.
 ///
-/// One that does not lie before the next offset is of a time before somebody set that offset by hand. One that is older than the topic's
-/// beginning went with what retention removed, which was applied.
+/// One that does not lie before the next offset is of a time before somebody set that offset by hand. One that is older
+/// than the topic's beginning went with what retention removed, which was applied.
 pub(super) fn checkable(claim: &Claim, range: &PartitionRange) -> Option<Anchor> {
     claim.anchor.filter(|anchor| (range.beginning.earliest..claim.next_offset).contains(&anchor.offset))
 }
@@ -59,8 +60,8 @@ fn compare(anchor: &Anchor, first: &BorrowedMessage<'_>) -> Found {
 }
 
 impl<O: OpenSink> SinkPartition<O> {
-    /// Begins to read where the claim says, and makes sure that the topic is the one that the claim was made for. `None` when the task is
-    /// stopped meanwhile.
+    /// Begins to read where the claim says, and makes sure that the topic is the one that the claim was made for.
+    /// `None` when the task is stopped meanwhile.
     ///
     /// # Errors
     /// Fatal when it is another one, with the ways out.
@@ -96,7 +97,8 @@ impl<O: OpenSink> SinkPartition<O> {
         Ok(Some(reader))
     }
 
-    /// The anchor is not where it was, and the next record lies at `found`. Compaction and retention may rightly have removed it.
+    /// The anchor is not where it was, and the next record lies at `found`. Compaction and retention may rightly have
+    /// removed it.
     async fn accept_without_anchor(&self, claim: &Claim, anchor: &Anchor, found: i64) -> Result<()> {
         let (consumer, partition) = (&self.shared.consumer, &self.partition);
         let why = if consumer.is_compacted(&partition.topic).await? {
@@ -135,7 +137,8 @@ pub(super) fn require_in_range(sink: &str, claim: &Claim, range: &PartitionRange
         return Err(other_topic(claim, "kafka.retention_gap", &why, &way));
     }
     let why = format!("the topic has only {earliest}..{end}, so it was truncated, or deleted and made anew");
-    let way = format!("If it was truncated, to go on with what comes next: {}", going_on(sink, claim, &end.to_string()));
+    let way =
+        format!("If it was truncated, to go on with what comes next: {}", going_on(sink, claim, &end.to_string()));
     Err(other_topic(claim, "kafka.truncated_or_recreated", &why, &way))
 }
 
@@ -226,7 +229,8 @@ mod tests {
             (Some(&b"ab"[..]), None, 0),
             (Some(&b"a"[..]), Some(&b"b"[..]), 1),
         ];
-        let hashes: std::collections::BTreeSet<_> = records.iter().map(|(key, value, time)| hash(*key, *value, *time)).collect();
+        let hashes: std::collections::BTreeSet<_> =
+            records.iter().map(|(key, value, time)| hash(*key, *value, *time)).collect();
         assert_eq!(hashes.len(), records.len());
     }
 

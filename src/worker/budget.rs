@@ -1,8 +1,9 @@
 //! What the partitions of a task may hold in memory together, in bytes of records as they lie in the topic.
 //!
-//! What is free goes to whoever comes first, so that one busy partition has all of it. An even part is each partition's own, whatever the others
-//! hold: partitions whose table waits for an operator keep what they have for hours. So at most twice the limit is held. A partition
-//! that holds nothing may always take one record, however large. Records count from their arrival until their batch is dropped.
+//! What is free goes to whoever comes first, so that one busy partition has all of it. An even part is each partition's
+//! own, whatever the others hold: partitions whose table waits for an operator keep what they have for hours. So at
+//! most twice the limit is held. A partition that holds nothing may always take one record, however large. Records
+//! count from their arrival until their batch is dropped.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,5 @@
-//! Collects the records of one partition into a batch: decodes them, and keeps their bytes in case one must be set aside.
+//! Collects the records of one partition into a batch: decodes them, and keeps their bytes in case one must be set
+//! aside.
 
 use std::time::Instant;
 
@@ -47,7 +48,19 @@ impl Collector {
     pub(super) fn new(partition: TopicPartition, offset: i64, pace: Pace, share: Share, decoder: Decoder) -> Self {
         let (records, arena) = (Vec::new(), Arena::default());
         let deletes = Deletes::default();
-        Self { partition, pace, share, decoder, from: offset, next: offset, records, deletes, since: None, arena, held: None }
+        Self {
+            partition,
+            pace,
+            share,
+            decoder,
+            from: offset,
+            next: offset,
+            records,
+            deletes,
+            since: None,
+            arena,
+            held: None,
+        }
     }
 
     /// Whether another record may be taken in.
@@ -82,7 +95,8 @@ impl Collector {
         self.share.add(self.arena.len() - before);
     }
 
-    /// Fetches the schemas that a record waits for, if one does (its key's, then its value's), and takes that record in.
+    /// Fetches the schemas that a record waits for, if one does (its key's, then its value's), and takes that record
+    /// in.
     ///
     /// # Errors
     /// Retry while the registry is away.
@@ -127,7 +141,8 @@ impl Collector {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// Takes the batch out; what comes next goes into another one. The part of the memory is to be dropped with the batch.
+    /// Takes the batch out; what comes next goes into another one. The part of the memory is to be dropped with the
+    /// batch.
     pub(super) fn take(&mut self) -> (Batch, Part) {
         let records = std::mem::replace(&mut self.records, Vec::with_capacity(self.pace.limits().rows.min(256)));
         self.since = None;
@@ -141,11 +156,13 @@ impl Collector {
 
 /// Copies the headers of a record, in their order.
 fn copy_headers(message: &impl Message, arena: &mut Arena) -> Span {
-    let headers = message.headers().into_iter().flat_map(|headers| headers.iter().map(|header| (header.key, header.value)));
+    let headers =
+        message.headers().into_iter().flat_map(|headers| headers.iter().map(|header| (header.key, header.value)));
     arena.push_headers(headers)
 }
 
-/// The ids of schemas among the headers of a record. They are looked for in the copy, since librdkafka takes its time for each header.
+/// The ids of schemas among the headers of a record. They are looked for in the copy, since librdkafka takes its time
+/// for each header.
 fn schema_headers(arena: &Arena, headers: Span) -> SchemaHeaders<'_> {
     let mut found = SchemaHeaders::default();
     for (name, value) in arena.headers(headers) {

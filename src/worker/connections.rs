@@ -71,7 +71,8 @@ impl<O: OpenSink> Connections<O> {
     }
 }
 
-/// A sink for the time of one call. Dropped, its connection is closed; [`Lent::give_back`] keeps it for the next caller.
+/// A sink for the time of one call. Dropped, its connection is closed; [`Lent::give_back`] keeps it for the next
+/// caller.
 pub(super) struct Lent<O: OpenSink> {
     pub(super) sink: O::Sink,
     idle: Idle<O>,

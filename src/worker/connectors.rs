@@ -84,7 +84,11 @@ pub(crate) fn selection(own: &PostgresSinkConfig) -> Result<Selection, regex::Er
 }
 
 /// A sink that reads its own dead letters would set each aside again for ever.
-fn refuse_own_letters(flat: &Flat, queue: &DeadLetterQueueConfig, own: &PostgresSinkConfig) -> Result<(), Vec<Problem>> {
+fn refuse_own_letters(
+    flat: &Flat,
+    queue: &DeadLetterQueueConfig,
+    own: &PostgresSinkConfig,
+) -> Result<(), Vec<Problem>> {
     let Some(topic) = queue.topic() else { return Ok(()) };
     if !selection(own).is_ok_and(|selection| selection.includes(topic)) {
         return Ok(());
@@ -96,8 +100,9 @@ fn refuse_own_letters(flat: &Flat, queue: &DeadLetterQueueConfig, own: &Postgres
         .topics_regex
         .as_ref()
         .map_or_else(|| format!("topics=[{}]", own.topics.join(", ")), |regex| format!("topics.regex={regex}"));
-    let message =
-        format!("The DLQ topic '{topic}' may not be included in the list of topics ('{read}') consumed by the connector");
+    let message = format!(
+        "The DLQ topic '{topic}' may not be included in the list of topics ('{read}') consumed by the connector"
+    );
     Err(vec![Problem::new("config.invalid_value", key, message).at(origin)])
 }
 
@@ -140,7 +145,8 @@ mod tests {
 
     #[test]
     fn a_map_without_a_class_or_of_an_unknown_one_says_so_and_nothing_else() {
-        let read = |pairs: &[(&str, &str)]| ConnectorDefinition::read(&Flat::from_strings(pairs.iter().copied())).unwrap_err();
+        let read =
+            |pairs: &[(&str, &str)]| ConnectorDefinition::read(&Flat::from_strings(pairs.iter().copied())).unwrap_err();
         let found = read(&[("name", "pg"), ("topics", "a")]);
         assert_eq!((found.len(), found[0].key.as_str(), found[0].code), (1, "connector.class", "config.missing_key"));
         let found = read(&[("name", "pg"), ("connector.class", "PostgreSink")]);
@@ -149,18 +155,25 @@ mod tests {
 
     #[test]
     fn a_class_brings_its_own_keys_and_no_others() {
-        let keys = [("name", "pg"), ("connector.class", "PostgresSink"), ("connection.url", "postgres://h/d"), ("topics", "a")];
+        let keys = [
+            ("name", "pg"),
+            ("connector.class", "PostgresSink"),
+            ("connection.url", "postgres://h/d"),
+            ("topics", "a"),
+        ];
         let (definition, warnings) = ConnectorDefinition::read(&Flat::from_strings(keys)).unwrap();
         assert!(matches!(definition.own, OwnConfig::Postgres(..)) && warnings.is_empty());
-        let found = ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain([("objects", "x")]))).unwrap_err();
+        let found =
+            ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain([("objects", "x")]))).unwrap_err();
         assert_eq!((found.len(), found[0].code), (1, "config.unknown_key"));
     }
 
     #[test]
     fn a_sink_does_not_read_its_own_dead_letters() {
         let keys = [("name", "pg"), ("connector.class", "PostgresSink"), ("connection.url", "postgres://h/d")];
-        let refused =
-            |more: [(&str, &str); 2]| ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain(more))).err();
+        let refused = |more: [(&str, &str); 2]| {
+            ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain(more))).err()
+        };
         let queue = "errors.deadletterqueue.topic.name";
         for topics in [("topics", "b,a"), ("topics.regex", "a|b")] {
             let found = refused([topics, (queue, "a")]).unwrap();

@@ -1,7 +1,8 @@
 //! Sends dead letters that are in the store on into a topic, where one is configured.
 //!
-//! One task of a connector does it for all. It looks when it is told that there are new ones, and now and then besides, for another process may
-//! have set some aside. A letter is noted as sent after the broker has it, so each is sent at least once.
+//! One task of a connector does it for all. It looks when it is told that there are new ones, and now and then besides,
+//! for another process may have set some aside. A letter is noted as sent after the broker has it, so each is sent at
+//! least once.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -24,7 +25,11 @@ const PART: &str = "dead letters";
 ///
 /// # Errors
 /// One that waiting does not cure, such as a topic that cannot be made.
-pub(super) async fn run<O: OpenSink>(shared: Arc<Shared<O>>, queue: DeadLetterQueue, set_aside: Arc<Notify>) -> Result<()> {
+pub(super) async fn run<O: OpenSink>(
+    shared: Arc<Shared<O>>,
+    queue: DeadLetterQueue,
+    set_aside: Arc<Notify>,
+) -> Result<()> {
     let mut backoff = shared.health.backoff();
     let mut ensured = false;
     while !shared.stop.is_cancelled() {

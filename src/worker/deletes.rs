@@ -1,8 +1,9 @@
 //! Tombstones that say nothing new: those behind the delete that they belong to.
 //!
-//! Who writes envelopes writes a delete and then a tombstone of the same key. The delete has said all, with its version, and may have come
-//! too late for its row; the tombstone has no version and would end that row nevertheless. So it counts only where there is no delete before it:
-//! in topics of plain records, and where compaction has removed the delete.
+//! Who writes envelopes writes a delete and then a tombstone of the same key. The delete has said all, with its
+//! version, and may have come too late for its row; the tombstone has no version and would end that row nevertheless.
+//! So it counts only where there is no delete before it: in topics of plain records, and where compaction has removed
+//! the delete.
 
 use std::collections::VecDeque;
 
@@ -18,7 +19,8 @@ pub(super) struct Deletes {
 }
 
 impl Deletes {
-    /// Takes note of a record, in the order of the partition. A tombstone behind its delete loses its key, and so its meaning.
+    /// Takes note of a record, in the order of the partition. A tombstone behind its delete loses its key, and so its
+    /// meaning.
     pub(super) fn settle(&mut self, body: Body) -> Body {
         match &body {
             Body::Change(change) => {
@@ -62,7 +64,8 @@ mod tests {
     fn change(id: i64, op: Op) -> Body {
         let key = key(id);
         let schema = Arc::clone(&key.schema);
-        let change = Change { key: Some(key), op, schema, after: None, changed: None, version: None, source_time_ms: None };
+        let change =
+            Change { key: Some(key), op, schema, after: None, changed: None, version: None, source_time_ms: None };
         Body::Change(Box::new(change))
     }
 

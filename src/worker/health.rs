@@ -108,7 +108,8 @@ impl TaskHealth {
         *self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.metrics.error(stage, error.error_type);
         self.status.retrying(error, attempt, SystemTime::now() + delay);
-        // An outage is the same for all partitions and is told once; what is wrong with one table says nothing of another.
+        // An outage is the same for all partitions and is told once; what is wrong with one table says nothing of
+        // another.
         let of_a_table = matches!(error.error_type, ErrorType::Schema | ErrorType::Constraint);
         let topic = part.split_once('[').filter(|_| of_a_table).map(|(topic, _)| topic);
         tracing::warn!(

@@ -1,6 +1,7 @@
 //! The worker: starts what is configured, watches over it, and ends it in order.
 //!
-//! A task that has failed stays so and says why; the others go on. Which worker runs which task is not decided here yet: there is one.
+//! A task that has failed stays so and says why; the others go on. Which worker runs which task is not decided here
+//! yet: there is one.
 
 mod adaptive;
 mod anchor;
@@ -63,11 +64,12 @@ struct Worker {
     tasks: JoinSet<Result<()>>,
 }
 
-/// Runs `connectors` until `stop` is cancelled, then drains: intake stops, batches in flight finish, offsets are committed.
+/// Runs `connectors` until `stop` is cancelled, then drains: intake stops, batches in flight finish, offsets are
+/// committed.
 ///
 /// # Errors
-/// Fatal when nothing could be started at all: a listener's address is taken, or librdkafka refuses a setting. What happens to a connector
-/// later is told by its state.
+/// Fatal when nothing could be started at all: a listener's address is taken, or librdkafka refuses a setting. What
+/// happens to a connector later is told by its state.
 pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, stop: CancellationToken) -> Result<()> {
     let metrics = Metrics::new();
     let (board, readiness) = (StatusBoard::new(&metrics), Readiness::new());
@@ -75,7 +77,8 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
     let server = rest::Server::bind(&config.listeners, api.clone()).await?;
     let intake = Intake::bind(&config, &connectors, &metrics, &readiness).await?;
     let kafka = KafkaSettings::new(&config.bootstrap_servers, &config.group_id, config.kafka.iter());
-    let source_metrics = SourceMetrics::register(metrics.registry()).map_err(|error| internal("register metrics", error))?;
+    let source_metrics =
+        SourceMetrics::register(metrics.registry()).map_err(|error| internal("register metrics", error))?;
     let registry = Registry::new(&config.schema_registry_url, metrics.registry())?;
     // The listeners outlive the tasks: whoever asks while they drain gets an answer.
     let closed = CancellationToken::new();
@@ -93,8 +96,17 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
 
     let start = uuid::Uuid::new_v4().simple().to_string();
     let owner = format!("{}@{}:{}:{}", config.group_id, hostname(), std::process::id(), &start[..8]);
-    let mut worker =
-        Worker { kafka, registry, metrics, source_metrics, board, readiness, owner, stop: stop.clone(), tasks: JoinSet::new() };
+    let mut worker = Worker {
+        kafka,
+        registry,
+        metrics,
+        source_metrics,
+        board,
+        readiness,
+        owner,
+        stop: stop.clone(),
+        tasks: JoinSet::new(),
+    };
     let mut started = Ok(());
     for ConnectorDefinition { common, own } in connectors {
         started = match (own, &intake) {
@@ -110,7 +122,8 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            // A task that has failed says so itself and stays so. One that panicked cannot: the process ends and is started afresh.
+            // A task that has failed says so itself and stays so. One that panicked cannot: the process ends and is
+            // started afresh.
             Some(ended) = worker.tasks.join_next() => if let Err(panic) = ended {
                 started = Err(internal("run a task, which ended by a bug; please report it", panic));
                 stop.cancel();
@@ -151,12 +164,14 @@ impl Intake {
             let doing = format!("listen on {}", config.webhook_listeners.join(", "));
             Error::fatal("webhook.listener", ErrorType::Unavailable, doing).because(error)
         })?;
-        // Known before the first post can arrive: who posts while the source starts is told to come back, not that there is none.
+        // Known before the first post can arrive: who posts while the source starts is told to come back, not that
+        // there is none.
         for connector in connectors.iter().filter(|connector| matches!(connector.own, OwnConfig::Webhook(_))) {
             listener.announce(&connector.common.name);
             source_task::announce(readiness, &connector.common.name);
         }
-        let metrics = WebhookMetrics::register(metrics.registry()).map_err(|error| internal("register metrics", error))?;
+        let metrics =
+            WebhookMetrics::register(metrics.registry()).map_err(|error| internal("register metrics", error))?;
         Ok(Some(Self { listener, metrics }))
     }
 }
@@ -170,15 +185,17 @@ impl Worker {
         };
         let (name, listener, metrics) = (common.name.clone(), intake.listener.clone(), intake.metrics.clone());
         let make = move || WebhookSource::new(&name, own.clone(), listener.clone(), metrics.clone());
-        let out = KafkaPublisher::new(&self.kafka, self.registry.clone(), topics, &common.name, self.source_metrics.clone())?;
+        let out =
+            KafkaPublisher::new(&self.kafka, self.registry.clone(), topics, &common.name, self.source_metrics.clone())?;
         let health = self.health(&common, 0, Stage::SOURCE);
         self.tasks.spawn(source_task::run(common.name, make, out, health, self.readiness.clone(), self.stop.clone()));
         Ok(())
     }
 
     fn start_postgres(&mut self, common: &ConnectorConfig, sink: &SinkConfig, own: PostgresSinkConfig) -> Result<()> {
-        let selection = connectors::selection(&own)
-            .map_err(|error| Error::fatal("config.invalid_value", ErrorType::Config, "read `topics.regex`").because(error))?;
+        let selection = connectors::selection(&own).map_err(|error| {
+            Error::fatal("config.invalid_value", ErrorType::Config, "read `topics.regex`").because(error)
+        })?;
         let limits = Limits { rows: own.batch_max_rows as usize, bytes: own.batch_max_bytes.as_usize() };
         let connections_max = own.connections_max;
         let settings = SinkSettings {
@@ -205,7 +222,8 @@ impl Worker {
         let set_aside = Arc::new(Notify::new());
         for task in 0..common.tasks_max {
             // One task sends the dead letters of all.
-            let queue = (task == 0).then(|| self.dead_letter_queue(common, &sink.dead_letter_queue)).transpose()?.flatten();
+            let queue =
+                (task == 0).then(|| self.dead_letter_queue(common, &sink.dead_letter_queue)).transpose()?.flatten();
             let parts = SinkTaskParts {
                 connector: common.name.clone(),
                 task,
@@ -230,7 +248,11 @@ impl Worker {
         Ok(())
     }
 
-    fn dead_letter_queue(&self, common: &ConnectorConfig, config: &DeadLetterQueueConfig) -> Result<Option<DeadLetterQueue>> {
+    fn dead_letter_queue(
+        &self,
+        common: &ConnectorConfig,
+        config: &DeadLetterQueueConfig,
+    ) -> Result<Option<DeadLetterQueue>> {
         let context = Context { connector: common.name.clone(), tasks: common.tasks_max };
         let context = config.context_headers.then_some(context);
         let queue = |topic| DeadLetterQueue::new(&self.kafka, &common.name, topic, config.replication, context);
@@ -239,7 +261,12 @@ impl Worker {
 
     fn health(&self, common: &ConnectorConfig, task: u32, stages: &[Stage]) -> TaskHealth {
         let status = self.board.task(&common.name, task as usize);
-        TaskHealth::new(&common.name, status, self.metrics.connector(&common.name, stages), common.errors_retry_delay_max)
+        TaskHealth::new(
+            &common.name,
+            status,
+            self.metrics.connector(&common.name, stages),
+            common.errors_retry_delay_max,
+        )
     }
 }
 

@@ -1,7 +1,8 @@
-//! How fast a connector may write. One [`Pace`] belongs to all tasks and partitions of a connector, which take turns at it.
+//! How fast a connector may write. One [`Pace`] belongs to all tasks and partitions of a connector, which take turns at
+//! it.
 //!
-//! A batch is paid for before it is applied, so nothing is written that the limit does not allow. While it waits, the next batch is collected,
-//! and then the reading stops by itself. Without limits nothing here waits or locks.
+//! A batch is paid for before it is applied, so nothing is written that the limit does not allow. While it waits, the
+//! next batch is collected, and then the reading stops by itself. Without limits nothing here waits or locks.
 
 use std::{
     num::NonZeroU32,
@@ -51,9 +52,10 @@ impl Pace {
     /// How large a batch may become at present.
     pub(super) fn limits(&self) -> Limits {
         let Shared { limits, adaptive, .. } = &*self.shared;
-        adaptive
-            .as_ref()
-            .map_or(*limits, |adaptive| Limits { rows: adaptive.part_of(limits.rows), bytes: adaptive.part_of(limits.bytes) })
+        adaptive.as_ref().map_or(*limits, |adaptive| Limits {
+            rows: adaptive.part_of(limits.rows),
+            bytes: adaptive.part_of(limits.bytes),
+        })
     }
 
     /// Waits until the batch may be written. Returns false when `stop` came first.
@@ -105,7 +107,8 @@ struct Rate {
 
 /// A batch holds a twentieth of a second's worth at most.
 const PORTIONS: u64 = 20;
-/// So many portions are kept for whoever comes late: a store may stall for two of them without anything of the limit being lost.
+/// So many portions are kept for whoever comes late: a store may stall for two of them without anything of the limit
+/// being lost.
 const KEPT: u64 = 3;
 /// The limiter's own rate, in thousandths of the limit: with what is kept, any ten seconds are within it, 9.85 + 0.15.
 const RATE: u64 = 985;

@@ -13,7 +13,13 @@ const EVERY: Duration = Duration::from_secs(3);
 const EVERY_WHILE_AWAY: Duration = Duration::from_millis(500);
 
 /// Asks until `stop`, and keeps the checks `kafka` and `registry` up to date.
-pub(super) async fn watch(kafka: ClusterProbe, registry: Registry, readiness: Readiness, api: Api, stop: CancellationToken) {
+pub(super) async fn watch(
+    kafka: ClusterProbe,
+    registry: Registry,
+    readiness: Readiness,
+    api: Api,
+    stop: CancellationToken,
+) {
     readiness.not_ready("kafka", "not asked yet");
     readiness.not_ready("registry", "not asked yet");
     let mut was_well = true;

@@ -1,7 +1,7 @@
 //! One partition on its way into the store: claim, read, decode, apply, again.
 //!
-//! While a batch is being applied the next one is collected. So batches form by themselves: a quiet partition has the latency
-//! of one commit, a busy one has full batches, and a slow store stops the reading.
+//! While a batch is being applied the next one is collected. So batches form by themselves: a quiet partition has the
+//! latency of one commit, a busy one has full batches, and a slow store stops the reading.
 
 use std::{
     pin::pin,
@@ -39,8 +39,8 @@ use crate::{
 /// So many dead letters in a row are no accident of the data.
 const SYSTEMATIC: u64 = 100;
 
-/// So many records at most are decoded between two looks at how the storing goes. Each look goes down to the connection: one for every record
-/// cost more than it gave.
+/// So many records at most are decoded between two looks at how the storing goes. Each look goes down to the
+/// connection: one for every record cost more than it gave.
 const BETWEEN_LOOKS: usize = 32;
 
 /// What the partitions of a task share.
@@ -171,7 +171,8 @@ impl<O: OpenSink> SinkPartition<O> {
 
     /// Waits for more records, as long as `linger.ms` allows and there is room.
     async fn linger(&self, reader: &PartitionReader, collector: &mut Collector) -> Result<()> {
-        let Some(until) = collector.since().map(|since| since + self.shared.linger).filter(|until| *until > Instant::now())
+        let Some(until) =
+            collector.since().map(|since| since + self.shared.linger).filter(|until| *until > Instant::now())
         else {
             return Ok(());
         };
@@ -192,7 +193,9 @@ impl<O: OpenSink> SinkPartition<O> {
 
     /// Says of an offset that was gone when it was to be read what the topic has instead.
     async fn out_of_range(&self, error: Error) -> Error {
-        let (Some(claim), Ok(range)) = (&self.claim, self.shared.consumer.range(&self.partition).await) else { return error };
+        let (Some(claim), Ok(range)) = (&self.claim, self.shared.consumer.range(&self.partition).await) else {
+            return error;
+        };
         anchor::require_in_range(&self.shared.connector, claim, &range).err().unwrap_or(error)
     }
 
@@ -219,7 +222,8 @@ impl<O: OpenSink> SinkPartition<O> {
         Ok(!stop.is_cancelled())
     }
 
-    /// The store was lost: makes sure that it is where it was. A partition without records would not find out by itself.
+    /// The store was lost: makes sure that it is where it was. A partition without records would not find out by
+    /// itself.
     ///
     /// # Errors
     /// Retry when it is elsewhere, or still away.
@@ -259,7 +263,8 @@ impl<O: OpenSink> SinkPartition<O> {
         if first {
             let object = self.partition.topic.rsplit_once('.').map_or(&*self.partition.topic, |(_, object)| object);
             // Set once: a partition is claimed for the first time once.
-            let _ = self.progress.metrics.set(self.shared.sink_metrics.partition(&self.partition, &claim.target, object));
+            let _ =
+                self.progress.metrics.set(self.shared.sink_metrics.partition(&self.partition, &claim.target, object));
         }
         self.progress.next_offset.store(claim.next_offset, Ordering::Relaxed);
         Ok(claim)

@@ -98,7 +98,16 @@ impl<O: OpenSink> SinkTask<O> {
             stop: stop.child_token(),
         });
         let SinkTaskParts { connector, task, tasks, selection, queue, .. } = parts;
-        Ok(Self { connector, task, tasks, selection, shared, partitions: BTreeMap::new(), queue, missing: BTreeSet::new() })
+        Ok(Self {
+            connector,
+            task,
+            tasks,
+            selection,
+            shared,
+            partitions: BTreeMap::new(),
+            queue,
+            missing: BTreeSet::new(),
+        })
     }
 
     /// Runs until stopped, or until one partition ends with an error that waiting does not cure; then all of them end.
@@ -157,7 +166,8 @@ impl<O: OpenSink> SinkTask<O> {
         }
     }
 
-    /// Says of topics that are named or read, and not there, that they are not: librdkafka says so after half a minute only.
+    /// Says of topics that are named or read, and not there, that they are not: librdkafka says so after half a minute
+    /// only.
     fn report_missing(&mut self, found: &[TopicPartition]) {
         let there: BTreeSet<&str> = found.iter().map(|partition| &*partition.topic).collect();
         let read: BTreeSet<Arc<str>> = self.partitions.keys().map(|partition| Arc::clone(&partition.topic)).collect();

@@ -15,8 +15,8 @@ const SECOND_LOOK: Duration = Duration::from_secs(10);
 /// When a client that got 503 is told to come back.
 const CLIENT_RETRY: Duration = Duration::from_secs(1);
 
-/// Makes the worker unready until the source `name` has started. To be called for each before any other check can hold, or the worker
-/// would be ready for a moment without it.
+/// Makes the worker unready until the source `name` has started. To be called for each before any other check can hold,
+/// or the worker would be ready for a moment without it.
 pub(super) fn announce(readiness: &Readiness, name: &str) {
     readiness.not_ready(check(name), "starting");
 }
@@ -80,7 +80,8 @@ async fn note_start(life: &Lifecycle, health: &TaskHealth, readiness: &Readiness
     life.started().await;
     health.works(PART);
     readiness.ready(check);
-    // One post that failed does not tell of an outage for ever when no other follows: what the intake needs is asked for as well.
+    // One post that failed does not tell of an outage for ever when no other follows: what the intake needs is asked
+    // for as well.
     let mut tick = tokio::time::interval(SECOND_LOOK);
     loop {
         tick.tick().await;
@@ -95,8 +96,8 @@ fn ended_early(name: &str) -> Error {
     Error::fatal("source.ended", ErrorType::Internal, format!("run source {name}: it ended without being told to"))
 }
 
-/// A publisher that lets the state of the task follow from what becomes of its events: a source whose events find no broker is not running,
-/// whatever it thinks itself.
+/// A publisher that lets the state of the task follow from what becomes of its events: a source whose events find no
+/// broker is not running, whatever it thinks itself.
 #[derive(Clone)]
 struct Reporting<P> {
     out: P,
@@ -107,7 +108,9 @@ impl<P> Reporting<P> {
     fn report<T>(&self, stage: Stage, result: Result<T>) -> Result<T> {
         match &result {
             Ok(_) => self.health.works(PART),
-            Err(error) if error.reaction == Reaction::Retry => self.health.troubled(PART, stage, error, 1, CLIENT_RETRY),
+            Err(error) if error.reaction == Reaction::Retry => {
+                self.health.troubled(PART, stage, error, 1, CLIENT_RETRY)
+            }
             Err(error) => self.health.error(stage, error),
         }
         result

@@ -1,7 +1,8 @@
-//! Storing one batch, however often that takes: apply, and after an error wait, claim again, and learn from the claim how it ended.
+//! Storing one batch, however often that takes: apply, and after an error wait, claim again, and learn from the claim
+//! how it ended.
 //!
-//! Nothing here reads or decodes. The future of [`SinkPartition::store`] is awaited to its end; only a connection that has been silent for
-//! minutes is given up, with what runs on it.
+//! Nothing here reads or decodes. The future of [`SinkPartition::store`] is awaited to its end; only a connection that
+//! has been silent for minutes is given up, with what runs on it.
 
 use std::{
     pin::pin,
@@ -54,7 +55,8 @@ impl<O: OpenSink> SinkPartition<O> {
             if !self.wait(Stage::Apply, &error).await {
                 return Ok(Stored::Stopped);
             }
-            // A fresh connection and a fresh claim: it waits for a transaction of ours that may still run, and tells how it ended.
+            // A fresh connection and a fresh claim: it waits for a transaction of ours that may still run, and tells
+            // how it ended.
             let next = loop {
                 match self.claim().await {
                     Ok(claim) => break claim.next_offset,
@@ -110,8 +112,8 @@ impl<O: OpenSink> SinkPartition<O> {
         applied
     }
 
-    /// Waits for an answer of the store. While none comes the state says so; after a long time the connection is given up with what runs on
-    /// it, which the next claim settles.
+    /// Waits for an answer of the store. While none comes the state says so; after a long time the connection is given
+    /// up with what runs on it, which the next claim settles.
     pub(super) async fn answered<T>(&self, doing: &str, answer: impl Future<Output = Result<T>>) -> Result<T> {
         let silent = || {
             Error::retry(

@@ -1,5 +1,5 @@
-//! Connections that end at the worst moment: around a COMMIT, and at any byte of a transaction. Whatever the worker was told, each
-//! batch must be stored once.
+//! Connections that end at the worst moment: around a COMMIT, and at any byte of a transaction. Whatever the worker was
+//! told, each batch must be stored once.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +27,8 @@ use crate::{
 const AMBIGUOUS: usize = 160;
 const OF_A_WORKER: u64 = 50;
 
-/// One partition fed through a proxy by a sink that is opened and claimed again after each error, as the worker does it.
+/// One partition fed through a proxy by a sink that is opened and claimed again after each error, as the worker does
+/// it.
 struct Feed {
     lab: Laboratory,
     proxy: Proxy,
@@ -47,7 +48,8 @@ impl Feed {
         let mut sink = opener.open().await.unwrap();
         let claim = claim(&mut sink, &lab.partition(0)).await;
         let random = StdRng::seed_from_u64(seed);
-        let mut feed = Self { lab, proxy, opener, sink, claim, random, rows: BTreeMap::new(), letters: BTreeSet::new() };
+        let mut feed =
+            Self { lab, proxy, opener, sink, claim, random, rows: BTreeMap::new(), letters: BTreeSet::new() };
         // Makes the table, and what writes down each step.
         let first = feed.batch(false);
         feed.sink.apply(&feed.claim, &first).await.unwrap();
@@ -104,7 +106,13 @@ impl Feed {
         self.sink = self.opener.open().await.unwrap();
         let next = self.sink.claim(&self.lab.partition(0), &beginning(), Some(&self.claim)).await.unwrap();
         let stored = next.next_offset == batch.to;
-        assert!(stored || next.next_offset == batch.from, "{} is neither {} nor {}", next.next_offset, batch.from, batch.to);
+        assert!(
+            stored || next.next_offset == batch.from,
+            "{} is neither {} nor {}",
+            next.next_offset,
+            batch.from,
+            batch.to
+        );
         self.claim = next;
         stored
     }
@@ -112,7 +120,8 @@ impl Feed {
     /// The table, the dead letters, the offset and the log of steps are as the model has them.
     async fn is_right(&self) {
         let name = &self.lab.name;
-        let expected: Vec<String> = self.rows.iter().map(|(id, (a, offset))| format!("{id}|{a}|x|f|{offset}")).collect();
+        let expected: Vec<String> =
+            self.rows.iter().map(|(id, (a, offset))| format!("{id}|{a}|x|f|{offset}")).collect();
         assert_eq!(self.lab.table().await, expected);
         let letters = format!("SELECT \"offset\" FROM towpath.dead_letter WHERE sink = '{name}' ORDER BY 1");
         let expected: Vec<String> = self.letters.iter().map(ToString::to_string).collect();
@@ -125,7 +134,11 @@ impl Feed {
              WHERE becomes <= was OR before <> was"
         );
         assert_eq!(rows(&self.lab.client, &steps).await, [""; 0], "the ranges adjoin");
-        self.lab.client.batch_execute(&format!("DROP TRIGGER log_step_{name} ON towpath.sink_partition")).await.unwrap();
+        self.lab
+            .client
+            .batch_execute(&format!("DROP TRIGGER log_step_{name} ON towpath.sink_partition"))
+            .await
+            .unwrap();
     }
 }
 
@@ -197,8 +210,9 @@ async fn a_connection_cut_at_any_byte_of_a_transaction_loses_and_doubles_nothing
 async fn a_commit_that_stalls_holds_the_next_claim_until_it_is_known_how_it_ended() {
     let mut feed = Feed::start("stall", seed("a stalled commit")).await;
     let name = feed.lab.name.clone();
-    let waits =
-        format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'towpath/{name}' AND wait_event_type = 'Lock'");
+    let waits = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'towpath/{name}' AND wait_event_type = 'Lock'"
+    );
     let partition = feed.lab.partition(0);
     for moment in [Moment::BeforeServer, Moment::AtServer, Moment::BeforeClient] {
         let batch = feed.batch(false);
@@ -215,8 +229,10 @@ async fn a_commit_that_stalls_holds_the_next_claim_until_it_is_known_how_it_ende
             let releases = async {
                 if moment == Moment::BeforeServer {
                     // The row is locked by a transaction that may still commit, and does.
-                    eventually("the claim waits", || async { (rows(&feed.lab.client, &waits).await == ["1"]).then_some(()) })
-                        .await;
+                    eventually("the claim waits", || async {
+                        (rows(&feed.lab.client, &waits).await == ["1"]).then_some(())
+                    })
+                    .await;
                     feed.proxy.release();
                 }
             };
@@ -242,7 +258,8 @@ async fn a_worker_behind_a_network_that_cuts_its_commits_loses_and_doubles_nothi
     let _stack = shared().await;
     let seed = seed("a worker with ambiguous commits");
     let proxy = Proxy::start().await;
-    let worker = Worker::new("proxied").webhook("").sink_at(&proxy.url(), "errors.retry.delay.max.ms = 20\n").start().await;
+    let worker =
+        Worker::new("proxied").webhook("").sink_at(&proxy.url(), "errors.retry.delay.max.ms = 20\n").start().await;
     let database: Client = database().await;
     watch(&database, &worker).await;
     let load = Load::start(&worker);
@@ -263,11 +280,13 @@ async fn a_worker_behind_a_network_that_cuts_its_commits_loses_and_doubles_nothi
             _ => Fault::Nothing,
         }
     });
-    eventually("the commits were cut", || async { (unknown.load(Ordering::SeqCst) >= OF_A_WORKER).then_some(()) }).await;
+    eventually("the commits were cut", || async { (unknown.load(Ordering::SeqCst) >= OF_A_WORKER).then_some(()) })
+        .await;
     load.more(50).await;
     let expected = load.end().await;
     all_is_right(&database, &worker, expected).await;
-    // A batch whose commit was lost and found is counted as well: this process has read every record of the topic, each once.
+    // A batch whose commit was lost and found is counted as well: this process has read every record of the topic, each
+    // once.
     let next = format!("SELECT sum(next_offset) FROM towpath.sink_partition WHERE topic = '{}.deals'", worker.name);
     let read = || worker.metric("towpath_sink_records_read_total", "deals\"");
     eventually("each record is counted once", || async {
@@ -275,5 +294,9 @@ async fn a_worker_behind_a_network_that_cuts_its_commits_loses_and_doubles_nothi
     })
     .await;
     let counted = worker.metric("towpath_sink_transactions_total", "outcome=\"unknown\"").await;
-    assert_eq!(counted.to_string(), OF_A_WORKER.to_string(), "each cut that left a commit open is counted so, and nothing else");
+    assert_eq!(
+        counted.to_string(),
+        OF_A_WORKER.to_string(),
+        "each cut that left a commit open is counted so, and nothing else"
+    );
 }

@@ -35,7 +35,9 @@ fn errors(problem: &Value) -> BTreeMap<&str, String> {
     let errors = problem["errors"].as_array().unwrap_or_else(|| panic!("no errors in {problem}"));
     errors
         .iter()
-        .map(|error| (error["pointer"].as_str().unwrap(), format!("{}: {}", text(error, "code"), text(error, "message"))))
+        .map(|error| {
+            (error["pointer"].as_str().unwrap(), format!("{}: {}", text(error, "code"), text(error, "message")))
+        })
         .collect()
 }
 
@@ -58,7 +60,11 @@ async fn an_accepted_post_is_answered_202_with_the_place_where_its_record_is() {
     assert_eq!((&created["status"], &created["id"]), (&json!("accepted"), &json!("d-1")));
     let record = record_at(&worker, "deals", &created);
     assert_eq!(record["key"], json!({"id": "d-1"}));
-    assert_eq!((&record["value"]["op"], &record["value"]["after"]["title"]), (&json!("c"), &json!("one")), "{record:#}");
+    assert_eq!(
+        (&record["value"]["op"], &record["value"]["after"]["title"]),
+        (&json!("c"), &json!("one")),
+        "{record:#}"
+    );
     assert!(record["headers"]["towpath_event_id"].is_string(), "{record:#}");
 
     let deleted = worker.accept("agents", "delete", 7, Value::Null).await;
@@ -67,11 +73,15 @@ async fn an_accepted_post_is_answered_202_with_the_place_where_its_record_is() {
     assert_eq!((&record["key"], &record["value"]["op"]), (&json!({"id": 7}), &json!("d")), "{record:#}");
 
     // An array is answered with the place of each of its records, in its order.
-    let items: Vec<_> =
-        (0..20).map(|at| json!({"id": format!("a-{at}"), "action": "create", "data": {"title": at.to_string()}})).collect();
+    let items: Vec<_> = (0..20)
+        .map(|at| json!({"id": format!("a-{at}"), "action": "create", "data": {"title": at.to_string()}}))
+        .collect();
     let body = json!({"clientid": "acme", "clientSecret": SECRET, "objectname": "deals", "data": items});
     let answer = worker.post_raw(body.to_string()).await.unwrap();
-    assert_eq!((answer.status().as_u16(), &answer.headers()[CONTENT_TYPE]), (202, &"application/json".parse().unwrap()));
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()[CONTENT_TYPE]),
+        (202, &"application/json".parse().unwrap())
+    );
     let answer: Value = answer.json().await.unwrap();
     assert_eq!((&answer["status"], &answer["count"]), (&json!("accepted"), &json!(20)));
     for at in [0, 7, 19] {
@@ -175,8 +185,7 @@ async fn each_field_that_does_not_fit_is_named_with_its_pointer_and_the_reason()
     assert_eq!(found.iter().map(|(pointer, why)| (*pointer, why.as_str())).collect::<Vec<_>>(), expected);
 
     // In an array each item has its own place; one that is wrong keeps all others out.
-    let items =
-        json!([{"id": "a", "action": "create", "data": {"title": "A"}}, {"id": true, "action": "crate", "data": {"title": 1}}]);
+    let items = json!([{"id": "a", "action": "create", "data": {"title": "A"}}, {"id": true, "action": "crate", "data": {"title": 1}}]);
     let body = json!({"clientid": "acme", "clientSecret": SECRET, "objectname": "deals", "data": items});
     let misfit = refused(&worker, body.to_string(), 422).await;
     let pointers: Vec<_> = errors(&misfit).into_keys().collect();
@@ -214,12 +223,15 @@ async fn without_a_broker_a_post_is_answered_503_in_time_and_stored_once_when_it
     assert_eq!((status, &unavailable["code"]), (503, &json!("webhook.unavailable")));
     assert_eq!(worker.state("hook").await, "retrying");
     is_unready_for_want_of(&worker, "kafka").await;
-    eventually("the sink says that it waits", || async { (worker.state("pg").await == "retrying").then_some(()) }).await;
+    eventually("the sink says that it waits", || async { (worker.state("pg").await == "retrying").then_some(()) })
+        .await;
     assert_eq!(worker.get("/livez").await.0, 200);
 
     drop(outage);
-    eventually("the event is taken", || async { (worker.post_raw(body.clone()).await.unwrap().status() == 202).then_some(()) })
-        .await;
+    eventually("the event is taken", || async {
+        (worker.post_raw(body.clone()).await.unwrap().status() == 202).then_some(())
+    })
+    .await;
     rows_become(&database, &deals, &["a|before", "b|again"]).await;
     eventually("all is well again", || async {
         let well = worker.get("/readyz").await.0 == 200

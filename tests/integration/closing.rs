@@ -1,13 +1,17 @@
-//! Two topics of tens of thousands of records, one as Debezium's Postgres connector writes it and one of ours, read by two workers of one
-//! name at once, which are killed again and again, through a network that cuts connections; then replayed from the start in the same way.
-//! The tables must be what the records say, and nothing may have happened twice.
+//! Two topics of tens of thousands of records, one as Debezium's Postgres connector writes it and one of ours, read by
+//! two workers of one name at once, which are killed again and again, through a network that cuts connections; then
+//! replayed from the start in the same way. The tables must be what the records say, and nothing may have happened
+//! twice.
 
 mod debezium;
 mod model;
 mod ours;
 
 use std::{
-    sync::{Arc, atomic::AtomicU64, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -128,7 +132,8 @@ impl Pair {
         self.proxy.pass_all();
     }
 
-    /// What the database writes down beside: each record that became a row, each row that went back, each step of an offset, each COPY.
+    /// What the database writes down beside: each record that became a row, each row that went back, each step of an
+    /// offset, each COPY.
     async fn write_down(&self) {
         let name = &self.name;
         let mut sql = format!(
@@ -165,8 +170,9 @@ impl Pair {
     async fn went_forward_only(&self) {
         let name = &self.name;
         let ask = async |sql: String| rows(&self.database, &sql).await;
-        let twice =
-            format!("SELECT topic, partition, \"offset\" FROM {name}.row_log GROUP BY 1, 2, 3 HAVING count(*) > 1 LIMIT 5");
+        let twice = format!(
+            "SELECT topic, partition, \"offset\" FROM {name}.row_log GROUP BY 1, 2, 3 HAVING count(*) > 1 LIMIT 5"
+        );
         assert_eq!(ask(twice).await, [""; 0], "no record became a row twice");
         assert_eq!(ask(format!("SELECT * FROM {name}.back_log LIMIT 5")).await, [""; 0], "no row went back in time");
         let steps = format!(
@@ -175,8 +181,9 @@ impl Pair {
              WHERE becomes <= was OR before <> was LIMIT 5"
         );
         assert_eq!(ask(steps).await, [""; 0], "the applied ranges adjoin and do not overlap");
-        let letters =
-            format!("SELECT topic, \"offset\", error_code, error_text FROM towpath.dead_letter WHERE sink = 'pg-{name}' LIMIT 5");
+        let letters = format!(
+            "SELECT topic, \"offset\", error_code, error_text FROM towpath.dead_letter WHERE sink = 'pg-{name}' LIMIT 5"
+        );
         assert_eq!(ask(letters).await, [""; 0], "nothing was set aside");
     }
 
@@ -198,7 +205,13 @@ fn same(what: &str, found: &[String], expected: &[String]) {
     let parts = found.iter().zip(expected).position(|(found, expected)| found != expected);
     let at = parts.unwrap_or(found.len().min(expected.len()));
     let near = |lines: &[String]| lines[at.min(lines.len())..lines.len().min(at + 3)].to_vec();
-    assert!(found == expected, "{what}, line {at} of {}:\n{:#?}\nshould be\n{:#?}", expected.len(), near(found), near(expected));
+    assert!(
+        found == expected,
+        "{what}, line {at} of {}:\n{:#?}\nshould be\n{:#?}",
+        expected.len(),
+        near(found),
+        near(expected)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -225,7 +238,8 @@ async fn a_topic_of_debezium_and_one_of_ours_end_in_the_tables_of_the_model_what
     }
     first.kill();
     let random = StdRng::seed_from_u64(seed);
-    let mut pair = Pair { name: name.clone(), workers: [first, second], proxy, database, random, ends: Vec::new(), kills: 0 };
+    let mut pair =
+        Pair { name: name.clone(), workers: [first, second], proxy, database, random, ends: Vec::new(), kills: 0 };
     pair.write_down().await;
 
     // Snapshots, then changes, and a new column in the middle of them.
@@ -259,7 +273,8 @@ async fn a_topic_of_debezium_and_one_of_ours_end_in_the_tables_of_the_model_what
         pair.reads_everything_under_kills().await;
         println!("read {round} after {:?}, {} kills", begun.elapsed(), pair.kills);
         pair.went_forward_only().await;
-        pair.equals("orders", "title, amount, (extract(epoch FROM at) * 1000000)::bigint, body, stage", &orders.model).await;
+        pair.equals("orders", "title, amount, (extract(epoch FROM at) * 1000000)::bigint, body, stage", &orders.model)
+            .await;
         pair.equals("deals", "title, amount, won", &deals.model).await;
         // A replay changes no row, down to the transaction that wrote it.
         let of = |table: &str| format!("SELECT '{table}', id, xmin::text FROM {name}.{table}");
@@ -276,7 +291,8 @@ async fn a_topic_of_debezium_and_one_of_ours_end_in_the_tables_of_the_model_what
     }
     // What was meant to happen has happened.
     let copies =
-        rows(&pair.database, &format!("SELECT topic, count(*), max(rows) FROM {name}.copy_log GROUP BY 1 ORDER BY 1")).await;
+        rows(&pair.database, &format!("SELECT topic, count(*), max(rows) FROM {name}.copy_log GROUP BY 1 ORDER BY 1"))
+            .await;
     println!("by COPY: {copies:?}; {} commits cut", cuts.load(Ordering::SeqCst));
     let sizes = |table: &str| format!("SELECT count(*) AS n FROM {name}.{table}_history GROUP BY xmin");
     let largest = format!("SELECT max(n) FROM ({} UNION ALL {}) AS b", sizes("orders"), sizes("deals"));

@@ -1,4 +1,5 @@
-//! Config files through the binary: every problem at once, nothing started, no secret shown; the page about the keys is current.
+//! Config files through the binary: every problem at once, nothing started, no secret shown; the page about the keys is
+//! current.
 
 use std::{
     io::ErrorKind,
@@ -102,8 +103,11 @@ fn a_reference_to_nothing_is_told_by_its_name() {
     let (code, printed) = run(&folder, &["config", "validate", "postgres.toml"]);
     assert_eq!(code, Some(78));
     assert!(printed.contains("TOWPATH_TEST_UNSET") && printed.contains("--> postgres.toml:5:1"), "{printed}");
-    let set =
-        towpath(folder.path()).args(["config", "validate", "postgres.toml"]).env("TOWPATH_TEST_UNSET", SECRET).output().unwrap();
+    let set = towpath(folder.path())
+        .args(["config", "validate", "postgres.toml"])
+        .env("TOWPATH_TEST_UNSET", SECRET)
+        .output()
+        .unwrap();
     assert_eq!(set.status.code(), Some(0));
     assert_eq!(String::from_utf8(set.stdout).unwrap(), "valid: connector `pg` (PostgresSink)\n");
     assert!(!String::from_utf8(set.stderr).unwrap().contains(SECRET));
@@ -164,7 +168,10 @@ fn the_page_about_the_keys_is_what_the_code_says() {
     }
     let written = std::fs::read_to_string(&page).unwrap_or_default();
     let differs = current.lines().zip(written.lines()).find(|(code, page)| code != page);
-    assert!(written == current, "docs/configuration.md is not current, {differs:?}; run this test with UPDATE_GOLDEN=1");
+    assert!(
+        written == current,
+        "docs/configuration.md is not current, {differs:?}; run this test with UPDATE_GOLDEN=1"
+    );
 }
 
 #[test]
@@ -175,8 +182,12 @@ fn the_examples_are_valid_with_the_environment_of_the_stack() {
     let mut validate = towpath(&repository("examples"));
     validate.args(["config", "validate", "worker.toml", "webhook.toml", "postgres.toml"]).envs(variables);
     let Output { status, stdout, stderr } = validate.output().unwrap();
-    let expected = "valid: the worker\nvalid: connector `webhook` (WebhookSource)\nvalid: connector `postgres` (PostgresSink)\n";
-    assert_eq!((String::from_utf8(stdout).unwrap().as_str(), String::from_utf8(stderr).unwrap().as_str()), (expected, ""));
+    let expected =
+        "valid: the worker\nvalid: connector `webhook` (WebhookSource)\nvalid: connector `postgres` (PostgresSink)\n";
+    assert_eq!(
+        (String::from_utf8(stdout).unwrap().as_str(), String::from_utf8(stderr).unwrap().as_str()),
+        (expected, "")
+    );
     assert_eq!(status.code(), Some(0));
 
     // The secrets come from the environment and from nowhere else.

@@ -1,5 +1,6 @@
-//! Batches of new rows, which come by COPY, under faults: a connection that is cut within, a row that appears meanwhile, a value that is
-//! refused. Nothing may be lost or doubled. That COPY was tried is what the database itself counts.
+//! Batches of new rows, which come by COPY, under faults: a connection that is cut within, a row that appears
+//! meanwhile, a value that is refused. Nothing may be lost or doubled. That COPY was tried is what the database itself
+//! counts.
 
 use std::sync::Arc;
 
@@ -86,8 +87,8 @@ impl Copying {
         self.stores(&batch).await;
     }
 
-    /// What the worker does after an error that waiting cures: another connection, another claim, and what is not stored once more.
-    /// Tells whether it was stored.
+    /// What the worker does after an error that waiting cures: another connection, another claim, and what is not
+    /// stored once more. Tells whether it was stored.
     async fn settle(&mut self, batch: &Batch) -> bool {
         self.sink = self.opener.open().await.unwrap();
         let next = self.sink.claim(&self.lab.partition(0), &beginning(), Some(&self.claim)).await.unwrap();
@@ -110,14 +111,17 @@ impl Copying {
         self.lab.ask("SELECT count(*) FROM $.row_log WHERE by_copy").await[0].parse().unwrap()
     }
 
-    /// The table has the rows up to the offset, but for those that were set aside, each written once and by the record of its number.
+    /// The table has the rows up to the offset, but for those that were set aside, each written once and by the record
+    /// of its number.
     async fn is_right(&self, set_aside: &[i64]) {
         let end = self.claim.next_offset;
         assert_eq!(self.lab.next_offset().await, [end.to_string()]);
-        let wrong = "SELECT id, a, _towpath_offset FROM $.deals WHERE _towpath_deleted OR a <> id OR _towpath_offset <> id";
+        let wrong =
+            "SELECT id, a, _towpath_offset FROM $.deals WHERE _towpath_deleted OR a <> id OR _towpath_offset <> id";
         assert_eq!(self.lab.ask(wrong).await, [""; 0]);
-        let missing =
-            format!("SELECT n FROM generate_series(0, {end} - 1) AS n WHERE n NOT IN (SELECT id FROM $.deals) ORDER BY 1");
+        let missing = format!(
+            "SELECT n FROM generate_series(0, {end} - 1) AS n WHERE n NOT IN (SELECT id FROM $.deals) ORDER BY 1"
+        );
         let set_aside: Vec<String> = set_aside.iter().map(ToString::to_string).collect();
         assert_eq!(self.lab.ask(&missing).await, set_aside);
         assert_eq!(
@@ -200,8 +204,9 @@ async fn a_row_that_appears_while_rows_are_copied_is_overwritten_or_left_as_its_
         );
         other.batch_execute(&row).await.unwrap();
         let meanwhile = async {
-            let waiting =
-                eventually("the COPY waits for the row", || async { rows(&copying.lab.client, &waits).await.first().cloned() });
+            let waiting = eventually("the COPY waits for the row", || async {
+                rows(&copying.lab.client, &waits).await.first().cloned()
+            });
             let pid = waiting.await;
             if end == "terminate" {
                 rows(&copying.lab.client, &format!("SELECT pg_terminate_backend({pid})")).await;

@@ -17,12 +17,14 @@ use crate::{
     worker::Worker,
 };
 
-const QUEUE: &str = "errors.deadletterqueue.topic.name = \"dlq-${NAME}\"\nerrors.deadletterqueue.topic.replication.factor = 1\n";
+const QUEUE: &str =
+    "errors.deadletterqueue.topic.name = \"dlq-${NAME}\"\nerrors.deadletterqueue.topic.replication.factor = 1\n";
 
 /// A topic with a letter in it, which has a key, a timestamp and headers of all kinds.
 async fn with_a_letter(theme: &str, more: &str) -> Reading {
     let reading = Reading::new(theme, "delete", 2, more).await;
-    let producer: FutureProducer = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap();
+    let producer: FutureProducer =
+        KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap();
     let headers = OwnedHeaders::new()
         .insert(Header { key: "event", value: Some("e1") })
         .insert(Header { key: "bytes", value: Some(&[0_u8, 255][..]) })
@@ -55,7 +57,8 @@ fn header<'a>(letter: &'a OwnedMessage, name: &str) -> &'a str {
 }
 
 async fn all_are_noted(reading: &Reading) {
-    let open = format!("SELECT count(*) FROM towpath.dead_letter WHERE topic = '{}' AND published_at IS NULL", reading.topic);
+    let open =
+        format!("SELECT count(*) FROM towpath.dead_letter WHERE topic = '{}' AND published_at IS NULL", reading.topic);
     rows_become(&reading.database, &open, &["0"]).await;
 }
 
@@ -121,7 +124,10 @@ async fn a_queue_that_cannot_be_made_is_told_with_its_keys_and_loses_no_letter()
     reading.worker.is_ready().await;
     eventually("the task fails", || async { (reading.worker.state("pg").await == "failed").then_some(()) }).await;
     let log = reading.worker.log();
-    assert!(log.contains("kafka.topic_refused") && log.contains("errors.deadletterqueue.topic.replication.factor"), "{log}");
+    assert!(
+        log.contains("kafka.topic_refused") && log.contains("errors.deadletterqueue.topic.replication.factor"),
+        "{log}"
+    );
     let open = format!("SELECT published_at IS NULL FROM towpath.dead_letter WHERE topic = '{}'", reading.topic);
     let letters = rows(&reading.database, &open).await;
     assert!(letters.iter().all(|letter| letter == "t"), "{letters:?}");
@@ -136,7 +142,10 @@ async fn letters_of_a_table_with_another_shape_go_into_the_topic_at_once() {
     let table = format!("CREATE SCHEMA {0}; CREATE TABLE {0}.deals (id text PRIMARY KEY, title boolean)", worker.name);
     database.batch_execute(&table).await.unwrap();
     let worker = worker.start().await;
-    let sent = format!("SELECT count(*) FROM towpath.dead_letter WHERE sink = 'pg-{}' AND published_at IS NOT NULL", worker.name);
+    let sent = format!(
+        "SELECT count(*) FROM towpath.dead_letter WHERE sink = 'pg-{}' AND published_at IS NOT NULL",
+        worker.name
+    );
     // By then the task that sends them has looked, and sleeps.
     worker.accept("deals", "create", "d0", json!({"title": "text"})).await;
     rows_become(&database, &sent, &["1"]).await;

@@ -30,11 +30,16 @@ fn families(page: &str) -> String {
             let family = ["_bucket", "_sum", "_count"]
                 .iter()
                 .find_map(|end| series.strip_suffix(end).filter(|name| families.contains_key(name)));
-            let mut names: Vec<_> =
-                labels.split("\",").filter_map(|label| Some(label.split_once("=\"")?.0)).filter(|name| *name != "le").collect();
+            let mut names: Vec<_> = labels
+                .split("\",")
+                .filter_map(|label| Some(label.split_once("=\"")?.0))
+                .filter(|name| *name != "le")
+                .collect();
             names.sort_unstable();
-            let known =
-                &mut families.get_mut(family.unwrap_or(series)).unwrap_or_else(|| panic!("{line} belongs to no family")).1;
+            let known = &mut families
+                .get_mut(family.unwrap_or(series))
+                .unwrap_or_else(|| panic!("{line} belongs to no family"))
+                .1;
             assert_eq!(known.get_or_insert(names.clone()), &names, "{line}");
         }
     }
@@ -113,9 +118,11 @@ async fn the_secret_is_shown_nowhere_and_a_payload_only_where_it_belongs() {
         assert!(!answer.text().await.unwrap().contains(SECRET), "{body}");
     }
 
-    // Records that can never be stored: one that is no Avro, and one that the table refuses, with the row in the error's detail.
+    // Records that can never be stored: one that is no Avro, and one that the table refuses, with the row in the
+    // error's detail.
     let topic = format!("{}.deals", worker.name);
-    let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", env("KAFKA_BOOTSTRAP")).create().unwrap();
+    let producer: FutureProducer =
+        ClientConfig::new().set("bootstrap.servers", env("KAFKA_BOOTSTRAP")).create().unwrap();
     producer.send(FutureRecord::to(&topic).key("d").payload(PAYLOAD), PATIENCE).await.unwrap();
     let check = format!("ALTER TABLE {}.deals ADD CONSTRAINT no_deal CHECK (id <> 'refused')", worker.name);
     database.batch_execute(&check).await.unwrap();
@@ -124,9 +131,12 @@ async fn the_secret_is_shown_nowhere_and_a_payload_only_where_it_belongs() {
     rows_become(&database, &letters, &["decode.framing", "postgres.refused_value"]).await;
     rows_become(&database, &deals, &[&format!("a|{PAYLOAD}"), &format!("b|{PAYLOAD}")]).await;
 
-    let texts = format!("SELECT stage, error_code, error_text FROM towpath.dead_letter WHERE sink = 'pg-{}'", worker.name);
+    let texts =
+        format!("SELECT stage, error_code, error_text FROM towpath.dead_letter WHERE sink = 'pg-{}'", worker.name);
     holds_no_canary("a dead letter", &rows(&database, &texts).await.join("\n"));
-    for path in ["/", "/health", "/livez", "/readyz?verbose", "/version", "/metrics", "/towpath/v1/connectors", "/nowhere"] {
+    for path in
+        ["/", "/health", "/livez", "/readyz?verbose", "/version", "/metrics", "/towpath/v1/connectors", "/nowhere"]
+    {
         holds_no_canary(path, &worker.get(path).await.1);
     }
     holds_no_canary("the log", &worker.log());

@@ -32,7 +32,11 @@ impl<'l> Feed<'l> {
         let mut batch = self.lab.batch(records[0].offset, records);
         batch.partition = self.claim.partition.clone();
         let applied = self.sink.apply(&self.claim, &batch).await?;
-        assert_eq!(applied.total(), u64::try_from(batch.records.len()).unwrap(), "every record is accounted for: {applied:?}");
+        assert_eq!(
+            applied.total(),
+            u64::try_from(batch.records.len()).unwrap(),
+            "every record is accounted for: {applied:?}"
+        );
         Ok(applied)
     }
 
@@ -77,7 +81,8 @@ async fn a_truncate_with_a_version_ends_older_rows_of_every_partition_and_no_new
         version: Some(Version { ts: 20, seq: 0, rank: 0 }),
         source_time_ms: None,
     };
-    let truncate = Record { offset: 0, timestamp_ms: 1, body: Body::Change(Box::new(change)), payload: Payload::default() };
+    let truncate =
+        Record { offset: 0, timestamp_ms: 1, body: Body::Change(Box::new(change)), payload: Payload::default() };
     assert_eq!(other.apply(vec![truncate]).await.deleted, 1);
     assert_eq!(lab.ask("SELECT id, _towpath_deleted FROM $.deals ORDER BY 1").await, ["1|t", "2|f"]);
 }
@@ -90,7 +95,10 @@ async fn values_come_as_they_are_although_somebody_has_altered_their_column_sinc
     feed.apply(many(0)).await;
     feed.apply(many(300)).await;
     // A number in the form of bigint would be read as another one by a numeric column.
-    lab.client.batch_execute(&format!("ALTER TABLE {}.deals ALTER COLUMN a TYPE numeric(21,2)", lab.name)).await.unwrap_err();
+    lab.client
+        .batch_execute(&format!("ALTER TABLE {}.deals ALTER COLUMN a TYPE numeric(21,2)", lab.name))
+        .await
+        .unwrap_err();
     let alter = "DROP VIEW $.deals_live; ALTER TABLE $.deals ALTER COLUMN a TYPE numeric(21,2)";
     lab.client.batch_execute(&alter.replace('$', &lab.name)).await.unwrap();
     feed.apply(many(600)).await;
@@ -117,9 +125,12 @@ async fn a_record_that_could_come_only_behind_a_later_one_of_its_key_is_set_asid
     let mut feed = Feed::of(&lab, &[]).await;
     feed.sink = lab.opener_with_patience(Duration::ZERO).open().await.unwrap();
     feed.apply(vec![lab.change(0, 1, Op::Create, Some((1, "own")), None, None)]).await;
-    let partial = |offset, a, b, fields: &[u16]| lab.change(offset, 1, Op::Update, Some((a, b)), Some(fields.to_vec()), None);
-    // The first refers to what comes last; the second is of the same row; the one before the last is an orphan for good.
-    let batch = vec![partial(1, 50, "", &[1]), partial(2, 0, "named", &[2]), lab.whole(3, 7, 999), lab.whole(4, 50, 50)];
+    let partial =
+        |offset, a, b, fields: &[u16]| lab.change(offset, 1, Op::Update, Some((a, b)), Some(fields.to_vec()), None);
+    // The first refers to what comes last; the second is of the same row; the one before the last is an orphan for
+    // good.
+    let batch =
+        vec![partial(1, 50, "", &[1]), partial(2, 0, "named", &[2]), lab.whole(3, 7, 999), lab.whole(4, 50, 50)];
     let applied = feed.apply(batch).await;
     assert_eq!((applied.updated, applied.inserted, letters(&applied)), (1, 1, 2), "{applied:?}");
     assert_eq!(lab.ask("SELECT id, a, b FROM $.deals ORDER BY 1").await, ["1|1|named", "50|50|x"]);
@@ -130,11 +141,13 @@ async fn a_record_that_could_come_only_behind_a_later_one_of_its_key_is_set_asid
 async fn a_field_that_only_an_absorbed_record_carries_gets_its_column() {
     let lab = Laboratory::new("absorbed").await;
     let mut feed = Feed::of(&lab, &[]).await;
-    let wide =
-        record_schema(r#"{"name":"id","type":"long"},{"name":"a","type":["null","long"]},{"name":"c","type":["null","long"]}"#);
+    let wide = record_schema(
+        r#"{"name":"id","type":"long"},{"name":"a","type":["null","long"]},{"name":"c","type":["null","long"]}"#,
+    );
     let narrow = record_schema(r#"{"name":"id","type":"long"},{"name":"a","type":["null","long"]}"#);
     let key = RecordKey { identity: Identity::Long(1), schema: Arc::clone(&lab.key_schema) };
-    let first = Laboratory::record(0, &key, Op::Create, &wide, Some(vec![Value::Long(1), Value::Long(1), Value::Long(3)]));
+    let first =
+        Laboratory::record(0, &key, Op::Create, &wide, Some(vec![Value::Long(1), Value::Long(1), Value::Long(3)]));
     let second = Laboratory::record(1, &key, Op::Update, &narrow, Some(vec![Value::Long(1), Value::Long(2)]));
     feed.apply(vec![first, second]).await;
     assert_eq!(lab.ask("SELECT id, a, c FROM $.deals").await, ["1|2|3"]);
@@ -170,8 +183,10 @@ async fn keys_of_different_types_are_not_taken_for_one() {
 async fn a_field_that_is_called_as_the_key_and_is_something_else_is_kept() {
     let lab = Laboratory::new("namesake").await;
     let mut feed = Feed::of(&lab, &[]).await;
-    let key =
-        RecordKey { identity: Identity::Text("customer-5".into()), schema: record_schema(r#"{"name":"id","type":"string"}"#) };
+    let key = RecordKey {
+        identity: Identity::Text("customer-5".into()),
+        schema: record_schema(r#"{"name":"id","type":"string"}"#),
+    };
     let value = record_schema(r#"{"name":"id","type":"long"},{"name":"a","type":["null","long"]}"#);
     feed.apply(vec![Laboratory::record(0, &key, Op::Create, &value, Some(vec![Value::Long(5), Value::Long(1)]))]).await;
     let columns = lab.ask("SELECT column_name FROM towpath.columns WHERE table_schema = '$' AND field = 'id'").await;
@@ -220,7 +235,8 @@ async fn a_replay_changes_nothing_where_only_the_version_is_kept_beside_the_row(
 #[tokio::test]
 async fn tables_in_partitions_and_keys_without_case_are_written_as_others_are() {
     let lab = Laboratory::new("partitioned").await;
-    let create = "CREATE SCHEMA $; CREATE TABLE $.deals (id bigint PRIMARY KEY, a bigint, b text) PARTITION BY HASH (id);
+    let create =
+        "CREATE SCHEMA $; CREATE TABLE $.deals (id bigint PRIMARY KEY, a bigint, b text) PARTITION BY HASH (id);
                   CREATE TABLE $.part PARTITION OF $.deals FOR VALUES WITH (MODULUS 1, REMAINDER 0)";
     lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
     let mut feed = Feed::of(&lab, &[]).await;
@@ -282,5 +298,8 @@ async fn a_role_that_may_not_make_views_can_write_a_table_that_is_complete() {
     let stored = sink.apply(&claim, &lab.batch(1, vec![lab.whole(1, 2, 2)])).await;
     drop(sink);
     lab.client.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
-    assert_eq!(stored.map_err(|error| (error.reaction == Reaction::Retry, error.chain())).map(|applied| applied.inserted), Ok(1));
+    assert_eq!(
+        stored.map_err(|error| (error.reaction == Reaction::Retry, error.chain())).map(|applied| applied.inserted),
+        Ok(1)
+    );
 }

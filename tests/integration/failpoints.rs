@@ -1,5 +1,6 @@
-//! The named points of the sink, each with each action, under load: the process gone, the step failed, the task held up. Afterwards a
-//! worker without failpoints must bring the tables to the model, with the dead letters and the counts that belong to it.
+//! The named points of the sink, each with each action, under load: the process gone, the step failed, the task held
+//! up. Afterwards a worker without failpoints must bring the tables to the model, with the dead letters and the counts
+//! that belong to it.
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +20,8 @@ use crate::{
     worker::{Worker, post},
 };
 
-/// The points that a load passes by itself, and how often each is passed before it acts: late enough that something is under way.
+/// The points that a load passes by itself, and how often each is passed before it acts: late enough that something is
+/// under way.
 const UNDER_LOAD: [(&str, u32); 11] = [
     ("after_claim", 2),
     ("after_assign", 1),
@@ -68,8 +70,8 @@ impl Trial {
         eventually(&line, || async { self.worker.log().contains(&line).then_some(()) }).await;
     }
 
-    /// A last start without failpoints, the end of the load, and all that must hold. Then the same history once more from its start, with
-    /// `action` at the point in the middle of that, and once more all that must hold.
+    /// A last start without failpoints, the end of the load, and all that must hold. Then the same history once more
+    /// from its start, with `action` at the point in the middle of that, and once more all that must hold.
     async fn end(mut self, action: &str) {
         self.restart("");
         self.worker.is_ready().await;
@@ -90,8 +92,9 @@ impl Trial {
 
         // A replay. What is there already stays as it is, down to the transaction that wrote it.
         let stamps = format!("SELECT id, xmin FROM {name}.deals ORDER BY id");
-        let offsets =
-            format!("SELECT partition, next_offset FROM towpath.sink_partition WHERE topic = '{name}.deals' ORDER BY 1");
+        let offsets = format!(
+            "SELECT partition, next_offset FROM towpath.sink_partition WHERE topic = '{name}.deals' ORDER BY 1"
+        );
         let (before, ends) = (rows(&self.database, &stamps).await, rows(&self.database, &offsets).await);
         self.worker.kill();
         let rewind = format!("UPDATE towpath.sink_partition SET next_offset = 0 WHERE topic = '{name}.deals'");
@@ -114,12 +117,18 @@ impl Trial {
 }
 
 /// Posts records that the table refuses, each once it is acknowledged, with many good ones in between.
-async fn poison(http: reqwest::Client, url: String, acknowledged: Arc<std::sync::atomic::AtomicU64>, go_on: Arc<AtomicBool>) {
+async fn poison(
+    http: reqwest::Client,
+    url: String,
+    acknowledged: Arc<std::sync::atomic::AtomicU64>,
+    go_on: Arc<AtomicBool>,
+) {
     let mut number = 0;
     while go_on.load(Ordering::Relaxed) {
         let body = post("deals", "create", format!("poison-{number}"), &json!({"title": "poison"})).to_string();
         eventually("a record that will be refused is acknowledged", || async {
-            let answer = http.post(&url).header("content-type", "application/json").body(body.clone()).send().await.ok()?;
+            let answer =
+                http.post(&url).header("content-type", "application/json").body(body.clone()).send().await.ok()?;
             (answer.status() == 202).then_some(())
         })
         .await;
@@ -171,7 +180,8 @@ async fn a_task_held_up_at_each_named_point_loses_and_doubles_nothing() {
 async fn each_point_in_one_process(action: &str) {
     let _stack = shared().await;
     let mut trial = Trial::start(if action == "error" { "errors" } else { "pauses" }).await;
-    let points = UNDER_LOAD.map(|(point, before)| format!("{point}={before}*off->1*return({action})->9*off->1*return({action})"));
+    let points = UNDER_LOAD
+        .map(|(point, before)| format!("{point}={before}*off->1*return({action})->9*off->1*return({action})"));
     trial.restart(&format!("{};on_revoke=1*return({action})", points.join(";")));
     for (point, _) in UNDER_LOAD {
         trial.passed(point, action).await;

@@ -1,5 +1,6 @@
-//! Trouble of the database and of its data, each by name, against a real worker. The environment is waited for and sets nothing aside; one
-//! record that is refused is set aside alone; what a person must mend stops the task. Afterwards everything is there.
+//! Trouble of the database and of its data, each by name, against a real worker. The environment is waited for and sets
+//! nothing aside; one record that is refused is set aside alone; what a person must mend stops the task. Afterwards
+//! everything is there.
 //!
 //! Each test has a role and a database of its own, so that it can break them.
 
@@ -11,8 +12,8 @@ use crate::{
     worker::Worker,
 };
 
-/// How much more memory a worker may hold while its database is away, in KiB. The posts of a test are far smaller; a leak in a retry
-/// loop is not.
+/// How much more memory a worker may hold while its database is away, in KiB. The posts of a test are far smaller; a
+/// leak in a retry loop is not.
 const MEMORY: u64 = 64 * 1024;
 
 /// A worker with a database that can be broken.
@@ -32,7 +33,9 @@ impl Patient {
         let worker = Worker::new(theme);
         let name = worker.name.clone();
         let anywhere = database().await;
-        for sql in [format!("CREATE ROLE {name} LOGIN PASSWORD 'first'"), format!("CREATE DATABASE {name} OWNER {name}")] {
+        for sql in
+            [format!("CREATE ROLE {name} LOGIN PASSWORD 'first'"), format!("CREATE DATABASE {name} OWNER {name}")]
+        {
             anywhere.batch_execute(&sql).await.unwrap();
         }
         let url = env("DATABASE_URL");
@@ -41,8 +44,11 @@ impl Patient {
         tokio::spawn(connection);
         let (_, place) = server.rsplit_once('@').unwrap();
         let url = format!("postgres://{name}:first@{place}/{name}");
-        let worker =
-            worker.webhook("").sink_at(&url, "errors.retry.delay.max.ms = 200\nerrors.retry.timeout = 0\n").start().await;
+        let worker = worker
+            .webhook("")
+            .sink_at(&url, "errors.retry.delay.max.ms = 200\nerrors.retry.timeout = 0\n")
+            .start()
+            .await;
         let mut patient = Self { worker, admin, posted: 0, refusals: 1, _stack: stack };
         patient.post(3).await;
         patient.has_all_but(&[]).await;
@@ -79,15 +85,21 @@ impl Patient {
     }
 
     async fn state_becomes(&self, state: &str) {
-        eventually(&format!("the state is {state}"), || async { (self.worker.state("pg").await == state).then_some(()) }).await;
+        eventually(&format!("the state is {state}"), || async {
+            (self.worker.state("pg").await == state).then_some(())
+        })
+        .await;
     }
 
     /// Every record that was posted is in the table, but for these.
     async fn has_all_but(&self, missing: &[u32]) {
-        let expected: Vec<String> =
-            (0..self.posted).filter(|number| !missing.contains(number)).map(|number| format!("d-{number:04}|{number}")).collect();
+        let expected: Vec<String> = (0..self.posted)
+            .filter(|number| !missing.contains(number))
+            .map(|number| format!("d-{number:04}|{number}"))
+            .collect();
         let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
-        rows_become(&self.admin, &format!("SELECT id, title FROM {}.deals ORDER BY id", self.worker.name), &expected).await;
+        rows_become(&self.admin, &format!("SELECT id, title FROM {}.deals ORDER BY id", self.worker.name), &expected)
+            .await;
     }
 
     /// The ids whose records were set aside, with the code.
@@ -95,7 +107,8 @@ impl Patient {
         rows(&self.admin, "SELECT error_code FROM towpath.dead_letter ORDER BY \"offset\"").await
     }
 
-    /// What the fault of the environment must look like between `breaks` and `mends`, and after; `sqlstate` is what the server says.
+    /// What the fault of the environment must look like between `breaks` and `mends`, and after; `sqlstate` is what the
+    /// server says.
     async fn waits_out(mut self, breaks: &str, sqlstate: &str, mends: &str) {
         let before = self.worker.memory();
         self.sql(breaks).await;
@@ -116,7 +129,8 @@ impl Patient {
         self.end().await;
     }
 
-    /// As [`Patient::waits_out`], where waiting does not help: the task stops, and goes on when it is started again after `mends`.
+    /// As [`Patient::waits_out`], where waiting does not help: the task stops, and goes on when it is started again
+    /// after `mends`.
     async fn stops_until(mut self, breaks: &str, mends: &str) {
         self.sql(breaks).await;
         self.post(30).await;
@@ -132,12 +146,15 @@ impl Patient {
         self.end().await;
     }
 
-    /// As [`Patient::waits_out`], where a table has not the shape that it needs: nothing is set aside, and the worker goes on by itself.
+    /// As [`Patient::waits_out`], where a table has not the shape that it needs: nothing is set aside, and the worker
+    /// goes on by itself.
     async fn pauses_until(mut self, breaks: &str, mends: &str) {
         self.sql(breaks).await;
         self.post(30).await;
-        eventually("the mismatch is told", || async { self.worker.log().contains("postgres.schema_mismatch").then_some(()) })
-            .await;
+        eventually("the mismatch is told", || async {
+            self.worker.log().contains("postgres.schema_mismatch").then_some(())
+        })
+        .await;
         self.state_becomes("retrying").await;
         self.sql(mends).await;
         self.has_all_but(&[]).await;
@@ -208,7 +225,8 @@ async fn a_table_that_somebody_has_locked_is_waited_for() {
 #[tokio::test]
 async fn a_statement_that_always_takes_too_long_is_tried_in_parts_and_waited_for() {
     let patient = Patient::new("slow").await;
-    // The server's own limit of 30 s, made shorter by the first statement of each batch: it holds for those behind it. One row takes longer.
+    // The server's own limit of 30 s, made shorter by the first statement of each batch: it holds for those behind it.
+    // One row takes longer.
     patient
         .sql(
             "CREATE FUNCTION {n}.hurry() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -228,7 +246,8 @@ async fn backends_that_are_terminated_again_and_again_lose_and_double_nothing() 
     let mut ended = 0;
     while ended < 30 {
         patient.post(5).await;
-        let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}'", patient.worker.name);
+        let end =
+            format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}'", patient.worker.name);
         ended += rows(&patient.admin, &end).await.len();
     }
     patient.has_all_but(&[]).await;
@@ -262,8 +281,7 @@ async fn a_table_that_somebody_dropped_stops_the_task_until_it_is_back() {
     let patient = Patient::new("dropped").await;
     let breaks = "CREATE TABLE {n}.kept AS SELECT * FROM {n}.deals; DROP TABLE {n}.deals CASCADE";
     // With the rows that were applied; those that were not come from the topic.
-    let mends =
-        "ALTER TABLE {n}.kept RENAME TO deals; ALTER TABLE {n}.deals ADD PRIMARY KEY (id); ALTER TABLE {n}.deals OWNER TO {n}";
+    let mends = "ALTER TABLE {n}.kept RENAME TO deals; ALTER TABLE {n}.deals ADD PRIMARY KEY (id); ALTER TABLE {n}.deals OWNER TO {n}";
     patient.stops_until(breaks, mends).await;
 }
 

@@ -231,12 +231,14 @@ async fn hard_deletes_remove_the_row() {
     let claim = claim(&mut sink, &lab.partition(0)).await;
     let records = vec![lab.whole(0, 1, 1), lab.whole(1, 2, 2)];
     sink.apply(&claim, &lab.batch(0, records)).await.unwrap();
-    let applied = sink.apply(&claim, &lab.batch(2, vec![lab.change(2, 1, Op::Delete, None, None, None)])).await.unwrap();
+    let applied =
+        sink.apply(&claim, &lab.batch(2, vec![lab.change(2, 1, Op::Delete, None, None, None)])).await.unwrap();
     assert_eq!((applied.deleted, applied.total()), (1, 1));
     assert_eq!(lab.table().await, ["2|2|x|f|1"]);
     let versioned = lab.change(3, 2, Op::Update, Some((5, "v")), None, Some(50));
     sink.apply(&claim, &lab.batch(3, vec![versioned])).await.unwrap();
-    let old = sink.apply(&claim, &lab.batch(4, vec![lab.change(4, 2, Op::Delete, None, None, Some(40))])).await.unwrap();
+    let old =
+        sink.apply(&claim, &lab.batch(4, vec![lab.change(4, 2, Op::Delete, None, None, Some(40))])).await.unwrap();
     assert_eq!((old.deleted, old.stale), (0, 1), "an old delete removes no newer row");
     assert_eq!(lab.table().await, ["2|5|v|f|3"]);
 }

@@ -1,4 +1,5 @@
-//! Histories of many keys, in any order and with duplicates, against the real table: it ends as if they had come in order.
+//! Histories of many keys, in any order and with duplicates, against the real table: it ends as if they had come in
+//! order.
 
 use std::collections::BTreeMap;
 

@@ -28,7 +28,8 @@ impl Laboratory {
             r#"{"type":"record","name":"deal","fields":[
                 {"name":"id","type":"long"},{"name":"a","type":["null","long"]},{"name":"b","type":["null","string"]}]}"#,
         );
-        let key_schema = Schema::parse_str(r#"{"type":"record","name":"key","fields":[{"name":"id","type":"long"}]}"#).unwrap();
+        let key_schema =
+            Schema::parse_str(r#"{"type":"record","name":"key","fields":[{"name":"id","type":"long"}]}"#).unwrap();
         // Before the database is asked for: it may be away while another test is alone.
         let stack = shared().await;
         Self {
@@ -106,7 +107,13 @@ impl Laboratory {
     }
 
     /// A change of any record: its key with the key's schema, and the values of `schema`, none for a delete.
-    pub(crate) fn record(offset: i64, key: &RecordKey, op: Op, schema: &Arc<Schema>, after: Option<Vec<Value>>) -> Record {
+    pub(crate) fn record(
+        offset: i64,
+        key: &RecordKey,
+        op: Op,
+        schema: &Arc<Schema>,
+        after: Option<Vec<Value>>,
+    ) -> Record {
         let (key, schema) = (Some(key.clone()), Arc::clone(schema));
         let change = Change { key, op, schema, after, changed: None, version: None, source_time_ms: None };
         Record { offset, timestamp_ms: 1, body: Body::Change(Box::new(change)), payload: Payload::default() }
@@ -133,7 +140,8 @@ impl Laboratory {
     }
 
     pub(crate) async fn next_offset(&self) -> Vec<String> {
-        let sql = format!("SELECT next_offset FROM towpath.sink_partition WHERE sink = '{}' ORDER BY partition", self.name);
+        let sql =
+            format!("SELECT next_offset FROM towpath.sink_partition WHERE sink = '{}' ORDER BY partition", self.name);
         rows(&self.client, &sql).await
     }
 }
@@ -160,5 +168,8 @@ pub(crate) fn id_of(record: &Record) -> i64 {
 
 /// A record schema of these fields.
 pub(crate) fn record_schema(fields: &str) -> Arc<Schema> {
-    Arc::new(Schema::parse_str(&format!(r#"{{"type":"record","name":"r","fields":[{fields}]}}"#)).expect("a schema of the test"))
+    Arc::new(
+        Schema::parse_str(&format!(r#"{{"type":"record","name":"r","fields":[{fields}]}}"#))
+            .expect("a schema of the test"),
+    )
 }

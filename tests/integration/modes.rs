@@ -31,7 +31,11 @@ impl<'l> Bench<'l> {
 
     async fn apply_batch(&mut self, batch: &Batch) -> Applied {
         let applied = self.sink.apply(&self.claim, batch).await.unwrap_or_else(|error| panic!("{}", error.chain()));
-        assert_eq!(applied.total(), u64::try_from(batch.records.len()).unwrap(), "every record is accounted for: {applied:?}");
+        assert_eq!(
+            applied.total(),
+            u64::try_from(batch.records.len()).unwrap(),
+            "every record is accounted for: {applied:?}"
+        );
         applied
     }
 }
@@ -53,8 +57,9 @@ async fn a_key_of_several_parts_is_the_primary_key_and_its_fields_make_no_second
         let after = vec![Value::Int(tenant), Value::String(code.into()), Value::Date(20_000), Value::Long(amount)];
         Laboratory::record(offset, &key, Op::Create, &schema, Some(after))
     };
-    let applied =
-        bench.apply(vec![record(0, 1, "a", 10), record(1, 2, "a", 20), record(2, 1, "a", 11), record(3, 1, "b", 30)]).await;
+    let applied = bench
+        .apply(vec![record(0, 1, "a", 10), record(1, 2, "a", 20), record(2, 1, "a", 11), record(3, 1, "b", 30)])
+        .await;
     assert_eq!((applied.inserted, applied.folded), (3, 1));
     assert_eq!(bench.apply(vec![record(4, 2, "a", 21)]).await.updated, 1);
     let table = lab.ask("SELECT tenant, code, day, amount FROM $.deals ORDER BY 1, 2").await;
@@ -208,13 +213,19 @@ async fn a_truncate_ends_every_row_before_it_where_the_order_is_known() {
             version: None,
             source_time_ms: None,
         };
-        Record { offset, timestamp_ms: 1, body: Body::Change(Box::new(change)), payload: towpath_api::Payload::default() }
+        Record {
+            offset,
+            timestamp_ms: 1,
+            body: Body::Change(Box::new(change)),
+            payload: towpath_api::Payload::default(),
+        }
     };
     for (mode, left) in [("soft", vec!["1|t", "2|f", "3|f"]), ("hard", vec!["2|f", "3|f"])] {
         let lab = Laboratory::new("truncate").await;
         let mut bench = Bench::of(&lab, &[("delete.mode", mode), ("truncate.enabled", "true")]).await;
-        let applied =
-            bench.apply(vec![lab.whole(0, 1, 1), lab.whole(1, 2, 1), truncate(2), lab.whole(3, 2, 2), lab.whole(4, 3, 3)]).await;
+        let applied = bench
+            .apply(vec![lab.whole(0, 1, 1), lab.whole(1, 2, 1), truncate(2), lab.whole(3, 2, 2), lab.whole(4, 3, 3)])
+            .await;
         assert_eq!(applied.deleted, 1, "{mode}: the truncate is one record");
         assert_eq!(lab.ask("SELECT id, _towpath_deleted FROM $.deals ORDER BY 1").await, left, "{mode}");
         lab.ask("UPDATE $.deals SET _towpath_partition = 1 WHERE id = 3").await;
@@ -258,10 +269,17 @@ async fn batches_of_new_rows_and_of_others_end_in_the_same_rows_whichever_way_th
         let applied = bench.apply(many(from, ids, a)).await;
         assert_eq!((applied.inserted, applied.updated), (inserted, updated), "from {from}");
     }
-    let sums = lab.ask("SELECT a, count(*), min(id), max(id), max(_towpath_offset) FROM $.deals GROUP BY a ORDER BY a").await;
+    let sums =
+        lab.ask("SELECT a, count(*), min(id), max(id), max(_towpath_offset) FROM $.deals GROUP BY a ORDER BY a").await;
     assert_eq!(
         sums,
-        ["1|200|0|199|199", "2|2500|500|2999|2999", "3|300|200|499|3299", "4|299|3000|3298|3598", "5|301|3299|3599|3900"]
+        [
+            "1|200|0|199|199",
+            "2|2500|500|2999|2999",
+            "3|300|200|499|3299",
+            "4|299|3000|3298|3598",
+            "5|301|3299|3599|3900"
+        ]
     );
     let own = "SELECT DISTINCT b, _towpath_ts, _towpath_seq = _towpath_offset, _towpath_deleted, _towpath_partition,
                  _towpath_applied_at > now() - interval '1 hour' FROM $.deals";

@@ -57,7 +57,8 @@ async fn a_limit_in_bytes_holds_for_keys_values_and_headers() {
 #[tokio::test]
 async fn a_database_slower_than_the_target_gets_smaller_batches_and_full_ones_when_it_is_fast_again() {
     let _stack = shared().await;
-    let worker = Worker::new("slow").webhook("").sink("write.latency.target.ms = 200\nbatch.max.rows = 1000\n").start().await;
+    let worker =
+        Worker::new("slow").webhook("").sink("write.latency.target.ms = 200\nbatch.max.rows = 1000\n").start().await;
     let (database, name) = (database().await, worker.name.clone());
     let deal = async |id: String| worker.accept("deals", "create", id, json!({"title": "a deal"})).await;
     let limit = || worker.metric("towpath_sink_batch_limit_records", "pg-");
@@ -68,8 +69,10 @@ async fn a_database_slower_than_the_target_gets_smaller_batches_and_full_ones_wh
              $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END $$;"
         )
     };
-    let trigger =
-        format!("{} CREATE TRIGGER slow BEFORE INSERT ON {name}.deals FOR EACH ROW EXECUTE FUNCTION {name}.wait()", sleeps(0.3));
+    let trigger = format!(
+        "{} CREATE TRIGGER slow BEFORE INSERT ON {name}.deals FOR EACH ROW EXECUTE FUNCTION {name}.wait()",
+        sleeps(0.3)
+    );
     eventually("there is a table to be slow", || async { database.batch_execute(&trigger).await.ok() }).await;
     for number in 0..6 {
         deal(format!("slow{number}")).await;

@@ -1,4 +1,5 @@
-//! The whole path, from a post to a row: every action, merge and replace, arrays, types, tombstones, tasks side by side.
+//! The whole path, from a post to a row: every action, merge and replace, arrays, types, tombstones, tasks side by
+//! side.
 
 use serde_json::json;
 
@@ -14,7 +15,12 @@ async fn create_update_and_delete_end_in_the_rows_that_they_say() {
     let database = database().await;
     worker.accept("deals", "create", "d-1", json!({"title": "one", "amount": 10.5})).await;
     worker
-        .accept("deals", "create", "d-2", json!({"title": "two", "won": false, "closed_at": "2026-11-24T10:00:00+01:00"}))
+        .accept(
+            "deals",
+            "create",
+            "d-2",
+            json!({"title": "two", "won": false, "closed_at": "2026-11-24T10:00:00+01:00"}),
+        )
         .await;
     worker.accept("deals", "update", "d-1", json!({"won": true})).await;
     worker.accept("deals", "update", "d-2", json!({"won": null, "title": "zwei"})).await;
@@ -22,8 +28,9 @@ async fn create_update_and_delete_end_in_the_rows_that_they_say() {
     worker.accept("agents", "delete", 7, json!(null)).await;
     worker.accept("agents", "create", 8, json!({"name": "Tom", "role": "agent"})).await;
     let name = &worker.name;
-    let deals =
-        format!("SELECT id, title, amount, won, closed_at AT TIME ZONE 'UTC', _towpath_deleted FROM {name}.deals ORDER BY id");
+    let deals = format!(
+        "SELECT id, title, amount, won, closed_at AT TIME ZONE 'UTC', _towpath_deleted FROM {name}.deals ORDER BY id"
+    );
     rows_become(&database, &deals, &["d-1|one|10.50|t||f", "d-2|zwei|||2026-11-24 09:00:00|f"]).await;
     let agents = format!("SELECT id, name, role, _towpath_deleted FROM {name}.agents ORDER BY id");
     rows_become(&database, &agents, &["7|Ines||t", "8|Tom|agent|f"]).await;
@@ -90,7 +97,8 @@ async fn an_array_carries_many_records_each_with_its_own_action() {
     let answer = worker.post_raw(body.to_string()).await.unwrap();
     assert_eq!(answer.status(), 422);
     let answer: serde_json::Value = answer.json().await.unwrap();
-    let pointers: Vec<_> = answer["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+    let pointers: Vec<_> =
+        answer["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
     assert_eq!(pointers, ["/data/1/data/title", "/data/1/data/amount"], "{answer}");
     worker.accept("deals", "create", "e", json!({"title": "E"})).await;
     rows_become(&database, &deals, &["a|A|3.00|f", "b|B||f", "e|E||f", "old|old||t"]).await;
@@ -160,8 +168,10 @@ async fn each_type_arrives_in_its_column_without_loss() {
     );
     assert_eq!(
         rows(&database, &types).await,
-        ["text,boolean,integer,bigint,real,double precision,numeric(38,4),date,time without time zone,timestamp with time zone,\
-          timestamp with time zone,timestamp without time zone,uuid,text,bytea,jsonb,jsonb,jsonb"]
+        [
+            "text,boolean,integer,bigint,real,double precision,numeric(38,4),date,time without time zone,timestamp with time zone,\
+          timestamp with time zone,timestamp without time zone,uuid,text,bytea,jsonb,jsonb,jsonb"
+        ]
     );
 }
 
@@ -178,8 +188,9 @@ async fn a_delete_is_followed_by_a_tombstone_which_changes_no_row() {
     let next = format!("SELECT max(next_offset) FROM towpath.sink_partition WHERE topic = '{name}.deals'");
     let expected = (deleted["offset"].as_i64().unwrap() + 2).to_string();
     rows_become(&database, &next, &[&expected]).await;
-    let probe =
-        || async { (worker.metric("towpath_sink_records_skipped_total", "reason=\"tombstone\"").await >= 1.0).then_some(()) };
+    let probe = || async {
+        (worker.metric("towpath_sink_records_skipped_total", "reason=\"tombstone\"").await >= 1.0).then_some(())
+    };
     crate::stack::eventually("the tombstone is counted", probe).await;
     conserved(&worker).await;
 }
@@ -283,7 +294,8 @@ async fn what_the_database_cannot_hold_is_set_aside_and_the_rest_goes_on() {
     worker.accept("deals", "create", "bad", json!({"title": "forbidden"})).await;
     worker.accept("deals", "create", "after", json!({"title": "t"})).await;
     rows_become(&database, &format!("SELECT id FROM {name}.deals ORDER BY id"), &["after", "good"]).await;
-    let letters = format!("SELECT topic, stage, error_code, error_text FROM towpath.dead_letter WHERE topic = '{name}.deals'");
+    let letters =
+        format!("SELECT topic, stage, error_code, error_text FROM towpath.dead_letter WHERE topic = '{name}.deals'");
     let expected = format!(
         "{name}.deals|apply|postgres.refused_value|a check of the table is violated \
          (SQLSTATE 23514, table deals, constraint deals_title_check)"

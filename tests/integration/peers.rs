@@ -115,8 +115,10 @@ async fn a_new_field_with_evolution_off_changes_no_table() {
     let claim = claim(&mut sink, &lab.partition(0)).await;
     sink.apply(&claim, &with_a_new_field(&lab)).await.unwrap();
     assert_eq!(lab.table().await, ["1|1|x|f|0", "2|2|x|f|1", "3|3|x|f|2"]);
-    let columns =
-        format!("SELECT count(*) FROM pg_attribute WHERE attrelid = '{}.deals'::regclass AND attname = 'extra'", lab.name);
+    let columns = format!(
+        "SELECT count(*) FROM pg_attribute WHERE attrelid = '{}.deals'::regclass AND attname = 'extra'",
+        lab.name
+    );
     assert_eq!(rows(&lab.client, &columns).await, ["0"]);
 }
 
@@ -142,11 +144,14 @@ async fn a_stale_redelivery_does_not_take_the_table_back_in_time() {
     let claim = claim(&mut sink, &lab.partition(0)).await;
     let state = |offset, id, version| lab.change(offset, id, Op::Update, Some((version, "v")), None, Some(version));
     let deleted = |offset, id, version| lab.change(offset, id, Op::Delete, None, None, Some(version));
-    sink.apply(&claim, &lab.batch(0, vec![state(0, 1, 10), state(1, 1, 30), state(2, 2, 10), deleted(3, 2, 30)])).await.unwrap();
+    sink.apply(&claim, &lab.batch(0, vec![state(0, 1, 10), state(1, 1, 30), state(2, 2, 10), deleted(3, 2, 30)]))
+        .await
+        .unwrap();
     let expected = ["1|30|v|f|1", "2|10|v|t|3"];
     assert_eq!(lab.table().await, expected);
     // The source sends it all once more, further back in the topic, and at the end something new.
-    let again = vec![state(4, 1, 10), deleted(5, 1, 20), state(6, 2, 10), state(7, 2, 20), state(8, 1, 30), deleted(9, 2, 30)];
+    let again =
+        vec![state(4, 1, 10), deleted(5, 1, 20), state(6, 2, 10), state(7, 2, 20), state(8, 1, 30), deleted(9, 2, 30)];
     let applied = sink.apply(&claim, &lab.batch(4, again)).await.unwrap();
     assert_eq!((applied.stale + applied.folded, applied.total()), (6, 6), "{applied:?}");
     assert_eq!(lab.table().await, expected);
@@ -163,7 +168,8 @@ async fn a_timestamp_in_milliseconds_keeps_them_alone_and_in_a_full_batch() {
     worker.accept("deals", "create", "alone", closed(7)).await;
     let alone = format!("SELECT closed_at AT TIME ZONE 'UTC' FROM {}.deals WHERE id = 'alone'", worker.name);
     rows_become(&database, &alone, &["2026-11-24 10:00:00.007"]).await;
-    let many: Vec<_> = (0..1_000).map(|at| json!({"id": format!("m-{at:03}"), "action": "create", "data": closed(at)})).collect();
+    let many: Vec<_> =
+        (0..1_000).map(|at| json!({"id": format!("m-{at:03}"), "action": "create", "data": closed(at)})).collect();
     let body = json!({"clientid": "acme", "clientSecret": SECRET, "objectname": "deals", "data": many});
     assert_eq!(worker.post_raw(body.to_string()).await.unwrap().status(), 202);
     let right = format!(

@@ -46,6 +46,7 @@ async fn preflight_says_which_tables_fit_and_which_statements_mend_the_others() 
 fn preflight(worker: &Worker) -> (i32, Value) {
     let output = worker.command(&["preflight", "--worker", "worker.toml", "-o", "json", "postgres.toml"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    let found = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+    let found =
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
     (output.status.code().unwrap(), found)
 }

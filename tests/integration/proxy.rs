@@ -1,8 +1,8 @@
 //! A TCP proxy in front of Postgres that makes the network fail at the worst moment.
 //!
-//! It understands as much of the protocol as that takes: a message is a type, a length and a body; COMMIT is a simple query of that
-//! text; a transaction is a batch of the sink when its compare-and-set has answered `UPDATE 1`, which no claim does.
-//! Everything else passes as bytes. Connections must come with `sslmode=disable`.
+//! It understands as much of the protocol as that takes: a message is a type, a length and a body; COMMIT is a simple
+//! query of that text; a transaction is a batch of the sink when its compare-and-set has answered `UPDATE 1`, which no
+//! claim does. Everything else passes as bytes. Connections must come with `sslmode=disable`.
 
 use std::{
     io::{Error, ErrorKind, Result},
@@ -203,7 +203,12 @@ async fn upwards(mut from: BufReader<OwnedReadHalf>, to: &mut OwnedWriteHalf, ta
     }
 }
 
-async fn downwards(from: &mut BufReader<OwnedReadHalf>, mut to: OwnedWriteHalf, talk: &Talk, plan: &Plan) -> Result<()> {
+async fn downwards(
+    from: &mut BufReader<OwnedReadHalf>,
+    mut to: OwnedWriteHalf,
+    talk: &Talk,
+    plan: &Plan,
+) -> Result<()> {
     loop {
         let message = message(from).await?;
         // The first statement of a batch; that of a claim is a SELECT.

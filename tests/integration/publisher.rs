@@ -62,7 +62,10 @@ impl Laboratory {
     #[expect(clippy::cast_possible_truncation, reason = "these counts are small and whole")]
     fn metric_where(&self, name: &str, wanted: impl Fn(&str) -> bool) -> i64 {
         let families = self.metrics.gather();
-        let series = families.iter().filter(|family| family.name() == name).flat_map(prometheus::proto::MetricFamily::get_metric);
+        let series = families
+            .iter()
+            .filter(|family| family.name() == name)
+            .flat_map(prometheus::proto::MetricFamily::get_metric);
         let wanted = series.filter(|series| series.get_label().iter().any(|label| wanted(label.value())));
         wanted.map(|series| series.get_counter().value() + series.get_gauge().value()).sum::<f64>() as i64
     }
@@ -145,8 +148,9 @@ async fn changes(lab: &Laboratory) -> Vec<Change> {
 }
 
 fn texts(changes: &[Change], id: &str) -> Vec<String> {
-    let of_the_record =
-        changes.iter().filter(|change| change.key.as_ref().is_some_and(|key| key.identity == Identity::Text(id.into())));
+    let of_the_record = changes
+        .iter()
+        .filter(|change| change.key.as_ref().is_some_and(|key| key.identity == Identity::Text(id.into())));
     let text = |change: &Change| match &change.after.as_ref()?[1] {
         Value::String(text) => Some(text.clone()),
         _ => None,
@@ -166,7 +170,8 @@ async fn each_event_is_where_the_publisher_says_and_keeps_its_order() {
     for (placed, event) in placed.iter().zip(&events) {
         let at = |message: &&OwnedMessage| (message.partition(), message.offset()) == (placed.partition, placed.offset);
         let message = messages.iter().find(at).expect("a record at that place");
-        let headers: Vec<_> = message.headers().unwrap().iter().map(|header| (header.key, header.value.unwrap())).collect();
+        let headers: Vec<_> =
+            message.headers().unwrap().iter().map(|header| (header.key, header.value.unwrap())).collect();
         let trace = event.traceparent.as_ref().unwrap().as_bytes();
         assert_eq!(headers, [(EVENT_ID_HEADER, event.event_id.as_bytes()), (TRACE_HEADER, trace)]);
     }

@@ -1,5 +1,5 @@
-//! What lies in `towpath.dead_letter` suffices to put a record back: its bytes, headers and place are taken from there, decoded and applied
-//! as the sink would have done it at first, whatever has come for its key since then.
+//! What lies in `towpath.dead_letter` suffices to put a record back: its bytes, headers and place are taken from there,
+//! decoded and applied as the sink would have done it at first, whatever has come for its key since then.
 
 use std::time::Duration;
 
@@ -64,24 +64,26 @@ impl Refusing {
 
     /// The table as `id|n|deleted|offset`.
     async fn table(&self) -> Vec<String> {
-        let sql = format!("SELECT id, n, _towpath_deleted, _towpath_offset FROM {}.notes ORDER BY id", self.worker.name);
+        let sql =
+            format!("SELECT id, n, _towpath_deleted, _towpath_offset FROM {}.notes ORDER BY id", self.worker.name);
         rows(&self.database, &sql).await
     }
 
     /// Applies each record that was set aside again, in its order, from what is in the table and nothing else.
     async fn put_back(&self) -> Vec<(i64, Applied)> {
-        let sql =
-            "SELECT topic, partition, \"offset\", key, value, headers FROM towpath.dead_letter WHERE sink = $1 ORDER BY 1, 2, 3";
+        let sql = "SELECT topic, partition, \"offset\", key, value, headers FROM towpath.dead_letter WHERE sink = $1 ORDER BY 1, 2, 3";
         let letters = self.database.query(sql, &[&format!("pg-{}", self.worker.name)]).await.unwrap();
         let registry = Registry::new(&env("SCHEMA_REGISTRY_URL"), &prometheus::Registry::new()).unwrap();
         let version = self.by_version.then(|| VersionField::parse("v"));
-        let mut decoder = Decoder::reading(registry, Reading::new(ReadingSettings { version, ..ReadingSettings::default() }));
+        let mut decoder =
+            Decoder::reading(registry, Reading::new(ReadingSettings { version, ..ReadingSettings::default() }));
         let mut done = Vec::new();
         for letter in letters {
             let (topic, offset): (&str, i64) = (letter.get(0), letter.get(2));
             let (key, value): (Option<&[u8]>, Option<&[u8]>) = (letter.get(3), letter.get(4));
             let headers = headers(&letter.get(5));
-            let header = |wanted: &str| headers.iter().find(|(name, _)| name == wanted).and_then(|(_, value)| value.as_deref());
+            let header =
+                |wanted: &str| headers.iter().find(|(name, _)| name == wanted).and_then(|(_, value)| value.as_deref());
             let schemas = SchemaHeaders { key: header(SchemaHeaders::KEY), value: header(SchemaHeaders::VALUE) };
             let body = loop {
                 match decoder.decode_with(key, value, schemas) {
@@ -108,7 +110,8 @@ impl Refusing {
     async fn apply(&self, batch: &Batch) -> Applied {
         let url = env("DATABASE_URL");
         let (config, _) =
-            read::<PostgresSinkConfig>(&Flat::from_strings([("connection.url", url.as_str()), ("topics", "notes")])).unwrap();
+            read::<PostgresSinkConfig>(&Flat::from_strings([("connection.url", url.as_str()), ("topics", "notes")]))
+                .unwrap();
         let settings = SinkSettings {
             name: format!("again-{}-{}", batch.from, self.worker.name),
             owner: "put back".to_owned(),
@@ -134,7 +137,8 @@ fn value((v, n): (i64, i32)) -> Value {
 /// Headers as the column's comment says that they lie there.
 fn headers(pairs: &Json) -> Vec<(String, Option<Vec<u8>>)> {
     let pairs = pairs.as_array().expect("an array of pairs");
-    let bytes = |hex: &str| (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+    let bytes =
+        |hex: &str| (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
     let value = |value: &Json| match value {
         Json::Null => None,
         Json::String(text) => Some(text.as_bytes().to_vec()),
@@ -162,7 +166,8 @@ async fn a_record_that_was_set_aside_can_be_put_back_where_its_row_is_no_newer()
 
     refusing.sql("ALTER TABLE {n}.notes DROP CONSTRAINT positive").await;
     let done = refusing.put_back().await;
-    let told: Vec<_> = done.iter().map(|(offset, applied)| (*offset, applied.inserted, applied.stale, applied.total())).collect();
+    let told: Vec<_> =
+        done.iter().map(|(offset, applied)| (*offset, applied.inserted, applied.stale, applied.total())).collect();
     assert_eq!(told, [(2, 0, 1, 1), (3, 1, 0, 1), (4, 0, 1, 1), (5, 1, 0, 1)]);
     let stored = ["1|11|f|6", "2|-2|f|3", "4|4|t|7", "5|-5|f|5", "9|1|f|0"];
     assert_eq!(refusing.table().await, stored);
@@ -190,7 +195,11 @@ async fn a_record_that_is_put_back_has_its_own_version() {
     assert_eq!(refusing.table().await, ["1|1|f|3", "2|2|f|4", "9|1|f|0"]);
     refusing.sql("ALTER TABLE {n}.notes DROP CONSTRAINT positive").await;
     refusing.put_back().await;
-    assert_eq!(refusing.table().await, ["1|1|f|3", "2|-2|f|2", "9|1|f|0"], "the greater version wins, whatever came later");
+    assert_eq!(
+        refusing.table().await,
+        ["1|1|f|3", "2|-2|f|2", "9|1|f|0"],
+        "the greater version wins, whatever came later"
+    );
 }
 
 #[tokio::test]

@@ -20,8 +20,8 @@ use crate::{
 
 pub(crate) const WAIT: Timeout = Timeout::After(Duration::from_secs(20));
 
-/// A topic and a sink that reads it. Its records are bytes that nobody can read: each becomes a dead letter, and the next
-/// offset tells how far the sink is.
+/// A topic and a sink that reads it. Its records are bytes that nobody can read: each becomes a dead letter, and the
+/// next offset tells how far the sink is.
 pub(crate) struct Reading {
     pub(crate) worker: Worker,
     pub(crate) topic: String,
@@ -65,7 +65,8 @@ impl Reading {
     }
 
     pub(crate) async fn produce(&self, numbers: std::ops::Range<usize>) {
-        let producer: FutureProducer = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap();
+        let producer: FutureProducer =
+            KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap();
         for number in numbers {
             let value = format!("no Avro {number}");
             producer.send(FutureRecord::<(), _>::to(&self.topic).payload(&value), WAIT).await.unwrap();
@@ -74,7 +75,8 @@ impl Reading {
 
     /// Adds a single record of so many bytes.
     pub(crate) async fn produce_large(&self, bytes: usize) {
-        let producer: FutureProducer = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap();
+        let producer: FutureProducer =
+            KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap();
         producer.send(FutureRecord::<(), _>::to(&self.topic).payload(&vec![b'x'; bytes]), WAIT).await.unwrap();
     }
 
@@ -108,10 +110,13 @@ impl Reading {
         assert_eq!(self.database.execute(&sql, &[]).await.unwrap(), 1);
     }
 
-    /// Starts the worker; the sink must fail with a code, and the log must say each of `told`. What was stored stays as it was.
+    /// Starts the worker; the sink must fail with a code, and the log must say each of `told`. What was stored stays as
+    /// it was.
     pub(crate) async fn fails_with(&mut self, code: &str, told: &[&str]) {
-        let row =
-            format!("SELECT next_offset, anchor_offset, cluster_id FROM towpath.sink_partition WHERE topic = '{}'", self.topic);
+        let row = format!(
+            "SELECT next_offset, anchor_offset, cluster_id FROM towpath.sink_partition WHERE topic = '{}'",
+            self.topic
+        );
         let before = rows(&self.database, &row).await;
         self.worker.spawn();
         self.worker.is_ready().await;
@@ -170,7 +175,8 @@ impl Reading {
 
     /// The sum of the next offsets of all partitions.
     pub(crate) async fn applied(&self) -> u32 {
-        let sql = format!("SELECT coalesce(sum(next_offset), 0) FROM towpath.sink_partition WHERE topic = '{}'", self.topic);
+        let sql =
+            format!("SELECT coalesce(sum(next_offset), 0) FROM towpath.sink_partition WHERE topic = '{}'", self.topic);
         if self.database.simple_query(&sql).await.is_err() {
             return 0;
         }

@@ -40,8 +40,10 @@ async fn restore(database: &Client, name: &str, cut: bool) {
          INSERT INTO towpath.sink_partition SELECT * FROM {name}.copy_of_offsets; COMMIT;"
     );
     if cut {
-        let _ =
-            write!(sql, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'towpath/pg-{name}'");
+        let _ = write!(
+            sql,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'towpath/pg-{name}'"
+        );
     }
     database.batch_execute(&sql).await.unwrap();
 }
@@ -49,7 +51,10 @@ async fn restore(database: &Client, name: &str, cut: bool) {
 async fn all_ten_are_back(worker: &Worker, database: &Client) {
     let deals = format!("SELECT string_agg(title, ' ' ORDER BY id) FROM {}.deals", worker.name);
     rows_become(database, &deals, &["before before before after after after after after after after"]).await;
-    eventually("the log says so", || async { worker.log().contains("the store has gone back from offset").then_some(()) }).await;
+    eventually("the log says so", || async {
+        worker.log().contains("the store has gone back from offset").then_some(())
+    })
+    .await;
     let letters = format!("SELECT * FROM towpath.dead_letter WHERE sink = 'pg-{}'", worker.name);
     assert_eq!(rows(database, &letters).await, [""; 0]);
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use apache_avro::{Schema, types::Value};
-use towpath_api::{Applied, Error, Identity, Op, OpenSink as _, Reaction, Record, RecordKey, Sink as _, json::JSON_TEXT};
+use towpath_api::{
+    Applied, Error, Identity, Op, OpenSink as _, Reaction, Record, RecordKey, Sink as _, json::JSON_TEXT,
+};
 use towpath_postgres::PostgresSink;
 
 use crate::laboratory::{Laboratory, claim, record_schema};
@@ -44,8 +46,7 @@ impl<'l> Shapes<'l> {
     }
 
     async fn type_of_v(&self) -> Vec<String> {
-        let sql =
-            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '$.deals'::regclass AND attname = 'v'";
+        let sql = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '$.deals'::regclass AND attname = 'v'";
         self.lab.ask(sql).await
     }
 }
@@ -67,7 +68,10 @@ async fn a_column_is_widened_as_its_field_is_and_the_live_view_keeps_its_rights(
     let mut shapes = Shapes::of(&lab, &[]).await;
     shapes.put(1, INT, Value::Int(1)).await.unwrap();
     let role = format!("reader_{}", lab.name);
-    lab.client.batch_execute(&format!("CREATE ROLE {role}; GRANT SELECT ON {0}.deals_live TO {role}", lab.name)).await.unwrap();
+    lab.client
+        .batch_execute(&format!("CREATE ROLE {role}; GRANT SELECT ON {0}.deals_live TO {role}", lab.name))
+        .await
+        .unwrap();
     for (id, ty, value, becomes) in [
         (2, LONG, Value::Long(i64::MAX), "bigint"),
         (3, DECIMAL, decimal(-1), "numeric(21,2)"),
@@ -77,7 +81,10 @@ async fn a_column_is_widened_as_its_field_is_and_the_live_view_keeps_its_rights(
         shapes.put(id, ty, value).await.unwrap();
         assert_eq!(shapes.type_of_v().await, [becomes]);
     }
-    assert_eq!(lab.ask("SELECT v FROM $.deals_live ORDER BY id").await, ["1.00", "9223372036854775807.00", "-0.01", "4.00"]);
+    assert_eq!(
+        lab.ask("SELECT v FROM $.deals_live ORDER BY id").await,
+        ["1.00", "9223372036854775807.00", "-0.01", "4.00"]
+    );
     assert_eq!(lab.ask(&format!("SELECT has_table_privilege('{role}', '$.deals_live', 'SELECT')")).await, ["t"]);
     lab.client.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
 
@@ -149,7 +156,10 @@ async fn a_view_of_somebody_else_keeps_a_column_from_being_widened_and_is_named(
     let mut shapes = Shapes::of(&lab, &[]).await;
     shapes.put(1, INT, Value::Int(1)).await.unwrap();
     for used in ["deals", "deals_live"] {
-        lab.client.batch_execute(&format!("CREATE VIEW {0}.report AS SELECT v FROM {0}.{used}", lab.name)).await.unwrap();
+        lab.client
+            .batch_execute(&format!("CREATE VIEW {0}.report AS SELECT v FROM {0}.{used}", lab.name))
+            .await
+            .unwrap();
         let error = shapes.put(2, LONG, Value::Long(2)).await.unwrap_err();
         assert_eq!((error.reaction, error.code), (Reaction::Retry, "postgres.schema_mismatch"), "{}", error.chain());
         assert!(error.to_string().contains("used by another view or rule"), "{error}");
@@ -164,13 +174,15 @@ async fn a_new_field_waits_for_its_column_under_validate_and_is_left_out_when_ev
     let lab = Laboratory::new("validate").await;
     let mut shapes = Shapes::of(&lab, &[("schema.evolution", "validate")]).await;
     let error = shapes.put(1, INT, Value::Int(1)).await.unwrap_err();
-    let (_, mend) = error.to_string().split_once("It is mended by: ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (_, mend) =
+        error.to_string().split_once("It is mended by: ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     assert!(mend.contains("CREATE TABLE"), "{mend}");
     lab.client.batch_execute(&mend).await.unwrap();
     shapes.put(1, INT, Value::Int(1)).await.unwrap();
 
-    let wider =
-        record_schema(r#"{"name":"id","type":"long"},{"name":"v","type":["null","int"]},{"name":"w","type":["null","string"]}"#);
+    let wider = record_schema(
+        r#"{"name":"id","type":"long"},{"name":"v","type":["null","int"]},{"name":"w","type":["null","string"]}"#,
+    );
     let record = |offset| {
         let key = RecordKey { identity: Identity::Long(2), schema: Arc::clone(&lab.key_schema) };
         let after = vec![Value::Long(2), Value::Int(2), Value::String("w".into())];
@@ -195,7 +207,8 @@ async fn a_table_of_others_is_taken_when_its_columns_fit() {
     lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
     let mut shapes = Shapes::of(&lab, &[]).await;
     let record = |offset, id, b: &str| lab.change(offset, id, Op::Create, Some((5, b)), None, None);
-    let applied = shapes.apply(vec![record(0, 1, "good"), record(1, 2, "bad"), record(2, 3, "no such mood")]).await.unwrap();
+    let applied =
+        shapes.apply(vec![record(0, 1, "good"), record(1, 2, "bad"), record(2, 3, "no such mood")]).await.unwrap();
     assert_eq!((applied.inserted, applied.updated), (1, 1), "the row that was there counts as older");
     assert_eq!(applied.dead_letters().count(), 1);
     assert_eq!(lab.ask("SELECT id, a, b, _towpath_offset FROM $.deals ORDER BY 1").await, ["1|5|good|0", "2|5|bad|1"]);
@@ -219,8 +232,11 @@ async fn without_columns_of_our_own_a_table_of_others_stays_as_it_is() {
         assert_eq!(lab.ask("SELECT id, a FROM $.deals").await, ["1|12"], "{metadata}");
         let own = "SELECT string_agg(attname, ',' ORDER BY attname) FROM pg_attribute
                    WHERE attrelid = '$.deals'::regclass AND attname LIKE '\\_towpath%'";
-        let expected =
-            if metadata == "none" { "" } else { "_towpath_deleted,_towpath_offset,_towpath_partition,_towpath_seq,_towpath_ts" };
+        let expected = if metadata == "none" {
+            ""
+        } else {
+            "_towpath_deleted,_towpath_offset,_towpath_partition,_towpath_seq,_towpath_ts"
+        };
         assert_eq!(lab.ask(own).await, [expected]);
     }
 }
@@ -287,7 +303,8 @@ async fn a_text_that_is_json_becomes_jsonb_and_one_that_is_not_a_dead_letter() {
         let after = vec![Value::Long(offset), Value::String(json.into())];
         Laboratory::record(offset, &key, Op::Create, &schema, Some(after))
     };
-    let applied = shapes.apply(vec![record(0, r#"{"a": 12345678901234567890.10}"#), record(1, "{no json")]).await.unwrap();
+    let applied =
+        shapes.apply(vec![record(0, r#"{"a": 12345678901234567890.10}"#), record(1, "{no json")]).await.unwrap();
     assert_eq!((applied.inserted, applied.dead_letters().count()), (1, 1));
     assert_eq!(shapes.type_of_v().await, ["jsonb"]);
     assert_eq!(lab.ask("SELECT v ->> 'a' FROM $.deals").await, ["12345678901234567890.10"]);

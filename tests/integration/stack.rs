@@ -37,7 +37,8 @@ pub(crate) async fn alone() -> tokio::sync::RwLockWriteGuard<'static, ()> {
 
 /// An address of the stack, as `dev/stack env` prints it.
 pub(crate) fn env(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: these tests need the stack; run them with `make test`"))
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: these tests need the stack; run them with `make test`"))
 }
 
 /// Runs `dev/stack COMMAND…` on the stack of this run.
@@ -96,7 +97,8 @@ async fn try_for_long<T, F: Future<Output = Option<T>>>(mut probe: impl FnMut() 
 
 /// A connection of the test's own.
 pub(crate) async fn database() -> Client {
-    let (client, connection) = tokio_postgres::connect(&env("DATABASE_URL"), NoTls).await.expect("the database answers");
+    let (client, connection) =
+        tokio_postgres::connect(&env("DATABASE_URL"), NoTls).await.expect("the database answers");
     tokio::spawn(connection);
     client
 }

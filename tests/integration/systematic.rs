@@ -1,11 +1,13 @@
-//! Records of which all become dead letters: something is wrong with all of them, and the task stops instead of emptying the topic.
+//! Records of which all become dead letters: something is wrong with all of them, and the task stops instead of
+//! emptying the topic.
 
 use crate::{
     reading::Reading,
     stack::{eventually, rows},
 };
 
-/// A partition of records that nobody can read, in batches of so many, and the line of the log with which the task has failed.
+/// A partition of records that nobody can read, in batches of so many, and the line of the log with which the task has
+/// failed.
 async fn failed_at(theme: &str, records: usize, batch: usize) -> (Reading, String) {
     // What is not full waits, so that all batches but the last are full.
     let mut reading = Reading::new(theme, "delete", 1, &format!("batch.max.rows = {batch}\nlinger.ms = 60000\n")).await;
@@ -21,8 +23,13 @@ async fn failed_at(theme: &str, records: usize, batch: usize) -> (Reading, Strin
 #[tokio::test]
 async fn a_hundred_dead_letters_in_a_row_of_one_batch_stop_the_task_and_nothing_of_it_is_written() {
     let (reading, line) = failed_at("at_once", 150, 100).await;
-    for told in ["postgres.systematic", "notes[0]", "100 records in a row up to offset 99", "decode.", "nothing from offset 0 on"]
-    {
+    for told in [
+        "postgres.systematic",
+        "notes[0]",
+        "100 records in a row up to offset 99",
+        "decode.",
+        "nothing from offset 0 on",
+    ] {
         assert!(line.contains(told), "`{told}` is missing in {line}");
     }
     assert!(!line.contains("no Avro"), "no value is quoted: {line}");
@@ -36,12 +43,18 @@ async fn a_hundred_dead_letters_in_a_row_of_several_batches_stop_the_task_and_it
     for told in ["sink.systematic", "notes[0]", "the last 120 records", "(decode)", "towpath.dead_letter"] {
         assert!(line.contains(told), "`{told}` is missing in {line}");
     }
-    assert_eq!((reading.dead_letters().await, reading.applied().await), (vec!["120".to_owned()], 120), "the rest is not read");
+    assert_eq!(
+        (reading.dead_letters().await, reading.applied().await),
+        (vec!["120".to_owned()], 120),
+        "the rest is not read"
+    );
     reading.worker.kill();
     // Whoever has looked at them starts it again.
     reading.goes_on_to(180).await;
     assert_eq!(reading.dead_letters().await, ["180"]);
-    let twice =
-        format!("SELECT 1 FROM towpath.dead_letter WHERE topic = '{}' GROUP BY \"offset\" HAVING count(*) > 1", reading.topic);
+    let twice = format!(
+        "SELECT 1 FROM towpath.dead_letter WHERE topic = '{}' GROUP BY \"offset\" HAVING count(*) > 1",
+        reading.topic
+    );
     assert_eq!(rows(&reading.database, &twice).await, [""; 0]);
 }

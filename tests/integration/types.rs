@@ -24,7 +24,8 @@ fn key(id: i32) -> Value {
 
 /// The fields of a record of these columns, behind an `id`.
 fn fields(columns: &[Column]) -> String {
-    let fields = columns.iter().map(|(name, ty, ..)| format!(r#",{{"name":"{name}","type":{ty}}}"#)).collect::<String>();
+    let fields =
+        columns.iter().map(|(name, ty, ..)| format!(r#",{{"name":"{name}","type":{ty}}}"#)).collect::<String>();
     format!(r#"{{"name":"id","type":"int"}}{fields}"#)
 }
 
@@ -75,7 +76,13 @@ fn event(op: &str, row: Option<Value>, lsn: i64) -> Value {
     let (before, after) = if op == "d" { (row, None) } else { (None, row) };
     let optional = |row: Option<Value>| row.map_or_else(null, some);
     let source = record(&[("ts_ms", Value::Long(1)), ("lsn", some(Value::Long(lsn)))]);
-    record(&[("before", optional(before)), ("after", optional(after)), ("source", source), ("op", text(op)), ("ts_ms", null())])
+    record(&[
+        ("before", optional(before)),
+        ("after", optional(after)),
+        ("source", source),
+        ("op", text(op)),
+        ("ts_ms", null()),
+    ])
 }
 
 fn with_body(columns: &[Column], body: &str) -> Value {
@@ -144,7 +151,9 @@ async fn nanoseconds_are_refused_by_the_column_whoever_writes_them_and_may_be_le
         eventually("the log names the field and the way out", || async {
             let log = waits.log();
             let mut lines = log.lines().filter(|line| line.contains("postgres.schema_mismatch"));
-            lines.any(|line| line.contains("no column type holds field `v`") && line.contains("fields.exclude")).then_some(())
+            lines
+                .any(|line| line.contains("no column type holds field `v`") && line.contains("fields.exclude"))
+                .then_some(())
         })
         .await;
         assert!(rows(&database, &refused.dead_letters()).await.is_empty());
@@ -158,7 +167,8 @@ async fn types_mean_the_same_in_schemas_that_refer_to_each_other() {
     let worker = Worker::new("referred").sink("").start().await;
     let mut topic = Topic::new(&format!("{}.zoo", worker.name)).await.avro(KEY, "\"string\"").await;
     let (micros, date) = (named("long", "io.debezium.time.MicroTimestamp"), named("int", "io.debezium.time.Date"));
-    let day = format!(r#"{{"type":"record","name":"Day","namespace":"far","fields":[{{"name":"day","type":{date}}}]}}"#);
+    let day =
+        format!(r#"{{"type":"record","name":"Day","namespace":"far","fields":[{{"name":"day","type":{date}}}]}}"#);
     let [row, whole_row] = [r#""far.Day""#, &day].map(|day| {
         format!(r#"{{"type":"record","name":"Row","namespace":"near","fields":[{{"name":"at","type":{micros}}},{{"name":"days","type":{{"type":"array","items":{day}}}}}]}}"#)
     });
@@ -178,11 +188,14 @@ async fn numbers_of_any_scale_are_keys() {
     let worker = Worker::new("numeric").sink("").start().await;
     let scaled = r#"{"type":"record","name":"VariableScaleDecimal","namespace":"io.debezium.data","fields":[
         {"name":"scale","type":"int"},{"name":"value","type":"bytes"}],"connect.name":"io.debezium.data.VariableScaleDecimal"}"#;
-    let number = |scale: i32, unscaled: Vec<u8>| record(&[("scale", Value::Int(scale)), ("value", Value::Bytes(unscaled))]);
-    let of_key =
-        format!(r#"{{"type":"record","name":"Key","fields":[{{"name":"id","type":{scaled}}},{{"name":"part","type":"int"}}]}}"#);
-    let of_value =
-        format!(r#"{{"type":"record","name":"Value","fields":[{{"name":"id","type":{scaled}}},{{"name":"n","type":"int"}}]}}"#);
+    let number =
+        |scale: i32, unscaled: Vec<u8>| record(&[("scale", Value::Int(scale)), ("value", Value::Bytes(unscaled))]);
+    let of_key = format!(
+        r#"{{"type":"record","name":"Key","fields":[{{"name":"id","type":{scaled}}},{{"name":"part","type":"int"}}]}}"#
+    );
+    let of_value = format!(
+        r#"{{"type":"record","name":"Value","fields":[{{"name":"id","type":{scaled}}},{{"name":"n","type":"int"}}]}}"#
+    );
     let topic = Topic::new(&format!("{}.zoo", worker.name)).await.avro(&of_key, &of_value).await;
     let send = async |n: i32, scale: i32, unscaled: &[u8]| {
         let id = number(scale, unscaled.to_vec());
@@ -203,7 +216,8 @@ async fn numbers_of_any_scale_are_keys() {
 #[tokio::test]
 async fn json_with_schemas_keeps_its_types() {
     let _stack = shared().await;
-    let worker = Worker::new("json").sink("\"key.converter\" = \"json\"\n\"value.converter\" = \"json\"\n").start().await;
+    let worker =
+        Worker::new("json").sink("\"key.converter\" = \"json\"\n\"value.converter\" = \"json\"\n").start().await;
     let topic = Topic::new(&format!("{}.zoo", worker.name)).await;
     let key = br#"{"schema":{"type":"struct","optional":false,"fields":[{"type":"int32","optional":false,"field":"id"}]},"payload":{"id":1}}"#;
     let schema = json!({"type": "struct", "optional": false, "fields": [
@@ -218,7 +232,10 @@ async fn json_with_schemas_keeps_its_types() {
     let database = database().await;
     rows_become(&database, &format!("SELECT id FROM {}", topic.table()), &["1"]).await;
     let shown = psql(&format!("SELECT money, at, doc, raw, list FROM {}", topic.table()));
-    assert_eq!(shown, "1234567890123456789012345678.91|2024-02-29 12:00:00+00|{\"n\": 1.10}|\\x00ff|[9223372036854775807]");
+    assert_eq!(
+        shown,
+        "1234567890123456789012345678.91|2024-02-29 12:00:00+00|{\"n\": 1.10}|\\x00ff|[9223372036854775807]"
+    );
 }
 
 #[tokio::test]
@@ -249,7 +266,8 @@ async fn json_without_a_schema_goes_into_one_column_with_every_digit() {
 #[tokio::test]
 async fn texts_are_rows_of_an_id_and_a_value() {
     let _stack = shared().await;
-    let worker = Worker::new("texts").sink("\"key.converter\" = \"string\"\n\"value.converter\" = \"string\"\n").start().await;
+    let worker =
+        Worker::new("texts").sink("\"key.converter\" = \"string\"\n\"value.converter\" = \"string\"\n").start().await;
     let topic = Topic::new(&format!("{}.zoo", worker.name)).await;
     topic.send_bytes(b"k", "Größe".as_bytes(), &[]).await;
     rows_become(&database().await, &format!("SELECT id, value FROM {}", topic.table()), &["k|Größe"]).await;

@@ -52,7 +52,14 @@ async fn a_database_of_the_first_version_is_taken_over_where_it_was_left() {
 
     let anchor = Some(Anchor { offset: 7, hash: [9; 32] });
     let tombstone = Record { offset: 7, timestamp_ms: 1, body: Body::Tombstone(None), payload: Payload::default() };
-    let batch = Batch { partition: partition.clone(), from: 7, to: 8, anchor, records: vec![tombstone], arena: Arena::default() };
+    let batch = Batch {
+        partition: partition.clone(),
+        from: 7,
+        to: 8,
+        anchor,
+        records: vec![tombstone],
+        arena: Arena::default(),
+    };
     assert_eq!(sink.apply(&claim, &batch).await.unwrap().total(), 1);
     let again = sink.claim(&partition, &beginning, Some(&claim)).await.unwrap();
     assert_eq!((again.next_offset, again.anchor), (8, anchor));

@@ -77,8 +77,11 @@ impl Worker {
     /// Sets a key of the worker's own file, in place of the value that it has.
     pub(crate) fn setting(self, key: &str, value: &str) -> Self {
         let text = std::fs::read_to_string(self.folder.path().join("worker.toml")).expect("the config can be read");
-        let others: String =
-            text.lines().filter(|line| !line.starts_with(&format!("{key} ="))).map(|line| format!("{line}\n")).collect();
+        let others: String = text
+            .lines()
+            .filter(|line| !line.starts_with(&format!("{key} =")))
+            .map(|line| format!("{line}\n"))
+            .collect();
         self.write("worker.toml", &format!("{others}{key} = \"{value}\"\n"));
         self
     }
@@ -126,14 +129,19 @@ impl Worker {
         towpath(self.folder.path()).args(arguments).output().expect("the binary can be started")
     }
 
-    /// Sets `FAILPOINTS` for the next start: `after_cas=3*off->1*return(kill)`, and so on. Without the feature they do nothing.
+    /// Sets `FAILPOINTS` for the next start: `after_cas=3*off->1*return(kill)`, and so on. Without the feature they do
+    /// nothing.
     pub(crate) fn failpoints(&mut self, failpoints: &str) {
         failpoints.clone_into(&mut self.failpoints);
     }
 
     /// Starts the process without waiting for anything. Its log goes to a file of the config folder.
     pub(crate) fn spawn(&mut self) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log")).expect("a log file");
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("log"))
+            .expect("a log file");
         let child = towpath(self.folder.path())
             .args(["run", "worker.toml"])
             .args(&self.connectors)
@@ -253,12 +261,14 @@ impl Worker {
 
     /// Whether the sink says that it has failed; one that does not answer yet has not.
     pub(crate) async fn has_failed(&self) -> bool {
-        let Ok(answer) = self.http.get(format!("{}/towpath/v1/connectors", self.rest)).send().await else { return false };
+        let Ok(answer) = self.http.get(format!("{}/towpath/v1/connectors", self.rest)).send().await else {
+            return false;
+        };
         let connectors: Vec<Value> = answer.json().await.unwrap_or_default();
         let name = format!("pg-{}", self.name);
-        connectors
-            .iter()
-            .any(|connector| connector["name"] == name && (connector["state"] == "failed" || connector["state"] == "degraded"))
+        connectors.iter().any(|connector| {
+            connector["name"] == name && (connector["state"] == "failed" || connector["state"] == "degraded")
+        })
     }
 
     /// The URL of the management listener.
@@ -278,10 +288,11 @@ impl Worker {
         sum(&text, name, labels)
     }
 
-    /// What a sink has read is what it says became of it: applied, skipped for a reason, or set aside; exactly, in the metrics of this process.
+    /// What a sink has read is what it says became of it: applied, skipped for a reason, or set aside; exactly, in the
+    /// metrics of this process.
     ///
-    /// Without tokio, since it is asked for where a worker is dropped. A process that ends meanwhile, or has not answered anybody yet, says
-    /// nothing false; any other has to answer.
+    /// Without tokio, since it is asked for where a worker is dropped. A process that ends meanwhile, or has not
+    /// answered anybody yet, says nothing false; any other has to answer.
     fn accounts_for_each_record(&mut self) -> Result<(), String> {
         let begun = Instant::now();
         let labels = format!("connector=\"pg-{}\"", self.name);
@@ -304,12 +315,14 @@ impl Worker {
             let applied = of("towpath_sink_records_applied_total");
             let skipped = of("towpath_sink_records_skipped_total");
             let set_aside = of("towpath_dlq_records_total");
-            // All are whole numbers far below 2^53, so sums are exact. A batch that is being counted at this moment is counted at the next.
+            // All are whole numbers far below 2^53, so sums are exact. A batch that is being counted at this moment is
+            // counted at the next.
             if (read - applied - skipped - set_aside).abs() < 0.5 {
                 return Ok(());
             }
-            wrong =
-                format!("{read} records read, {applied} applied, {skipped} skipped, {set_aside} set aside: they do not add up");
+            wrong = format!(
+                "{read} records read, {applied} applied, {skipped} skipped, {set_aside} set aside: they do not add up"
+            );
         }
         Err(wrong)
     }
@@ -333,7 +346,9 @@ impl Worker {
 /// The sum of all series of a metric whose labels contain `labels`.
 fn sum(text: &str, name: &str, labels: &str) -> f64 {
     text.lines()
-        .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels))
+        .filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
+        })
         .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
         .sum()
 }

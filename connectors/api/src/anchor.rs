@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::{Error, ErrorType, Result, TopicPartition};
 
-/// The last record of a batch. Offsets alone say nothing of a topic that was deleted and made anew; a record that lies where it was does.
+/// The last record of a batch. Offsets alone say nothing of a topic that was deleted and made anew; a record that lies
+/// where it was does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Anchor {
     /// Its offset.

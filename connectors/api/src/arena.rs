@@ -97,7 +97,8 @@ mod tests {
     fn what_goes_in_comes_out() {
         let mut arena = Arena::default();
         let key = arena.push(b"k");
-        let headers = arena.push_headers([("id", Some(&b"e-1"[..])), ("none", None), ("empty", Some(&b""[..]))].into_iter());
+        let headers =
+            arena.push_headers([("id", Some(&b"e-1"[..])), ("none", None), ("empty", Some(&b""[..]))].into_iter());
         let value = arena.push(b"value");
         assert_eq!((arena.get(key), arena.get(value)), (&b"k"[..], &b"value"[..]));
         let read: Vec<_> = arena.headers(headers).collect();

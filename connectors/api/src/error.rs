@@ -16,10 +16,10 @@ pub enum Reaction {
     ///
     /// The worker sets nothing aside; whoever has the record in hand does:
     ///
-    /// * A source gets it from [`publish`](crate::Publisher::publish): it answers its client with the reason, or notes the record
-    ///   and goes on.
-    /// * A sink writes the record with its reason where its dead letters are, in the transaction of the batch, and counts it with
-    ///   [`Applied::set_aside`]. It never returns this.
+    /// * A source gets it from [`publish`](crate::Publisher::publish): it answers its client with the reason, or notes
+    ///   the record and goes on.
+    /// * A sink writes the record with its reason where its dead letters are, in the transaction of the batch, and
+    ///   counts it with [`Applied::set_aside`]. It never returns this.
     ///
     /// To the worker, `Poison` from [`run`](crate::Source::run) or [`apply`](crate::Sink::apply) is the same as
     /// [`Fatal`](Self::Fatal): the task fails.
@@ -187,7 +187,8 @@ mod tests {
     #[test]
     fn a_chain_reads_as_one_sentence() {
         let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
-        let error = Error::retry("postgres.unavailable", ErrorType::Unavailable, "connect to Postgres").because(refused);
+        let error =
+            Error::retry("postgres.unavailable", ErrorType::Unavailable, "connect to Postgres").because(refused);
         assert_eq!(error.chain(), "connect to Postgres: connection refused");
         assert_eq!(error.to_string(), "connect to Postgres");
     }

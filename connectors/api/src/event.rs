@@ -101,10 +101,11 @@ pub struct ChangeEvent {
     pub key: Key,
     /// What happened.
     pub op: Op,
-    /// The record after the change: one value for each field of [`Object::value_schema`], in its order. `None` for a delete.
+    /// The record after the change: one value for each field of [`Object::value_schema`], in its order. `None` for a
+    /// delete.
     ///
-    /// A value of a nullable field may be bare or a `Value::Union`. The publisher checks each value against the field's schema as
-    /// it encodes it; one that does not fit is poison, `encode.misfit`.
+    /// A value of a nullable field may be bare or a `Value::Union`. The publisher checks each value against the field's
+    /// schema as it encodes it; one that does not fit is poison, `encode.misfit`.
     pub after: Option<Vec<(String, Value)>>,
     /// For a partial update the names of the fields that it carries; the others in `after` are null and mean nothing.
     /// `None`: `after` is the whole record.

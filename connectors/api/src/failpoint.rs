@@ -1,9 +1,10 @@
-//! Named points at which a test lets a task die, fail or wait. They do nothing unless the feature `failpoints` is on, which only
-//! tests switch on.
+//! Named points at which a test lets a task die, fail or wait. They do nothing unless the feature `failpoints` is on,
+//! which only tests switch on.
 //!
 //! The environment variable `FAILPOINTS` says what happens where, in the language of crate `fail`:
-//! `after_cas=3*off->1*return(kill);mid_upsert=1*return(pause 200)`. The actions are `kill` (the process is gone at once, as after
-//! SIGKILL), `error` (the step fails as it would with the environment at fault) and `pause MS` (this task waits, others go on).
+//! `after_cas=3*off->1*return(kill);mid_upsert=1*return(pause 200)`. The actions are `kill` (the process is gone at
+//! once, as after SIGKILL), `error` (the step fails as it would with the environment at fault) and `pause MS` (this
+//! task waits, others go on).
 
 use crate::Result;
 
@@ -34,7 +35,9 @@ pub async fn hit(point: &'static str) -> Result<()> {
             tokio::time::sleep(Duration::from_millis(time.parse().unwrap_or_default())).await;
             Ok(())
         }
-        _ => Err(Error::fatal("failpoint.action", ErrorType::Config, format!("do `{action}` at the failpoint {point}"))),
+        _ => {
+            Err(Error::fatal("failpoint.action", ErrorType::Config, format!("do `{action}` at the failpoint {point}")))
+        }
     }
 }
 

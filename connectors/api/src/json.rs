@@ -7,11 +7,12 @@ use apache_avro::{
 use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
 use serde_json::{Map, Number, Value as Json, json};
 
-/// The name by which Debezium marks a text that is JSON (`io.debezium.data.Json`), at the field's attribute `connect.name`.
+/// The name by which Debezium marks a text that is JSON (`io.debezium.data.Json`), at the field's attribute
+/// `connect.name`.
 pub const JSON_TEXT: &str = "io.debezium.data.Json";
 
-/// Whether the text of a field is JSON, to be kept as such: its type is `string` or that and null, and its attribute `connect.name`
-/// is [`JSON_TEXT`].
+/// Whether the text of a field is JSON, to be kept as such: its type is `string` or that and null, and its attribute
+/// `connect.name` is [`JSON_TEXT`].
 pub fn is_json_text(field: &RecordField) -> bool {
     field.custom_attributes.get("connect.name").is_some_and(|name| name == JSON_TEXT)
 }
@@ -21,8 +22,8 @@ pub fn is_json_text(field: &RecordField) -> bool {
 #[error("a value does not fit its schema")]
 pub struct Misfit;
 
-/// The JSON of a value: records and maps become objects, bytes become text in base 16 behind `\x` as in Postgres, decimals and
-/// dates become strings, so that nothing is rounded.
+/// The JSON of a value: records and maps become objects, bytes become text in base 16 behind `\x` as in Postgres,
+/// decimals and dates become strings, so that nothing is rounded.
 ///
 /// # Errors
 /// The value is not of the schema's type, or out of range.
@@ -176,8 +177,14 @@ mod tests {
         let value = Value::Record(vec![
             ("at".into(), Value::TimestampMillis(1_700_000_000_123)),
             ("on".into(), Value::Date(-1)),
-            ("sum".into(), Value::Decimal(apache_avro::Decimal::from(num_bigint::BigInt::from(-5).to_signed_bytes_be()))),
-            ("tags".into(), Value::Map([("a".into(), Value::Array(vec![Value::Double(f64::NAN), Value::Double(1.5)]))].into())),
+            (
+                "sum".into(),
+                Value::Decimal(apache_avro::Decimal::from(num_bigint::BigInt::from(-5).to_signed_bytes_be())),
+            ),
+            (
+                "tags".into(),
+                Value::Map([("a".into(), Value::Array(vec![Value::Double(f64::NAN), Value::Double(1.5)]))].into()),
+            ),
             ("raw".into(), Value::Bytes(vec![0, 255])),
         ]);
         assert_eq!(

@@ -11,8 +11,10 @@
 //! # Writing a source
 //!
 //! 1. Declare its keys with [`config_keys!`]; validation, documentation and "did you mean" come from that one place.
-//! 2. Describe each object once as an [`Object`]: a name, an Avro record schema with an `id` field, whole or partial updates.
-//! 3. Implement [`Source`]: hand events to the [`Publisher`]; when `publish` returns `Ok`, the broker has them for good.
+//! 2. Describe each object once as an [`Object`]: a name, an Avro record schema with an `id` field, whole or partial
+//!    updates.
+//! 3. Implement [`Source`]: hand events to the [`Publisher`]; when `publish` returns `Ok`, the broker has them for
+//!    good.
 //!
 //! A poller; a server does the same once for each request, and answers after `publish`:
 //!
@@ -100,7 +102,8 @@
 //! # Writing a sink
 //!
 //! 1. Declare its keys in the same way.
-//! 2. Implement [`Sink`]: `claim` takes a partition over, `apply` stores rows and the next offset together or not at all.
+//! 2. Implement [`Sink`]: `claim` takes a partition over, `apply` stores rows and the next offset together or not at
+//!    all.
 //! 3. Implement [`OpenSink`]: it connects, once for each connection that the worker wants and afresh after each retry.
 //!
 //! A store in memory, where the lock is the transaction:
@@ -233,20 +236,21 @@
 //!
 //! # Making it known
 //!
-//! 1. The workspace's `Cargo.toml`: the crate as a member, in `[workspace.dependencies]`, and as a dependency of `towpath`.
+//! 1. The workspace's `Cargo.toml`: the crate as a member, in `[workspace.dependencies]`, and as a dependency of
+//!    `towpath`.
 //! 2. `src/config/connector.rs`: a variant of `ConnectorClass`, with the word that stands in `connector.class`.
-//! 3. `src/worker/connectors.rs`: a variant of `OwnConfig`, an arm in `ConnectorDefinition::read`, a line in `catalogue` (the
-//!    documentation of its keys).
-//! 4. `src/worker/mod.rs`: an arm in `run`, and beside `start_webhook` and `start_postgres` a function that starts it: a source
-//!    with `source_task::run`, a sink with `start_sink` and its [`OpenSink`].
+//! 3. `src/worker/connectors.rs`: a variant of `OwnConfig`, an arm in `ConnectorDefinition::read`, a line in
+//!    `catalogue` (the documentation of its keys).
+//! 4. `src/worker/mod.rs`: an arm in `run`, and beside `start_webhook` and `start_postgres` a function that starts it:
+//!    a source with `source_task::run`, a sink with `start_sink` and its [`OpenSink`].
 //! 5. `UPDATE_GOLDEN=1 cargo test --test integration -- the_page_about_the_keys` renders `docs/configuration.md` anew.
 //!
 //! But for the line in `catalogue` the compiler names what was forgotten.
 //!
 //! # What always holds
 //!
-//! * Nothing is acknowledged before it is durable, so a future of this crate's traits may be dropped at any await. One is exempt:
-//!   [`Sink::apply`] is awaited to its end while the process lives, unless the store is silent for minutes.
+//! * Nothing is acknowledged before it is durable, so a future of this crate's traits may be dropped at any await. One
+//!   is exempt: [`Sink::apply`] is awaited to its end while the process lives, unless the store is silent for minutes.
 //! * An [`Error`] says what to do about it ([`Reaction`]), not where it came from.
 //! * After an error a retry starts from a fresh instance and the stored offset; there is no half-broken state.
 //! * An offset is the next one to read; ranges are half open, `[from, to)`.
@@ -270,5 +274,7 @@ pub use error::{Error, ErrorType, Reaction, Result};
 pub use event::{ChangeEvent, EVENT_ID_HEADER, Key, Op, Version};
 pub use object::{KeyType, Object, ObjectError, Updates};
 pub use set_aside::SetAside;
-pub use sink::{Applied, Batch, Body, Change, Claim, Identity, OpenSink, Payload, Record, RecordKey, Sink, TopicPartition};
+pub use sink::{
+    Applied, Batch, Body, Change, Claim, Identity, OpenSink, Payload, Record, RecordKey, Sink, TopicPartition,
+};
 pub use source::{Lifecycle, Placed, Publisher, Source};

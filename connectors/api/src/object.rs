@@ -149,7 +149,8 @@ mod tests {
             Updates::Partial,
         )
         .unwrap();
-        let types: Vec<Json> = object.fields().iter().map(|field| serde_json::to_value(&field.schema).unwrap()).collect();
+        let types: Vec<Json> =
+            object.fields().iter().map(|field| serde_json::to_value(&field.schema).unwrap()).collect();
         assert_eq!(types[0], json!("string"));
         assert_eq!(types[1], json!(["null", "boolean"]));
         assert_eq!(types[2], json!(["null", "string"]));

@@ -31,14 +31,16 @@ impl fmt::Display for TopicPartition {
 /// after a retry: a fresh sink, claim = sink.claim(partition, beginning, Some(claim)), and on from claim.next_offset
 /// ```
 pub trait Sink: Send {
-    /// Takes `partition` over from whoever had it. From here on every older claim is fenced, in this process or another.
+    /// Takes `partition` over from whoever had it. From here on every older claim is fenced, in this process or
+    /// another.
     ///
-    /// `previous` is the caller's own claim when it lost touch with the store: the answer then tells whether its last batch was
-    /// stored, for the claim waits until an older transaction of the partition has ended.
+    /// `previous` is the caller's own claim when it lost touch with the store: the answer then tells whether its last
+    /// batch was stored, for the claim waits until an older transaction of the partition has ended.
     ///
     /// # Errors
-    /// Fenced when `previous` is given and somebody has claimed the partition since. Fatal `kafka.other_cluster`, with nothing changed,
-    /// when the store has the partition from another cluster than `beginning` names: see [`Beginning::refuse_other_cluster`].
+    /// Fenced when `previous` is given and somebody has claimed the partition since. Fatal `kafka.other_cluster`, with
+    /// nothing changed, when the store has the partition from another cluster than `beginning` names: see
+    /// [`Beginning::refuse_other_cluster`].
     fn claim(
         &mut self,
         partition: &TopicPartition,
@@ -48,8 +50,8 @@ pub trait Sink: Send {
 
     /// Makes the rows of `batch` and its end as next offset durable together, or changes nothing.
     ///
-    /// Called in offset order, for one partition by one caller at a time. Records that can never be stored are set aside in the
-    /// same transaction and counted in [`Applied`]; they are no error.
+    /// Called in offset order, for one partition by one caller at a time. Records that can never be stored are set
+    /// aside in the same transaction and counted in [`Applied`]; they are no error.
     ///
     /// # Errors
     /// Retry leaves open whether the batch was stored: drop the instance and claim again. Fenced: the partition has
@@ -57,12 +59,13 @@ pub trait Sink: Send {
     /// [`Reaction::Poison`](crate::Reaction::Poison).
     ///
     /// # Cancel safety
-    /// Not safe to drop and go on: the worker awaits it to the end. When the store does not answer for minutes the worker drops
-    /// the future together with the instance; as after a process that died within, the next claim must then settle what became of
-    /// the batch.
+    /// Not safe to drop and go on: the worker awaits it to the end. When the store does not answer for minutes the
+    /// worker drops the future together with the instance; as after a process that died within, the next claim must
+    /// then settle what became of the batch.
     fn apply(&mut self, claim: &Claim, batch: &Batch) -> impl Future<Output = Result<Applied>> + Send;
 
-    /// Up to `most` records of all partitions that were set aside and are not noted as published, for the topic that they go to as well.
+    /// Up to `most` records of all partitions that were set aside and are not noted as published, for the topic that
+    /// they go to as well.
     ///
     /// # Errors
     /// As for [`Sink::claim`], but never fenced.
@@ -80,7 +83,8 @@ pub trait Sink: Send {
         std::future::ready(Ok(()))
     }
 
-    /// Whether the way to the store is open as far as this side has noticed. Asked while nobody uses the instance; no, and it is dropped.
+    /// Whether the way to the store is open as far as this side has noticed. Asked while nobody uses the instance; no,
+    /// and it is dropped.
     fn is_open(&self) -> bool {
         true
     }
@@ -167,8 +171,9 @@ pub enum Identity {
     Long(i64),
     /// `boolean`.
     Boolean(bool),
-    /// `bytes` and `fixed`; the 16 bytes of a `uuid`; the unscaled value of a `decimal` in two's complement, big endian, as short as
-    /// can be; for a `big-decimal`, whose scale is not in the schema, see [`Identity::of_big_decimal`].
+    /// `bytes` and `fixed`; the 16 bytes of a `uuid`; the unscaled value of a `decimal` in two's complement, big
+    /// endian, as short as can be; for a `big-decimal`, whose scale is not in the schema, see
+    /// [`Identity::of_big_decimal`].
     Bytes(Vec<u8>),
     /// Several parts, two at least, in the order of the key's schema; none of them is `Parts`.
     Parts(Vec<Identity>),
@@ -203,8 +208,8 @@ impl From<Key> for Identity {
 pub struct RecordKey {
     /// Which record it is.
     pub identity: Identity,
-    /// A record with a field for each part: a single field where `identity` is not [`Identity::Parts`]. The part of a key that is no
-    /// record is called `id`. Keys written with one schema share the `Arc`.
+    /// A record with a field for each part: a single field where `identity` is not [`Identity::Parts`]. The part of a
+    /// key that is no record is called `id`. Keys written with one schema share the `Arc`.
     pub schema: Arc<Schema>,
 }
 
@@ -213,11 +218,11 @@ pub struct RecordKey {
 pub enum Body {
     /// A change to apply.
     Change(Box<Change>),
-    /// A null value: the record is no more. In topics of envelopes a delete comes before it, which compaction may have removed.
-    /// `None` where there is no key either, so that it says nothing.
+    /// A null value: the record is no more. In topics of envelopes a delete comes before it, which compaction may have
+    /// removed. `None` where there is no key either, so that it says nothing.
     Tombstone(Option<RecordKey>),
-    /// It says nothing about any row, such as a message that Debezium passes on from the database's log: to be counted as
-    /// [`Applied::filtered`].
+    /// It says nothing about any row, such as a message that Debezium passes on from the database's log: to be counted
+    /// as [`Applied::filtered`].
     Filtered,
     /// It cannot be read, now or ever: to be set aside.
     Undecodable {
@@ -235,8 +240,8 @@ pub struct Change {
     pub key: Option<RecordKey>,
     /// What happened.
     pub op: Op,
-    /// The record schema of `after`. Changes written with one schema share the `Arc`, so a pointer comparison tells them apart. A field
-    /// whose text is JSON is marked as [`is_json_text`](crate::json::is_json_text) tells.
+    /// The record schema of `after`. Changes written with one schema share the `Arc`, so a pointer comparison tells
+    /// them apart. A field whose text is JSON is marked as [`is_json_text`](crate::json::is_json_text) tells.
     pub schema: Arc<Schema>,
     /// One value for each field of `schema`, in its order; `None` for a delete.
     pub after: Option<Vec<Value>>,

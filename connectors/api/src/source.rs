@@ -11,8 +11,8 @@ use crate::{ChangeEvent, Object, Result};
 /// A server (a webhook) serves until `stop` and answers after `publish`; a poller loops around `publish`. There is no
 /// queue between source and broker: backpressure is the await.
 pub trait Source: Send {
-    /// Runs until it is told to stop, then finishes what it has begun and returns `Ok`. Says when it has started: from then on it takes
-    /// in what comes.
+    /// Runs until it is told to stop, then finishes what it has begun and returns `Ok`. Says when it has started: from
+    /// then on it takes in what comes.
     ///
     /// Called once by the worker. After an `Err` the worker carries out its [`Reaction`](crate::Reaction): for a retry
     /// it makes a fresh instance and runs that.
@@ -78,8 +78,8 @@ pub trait Publisher: Clone + Send + Sync + 'static {
     /// schema which the registry refuses is known at start and not at the first event.
     ///
     /// # Errors
-    /// Retry while the broker or the registry is away; fatal when the registry refuses the schema or the topic is compacted
-    /// although the object's updates are partial.
+    /// Retry while the broker or the registry is away; fatal when the registry refuses the schema or the topic is
+    /// compacted although the object's updates are partial.
     fn prepare(&self, object: &Arc<Object>) -> impl Future<Output = Result<()>> + Send;
 
     /// Returns once the broker has all events for good, with the place of each, in their order.
@@ -87,8 +87,9 @@ pub trait Publisher: Clone + Send + Sync + 'static {
     /// Events of one key are kept in the order given, across calls that follow each other.
     ///
     /// # Errors
-    /// After an error some of the events may be in their topics nevertheless; publishing them again is harmless, since they keep
-    /// their keys, ids and versions. Retry while the broker is away; poison for an event that can never be stored (too large).
+    /// After an error some of the events may be in their topics nevertheless; publishing them again is harmless, since
+    /// they keep their keys, ids and versions. Retry while the broker is away; poison for an event that can never be
+    /// stored (too large).
     ///
     /// # Cancel safety
     /// Dropping the future leaves it open which events the broker took.

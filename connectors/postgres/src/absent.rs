@@ -22,7 +22,8 @@ pub(crate) fn refers_to_absent<T>(stored: &Result<T>) -> bool {
 }
 
 impl AwaitedRows {
-    /// Whether a batch that refers to absent rows may wait, `timeout` after its first try at most; `None` stands for ever.
+    /// Whether a batch that refers to absent rows may wait, `timeout` after its first try at most; `None` stands for
+    /// ever.
     pub(crate) fn may_still_come(&self, batch: &Batch, timeout: Option<Duration>) -> bool {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let (from, first) = since.entry(batch.partition.clone()).or_insert_with(|| (batch.from, Instant::now()));

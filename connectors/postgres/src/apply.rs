@@ -56,7 +56,8 @@ pub(crate) enum Attempt {
 }
 
 impl<'a> Transaction<'a> {
-    /// Writes the batch from begin to commit. After an error nothing of it is stored, or the error says that this is open.
+    /// Writes the batch from begin to commit. After an error nothing of it is stored, or the error says that this is
+    /// open.
     pub(crate) async fn attempt(&mut self, claim: &Claim, attempt: Attempt, tolerate_poison: bool) -> Result<Applied> {
         self.begin(claim).await?;
         let stored = self.write_and_commit(attempt, tolerate_poison).await;

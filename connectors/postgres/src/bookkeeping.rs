@@ -1,9 +1,9 @@
 //! Schema `towpath`: who owns a partition, and which offset comes next.
 //!
-//! `sink_partition` has one row for each partition of each sink. Its `epoch` is the fencing token, its `next_offset` the
-//! first offset that is not applied yet. The row is locked by whoever changes it until the transaction ends, so a claim
-//! waits for a batch in flight and then reads how that batch ended. `cluster_id` and the anchor tell whether the topic is still the one that
-//! the offset was made for.
+//! `sink_partition` has one row for each partition of each sink. Its `epoch` is the fencing token, its `next_offset`
+//! the first offset that is not applied yet. The row is locked by whoever changes it until the transaction ends, so a
+//! claim waits for a batch in flight and then reads how that batch ended. `cluster_id` and the anchor tell whether the
+//! topic is still the one that the offset was made for.
 
 use tokio_postgres::{Client, Statement, types::ToSql};
 use towpath_api::{Anchor, Batch, Beginning, Claim, Error, ErrorType, Result, TopicPartition};
@@ -94,11 +94,12 @@ pub(crate) async fn ensure(client: &Client) -> Result<()> {
     client.batch_execute(&sql).await.map_err(|error| refused("create schema towpath", error))
 }
 
-/// Begins a batch. The compare-and-set is sent right behind it and would stand alone, and be committed alone, should this be cancelled; so it
-/// asks for the mark, which ends with the transaction.
+/// Begins a batch. The compare-and-set is sent right behind it and would stand alone, and be committed alone, should
+/// this be cancelled; so it asks for the mark, which ends with the transaction.
 pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL towpath.in_batch = 'yes'";
 
-/// The first statement of each batch. It must change one row: the caller's claim is the newest, and nothing was applied since.
+/// The first statement of each batch. It must change one row: the caller's claim is the newest, and nothing was applied
+/// since.
 pub(crate) const COMPARE_AND_SET: &str = "UPDATE towpath.sink_partition
     SET next_offset = $4, anchor_offset = $7, anchor_hash = $8, updated_at = clock_timestamp()
     WHERE sink = $1 AND topic = $2 AND partition = $3 AND next_offset = $5 AND epoch = $6
@@ -123,8 +124,8 @@ pub(crate) async fn compare_and_set(
 /// Takes a partition over, waiting for the transaction of an older owner to end.
 ///
 /// # Errors
-/// Fenced when `previous` is given and somebody else has claimed since; fatal when another topic fills the table, or when the partition is
-/// known from another cluster.
+/// Fenced when `previous` is given and somebody else has claimed since; fatal when another topic fills the table, or
+/// when the partition is known from another cluster.
 #[expect(clippy::too_many_arguments, reason = "all that a claim names")]
 pub(crate) async fn claim(
     client: &mut Client,
@@ -179,7 +180,8 @@ pub(crate) async fn claim(
         )
         .await
         .map_err(failed)?;
-    // The table and what lies beside it. The update that changes nothing returns the row that is there, whoever made it.
+    // The table and what lies beside it. The update that changes nothing returns the row that is there, whoever made
+    // it.
     let names: Vec<String> = beside.iter().chain([table]).map(|name| name.table.clone()).collect();
     let taken = transaction
         .query(

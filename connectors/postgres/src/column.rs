@@ -78,7 +78,12 @@ impl ColumnType {
                 let size = |digits: usize| u32::try_from(digits).ok().filter(|digits| *digits <= 1_000);
                 match (size(decimal.precision), size(decimal.scale)) {
                     (Some(precision), Some(scale)) => Self::Numeric { precision, scale },
-                    _ => return Err(format!("decimal({}, {}): Postgres has 1000 digits", decimal.precision, decimal.scale)),
+                    _ => {
+                        return Err(format!(
+                            "decimal({}, {}): Postgres has 1000 digits",
+                            decimal.precision, decimal.scale
+                        ));
+                    }
                 }
             }
             Schema::BigDecimal => Self::AnyNumeric,

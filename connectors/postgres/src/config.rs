@@ -62,7 +62,8 @@ config_enum! {
 config_enum! {
     /// What happens with records whose table has not the shape that they need.
     pub enum SchemaMismatch {
-        /// They wait, and the other tables go on, until a person has altered the table; it is looked at again and again.
+        /// They wait, and the other tables go on, until a person has altered the table; it is looked at again and
+        /// again.
         Pause = "pause",
         /// They become dead letters.
         DeadLetter = "dead_letter",
@@ -99,7 +100,8 @@ config_keys! {
         /// The password of the role.
         #[key("connection.password")]
         pub connection_password: Option<Secret>,
-        /// A file of certificates (PEM) to trust beside those of the system, for a server with a certificate of your own.
+        /// A file of certificates (PEM) to trust beside those of the system, for a server with a certificate of your
+        /// own.
         #[key("connection.ssl.ca")]
         pub connection_ssl_ca: Option<PathBuf>,
         /// Connections that a task may hold; that many partitions are written side by side.
@@ -114,14 +116,16 @@ config_keys! {
         /// Where the primary key comes from. Without it: `record_key`, and `kafka` for `insert.mode=insert`.
         #[key("pk.mode", alias = "primary.key.mode")]
         pub pk_mode: Option<PrimaryKeyMode>,
-        /// For `record_value` the fields of the key. Otherwise what its columns are called, if not as the fields of the record's key
-        /// (`id` where that is no record), `__connect_topic`, `__connect_partition` and `__connect_offset`, or `event_id`.
+        /// For `record_value` the fields of the key. Otherwise what its columns are called, if not as the fields of the
+        /// record's key (`id` where that is no record), `__connect_topic`, `__connect_partition` and
+        /// `__connect_offset`, or `event_id`.
         #[key("pk.fields", alias = "primary.key.fields")]
         pub pk_fields: Vec<String> = vec![],
         /// How a delete arrives in the table.
         #[key("delete.mode")]
         pub delete_mode: DeleteMode = DeleteMode::Soft,
-        /// Whether a truncate of the source's table (`op` `t` of Debezium) deletes the rows of this one, as `delete.mode` says. Without it truncates are left out, and counted.
+        /// Whether a truncate of the source's table (`op` `t` of Debezium) deletes the rows of this one, as
+        /// `delete.mode` says. Without it truncates are left out, and counted.
         #[key("truncate.enabled")]
         pub truncate_enabled: bool = false,
         /// The fields that become columns; none given: all. The key always does.
@@ -235,7 +239,8 @@ impl PostgresSinkConfig {
             problems.invalid("pk.fields", wanted);
         }
         if appends && self.history_enabled {
-            problems.invalid("history.enabled", "has no effect with `insert.mode=insert`: the table is a history itself");
+            problems
+                .invalid("history.enabled", "has no effect with `insert.mode=insert`: the table is a history itself");
         }
         if self.metadata_columns == MetadataColumns::None && !appends && self.delete_mode == DeleteMode::Soft {
             problems.invalid(
@@ -244,7 +249,10 @@ impl PostgresSinkConfig {
             );
         }
         if self.truncate_enabled && self.metadata_columns == MetadataColumns::None {
-            problems.invalid("truncate.enabled", "needs to know which rows are older, which `metadata.columns=none` does not");
+            problems.invalid(
+                "truncate.enabled",
+                "needs to know which rows are older, which `metadata.columns=none` does not",
+            );
         }
         if let Some(both) = self.fields_include.iter().find(|field| self.fields_exclude.contains(field)) {
             problems.invalid("fields.exclude", format!("names `{both}`, which `fields.include` names as well"));

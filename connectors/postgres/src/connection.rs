@@ -9,7 +9,8 @@ use towpath_api::{Error, ErrorType, Result};
 
 use crate::{config::PostgresSinkConfig, sqlstate::refused};
 
-/// Session settings. A frozen worker must not hold its row locks for ever, and a plan for arrays of any length is made once.
+/// Session settings. A frozen worker must not hold its row locks for ever, and a plan for arrays of any length is made
+/// once.
 const SETTINGS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '30s';
     SET search_path = pg_catalog, pg_temp; SET timezone = 'UTC'; SET client_min_messages = warning; SET standard_conforming_strings = on; SET plan_cache_mode = force_generic_plan";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,7 +38,8 @@ pub(crate) async fn connect(config: &PostgresSinkConfig, application: &str) -> R
         .keepalives_idle(NETWORK_TIMEOUT);
     let doing = format!("connect to Postgres at {}", place(&options));
     let client = if options.get_ssl_mode() == SslMode::Disable {
-        let (client, connection) = options.connect(tokio_postgres::NoTls).await.map_err(|error| refused(&doing, error))?;
+        let (client, connection) =
+            options.connect(tokio_postgres::NoTls).await.map_err(|error| refused(&doing, error))?;
         tokio::spawn(connection);
         client
     } else {
@@ -69,7 +71,8 @@ fn tls(config: &PostgresSinkConfig) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = &config.connection_ssl_ca {
-        let wrong = || Error::fatal("postgres.tls", ErrorType::Config, format!("read certificates from {}", path.display()));
+        let wrong =
+            || Error::fatal("postgres.tls", ErrorType::Config, format!("read certificates from {}", path.display()));
         let file = File::open(path).map_err(|error| wrong().because(error))?;
         let certificates = certificates(BufReader::new(file)).map_err(|error| wrong().because(error))?;
         roots.add_parsable_certificates(certificates);

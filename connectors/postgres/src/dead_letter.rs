@@ -8,7 +8,8 @@ use towpath_api::{Batch, Body, Error, ErrorType, Record, Result, json::hexadecim
 
 use crate::{key::Unkeyed, sqlstate::refused_setup, table::MISMATCH};
 
-/// The end of the year 9999. A producer may set any time, and one that Postgres cannot hold must not keep the record from being set aside.
+/// The end of the year 9999. A producer may set any time, and one that Postgres cannot hold must not keep the record
+/// from being set aside.
 const LAST_MILLISECOND: i64 = 253_402_300_799_999;
 
 /// A record to be set aside.
@@ -62,7 +63,8 @@ impl<'a> DeadLetter<'a> {
 
     /// For a partial update that is older than its row.
     pub(crate) fn stale_partial(record: &'a Record) -> Self {
-        let reason = "the row holds a newer version, so the fields of this partial update have no place in it".to_owned();
+        let reason =
+            "the row holds a newer version, so the fields of this partial update have no place in it".to_owned();
         Self { record, stage: "apply", code: "stale_partial_update", error_type: ErrorType::Conflict, reason }
     }
 }
@@ -73,7 +75,8 @@ const SYSTEMATIC: usize = 100;
 /// Whether these records may be set aside.
 ///
 /// # Errors
-/// Fatal when none may be, or when they are so many in a row that draining the topic into the dead letters would hide what is wrong.
+/// Fatal when none may be, or when they are so many in a row that draining the topic into the dead letters would hide
+/// what is wrong.
 pub(crate) fn accept(letters: &[DeadLetter<'_>], batch: &Batch, tolerate_poison: bool) -> Result<()> {
     let Some(first) = letters.iter().min_by_key(|letter| letter.record.offset) else { return Ok(()) };
     let (offset, reason, code) = (first.record.offset, &first.reason, first.code);
@@ -127,7 +130,8 @@ pub(crate) async fn store(client: &Client, sink: &str, batch: &Batch, letters: &
         let payload = &letter.record.payload;
         let piece = |span| batch.arena.get(span);
         #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are far below 2^53")]
-        let time = (1..=LAST_MILLISECOND).contains(&letter.record.timestamp_ms).then_some(letter.record.timestamp_ms as f64);
+        let time =
+            (1..=LAST_MILLISECOND).contains(&letter.record.timestamp_ms).then_some(letter.record.timestamp_ms as f64);
         client
             .execute(
                 &statement,

@@ -1,7 +1,9 @@
-//! Who may go on with a partition, decided from what its row in `towpath.sink_partition` holds. Pure; the SQL is in `bookkeeping`.
+//! Who may go on with a partition, decided from what its row in `towpath.sink_partition` holds. Pure; the SQL is in
+//! `bookkeeping`.
 //!
-//! The row's lock lasts until a transaction ends, so whoever reads the row under it reads how the transaction before has ended. A model
-//! test runs these decisions through every interleaving of two owners whose commits and answers may be lost.
+//! The row's lock lasts until a transaction ends, so whoever reads the row under it reads how the transaction before
+//! has ended. A model test runs these decisions through every interleaving of two owners whose commits and answers may
+//! be lost.
 
 /// Whether the partition belongs to somebody else: a greater epoch than `mine`, under another name than `owner`.
 ///

@@ -1,8 +1,8 @@
 //! Several changes of one key become one, in topic order and by version.
 //!
 //! Two versions of one key in one statement fail (SQLSTATE 21000), and would be waste. Folding a batch and applying the
-//! result must leave the row as applying its records one by one would; a property test holds the two against each other.
-//! Pure: no database, no I/O.
+//! result must leave the row as applying its records one by one would; a property test holds the two against each
+//! other. Pure: no database, no I/O.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
@@ -104,7 +104,9 @@ pub(crate) fn fold<'a>(records: &'a [Record], rules: Rules<'_>) -> Folded<'a> {
     let mut acts: Vec<(Keyed<'a>, &'a Record, Act<'a>)> = Vec::with_capacity(records.len());
     for record in records {
         match &record.body {
-            Body::Change(change) if change.op == Op::Delete && rules.delete_mode == DeleteMode::Ignore => folded.filtered += 1,
+            Body::Change(change) if change.op == Op::Delete && rules.delete_mode == DeleteMode::Ignore => {
+                folded.filtered += 1
+            }
             Body::Change(change) => match rules.keys.of(change) {
                 Ok(key) => acts.push((key, record, Act::Change(change))),
                 Err(why) => folded.unkeyed.push((record, why)),
@@ -204,7 +206,8 @@ impl<'a> Row<'a> {
     /// Lets the next record of the same key act on this row, if its version permits.
     fn absorb(&mut self, record: &'a Record, act: Act<'a>) -> Outcome {
         let (next, next_kind) = (act.version(record), act.kind());
-        // What a delete ends, and what comes after one, depends on the row in the table: only one delete behind another is clear.
+        // What a delete ends, and what comes after one, depends on the row in the table: only one delete behind another
+        // is clear.
         if self.kind.ends() || next_kind.ends() {
             return match (self.kind, next_kind) {
                 // With a version of the source the table may have refused the first.
@@ -218,8 +221,8 @@ impl<'a> Row<'a> {
         if !newer {
             return if next_kind == Kind::Partial { Outcome::StalePartial } else { Outcome::Stale };
         }
-        // What merges with an earlier record is only right if the table would have taken that record. Offsets say so, for they are
-        // the order of the topic; with versions of the source only the table knows.
+        // What merges with an earlier record is only right if the table would have taken that record. Offsets say so,
+        // for they are the order of the topic; with versions of the source only the table knows.
         let by_offset = self.version.0 == 0 && next.0 == 0;
         let Act::Change(change) = act else { return Outcome::NextRound };
         match &self.content {
@@ -275,7 +278,8 @@ pub(crate) fn carried(change: &Change) -> impl Iterator<Item = (&str, Field<'_>)
     let values = change.after.as_deref().unwrap_or_default();
     let changed = change.changed.as_deref();
     fields.iter().zip(values).enumerate().filter_map(move |(at, (field, value))| {
-        let carries = changed.is_none_or(|changed| u16::try_from(at).is_ok_and(|at| changed.binary_search(&at).is_ok()));
+        let carries =
+            changed.is_none_or(|changed| u16::try_from(at).is_ok_and(|at| changed.binary_search(&at).is_ok()));
         carries.then_some((field.name.as_str(), Field { value, schema: &field.schema }))
     })
 }

@@ -17,7 +17,8 @@ use crate::{
 };
 
 impl<'a> Transaction<'a> {
-    /// Adds a row for each record to the table `name`. With `counted` the table is the only one, and what becomes of each record is counted.
+    /// Adds a row for each record to the table `name`. With `counted` the table is the only one, and what becomes of
+    /// each record is counted.
     pub(crate) async fn append(
         &mut self,
         records: &'a [Record],

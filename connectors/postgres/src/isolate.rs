@@ -1,7 +1,8 @@
 //! Finds the records that the database refuses, and only those.
 //!
-//! The usual batch is written without savepoints. When one of its values is refused, or the batch takes too long, the transaction is begun again, and the
-//! records are written in halves, each behind a savepoint, always in offset order, until the culprits stand alone.
+//! The usual batch is written without savepoints. When one of its values is refused, or the batch takes too long, the
+//! transaction is begun again, and the records are written in halves, each behind a savepoint, always in offset order,
+//! until the culprits stand alone.
 
 use towpath_api::{Applied, Error, ErrorType, Reaction, Record, Result};
 
@@ -33,7 +34,8 @@ impl<'a> Transaction<'a> {
         }
         // What a row refers to may have come behind it in the batch.
         loop {
-            let (again, mut left): (Vec<_>, Vec<_>) = refused.into_iter().partition(|(_, error)| error.code == FOREIGN_KEY);
+            let (again, mut left): (Vec<_>, Vec<_>) =
+                refused.into_iter().partition(|(_, error)| error.code == FOREIGN_KEY);
             let before = again.len();
             let mut still = 0;
             for (records, _) in again {
@@ -59,10 +61,11 @@ impl<'a> Transaction<'a> {
         Ok(applied)
     }
 
-    /// Writes records behind a savepoint. The inner error is one that smaller parts may escape, or the record's own; nothing is left of it.
+    /// Writes records behind a savepoint. The inner error is one that smaller parts may escape, or the record's own;
+    /// nothing is left of it.
     ///
-    /// Without `in_order` what is written comes late: where a later record of its key was there first, it has no place any more, and is refused
-    /// as it was before.
+    /// Without `in_order` what is written comes late: where a later record of its key was there first, it has no place
+    /// any more, and is refused as it was before.
     async fn write_part(
         &mut self,
         records: &'a [Record],
@@ -98,5 +101,11 @@ pub(crate) fn may_be_halved(error: &Error, records: &[Record]) -> bool {
 }
 
 fn refused_record<'a>(record: &'a Record, error: &Error) -> DeadLetter<'a> {
-    DeadLetter { record, stage: "apply", code: error.code, error_type: error.error_type, reason: sqlstate::cause(error) }
+    DeadLetter {
+        record,
+        stage: "apply",
+        code: error.code,
+        error_type: error.error_type,
+        reason: sqlstate::cause(error),
+    }
 }

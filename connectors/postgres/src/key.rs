@@ -38,10 +38,11 @@ pub(crate) struct KeyField {
 }
 
 impl KeyField {
-    /// Whether a field of this name and type holds what is in the key. A key that is no record has a part `id`, and its value may have a
-    /// field `id` that is something else.
+    /// Whether a field of this name and type holds what is in the key. A key that is no record has a part `id`, and its
+    /// value may have a field `id` that is something else.
     pub(crate) fn holds(&self, name: &str, ty: ColumnType) -> bool {
-        let text_of_uuid = matches!((self.ty, ty), (ColumnType::Text, ColumnType::Uuid) | (ColumnType::Uuid, ColumnType::Text));
+        let text_of_uuid =
+            matches!((self.ty, ty), (ColumnType::Text, ColumnType::Uuid) | (ColumnType::Uuid, ColumnType::Text));
         self.name == name && (text_of_uuid || joined(self.ty, ty).is_some())
     }
 }
@@ -49,7 +50,8 @@ impl KeyField {
 /// A record that has no key: its code, and the reason.
 pub(crate) type Unkeyed = (&'static str, &'static str);
 
-const KEY_ABSENT: Unkeyed = ("apply.key_absent", "the record has no key, and pk.mode=record_key takes the row's from it");
+const KEY_ABSENT: Unkeyed =
+    ("apply.key_absent", "the record has no key, and pk.mode=record_key takes the row's from it");
 const FIELD_ABSENT: Unkeyed = ("apply.key_absent", "the value lacks a field of pk.fields");
 const FIELD_NULL: Unkeyed = ("apply.key_null", "a field of pk.fields is null");
 const FIELD_TYPE: Unkeyed = ("apply.key_type", "a field of pk.fields has a type that cannot be a key");
@@ -108,7 +110,8 @@ impl<'c> Keys<'c> {
         }
     }
 
-    /// Whether equal keys of these schemas may be different ones: 5 of `decimal(10,0)` and 0.5 of `decimal(10,1)` have the same bytes.
+    /// Whether equal keys of these schemas may be different ones: 5 of `decimal(10,0)` and 0.5 of `decimal(10,1)` have
+    /// the same bytes.
     pub(crate) fn differ(&self, schemas: &[Arc<Schema>]) -> bool {
         let whole = |schema: &Schema| matches!(schema, Schema::Int | Schema::Long);
         let same = |a: &RecordField, b: &RecordField| {
@@ -129,12 +132,14 @@ impl<'c> Keys<'c> {
         let mut names: Vec<String> = Vec::new();
         for (at, schema) in schemas.iter().enumerate() {
             let parts = self.parts(schema);
-            if at > 0 && (parts.len() != names.len() || parts.iter().zip(&names).any(|(part, name)| part.name != *name)) {
+            if at > 0 && (parts.len() != names.len() || parts.iter().zip(&names).any(|(part, name)| part.name != *name))
+            {
                 let now: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
                 return Err(format!("the key was ({}) and now is ({})", names.join(", "), now.join(", ")));
             }
             for (place, part) in parts.iter().enumerate() {
-                let ty = ColumnType::of_field(part).map_err(|reason| format!("field `{}` of the key is {reason}", part.name))?;
+                let ty = ColumnType::of_field(part)
+                    .map_err(|reason| format!("field `{}` of the key is {reason}", part.name))?;
                 match columns.get_mut(place) {
                     None => {
                         let name = self.column_name(&part.name, place, parts.len(), &columns)?;

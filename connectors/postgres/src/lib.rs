@@ -53,6 +53,8 @@ mod write;
 
 use towpath_api::failpoint;
 
-pub use config::{DeleteMode, InsertMode, MetadataColumns, PostgresSinkConfig, PrimaryKeyMode, SchemaEvolution, SchemaMismatch};
+pub use config::{
+    DeleteMode, InsertMode, MetadataColumns, PostgresSinkConfig, PrimaryKeyMode, SchemaEvolution, SchemaMismatch,
+};
 pub use sink::{OpenPostgresSink, PostgresSink, SinkSettings};
 pub use table::preflight::{Preflight, preflight};

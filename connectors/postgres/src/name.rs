@@ -90,7 +90,9 @@ impl TableName {
         let (schema, table) = name.split_once('.').unwrap_or(("public", &name));
         let (schema, table) = (folded(schema), folded(table));
         if schema == "towpath" || schema == "information_schema" || schema.starts_with("pg_") {
-            return Err(format!("topic `{topic}` would fill schema `{schema}`, which is not for data; set `table.name.format`"));
+            return Err(format!(
+                "topic `{topic}` would fill schema `{schema}`, which is not for data; set `table.name.format`"
+            ));
         }
         Ok(Self { schema, table })
     }

@@ -1,7 +1,8 @@
 //! Statements that are on their way, in their order.
 //!
-//! A connection hands on the answer to one request before it looks at that of the next, and waits while nobody takes it. So whoever waits
-//! for something else on a connection with statements on their way has to take their answers meanwhile ([`Pipeline::meanwhile`]).
+//! A connection hands on the answer to one request before it looks at that of the next, and waits while nobody takes
+//! it. So whoever waits for something else on a connection with statements on their way has to take their answers
+//! meanwhile ([`Pipeline::meanwhile`]).
 
 use std::{pin::pin, task::Poll};
 

@@ -1,8 +1,9 @@
 //! Batches whose rows are all new, or all known already: what the one before was like, the next one mostly is.
 //!
-//! What a row is to the table is known only once it is written. So a batch is written in the way that suits the last one, and each way is
-//! right for any batch: new rows by `COPY`, which the unique index refuses as a whole where one of them was there (the batch is then written as
-//! any other); rows that are known already, as in a replay, by a statement that first looks and locks only what it changes.
+//! What a row is to the table is known only once it is written. So a batch is written in the way that suits the last
+//! one, and each way is right for any batch: new rows by `COPY`, which the unique index refuses as a whole where one of
+//! them was there (the batch is then written as any other); rows that are known already, as in a replay, by a statement
+//! that first looks and locks only what it changes.
 
 use futures::SinkExt as _;
 use tokio_postgres::{Column, error::SqlState};
@@ -57,7 +58,13 @@ impl<'a> Transaction<'a> {
     }
 
     /// Adds new rows by `COPY`. Returns false when one of them was there; nothing is then changed.
-    pub(crate) async fn copy(&mut self, table: &Table, keys: Keys<'_>, columns: &[usize], rows: &[&Row<'a>]) -> Result<bool> {
+    pub(crate) async fn copy(
+        &mut self,
+        table: &Table,
+        keys: Keys<'_>,
+        columns: &[usize],
+        rows: &[&Row<'a>],
+    ) -> Result<bool> {
         let copy = statement::copy(table, self.batch.partition.partition, columns);
         let look = self.prepare(&copy.look).await?;
         let (savepoint, looked) = futures::join!(self.run("SAVEPOINT copy"), self.client.query(&look, &[]));

@@ -1,6 +1,7 @@
 //! Dead letters that are to go into a topic as well: which ones no topic has yet, and the note that one has.
 //!
-//! They are in the table first, in the transaction of their batch. So none is lost, and a crash between topic and note sends it once more.
+//! They are in the table first, in the transaction of their batch. So none is lost, and a crash between topic and note
+//! sends it once more.
 
 use serde_json::Value as Json;
 use tokio_postgres::{Client, Row};

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio_postgres::Client;
-use towpath_api::{Applied, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Result, SetAside, Sink, TopicPartition};
+use towpath_api::{
+    Applied, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Result, SetAside, Sink, TopicPartition,
+};
 
 use crate::{
     absent::{AwaitedRows, refers_to_absent, waits},
@@ -28,8 +30,8 @@ pub struct OpenPostgresSink {
 pub struct SinkSettings {
     /// The name of the connector.
     pub name: String,
-    /// Names this process in `towpath.sink_partition`. No other process may have the same, for by it a claim of our own is told from that
-    /// of somebody else.
+    /// Names this process in `towpath.sink_partition`. No other process may have the same, for by it a claim of our own
+    /// is told from that of somebody else.
     pub owner: String,
     /// Whether a record that can never be stored becomes a dead letter; without it the task fails there.
     pub tolerate_poison: bool,
@@ -58,7 +60,14 @@ impl OpenPostgresSink {
     pub fn new(settings: SinkSettings, config: PostgresSinkConfig) -> Self {
         let SinkSettings { name, owner, tolerate_poison, retry_timeout } = settings;
         Self {
-            settings: Arc::new(Settings { name, owner, config, tolerate_poison, retry_timeout, awaited: AwaitedRows::default() }),
+            settings: Arc::new(Settings {
+                name,
+                owner,
+                config,
+                tolerate_poison,
+                retry_timeout,
+                awaited: AwaitedRows::default(),
+            }),
         }
     }
 }
@@ -86,13 +95,22 @@ pub struct PostgresSink {
 impl PostgresSink {
     fn table(&self, topic: &str) -> Result<TableName> {
         TableName::of_topic(&self.settings.config.table_name_format, topic).map_err(|reason| {
-            Error::fatal("postgres.table_name", ErrorType::Config, format!("name the table of topic `{topic}`: {reason}"))
+            Error::fatal(
+                "postgres.table_name",
+                ErrorType::Config,
+                format!("name the table of topic `{topic}`: {reason}"),
+            )
         })
     }
 }
 
 impl Sink for PostgresSink {
-    async fn claim(&mut self, partition: &TopicPartition, beginning: &Beginning, previous: Option<&Claim>) -> Result<Claim> {
+    async fn claim(
+        &mut self,
+        partition: &TopicPartition,
+        beginning: &Beginning,
+        previous: Option<&Claim>,
+    ) -> Result<Claim> {
         let table = self.table(&partition.topic)?;
         let Settings { name, owner, config, .. } = &*self.settings;
         let mut beside = vec![table.live_view()];
@@ -122,7 +140,9 @@ impl Sink for PostgresSink {
             stored = transaction.attempt(claim, Attempt::Together, tolerate).await;
         }
         match stored {
-            Err(error) if error.code == FOREIGN_KEY && self.settings.may_still_come(batch) => return Err(waits(batch, error)),
+            Err(error) if error.code == FOREIGN_KEY && self.settings.may_still_come(batch) => {
+                return Err(waits(batch, error));
+            }
             Err(error) if may_be_halved(&error, &batch.records) => {
                 stored = transaction.attempt(claim, Attempt::InParts, tolerate).await;
             }

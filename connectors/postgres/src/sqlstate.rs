@@ -23,16 +23,23 @@ pub(crate) enum Class {
     Setup,
 }
 
-/// Sorts an error by its `SQLSTATE` (`PostgreSQL` manual, appendix A). One without a state never reached the server whole.
+/// Sorts an error by its `SQLSTATE` (`PostgreSQL` manual, appendix A). One without a state never reached the server
+/// whole.
 pub(crate) fn class(error: &PgError) -> Class {
     let Some(state) = error.code() else {
         // A value that the client could not encode has no SQLSTATE either; that is a bug of ours, not an outage.
-        return if error.source().is_some_and(<dyn std::error::Error>::is::<WrongType>) { Class::Setup } else { Class::Outage };
+        return if error.source().is_some_and(<dyn std::error::Error>::is::<WrongType>) {
+            Class::Setup
+        } else {
+            Class::Outage
+        };
     };
     if *state == SqlState::QUERY_CANCELED {
         return Class::TooSlow;
     }
-    if [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE].contains(state) {
+    if [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE]
+        .contains(state)
+    {
         return Class::Contention;
     }
     match state.code() {
@@ -52,11 +59,12 @@ pub(crate) fn class(error: &PgError) -> Class {
 /// The code of a row that refers to one which is not there, and may come.
 pub(crate) const FOREIGN_KEY: &str = "postgres.foreign_key";
 
-/// The code of a statement that no longer fits its table. It is prepared anew once; only if that does not help, a person has to act.
+/// The code of a statement that no longer fits its table. It is prepared anew once; only if that does not help, a
+/// person has to act.
 pub(crate) const TABLE_CHANGED: &str = "postgres.table_changed";
 
-/// Whether a column has another type or is gone since the statement was prepared. A table that is gone is another matter: made anew, it would lack
-/// what it held.
+/// Whether a column has another type or is gone since the statement was prepared. A table that is gone is another
+/// matter: made anew, it would lack what it held.
 fn is_outdated(state: &SqlState) -> bool {
     [SqlState::DATATYPE_MISMATCH, SqlState::UNDEFINED_COLUMN, SqlState::FEATURE_NOT_SUPPORTED].contains(state)
 }
@@ -80,12 +88,14 @@ pub(crate) fn refused(doing: impl Into<String>, error: PgError) -> Error {
     kind.because(Reason::from(error))
 }
 
-/// As [`refused`], for statements that carry no record: an error of the data is then one of the setup, and a name that somebody else
-/// made at the same moment is there at the next try.
+/// As [`refused`], for statements that carry no record: an error of the data is then one of the setup, and a name that
+/// somebody else made at the same moment is there at the next try.
 pub(crate) fn refused_setup(doing: impl Into<String>, error: PgError) -> Error {
     let raced = error.code() == Some(&SqlState::UNIQUE_VIOLATION);
     match class(&error) {
-        Class::Data if raced => Error::retry("postgres.contention", ErrorType::Conflict, doing).because(Reason::from(error)),
+        Class::Data if raced => {
+            Error::retry("postgres.contention", ErrorType::Conflict, doing).because(Reason::from(error))
+        }
         Class::Data => Error::fatal("postgres.setup", ErrorType::Config, doing).because(Reason::from(error)),
         _ => refused(doing, error),
     }
@@ -134,8 +144,8 @@ impl From<PgError> for Reason {
     }
 }
 
-/// `a number is out of range (SQLSTATE 22003, column amount)`. Messages about values quote them, in the language of the server and in words
-/// that triggers may choose, so classes 22, 23 and P0 are told in ours.
+/// `a number is out of range (SQLSTATE 22003, column amount)`. Messages about values quote them, in the language of the
+/// server and in words that triggers may choose, so classes 22, 23 and P0 are told in ours.
 fn describe(error: &tokio_postgres::error::DbError) -> String {
     let code = error.code().code();
     let message = match code {

@@ -1,7 +1,7 @@
 //! The SQL that changes rows, and the arrays it is given.
 //!
-//! One statement takes many rows of a kind: an array for each column, unnested side by side. Each is guarded by the version of the
-//! row, so that a stale record changes nothing; only `metadata.columns=none` has no guard.
+//! One statement takes many rows of a kind: an array for each column, unnested side by side. Each is guarded by the
+//! version of the row, so that a stale record changes nothing; only `metadata.columns=none` has no guard.
 
 mod append;
 mod arrays;
@@ -81,10 +81,12 @@ impl Given {
         self.arrays.push(array);
     }
 
-    /// `(SELECT unnest($2::text[]) AS k0, unnest($3::bigint[]) AS ts) AS x`: in the select list the arrays are taken apart one
-    /// beside the other, row by row; in `FROM` each would be stored whole first, which costs a sixth of the statement.
+    /// `(SELECT unnest($2::text[]) AS k0, unnest($3::bigint[]) AS ts) AS x`: in the select list the arrays are taken
+    /// apart one beside the other, row by row; in `FROM` each would be stored whole first, which costs a sixth of the
+    /// statement.
     fn rows(&self) -> String {
-        let columns: Vec<_> = self.casts().zip(&self.names).map(|(cast, name)| format!("unnest({cast}) AS {name}")).collect();
+        let columns: Vec<_> =
+            self.casts().zip(&self.names).map(|(cast, name)| format!("unnest({cast}) AS {name}")).collect();
         format!("(SELECT {}) AS x", columns.join(", "))
     }
 
@@ -155,10 +157,13 @@ fn came_later(metadata: MetadataColumns) -> String {
     format!("(x.ts = 0 AND t._towpath_ts <> 0 AND t._towpath_partition = {PARTITION} AND x.o > t._towpath_offset)")
 }
 
-/// Whether nobody can say if a delete that has no version came after the row, which has one and was written from another partition.
+/// Whether nobody can say if a delete that has no version came after the row, which has one and was written from
+/// another partition.
 fn is_undecided(metadata: MetadataColumns) -> String {
     if metadata == MetadataColumns::None {
         return "false".to_owned();
     }
-    format!("(x.ts = 0 AND t._towpath_ts <> 0 AND t._towpath_partition NOT IN (-1, {PARTITION}) AND NOT t._towpath_deleted)")
+    format!(
+        "(x.ts = 0 AND t._towpath_ts <> 0 AND t._towpath_partition NOT IN (-1, {PARTITION}) AND NOT t._towpath_deleted)"
+    )
 }

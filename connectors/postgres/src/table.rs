@@ -1,8 +1,8 @@
 //! Tables, columns and views made from the schema of the records.
 //!
-//! Nothing is ever dropped or narrowed. What is made here lies in the transaction of the batch that needs it, before any of
-//! its rows: two partitions that meet a new field at once wait for each other here and nowhere else. What cannot be made without
-//! loss, or may not be, is refused with the statement that a person would run.
+//! Nothing is ever dropped or narrowed. What is made here lies in the transaction of the batch that needs it, before
+//! any of its rows: two partitions that meet a new field at once wait for each other here and nowhere else. What cannot
+//! be made without loss, or may not be, is refused with the statement that a person would run.
 
 mod catalogue;
 mod ddl;
@@ -33,7 +33,8 @@ use crate::{
     sqlstate::{refused_setup, shape_in_use},
 };
 
-/// Taken by whoever changes a table or the bookkeeping, for the time of a transaction ("towpath" in ASCII, read as a number).
+/// Taken by whoever changes a table or the bookkeeping, for the time of a transaction ("towpath" in ASCII, read as a
+/// number).
 pub(crate) const DDL_LOCK: i64 = 0x0074_6f77_7061_7468;
 /// The code of records whose table has not the shape that they need.
 pub(crate) const MISMATCH: &str = "postgres.schema_mismatch";
@@ -120,13 +121,14 @@ pub(crate) fn fields_of(schema: &Schema) -> &[RecordField] {
     }
 }
 
-/// Makes sure that the table exists with a column for each field; says what it looks like, and whether anything was made.
+/// Makes sure that the table exists with a column for each field; says what it looks like, and whether anything was
+/// made.
 ///
 /// Only who has something to make takes the lock, and then looks again.
 ///
 /// # Errors
-/// [`MISMATCH`] when the table has not the shape and may not or cannot get it; says what lacks and which statements mend it. It is
-/// waited for or the data's, as `schema.mismatch` says.
+/// [`MISMATCH`] when the table has not the shape and may not or cannot get it; says what lacks and which statements
+/// mend it. It is waited for or the data's, as `schema.mismatch` says.
 pub(crate) async fn ensure(client: &Client, wish: Wish<'_>) -> Result<(Table, bool)> {
     let found = look(client, &wish).await?;
     if found.is_complete() {
@@ -160,12 +162,17 @@ async fn make(client: &Client, wish: &Wish<'_>, found: &Found) -> Result<()> {
             // A view that shows a column keeps its type from changing; ours is made again below.
             rights = grants(client, &name.live_view()).await?;
             let sql = format!("DROP VIEW IF EXISTS {}", name.live_view().sql());
-            client.batch_execute(&sql).await.map_err(|error| in_use(wish, error, &name.live_view().to_string(), None))?;
+            client
+                .batch_execute(&sql)
+                .await
+                .map_err(|error| in_use(wish, error, &name.live_view().to_string(), None))?;
         }
         for (column, ty) in &found.widened {
             let sql = ddl::alter_type(name, column, ty);
             let altered = client.batch_execute(&sql).await;
-            altered.map_err(|error| in_use(wish, error, &format!("column `{column}`, which has to be {ty},"), Some(&sql)))?;
+            altered.map_err(|error| {
+                in_use(wish, error, &format!("column `{column}`, which has to be {ty},"), Some(&sql))
+            })?;
         }
         let loosened: Vec<String> = found.loosened.iter().map(|column| ddl::drop_not_null(name, column)).collect();
         run(client, doing("let null into"), &loosened.join("; ")).await?;
@@ -194,8 +201,8 @@ async fn make(client: &Client, wish: &Wish<'_>, found: &Found) -> Result<()> {
     Ok(())
 }
 
-/// Views and rules of others keep what they use as it is, and a large table takes longer than a worker should hold its lock: both are for a
-/// person.
+/// Views and rules of others keep what they use as it is, and a large table takes longer than a worker should hold its
+/// lock: both are for a person.
 fn in_use(wish: &Wish<'_>, error: tokio_postgres::Error, what: &str, sql: Option<&str>) -> Error {
     let why = if shape_in_use(&error) {
         "is used by another view or rule, which has to be dropped and made again"
@@ -214,9 +221,11 @@ fn mismatch(wish: &Wish<'_>, refusals: &[Refusal], mends: &[String]) -> Error {
     let mend = if mends.is_empty() { String::new() } else { format!(" It is mended by: {}", mends.join("; ")) };
     let doing = |fate: &str| format!("write to table {}: {}; {fate}{mend}", wish.name, what.join("; "));
     match wish.config.schema_mismatch {
-        SchemaMismatch::Pause => {
-            Error::retry(MISMATCH, ErrorType::Schema, doing("nothing was written, and the records wait until it is mended."))
-        }
+        SchemaMismatch::Pause => Error::retry(
+            MISMATCH,
+            ErrorType::Schema,
+            doing("nothing was written, and the records wait until it is mended."),
+        ),
         SchemaMismatch::DeadLetter => Error::poison(MISMATCH, ErrorType::Schema, doing("the record was not written.")),
     }
 }

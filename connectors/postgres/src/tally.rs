@@ -17,7 +17,8 @@ pub(crate) fn tally<'a>(
     applied: &mut Applied,
     letters: &mut Vec<DeadLetter<'a>>,
 ) -> Result<()> {
-    let answer = answer.map_err(|error| refused(format!("write {} rows to table {}", rows.len(), table.name), error))?;
+    let answer =
+        answer.map_err(|error| refused(format!("write {} rows to table {}", rows.len(), table.name), error))?;
     let number = |at: usize| answer.get::<_, i64>(at).unsigned_abs();
     // Places are counted from 1.
     let at_places = |at: usize| {
@@ -36,7 +37,8 @@ pub(crate) fn tally<'a>(
         Shape::Patch => {
             // Two keys that only the database holds to be one would each count, and one of them would be lost.
             if number(0) + number(1) + number(2) + number(3) + number(5) != all {
-                let doing = format!("write {all} rows to table {}: two of their keys are one to the database", table.name);
+                let doing =
+                    format!("write {all} rows to table {}: two of their keys are one to the database", table.name);
                 return Err(Error::poison("postgres.ambiguous_key", ErrorType::Constraint, doing));
             }
             applied.inserted += number(0);

@@ -1,7 +1,8 @@
-//! The records of a batch as statements: folded to one row a key, each kind of row by its own statement, history beside it.
+//! The records of a batch as statements: folded to one row a key, each kind of row by its own statement, history beside
+//! it.
 //!
-//! Statements are sent as soon as their arrays are filled, without waiting for an answer: while the server works on one part of the
-//! batch, the next is folded into arrays.
+//! Statements are sent as soon as their arrays are filled, without waiting for an answer: while the server works on one
+//! part of the batch, the next is folded into arrays.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -189,7 +190,8 @@ impl<'a> Transaction<'a> {
         }
         if !tombstones.is_empty() {
             let statement =
-                statement::bury(table, keys, partition, self.config.delete_mode, !updates_only, &tombstones).map_err(misfit)?;
+                statement::bury(table, keys, partition, self.config.delete_mode, !updates_only, &tombstones)
+                    .map_err(misfit)?;
             self.send(Shape::Bury, tombstones, statement, pipeline).await?;
         }
         Ok(())
@@ -211,7 +213,12 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    async fn truncate(&mut self, record: &'a Record, applied: &mut Applied, letters: &mut Vec<DeadLetter<'a>>) -> Result<()> {
+    async fn truncate(
+        &mut self,
+        record: &'a Record,
+        applied: &mut Applied,
+        letters: &mut Vec<DeadLetter<'a>>,
+    ) -> Result<()> {
         let mode = self.config.delete_mode;
         if !self.config.truncate_enabled || mode == DeleteMode::Ignore || !self.table_exists().await? {
             applied.filtered += 1;
@@ -236,7 +243,8 @@ impl<'a> Transaction<'a> {
         self.run("RELEASE SAVEPOINT truncate").await
     }
 
-    /// The table of the present state, with a column for each field of the batch; looked up once a connection and made at need.
+    /// The table of the present state, with a column for each field of the batch; looked up once a connection and made
+    /// at need.
     async fn state_table(
         &mut self,
         keys: Keys<'_>,
@@ -267,7 +275,8 @@ pub(crate) fn misfit(at: usize) -> Error {
     Error::poison("postgres.out_of_range", ErrorType::Mapping, doing)
 }
 
-/// The schemas of all changes and of all keys, also of those that will be folded into others: their fields may be in the rows.
+/// The schemas of all changes and of all keys, also of those that will be folded into others: their fields may be in
+/// the rows.
 fn schemas_of(records: &[Record], keys: Keys<'_>) -> (Vec<Arc<Schema>>, Vec<Arc<Schema>>) {
     let (mut schemas, mut key_schemas) = (Vec::new(), Vec::new());
     for record in records {

@@ -1,6 +1,7 @@
 //! The keys of a webhook source, and the agreed schemas that they name.
 //!
-//! Nothing here connects. Checking reads the schema files, so that a schema which does not do is known before anything runs.
+//! Nothing here connects. Checking reads the schema files, so that a schema which does not do is known before anything
+//! runs.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -38,7 +39,8 @@ config_keys! {
         /// Replicas of a topic that does not exist yet; without it the broker's default.
         #[key("topic.replication.factor", range = 1..=100)]
         pub topic_replication_factor: Option<i32>,
-        /// The objects that may be posted: lower-case letters, digits and underscores. Each has a group `objects.<name>`.
+        /// The objects that may be posted: lower-case letters, digits and underscores. Each has a group
+        /// `objects.<name>`.
         #[key("objects")]
         pub objects: Vec<String>,
         /// One object.
@@ -126,7 +128,8 @@ impl Check for WebhookConfig {
 }
 
 impl WebhookConfig {
-    /// Loads the schema of each object that has one. An error is a key and what is wrong with its file, for each of them.
+    /// Loads the schema of each object that has one. An error is a key and what is wrong with its file, for each of
+    /// them.
     pub(crate) fn mappers(&self) -> Result<BTreeMap<String, Mapper>, Vec<(String, String)>> {
         let mut mappers = BTreeMap::new();
         let mut problems = Vec::new();
@@ -134,7 +137,10 @@ impl WebhookConfig {
             match object.load(name) {
                 Ok(mapper) => drop(mappers.insert(name.to_owned(), mapper)),
                 Err(reason) => {
-                    problems.push((format!("objects.{name}.schema"), format!("the file `{}` {reason}", object.schema.display())));
+                    problems.push((
+                        format!("objects.{name}.schema"),
+                        format!("the file `{}` {reason}", object.schema.display()),
+                    ));
                 }
             }
         }
@@ -195,9 +201,10 @@ mod tests {
                 assert!(!format!("{config:?}").contains("canary-1"));
                 Vec::new()
             }
-            Err(problems) => {
-                problems.iter().map(|problem| problem.message.replace(&folder.path().display().to_string(), "…")).collect()
-            }
+            Err(problems) => problems
+                .iter()
+                .map(|problem| problem.message.replace(&folder.path().display().to_string(), "…"))
+                .collect(),
         }
     }
 
@@ -205,14 +212,21 @@ mod tests {
     fn a_config_with_its_schema_file_does() {
         assert_eq!(problems(&[]), [""; 0]);
         assert_eq!(
-            problems(&[("objects.deal.update.mode", "replace"), ("topic.replication.factor", "3"), ("body.max.bytes", "2MiB")]),
+            problems(&[
+                ("objects.deal.update.mode", "replace"),
+                ("topic.replication.factor", "3"),
+                ("body.max.bytes", "2MiB")
+            ]),
             [""; 0]
         );
     }
 
     #[test]
     fn every_object_has_a_group_and_every_group_an_object() {
-        assert_eq!(problems(&[("objects", "deal,lead")]), ["`objects.lead.schema`: needed, since `objects` names `lead`"]);
+        assert_eq!(
+            problems(&[("objects", "deal,lead")]),
+            ["`objects.lead.schema`: needed, since `objects` names `lead`"]
+        );
         assert_eq!(
             problems(&[("objects.lead.schema", "deal.avsc")]),
             ["`objects.lead.schema`: given, but `objects` does not name `lead`"]

@@ -1,11 +1,12 @@
 //! Reads JSON (RFC 8259) within limits. The grammar is `serde_json`'s; what a body may ask of us is said here.
 //!
-//! Each value is taken as a [`RawValue`], its text as it stands in the body, so a number keeps its digits (12.10 is a decimal, not
-//! a float). [`members`] goes over an object and builds nothing; [`parse`] builds the tree, whose strings borrow from the body
-//! where they can. A value is gone over once for each level that it is under, which [`MAX_DEPTH`] bounds.
+//! Each value is taken as a [`RawValue`], its text as it stands in the body, so a number keeps its digits (12.10 is a
+//! decimal, not a float). [`members`] goes over an object and builds nothing; [`parse`] builds the tree, whose strings
+//! borrow from the body where they can. A value is gone over once for each level that it is under, which [`MAX_DEPTH`]
+//! bounds.
 //!
-//! It is not done with `serde_json`'s feature `arbitrary_precision`, which holds for the whole program, breaks floats in flattened
-//! and untagged types there (serde-rs/json#1157), and takes an object with its private key for a number.
+//! It is not done with `serde_json`'s feature `arbitrary_precision`, which holds for the whole program, breaks floats
+//! in flattened and untagged types there (serde-rs/json#1157), and takes an object with its private key for a number.
 //!
 //! What always holds: an error names a place and a rule, and never quotes what stands there.
 
@@ -62,8 +63,8 @@ impl Malformed {
         Self { at: self.at + bytes, ..self }
     }
 
-    /// What `serde_json` found in `text`, a part of `root`. It is a rule of the grammar: an error that quotes is about types, and
-    /// none is asked for here that is not there.
+    /// What `serde_json` found in `text`, a part of `root`. It is a rule of the grammar: an error that quotes is about
+    /// types, and none is asked for here that is not there.
     fn found(root: &str, text: &str, error: &serde_json::Error) -> Self {
         let before: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
         let said = error.to_string();
@@ -110,7 +111,8 @@ pub(crate) fn offset(text: &str, part: &str) -> usize {
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Goes over an array or an object, a part of `root`, up to the first value that `with` refuses. The items of an array have no name.
+/// Goes over an array or an object, a part of `root`, up to the first value that `with` refuses. The items of an array
+/// have no name.
 fn each<'a>(
     root: &str,
     text: &'a str,

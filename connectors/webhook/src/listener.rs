@@ -1,11 +1,11 @@
 //! The sockets on which posts arrive, shared by all webhook connectors of a worker.
 //!
-//! The accept loop is our own, since it is what strangers reach first: a deadline for the head of a request that also holds for
-//! a connection that never sends a byte, a cap on connections, a pause when the process is out of file descriptors. HTTP/1.1
-//! without TLS; a proxy in front has that. Nothing here reads a body or knows what a post is.
+//! The accept loop is our own, since it is what strangers reach first: a deadline for the head of a request that also
+//! holds for a connection that never sends a byte, a cap on connections, a pause when the process is out of file
+//! descriptors. HTTP/1.1 without TLS; a proxy in front has that. Nothing here reads a body or knows what a post is.
 //!
-//! What always holds: the name of a connector that was ever announced is answered 503 while it is not running, and never 404. A client
-//! takes 404 for final, and an event would be lost because a broker was away for a minute.
+//! What always holds: the name of a connector that was ever announced is answered 503 while it is not running, and
+//! never 404. A client takes 404 for final, and an event would be lost because a broker was away for a minute.
 
 use std::{
     collections::HashMap,
@@ -77,14 +77,18 @@ impl Listener {
     /// Binds to addresses of the form `http://host:port`, as in `webhook.listeners`.
     ///
     /// # Errors
-    /// An address is of another form ([`io::ErrorKind::InvalidInput`]; [`Listener::check_address`] says so earlier) or taken.
+    /// An address is of another form ([`io::ErrorKind::InvalidInput`]; [`Listener::check_address`] says so earlier) or
+    /// taken.
     pub async fn bind<A: AsRef<str>>(addresses: &[A]) -> io::Result<Self> {
         let mut sockets = Vec::new();
         for address in addresses {
-            let host_and_port =
-                Self::check_address(address.as_ref()).map_err(|reason| io::Error::new(io::ErrorKind::InvalidInput, reason))?;
+            let host_and_port = Self::check_address(address.as_ref())
+                .map_err(|reason| io::Error::new(io::ErrorKind::InvalidInput, reason))?;
             let socket = TcpListener::bind(host_and_port).await;
-            sockets.push(socket.map_err(|error| io::Error::new(error.kind(), format!("bind to {}: {error}", address.as_ref())))?);
+            sockets.push(
+                socket
+                    .map_err(|error| io::Error::new(error.kind(), format!("bind to {}: {error}", address.as_ref())))?,
+            );
         }
         let addrs = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
         Ok(Self { shared: Arc::new(Shared { sockets: Mutex::new(sockets), addrs, hooks: RwLock::default() }) })
@@ -93,11 +97,14 @@ impl Listener {
     /// The `host:port` of one address of `webhook.listeners`; an error says what is wrong with it, for a config check.
     pub fn check_address(address: &str) -> Result<&str, String> {
         if address.starts_with("https://") {
-            return Err(format!("`{address}`: TLS is not served here; listen on http:// and put a proxy with TLS in front"));
+            return Err(format!(
+                "`{address}`: TLS is not served here; listen on http:// and put a proxy with TLS in front"
+            ));
         }
         let host_and_port = address.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-        let well_formed =
-            |text: &&str| text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        let well_formed = |text: &&str| {
+            text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
         host_and_port.filter(well_formed).ok_or_else(|| format!("`{address}`: expected http://host:port"))
     }
 
@@ -106,8 +113,8 @@ impl Listener {
         &self.shared.addrs
     }
 
-    /// Serves until `stop`, then lets what is under way end. Cancel `stop` once the sources have ended, so that their clients are told
-    /// to come back instead of finding nobody. Only the first call serves.
+    /// Serves until `stop`, then lets what is under way end. Cancel `stop` once the sources have ended, so that their
+    /// clients are told to come back instead of finding nobody. Only the first call serves.
     pub async fn run(&self, stop: CancellationToken) {
         let sockets = std::mem::take(&mut *self.shared.sockets.lock().unwrap_or_else(PoisonError::into_inner));
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));

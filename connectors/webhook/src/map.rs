@@ -5,9 +5,9 @@
 //! | an object | one record; `id` and `action` stand beside `data` |
 //! | an array | one record an item, in their order; `id` and `action` beside `data` stand in where an item has none |
 //!
-//! An item of an array with a member `data` is an envelope: `id`, `action`, `data`, and nothing else. Without that member its
-//! members other than `id` and `action` are the fields of the record. So an object whose schema has a field called `data` or
-//! `action` is posted with envelopes. In items these three words are known in any letter case.
+//! An item of an array with a member `data` is an envelope: `id`, `action`, `data`, and nothing else. Without that
+//! member its members other than `id` and `action` are the fields of the record. So an object whose schema has a field
+//! called `data` or `action` is posted with envelopes. In items these three words are known in any letter case.
 //!
 //! What always holds: a post is mapped whole or refused whole, and a refusal lists every wrong field.
 
@@ -108,7 +108,8 @@ impl Mapper {
     /// Prepares the schema of `object`; an error says why its records cannot be given in JSON.
     pub(crate) fn new(object: Object) -> Result<Self, String> {
         let resolved = ResolvedSchema::new(object.schema()).map_err(|error| error.to_string())?;
-        let names: Names = resolved.get_names().iter().map(|(name, schema)| (name.clone(), (*schema).clone())).collect();
+        let names: Names =
+            resolved.get_names().iter().map(|(name, schema)| (name.clone(), (*schema).clone())).collect();
         for schema in names.values().chain([object.schema()]) {
             if let Schema::Record(record) = schema {
                 check_record(record, &names)?;
@@ -136,7 +137,9 @@ impl Mapper {
         );
         let mut mapping = Mapping { mapper: self, walk: Walk::new(&self.names), traceparent };
         let (events, expected) = match &data.json {
-            Some(Json::Array(items)) => (mapping.items(items, id.part(), action.part(), data.part().at), items.len().max(1)),
+            Some(Json::Array(items)) => {
+                (mapping.items(items, id.part(), action.part(), data.part().at), items.len().max(1))
+            }
             _ => (mapping.event(id.part(), action.part(), &Fields::Data(data.part())).into_iter().collect(), 1),
         };
         let misfits = mapping.walk.wrong;
@@ -168,7 +171,8 @@ impl<'a> Parsed<'a> {
 }
 
 impl Mapper {
-    /// An id is a string or an integer; whichever the object is keyed by, the other is taken where it says exactly the same.
+    /// An id is a string or an integer; whichever the object is keyed by, the other is taken where it says exactly the
+    /// same.
     fn key(&self, json: &Json<'_>) -> Result<Key, Wrong> {
         match (self.object.key_type(), json) {
             (KeyType::Long, Json::Number(digits)) => {
@@ -225,8 +229,10 @@ fn record(object: &Object) -> Option<&RecordSchema> {
 /// Checks that defaults can be used and that each type can be given in JSON.
 fn check_record(record: &RecordSchema, names: &Names) -> Result<(), String> {
     for field in &record.fields {
-        default(field, names).map_err(|error| format!("the default of field `{}` does not fit its type: {error}", field.name))?;
-        check_type(&field.schema).map_err(|kind| format!("field `{}` is a {kind}, which has no form in JSON", field.name))?;
+        default(field, names)
+            .map_err(|error| format!("the default of field `{}` does not fit its type: {error}", field.name))?;
+        check_type(&field.schema)
+            .map_err(|kind| format!("field `{}` is a {kind}, which has no form in JSON", field.name))?;
     }
     Ok(())
 }

@@ -1,14 +1,16 @@
 //! What a webhook counts.
 //!
-//! Labels are names from the config, `_unknown` for what is not in it, and closed sets: no value of a stranger becomes a
-//! series. Every series that can exist is there from the start with 0.
+//! Labels are names from the config, `_unknown` for what is not in it, and closed sets: no value of a stranger becomes
+//! a series. Every series that can exist is there from the start with 0.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 use crate::reply::Reason;
 
@@ -93,10 +95,14 @@ impl WebhookMetrics {
                 }
             }
             drop(self.events.with_label_values(&[connector, client, UNKNOWN, "rejected"]));
-            REASONS.iter().for_each(|reason| drop(self.rejections.with_label_values(&[connector, client, reason.as_str()])));
+            REASONS
+                .iter()
+                .for_each(|reason| drop(self.rejections.with_label_values(&[connector, client, reason.as_str()])));
         }
         CODES_UNKNOWN.iter().for_each(|code| drop(self.requests.with_label_values(&[connector, UNKNOWN, *code])));
-        REASONS_UNKNOWN.iter().for_each(|reason| drop(self.rejections.with_label_values(&[connector, UNKNOWN, reason.as_str()])));
+        REASONS_UNKNOWN
+            .iter()
+            .for_each(|reason| drop(self.rejections.with_label_values(&[connector, UNKNOWN, reason.as_str()])));
         HookMetrics {
             connector: connector.into(),
             duration: self.duration.with_label_values(&[connector]),

@@ -1,6 +1,7 @@
 //! What does not fit the agreed schema: where, by which rule, and said so that the sender can mend it.
 //!
-//! A place is a JSON pointer (RFC 6901) into the body as it was sent. The list is bounded; what passes the bound is counted.
+//! A place is a JSON pointer (RFC 6901) into the body as it was sent. The list is bounded; what passes the bound is
+//! counted.
 
 use std::fmt;
 
@@ -36,7 +37,8 @@ impl fmt::Display for Path<'_> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Misfit {
     pub(crate) pointer: String,
-    /// The rule: `type`, `range`, `precision`, `format`, `enum`, `null`, `required`, `unknown`, `id`, `action`, `duplicate`.
+    /// The rule: `type`, `range`, `precision`, `format`, `enum`, `null`, `required`, `unknown`, `id`, `action`,
+    /// `duplicate`.
     pub(crate) code: &'static str,
     pub(crate) message: String,
 }

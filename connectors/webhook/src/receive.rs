@@ -1,10 +1,10 @@
 //! Stop 1 of the walk: the post comes in, its bytes are kept as they are, and at the end it is answered.
 //!
-//! [`Hook::answer`] is the walk of one request: receive, verify, map, publish, and only then 202. What is refused early costs
-//! least: method, type and size are looked at before a byte of the body.
+//! [`Hook::answer`] is the walk of one request: receive, verify, map, publish, and only then 202. What is refused early
+//! costs least: method, type and size are looked at before a byte of the body.
 //!
-//! What always holds: nothing is answered 202 before `publish` returned, so the future may be dropped at any await, as it is
-//! when a client hangs up; and nobody sees the body before [`verify`] has taken the credentials out.
+//! What always holds: nothing is answered 202 before `publish` returned, so the future may be dropped at any await, as
+//! it is when a client hangs up; and nobody sees the body before [`verify`] has taken the credentials out.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -75,7 +75,11 @@ impl<P: Publisher> Hook<P> {
         self.closing.cancel();
         if timeout(DRAIN_DEADLINE, self.permits.acquire_many(self.setup.requests_max)).await.is_err() {
             let left = self.setup.requests_max as usize - self.permits.available_permits();
-            warn!(connector = self.setup.name, requests = left, "the webhook stopped before {left} requests were answered");
+            warn!(
+                connector = self.setup.name,
+                requests = left,
+                "the webhook stopped before {left} requests were answered"
+            );
         }
     }
 
@@ -262,12 +266,17 @@ mod tests {
 
     #[test]
     fn only_plain_json_in_utf_8_is_taken() {
-        for kind in
-            ["application/json", "Application/JSON; charset=utf-8", "application/json;charset=\"UTF-8\"", "application/json; v=1"]
-        {
+        for kind in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+            "application/json; v=1",
+        ] {
             assert!(is_plain_json(&headers(&[(CONTENT_TYPE, kind)])), "{kind}");
         }
-        for kind in ["", "text/plain", "application/jsonp", "application/json; charset=latin1", "application/cloudevents+json"] {
+        for kind in
+            ["", "text/plain", "application/jsonp", "application/json; charset=latin1", "application/cloudevents+json"]
+        {
             assert!(!is_plain_json(&headers(&[(CONTENT_TYPE, kind)])), "{kind}");
         }
         assert!(!is_plain_json(&headers(&[])));

@@ -1,6 +1,7 @@
 //! What a client is told: 202 with the place of each event, or a problem (RFC 9457) with a code and every wrong field.
 //!
-//! What always holds: a stranger learns what to do, not what broke in here; the log has that. Each 503 says when to come back.
+//! What always holds: a stranger learns what to do, not what broke in here; the log has that. Each 503 says when to
+//! come back.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -54,9 +55,24 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn new(status: StatusCode, code: &'static str, reason: Option<Reason>, title: &str, detail: impl Into<String>) -> Self {
+    fn new(
+        status: StatusCode,
+        code: &'static str,
+        reason: Option<Reason>,
+        title: &str,
+        detail: impl Into<String>,
+    ) -> Self {
         let detail = detail.into();
-        Self { status, code, reason, title: title.to_owned(), detail, errors: Vec::new(), retry_after_secs: None, close: false }
+        Self {
+            status,
+            code,
+            reason,
+            title: title.to_owned(),
+            detail,
+            errors: Vec::new(),
+            retry_after_secs: None,
+            close: false,
+        }
     }
 
     fn later(code: &'static str, title: &str, detail: &str, retry_after_secs: u16) -> Self {
@@ -96,17 +112,26 @@ impl Refusal {
 
     /// The body broke off. Nobody is there to read the answer; it is counted.
     pub(crate) fn broken_off() -> Self {
-        let refusal =
-            Self::malformed(StatusCode::BAD_REQUEST, "The body broke off", "The body did not arrive whole; nothing was stored.");
+        let refusal = Self::malformed(
+            StatusCode::BAD_REQUEST,
+            "The body broke off",
+            "The body did not arrive whole; nothing was stored.",
+        );
         Self { close: true, ..refusal }
     }
 
     pub(crate) fn overloaded() -> Self {
-        Self::later("webhook.overloaded", "Too many requests are under way", "Nothing was stored; send the event again.", 1)
+        Self::later(
+            "webhook.overloaded",
+            "Too many requests are under way",
+            "Nothing was stored; send the event again.",
+            1,
+        )
     }
 
     pub(crate) fn draining() -> Self {
-        let refusal = Self::later("webhook.draining", "The webhook is stopping", "Nothing was stored; send the event again.", 5);
+        let refusal =
+            Self::later("webhook.draining", "The webhook is stopping", "Nothing was stored; send the event again.", 5);
         Self { close: true, ..refusal }
     }
 
@@ -187,8 +212,12 @@ impl From<Unmapped> for Refusal {
     fn from(unmapped: Unmapped) -> Self {
         match unmapped {
             Unmapped::Envelope(errors) => {
-                let detail = "Its fields are clientid, clientSecret, objectname, id, data and action; nothing was stored.";
-                Self { errors, ..Self::malformed(StatusCode::BAD_REQUEST, "The fields of the envelope are not right", detail) }
+                let detail =
+                    "Its fields are clientid, clientSecret, objectname, id, data and action; nothing was stored.";
+                Self {
+                    errors,
+                    ..Self::malformed(StatusCode::BAD_REQUEST, "The fields of the envelope are not right", detail)
+                }
             }
             Unmapped::Malformed(malformed) => {
                 Self::malformed(StatusCode::BAD_REQUEST, "The body is not the JSON of a post", malformed.to_string())
@@ -201,8 +230,11 @@ impl From<Unmapped> for Refusal {
             Unmapped::Schema { object, misfits, .. } => {
                 let total = misfits.total();
                 let errors = misfits.into_listed();
-                let listed =
-                    if total > errors.len() { format!("; the first {} are listed", errors.len()) } else { String::new() };
+                let listed = if total > errors.len() {
+                    format!("; the first {} are listed", errors.len())
+                } else {
+                    String::new()
+                };
                 let detail = match total {
                     1 => "1 field is wrong; nothing was stored.".to_owned(),
                     _ => format!("{total} fields are wrong; nothing was stored{listed}."),

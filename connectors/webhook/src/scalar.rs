@@ -1,7 +1,7 @@
 //! Texts that stand for one value: decimals, dates, times, moments, UUIDs, bytes.
 //!
-//! What always holds: a value is taken exactly or refused. Digits that the type cannot hold are refused unless they are zeros;
-//! nothing is rounded, cut or moved to another zone in silence.
+//! What always holds: a value is taken exactly or refused. Digits that the type cannot hold are refused unless they are
+//! zeros; nothing is rounded, cut or moved to another zone in silence.
 
 use apache_avro::types::Value;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -24,7 +24,8 @@ fn format(what: &str, text: &str) -> Wrong {
     Wrong::new("format", format!("expected {what}, got {}", quote(text)))
 }
 
-/// The unscaled value of a decimal with `scale` digits after the point, as Avro wants it: big-endian two's complement, shortest form.
+/// The unscaled value of a decimal with `scale` digits after the point, as Avro wants it: big-endian two's complement,
+/// shortest form.
 pub(crate) fn decimal(text: &str, precision: usize, scale: usize) -> Result<Vec<u8>> {
     let wrong = || format(&format!("a decimal of at most {precision} digits, {scale} of them after the point"), text);
     if text.len() > MAX_DECIMAL {
@@ -119,7 +120,8 @@ fn days(text: &str) -> Option<i64> {
     Some(date.duration_since(civil::date(1970, 1, 1)).as_hours() / 24)
 }
 
-/// Seconds since midnight and the digits of the fraction. A leap second is refused: no type below could tell it from the next one.
+/// Seconds since midnight and the digits of the fraction. A leap second is refused: no type below could tell it from
+/// the next one.
 fn clock(text: &str) -> Option<(i64, &str)> {
     let (whole, fraction) = match text.split_once('.') {
         Some((_, "")) => return None,

@@ -1,7 +1,8 @@
 //! The webhook as a [`Source`]: prepares its objects, opens its hook, and closes it in order.
 //!
-//! It waits for nothing that is away: when the broker or the registry cannot be reached at the start, `run` returns that error and
-//! the worker tries again, visibly. Clients get 503 meanwhile, for the listener knows the name from [`WebhookSource::new`] on.
+//! It waits for nothing that is away: when the broker or the registry cannot be reached at the start, `run` returns
+//! that error and the worker tries again, visibly. Clients get 503 meanwhile, for the listener knows the name from
+//! [`WebhookSource::new`] on.
 
 use std::sync::Arc;
 
@@ -26,7 +27,8 @@ pub struct WebhookSource {
 }
 
 impl WebhookSource {
-    /// Makes the source of connector `name` and announces it at `listener`. Reads the schema files; connects to nothing.
+    /// Makes the source of connector `name` and announces it at `listener`. Reads the schema files; connects to
+    /// nothing.
     ///
     /// # Errors
     /// Fatal: a schema file cannot be used, or `name` cannot stand in a path as it is.
@@ -40,7 +42,8 @@ impl WebhookSource {
             )));
         }
         let mappers = config.mappers().map_err(|problems| {
-            let problems: Vec<String> = problems.into_iter().map(|(key, message)| format!("`{key}`: {message}")).collect();
+            let problems: Vec<String> =
+                problems.into_iter().map(|(key, message)| format!("`{key}`: {message}")).collect();
             refused(format!("load the agreed schemas: {}", problems.join("; ")))
         })?;
         let objects: Vec<&str> = mappers.keys().map(String::as_str).collect();
@@ -62,7 +65,8 @@ impl WebhookSource {
         self.setup.mappers.values().map(crate::map::Mapper::object)
     }
 
-    /// The events that the body of a post comes to, without publishing them; `None` when it would be refused. For benchmarks.
+    /// The events that the body of a post comes to, without publishing them; `None` when it would be refused. For
+    /// benchmarks.
     #[doc(hidden)]
     pub fn events_of(&self, body: &[u8]) -> Option<Vec<ChangeEvent>> {
         let (_, post) = verify(body, &self.setup.clients).ok()?;

@@ -65,7 +65,8 @@ impl<'s> Walk<'s> {
             (Schema::Union(union), _) => self.union(union, json, at),
             (Schema::Array(array), Json::Array(items)) => {
                 let before = self.wrong.total();
-                let value = |(index, item)| self.value(&array.items, item, &Path::Index(at, index)).unwrap_or(Value::Null);
+                let value =
+                    |(index, item)| self.value(&array.items, item, &Path::Index(at, index)).unwrap_or(Value::Null);
                 let values = items.iter().enumerate().map(value).collect();
                 (self.wrong.total() == before).then_some(Value::Array(values))
             }
@@ -87,8 +88,9 @@ impl<'s> Walk<'s> {
     }
 
     fn union(&mut self, union: &UnionSchema, json: &Json<'_>, at: &Path<'_>) -> Option<Value> {
-        let branches =
-            || (0_u32..).zip(union.variants()).filter(|(_, branch)| (**branch == Schema::Null) == (*json == Json::Null));
+        let branches = || {
+            (0_u32..).zip(union.variants()).filter(|(_, branch)| (**branch == Schema::Null) == (*json == Json::Null))
+        };
         let wrap = |index| move |value| Value::Union(index, Box::new(value));
         match (branches().next(), branches().nth(1)) {
             // With one branch in question its own complaint says most.
@@ -190,14 +192,22 @@ fn scalar_value(schema: &Schema, json: &Json<'_>) -> Result<Value, Wrong> {
         (Schema::Enum(symbols), Json::Text(text)) => symbol(symbols, text)?,
         (Schema::Uuid(_), Json::Text(text)) => Value::Uuid(scalar::uuid(text)?),
         (Schema::Date, Json::Text(text)) => Value::Date(scalar::date(text)?),
-        (Schema::TimeMillis, Json::Text(text)) => Value::TimeMillis(i32::try_from(scalar::time(text, 3)?).unwrap_or(i32::MAX)),
+        (Schema::TimeMillis, Json::Text(text)) => {
+            Value::TimeMillis(i32::try_from(scalar::time(text, 3)?).unwrap_or(i32::MAX))
+        }
         (Schema::TimeMicros, Json::Text(text)) => Value::TimeMicros(scalar::time(text, 6)?),
         (Schema::TimestampMillis, Json::Text(text)) => Value::TimestampMillis(scalar::timestamp(text, 3)?),
         (Schema::TimestampMicros, Json::Text(text)) => Value::TimestampMicros(scalar::timestamp(text, 6)?),
         (Schema::TimestampNanos, Json::Text(text)) => Value::TimestampNanos(scalar::timestamp(text, 9)?),
-        (Schema::LocalTimestampMillis, Json::Text(text)) => Value::LocalTimestampMillis(scalar::local_timestamp(text, 3)?),
-        (Schema::LocalTimestampMicros, Json::Text(text)) => Value::LocalTimestampMicros(scalar::local_timestamp(text, 6)?),
-        (Schema::LocalTimestampNanos, Json::Text(text)) => Value::LocalTimestampNanos(scalar::local_timestamp(text, 9)?),
+        (Schema::LocalTimestampMillis, Json::Text(text)) => {
+            Value::LocalTimestampMillis(scalar::local_timestamp(text, 3)?)
+        }
+        (Schema::LocalTimestampMicros, Json::Text(text)) => {
+            Value::LocalTimestampMicros(scalar::local_timestamp(text, 6)?)
+        }
+        (Schema::LocalTimestampNanos, Json::Text(text)) => {
+            Value::LocalTimestampNanos(scalar::local_timestamp(text, 9)?)
+        }
         _ => return Err(expected(describe(std::slice::from_ref(schema)), json)),
     };
     Ok(value)
@@ -230,7 +240,8 @@ fn symbol(schema: &EnumSchema, text: &str) -> Result<Value, Wrong> {
         return Ok(Value::Enum(index, symbol.clone()));
     }
     let near = did_you_mean(text, schema.symbols.iter().map(String::as_str));
-    let known = if schema.symbols.len() <= 20 { format!("; known: {}", schema.symbols.join(", ")) } else { String::new() };
+    let known =
+        if schema.symbols.len() <= 20 { format!("; known: {}", schema.symbols.join(", ")) } else { String::new() };
     Err(Wrong::new("enum", format!("got {}{known}{near}", show(&Json::Text(Cow::Borrowed(text))))))
 }
 
@@ -251,7 +262,9 @@ fn describe(schemas: &[Schema]) -> String {
             Schema::Uuid(_) => "a UUID string".into(),
             Schema::Date => "a date string `YYYY-MM-DD`".into(),
             Schema::TimeMillis | Schema::TimeMicros => "a time string `HH:MM:SS[.fraction]`".into(),
-            Schema::TimestampMillis | Schema::TimestampMicros | Schema::TimestampNanos => "an RFC 3339 string with zone".into(),
+            Schema::TimestampMillis | Schema::TimestampMicros | Schema::TimestampNanos => {
+                "an RFC 3339 string with zone".into()
+            }
             Schema::LocalTimestampMillis | Schema::LocalTimestampMicros | Schema::LocalTimestampNanos => {
                 "a date and time string without zone".into()
             }

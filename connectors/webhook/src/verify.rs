@@ -1,11 +1,11 @@
 //! Stop 2 of the walk: who sent the post.
 //!
-//! A body holds its own credentials, so it must be looked at before the sender is known. What a stranger reaches is one pass over
-//! the bytes ([`members`]) that notes where the fields of the envelope lie and builds nothing. Client id and secret are read from
-//! it, compared, and left behind: what goes on is a [`Post`], which has no place for them.
+//! A body holds its own credentials, so it must be looked at before the sender is known. What a stranger reaches is one
+//! pass over the bytes ([`members`]) that notes where the fields of the envelope lie and builds nothing. Client id and
+//! secret are read from it, compared, and left behind: what goes on is a [`Post`], which has no place for them.
 //!
-//! What always holds: an unknown client and a wrong secret cost the same work and get the same answer; a secret, right or
-//! wrong, reaches no error text, no log and no `Debug`.
+//! What always holds: an unknown client and a wrong secret cost the same work and get the same answer; a secret, right
+//! or wrong, reaches no error text, no log and no `Debug`.
 
 use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
@@ -67,8 +67,10 @@ struct Client {
 impl Clients {
     /// Takes pairs of client id and secret.
     pub(crate) fn new<'a>(clients: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let known =
-            clients.into_iter().map(|(id, secret)| (id.to_owned(), Client { name: id.into(), digest: digest(secret) })).collect();
+        let known = clients
+            .into_iter()
+            .map(|(id, secret)| (id.to_owned(), Client { name: id.into(), digest: digest(secret) }))
+            .collect();
         Self { known, dummy: digest(&uuid::Uuid::new_v4().to_string()) }
     }
 
@@ -114,7 +116,8 @@ fn read_envelope(text: &str) -> Result<Envelope<'_>, Malformed> {
     let post = &mut envelope.post;
     members(text, |name, json| {
         let at = offset(text, json.get());
-        let once = |first: bool| if first { Ok(()) } else { Err(Malformed::new(at, "a second spelling of the same field")) };
+        let once =
+            |first: bool| if first { Ok(()) } else { Err(Malformed::new(at, "a second spelling of the same field")) };
         let known = canonical(&name);
         if let Some(place) = match known {
             "clientid" => Some(&mut envelope.client_id),
@@ -170,9 +173,13 @@ mod tests {
     #[test]
     fn a_client_is_known_by_its_own_secret_only() {
         assert_eq!(outcome(r#"{"clientid":"acme","clientSecret":"s3cret-of-acme"}"#), "acme");
-        for (id, secret) in
-            [("acme", "s3cret-of-globex"), ("nobody", "s3cret-of-acme"), ("acme", ""), ("", ""), ("acme", "s3cret-of-acm")]
-        {
+        for (id, secret) in [
+            ("acme", "s3cret-of-globex"),
+            ("nobody", "s3cret-of-acme"),
+            ("acme", ""),
+            ("", ""),
+            ("acme", "s3cret-of-acm"),
+        ] {
             assert_eq!(outcome(&format!(r#"{{"clientid":"{id}","clientSecret":"{secret}"}}"#)), "Credentials");
         }
     }
@@ -213,7 +220,8 @@ mod tests {
     fn what_goes_on_has_every_field_but_the_credentials() {
         let body = br#"{"object_name":"deal","clientid":"acme","clientSecret":"s3cret-of-acme","ID": 7 ,"data":{"a":[1]},"action":"create","extra":1}"#;
         let (_, post) = verify(body, &clients()).unwrap();
-        let json = |field: &Option<Field<'_>>| field.as_ref().map(|field| format!("{}={}", field.name, field.json)).unwrap();
+        let json =
+            |field: &Option<Field<'_>>| field.as_ref().map(|field| format!("{}={}", field.name, field.json)).unwrap();
         assert_eq!(
             [json(&post.object), json(&post.id), json(&post.data), json(&post.action)],
             ["object_name=\"deal\"", "ID=7", "data={\"a\":[1]}", "action=\"create\""]
@@ -233,7 +241,10 @@ mod tests {
     fn what_a_stranger_sends_is_not_looked_into() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(outcome(&format!(r#"{{"clientid":"acme","clientSecret":{deep},"data":{deep}}}"#)), "Credentials");
-        assert_eq!(outcome(r#"{"$serde_json::private::RawValue":"acme","$serde_json::private::Number":"1"}"#), "Credentials");
+        assert_eq!(
+            outcome(r#"{"$serde_json::private::RawValue":"acme","$serde_json::private::Number":"1"}"#),
+            "Credentials"
+        );
         assert_eq!(
             outcome(r#"{"clientid":"acme","clientSecret":{"$serde_json::private::RawValue":"s3cret-of-acme"}}"#),
             "Credentials"

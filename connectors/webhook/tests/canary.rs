@@ -49,7 +49,8 @@ impl Publisher for Away {
 async fn no_secret_and_no_payload_reaches_a_log_or_an_answer() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
     tracing::subscriber::set_global_default(subscriber).unwrap();
 
     let folder = tempfile::tempdir().unwrap();
@@ -93,8 +94,16 @@ async fn no_secret_and_no_payload_reaches_a_log_or_an_answer() {
         format!("{valid}{valid}"),
     ];
     for body in bodies {
-        let answer =
-            client.post(&url).header("content-type", "application/json").body(body).send().await.unwrap().text().await.unwrap();
+        let answer = client
+            .post(&url)
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         for canary in [SECRET, WRONG, PAYLOAD] {
             assert!(!answer.contains(canary), "{answer}");
         }
@@ -105,7 +114,8 @@ async fn no_secret_and_no_payload_reaches_a_log_or_an_answer() {
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let ours: Vec<&str> = log.lines().filter(|line| line.contains("towpath_webhook")).collect();
     assert!(
-        ours.iter().any(|line| line.contains("cannot publish")) && ours.iter().any(|line| line.contains("refused a post")),
+        ours.iter().any(|line| line.contains("cannot publish"))
+            && ours.iter().any(|line| line.contains("refused a post")),
         "{log}"
     );
     for canary in [SECRET, WRONG, PAYLOAD] {

@@ -26,8 +26,7 @@ use towpath_webhook::{Listener, WebhookConfig, WebhookMetrics, WebhookSource};
 const SECRET: &str = "canary-2f7c1d";
 const DEAL: &str = r#"{"type":"record","name":"deal","fields":[{"name":"id","type":"string"},
     {"name":"name","type":"string"},{"name":"amount","type":["null","long"],"default":null}]}"#;
-const ORDER: &str =
-    r#"{"type":"record","name":"purchase","fields":[{"name":"id","type":"long"},{"name":"note","type":["null","string"]}]}"#;
+const ORDER: &str = r#"{"type":"record","name":"purchase","fields":[{"name":"id","type":"long"},{"name":"note","type":["null","string"]}]}"#;
 
 /// What the broker does.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -86,7 +85,9 @@ impl Publisher for FakePublisher {
                 Ok(placed.collect())
             }
             Broker::Away => Err(Error::retry("kafka.unavailable", ErrorType::Unavailable, "reach broker-7.internal")),
-            Broker::RefusesAsTooLarge => Err(Error::poison("kafka.too_large", ErrorType::TooLarge, "produce 2,000,000 bytes")),
+            Broker::RefusesAsTooLarge => {
+                Err(Error::poison("kafka.too_large", ErrorType::TooLarge, "produce 2,000,000 bytes"))
+            }
             Broker::RefusesAsBroken => Err(Error::poison("avro.encode", ErrorType::Serialization, "encode an event")),
             Broker::Denies => Err(Error::fatal("kafka.denied", ErrorType::Auth, "write to acme.deal")),
         }
@@ -131,7 +132,8 @@ impl Webhook {
         let mut source = WebhookSource::new("acme", config, listener.clone(), metrics).unwrap();
         assert!(!format!("{source:?}").contains(SECRET));
         let (publisher, source_stop) = (out.clone(), stop.clone());
-        let source = tokio::spawn(async move { source.run(&publisher, towpath_api::Lifecycle::new(source_stop)).await });
+        let source =
+            tokio::spawn(async move { source.run(&publisher, towpath_api::Lifecycle::new(source_stop)).await });
         Self { listener, out, registry, source_stop: stop, source, client: Client::new(), _folder: folder }
     }
 
@@ -155,7 +157,13 @@ impl Webhook {
         format!("http://{}{path}", self.listener.local_addrs()[0])
     }
 
-    async fn request(&self, method: Method, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Response {
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Response {
         let request = self.client.request(method, self.url(path)).header("content-type", content_type).body(body);
         within(request.send()).await.unwrap()
     }
@@ -222,7 +230,9 @@ async fn one_event_is_accepted_with_its_place() {
     body["Client-Secret"] = json!(SECRET);
     let request = webhook.client.post(webhook.url("/hooks/acme")).header("traceparent", trace);
     let response =
-        within(request.header("content-type", "application/json; charset=utf-8").body(body.to_string()).send()).await.unwrap();
+        within(request.header("content-type", "application/json; charset=utf-8").body(body.to_string()).send())
+            .await
+            .unwrap();
     assert_eq!(response.status(), StatusCode::ACCEPTED);
     assert_eq!(response.headers()["content-type"], "application/json");
     let accepted: Json = response.json().await.unwrap();
@@ -236,8 +246,13 @@ async fn one_event_is_accepted_with_its_place() {
         assert!(!format!("{taken:?}").contains(SECRET));
     }
     webhook.assert_metric(r#"towpath_webhook_requests_total{client="acme",code="202",connector="acme"} 1"#);
-    webhook.assert_metric(r#"towpath_webhook_events_total{client="acme",connector="acme",object="deal",outcome="accepted"} 1"#);
-    webhook.assert_metric(&format!(r#"towpath_source_received_bytes_total{{connector="acme"}} {}"#, body.to_string().len()));
+    webhook.assert_metric(
+        r#"towpath_webhook_events_total{client="acme",connector="acme",object="deal",outcome="accepted"} 1"#,
+    );
+    webhook.assert_metric(&format!(
+        r#"towpath_source_received_bytes_total{{connector="acme"}} {}"#,
+        body.to_string().len()
+    ));
     webhook.assert_metric(r#"towpath_webhook_requests_in_flight{connector="acme"} 0"#);
 }
 
@@ -248,8 +263,12 @@ async fn an_array_is_accepted_with_the_place_of_each() {
     let accepted: Json = webhook.post(body).await.json().await.unwrap();
     let event = |id: i64, offset: i64| json!({"id": id, "topic": "acme.purchase", "partition": 3, "offset": offset});
     assert_eq!(accepted, json!({"status": "accepted", "count": 2, "events": [event(7, 0), event(8, 1)]}));
-    let single: Json =
-        webhook.post(json!({"objectname": "purchase", "data": [{"id": 9, "action": "delete"}]})).await.json().await.unwrap();
+    let single: Json = webhook
+        .post(json!({"objectname": "purchase", "data": [{"id": 9, "action": "delete"}]}))
+        .await
+        .json()
+        .await
+        .unwrap();
     assert_eq!(single["count"], 1);
 }
 
@@ -267,7 +286,9 @@ async fn an_unknown_client_and_a_wrong_secret_get_the_same_401() {
     }
     texts.push(problem(webhook.post_text(create().to_string()).await).await.2.to_string());
     assert!(texts.iter().all(|text| *text == texts[0]), "{texts:?}");
-    webhook.assert_metric(r#"towpath_webhook_rejections_total{client="_unknown",connector="acme",reason="credentials"} 4"#);
+    webhook.assert_metric(
+        r#"towpath_webhook_rejections_total{client="_unknown",connector="acme",reason="credentials"} 4"#,
+    );
     webhook.assert_metric(r#"towpath_webhook_requests_total{client="_unknown",code="401",connector="acme"} 4"#);
     assert!(webhook.out.taken.lock().unwrap().is_empty());
 }
@@ -278,7 +299,8 @@ async fn what_is_no_post_is_400() {
     for body in ["", "[]", "{", "{\"id\":1,\"Id\":1}", "not json"] {
         assert_eq!(refused(webhook.post_text(body).await).await, answer(400, "webhook.malformed"), "{body}");
     }
-    let (status, code, body) = problem(webhook.post(json!({"objectname": "deal", "id": "1", "acton": "create"})).await).await;
+    let (status, code, body) =
+        problem(webhook.post(json!({"objectname": "deal", "id": "1", "acton": "create"})).await).await;
     assert_eq!((status, code.as_str()), (400, "webhook.malformed"));
     let pointers: Vec<&Json> = body["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
     assert_eq!(pointers, ["/acton", "/action", "/data"]);
@@ -297,8 +319,9 @@ async fn unknown_paths_and_objects_are_404() {
     let (status, code, body) = problem(webhook.post(body).await).await;
     assert_eq!((status, code.as_str()), (404, "webhook.unknown_object"));
     assert!(body["detail"].as_str().unwrap().contains("did you mean `deal`?"));
-    webhook
-        .assert_metric(r#"towpath_webhook_events_total{client="acme",connector="acme",object="_unknown",outcome="rejected"} 1"#);
+    webhook.assert_metric(
+        r#"towpath_webhook_events_total{client="acme",connector="acme",object="_unknown",outcome="rejected"} 1"#,
+    );
 }
 
 #[tokio::test]
@@ -350,7 +373,8 @@ async fn a_body_over_the_limit_is_413_and_one_at_the_limit_is_not() {
     // Far more than the buffers of a socket hold: the client still reads its answer.
     assert_eq!(refused(webhook.post_text(vec![b' '; 8_000_000]).await).await, answer(413, "webhook.too_large"));
     assert_eq!(webhook.post_text(padded(500)).await.status(), StatusCode::ACCEPTED);
-    webhook.assert_metric(r#"towpath_webhook_rejections_total{client="_unknown",connector="acme",reason="too_large"} 2"#);
+    webhook
+        .assert_metric(r#"towpath_webhook_rejections_total{client="_unknown",connector="acme",reason="too_large"} 2"#);
 }
 
 #[tokio::test]
@@ -392,7 +416,8 @@ async fn a_body_in_many_pieces_is_taken_whole() {
         .map(|chunk| format!("{:x}\r\n{}\r\n", chunk.len(), std::str::from_utf8(chunk).unwrap()))
         .collect();
     let mut stream = TcpStream::connect(webhook.listener.local_addrs()[0]).await.unwrap();
-    let head = "POST /hooks/acme HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head =
+        "POST /hooks/acme HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     stream.write_all(format!("{head}{chunks}0\r\n\r\n").as_bytes()).await.unwrap();
     assert!(head_of(&mut stream).await.starts_with("HTTP/1.1 202 "));
 }
@@ -412,7 +437,9 @@ async fn what_does_not_fit_is_422_with_a_pointer_to_each_wrong_field() {
         json!({"pointer": "/data/1/data/amount", "code": "type", "message": "expected an integer (64 bit), got \"12.50\""})
     );
     assert!(webhook.out.taken.lock().unwrap().is_empty());
-    webhook.assert_metric(r#"towpath_webhook_events_total{client="acme",connector="acme",object="deal",outcome="rejected"} 3"#);
+    webhook.assert_metric(
+        r#"towpath_webhook_events_total{client="acme",connector="acme",object="deal",outcome="rejected"} 3"#,
+    );
     webhook.assert_metric(r#"towpath_webhook_rejections_total{client="acme",connector="acme",reason="schema"} 1"#);
 }
 
@@ -432,7 +459,9 @@ async fn an_event_that_the_broker_never_takes_is_413_or_422() {
     assert_eq!(refused(webhook.post(create()).await).await, answer(413, "webhook.too_large"));
     webhook.out.now(Broker::RefusesAsBroken);
     assert_eq!(refused(webhook.post(create()).await).await, answer(422, "webhook.schema"));
-    webhook.assert_metric(r#"towpath_webhook_events_total{client="acme",connector="acme",object="deal",outcome="rejected"} 2"#);
+    webhook.assert_metric(
+        r#"towpath_webhook_events_total{client="acme",connector="acme",object="deal",outcome="rejected"} 2"#,
+    );
 }
 
 #[tokio::test]

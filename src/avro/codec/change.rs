@@ -95,7 +95,12 @@ pub(super) fn decode_envelope(
     Ok(Body::Change(Box::new(change)))
 }
 
-pub(super) fn decode_plain(plain: &Plain, key: Option<RecordKey>, datum: &[u8], asked: Asked<'_>) -> Result<Body, Refusal> {
+pub(super) fn decode_plain(
+    plain: &Plain,
+    key: Option<RecordKey>,
+    datum: &[u8],
+    asked: Asked<'_>,
+) -> Result<Body, Refusal> {
     let mut reader = Reader::new(datum);
     let after = read_record(&mut reader, plain.nullable, &plain.content, None, "the value")?;
     nothing_left(&reader, "value")?;
@@ -106,7 +111,15 @@ pub(super) fn decode_plain(plain: &Plain, key: Option<RecordKey>, datum: &[u8], 
         Some(VersionAt::Source(_) | VersionAt::Nowhere) => return Err(nowhere()),
     };
     let (schema, changed, source_time_ms) = (Arc::clone(&plain.content.schema), None, None);
-    Ok(Body::Change(Box::new(Change { key, op: Op::Update, schema, after: Some(after), changed, version, source_time_ms })))
+    Ok(Body::Change(Box::new(Change {
+        key,
+        op: Op::Update,
+        schema,
+        after: Some(after),
+        changed,
+        version,
+        source_time_ms,
+    })))
 }
 
 /// The positions of the fields whose values are not placeholders; `None` when all are there. Placeholders become null.
@@ -142,7 +155,8 @@ fn read_record<'a>(
     let mut values = Vec::with_capacity(content.plans.len());
     for (position, plan) in content.plans.iter().enumerate() {
         let named = |malformed| in_part(malformed, &format!("field `{}`", content.fields()[position].name));
-        let start = if let Plan::As(_) = plan { None } else { placeholder.map(|placeholder| (placeholder, reader.clone())) };
+        let start =
+            if let Plan::As(_) = plan { None } else { placeholder.map(|placeholder| (placeholder, reader.clone())) };
         let value = match (plan.read(reader), start) {
             (Err(malformed), Some((placeholder, start))) => {
                 let unread = Unread { start, written: &content.written[position] };
@@ -162,7 +176,8 @@ struct Unread<'a> {
 }
 
 impl<'a> Unread<'a> {
-    /// The placeholder, when that is what was written, such as in an array of timestamps; `reader` then stands behind it.
+    /// The placeholder, when that is what was written, such as in an array of timestamps; `reader` then stands behind
+    /// it.
     fn into_placeholder(mut self, reader: &mut Reader<'a>, placeholder: &Unavailable) -> Option<Value> {
         let written = self.start.value(self.written).ok()?;
         placeholder.is(&written).then(|| {
@@ -214,7 +229,8 @@ fn read_changed(reader: &mut Reader, nullable: Nullable, fields: &[RecordField])
             let name = reader.text().map_err(malformed)?;
             let found = (next..fields.len()).chain(0..next).find(|&position| fields[position].name == name);
             let position = found.and_then(|position| u16::try_from(position).ok());
-            let unknown = || Refusal::new("decode.unknown_field", "`changed` names a field that the schema does not have");
+            let unknown =
+                || Refusal::new("decode.unknown_field", "`changed` names a field that the schema does not have");
             positions.push(position.ok_or_else(unknown)?);
             next = found.map_or(0, |position| position + 1);
         }

@@ -22,7 +22,8 @@ use crate::avro::{
 /// behind the one that registered it.
 const UNKNOWN_ID_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
-/// How many unknown ids are asked for three times; from then on once, lest rubbish in a topic holds a task up for hours.
+/// How many unknown ids are asked for three times; from then on once, lest rubbish in a topic holds a task up for
+/// hours.
 const PATIENT_UNKNOWN_IDS: usize = 20;
 
 /// What apache-avro may allocate for one value that it reads itself; ours are bounded by the bytes there are.
@@ -128,8 +129,8 @@ impl Decoder {
 
     /// Fetches schema `id`, or finds it in the registry's shared cache.
     ///
-    /// An id that the registry does not know is asked for three times within some seconds and then remembered: from there on
-    /// its records are undecodable. The same holds for a schema that is no Avro.
+    /// An id that the registry does not know is asked for three times within some seconds and then remembered: from
+    /// there on its records are undecodable. The same holds for a schema that is no Avro.
     ///
     /// # Errors
     /// Retry `registry.unavailable` while the registry is away; fatal when it refuses to talk to us.
@@ -236,9 +237,9 @@ fn prefix_id<'a>(bytes: &'a [u8], part: &str) -> Result<(SchemaId, &'a [u8]), Re
 fn header_id(header: &[u8], part: &str) -> Result<SchemaId, Refusal> {
     match header {
         &[MAGIC, a, b, c, d] => Ok(SchemaId::Number(u32::from_be_bytes([a, b, c, d]))),
-        [GUID_MAGIC, guid @ ..] if guid.len() == 16 => {
-            Uuid::from_slice(guid).map(SchemaId::Guid).map_err(|error| Refusal::new("decode.framing", error.to_string()))
-        }
+        [GUID_MAGIC, guid @ ..] if guid.len() == 16 => Uuid::from_slice(guid)
+            .map(SchemaId::Guid)
+            .map_err(|error| Refusal::new("decode.framing", error.to_string())),
         _ => Err(Refusal::new("decode.framing", format!("the header with the schema id of the {part} holds none"))),
     }
 }

@@ -76,7 +76,8 @@ impl Encoder {
             return Ok(());
         };
         let fields = fields(&self.after);
-        let same_names = fields.len() == after.len() && fields.iter().zip(after).all(|(field, (name, _))| field.name == *name);
+        let same_names =
+            fields.len() == after.len() && fields.iter().zip(after).all(|(field, (name, _))| field.name == *name);
         if !same_names {
             return Err(self.misfit(&Misfit::Fields.to_string()));
         }

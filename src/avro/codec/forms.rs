@@ -27,7 +27,8 @@ pub(super) fn text_value(key: Option<RecordKey>, value: &[u8]) -> Result<Body, R
 }
 
 fn text(bytes: &[u8], part: &str) -> Result<String, Refusal> {
-    let text = str::from_utf8(bytes).map_err(|_| Refusal::new("decode.utf8", format!("the {part}: a text is not UTF-8")))?;
+    let text =
+        str::from_utf8(bytes).map_err(|_| Refusal::new("decode.utf8", format!("the {part}: a text is not UTF-8")))?;
     Ok(text.to_owned())
 }
 
@@ -85,7 +86,9 @@ impl Shared {
         }
         let version = match &self.version {
             None => None,
-            Some(VersionField::Source(name)) => Some(version(&BareChange::field(bare.source, name).ok_or_else(nowhere)?)?),
+            Some(VersionField::Source(name)) => {
+                Some(version(&BareChange::field(bare.source, name).ok_or_else(nowhere)?)?)
+            }
             Some(VersionField::Record(name)) => match bare.op {
                 // It has no record.
                 Op::Truncate => None,

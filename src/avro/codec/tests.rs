@@ -158,14 +158,22 @@ fn events() -> impl Strategy<Value = ChangeEvent> {
         .prop_flat_map(|(schema, partial)| {
             let updates = if partial { Updates::Partial } else { Updates::Whole };
             // A type that is not nullable yet and whose union would have a union in it cannot be partial.
-            let object = Object::new("deals", schema.clone(), updates).or_else(|_| Object::new("deals", schema, Updates::Whole));
+            let object =
+                Object::new("deals", schema.clone(), updates).or_else(|_| Object::new("deals", schema, Updates::Whole));
             let object = Arc::new(object.unwrap());
             let names: Vec<_> = object.fields().iter().map(|field| field.name.clone()).collect();
             let version = (any::<i64>(), any::<i64>(), 0_i8..=3).prop_map(|(ts, seq, rank)| Version { ts, seq, rank });
             let count = names.len();
             (
-                (Just(object.clone()), any::<String>(), prop::sample::select(vec![Op::Create, Op::Update, Op::Read, Op::Delete])),
-                (field_values(object.fields()), prop::option::of(prop::sample::subsequence(names, 0..=count).prop_shuffle())),
+                (
+                    Just(object.clone()),
+                    any::<String>(),
+                    prop::sample::select(vec![Op::Create, Op::Update, Op::Read, Op::Delete]),
+                ),
+                (
+                    field_values(object.fields()),
+                    prop::option::of(prop::sample::subsequence(names, 0..=count).prop_shuffle()),
+                ),
                 (prop::option::of(version), any::<String>(), prop::option::of(any::<i64>())),
             )
         })
@@ -207,7 +215,9 @@ fn any_avro_reader_understands_the_envelope() {
     let encoded = topic.encoder.encode(&event).unwrap();
     assert_eq!(encoded.key, [0, 0, 0, 0, 7, 2]);
     assert_eq!(encoded.value[..5], [0, 1, 2, 3, 4]);
-    let Value::Record(envelope) = reference_value(&topic.envelope, &encoded.value[5..]).unwrap() else { panic!("a record") };
+    let Value::Record(envelope) = reference_value(&topic.envelope, &encoded.value[5..]).unwrap() else {
+        panic!("a record")
+    };
     let field = |name: &str| &envelope.iter().find(|(field, _)| field == name).unwrap().1;
     let text = |text: &str| Value::String(text.to_owned());
     let some = |value: Value| Value::Union(1, Box::new(value));
@@ -274,8 +284,14 @@ fn a_null_value_is_a_tombstone_and_a_schema_that_is_not_known_is_asked_for() {
     let encoded = topic.encoder.encode(&event).unwrap();
     assert!(matches!(topic.decoder.decode(None, None), Decoded::Body(Body::Tombstone(_))));
     let strange = [0, 0, 0, 0, 99, 0];
-    assert!(matches!(topic.decoder.decode(Some(&strange), Some(&encoded.value)), Decoded::NeedsSchema(SchemaId::Number(99))));
-    assert!(matches!(topic.decoder.decode(Some(&encoded.key), Some(&strange)), Decoded::NeedsSchema(SchemaId::Number(99))));
+    assert!(matches!(
+        topic.decoder.decode(Some(&strange), Some(&encoded.value)),
+        Decoded::NeedsSchema(SchemaId::Number(99))
+    ));
+    assert!(matches!(
+        topic.decoder.decode(Some(&encoded.key), Some(&strange)),
+        Decoded::NeedsSchema(SchemaId::Number(99))
+    ));
 }
 
 #[test]

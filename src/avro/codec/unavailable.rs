@@ -1,4 +1,5 @@
-//! What Debezium writes in place of a value that the database's log does not hold: a large one that an update left as it was.
+//! What Debezium writes in place of a value that the database's log does not hold: a large one that an update left as
+//! it was.
 
 use apache_avro::{Uuid, types::Value};
 
@@ -20,7 +21,11 @@ pub(crate) struct Unavailable {
 impl Unavailable {
     pub(crate) fn new(placeholder: &str) -> Self {
         let hstore = serde_json::json!({ placeholder: placeholder }).to_string();
-        Self { text: placeholder.to_owned(), hstore, uuid: (placeholder == UNAVAILABLE_VALUE).then_some(UNAVAILABLE_UUID) }
+        Self {
+            text: placeholder.to_owned(),
+            hstore,
+            uuid: (placeholder == UNAVAILABLE_VALUE).then_some(UNAVAILABLE_UUID),
+        }
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -40,14 +45,19 @@ impl Unavailable {
         }
     }
 
-    /// An array of texts, bytes or uuids holds it as its one item; one of numbers holds the bytes of the text, each as a number.
+    /// An array of texts, bytes or uuids holds it as its one item; one of numbers holds the bytes of the text, each as
+    /// a number.
     fn is_items(&self, items: &[Value]) -> bool {
         match items {
             [Value::Uuid(uuid)] => Some(*uuid) == self.uuid,
             [item @ (Value::String(_) | Value::Bytes(_) | Value::Record(_))] => {
-                self.is(item) || matches!(item, Value::String(text) if self.uuid.is_some_and(|uuid| uuid.to_string() == *text))
+                self.is(item)
+                    || matches!(item, Value::String(text) if self.uuid.is_some_and(|uuid| uuid.to_string() == *text))
             }
-            _ => items.len() == self.text.len() && items.iter().zip(self.text.bytes()).all(|(item, byte)| is_byte(item, byte)),
+            _ => {
+                items.len() == self.text.len()
+                    && items.iter().zip(self.text.bytes()).all(|(item, byte)| is_byte(item, byte))
+            }
         }
     }
 }
@@ -55,9 +65,10 @@ impl Unavailable {
 fn is_byte(item: &Value, byte: u8) -> bool {
     match item {
         Value::Int(number) | Value::Date(number) | Value::TimeMillis(number) => *number == i32::from(byte),
-        Value::Long(number) | Value::TimeMicros(number) | Value::TimestampMillis(number) | Value::LocalTimestampNanos(number) => {
-            *number == i64::from(byte)
-        }
+        Value::Long(number)
+        | Value::TimeMicros(number)
+        | Value::TimestampMillis(number)
+        | Value::LocalTimestampNanos(number) => *number == i64::from(byte),
         // Some of them were milliseconds.
         Value::LocalTimestampMicros(number) => *number == i64::from(byte) || *number == i64::from(byte) * 1_000,
         Value::Float(number) => number.to_bits() == f32::from(byte).to_bits(),

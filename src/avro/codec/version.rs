@@ -45,7 +45,9 @@ impl VersionAt {
             (VersionField::Source(name), ValueShape::Envelope(envelope)) => {
                 envelope.source().iter().position(|field| field.name == *name).map(Self::Source)
             }
-            (VersionField::Record(name), ValueShape::Envelope(envelope)) => in_record(&envelope.after, name).map(Self::Record),
+            (VersionField::Record(name), ValueShape::Envelope(envelope)) => {
+                in_record(&envelope.after, name).map(Self::Record)
+            }
             (VersionField::Record(name), ValueShape::Plain(plain)) => in_record(&plain.content, name).map(Self::Record),
             // Flattened records have the source's fields among their own, under a name of their own.
             (VersionField::Source(_), ValueShape::Plain(_)) | (_, ValueShape::Message) => None,
@@ -54,8 +56,8 @@ impl VersionAt {
     }
 }
 
-/// The version that a value gives. Times become microseconds, whatever their unit; 0 stands for a version that is an offset, so that all
-/// are one more than the value.
+/// The version that a value gives. Times become microseconds, whatever their unit; 0 stands for a version that is an
+/// offset, so that all are one more than the value.
 pub(super) fn version(value: &Value) -> Result<Version, Refusal> {
     let number = match value {
         Value::Int(number) => Some(i64::from(*number)),
@@ -77,8 +79,9 @@ pub(super) fn version(value: &Value) -> Result<Version, Refusal> {
     Ok(Version { ts, seq: 0, rank: 0 })
 }
 
-/// The version of a delete from that of the row which it ends. The delete comes after its row and before all that is newer, which the rank
-/// says. `None` without one: a delete may come without the record before it, or with nothing but its key.
+/// The version of a delete from that of the row which it ends. The delete comes after its row and before all that is
+/// newer, which the rank says. `None` without one: a delete may come without the record before it, or with nothing but
+/// its key.
 pub(super) fn version_of_end(before: Option<&Value>) -> Result<Option<Version>, Refusal> {
     match before {
         None | Some(Value::Null) => Ok(None),

@@ -1,4 +1,5 @@
-//! JSON without a schema: a value stays the text that it is, so that no digit is lost; a key is one or more simple parts.
+//! JSON without a schema: a value stays the text that it is, so that no digit is lost; a key is one or more simple
+//! parts.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,4 +1,5 @@
-//! A payload of Connect's JSON as the bytes that Avro has for it. Numbers go over in their digits, never through a float.
+//! A payload of Connect's JSON as the bytes that Avro has for it. Numbers go over in their digits, never through a
+//! float.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -36,7 +37,8 @@ impl<E: std::error::Error> From<E> for Misfit {
 pub(crate) fn datum(schema: &Schema, payload: &RawValue) -> Result<Vec<u8>, Refusal> {
     let mut writer = Writer { out: Vec::with_capacity(payload.get().len()), path: Vec::new() };
     if let Err(Misfit) = writer.write(schema, payload) {
-        let place = if writer.path.is_empty() { "the payload".to_owned() } else { format!("`{}`", writer.path.join(".")) };
+        let place =
+            if writer.path.is_empty() { "the payload".to_owned() } else { format!("`{}`", writer.path.join(".")) };
         return Err(Refusal::new("decode.json_payload", format!("{place} is not what the schema beside it says")));
     }
     Ok(writer.out)

@@ -13,7 +13,8 @@ pub(super) fn status(error: &SRCError) -> Option<u16> {
     error.error.split("with status ").nth(1)?.get(..3)?.parse().ok()
 }
 
-/// Whether the registry says that it does not know the schema. A 404 alone does not say so: a wrong path in the URL gives one, too.
+/// Whether the registry says that it does not know the schema. A 404 alone does not say so: a wrong path in the URL
+/// gives one, too.
 pub(super) fn is_unknown_schema(error: &SRCError) -> bool {
     causes(error).filter_map(|cause| cause.downcast_ref::<RawError>()).any(|raw| raw.error_code == SCHEMA_NOT_FOUND)
 }
@@ -28,9 +29,11 @@ pub(super) fn explain(error: &SRCError, doing: String) -> Error {
             Error::fatal("registry.incompatible", ErrorType::Schema, doing)
         }
         Some(401 | 403) => Error::retry("registry.auth", ErrorType::Auth, doing),
-        Some(404) => {
-            Error::fatal("registry.refused", ErrorType::Config, format!("{doing}; check the path in `schema.registry.url`"))
-        }
+        Some(404) => Error::fatal(
+            "registry.refused",
+            ErrorType::Config,
+            format!("{doing}; check the path in `schema.registry.url`"),
+        ),
         Some(408 | 429) => Error::retry("registry.unavailable", ErrorType::RateLimited, doing),
         Some(400..500) => Error::fatal("registry.refused", ErrorType::Schema, doing),
         _ => unavailable(doing),

@@ -1,13 +1,13 @@
 //! Reads what partitions hold at the moment, up to where they ended when the reading began.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use rdkafka::consumer::{Consumer as _, StreamConsumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::OwnedMessage;
-use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{Consumer as _, StreamConsumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::OwnedMessage,
+};
 use towpath_api::{Error, ErrorType, Result};
 
 use crate::kafka::client::{refused_settings, unavailable};
@@ -52,7 +52,8 @@ impl BoundedReader {
         let asking = Arc::clone(&consumer);
         let topic = range.topic.clone();
         let spans = tokio::task::spawn_blocking(move || spans(&asking, &range)).await;
-        let spans = spans.map_err(|panic| Error::fatal("internal.panic", ErrorType::Internal, "ask Kafka").because(panic))??;
+        let spans = spans
+            .map_err(|panic| Error::fatal("internal.panic", ErrorType::Internal, "ask Kafka").because(panic))??;
 
         let mut assignment = TopicPartitionList::new();
         for span in &spans {
@@ -110,7 +111,8 @@ struct Span {
 fn spans(consumer: &StreamConsumer, range: &Range) -> Result<Vec<Span>> {
     let topic = &range.topic;
     let doing = format!("look up topic `{topic}`");
-    let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT).map_err(|error| unavailable(&*doing, error))?;
+    let metadata =
+        consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT).map_err(|error| unavailable(&*doing, error))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let found = found.ok_or_else(|| not_found(format!("{doing}: there is no such topic")))?;
     if let Some(error) = found.error() {

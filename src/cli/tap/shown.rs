@@ -2,15 +2,14 @@
 
 use std::fmt::Write as _;
 
-use rdkafka::Message;
-use rdkafka::message::OwnedMessage;
+use rdkafka::{Message, message::OwnedMessage};
 use serde_json::{Map, Value, json};
 use towpath_api::Result;
 
 use crate::avro::readable::{Readable, Shown, plain};
 
-/// Decodes a record. Its parts are `topic`, `partition`, `offset`, `timestamp`, `key`, `value` and `headers`; a part that cannot
-/// be decoded is shown as it is, with the reason in `key_problem` or `value_problem`.
+/// Decodes a record. Its parts are `topic`, `partition`, `offset`, `timestamp`, `key`, `value` and `headers`; a part
+/// that cannot be decoded is shown as it is, with the reason in `key_problem` or `value_problem`.
 ///
 /// # Errors
 /// Retry while the registry is away.
@@ -67,7 +66,8 @@ fn headers(message: &OwnedMessage) -> Value {
 /// A head line, then each part that is there.
 pub(super) fn as_text(record: &Value) -> String {
     let word = |part: &str| record[part].as_str().unwrap_or_default();
-    let mut text = format!("{}[{}] offset {}  {}\n", word("topic"), record["partition"], record["offset"], word("timestamp"));
+    let mut text =
+        format!("{}[{}] offset {}  {}\n", word("topic"), record["partition"], record["offset"], word("timestamp"));
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:<8} {}", value.replace('\n', "\n           "));
     };
@@ -75,7 +75,8 @@ pub(super) fn as_text(record: &Value) -> String {
     for (name, value) in record["headers"].as_object().into_iter().flatten() {
         line("header", &format!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
     }
-    let value = if record["value"].is_null() { "null (a tombstone)".to_owned() } else { format!("{:#}", record["value"]) };
+    let value =
+        if record["value"].is_null() { "null (a tombstone)".to_owned() } else { format!("{:#}", record["value"]) };
     line("value", &value);
     for part in ["key_problem", "value_problem"] {
         if let Some(problem) = record[part].as_str() {
@@ -87,15 +88,18 @@ pub(super) fn as_text(record: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::Timestamp;
-    use rdkafka::message::{Header, OwnedHeaders};
+    use rdkafka::{
+        Timestamp,
+        message::{Header, OwnedHeaders},
+    };
 
     use super::*;
     use crate::avro::registry::Registry;
 
     async fn shown(value: Option<&[u8]>) -> Value {
         let header = |key, value: &'static str| Header { key, value: Some(value) };
-        let headers = OwnedHeaders::new().insert(header("event_id", "e-1")).insert(header("x", "1")).insert(header("x", "2"));
+        let headers =
+            OwnedHeaders::new().insert(header("event_id", "e-1")).insert(header("x", "1")).insert(header("x", "2"));
         let message = OwnedMessage::new(
             value.map(<[u8]>::to_vec),
             Some(b"t-1".to_vec()),

@@ -96,13 +96,15 @@ fn tables_inline_tables_and_quoted_keys_all_give_dotted_keys() {
 fn arrays_over_lines_comments_and_long_strings_are_read() {
     let text = "# first = 0\na = [ # one\n  \"x\",\n  # b.c = 5\n  \"y\", # two\n]\n\
                 long = \"\"\"\nnot.a.key = 1\n# no comment\n\"\"\" # end\nliteral = '''\na.b = '${x}' '''\nlast = 0x10\n";
-    let expected = ["a=x,y", "long=not.a.key = 1\n# no comment\n", "literal=a.b = '${x}' ", "last=16"].map(ToOwned::to_owned);
+    let expected =
+        ["a=x,y", "long=not.a.key = 1\n# no comment\n", "literal=a.b = '${x}' ", "last=16"].map(ToOwned::to_owned);
     assert_eq!(pairs(text), expected);
 }
 
 #[test]
 fn every_kind_of_value_keeps_its_type() {
-    let flat = flat("s = \"1\"\ni = -1_000\nf = 6.5\nb = true\nd = 2026-01-02\nl = [1, [2, true]]\nw = \"C:\\\\a\"\r\n");
+    let flat =
+        flat("s = \"1\"\ni = -1_000\nf = 6.5\nb = true\nd = 2026-01-02\nl = [1, [2, true]]\nw = \"C:\\\\a\"\r\n");
     let list = Scalar::List(vec![Scalar::Integer(1), Scalar::List(vec![Scalar::Integer(2), Scalar::Bool(true)])]);
     let expected = [
         Scalar::String("1".to_owned()),

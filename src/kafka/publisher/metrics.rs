@@ -30,11 +30,17 @@ impl SourceMetrics {
         .buckets(vec![0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 21600.0]);
         let metrics = Self {
             read: IntCounterVec::new(
-                Opts::new("towpath_source_records_read_total", "Events that a source has handed over, by what happened."),
+                Opts::new(
+                    "towpath_source_records_read_total",
+                    "Events that a source has handed over, by what happened.",
+                ),
                 &["connector", "object", "op"],
             )?,
             written: IntCounterVec::new(
-                Opts::new("towpath_source_records_written_total", "Records that Kafka has acknowledged, tombstones included."),
+                Opts::new(
+                    "towpath_source_records_written_total",
+                    "Records that Kafka has acknowledged, tombstones included.",
+                ),
                 &["connector", "topic"],
             )?,
             active: IntGaugeVec::new(

@@ -1,10 +1,11 @@
 //! The idempotent producer, and a fresh one in its place when it can do nothing more.
 //!
-//! What the producer retries by itself is written once and in order. When a message times out it was perhaps written and is never
-//! reported as acknowledged; librdkafka then lets what is in flight drain and goes on with a new producer epoch, so the instance stays of use.
-//! Only an error that it calls fatal ends an instance.
+//! What the producer retries by itself is written once and in order. When a message times out it was perhaps written
+//! and is never reported as acknowledged; librdkafka then lets what is in flight drain and goes on with a new producer
+//! epoch, so the instance stays of use. Only an error that it calls fatal ends an instance.
 //!
-//! Measured against the broker of `dev/stack` on 2 cores, records of 12 columns, `acks=all`: what `linger.ms` costs and gives.
+//! Measured against the broker of `dev/stack` on 2 cores, records of 12 columns, `acks=all`: what `linger.ms` costs and
+//! gives.
 //!
 //! | linger | one call at a time, p50 | 64 calls at once | batches of 10,000 |
 //! |---|---|---|---|
@@ -12,8 +13,8 @@
 //! | 1 ms | 1.4 ms | 30,000/s | 267,000/s |
 //! | 5 ms | 5.4 ms | 10,000/s | 225,000/s |
 //!
-//! 1 ms spares the brokers most of the requests of records that come close together. With it lz4 gave 182,000/s and zstd 235,000/s in
-//! batches, so nothing is compressed unless the operator asks for it with `kafka.compression.type`.
+//! 1 ms spares the brokers most of the requests of records that come close together. With it lz4 gave 182,000/s and
+//! zstd 235,000/s in batches, so nothing is compressed unless the operator asks for it with `kafka.compression.type`.
 
 use std::{
     sync::{PoisonError, RwLock},
@@ -28,10 +29,11 @@ use towpath_api::{Error, ErrorType, Result};
 
 use crate::kafka::client::{KafkaSettings, code, refused_settings, unavailable};
 
-/// A broker that is away for longer makes the call fail. Whoever posts an event must hear of it within five seconds, and librdkafka looks
-/// for messages that are out of time once a second only.
+/// A broker that is away for longer makes the call fail. Whoever posts an event must hear of it within five seconds,
+/// and librdkafka looks for messages that are out of time once a second only.
 const DELIVERY_TIMEOUT: Duration = Duration::from_millis(3_500);
-/// For so long after its first use a topic may be unknown to the brokers without that being an error: it may have been made just now.
+/// For so long after its first use a topic may be unknown to the brokers without that being an error: it may have been
+/// made just now.
 const TOPIC_PROPAGATION: Duration = Duration::from_secs(3);
 /// How long the producer waits for company of a record: enough for posts that arrive together, too short to be noticed.
 const LINGER: Duration = Duration::from_millis(1);
@@ -155,7 +157,9 @@ pub(super) fn explain(topic: &str, error: KafkaError) -> Error {
             Error::poison("kafka.record_too_large", ErrorType::TooLarge, doing).because(error)
         }
         Some(Code::QueueFull) => Error::retry("kafka.queue_full", ErrorType::Unavailable, doing).because(error),
-        Some(code) if is_unknown_topic(code) => Error::retry("kafka.unknown_topic", ErrorType::NotFound, doing).because(error),
+        Some(code) if is_unknown_topic(code) => {
+            Error::retry("kafka.unknown_topic", ErrorType::NotFound, doing).because(error)
+        }
         Some(
             Code::Fatal
             | Code::OutOfOrderSequenceNumber

@@ -1,7 +1,6 @@
 //! Tests of the log lines, as they are written.
 
-use std::io;
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use super::*;
 

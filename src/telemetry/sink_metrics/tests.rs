@@ -65,7 +65,9 @@ fn a_topic_is_caught_up_when_its_slowest_partition_is() {
     let sink = metrics.sink("postgres");
     let (first, second) = (assign(&sink, 0), assign(&sink, 1));
     let line = |seconds: u64| {
-        format!("towpath_sink_caught_up_timestamp_seconds{{connector=\"postgres\",topic=\"acme.transactions\"}} {seconds}")
+        format!(
+            "towpath_sink_caught_up_timestamp_seconds{{connector=\"postgres\",topic=\"acme.transactions\"}} {seconds}"
+        )
     };
     first.caught_up(at(100));
     assert!(has(&metrics, &line(0)));

@@ -1,26 +1,36 @@
-//! How fast the simulator answers lists, beside a bare HTTP server that answers the same bytes in the same run; how long a data set of
-//! 50,000 leads takes and what it weighs; and how many random changes a second are done.
+//! How fast the simulator answers lists, beside a bare HTTP server that answers the same bytes in the same run; how
+//! long a data set of 50,000 leads takes and what it weighs; and how many random changes a second are done.
 //!
-//! Prints a table and, last, one line of JSON. `CLOSE_BENCH_SECS` (2) is the time for each list and server, `CLOSE_BENCH_CHANGES`
-//! (100000) the number of changes, spread over 60 days of the organization's time for every 50,000 of them.
+//! Prints a table and, last, one line of JSON. `CLOSE_BENCH_SECS` (2) is the time for each list and server,
+//! `CLOSE_BENCH_CHANGES` (100000) the number of changes, spread over 60 days of the organization's time for every
+//! 50,000 of them.
 
 #![allow(missing_docs, clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use base64::Engine;
 use bytes::Bytes;
-use close_simulator::laboratory::changes::{Order, Run};
-use close_simulator::{Options, Simulator, seed};
+use close_simulator::{
+    Options, Simulator,
+    laboratory::changes::{Order, Run},
+    seed,
+};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 /// Connections that ask at the same time.
 const CONNECTIONS: usize = 16;
@@ -28,7 +38,8 @@ const LISTS: [&str; 5] =
     ["opportunity/?_limit=1", "opportunity/?_limit=10", "opportunity/?_limit=100", "event/", "lead/?_limit=10"];
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let data_set = data_set();
     let lists = runtime.block_on(lists());
     let changes = changes();
@@ -85,11 +96,13 @@ async fn bare(body: Bytes) -> SocketAddr {
             let body = body.clone();
             tokio::spawn(async move {
                 let service = service_fn(move |_| {
-                    let answer =
-                        hyper::Response::builder().header("content-type", "application/json").body(Full::new(body.clone()));
+                    let answer = hyper::Response::builder()
+                        .header("content-type", "application/json")
+                        .body(Full::new(body.clone()));
                     async move { answer }
                 });
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             });
         }
     });

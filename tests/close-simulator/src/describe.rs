@@ -1,19 +1,24 @@
-//! What is served, told from the same statics that serve it: as a table for people, and as a document in the form of `OpenAPI`.
+//! What is served, told from the same statics that serve it: as a table for people, and as a document in the form of
+//! `OpenAPI`.
 
 mod query;
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, fmt::Write as _, sync::LazyLock};
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::http::collection::{C, Collection, D, Endpoint, Exactness, Filter, G, L, Paging, Test, U};
-use crate::http::router;
-use crate::model::Kind;
-use crate::model::resource::{Field, Resource, Type, Write};
-use crate::resources;
-use crate::world::Switches;
+use crate::{
+    http::{
+        collection::{C, Collection, D, Endpoint, Exactness, Filter, G, L, Paging, Test, U},
+        router,
+    },
+    model::{
+        Kind,
+        resource::{Field, Resource, Type, Write},
+    },
+    resources,
+    world::Switches,
+};
 
 /// One method of one path.
 pub struct Row {
@@ -25,7 +30,8 @@ pub struct Row {
     pub section: &'static str,
     /// How sure it is.
     pub exactness: Exactness,
-    /// The collection, unless it is an endpoint of its own. An endpoint that stands before a method of a collection answers as that does.
+    /// The collection, unless it is an endpoint of its own. An endpoint that stands before a method of a collection
+    /// answers as that does.
     pub collection: Option<&'static Collection>,
 }
 
@@ -37,7 +43,9 @@ pub fn rows() -> Vec<Row> {
         rows.entry((row.path.clone(), place)).or_insert(row);
     };
     // An endpoint comes before the collection at the same path, as it does for a request.
-    for Endpoint { method, path, section, exactness, .. } in resources::SOURCES.iter().flat_map(|source| source.endpoints) {
+    for Endpoint { method, path, section, exactness, .. } in
+        resources::SOURCES.iter().flat_map(|source| source.endpoints)
+    {
         let collection = stood_before(method, path);
         let (section, exactness) = collection.map_or((*section, *exactness), |of| (of.section, of.exactness));
         add(Row { method, path: named(path), section, exactness, collection });
@@ -174,8 +182,9 @@ fn word(exactness: Exactness) -> &'static str {
 
 /// The tables of the README: what is served, and the switches.
 pub fn markdown() -> String {
-    let mut out =
-        String::from("| Method | Path | Section | Exactness | Filters and orders | Largest page |\n|---|---|---|---|---|---|\n");
+    let mut out = String::from(
+        "| Method | Path | Section | Exactness | Filters and orders | Largest page |\n|---|---|---|---|---|---|\n",
+    );
     for row in rows() {
         let (method, path, section, exactness) = (row.method, &row.path, row.section, word(row.exactness));
         let (parameters, page) = (row.parameters_in_words(), row.page());
@@ -254,8 +263,9 @@ fn operation(row: &Row) -> Json {
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
         .collect();
-    parameters
-        .extend(row.parameters().into_iter().map(|(name, schema)| json!({ "name": name, "in": "query", "schema": schema })));
+    parameters.extend(
+        row.parameters().into_iter().map(|(name, schema)| json!({ "name": name, "in": "query", "schema": schema })),
+    );
     let mut operation = json!({
         "operationId": format!("{} {}", row.method.to_ascii_lowercase(), row.path.trim_matches('/').replace('/', " ")),
         "parameters": parameters,
@@ -277,15 +287,21 @@ fn operation(row: &Row) -> Json {
     let content = |schema: Json| json!({ "application/json": { "schema": schema } });
     let (status, response) = match (row.method, row.lists()) {
         ("GET", true) => {
-            let mut properties = json!({ "data": { "type": "array", "items": one }, "has_more": { "type": "boolean" } });
+            let mut properties =
+                json!({ "data": { "type": "array", "items": one }, "has_more": { "type": "boolean" } });
             if collection.total {
                 properties["total_results"] = json!({ "type": "integer" });
             }
-            (200, json!({ "description": "OK", "content": content(json!({ "type": "object", "properties": properties })) }))
+            (
+                200,
+                json!({ "description": "OK", "content": content(json!({ "type": "object", "properties": properties })) }),
+            )
         }
         ("DELETE", _) if collection.deleted_status == 204 => (204, json!({ "description": "No content" })),
         ("DELETE", _) => (200, any),
-        ("POST", _) => (collection.created_status, json!({ "description": "Created", "content": content(one.clone()) })),
+        ("POST", _) => {
+            (collection.created_status, json!({ "description": "Created", "content": content(one.clone()) }))
+        }
         _ => (200, json!({ "description": "OK", "content": content(one.clone()) })),
     };
     if matches!(row.method, "POST" | "PUT") {
@@ -354,7 +370,8 @@ fn type_of(ty: Type) -> Json {
         }
         Type::List(item) => json!({ "type": "array", "items": type_of(*item) }),
         Type::Object(fields) => {
-            let properties: Map<String, Json> = fields.iter().map(|field| (field.name.to_owned(), property(field))).collect();
+            let properties: Map<String, Json> =
+                fields.iter().map(|field| (field.name.to_owned(), property(field))).collect();
             json!({ "type": "object", "properties": properties })
         }
         Type::Json => json!({}),

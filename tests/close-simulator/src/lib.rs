@@ -1,5 +1,5 @@
-//! A Close API on this machine, to build and test against: the same paths, shapes, limits, quirks and delays, written from the
-//! reference of that API alone, and never from what a connector needs.
+//! A Close API on this machine, to build and test against: the same paths, shapes, limits, quirks and delays, written
+//! from the reference of that API alone, and never from what a connector needs.
 //!
 //! [`Simulator::start`] serves one organization on a port. In a test:
 //!
@@ -25,11 +25,12 @@
 //! # }
 //! ```
 //!
-//! It is served until the [`Running`] is dropped. `model` says what exists, `world` how it lives and changes, `resources` has one
-//! file for each kind of object with its fields, paths and laws, `http` is the outside, `control` what a laboratory needs. No connector is
-//! known here.
+//! It is served until the [`Running`] is dropped. `model` says what exists, `world` how it lives and changes,
+//! `resources` has one file for each kind of object with its fields, paths and laws, `http` is the outside, `control`
+//! what a laboratory needs. No connector is known here.
 
-// Counts, shares and times of a laboratory are far from the ends of their types, and a broken promise inside it should stop the test.
+// Counts, shares and times of a laboratory are far from the ends of their types, and a broken promise inside it should
+// stop the test.
 #![allow(
     clippy::missing_panics_doc,
     clippy::cast_possible_truncation,
@@ -51,12 +52,10 @@ pub mod snapshot;
 pub mod webhooks;
 pub mod world;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use parking_lot::{RwLock, RwLockReadGuard};
-use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
 pub use options::Options;

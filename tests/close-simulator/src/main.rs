@@ -1,9 +1,11 @@
 //! Starts a simulator and says where it is, or describes what it serves.
 
-use std::io::Write;
-use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::{
+    io::Write,
+    process::ExitCode,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use close_simulator::{Options, Running, Simulator, describe};
@@ -11,11 +13,17 @@ use serde_json::{Map, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
-#[command(name = "close-simulator", version, about = "A Close API on this machine.", args_conflicts_with_subcommands = true)]
+#[command(
+    name = "close-simulator",
+    version,
+    about = "A Close API on this machine.",
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
     #[command(flatten)]
     options: Options,
-    /// How to say where it is: in lines for people, or as one line of JSON with `base_url`, `control` (a URL or null) and `keys`.
+    /// How to say where it is: in lines for people, or as one line of JSON with `base_url`, `control` (a URL or null)
+    /// and `keys`.
     #[arg(short, long, value_enum, default_value_t = Told::Text)]
     output: Told,
     #[command(subcommand)]
@@ -30,7 +38,8 @@ enum Told {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print what is served: each path with the section of the reference, how sure it is, its parameters; and the switches.
+    /// Print what is served: each path with the section of the reference, how sure it is, its parameters; and the
+    /// switches.
     #[command(
         after_help = "Examples:\n  close-simulator describe | grep /lead/\n  close-simulator describe -o json > openapi.json"
     )]
@@ -67,7 +76,8 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // Both are asked for before the first request, so that none arrives unheard.
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         eprintln!("close-simulator: cannot listen to signals");
         return ExitCode::FAILURE;
     };
@@ -129,6 +139,7 @@ async fn start(options: Options) -> std::io::Result<Running> {
 /// `10,000` for 10000.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).expect("digits")).collect();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).expect("digits")).collect();
     groups.join(",")
 }

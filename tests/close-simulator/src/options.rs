@@ -1,13 +1,14 @@
 //! How a simulator is started.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Parser, ValueEnum};
 use serde_json::{Map, Value as Json};
 
-use crate::model::Moment;
-use crate::world::{Switches, World};
+use crate::{
+    model::Moment,
+    world::{Switches, World},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,7 +41,8 @@ pub struct Options {
     /// Leads in the data set, 0 and up; everything else is in proportion.
     #[arg(long, default_value_t = 1_000, value_parser = leads, allow_negative_numbers = true)]
     pub leads: usize,
-    /// The organization's time at the start, as `2026-09-01T12:00:00Z`, or `system` for the machine's. It runs on from there.
+    /// The organization's time at the start, as `2026-09-01T12:00:00Z`, or `system` for the machine's. It runs on from
+    /// there.
     #[arg(long, default_value = "2026-09-01T12:00:00Z", value_parser = moment)]
     pub now: Moment,
     /// Seconds of the organization in one second of the machine; 0 stops its clock.
@@ -58,7 +60,8 @@ pub struct Options {
     /// The secret of a key, as `admin=api_mine`, for clients whose configuration is fixed; can be given again.
     #[arg(long = "key", value_name = "NAME=SECRET", value_parser = key)]
     pub keys: Vec<(String, String)>,
-    /// Begin with the state of this snapshot instead of a data set; `--seed`, `--leads`, `--now` and `--rate` are then not looked at.
+    /// Begin with the state of this snapshot instead of a data set; `--seed`, `--leads`, `--now` and `--rate` are then
+    /// not looked at.
     #[arg(long, value_name = "FILE")]
     pub restore: Option<PathBuf>,
 }
@@ -90,7 +93,8 @@ impl Options {
         let switches: Map<String, Json> = self.switches.iter().cloned().collect();
         world.switches = world.switches.with(&switches).expect("each was checked when it was read");
         for (name, secret) in &self.keys {
-            let refused = |text: String| std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("--key {name}=…: {text}"));
+            let refused =
+                |text: String| std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("--key {name}=…: {text}"));
             let Some(mut key) = world.people.keys.values().find(|key| key.name == *name).cloned() else {
                 let mut known: Vec<_> = world.people.keys.values().map(|key| (key.id, key.name.as_str())).collect();
                 known.sort_unstable();
@@ -112,7 +116,9 @@ fn host(text: &str) -> Result<IpAddr, String> {
     if text == "localhost" {
         return Ok(IpAddr::from([127, 0, 0, 1]));
     }
-    text.parse().map_err(|_| format!("`{text}` is not an IP address; give one as 127.0.0.1, or 0.0.0.0 for all of the machine's"))
+    text.parse().map_err(|_| {
+        format!("`{text}` is not an IP address; give one as 127.0.0.1, or 0.0.0.0 for all of the machine's")
+    })
 }
 
 fn leads(text: &str) -> Result<usize, String> {
@@ -146,7 +152,8 @@ fn switch(text: &str) -> Result<(String, Json), String> {
     // A value that is JSON may still be the text that the switch wants, as the text of a 403 that is a number.
     let plain = Json::String(value.to_owned());
     let json = serde_json::from_str(value).unwrap_or_else(|_| plain.clone());
-    let fits = |value: &Json| Switches::default().with(&[(name.to_owned(), value.clone())].into_iter().collect()).map(|_| ());
+    let fits =
+        |value: &Json| Switches::default().with(&[(name.to_owned(), value.clone())].into_iter().collect()).map(|_| ());
     match fits(&json) {
         Ok(()) => Ok((name.to_owned(), json)),
         Err(_) if fits(&plain).is_ok() => Ok((name.to_owned(), plain)),

@@ -1,14 +1,19 @@
 //! A world in a file: a header, the world in postcard, a checksum and a mark at the end.
 //!
-//! The file is written beside its place and moved there when it is safe on disk, so that a snapshot is either whole or not there. Another
-//! program's file, one that is cut short or damaged, and one of a simulator with other kinds or switches is refused.
+//! The file is written beside its place and moved there when it is safe on disk, so that a snapshot is either whole or
+//! not there. Another program's file, one that is cut short or damaged, and one of a simulator with other kinds or
+//! switches is refused.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::Path,
+};
 
-use crate::model::Kind;
-use crate::world::{Switches, World};
+use crate::{
+    model::Kind,
+    world::{Switches, World},
+};
 
 const MAGIC: &[u8; 8] = b"CLOSESIM";
 const END: &[u8; 8] = b"SIM-END.";
@@ -32,7 +37,8 @@ pub fn write(world: &World, path: &Path) -> io::Result<u64> {
     if written.is_err() {
         let _ = fs::remove_file(&part);
     }
-    let bytes = written.map_err(|error| io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display())))?;
+    let bytes =
+        written.map_err(|error| io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display())))?;
     // The new name is in the directory, which has to reach the disk as well.
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()?;
@@ -59,8 +65,8 @@ fn write_part(world: &World, part: &Path) -> io::Result<u64> {
 /// # Errors
 /// The file cannot be read or is no whole snapshot of this simulator; the message says which.
 pub fn read(path: &Path) -> io::Result<World> {
-    let bytes =
-        fs::read(path).map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
+    let bytes = fs::read(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
     if !bytes.starts_with(MAGIC) {
         return Err(invalid(path, "is not a snapshot of close-simulator"));
     }
@@ -75,8 +81,8 @@ pub fn read(path: &Path) -> io::Result<World> {
     if crc32fast::hash(&bytes[..end]) != number(end) {
         return Err(invalid(path, "is damaged: its checksum is wrong"));
     }
-    let mut world: World =
-        postcard::from_bytes(&bytes[BEFORE..end]).map_err(|error| invalid(path, &format!("cannot be understood: {error}")))?;
+    let mut world: World = postcard::from_bytes(&bytes[BEFORE..end])
+        .map_err(|error| invalid(path, &format!("cannot be understood: {error}")))?;
     drop(bytes);
     for (id, version) in world.history.share() {
         if world.store.get(id).is_some_and(|present| **present == *version) {

@@ -1,7 +1,6 @@
 //! An independent client decides: the vendor's own, unmodified but for the base URL.
 
-use std::path::Path;
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use close_simulator::{Options, Simulator};
 
@@ -10,8 +9,10 @@ async fn the_vendors_client_reads_everything_and_writes() {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     // Installs it when it is not there yet: a machine without network fails here, and says so.
     let install = crate_folder.join("../../dev/clients");
-    let python =
-        tokio::task::spawn_blocking(move || Command::new(install).output()).await.unwrap().expect("dev/clients can be run");
+    let python = tokio::task::spawn_blocking(move || Command::new(install).output())
+        .await
+        .unwrap()
+        .expect("dev/clients can be run");
     assert!(python.status.success(), "dev/clients: {}", String::from_utf8_lossy(&python.stderr));
     let python = String::from_utf8(python.stdout).expect("a path").trim().to_owned();
 

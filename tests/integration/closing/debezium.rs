@@ -1,7 +1,8 @@
-//! A topic as Debezium's Postgres connector writes it with Connect's Avro converter: a snapshot, then a stream of changes.
+//! A topic as Debezium's Postgres connector writes it with Connect's Avro converter: a snapshot, then a stream of
+//! changes.
 //!
-//! Tables have the default replica identity, so that `before` holds the key only, and a large value that an update leaves as it was is
-//! not available.
+//! Tables have the default replica identity, so that `before` holds the key only, and a large value that an update
+//! leaves as it was is not available.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +21,7 @@ pub(super) const PARTITIONS: i32 = 2;
 /// The schema of values; with `stage` once the table has that column.
 pub(super) fn envelope(with_stage: bool) -> String {
     let stage = if with_stage { r#",{"name":"stage","type":["null","string"],"default":null}"# } else { "" };
-    let nanos =
-        r#"{"name":"ts_us","type":["null","long"],"default":null},{"name":"ts_ns","type":["null","long"],"default":null}"#;
+    let nanos = r#"{"name":"ts_us","type":["null","long"],"default":null},{"name":"ts_ns","type":["null","long"],"default":null}"#;
     format!(
         r#"{{"type":"record","name":"Envelope","namespace":"shop.public.orders","fields":[
         {{"name":"before","type":["null",{{"type":"record","name":"Value","fields":[
@@ -104,7 +104,8 @@ impl Orders {
                     self.delete(id);
                 }
                 7..9 => {
-                    // A new key for a row: its end under the old one, with the tombstone, and its beginning under the new one.
+                    // A new key for a row: its end under the old one, with the tombstone, and its beginning under the
+                    // new one.
                     let id = self.any();
                     let row = self.rows[&id].clone();
                     self.delete(id);

@@ -73,7 +73,8 @@ impl Model {
     }
 
     fn text(&self, values: &BTreeMap<&'static str, String>) -> String {
-        let values: Vec<&str> = self.columns.iter().map(|column| values.get(column).map_or("", String::as_str)).collect();
+        let values: Vec<&str> =
+            self.columns.iter().map(|column| values.get(column).map_or("", String::as_str)).collect();
         values.join("|")
     }
 
@@ -87,7 +88,8 @@ impl Model {
         self.ends.clone()
     }
 
-    /// The lines of the table: id, columns, whether it is deleted, partition and offset of the last record that counted.
+    /// The lines of the table: id, columns, whether it is deleted, partition and offset of the last record that
+    /// counted.
     pub(super) fn table(&self) -> Vec<String> {
         let line = |(id, row): (&i64, &Row)| {
             let deleted = if row.deleted { "t" } else { "f" };

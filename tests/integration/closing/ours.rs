@@ -1,4 +1,5 @@
-//! A topic as one of our sources writes it, through the publisher: whole records, partial updates, deletes, and late ones.
+//! A topic as one of our sources writes it, through the publisher: whole records, partial updates, deletes, and late
+//! ones.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -82,8 +83,9 @@ impl Deals {
             ("won", Value::Boolean(number % 2 == 0), if number % 2 == 0 { "t" } else { "f" }.to_owned()),
         ];
         let carried = |name: &str| fields.contains(&name);
-        let others =
-            values.iter().map(|(name, value, _)| ((*name).to_owned(), if carried(name) { value.clone() } else { Value::Null }));
+        let others = values
+            .iter()
+            .map(|(name, value, _)| ((*name).to_owned(), if carried(name) { value.clone() } else { Value::Null }));
         let after = std::iter::once(("id".to_owned(), Value::Long(id))).chain(others).collect();
         let is_partial = op != Op::Delete && fields.len() < COLUMNS.len();
         let version = self.clock - late_by;
@@ -98,7 +100,8 @@ impl Deals {
             source_time_ms: None,
             traceparent: None,
         };
-        let values = values.into_iter().filter(|(name, ..)| carried(name)).map(|(name, _, text)| (name, text)).collect();
+        let values =
+            values.into_iter().filter(|(name, ..)| carried(name)).map(|(name, _, text)| (name, text)).collect();
         let act = Act { partition: -1, offset: -1, id, op: op.as_str(), version: Some(version), is_partial, values };
         (event, act)
     }

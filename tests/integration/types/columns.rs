@@ -38,7 +38,13 @@ pub(super) fn avro_types() -> Vec<Column> {
         ("precise", r#""double""#.into(), Value::Double(f64::NEG_INFINITY), "double precision", "-Infinity"),
         ("words", r#""string""#.into(), text("Höhe 🚲"), "text", "Höhe 🚲"),
         ("raw", r#""bytes""#.into(), Value::Bytes(vec![0, 255]), "bytea", "\\x00ff"),
-        ("four", r#"{"type":"fixed","name":"four","size":4}"#.into(), Value::Fixed(4, vec![1, 2, 3, 4]), "bytea", "\\x01020304"),
+        (
+            "four",
+            r#"{"type":"fixed","name":"four","size":4}"#.into(),
+            Value::Fixed(4, vec![1, 2, 3, 4]),
+            "bytea",
+            "\\x01020304",
+        ),
         (
             "stage",
             r#"{"type":"enum","name":"stage","symbols":["open","won"]}"#.into(),
@@ -63,10 +69,34 @@ pub(super) fn avro_types() -> Vec<Column> {
         ),
         ("clock3", logical("int", "time-millis"), Value::TimeMillis(1), CLOCK, "00:00:00.001"),
         ("clock6", logical("long", "time-micros"), Value::TimeMicros(86_399_999_999), CLOCK, "23:59:59.999999"),
-        ("at3", logical("long", "timestamp-millis"), Value::TimestampMillis(1_123), INSTANT, "1970-01-01 00:00:01.123+00"),
-        ("at6", logical("long", "timestamp-micros"), Value::TimestampMicros(-1), INSTANT, "1969-12-31 23:59:59.999999+00"),
-        ("wall3", logical("long", "local-timestamp-millis"), Value::LocalTimestampMillis(1_123), WALL, "1970-01-01 00:00:01.123"),
-        ("wall6", logical("long", "local-timestamp-micros"), Value::LocalTimestampMicros(1), WALL, "1970-01-01 00:00:00.000001"),
+        (
+            "at3",
+            logical("long", "timestamp-millis"),
+            Value::TimestampMillis(1_123),
+            INSTANT,
+            "1970-01-01 00:00:01.123+00",
+        ),
+        (
+            "at6",
+            logical("long", "timestamp-micros"),
+            Value::TimestampMicros(-1),
+            INSTANT,
+            "1969-12-31 23:59:59.999999+00",
+        ),
+        (
+            "wall3",
+            logical("long", "local-timestamp-millis"),
+            Value::LocalTimestampMillis(1_123),
+            WALL,
+            "1970-01-01 00:00:01.123",
+        ),
+        (
+            "wall6",
+            logical("long", "local-timestamp-micros"),
+            Value::LocalTimestampMicros(1),
+            WALL,
+            "1970-01-01 00:00:00.000001",
+        ),
         ("ident", logical("string", "uuid"), Value::Uuid(uuid), "uuid", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"),
         (
             "money",
@@ -122,10 +152,34 @@ fn times() -> Vec<Column> {
         ("time_c", named("int", "org.apache.kafka.connect.data.Time"), Value::Int(86_399_999), CLOCK, "23:59:59.999"),
         ("micro_time", named("long", "io.debezium.time.MicroTime"), Value::Long(1), CLOCK, "00:00:00.000001"),
         ("ts", named("long", "io.debezium.time.Timestamp"), Value::Long(1_001), WALL, "1970-01-01 00:00:01.001"),
-        ("micro_ts", named("long", "io.debezium.time.MicroTimestamp"), Value::Long(-1), WALL, "1969-12-31 23:59:59.999999"),
-        ("ts_inf", named("long", "io.debezium.time.MicroTimestamp"), Value::Long(9_223_372_036_825_200_000), WALL, "infinity"),
-        ("ts_ninf", named("long", "io.debezium.time.MicroTimestamp"), Value::Long(-9_223_372_036_832_400_000), WALL, "-infinity"),
-        ("ts_c", named("long", "org.apache.kafka.connect.data.Timestamp"), Value::Long(1), INSTANT, "1970-01-01 00:00:00.001+00"),
+        (
+            "micro_ts",
+            named("long", "io.debezium.time.MicroTimestamp"),
+            Value::Long(-1),
+            WALL,
+            "1969-12-31 23:59:59.999999",
+        ),
+        (
+            "ts_inf",
+            named("long", "io.debezium.time.MicroTimestamp"),
+            Value::Long(9_223_372_036_825_200_000),
+            WALL,
+            "infinity",
+        ),
+        (
+            "ts_ninf",
+            named("long", "io.debezium.time.MicroTimestamp"),
+            Value::Long(-9_223_372_036_832_400_000),
+            WALL,
+            "-infinity",
+        ),
+        (
+            "ts_c",
+            named("long", "org.apache.kafka.connect.data.Timestamp"),
+            Value::Long(1),
+            INSTANT,
+            "1970-01-01 00:00:00.001+00",
+        ),
         (
             "zoned",
             named("string", "io.debezium.time.ZonedTimestamp"),
@@ -142,7 +196,13 @@ fn times() -> Vec<Column> {
         ),
         ("iso_date", named("string", "io.debezium.time.IsoDate"), text("2024-02-29Z"), "date", "2024-02-29"),
         ("iso_time", named("string", "io.debezium.time.IsoTime"), text("01:02:03.4"), CLOCK, "01:02:03.4"),
-        ("iso_ts", named("string", "io.debezium.time.IsoTimestamp"), text("2024-02-29T01:02:03Z"), WALL, "2024-02-29 01:02:03"),
+        (
+            "iso_ts",
+            named("string", "io.debezium.time.IsoTimestamp"),
+            text("2024-02-29T01:02:03Z"),
+            WALL,
+            "2024-02-29 01:02:03",
+        ),
     ]
 }
 
@@ -164,7 +224,13 @@ fn others() -> Vec<Column> {
     let big = r#"{"n": 12345678901234567890.12345678901234567890}"#;
     vec![
         ("zoned_time", named("string", "io.debezium.time.ZonedTime"), text("10:00:00+02:00"), "text", "10:00:00+02:00"),
-        ("interval", named("string", "io.debezium.time.Interval"), text("P1Y2M3DT4H5M6.78S"), "text", "P1Y2M3DT4H5M6.78S"),
+        (
+            "interval",
+            named("string", "io.debezium.time.Interval"),
+            text("P1Y2M3DT4H5M6.78S"),
+            "text",
+            "P1Y2M3DT4H5M6.78S",
+        ),
         ("micros", named("long", "io.debezium.time.MicroDuration"), Value::Long(7), "bigint", "7"),
         ("year", named("int", "io.debezium.time.Year"), Value::Int(1999), "integer", "1999"),
         ("fixed_scale", fixed_scale.into(), decimal(&[0x04, 0xd2]), "numeric", "12.34"),
@@ -189,7 +255,8 @@ fn others() -> Vec<Column> {
         ),
         (
             "colour",
-            r#"{"type":"string","connect.parameters":{"allowed":"red,blue"},"connect.name":"io.debezium.data.Enum"}"#.into(),
+            r#"{"type":"string","connect.parameters":{"allowed":"red,blue"},"connect.name":"io.debezium.data.Enum"}"#
+                .into(),
             text("red"),
             "text",
             "red",

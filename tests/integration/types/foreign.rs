@@ -33,7 +33,9 @@ impl Topic {
         settings.set("bootstrap.servers", env("KAFKA_BOOTSTRAP")).set("enable.idempotence", "true");
         let admin: AdminClient<DefaultClientContext> = settings.create().expect("a client");
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-        admin.create_topics([&topic], &AdminOptions::new()).await.expect("the broker answers")[0].as_ref().expect("a new topic");
+        admin.create_topics([&topic], &AdminOptions::new()).await.expect("the broker answers")[0]
+            .as_ref()
+            .expect("a new topic");
         Self { name: name.to_owned(), producer: settings.create().expect("a client"), key: None, value: None }
     }
 
@@ -125,8 +127,9 @@ impl Topic {
     }
 
     async fn produce(&self, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, Option<&[u8]>)]) {
-        let headers =
-            headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: *value }));
+        let headers = headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: *value }));
         let record = FutureRecord::<[u8], [u8]> {
             topic: &self.name,
             partition: Some(0),

@@ -93,7 +93,8 @@ async fn a_truncate_without_a_version_ends_what_came_before_it() {
     rows_become(&database().await, &table, &["1|1|t", "2|7|f"]).await;
 }
 
-/// Waits until the worker has counted so many records as older than their rows. That it counts no other is asked at its end.
+/// Waits until the worker has counted so many records as older than their rows. That it counts no other is asked at its
+/// end.
 async fn stale_are(worker: &Worker, expected: &str) {
     eventually(&format!("{expected} records are stale"), || async {
         let counted = worker.metric("towpath_sink_records_skipped_total", "reason=\"stale\"").await;

@@ -137,9 +137,10 @@ impl<T: Field> KeySpec<T> {
 
     /// The definition of a field that holds one value of type `V`.
     fn define<V: ConfigValue>(self, default: Option<String>, required: bool) -> KeyDefinition {
-        let values = V::allowed()
-            .into_iter()
-            .map(|(value, documentation)| AllowedValue { value: value.to_owned(), documentation: documentation.to_owned() });
+        let values = V::allowed().into_iter().map(|(value, documentation)| AllowedValue {
+            value: value.to_owned(),
+            documentation: documentation.to_owned(),
+        });
         KeyDefinition {
             key: self.key.to_owned(),
             aliases: self.aliases.into_iter().map(ToOwned::to_owned).collect(),
@@ -215,7 +216,8 @@ impl<K: Keys> Field for Named<K> {
             match &mut definition.group {
                 Some(inner) => inner.prefix = complete(&inner.prefix),
                 None => {
-                    definition.group = Some(KeyGroup { prefix: spec.key.to_owned(), documentation: spec.documentation.clone() });
+                    definition.group =
+                        Some(KeyGroup { prefix: spec.key.to_owned(), documentation: spec.documentation.clone() });
                 }
             }
         }

@@ -3,8 +3,8 @@
 /// Declares a struct whose fields are config keys; derives `Debug` and `Clone` and implements
 /// [`Keys`](crate::config::Keys). A hand-written [`Check`](crate::config::Check), possibly empty, completes it.
 ///
-/// A field has a doc comment, which becomes the documentation, and `#[key("…")]`, in which `alias = "…"` (any number) and
-/// then `range = …` may follow. Its type decides how it is read:
+/// A field has a doc comment, which becomes the documentation, and `#[key("…")]`, in which `alias = "…"` (any number)
+/// and then `range = …` may follow. Its type decides how it is read:
 ///
 /// | Type | Key |
 /// |---|---|

@@ -2,8 +2,8 @@
 
 /// The candidate that is nearest to `typed`, unless even that one is far away.
 ///
-/// Counts letters added, left out, replaced and swapped with a neighbour; at most a quarter of the word may differ, and at
-/// least two letters may (one in words of up to three).
+/// Counts letters added, left out, replaced and swapped with a neighbour; at most a quarter of the word may differ, and
+/// at least two letters may (one in words of up to three).
 pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = typed.chars().count();
     let tolerated = if length <= 3 { 1 } else { (length / 4).max(2) };

@@ -27,7 +27,15 @@ pub struct Problem {
 impl Problem {
     /// A problem of `key` with nothing else known about it; the value is not shown.
     pub fn new(code: &'static str, key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code, key: key.into(), message: message.into(), origin: None, suggestion: None, help: None, value_shown: false }
+        Self {
+            code,
+            key: key.into(),
+            message: message.into(),
+            origin: None,
+            suggestion: None,
+            help: None,
+            value_shown: false,
+        }
     }
 
     /// Adds the place.
@@ -57,8 +65,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Collects what a [`Check`](super::Check) finds. Keys are those of the struct's own declaration; the reader completes them
-/// within a group and adds the place where the key was given.
+/// Collects what a [`Check`](super::Check) finds. Keys are those of the struct's own declaration; the reader completes
+/// them within a group and adds the place where the key was given.
 #[derive(Debug, Default)]
 pub struct Problems {
     pub(super) found: Vec<Problem>,

@@ -21,7 +21,10 @@ pub fn read<K: Keys>(flat: &Flat) -> Result<(K, Vec<Problem>), Vec<Problem>> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_with<K: Keys>(flat: &Flat, env: &dyn Fn(&str) -> Option<String>) -> Result<(K, Vec<Problem>), Vec<Problem>> {
+pub fn read_with<K: Keys>(
+    flat: &Flat,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<(K, Vec<Problem>), Vec<Problem>> {
     let mut reader = FlatReader {
         flat,
         resolver: Resolver { env, base_dir: flat.base_dir() },
@@ -94,15 +97,20 @@ impl<'a> FlatReader<'a> {
         });
         value.map(Some).map_err(|Invalid { message, suggestion }| {
             let message = format!("`{}`: {message}", entry.key);
-            self.report::<T>(entry, Problem { suggestion, ..Problem::new("config.invalid_value", &entry.key, message) });
+            self.report::<T>(
+                entry,
+                Problem { suggestion, ..Problem::new("config.invalid_value", &entry.key, message) },
+            );
         })
     }
 
     /// Records that a required key is absent.
     pub(super) fn missing(&mut self, key: &str, documentation: &str) {
         let key = format!("{}{key}", self.prefix);
-        let mut problem = Problem::new("config.missing_key", &key, format!("`{key}` is missing")).at(self.flat.file_origin());
-        problem.help = documentation.split("\n\n").next().filter(|text| !text.is_empty()).map(|text| text.replace('\n', " "));
+        let mut problem =
+            Problem::new("config.missing_key", &key, format!("`{key}` is missing")).at(self.flat.file_origin());
+        problem.help =
+            documentation.split("\n\n").next().filter(|text| !text.is_empty()).map(|text| text.replace('\n', " "));
         self.found.push(problem);
     }
 

@@ -1,9 +1,9 @@
 //! References inside values: `${env:NAME}`, `${env:NAME:-default}`, `${env:NAME:?message}`, `${file:/path}`,
 //! `${file:/path:key}`.
 //!
-//! Other text in `${…}` without a colon, such as `${topic}`, belongs to somebody else and stays. As in a shell, `:-` and `:?`
-//! also apply to a variable that is set but empty. A file without key gives its content without the line end; with a key it
-//! is read as lines `key=value`. Relative paths start from the config's folder.
+//! Other text in `${…}` without a colon, such as `${topic}`, belongs to somebody else and stays. As in a shell, `:-`
+//! and `:?` also apply to a variable that is set but empty. A file without key gives its content without the line end;
+//! with a key it is read as lines `key=value`. Relative paths start from the config's folder.
 
 use std::fs;
 
@@ -23,8 +23,8 @@ struct Reference<'a> {
 }
 
 impl Resolver<'_> {
-    /// The value with all references replaced, in the elements of a list too. The error says what cannot be resolved and
-    /// holds only the text of the reference.
+    /// The value with all references replaced, in the elements of a list too. The error says what cannot be resolved
+    /// and holds only the text of the reference.
     pub(super) fn scalar(self, value: &Scalar) -> Result<Scalar, String> {
         Ok(match value {
             Scalar::String(text) => Scalar::String(self.text(text)?),
@@ -61,7 +61,9 @@ impl Resolver<'_> {
             None => value.ok_or_else(|| format!("`${{env:{name}}}`: the environment variable `{name}` is not set")),
             Some(Some(("-", default))) => Ok(set.unwrap_or_else(|| default.to_owned())),
             Some(Some(("?", message))) => set.ok_or_else(|| format!("`${{env:{name}}}`: {message}")),
-            Some(_) => Err(format!("`${{env:{name}:…}}`: after the name comes `:-` and a default, or `:?` and a message")),
+            Some(_) => {
+                Err(format!("`${{env:{name}:…}}`: after the name comes `:-` and a default, or `:?` and a message"))
+            }
         }
     }
 
@@ -71,7 +73,9 @@ impl Resolver<'_> {
             .map_err(|error| format!("`${{file:{rest}}}`: cannot read the file: {error}"))?;
         match key {
             None => Ok(content.trim_end_matches(['\r', '\n']).to_owned()),
-            Some(key) => property(&content, key).ok_or_else(|| format!("`${{file:{rest}}}`: the file has no key `{key}`")),
+            Some(key) => {
+                property(&content, key).ok_or_else(|| format!("`${{file:{rest}}}`: the file has no key `{key}`"))
+            }
         }
     }
 }

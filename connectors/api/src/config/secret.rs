@@ -46,7 +46,9 @@ impl ConfigValue for Secret {
 
     fn parse(given: &Given<'_>) -> Result<Self, Invalid> {
         match given.value() {
-            Scalar::String(text) => Ok(Self { shown: given.reference().unwrap_or("[redacted]").to_owned(), ..Self::new(text) }),
+            Scalar::String(text) => {
+                Ok(Self { shown: given.reference().unwrap_or("[redacted]").to_owned(), ..Self::new(text) })
+            }
             other => Err(Invalid::new(format!("expected a string, found {}", other.kind()))),
         }
     }

@@ -209,7 +209,8 @@ fn checks_report_whole_keys_and_warnings_do_not_stop() {
 fn no_problem_and_no_debug_output_shows_a_secret_or_what_a_reference_stands_for() {
     let config = sink(&[("connection.url", "u"), ("connection.password", "canary"), ("driver.password", "canary")]);
     assert!(!format!("{:?}", config.unwrap()).contains("canary"));
-    let config = sink(&[("connection.url", "u"), ("connection.password", "${env:TYPO:-canary}"), ("driver.x", "${env:TYPO}")]);
+    let config =
+        sink(&[("connection.url", "u"), ("connection.password", "${env:TYPO:-canary}"), ("driver.x", "${env:TYPO}")]);
     let printed = format!("{:?}", config.unwrap());
     assert!(printed.contains("${env:TYPO}") && !printed.contains("canary"), "{printed}");
 
@@ -224,7 +225,9 @@ fn no_problem_and_no_debug_output_shows_a_secret_or_what_a_reference_stands_for(
     .unwrap_err();
     let said = format!("{found:#?}").replace("canary is no message", "");
     assert!(!said.contains("canary"), "{said}");
-    assert!(said.contains("cannot resolve `connection.url`: `${env:NONE}`: the environment variable `NONE` is not set"));
+    assert!(
+        said.contains("cannot resolve `connection.url`: `${env:NONE}`: the environment variable `NONE` is not set")
+    );
     assert!(said.contains("expected an integer, found something else in `${env:TYPO}`"));
     assert_eq!(found.iter().filter(|problem| problem.code == "config.unresolved_reference").count(), 3);
 }

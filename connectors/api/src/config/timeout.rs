@@ -40,10 +40,15 @@ impl ConfigValue for Timeout {
             Some(millis) => u64::try_from(millis).ok().map(|millis| Self::after(Duration::from_millis(millis))),
             None => duration(),
         };
-        parsed.ok_or_else(|| given.mismatch("a duration such as `500ms` or `1m`, a number of milliseconds, or -1 for ever"))
+        parsed.ok_or_else(|| {
+            given.mismatch("a duration such as `500ms` or `1m`, a number of milliseconds, or -1 for ever")
+        })
     }
 
     fn to_text(&self, _key: &str) -> String {
-        self.0.map_or_else(|| "-1".to_owned(), |duration| humantime::format_duration(duration).to_string().replace(' ', ""))
+        self.0.map_or_else(
+            || "-1".to_owned(),
+            |duration| humantime::format_duration(duration).to_string().replace(' ', ""),
+        )
     }
 }

@@ -226,7 +226,10 @@ mod tests {
         for refused in ["yes", "True", "1", ""] {
             assert!(parse::<bool>("b", refused).is_err(), "{refused:?}");
         }
-        assert_eq!(parse::<u16>("n", 70_000).unwrap_err(), "expected an integer from 0 to 65535, found an integer `70000`");
+        assert_eq!(
+            parse::<u16>("n", 70_000).unwrap_err(),
+            "expected an integer from 0 to 65535, found an integer `70000`"
+        );
         assert_eq!(parse::<String>("s", 5).unwrap_err(), "expected a string, found an integer `5`");
     }
 

@@ -162,7 +162,9 @@ impl ColumnArray {
             (Value::Int(number), ColumnType::Bigint) => self.push_i64(i64::from(*number)),
             (Value::Int(number), ColumnType::DoublePrecision) => self.push_bytes(&f64::from(*number).to_be_bytes()),
             (Value::Float(number), ColumnType::DoublePrecision) => self.push_bytes(&f64::from(*number).to_be_bytes()),
-            (Value::Int(number), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => self.push_number((*number).into(), 0)?,
+            (Value::Int(number), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
+                self.push_number((*number).into(), 0)?
+            }
             (Value::Long(number), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
                 self.push_number((*number).into(), 0)?;
             }
@@ -269,14 +271,17 @@ impl ColumnArray {
 /// The type without its null.
 fn plain(schema: &Schema) -> &Schema {
     match schema {
-        Schema::Union(union) => union.variants().iter().find(|branch| !matches!(branch, Schema::Null)).unwrap_or(schema),
+        Schema::Union(union) => {
+            union.variants().iter().find(|branch| !matches!(branch, Schema::Null)).unwrap_or(schema)
+        }
         other => other,
     }
 }
 
 impl ToSql for ColumnArray {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        // Array header: dimensions, null flag, element type, length, lower bound (src/backend/utils/adt/arrayfuncs.c, array_recv).
+        // Array header: dimensions, null flag, element type, length, lower bound (src/backend/utils/adt/arrayfuncs.c,
+        // array_recv).
         out.put_i32(1);
         out.put_i32(i32::from(self.has_null));
         out.put_u32(self.column.element().oid());

@@ -1,8 +1,8 @@
 //! Two owners, their claims, batches, lost answers and late messages, in every order, against one row.
 //!
-//! The model has what the product has: a row lock from the compare-and-set to the end of the transaction, claims that wait for it, answers
-//! that are lost, requests that arrive after their sender has given up, processes that restart, and one database put back to an older
-//! copy. Rows and offset are one state, as one transaction makes them.
+//! The model has what the product has: a row lock from the compare-and-set to the end of the transaction, claims that
+//! wait for it, answers that are lost, requests that arrive after their sender has given up, processes that restart,
+//! and one database put back to an older copy. Rows and offset are one state, as one transaction makes them.
 
 use std::collections::HashMap;
 
@@ -111,13 +111,17 @@ fn steps_of_owners(world: &World, push: Push<'_>) -> Result<(), String> {
                 let fenced = owner.epoch.is_some_and(|mine| is_fenced(held, holder, mine, owner.name));
                 let another_came = holder != owner.name && owner.epoch.is_some_and(|mine| held > mine);
                 if fenced != another_came {
-                    return Err(format!("{} is fenced: {fenced}; another has claimed since: {another_came}", owner.name));
+                    return Err(format!(
+                        "{} is fenced: {fenced}; another has claimed since: {another_came}",
+                        owner.name
+                    ));
                 }
                 if fenced {
                     push(&|world| world.owners[at].doing = Doing::Fenced);
                 } else {
                     let epoch = held.max(owner.epoch.unwrap_or(0)) + 1;
-                    let taken = |world: &mut World| (world.store.epoch, world.store.holder) = (epoch, world.owners[at].name);
+                    let taken =
+                        |world: &mut World| (world.store.epoch, world.store.holder) = (epoch, world.owners[at].name);
                     push(&|world| {
                         taken(world);
                         (world.owners[at].epoch, world.owners[at].doing) = (Some(epoch), Doing::Ready { next });
@@ -243,8 +247,8 @@ fn explore(guard: Guard) -> Result<usize, String> {
         }
         at += 1;
     }
-    // From everywhere the end can be reached, unless the model has run out of epochs or owners. An owner that has nothing more to read
-    // learns of a database put back with the next record, which does not come here.
+    // From everywhere the end can be reached, unless the model has run out of epochs or owners. An owner that has
+    // nothing more to read learns of a database put back with the next record, which does not come here.
     let ends = |world: &World| {
         let done = |owner: &Owner| owner.doing == Doing::Fenced || owner.doing == Doing::Ready { next: RECORDS };
         world.store.next == RECORDS || world.store.epoch >= MAX_EPOCH || world.owners.iter().all(done)

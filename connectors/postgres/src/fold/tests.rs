@@ -75,7 +75,9 @@ fn schemas() -> [Arc<Schema>; 2] {
     };
     [
         schema(r#"{"name":"a","type":["null","long"]},{"name":"b","type":["null","long"]}"#),
-        schema(r#"{"name":"a","type":["null","long"]},{"name":"b","type":["null","long"]},{"name":"c","type":["null","long"]}"#),
+        schema(
+            r#"{"name":"a","type":["null","long"]},{"name":"b","type":["null","long"]},{"name":"c","type":["null","long"]}"#,
+        ),
     ]
 }
 
@@ -92,7 +94,9 @@ fn history(steps: &[Step]) -> Vec<Record> {
         let offset = i64::try_from(offset).expect("small");
         let schema = Arc::clone(&schemas[*schema]);
         let width = if schema == schemas[0] { 2 } else { 3 };
-        let values = || (0..width).map(|at| if offset % 5 == at { Value::Null } else { Value::Long(offset * 10 + at) }).collect();
+        let values = || {
+            (0..width).map(|at| if offset % 5 == at { Value::Null } else { Value::Long(offset * 10 + at) }).collect()
+        };
         let (op, after, changed) = match what {
             0 => (Op::Delete, None, None),
             1 => (Op::Create, Some(values()), None),
@@ -103,7 +107,12 @@ fn history(steps: &[Step]) -> Vec<Record> {
             ),
         };
         if *what == 3 {
-            return Record { offset, timestamp_ms: 0, body: Body::Tombstone(Some(numbered(*key))), payload: Payload::default() };
+            return Record {
+                offset,
+                timestamp_ms: 0,
+                body: Body::Tombstone(Some(numbered(*key))),
+                payload: Payload::default(),
+            };
         }
         let version = ts.map(|ts| Version { ts, seq: 0, rank: 0 });
         record(offset, Change { key: Some(numbered(*key)), op, schema, after, changed, version, source_time_ms: None })
@@ -144,8 +153,13 @@ proptest! {
 
 #[test]
 fn a_delete_and_what_follows_it_are_applied_one_after_the_other() {
-    let history =
-        history(&[(1, 1, 0, 0, None), (1, 1, 0, 0, None), (0, 1, 0, 0, None), (3, 1, 0, 0, None), (2, 1, 0, 0b10, None)]);
+    let history = history(&[
+        (1, 1, 0, 0, None),
+        (1, 1, 0, 0, None),
+        (0, 1, 0, 0, None),
+        (3, 1, 0, 0, None),
+        (2, 1, 0, 0b10, None),
+    ]);
     let folded = fold(&history, RULES);
     let rows: Vec<_> = folded.rows.iter().map(|row| (row.kind, row.round, row.folded)).collect();
     assert_eq!(rows, [(Kind::Whole, 0, 1), (Kind::Delete, 1, 0), (Kind::Partial, 2, 0)]);

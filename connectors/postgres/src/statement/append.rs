@@ -44,7 +44,12 @@ impl<'a> Appended<'a> {
 ///
 /// # Errors
 /// The index in `records` of one that holds a value which no column takes.
-pub(crate) fn append(table: &Table, pk: PrimaryKeyMode, batch: &Batch, records: &[Appended<'_>]) -> Result<Statement, usize> {
+pub(crate) fn append(
+    table: &Table,
+    pk: PrimaryKeyMode,
+    batch: &Batch,
+    records: &[Appended<'_>],
+) -> Result<Statement, usize> {
     let mut given = Given::default();
     let (mut list, mut row) = (key_names(&table.keys), Vec::new());
     let bigint = || ColumnArray::with_capacity(ColumnType::Bigint, records.len());
@@ -112,7 +117,8 @@ pub(crate) fn append(table: &Table, pk: PrimaryKeyMode, batch: &Batch, records: 
 /// The names of the fields that a partial update carries, as a JSON array.
 fn changed_names(change: &Change) -> Option<String> {
     let fields = fields_of(&change.schema);
-    let names = change.changed.as_ref()?.iter().filter_map(|&at| fields.get(usize::from(at)).map(|field| field.name.as_str()));
+    let names =
+        change.changed.as_ref()?.iter().filter_map(|&at| fields.get(usize::from(at)).map(|field| field.name.as_str()));
     serde_json::to_string(&names.collect::<Vec<_>>()).ok()
 }
 

@@ -1,7 +1,7 @@
 //! New rows by `COPY`: no more than half the work of an upsert, where none of the keys is there yet.
 //!
-//! An array's elements lie in a message as the fields of `COPY`'s binary format do, each behind its length; here they are put in the
-//! order of the rows.
+//! An array's elements lie in a message as the fields of `COPY`'s binary format do, each behind its length; here they
+//! are put in the order of the rows.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio_postgres::types::Type;
@@ -22,7 +22,8 @@ pub(crate) struct Copy<'t> {
     pub(crate) sql: String,
     /// Asks for the columns as they are now.
     pub(crate) look: String,
-    /// What they must be: values are sent in the form of their column, and another one would read them as something else.
+    /// What they must be: values are sent in the form of their column, and another one would read them as something
+    /// else.
     pub(crate) types: Vec<Type>,
     table: &'t Table,
     columns: Vec<&'t Column>,

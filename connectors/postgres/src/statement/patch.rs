@@ -15,13 +15,19 @@ use crate::{
 
 /// Changes rows by the fields that they carry, and marks deleted ones; with `inserts` makes rows that are not there.
 ///
-/// Returns one row: rows inserted and rows updated that live on, rows deleted, rows that were older than the table's, of these
-/// the places in `rows` (from 1) of those that the table's row has not taken in before and of deletes of which nobody can say whether
-/// they come later, and rows left out since there is none to change.
+/// Returns one row: rows inserted and rows updated that live on, rows deleted, rows that were older than the table's,
+/// of these the places in `rows` (from 1) of those that the table's row has not taken in before and of deletes of which
+/// nobody can say whether they come later, and rows left out since there is none to change.
 ///
 /// # Errors
 /// The index in `rows` of a row that holds a value which no column takes.
-pub(crate) fn patch(table: &Table, keys: Keys<'_>, partition: i32, inserts: bool, rows: &[&Row<'_>]) -> Result<Statement, usize> {
+pub(crate) fn patch(
+    table: &Table,
+    keys: Keys<'_>,
+    partition: i32,
+    inserts: bool,
+    rows: &[&Row<'_>],
+) -> Result<Statement, usize> {
     let metadata = table.metadata;
     let mut given = Given::with_partition(metadata, partition);
     given.add_own(table, keys, rows)?;
@@ -48,7 +54,8 @@ pub(crate) fn patch(table: &Table, keys: Keys<'_>, partition: i32, inserts: bool
     let newer = newer(metadata, &known);
     if assign.is_empty() {
         // Nothing but the key: there is nothing to change.
-        assign.push(format!("{0} = t.{0}", quoted(&table.keys.first().map_or_else(String::new, |key| key.name.clone()))));
+        assign
+            .push(format!("{0} = t.{0}", quoted(&table.keys.first().map_or_else(String::new, |key| key.name.clone()))));
     }
     let name = table.name.sql();
     let same = same_key(&table.keys);
@@ -91,7 +98,8 @@ fn known(metadata: MetadataColumns) -> String {
     format!("({PARTITION} = t._towpath_partition AND x.o <= t._towpath_offset)")
 }
 
-/// Whether what is given changes the row. A partial update of the row's own version comes later in the topic; a delete of it came before.
+/// Whether what is given changes the row. A partial update of the row's own version comes later in the topic; a delete
+/// of it came before.
 fn newer(metadata: MetadataColumns, known: &str) -> String {
     if metadata == MetadataColumns::None {
         return "true".to_owned();
@@ -103,11 +111,19 @@ fn newer(metadata: MetadataColumns, known: &str) -> String {
     )
 }
 
-/// Towpath's own columns, what they are given in a new row, and in one that is there. A delete without a version leaves the version.
+/// Towpath's own columns, what they are given in a new row, and in one that is there. A delete without a version leaves
+/// the version.
 fn own_values(metadata: MetadataColumns) -> Vec<(&'static str, &'static str, &'static str)> {
-    let ts = ("_towpath_ts", "x.ts", "CASE WHEN x.gone AND x.ts = 0 AND t._towpath_ts <> 0 THEN t._towpath_ts ELSE x.ts END");
-    let seq =
-        ("_towpath_seq", "x.seq", "CASE WHEN x.gone AND x.ts = 0 AND t._towpath_ts <> 0 THEN t._towpath_seq ELSE x.seq END");
+    let ts = (
+        "_towpath_ts",
+        "x.ts",
+        "CASE WHEN x.gone AND x.ts = 0 AND t._towpath_ts <> 0 THEN t._towpath_ts ELSE x.ts END",
+    );
+    let seq = (
+        "_towpath_seq",
+        "x.seq",
+        "CASE WHEN x.gone AND x.ts = 0 AND t._towpath_ts <> 0 THEN t._towpath_seq ELSE x.seq END",
+    );
     if metadata == MetadataColumns::None {
         return vec![];
     }

@@ -9,8 +9,8 @@ use crate::{
     table::Table,
 };
 
-/// Removes rows, for `delete.mode=hard`. Returns one row: deleted, how many of the keys have a newer row, and the places in `rows` (from 1) of
-/// deletes of which nobody can say whether they come later.
+/// Removes rows, for `delete.mode=hard`. Returns one row: deleted, how many of the keys have a newer row, and the
+/// places in `rows` (from 1) of deletes of which nobody can say whether they come later.
 ///
 /// # Errors
 /// The index in `rows` of a row whose key no column takes.
@@ -32,8 +32,8 @@ pub(crate) fn remove(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row
     Ok(given.into_statement(sql))
 }
 
-/// Deletes the rows of tombstones, if they live; with `remembers` a record that is not there leaves a deleted row, so that nothing older makes it
-/// later. Returns one row: deleted, and places as [`remove`] does.
+/// Deletes the rows of tombstones, if they live; with `remembers` a record that is not there leaves a deleted row, so
+/// that nothing older makes it later. Returns one row: deleted, and places as [`remove`] does.
 ///
 /// # Errors
 /// As for [`remove`].
@@ -71,8 +71,9 @@ pub(crate) fn bury(
     Ok(given.into_statement(sql))
 }
 
-/// Deletes every row that is older than a truncate. Returns one row: deleted, and whether there are rows of which this cannot be told, since
-/// they came from another partition and the truncate has no version; then nothing may be kept of it.
+/// Deletes every row that is older than a truncate. Returns one row: deleted, and whether there are rows of which this
+/// cannot be told, since they came from another partition and the truncate has no version; then nothing may be kept of
+/// it.
 pub(crate) fn truncate(table: &Table, partition: i32, mode: DeleteMode, version: RowVersion, offset: i64) -> Statement {
     let mut given = Given::with_partition(table.metadata, partition);
     for (name, number) in [("ts", version.0), ("seq", version.1), ("o", offset)] {

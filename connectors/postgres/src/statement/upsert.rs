@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{ColumnSet, Given, PARTITION, Statement, arrays::values, given_as, given_keys, is_deleted, key_names, same_key};
+use super::{
+    ColumnSet, Given, PARTITION, Statement, arrays::values, given_as, given_keys, is_deleted, key_names, same_key,
+};
 use crate::{
     config::MetadataColumns,
     fold::Row,
@@ -11,8 +13,8 @@ use crate::{
     table::{Column, Table},
 };
 
-/// Inserts whole rows or overwrites older ones. Returns one row: inserted, applied. With `looks_first` rows that are known already are left
-/// out before they are locked, which writes nothing at all for them.
+/// Inserts whole rows or overwrites older ones. Returns one row: inserted, applied. With `looks_first` rows that are
+/// known already are left out before they are locked, which writes nothing at all for them.
 ///
 /// # Errors
 /// The index in `rows` of a row that holds a value which no column takes.

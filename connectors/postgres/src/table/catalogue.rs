@@ -50,7 +50,9 @@ impl Present {
     /// Whether these columns together are a key that `ON CONFLICT` can name.
     pub(crate) fn is_key<'a>(&self, columns: impl Iterator<Item = &'a str>) -> bool {
         let columns: BTreeSet<&str> = columns.collect();
-        self.unique.iter().any(|key| key.len() == columns.len() && key.iter().all(|name| columns.contains(name.as_str())))
+        self.unique
+            .iter()
+            .any(|key| key.len() == columns.len() && key.iter().all(|name| columns.contains(name.as_str())))
     }
 
     /// Looks a table up; it need not be there.
@@ -111,9 +113,11 @@ impl Present {
 
 /// Names of the columns in the order of the table.
 pub(crate) async fn columns_in_order(client: &Client, name: &TableName) -> Result<Vec<String>> {
-    let sql =
-        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
-    let rows = client.query(sql, &[&name.sql()]).await.map_err(|error| refused_setup(format!("look at table {name}"), error))?;
+    let sql = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
+    let rows = client
+        .query(sql, &[&name.sql()])
+        .await
+        .map_err(|error| refused_setup(format!("look at table {name}"), error))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 

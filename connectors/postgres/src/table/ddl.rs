@@ -49,7 +49,8 @@ pub(super) fn alter_type(name: &TableName, column: &str, ty: &str) -> String {
     format!("ALTER TABLE {} ALTER COLUMN {column} TYPE {ty} USING {column}::{ty}", name.sql())
 }
 
-/// As [`alter_type`], for values of which nobody knows whether they have a form in the other type: by way of their text.
+/// As [`alter_type`], for values of which nobody knows whether they have a form in the other type: by way of their
+/// text.
 pub(super) fn alter_type_by_text(name: &TableName, column: &str, ty: &str) -> String {
     let column = quoted(column);
     format!("ALTER TABLE {} ALTER COLUMN {column} TYPE {ty} USING {column}::text::{ty}", name.sql())
@@ -70,7 +71,9 @@ pub(super) fn table_comments(wish: &Wish<'_>) -> String {
 
 /// What each of these columns means.
 pub(super) fn own_comments(name: &TableName, own: &[OwnColumn]) -> String {
-    own.iter().map(|own| format!("COMMENT ON COLUMN {}.{} IS {};", name.sql(), own.name(), literal(own.comment()))).collect()
+    own.iter()
+        .map(|own| format!("COMMENT ON COLUMN {}.{} IS {};", name.sql(), own.name(), literal(own.comment())))
+        .collect()
 }
 
 /// Each column says which field it holds, and what the schema says about it.
@@ -84,7 +87,8 @@ pub(super) fn field_comments(name: &TableName, fields: &[(Column, RecordField)])
 
 /// All columns but the mark itself, in the order of the table: a view may only grow at its end.
 pub(super) fn live_view(name: &TableName, columns: &[String]) -> String {
-    let columns: Vec<_> = columns.iter().filter(|column| *column != "_towpath_deleted").map(|column| quoted(column)).collect();
+    let columns: Vec<_> =
+        columns.iter().filter(|column| *column != "_towpath_deleted").map(|column| quoted(column)).collect();
     format!(
         "CREATE OR REPLACE VIEW {} AS SELECT {} FROM {} WHERE NOT _towpath_deleted",
         name.live_view().sql(),

@@ -42,7 +42,8 @@ pub(super) struct Found {
     pub(super) refusals: Vec<Refusal>,
     /// Whether the view of the live rows has yet to be made.
     pub(super) lacks_view: bool,
-    /// What a person has to run before and after the statements that mend the table: our own view keeps a column from being altered.
+    /// What a person has to run before and after the statements that mend the table: our own view keeps a column from
+    /// being altered.
     around: Option<(String, Vec<String>)>,
 }
 
@@ -107,17 +108,22 @@ impl Found {
             return;
         }
         if evolution == SchemaEvolution::Off {
-            let left_out: Vec<String> = std::mem::take(&mut self.missing).into_iter().map(|(column, _)| column.field).collect();
+            let left_out: Vec<String> =
+                std::mem::take(&mut self.missing).into_iter().map(|(column, _)| column.field).collect();
             if !left_out.is_empty() {
                 tracing::warn!(table = %name, fields = %left_out.join(", "), "table {name} has no columns for these fields, which are left out (schema.evolution=off)");
                 self.unnamed.retain(|(field, _)| !left_out.contains(field));
                 self.columns.retain(|column| !left_out.contains(&column.field));
-                self.by_field = self.columns.iter().enumerate().map(|(at, column)| (column.field.clone(), at)).collect();
+                self.by_field =
+                    self.columns.iter().enumerate().map(|(at, column)| (column.field.clone(), at)).collect();
             }
         }
         let mut refuse = |what: String, remedy| self.refusals.push(Refusal { what, remedy: Some(remedy) });
         for missing in &self.missing {
-            refuse(format!("field `{}` has no column", missing.0.field), ddl::add_columns(name, std::slice::from_ref(missing)));
+            refuse(
+                format!("field `{}` has no column", missing.0.field),
+                ddl::add_columns(name, std::slice::from_ref(missing)),
+            );
         }
         for own in &self.missing_own {
             let remedy = ddl::add_own_columns(name, &[*own]);
@@ -220,7 +226,9 @@ fn look_at_own(wish: &Wish<'_>, present: &Present, found: &mut Found) {
     for own in wish.own() {
         match present.columns.get(own.name()) {
             None => found.missing_own.push(own),
-            Some(have) if have.ty == own.ty() && own == OwnColumn::AppliedAt && !have.fills_itself => found.is_copyable = false,
+            Some(have) if have.ty == own.ty() && own == OwnColumn::AppliedAt && !have.fills_itself => {
+                found.is_copyable = false
+            }
             Some(have) if have.ty == own.ty() => {}
             Some(have) => found.refusals.push(Refusal {
                 what: format!("column `{}` should be {} and is {}", own.name(), own.ty(), have.ty),
@@ -234,7 +242,8 @@ fn look_at_column(wish: &Wish<'_>, wanted: &mut Column, have: &PresentColumn, fi
     let is_nullable = matches!(&field.schema, Schema::Union(union) if union.variants().contains(&Schema::Null));
     let may_be_null = is_nullable || wish.purpose == Purpose::Log || wish.config.delete_mode == DeleteMode::Soft;
     if have.generated {
-        let what = format!("column `{}` is computed by the database; `fields.exclude` leaves its field out", wanted.name);
+        let what =
+            format!("column `{}` is computed by the database; `fields.exclude` leaves its field out", wanted.name);
         found.refusals.push(Refusal { what, remedy: None });
     } else if have.not_null && may_be_null {
         found.loosened.push(wanted.name.clone());

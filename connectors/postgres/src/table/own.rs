@@ -26,7 +26,9 @@ impl Purpose {
         match (self, columns) {
             (_, MetadataColumns::None) => vec![],
             (Self::State, MetadataColumns::Version) => vec![C::Ts, C::Seq, C::Offset, C::Partition, C::Deleted],
-            (Self::State, MetadataColumns::Full) => vec![C::Ts, C::Seq, C::Offset, C::AppliedAt, C::Partition, C::Deleted],
+            (Self::State, MetadataColumns::Full) => {
+                vec![C::Ts, C::Seq, C::Offset, C::AppliedAt, C::Partition, C::Deleted]
+            }
             (Self::Log, MetadataColumns::Version) => vec![C::Op, C::Changed, C::Ts, C::Seq],
             (Self::Log, MetadataColumns::Full) => vec![C::Op, C::Changed, C::Ts, C::Seq, C::AppliedAt],
         }

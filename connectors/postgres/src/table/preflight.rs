@@ -28,8 +28,8 @@ pub struct Preflight {
     pub mends: Vec<String>,
 }
 
-/// Compares the tables of `topic` with its schemas: that of the keys (`None` where its records have none), and that of the records in its
-/// values, as they are once decoded. Changes nothing.
+/// Compares the tables of `topic` with its schemas: that of the keys (`None` where its records have none), and that of
+/// the records in its values, as they are once decoded. Changes nothing.
 ///
 /// # Errors
 /// Retry while the database is away; fatal when the topic can have no table, or the keys no primary key.
@@ -86,7 +86,12 @@ async fn table(client: &Client, wish: &Wish<'_>) -> Result<Preflight> {
 }
 
 /// What the role may not do and must, and what gives it the right.
-async fn missing_rights(client: &Client, wish: &Wish<'_>, exists: bool, makes: bool) -> Result<Option<(String, String)>> {
+async fn missing_rights(
+    client: &Client,
+    wish: &Wish<'_>,
+    exists: bool,
+    makes: bool,
+) -> Result<Option<(String, String)>> {
     let name = wish.name;
     let sql = "SELECT current_user::text,
                       CASE WHEN to_regnamespace($2) IS NULL THEN has_database_privilege(current_database(), 'CREATE')

@@ -92,8 +92,10 @@ impl<'a> Wish<'a> {
                 continue;
             }
             let ty = ColumnType::of_field(field).map_err(|reason| {
-                let what =
-                    format!("no column type holds field `{}`, which is {reason}; `fields.exclude` leaves it out", field.name);
+                let what = format!(
+                    "no column type holds field `{}`, which is {reason}; `fields.exclude` leaves it out",
+                    field.name
+                );
                 mismatch(self, &[Refusal { what, remedy: None }], &[])
             })?;
             if self.key_fields.iter().any(|key| key.holds(&field.name, ty)) {

@@ -82,8 +82,9 @@ fn escapes_are_written_out() {
 #[test]
 fn strings_are_borrowed_where_nothing_is_escaped() {
     let Ok(Json::Object(members)) = parse(r#"{"a":"b","\u0061a":"\n"}"#) else { panic!("not an object") };
-    let borrowed =
-        members.iter().map(|(name, json)| (matches!(name, Cow::Borrowed(_)), matches!(json, Json::Text(Cow::Borrowed(_)))));
+    let borrowed = members
+        .iter()
+        .map(|(name, json)| (matches!(name, Cow::Borrowed(_)), matches!(json, Json::Text(Cow::Borrowed(_)))));
     assert_eq!(borrowed.collect::<Vec<_>>(), [(true, true), (false, false)]);
 }
 

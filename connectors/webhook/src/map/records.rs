@@ -1,6 +1,7 @@
 //! The records of one post, each with its id, its action and its fields.
 //!
-//! Everything that is wrong is noted on the way, so that one answer has all of it; an event comes out of a record without a note.
+//! Everything that is wrong is noted on the way, so that one answer has all of it; an event comes out of a record
+//! without a note.
 
 use apache_avro::{schema::Schema, types::Value};
 use towpath_api::{ChangeEvent, Key, Op, Updates};
@@ -50,7 +51,13 @@ pub(super) struct Mapping<'m> {
 
 impl Mapping<'_> {
     /// The records of an array. What stands beside the array stands in where an item has none of its own.
-    pub(super) fn items(&mut self, items: &[Json<'_>], id: Part<'_>, action: Part<'_>, at: Path<'_>) -> Vec<ChangeEvent> {
+    pub(super) fn items(
+        &mut self,
+        items: &[Json<'_>],
+        id: Part<'_>,
+        action: Part<'_>,
+        at: Path<'_>,
+    ) -> Vec<ChangeEvent> {
         if items.is_empty() {
             self.walk.wrong.add(&at, Wrong::new("required", "an array must hold at least one record"));
         }
@@ -73,7 +80,9 @@ impl Mapping<'_> {
             let mut spelled = members.iter().filter(|(name, _)| name.eq_ignore_ascii_case(word));
             let (name, json) = spelled.next()?;
             for (name, _) in spelled {
-                self.walk.wrong.add(&Path::Name(&at, name), Wrong::new("duplicate", "a second spelling of the same field"));
+                self.walk
+                    .wrong
+                    .add(&Path::Name(&at, name), Wrong::new("duplicate", "a second spelling of the same field"));
             }
             Some(Part { json: Some(json), at: Path::Name(&at, name) })
         };
@@ -81,8 +90,9 @@ impl Mapping<'_> {
         let id = own_id.unwrap_or_else(|| id.or_at(Path::Name(&at, "id")));
         let action = own_action.unwrap_or_else(|| action.or_at(Path::Name(&at, "action")));
         let Some(data) = data else { return self.event(id, action, &Fields::Inline(members, at)) };
-        for (name, _) in
-            members.iter().filter(|(name, _)| !["id", "action", "data"].iter().any(|word| name.eq_ignore_ascii_case(word)))
+        for (name, _) in members
+            .iter()
+            .filter(|(name, _)| !["id", "action", "data"].iter().any(|word| name.eq_ignore_ascii_case(word)))
         {
             let message = "beside `data` an item has `id` and `action` only";
             self.walk.wrong.add(&Path::Name(&at, name), Wrong::new("unknown", message));
@@ -118,7 +128,12 @@ impl Mapping<'_> {
     }
 
     /// The record as the topic holds it, and for a partial update what it carries.
-    fn after(&mut self, op: Option<Op>, key: Option<&Key>, fields: &Fields<'_>) -> (Option<After>, Option<Vec<String>>) {
+    fn after(
+        &mut self,
+        op: Option<Op>,
+        key: Option<&Key>,
+        fields: &Fields<'_>,
+    ) -> (Option<After>, Option<Vec<String>>) {
         let (members, inline, at) = match fields {
             Fields::Inline(members, at) => (*members, true, *at),
             Fields::Data(Part { json: Some(Json::Object(members)), at }) => (members, false, *at),
@@ -143,7 +158,13 @@ impl Mapping<'_> {
         let updates = self.mapper.object.updates();
         let partial = op == Some(Op::Update) && updates == Updates::Partial;
         let changed: Option<Vec<String>> = partial.then(|| {
-            record.fields.iter().zip(&present).filter(|(_, value)| value.is_some()).map(|(field, _)| field.name.clone()).collect()
+            record
+                .fields
+                .iter()
+                .zip(&present)
+                .filter(|(_, value)| value.is_some())
+                .map(|(field, _)| field.name.clone())
+                .collect()
         });
         if changed.as_ref().is_some_and(Vec::is_empty) {
             self.walk.wrong.add(&at, Wrong::new("required", "an update must carry at least one field"));

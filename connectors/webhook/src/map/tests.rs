@@ -109,7 +109,8 @@ fn a_create_carries_the_whole_record_with_defaults_in_place() {
 
 #[test]
 fn a_partial_update_carries_what_changes_and_says_so() {
-    let event = one(DEAL, Updates::Partial, "update", json!(7), json!({"stage": "won", "id": 7, "amount": null})).unwrap();
+    let event =
+        one(DEAL, Updates::Partial, "update", json!(7), json!({"stage": "won", "id": 7, "amount": null})).unwrap();
     assert_eq!(event.changed, Some(vec!["amount".to_owned(), "stage".to_owned()]));
     assert_eq!((field(&event, "id"), field(&event, "name"), field(&event, "amount")), (Value::Long(7), NULL(), NULL()));
     assert_eq!(field(&event, "stage"), some(1, Value::String("won".into())));
@@ -186,9 +187,16 @@ fn an_id_is_a_string_or_an_integer_and_takes_the_type_of_the_key() {
         (Ok(Key::Long(42)), Ok(Key::Long(42)), Ok(Key::Long(-1)))
     );
     assert_eq!((key(text, json!(42)), key(text, json!("x"))), (Ok(Key::Text("42".into())), Ok(Key::Text("x".into()))));
-    for id in
-        [json!("042"), json!("+42"), json!("4 2"), json!("9223372036854775808"), json!(4.5), json!(1e3), json!(null), json!([])]
-    {
+    for id in [
+        json!("042"),
+        json!("+42"),
+        json!("4 2"),
+        json!("9223372036854775808"),
+        json!(4.5),
+        json!(1e3),
+        json!(null),
+        json!([]),
+    ] {
         assert!(key(DEAL, id.clone()).unwrap_err()[0].starts_with("/id "), "{id}");
     }
     for id in [json!(""), json!("x".repeat(513)), json!("a\0b"), json!(4.5), json!(true)] {
@@ -198,8 +206,10 @@ fn an_id_is_a_string_or_an_integer_and_takes_the_type_of_the_key() {
 
 #[test]
 fn a_uuid_id_is_one_key_however_it_is_written() {
-    let schema = r#"{"type":"record","name":"deal","fields":[{"name":"id","type":{"type":"string","logicalType":"uuid"}}]}"#;
-    let event = one(schema, Updates::Partial, "create", json!("018F4F3E-0000-7000-8000-00000000000A"), json!({})).unwrap();
+    let schema =
+        r#"{"type":"record","name":"deal","fields":[{"name":"id","type":{"type":"string","logicalType":"uuid"}}]}"#;
+    let event =
+        one(schema, Updates::Partial, "create", json!("018F4F3E-0000-7000-8000-00000000000A"), json!({})).unwrap();
     assert_eq!(event.key, Key::Text("018f4f3e-0000-7000-8000-00000000000a".into()));
     assert_fits(&event);
 }
@@ -215,7 +225,8 @@ fn an_id_in_the_data_must_be_the_same_id() {
 
 #[test]
 fn every_wrong_field_is_told_at_once() {
-    let error = one(DEAL, Updates::Whole, "create", json!(7), json!({"amout": 1, "amount": "12.50", "stage": 3})).unwrap_err();
+    let error =
+        one(DEAL, Updates::Whole, "create", json!(7), json!({"amout": 1, "amount": "12.50", "stage": 3})).unwrap_err();
     assert_eq!(
         error,
         [
@@ -329,7 +340,8 @@ fn a_name_given_twice_within_the_data_is_malformed() {
 
 #[test]
 fn what_passes_a_limit_is_malformed_at_its_place_in_the_body() {
-    let deep = format!(r#"{{"objectname":"deal","id":1,"action":"create","data":{}{}}}"#, "[".repeat(33), "]".repeat(33));
+    let deep =
+        format!(r#"{{"objectname":"deal","id":1,"action":"create","data":{}{}}}"#, "[".repeat(33), "]".repeat(33));
     let Err(Unmapped::Malformed(malformed)) = map_text(DEAL, Updates::Whole, &deep) else { panic!("not malformed") };
     let at = deep.rfind('[').unwrap() + r#""clientid":"acme","clientSecret":"s","#.len();
     assert_eq!(malformed.to_string(), format!("more than 32 levels at byte {at}"));
@@ -376,10 +388,17 @@ fn every_type_is_mapped_and_fits_the_topic() {
 
 #[test]
 fn the_place_of_null_in_a_union_is_that_of_the_topic_s_schema() {
-    let real = |updates| field(&one(ALL, updates, "create", json!("x"), json!({"flag": true, "small": 1})).unwrap(), "real");
-    assert_eq!((real(Updates::Whole), real(Updates::Partial)), (some(0, Value::Double(1.5)), some(1, Value::Double(1.5))));
+    let real =
+        |updates| field(&one(ALL, updates, "create", json!("x"), json!({"flag": true, "small": 1})).unwrap(), "real");
+    assert_eq!(
+        (real(Updates::Whole), real(Updates::Partial)),
+        (some(0, Value::Double(1.5)), some(1, Value::Double(1.5)))
+    );
     let null = |updates| {
-        field(&one(ALL, updates, "create", json!("x"), json!({"flag": true, "small": 1, "real": null})).unwrap(), "real")
+        field(
+            &one(ALL, updates, "create", json!("x"), json!({"flag": true, "small": 1, "real": null})).unwrap(),
+            "real",
+        )
     };
     assert_eq!((null(Updates::Whole), null(Updates::Partial)), (some(1, Value::Null), some(0, Value::Null)));
 }
@@ -458,7 +477,8 @@ fn fitting() -> impl Strategy<Value = serde_json::Map<String, Serde>> {
     });
     let moment = (0_i64..4_000_000_000, 0_i32..1_000)
         .prop_map(|(seconds, millis)| jiff::Timestamp::new(seconds, millis * 1_000_000).unwrap());
-    let optional = |strategy: BoxedStrategy<Serde>| proptest::option::of(prop_oneof![4 => strategy, 1 => Just(Serde::Null)]);
+    let optional =
+        |strategy: BoxedStrategy<Serde>| proptest::option::of(prop_oneof![4 => strategy, 1 => Just(Serde::Null)]);
     let first = (
         any::<bool>(),
         any::<i32>(),
@@ -473,7 +493,9 @@ fn fitting() -> impl Strategy<Value = serde_json::Map<String, Serde>> {
         optional(any::<[u8; 16]>().prop_map(|bytes| Uuid::from_bytes(bytes).to_string().into()).boxed()),
         proptest::option::of(proptest::collection::vec(any_text(), 0..4)),
         optional(
-            (any_text(), proptest::option::of(any_text())).prop_map(|(city, zip)| json!({"city": city, "zip": zip})).boxed(),
+            (any_text(), proptest::option::of(any_text()))
+                .prop_map(|(city, zip)| json!({"city": city, "zip": zip}))
+                .boxed(),
         ),
         optional(
             proptest::collection::hash_map(
@@ -514,8 +536,10 @@ fn any_json() -> impl Strategy<Value = Serde> {
         any::<String>().prop_map(Into::into)
     ];
     let name = prop_oneof![
-        proptest::sample::select(vec!["id", "action", "data", "flag", "small", "stage", "address", "city", "tags", "extra"])
-            .prop_map(ToOwned::to_owned),
+        proptest::sample::select(vec![
+            "id", "action", "data", "flag", "small", "stage", "address", "city", "tags", "extra"
+        ])
+        .prop_map(ToOwned::to_owned),
         any::<String>()
     ];
     leaf.prop_recursive(4, 48, 8, move |inner| {

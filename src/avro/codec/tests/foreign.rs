@@ -48,8 +48,9 @@ impl Foreign {
 
     /// What a record means; one without a key, or without a value, where they are `None`.
     pub(super) fn read(&self, key: Option<Value>, value: Option<Value>) -> Body {
-        let framed =
-            |id: u32, schema: &Schema, value: Value| [&[0], &id.to_be_bytes()[..], &reference_bytes(schema, &value)].concat();
+        let framed = |id: u32, schema: &Schema, value: Value| {
+            [&[0], &id.to_be_bytes()[..], &reference_bytes(schema, &value)].concat()
+        };
         let key = key.map(|key| framed(KEY_ID, &self.key, key));
         let value = value.map(|value| framed(VALUE_ID, &self.value, value));
         match self.decoder.decode(key.as_deref(), value.as_deref()) {

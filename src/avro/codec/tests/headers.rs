@@ -12,7 +12,10 @@ const GUID: &str = "6f1a7d0e-3a52-4a5e-9b0b-0d5a1c2b3e4f";
 async fn registry() -> Registry {
     let by_guid = |Path(guid): Path<String>| async move {
         if guid == GUID {
-            (StatusCode::OK, Json(json!({"schema": r#"{"type":"int","connect.name":"io.debezium.time.Date"}"#, "guid": GUID})))
+            (
+                StatusCode::OK,
+                Json(json!({"schema": r#"{"type":"int","connect.name":"io.debezium.time.Date"}"#, "guid": GUID})),
+            )
         } else {
             (StatusCode::NOT_FOUND, Json(json!({"error_code": 404, "message": "HTTP 404 Not Found"})))
         }
@@ -55,7 +58,9 @@ async fn a_registry_without_guids_makes_the_record_undecodable_and_says_so() {
     let mut decoder = Decoder::new(registry().await);
     let header = header("00000000-0000-0000-0000-000000000001");
     let headers = SchemaHeaders { key: None, value: Some(&header) };
-    let Decoded::NeedsSchema(id) = decoder.decode_with(None, Some(&[8]), headers) else { panic!("it is not known yet") };
+    let Decoded::NeedsSchema(id) = decoder.decode_with(None, Some(&[8]), headers) else {
+        panic!("it is not known yet")
+    };
     decoder.learn(id).await.unwrap();
     let Decoded::Body(body) = decoder.decode_with(None, Some(&[8]), headers) else { panic!("it was asked for") };
     assert_eq!(code(&body), "registry.no_guids");

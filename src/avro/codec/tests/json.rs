@@ -8,7 +8,10 @@ use crate::avro::codec::{Form, Reading, ReadingSettings, VersionField};
 
 fn decoder(key: Form, value: Form, version: Option<&str>) -> Decoder {
     let version = version.map(VersionField::parse);
-    Decoder::reading(REGISTRY.clone(), Reading::new(ReadingSettings { key, value, version, ..ReadingSettings::default() }))
+    Decoder::reading(
+        REGISTRY.clone(),
+        Reading::new(ReadingSettings { key, value, version, ..ReadingSettings::default() }),
+    )
 }
 
 fn read(decoder: &Decoder, key: Option<&str>, value: Option<&str>) -> Body {
@@ -65,12 +68,27 @@ fn each_type_of_connects_schemas_is_read_value_by_value() {
         (plain("bytes"), r#""AAH/""#, Schema::Bytes, Value::Bytes(vec![0, 1, 255])),
         (named("int32", "org.apache.kafka.connect.data.Date"), "3", Schema::Date, Value::Date(3)),
         (named("int32", "org.apache.kafka.connect.data.Time"), "3", Schema::TimeMillis, Value::TimeMillis(3)),
-        (named("int64", "org.apache.kafka.connect.data.Timestamp"), "-3", Schema::TimestampMillis, Value::TimestampMillis(-3)),
+        (
+            named("int64", "org.apache.kafka.connect.data.Timestamp"),
+            "-3",
+            Schema::TimestampMillis,
+            Value::TimestampMillis(-3),
+        ),
         (named("int32", "io.debezium.time.Date"), "3", Schema::Date, Value::Date(3)),
         (named("int64", "io.debezium.time.MicroTime"), "3", Schema::TimeMicros, Value::TimeMicros(3)),
         (named("int64", "io.debezium.time.NanoTime"), "3", Schema::LocalTimestampNanos, Value::LocalTimestampNanos(3)),
-        (named("int64", "io.debezium.time.NanoTimestamp"), "3", Schema::LocalTimestampNanos, Value::LocalTimestampNanos(3)),
-        (named("int64", "io.debezium.time.MicroTimestamp"), "3", Schema::LocalTimestampMicros, Value::LocalTimestampMicros(3)),
+        (
+            named("int64", "io.debezium.time.NanoTimestamp"),
+            "3",
+            Schema::LocalTimestampNanos,
+            Value::LocalTimestampNanos(3),
+        ),
+        (
+            named("int64", "io.debezium.time.MicroTimestamp"),
+            "3",
+            Schema::LocalTimestampMicros,
+            Value::LocalTimestampMicros(3),
+        ),
         (
             named("string", "io.debezium.time.ZonedTimestamp"),
             "\"1970-01-01T00:00:00.000003Z\"",
@@ -86,8 +104,9 @@ fn each_type_of_connects_schemas_is_read_value_by_value() {
 #[test]
 fn decimals_come_as_bytes_or_as_numbers_and_keep_their_digits() {
     let ty = json!({"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2", "connect.decimal.precision": "30"}});
-    let decimal =
-        |number: i128| Value::Decimal(apache_avro::Decimal::from(num_bigint::BigInt::from(number).to_signed_bytes_be()));
+    let decimal = |number: i128| {
+        Value::Decimal(apache_avro::Decimal::from(num_bigint::BigInt::from(number).to_signed_bytes_be()))
+    };
     for (payload, number) in [
         ("\"BNI=\"", 1_234),
         ("12.34", 1_234),
@@ -104,7 +123,8 @@ fn decimals_come_as_bytes_or_as_numbers_and_keep_their_digits() {
     for payload in ["12.345", "1e999999999", "1e-999999999", "true"] {
         assert_eq!(code(&value(Form::JsonWithSchema, &with_schema(&ty, payload))), "decode.json_payload", "{payload}");
     }
-    let hundreds = json!({"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "-2"}});
+    let hundreds =
+        json!({"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "-2"}});
     for payload in ["\"BNI=\"", "123400", "1.234e5"] {
         assert_eq!(typed(&hundreds, payload).1, Value::BigDecimal("123400".parse().unwrap()), "{payload}");
     }
@@ -113,8 +133,7 @@ fn decimals_come_as_bytes_or_as_numbers_and_keep_their_digits() {
 
 #[test]
 fn structs_arrays_and_maps_are_read_as_well() {
-    let inner =
-        json!({"type": "struct", "fields": [field("a", json!({"type": "int32"})), field("not-avro", json!({"type": "string"}))]});
+    let inner = json!({"type": "struct", "fields": [field("a", json!({"type": "int32"})), field("not-avro", json!({"type": "string"}))]});
     let array = json!({"type": "array", "items": inner});
     let (schema, value) = typed(&array, r#"[{"not-avro":"x","a":1},{}]"#);
     let shown = towpath_api::json::to_json(&value, &schema).unwrap();
@@ -141,7 +160,8 @@ fn debeziums_envelope_in_json_is_the_change_that_it_is() {
         field("before", row.clone()), field("after", row), source, {"type": "string", "optional": false, "field": "op"}]});
     let envelope = |payload: &str| format!(r#"{{"schema":{schema},"payload":{payload}}}"#);
     let decoder = decoder(Form::JsonWithSchema, Form::JsonWithSchema, Some("source.lsn"));
-    let key = r#"{"schema":{"type":"struct","optional":false,"fields":[{"type":"int32","field":"id"}]},"payload":{"id":1}}"#;
+    let key =
+        r#"{"schema":{"type":"struct","optional":false,"fields":[{"type":"int32","field":"id"}]},"payload":{"id":1}}"#;
     let payload = r#"{"before":null,"after":{"id":1,"doc":"{}","big-text":"__debezium_unavailable_value"},"source":{"ts_ms":5,"lsn":6},"op":"u"}"#;
     let found = change(read(&decoder, Some(key), Some(&envelope(payload))));
     assert_eq!((found.op, found.source_time_ms, found.version.unwrap().ts), (Op::Update, Some(5), 7));
@@ -174,7 +194,8 @@ fn defects_of_json_have_their_codes_and_name_the_field() {
         assert_eq!(code(&body), expected, "{given}");
         assert!(!format!("{body:?}").contains("canary"));
     }
-    let Body::Undecodable { reason, .. } = value(Form::JsonWithSchema, &with_schema(&json!({"type": "int32"}), "\"canary\""))
+    let Body::Undecodable { reason, .. } =
+        value(Form::JsonWithSchema, &with_schema(&json!({"type": "int32"}), "\"canary\""))
     else {
         panic!("it does not fit")
     };
@@ -184,7 +205,9 @@ fn defects_of_json_have_their_codes_and_name_the_field() {
 
 #[test]
 fn json_without_a_schema_stays_the_text_that_it_is() {
-    for given in [r#"{"big":123456789012345678901234567890.123,"a": [1, 2]}"#, "[1]", "\"x\"", "7", r#"{"op":"u","after":1}"#] {
+    for given in
+        [r#"{"big":123456789012345678901234567890.123,"a": [1, 2]}"#, "[1]", "\"x\"", "7", r#"{"op":"u","after":1}"#]
+    {
         let found = change(value(Form::Json, given));
         assert_eq!((found.op, found.after), (Op::Update, Some(vec![text(given)])), "{given}");
         let fields = super::super::fields(&found.schema);
@@ -195,8 +218,9 @@ fn json_without_a_schema_stays_the_text_that_it_is() {
 
 #[test]
 fn an_envelope_without_a_schema_gives_its_record_as_json() {
-    let envelope =
-        |op: &str, after: &str| format!(r#"{{"before":null,"after":{after},"source":{{"ts_ms":5,"lsn":"0/10"}},"op":"{op}"}}"#);
+    let envelope = |op: &str, after: &str| {
+        format!(r#"{{"before":null,"after":{after},"source":{{"ts_ms":5,"lsn":"0/10"}},"op":"{op}"}}"#)
+    };
     let found = change(value(Form::Json, &envelope("r", r#"{"id": 1.0}"#)));
     assert_eq!((found.op, found.after, found.source_time_ms), (Op::Read, Some(vec![text(r#"{"id": 1.0}"#)]), Some(5)));
     assert_eq!(change(value(Form::Json, &envelope("d", "null"))).op, Op::Delete);
@@ -204,8 +228,12 @@ fn an_envelope_without_a_schema_gives_its_record_as_json() {
     assert_eq!(code(&value(Form::Json, &envelope("u", "null"))), "decode.no_after");
     assert_eq!(code(&value(Form::Json, &envelope("x", "{}"))), "decode.unknown_op");
     assert!(matches!(value(Form::Json, r#"{"op":"m","source":{},"message":{}}"#), Body::Filtered));
-    assert_eq!(code(&value(Form::Json, &envelope("u", r#"{"a":"__debezium_unavailable_value"}"#))), "decode.unavailable_value");
-    let with_version = |field: &str, value: &str| read(&decoder(Form::Text, Form::Json, Some(field)), Some("k"), Some(value));
+    assert_eq!(
+        code(&value(Form::Json, &envelope("u", r#"{"a":"__debezium_unavailable_value"}"#))),
+        "decode.unavailable_value"
+    );
+    let with_version =
+        |field: &str, value: &str| read(&decoder(Form::Text, Form::Json, Some(field)), Some("k"), Some(value));
     assert_eq!(change(with_version("source.lsn", &envelope("u", "{}"))).version.unwrap().ts, 17);
     assert_eq!(change(with_version("n", &envelope("u", r#"{"n":4}"#))).version.unwrap().ts, 5);
     assert_eq!(change(with_version("n", r#"{"n":4}"#)).version.unwrap().ts, 5);

@@ -121,7 +121,8 @@ fn what_names_no_record_is_refused_with_its_code() {
     assert_eq!(refused(nested, record(&[("inner", record(&[("id", Value::Int(1))]))])), "decode.key_type");
     assert_eq!(refused(r#"{"type":"record","name":"k","fields":[]}"#, record(&[])), "decode.key_type");
     assert_eq!(refused(r#"["null","string"]"#, null()), "decode.key_null");
-    let part = r#"{"type":"record","name":"k","fields":[{"name":"a","type":["null","int"]},{"name":"b","type":"int"}]}"#;
+    let part =
+        r#"{"type":"record","name":"k","fields":[{"name":"a","type":["null","int"]},{"name":"b","type":"int"}]}"#;
     assert_eq!(refused(part, record(&[("a", null()), ("b", Value::Int(1))])), "decode.key_null");
     let whole = r#"["null",{"type":"record","name":"k","fields":[{"name":"id","type":"int"}]}]"#;
     assert_eq!(refused(whole, null()), "decode.key_null");
@@ -147,9 +148,17 @@ proptest! {
 }
 
 fn two_keys() -> impl Strategy<Value = (Schema, Value, Value)> {
-    let kinds = [r#""string""#, r#""int""#, r#""long""#, r#""boolean""#, r#""bytes""#, r#"{"type":"int","logicalType":"date"}"#];
+    let kinds = [
+        r#""string""#,
+        r#""int""#,
+        r#""long""#,
+        r#""boolean""#,
+        r#""bytes""#,
+        r#"{"type":"int","logicalType":"date"}"#,
+    ];
     prop::sample::subsequence(kinds.to_vec(), 1..=kinds.len()).prop_shuffle().prop_flat_map(|kinds| {
-        let members: Vec<_> = kinds.iter().enumerate().map(|(n, kind)| format!(r#"{{"name":"f{n}","type":{kind}}}"#)).collect();
+        let members: Vec<_> =
+            kinds.iter().enumerate().map(|(n, kind)| format!(r#"{{"name":"f{n}","type":{kind}}}"#)).collect();
         let schema = format!(r#"{{"type":"record","name":"k","fields":[{}]}}"#, members.join(","));
         let schema = Schema::parse_str(&schema).unwrap();
         let (a, b) = (values(&schema), values(&schema));

@@ -36,7 +36,13 @@ fn each_name_of_debezium_and_connect_has_its_type() {
         ("long", "io.debezium.time.MicroTime", Value::Long(5), Schema::TimeMicros, Value::TimeMicros(5)),
         ("long", "io.debezium.time.Timestamp", Value::Long(-5), Schema::LocalTimestampMicros, micros(-5_000)),
         ("long", "io.debezium.time.MicroTimestamp", Value::Long(5), Schema::LocalTimestampMicros, micros(5)),
-        ("long", "org.apache.kafka.connect.data.Timestamp", Value::Long(5), Schema::TimestampMillis, Value::TimestampMillis(5)),
+        (
+            "long",
+            "org.apache.kafka.connect.data.Timestamp",
+            Value::Long(5),
+            Schema::TimestampMillis,
+            Value::TimestampMillis(5),
+        ),
         (
             "string",
             "io.debezium.time.ZonedTimestamp",
@@ -118,7 +124,8 @@ fn what_would_be_rounded_or_is_no_time_is_refused() {
 
 #[test]
 fn nanoseconds_pass_as_what_no_column_takes_and_are_numbers_or_times_within() {
-    let (time, timestamp) = (named("long", "io.debezium.time.NanoTime"), named("long", "io.debezium.time.NanoTimestamp"));
+    let (time, timestamp) =
+        (named("long", "io.debezium.time.NanoTime"), named("long", "io.debezium.time.NanoTimestamp"));
     let (nanos, value) = (Schema::LocalTimestampNanos, Value::LocalTimestampNanos(1));
     for ty in [&time, &timestamp] {
         assert_eq!(read(ty, Value::Long(1)), (nanos.clone(), value.clone()), "{ty}");
@@ -130,7 +137,8 @@ fn nanoseconds_pass_as_what_no_column_takes_and_are_numbers_or_times_within() {
             assert!(union.variants().contains(&nanos) && read == value, "{nullable}");
         }
     }
-    let in_array = |ty: &str| read(&format!(r#"{{"type":"array","items":{ty}}}"#), Value::Array(vec![Value::Long(1)])).1;
+    let in_array =
+        |ty: &str| read(&format!(r#"{{"type":"array","items":{ty}}}"#), Value::Array(vec![Value::Long(1)])).1;
     assert_eq!(in_array(&time), Value::Array(vec![Value::Long(1)]));
     assert_eq!(in_array(&timestamp), Value::Array(vec![value]));
     assert_eq!(read(&named("long", "io.debezium.time.NanoDuration"), Value::Long(1)), (Schema::Long, Value::Long(1)));
@@ -146,16 +154,20 @@ fn decimals_keep_every_digit() {
         ("", 64, 0),
     ] {
         let ty = format!(r#"{{"type":"bytes",{attributes}"connect.name":"org.apache.kafka.connect.data.Decimal"}}"#);
-        let given =
-            if attributes.contains("logicalType") { Value::Decimal(Decimal::from([0x04, 0xd2])) } else { decimal.clone() };
+        let given = if attributes.contains("logicalType") {
+            Value::Decimal(Decimal::from([0x04, 0xd2]))
+        } else {
+            decimal.clone()
+        };
         let (schema, value) = read(&ty, given);
         let Schema::Decimal(found) = schema else { panic!("a decimal: {attributes}") };
         assert_eq!((found.precision, found.scale), (precision, scale), "{attributes}");
         assert_eq!(value, Value::Decimal(Decimal::from([0x04, 0xd2])));
     }
     let negative = |scale: i64| {
-        let attributes =
-            format!(r#""connect.parameters":{{"scale":"{scale}"}},"connect.name":"org.apache.kafka.connect.data.Decimal""#);
+        let attributes = format!(
+            r#""connect.parameters":{{"scale":"{scale}"}},"connect.name":"org.apache.kafka.connect.data.Decimal""#
+        );
         format!(r#"{{"type":"bytes",{attributes}}}"#)
     };
     let hundreds = Value::BigDecimal("123400".parse::<BigDecimal>().unwrap());
@@ -226,8 +238,12 @@ fn geometry_stays_a_record() {
     let ty = r#"{"type":"record","name":"Point","namespace":"io.debezium.data.geometry","fields":[{"name":"x","type":"double"},
         {"name":"y","type":"double"},{"name":"wkb","type":["null","bytes"]},{"name":"srid","type":["null","int"]}],
         "connect.name":"io.debezium.data.geometry.Point"}"#;
-    let given =
-        record(&[("x", Value::Double(1.0)), ("y", Value::Double(2.0)), ("wkb", some(Value::Bytes(vec![1]))), ("srid", null())]);
+    let given = record(&[
+        ("x", Value::Double(1.0)),
+        ("y", Value::Double(2.0)),
+        ("wkb", some(Value::Bytes(vec![1]))),
+        ("srid", null()),
+    ]);
     let (schema, value) = read(ty, given);
     let json = towpath_api::json::to_json(&value, &schema).unwrap();
     assert_eq!(json, serde_json::json!({"x": 1.0, "y": 2.0, "wkb": "\\x01", "srid": null_json()}));

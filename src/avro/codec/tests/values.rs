@@ -35,7 +35,15 @@ fn settings(version: Option<&str>, unavailable: &str) -> Reading {
 
 fn row(body: Value, raw: Value, tags: Value, counts: Value, at: Value) -> Value {
     let seen = text("1970-01-01T00:00:01Z");
-    record(&[("id", Value::Int(1)), ("body", body), ("raw", raw), ("tags", tags), ("counts", counts), ("at", at), ("seen", seen)])
+    record(&[
+        ("id", Value::Int(1)),
+        ("body", body),
+        ("raw", raw),
+        ("tags", tags),
+        ("counts", counts),
+        ("at", at),
+        ("seen", seen),
+    ])
 }
 
 fn usual_row() -> Value {
@@ -49,7 +57,13 @@ fn envelope(op: &str, before: Option<Value>, after: Option<Value>, lsn: Option<i
         ("snapshot", Value::Union(0, Box::new(text("false")))),
         ("lsn", optional(lsn.map(Value::Long))),
     ]);
-    record(&[("before", optional(before)), ("after", optional(after)), ("source", source), ("op", text(op)), ("ts_ms", null())])
+    record(&[
+        ("before", optional(before)),
+        ("after", optional(after)),
+        ("source", source),
+        ("op", text(op)),
+        ("ts_ms", null()),
+    ])
 }
 
 fn key() -> Value {
@@ -137,8 +151,7 @@ fn the_placeholder_may_be_another_and_means_nothing_elsewhere() {
 
 #[test]
 fn a_plain_record_is_an_upsert() {
-    let schema =
-        r#"["null",{"type":"record","name":"r","fields":[{"name":"id","type":"int"},{"name":"v","type":["null","string"]}]}]"#;
+    let schema = r#"["null",{"type":"record","name":"r","fields":[{"name":"id","type":"int"},{"name":"v","type":["null","string"]}]}]"#;
     let topic = Foreign::new(r#""int""#, schema);
     let value = some(record(&[("id", Value::Int(1)), ("v", some(text("a")))]));
     let found = change(topic.read(Some(Value::Int(1)), Some(value)));
@@ -181,10 +194,16 @@ fn a_version_comes_from_the_field_that_is_named() {
     assert_eq!(version(read("at", envelope("d", None, None, None))), None);
     assert_eq!(code(&read("source.lsn", envelope("u", None, Some(usual_row()), None))), "decode.version_null");
     assert_eq!(code(&read("source.lsn", envelope("u", None, Some(usual_row()), Some(-1)))), "decode.version_range");
-    assert_eq!(code(&read("source.lsn", envelope("u", None, Some(usual_row()), Some(i64::MAX)))), "decode.version_range");
+    assert_eq!(
+        code(&read("source.lsn", envelope("u", None, Some(usual_row()), Some(i64::MAX)))),
+        "decode.version_range"
+    );
     assert_eq!(code(&read("body", envelope("u", None, Some(usual_row()), None))), "decode.version_range");
     assert_eq!(
-        code(&read("tags", envelope("u", None, Some(row(null(), null(), some(Value::Array(vec![])), null(), null())), None))),
+        code(&read(
+            "tags",
+            envelope("u", None, Some(row(null(), null(), some(Value::Array(vec![])), null(), null())), None)
+        )),
         "decode.version_type"
     );
     assert_eq!(code(&read("nothing", envelope("u", None, Some(usual_row()), None))), "decode.version_absent");

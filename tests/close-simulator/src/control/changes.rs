@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::Simulator;
-use crate::http::{Answer, Request};
-use crate::laboratory::changes::Order;
-use crate::laboratory::deeds::DEEDS;
-use crate::model::Refusal;
+use crate::{
+    Simulator,
+    http::{Answer, Request},
+    laboratory::{changes::Order, deeds::DEEDS},
+    model::Refusal,
+};
 
 /// The most changes of one order.
 const MAX_CHANGES: u64 = 100_000_000;
@@ -15,12 +16,14 @@ const KNOWN: [&str; 5] = ["count", "seed", "rate_per_sec", "spread_secs", "weigh
 /// How far the changes in the background are, and every kind of change with its weight.
 pub(super) fn get(simulator: &Simulator) -> Answer {
     let mut progress = simulator.laboratory.progress();
-    progress["weights"] = Json::Object(DEEDS.iter().map(|(name, weight, _)| ((*name).to_owned(), (*weight).into())).collect());
+    progress["weights"] =
+        Json::Object(DEEDS.iter().map(|(name, weight, _)| ((*name).to_owned(), (*weight).into())).collect());
     Answer::json(200, &progress)
 }
 
-/// `{"count": 1000, "seed": 7, "spread_secs": 3600, "weights": {"delete_lead": 0}}` does them at once, spread over so much of the
-/// organization's time, to which the clock is moved; with `"rate_per_sec": 50` they go on in the background.
+/// `{"count": 1000, "seed": 7, "spread_secs": 3600, "weights": {"delete_lead": 0}}` does them at once, spread over so
+/// much of the organization's time, to which the clock is moved; with `"rate_per_sec": 50` they go on in the
+/// background.
 pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     if let Some(unknown) = body.map.keys().find(|key| !KNOWN.contains(&key.as_str())) {

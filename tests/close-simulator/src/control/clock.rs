@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use crate::Simulator;
-use crate::http::{Answer, Request};
-use crate::model::moment::Stamps;
-use crate::model::{Moment, Refusal};
+use crate::{
+    Simulator,
+    http::{Answer, Request},
+    model::{Moment, Refusal, moment::Stamps},
+};
 
 /// How far one request may move the clock, in seconds: 100 years.
 const MAX_ADVANCE_SECS: f64 = 100.0 * 366.0 * 86_400.0;
@@ -18,7 +19,8 @@ pub(super) fn get(simulator: &Simulator) -> Answer {
     Answer::json(200, &json!({ "now": world.clock.now().text(Stamps::Offset), "rate": world.clock.rate() }))
 }
 
-/// `{"to": "2026-09-02T00:00:00Z"}` or `{"advance_secs": 3600}`, and `{"rate": 0}`; what is due on the way is done, each at its moment.
+/// `{"to": "2026-09-02T00:00:00Z"}` or `{"advance_secs": 3600}`, and `{"rate": 0}`; what is due on the way is done,
+/// each at its moment.
 pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     if let Some(unknown) = body.map.keys().find(|key| !matches!(key.as_str(), "to" | "advance_secs" | "rate")) {
@@ -26,11 +28,15 @@ pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Re
     }
     let to = match body.get("to") {
         Some(json) => Some(
-            json.as_str().and_then(|text| Moment::parse(text, 0)).ok_or_else(|| Refusal::field("to", "not a date with time"))?,
+            json.as_str()
+                .and_then(|text| Moment::parse(text, 0))
+                .ok_or_else(|| Refusal::field("to", "not a date with time"))?,
         ),
         None => None,
     };
-    let within = |name: &str, max: f64| match body.get(name).map(|json| json.as_f64().filter(|value| (0.0..=max).contains(value)))
+    let within = |name: &str, max: f64| match body
+        .get(name)
+        .map(|json| json.as_f64().filter(|value| (0.0..=max).contains(value)))
     {
         Some(None) => Err(Refusal::field(name, format!("not a number from 0 to {max}"))),
         Some(value) => Ok(value),

@@ -2,11 +2,10 @@
 
 use serde_json::json;
 
-use crate::Simulator;
-use crate::http::Answer;
+use crate::{Simulator, http::Answer};
 
-/// `{"requests": […], "total": 12, "limits": […], "faults": […]}`; see [`crate::http::counters`], [`crate::http::limits`] and
-/// [`crate::http::faults`] for the rows.
+/// `{"requests": […], "total": 12, "limits": […], "faults": […]}`; see [`crate::http::counters`],
+/// [`crate::http::limits`] and [`crate::http::faults`] for the rows.
 pub(super) fn get(simulator: &Simulator) -> Answer {
     let requests = simulator.counters.report();
     let total: u64 = requests.iter().filter_map(|row| row["requests"].as_u64()).sum();

@@ -1,7 +1,8 @@
-//! Counts and checksums of the truth, by object and by bucket of ids, so that tables of any size are compared in one query.
+//! Counts and checksums of the truth, by object and by bucket of ids, so that tables of any size are compared in one
+//! query.
 //!
-//! An object's bucket is the first two hex digits of `md5(id)`; a checksum is the sum modulo 2^64 of the first 16 hex digits of
-//! md5 over each line (`content`), or over `id|date_updated` (`versions`), which a database computes as well.
+//! An object's bucket is the first two hex digits of `md5(id)`; a checksum is the sum modulo 2^64 of the first 16 hex
+//! digits of md5 over each line (`content`), or over `id|date_updated` (`versions`), which a database computes as well.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +10,11 @@ use md5::{Digest, Md5};
 use serde_json::{Value as Json, json};
 
 use super::truth::{Walk, asked};
-use crate::Simulator;
-use crate::http::{Answer, Request};
-use crate::model::Refusal;
+use crate::{
+    Simulator,
+    http::{Answer, Request},
+    model::Refusal,
+};
 
 #[derive(Clone, Copy, Default)]
 struct Sum {
@@ -32,7 +35,8 @@ impl Sum {
     }
 }
 
-/// `{"at": …, "objects": {"lead": {"count", "content", "versions", "buckets": {"00": {…}}}}}`; `buckets=true` adds the buckets.
+/// `{"at": …, "objects": {"lead": {"count", "content", "versions", "buckets": {"00": {…}}}}}`; `buckets=true` adds the
+/// buckets.
 pub(super) fn get(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let question = asked(simulator, request)?;
     let with_buckets = request.param("buckets").is_some_and(|value| value.eq_ignore_ascii_case("true") || value == "1");
@@ -61,7 +65,8 @@ pub(super) fn get(simulator: &Simulator, request: &Request) -> Result<Answer, Re
         .map(|(name, (all, buckets))| {
             let mut object = all.json();
             if with_buckets {
-                object["buckets"] = buckets.into_iter().map(|(bucket, sum)| (format!("{bucket:02x}"), sum.json())).collect();
+                object["buckets"] =
+                    buckets.into_iter().map(|(bucket, sum)| (format!("{bucket:02x}"), sum.json())).collect();
             }
             (name.to_owned(), object)
         })

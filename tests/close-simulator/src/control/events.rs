@@ -1,19 +1,24 @@
-//! An event of a kind that no page announces: what a connector finds on the day when Close grows (reference, section 12, item 30).
+//! An event of a kind that no page announces: what a connector finds on the day when Close grows (reference, section
+//! 12, item 30).
 
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use crate::Simulator;
-use crate::http::{Answer, Request};
-use crate::model::record::intern;
-use crate::model::{Id, Kind, Refusal};
-use crate::world::World;
-use crate::world::change::{Actor, Body, Change};
+use crate::{
+    Simulator,
+    http::{Answer, Request},
+    model::{Id, Kind, Refusal, record::intern},
+    world::{
+        World,
+        change::{Actor, Body, Change},
+    },
+};
 
 const KNOWN: [&str; 6] = ["object_type", "action", "object_id", "lead_id", "user_id", "data"];
 
-/// `{"object_type": "future.thing", "action": "invented", "object_id"?, "lead_id"?, "user_id"?, "data"?: {}}`; answers `{"object_id": …}`.
+/// `{"object_type": "future.thing", "action": "invented", "object_id"?, "lead_id"?, "user_id"?, "data"?: {}}`; answers
+/// `{"object_id": …}`.
 pub(super) fn add(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     if let Some(unknown) = body.map.keys().find(|key| !KNOWN.contains(&key.as_str())) {
@@ -43,6 +48,8 @@ pub(super) fn add(simulator: &Simulator, request: &Request) -> Result<Answer, Re
 fn id(world: &World, body: &Body, name: &str) -> Result<Option<Id>, Refusal> {
     match body.text(name) {
         None => Ok(None),
-        Some(text) => world.parse_id(text).map(Some).ok_or_else(|| Refusal::field(name, "not an id of this organization")),
+        Some(text) => {
+            world.parse_id(text).map(Some).ok_or_else(|| Refusal::field(name, "not an id of this organization"))
+        }
     }
 }

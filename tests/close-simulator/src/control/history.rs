@@ -6,11 +6,12 @@ use bytes::Bytes;
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
 
-use crate::Simulator;
-use crate::http::Request;
-use crate::model::{Key, Record, Refusal, Stamps};
-use crate::world::World;
-use crate::world::history::Entry;
+use crate::{
+    Simulator,
+    http::Request,
+    model::{Key, Record, Refusal, Stamps},
+    world::{World, history::Entry},
+};
 
 /// Lines under one lock.
 const PORTION: usize = 1_000;
@@ -23,8 +24,8 @@ pub(super) fn asked(request: &Request) -> Result<u64, Refusal> {
     }
 }
 
-/// One line a change: its number, moment, object, versions, changed fields and events. Ends with the change that was the newest when
-/// the question came.
+/// One line a change: its number, moment, object, versions, changed fields and events. Ends with the change that was
+/// the newest when the question came.
 pub(super) fn lines(simulator: &Arc<Simulator>, request: &Request) -> Result<mpsc::Receiver<Bytes>, Refusal> {
     let mut next = asked(request)?;
     let last = simulator.read().history.last();
@@ -77,8 +78,12 @@ fn changed(world: &World, entry: &Entry) -> Vec<String> {
         Key::Name(name) => name.to_owned(),
         Key::Custom(id) => format!("custom.{}", id.text(world.seed)),
     };
-    let mut changed: Vec<String> =
-        after.fields.iter().filter(|(key, value)| before.value(*key) != Some(value)).map(|(key, _)| name(*key)).collect();
+    let mut changed: Vec<String> = after
+        .fields
+        .iter()
+        .filter(|(key, value)| before.value(*key) != Some(value))
+        .map(|(key, _)| name(*key))
+        .collect();
     changed.extend(before.fields.iter().filter(|(key, _)| after.value(*key).is_none()).map(|(key, _)| name(*key)));
     if before.lead != after.lead {
         changed.push("lead_id".to_owned());

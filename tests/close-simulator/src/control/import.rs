@@ -2,18 +2,20 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::Simulator;
-use crate::http::{Answer, Request};
-use crate::model::Refusal;
-use crate::resources::r#import;
-use crate::seed::foundation;
-use crate::world::change::{Actor, Change};
+use crate::{
+    Simulator,
+    http::{Answer, Request},
+    model::Refusal,
+    resources::r#import,
+    seed::foundation,
+    world::change::{Actor, Change},
+};
 
 /// The most leads of one generated import.
 const MAX_LEADS: u64 = 1_000_000;
 
-/// `{"leads": 10000}` or `{"leads": [{"name": "…", "contacts": […]}, …]}`; a row with the `id` of a lead changes that lead. Answers with
-/// `{"id": "bulk_…"}`; the work is done by the clock.
+/// `{"leads": 10000}` or `{"leads": [{"name": "…", "contacts": […]}, …]}`; a row with the `id` of a lead changes that
+/// lead. Answers with `{"id": "bulk_…"}`; the work is done by the clock.
 pub(super) fn start(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let rows: Vec<Map<String, Json>> = match body.get("leads") {
@@ -22,7 +24,9 @@ pub(super) fn start(simulator: &Simulator, request: &Request) -> Result<Answer, 
             .map(|row| row.as_object().cloned().ok_or_else(|| Refusal::field("leads", "not a list of objects")))
             .collect::<Result<_, _>>()?,
         Some(count) => {
-            let count = count.as_u64().ok_or_else(|| Refusal::field("leads", "neither a number of leads nor a list of them"))?;
+            let count = count
+                .as_u64()
+                .ok_or_else(|| Refusal::field("leads", "neither a number of leads nor a list of them"))?;
             if count > MAX_LEADS {
                 return Err(Refusal::field("leads", format!("more than {MAX_LEADS} at once")));
             }

@@ -2,22 +2,29 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::Simulator;
-use crate::http::{Answer, Request};
-use crate::model::{Id, Kind, Refusal, Value};
-use crate::world::World;
-use crate::world::change::{Actor, Change};
-use crate::world::people::ApiKey;
-use crate::world::view::View;
+use crate::{
+    Simulator,
+    http::{Answer, Request},
+    model::{Id, Kind, Refusal, Value},
+    world::{
+        World,
+        change::{Actor, Change},
+        people::ApiKey,
+        view::View,
+    },
+};
 
-/// `{"keys": [{"name": "admin", "secret": "api_…", "api_key_id": "key_…", "user_id": "user_…", "user": "Mara Voss", "role_id": "admin",
-/// "role": "Admin"}, …]}` in the order in which they were given out; `role` is null for a user who was removed, and the key then answers
-/// 401. `oauth_clients` has `[{"client_id": "oa2client_…", "client_secret": "…"}]`, the applications that may ask for tokens.
+/// `{"keys": [{"name": "admin", "secret": "api_…", "api_key_id": "key_…", "user_id": "user_…", "user": "Mara Voss",
+/// "role_id": "admin", "role": "Admin"}, …]}` in the order in which they were given out; `role` is null for a user who
+/// was removed, and the key then answers
+/// 401. `oauth_clients` has `[{"client_id": "oa2client_…", "client_secret": "…"}]`, the applications that may ask for
+///      tokens.
 pub(super) fn get(simulator: &Simulator) -> Answer {
     let world = simulator.read();
     let mut keys: Vec<&ApiKey> = world.people.keys.values().collect();
     keys.sort_by_key(|key| key.id);
-    let clients = world.people.clients.iter().map(|(id, (secret, _))| json!({ "client_id": id, "client_secret": secret }));
+    let clients =
+        world.people.clients.iter().map(|(id, (secret, _))| json!({ "client_id": id, "client_secret": secret }));
     let keys = keys.into_iter().map(|key| shown(&world, key));
     Answer::json(200, &json!({ "keys": keys.collect::<Vec<_>>(), "oauth_clients": clients.collect::<Vec<_>>() }))
 }
@@ -37,8 +44,8 @@ fn shown(world: &World, key: &ApiKey) -> Json {
     })
 }
 
-/// `{"name": "…"}` with `"user": "user_…"` for a key of that user, or with `"role"` (`admin`, `superuser`, `user`, `restricteduser` or
-/// `role_…`) for one of a new user who has it; `"secret"` if it is to be a certain one.
+/// `{"name": "…"}` with `"user": "user_…"` for a key of that user, or with `"role"` (`admin`, `superuser`, `user`,
+/// `restricteduser` or `role_…`) for one of a new user who has it; `"secret"` if it is to be a certain one.
 pub(super) fn add(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     if let Some(unknown) = body.map.keys().find(|key| !matches!(key.as_str(), "name" | "user" | "role" | "secret")) {
@@ -94,7 +101,10 @@ fn member(world: &mut World, name: &str, role: Id) -> Id {
     let mut change = Change::begin(world, Actor::system());
     let user = change.record(Kind::User);
     let user = user
-        .with("email", format!("{}@composed.example", name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")))
+        .with(
+            "email",
+            format!("{}@composed.example", name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")),
+        )
         .with("first_name", name)
         .with("last_name", "Key")
         .with("full_name", format!("{name} Key"));

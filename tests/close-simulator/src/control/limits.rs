@@ -1,11 +1,13 @@
 //! Rate limits: read how large they are, change some, turn them off.
 
-use crate::Simulator;
-use crate::http::{Answer, Request};
-use crate::model::Refusal;
+use crate::{
+    Simulator,
+    http::{Answer, Request},
+    model::Refusal,
+};
 
-/// `{"off": false, "organization_factor": 3.0, "default": {"limit": 60, "window_secs": 1.0, "burst": 0}, "groups": {"GET me": {…}},
-/// "extra": {…}, "unauthorized": {…}}`
+/// `{"off": false, "organization_factor": 3.0, "default": {"limit": 60, "window_secs": 1.0, "burst": 0}, "groups":
+/// {"GET me": {…}}, "extra": {…}, "unauthorized": {…}}`
 pub(super) fn get(simulator: &Simulator) -> Answer {
     Answer::json(200, &simulator.limits.settings())
 }

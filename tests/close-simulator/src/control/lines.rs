@@ -1,12 +1,12 @@
-//! Writing answers without bound: a thread of its own renders a portion under the lock, lets go, and waits for the reader.
+//! Writing answers without bound: a thread of its own renders a portion under the lock, lets go, and waits for the
+//! reader.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::Simulator;
-use crate::world::World;
+use crate::{Simulator, world::World};
 
 /// Portions that wait for a slow reader.
 const WAITING: usize = 4;

@@ -1,4 +1,5 @@
-//! `/_control/`: what makes the simulator a laboratory. Off unless asked for, without credentials, and never part of Close.
+//! `/_control/`: what makes the simulator a laboratory. Off unless asked for, without credentials, and never part of
+//! Close.
 //!
 //! Each file has one subject and one function that answers its paths.
 
@@ -26,15 +27,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::Simulator;
-use crate::http::{Answer, Request};
-use crate::model::Refusal;
+use crate::{
+    Simulator,
+    http::{Answer, Request},
+    model::Refusal,
+};
 
 /// Where it begins.
 pub const ROOT: &str = "/_control/";
 
-/// Lines of JSON for the paths whose answers have no bound: the truth and the history. `None` for every other path, and for what
-/// [`answer`] refuses.
+/// Lines of JSON for the paths whose answers have no bound: the truth and the history. `None` for every other path, and
+/// for what [`answer`] refuses.
 pub fn lines(simulator: &Arc<Simulator>, request: &Request) -> Option<mpsc::Receiver<Bytes>> {
     let path = request.path.strip_prefix(ROOT)?.trim_matches('/');
     if request.method != "GET" || !simulator.options.control {

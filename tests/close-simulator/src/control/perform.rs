@@ -1,18 +1,25 @@
-//! What happens at Close without a caller of the API: telephones ring, calendars and mailboxes are synced, forms are filled in.
+//! What happens at Close without a caller of the API: telephones ring, calendars and mailboxes are synced, forms are
+//! filled in.
 //!
-//! `POST /_control/perform/` with `{"action": "…", …}` does one of them and answers `{"id": …}`. Ids are given as the API shows them,
-//! moments as ISO text.
+//! `POST /_control/perform/` with `{"action": "…", …}` does one of them and answers `{"id": …}`. Ids are given as the
+//! API shows them, moments as ISO text.
 
 use serde_json::{Value as Json, json};
 
-use crate::Simulator;
-use crate::http::{Answer, Request};
-use crate::model::{Id, Kind, Moment, Refusal};
-use crate::resources::activity::{call, delivery, email, form_submission, import_update, meeting, sms};
-use crate::resources::task::{self, system};
-use crate::seed::foundation;
-use crate::world::World;
-use crate::world::change::{Actor, Body, Change};
+use crate::{
+    Simulator,
+    http::{Answer, Request},
+    model::{Id, Kind, Moment, Refusal},
+    resources::{
+        activity::{call, delivery, email, form_submission, import_update, meeting, sms},
+        task::{self, system},
+    },
+    seed::foundation,
+    world::{
+        World,
+        change::{Actor, Body, Change},
+    },
+};
 
 type Action = fn(&mut Change<'_>, &Wish<'_>) -> Result<Id, Refusal>;
 
@@ -123,8 +130,8 @@ impl Wish<'_> {
     }
 }
 
-/// `lead_id`, `contact_id?`, `user_id?`, `direction?`, `phone?`, `local_phone?`, `ring_secs?`, `duration?`, `disposition?`,
-/// `voicemail_duration?`, `recorded?`: the call begins now, the clock ends it.
+/// `lead_id`, `contact_id?`, `user_id?`, `direction?`, `phone?`, `local_phone?`, `ring_secs?`, `duration?`,
+/// `disposition?`, `voicemail_duration?`, `recorded?`: the call begins now, the clock ends it.
 fn run_call(change: &mut Change<'_>, wish: &Wish<'_>) -> Result<Id, Refusal> {
     let dialled = call::Dialled {
         lead: wish.lead(change)?,
@@ -186,7 +193,8 @@ fn decline_meeting(change: &mut Change<'_>, wish: &Wish<'_>) -> Result<Id, Refus
     Ok(id)
 }
 
-/// `lead_id`, `contact_id?`, `user_id?`, `sender?`, `to?`, `subject?`, `body_text?`, `outgoing?`, `date?`: from a synced mailbox.
+/// `lead_id`, `contact_id?`, `user_id?`, `sender?`, `to?`, `subject?`, `body_text?`, `outgoing?`, `date?`: from a
+/// synced mailbox.
 fn receive_email(change: &mut Change<'_>, wish: &Wish<'_>) -> Result<Id, Refusal> {
     let mail = email::Mail {
         lead: Some(wish.lead(change)?),

@@ -1,9 +1,11 @@
 //! Scenarios: which there are, and one of them now.
 
-use crate::Simulator;
-use crate::http::{Answer, Request};
-use crate::laboratory::scenarios;
-use crate::model::Refusal;
+use crate::{
+    Simulator,
+    http::{Answer, Request},
+    laboratory::scenarios,
+    model::Refusal,
+};
 
 /// Names, parameters and what each means.
 pub(super) fn get() -> Answer {

@@ -5,10 +5,12 @@ use std::path::Path;
 use parking_lot::RwLockWriteGuard;
 use serde_json::json;
 
-use crate::http::{Answer, Request};
-use crate::model::Refusal;
-use crate::model::moment::Stamps;
-use crate::{Simulator, snapshot};
+use crate::{
+    Simulator,
+    http::{Answer, Request},
+    model::{Refusal, moment::Stamps},
+    snapshot,
+};
 
 /// `{"file": "/path"}`: writes the state; `{"file": "/path", "bytes": 123456, "now": "…"}` when it is safe on disk.
 pub(super) fn write(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
@@ -23,8 +25,8 @@ pub(super) fn write(simulator: &Simulator, request: &Request) -> Result<Answer, 
     Ok(Answer::json(200, &json!({ "file": file, "bytes": bytes, "now": now.text(Stamps::Offset) })))
 }
 
-/// `{"file": "/path"}`: puts the state of a file in the place of the present one, the clock included, which runs on from there. A file
-/// that cannot be read leaves everything as it is.
+/// `{"file": "/path"}`: puts the state of a file in the place of the present one, the clock included, which runs on
+/// from there. A file that cannot be read leaves everything as it is.
 pub(super) fn restore(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let file = file(request)?;
     let restored = snapshot::read(Path::new(&file)).map_err(|error| Refusal::bad(error.to_string()))?;
@@ -36,5 +38,7 @@ pub(super) fn restore(simulator: &Simulator, request: &Request) -> Result<Answer
 
 fn file(request: &Request) -> Result<String, Refusal> {
     let body = request.json()?;
-    body.text("file").map(str::to_owned).ok_or_else(|| Refusal::field("file", "needed: the path of the snapshot's file"))
+    body.text("file")
+        .map(str::to_owned)
+        .ok_or_else(|| Refusal::field("file", "needed: the path of the snapshot's file"))
 }

@@ -1,8 +1,10 @@
 //! The behaviours that can be chosen: read them, change some.
 
-use crate::Simulator;
-use crate::http::{Answer, Request};
-use crate::model::Refusal;
+use crate::{
+    Simulator,
+    http::{Answer, Request},
+    model::Refusal,
+};
 
 /// All switches with their values.
 pub(super) fn get(simulator: &Simulator) -> Answer {

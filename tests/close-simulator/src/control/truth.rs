@@ -1,17 +1,23 @@
-//! The truth: what the organization holds, or held, object by object, one line each, without what is volatile and without what
-//! belongs to another object. Streamed; consistent as of one moment although changes go on meanwhile.
+//! The truth: what the organization holds, or held, object by object, one line each, without what is volatile and
+//! without what belongs to another object. Streamed; consistent as of one moment although changes go on meanwhile.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::Simulator;
-use crate::http::Request;
-use crate::model::render::{self, Selection};
-use crate::model::{Id, Kind, Moment, Refusal};
-use crate::world::World;
-use crate::world::view::{Past, View};
+use crate::{
+    Simulator,
+    http::Request,
+    model::{
+        Id, Kind, Moment, Refusal,
+        render::{self, Selection},
+    },
+    world::{
+        World,
+        view::{Past, View},
+    },
+};
 
 /// Lines rendered under one lock.
 const PORTION: usize = 500;
@@ -44,7 +50,9 @@ pub(super) fn asked(simulator: &Simulator, request: &Request) -> Result<Question
     let at = request.moment("at")?.unwrap_or(now);
     if world.history.kept_from().is_some_and(|from| at < from) {
         let from = world.history.kept_from().unwrap_or(now).text(crate::model::Stamps::Offset);
-        return Err(Refusal::bad(format!("the state at that moment is not known any more: changes are kept since {from}")));
+        return Err(Refusal::bad(format!(
+            "the state at that moment is not known any more: changes are kept since {from}"
+        )));
     }
     Ok(Question { kinds, at: at.min(now) })
 }
@@ -74,7 +82,11 @@ impl Walk {
     pub(super) fn new(world: &World, question: &Question) -> Self {
         let past = Arc::new(Past::at(world, question.at));
         let view = View::of_past(world, None, question.at, Arc::clone(&past));
-        let ids = question.kinds.iter().flat_map(|kind| view.all(*kind).map(|record| record.id).collect::<Vec<_>>()).collect();
+        let ids = question
+            .kinds
+            .iter()
+            .flat_map(|kind| view.all(*kind).map(|record| record.id).collect::<Vec<_>>())
+            .collect();
         Self { at: question.at, past, ids, next: 0, line: Vec::new() }
     }
 

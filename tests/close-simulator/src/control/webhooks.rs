@@ -2,14 +2,16 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::Simulator;
-use crate::http::{Answer, Request};
-use crate::model::moment::Stamps;
-use crate::model::{Kind, Moment, Refusal};
-use crate::webhooks::{Faults, Queue};
+use crate::{
+    Simulator,
+    http::{Answer, Request},
+    model::{Kind, Moment, Refusal, moment::Stamps},
+    webhooks::{Faults, Queue},
+};
 
-/// `{"settling": 0, "faults": {…}, "subscriptions": [{"id", "url", "status", "waiting", "under_way", "next", "failing_since",
-/// "latest_error", "counts": {"attempts", "delivered", "failed", "dropped", "cleared", "lost", "duplicated"}}]}`
+/// `{"settling": 0, "faults": {…}, "subscriptions": [{"id", "url", "status", "waiting", "under_way", "next",
+/// "failing_since", "latest_error", "counts": {"attempts", "delivered", "failed", "dropped", "cleared", "lost",
+/// "duplicated"}}]}`
 pub(super) fn get(simulator: &Simulator) -> Answer {
     let world = simulator.read();
     let at = |at: Option<Moment>| at.map(|at| at.text(Stamps::Offset));
@@ -41,7 +43,8 @@ pub(super) fn get(simulator: &Simulator) -> Answer {
 /// `{"duplicate": 0.1, "lose": 0.1, "reorder_ms": 5000, "delay_ms": 1000}`; what is not named is off.
 pub(super) fn set_faults(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
-    let faults: Faults = serde_json::from_value(Json::Object(body.map)).map_err(|error| Refusal::bad(error.to_string()))?;
+    let faults: Faults =
+        serde_json::from_value(Json::Object(body.map)).map_err(|error| Refusal::bad(error.to_string()))?;
     for (name, share) in [("duplicate", faults.duplicate), ("lose", faults.lose)] {
         if !(0.0..=1.0).contains(&share) {
             return Err(Refusal::field(name, "a share from 0 to 1"));

@@ -1,6 +1,8 @@
-//! Query parameters that are read by the code of an endpoint or by a collection's `check`, where no filter declares them.
+//! Query parameters that are read by the code of an endpoint or by a collection's `check`, where no filter declares
+//! them.
 //!
-//! In the form of the table: `date[__gt,__lt]` stands for `date`, `date__gt` and `date__lt`, `date__{gt,lt}` for the last two.
+//! In the form of the table: `date[__gt,__lt]` stands for `date`, `date__gt` and `date__lt`, `date__{gt,lt}` for the
+//! last two.
 
 const RANGE: &str = "[__gt,__gte,__lt,__lte]";
 

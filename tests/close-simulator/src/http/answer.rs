@@ -5,17 +5,24 @@ use std::borrow::Cow;
 use parking_lot::RwLockReadGuard;
 use serde_json::Value as Json;
 
-use super::collection::{Collection, Deed, Handler};
-use super::group::{Group, Who};
-use super::request::Request;
-use super::router::{self, Route, route};
-use super::{auth, list, object};
-use crate::Simulator;
-use crate::model::Refusal;
-use crate::world::World;
-use crate::world::change::{Actor, Change};
-use crate::world::people::Caller;
-use crate::world::view::View;
+use super::{
+    auth,
+    collection::{Collection, Deed, Handler},
+    group::{Group, Who},
+    list, object,
+    request::Request,
+    router::{self, Route, route},
+};
+use crate::{
+    Simulator,
+    model::Refusal,
+    world::{
+        World,
+        change::{Actor, Change},
+        people::Caller,
+        view::View,
+    },
+};
 
 /// A complete answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,14 +65,16 @@ pub const ROOT: &str = "/api/v1/";
 /// Where the description of the API is (reference, section 1.1).
 const OPENAPI: &str = "/api/openapi.json";
 
-/// Answers a request of the API, whatever happens: a broken promise inside is a 500 and a line in the log, and the next request is served.
+/// Answers a request of the API, whatever happens: a broken promise inside is a 500 and a line in the log, and the next
+/// request is served.
 pub fn answer(simulator: &Simulator, request: Request) -> Answer {
     guarded(simulator, || attempt(simulator, request))
 }
 
 /// The answer, or 500 in the place of a panic.
 pub fn guarded(simulator: &Simulator, answer: impl FnOnce() -> Answer) -> Answer {
-    // The locks do not poison, and what a change has stored before it broke stays: a laboratory goes on, and says that it is broken.
+    // The locks do not poison, and what a change has stored before it broke stays: a laboratory goes on, and says that
+    // it is broken.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(answer)).unwrap_or_else(|_| {
         tracing::error!("a request broke the simulator: see the panic above; what it had changed until then stays");
         simulator.world.write().clock.hold(None);
@@ -128,7 +137,8 @@ fn attempt(simulator: &Simulator, mut request: Request) -> Answer {
     Answer { headers: answer.headers.into_iter().chain(verdict.headers).collect(), ..answer }
 }
 
-/// The part of a path behind `/api/v1/`, without slashes at its ends and without double ones; `None` for a path that lies elsewhere.
+/// The part of a path behind `/api/v1/`, without slashes at its ends and without double ones; `None` for a path that
+/// lies elsewhere.
 pub fn inner_path(path: &str) -> Option<Cow<'_, str>> {
     let mut path = Cow::Borrowed(path);
     while path.contains("//") {
@@ -235,7 +245,9 @@ fn allowed(path: &str) -> String {
     let collection = router::collection(path).map(|collection| (collection, false));
     let object = || Some((router::collection(path.rsplit_once('/')?.0)?, true));
     if let Some((collection, single)) = collection.or_else(object) {
-        methods.extend(["GET", "POST", "PUT", "DELETE"].into_iter().filter(|method| object::serves(collection, method, single)));
+        methods.extend(
+            ["GET", "POST", "PUT", "DELETE"].into_iter().filter(|method| object::serves(collection, method, single)),
+        );
     }
     if methods.contains(&"GET") {
         methods.push("HEAD");
@@ -246,7 +258,8 @@ fn allowed(path: &str) -> String {
     methods.join(", ")
 }
 
-/// Whether the switch `media_type_status` asks for 415 and the body is no JSON. (Without it the handler that reads the body answers 400.)
+/// Whether the switch `media_type_status` asks for 415 and the body is no JSON. (Without it the handler that reads the
+/// body answers 400.)
 fn wrong_media_type(world: &World, request: &Request) -> bool {
     world.switches.media_type_status == 415 && !request.body.is_empty() && !request.has_json()
 }

@@ -1,14 +1,18 @@
-//! Who asks: basic authentication with an API key and an empty password, or an OAuth bearer token (reference, sections 1.2 and 1.3).
+//! Who asks: basic authentication with an API key and an empty password, or an OAuth bearer token (reference, sections
+//! 1.2 and 1.3).
 
 use base64::Engine;
 use serde_json::json;
 
-use super::answer::Answer;
-use super::request::Request;
-use crate::Simulator;
-use crate::model::{Id, Refusal};
-use crate::world::World;
-use crate::world::people::{Caller, Token};
+use super::{answer::Answer, request::Request};
+use crate::{
+    Simulator,
+    model::{Id, Refusal},
+    world::{
+        World,
+        people::{Caller, Token},
+    },
+};
 
 /// The caller of a request; `None` for missing or wrong credentials.
 pub fn caller(world: &World, request: &Request) -> Option<Caller> {
@@ -86,8 +90,8 @@ fn basic(header: &str) -> Option<(String, String)> {
 /// Where a code goes when the application names no place.
 const DEFAULT_REDIRECT: &str = "http://localhost/oauth2/callback";
 
-/// Consent without a page: whoever asks gets a code for the first admin, or for the user whose id or key name stands in `user`. With
-/// `decline` the user says no.
+/// Consent without a page: whoever asks gets a code for the first admin, or for the user whose id or key name stands in
+/// `user`. With `decline` the user says no.
 fn authorize(simulator: &Simulator, request: &Request) -> Result<Answer, Declined> {
     let mut world = simulator.world.write();
     let known = request.param("client_id").and_then(|id| world.people.clients.get(id)).map(|(_, id)| *id);

@@ -1,12 +1,10 @@
 //! What is served, as data: collections of objects, endpoints of their own, and where the reference says so.
 
-use super::answer::Answer;
-use super::request::Request;
-use crate::model::render::Selection;
-use crate::model::{Kind, Moment, Record, Refusal};
-use crate::world::change::Change;
-use crate::world::people::Caller;
-use crate::world::view::View;
+use super::{answer::Answer, request::Request};
+use crate::{
+    model::{Kind, Moment, Record, Refusal, render::Selection},
+    world::{change::Change, people::Caller, view::View},
+};
 
 /// How well founded the behaviour of an endpoint is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

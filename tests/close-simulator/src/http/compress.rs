@@ -1,9 +1,9 @@
-//! Answers in gzip for those who accept it, when the switch `gzip_answers` asks for it: Close compresses, a laboratory saves the time.
+//! Answers in gzip for those who accept it, when the switch `gzip_answers` asks for it: Close compresses, a laboratory
+//! saves the time.
 
 use std::io::Write;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::{Compression, write::GzEncoder};
 
 use super::answer::Answer;
 use crate::Simulator;
@@ -15,7 +15,8 @@ const WORTHWHILE: usize = 500;
 pub fn accepts_gzip(header: &str) -> bool {
     header.split(',').any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
-        matches!(parts.next(), Some("gzip" | "*")) && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        matches!(parts.next(), Some("gzip" | "*"))
+            && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
     })
 }
 

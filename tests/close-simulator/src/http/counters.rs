@@ -1,6 +1,7 @@
 //! Counts of requests by endpoint group, key and answer.
 //!
-//! A request takes one lock of sixteen for the time of one addition, and allocates only when it is the first of its sort.
+//! A request takes one lock of sixteen for the time of one addition, and allocates only when it is the first of its
+//! sort.
 
 use std::hash::{BuildHasher, Hash};
 

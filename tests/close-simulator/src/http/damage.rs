@@ -1,15 +1,19 @@
 //! What a fault does to an answer, or to the connection instead of one.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use serde_json::{Value as Json, json};
 
-use super::answer::Answer;
-use super::faults::{Fault, Faults, Kind};
+use super::{
+    answer::Answer,
+    faults::{Fault, Faults, Kind},
+};
 
 /// What becomes of a request that meets a fault.
 #[derive(Debug)]
@@ -32,7 +36,10 @@ pub fn damage(faults: &Faults, fault: &Fault, answer: Option<Answer>) -> Outcome
         (Kind::Reset, _) => Outcome::Reset,
         (Kind::Status, _) => {
             let status = status.unwrap_or(503);
-            Outcome::Answer(Answer::json(status, &json!({ "error": format!("The server answered with status {status}.") })))
+            Outcome::Answer(Answer::json(
+                status,
+                &json!({ "error": format!("The server answered with status {status}.") }),
+            ))
         }
         (Kind::Empty, _) => Outcome::Answer(Answer::empty(status.unwrap_or(200))),
         (Kind::Html429, _) => Outcome::Answer(page(429, "Too Many Requests")),
@@ -42,7 +49,8 @@ pub fn damage(faults: &Faults, fault: &Fault, answer: Option<Answer>) -> Outcome
             Outcome::Cut(answer, half)
         }
         (Kind::BadJson, Some(mut answer)) => {
-            // Without its last third the text ends inside a value, and of an object as short as `{}` the end is missing.
+            // Without its last third the text ends inside a value, and of an object as short as `{}` the end is
+            // missing.
             answer.body.truncate((answer.body.len() * 2 / 3).max(1));
             if answer.body.is_empty() {
                 answer.body.push(b'{');
@@ -62,7 +70,8 @@ fn page(status: u16, title: &str) -> Answer {
     Answer { status, body: body.into_bytes(), content_type: "text/html", ..Answer::default() }
 }
 
-/// The answer with a cursor that leads back: to the first page that was cursored, to newer events, or, when there is no other, nowhere.
+/// The answer with a cursor that leads back: to the first page that was cursored, to newer events, or, when there is no
+/// other, nowhere.
 fn misled(faults: &Faults, mut answer: Answer) -> Answer {
     let Ok(mut json) = serde_json::from_slice::<Json>(&answer.body) else { return answer };
     let newer = json["cursor_previous"].as_str().map(str::to_owned);
@@ -102,7 +111,10 @@ impl Body for CutBody {
     type Data = Bytes;
     type Error = std::io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         match self.part.take() {
             Some(part) if !part.is_empty() => Poll::Ready(Some(Ok(Frame::data(part)))),
             // What was sent leaves the machine before the connection breaks.

@@ -1,11 +1,15 @@
 //! Faults that a test asks for, per endpoint and share: which request meets which.
 //!
-//! Whether a request is hit follows from the seed and from how many requests the fault has looked at, so that the same sequence of
-//! requests meets the same faults. What a fault does to an answer is in `damage`.
+//! Whether a request is hit follows from the seed and from how many requests the fault has looked at, so that the same
+//! sequence of requests meets the same faults. What a fault does to an answer is in `damage`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -126,8 +130,8 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// The fault that a request meets: the first of the list that hits it. `key` names the caller's key, and is asked for only when a
-    /// fault depends on it.
+    /// The fault that a request meets: the first of the list that hits it. `key` names the caller's key, and is asked
+    /// for only when a fault depends on it.
     pub fn draw(&self, seed: u64, method: &str, path: &str, key: impl Fn() -> Option<String>) -> Option<Arc<Fault>> {
         if !self.any.load(Ordering::Relaxed) {
             return None;
@@ -142,9 +146,9 @@ impl Faults {
                 continue;
             }
             let times = fault.spec.times.unwrap_or(u64::MAX);
-            let hit = fault
-                .injected
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |injected| (injected < times).then_some(injected + 1));
+            let hit = fault.injected.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |injected| {
+                (injected < times).then_some(injected + 1)
+            });
             if hit.is_ok() {
                 return Some(Arc::clone(fault));
             }
@@ -181,7 +185,8 @@ impl Faults {
 }
 
 fn read(json: &Json) -> Result<Fault, String> {
-    let kinds = || Kind::ALL.iter().filter_map(|kind| Some(json!(kind).as_str()?.to_owned())).collect::<Vec<_>>().join(", ");
+    let kinds =
+        || Kind::ALL.iter().filter_map(|kind| Some(json!(kind).as_str()?.to_owned())).collect::<Vec<_>>().join(", ");
     let mut given = json.clone();
     if let Some(map) = given.as_object_mut() {
         // What the report adds may come back.

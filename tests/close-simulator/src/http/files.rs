@@ -1,11 +1,12 @@
-//! `/_files/`: the object store beside the API, which wants no credentials but a signed link. Exports are fetched here (reference,
-//! section 2.7), uploads sent and fetched.
+//! `/_files/`: the object store beside the API, which wants no credentials but a signed link. Exports are fetched here
+//! (reference, section 2.7), uploads sent and fetched.
 
-use super::answer::Answer;
-use super::request::Request;
-use crate::Simulator;
-use crate::model::Kind;
-use crate::world::files::{Blob, signature};
+use super::{answer::Answer, request::Request};
+use crate::{
+    Simulator,
+    model::Kind,
+    world::files::{Blob, signature},
+};
 
 /// Where it begins.
 pub const ROOT: &str = "/_files/";
@@ -36,8 +37,9 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
 
 /// An error as object stores write it.
 fn xml(status: u16, code: &str, message: &str) -> Answer {
-    let body =
-        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    );
     Answer { status, body: body.into_bytes(), content_type: "application/xml", ..Answer::default() }
 }
 
@@ -82,16 +84,19 @@ fn temporary(simulator: &Simulator, key: &str) -> Answer {
 
 /// A browser-like form: the fields that `POST /files/upload/` gave out, and the file as the last part.
 fn upload(simulator: &Simulator, request: &Request) -> Answer {
-    let boundary =
-        request.header("content-type").and_then(|kind| kind.split_once("boundary=")).map(|(_, text)| text.trim_matches('"'));
+    let boundary = request
+        .header("content-type")
+        .and_then(|kind| kind.split_once("boundary="))
+        .map(|(_, text)| text.trim_matches('"'));
     let Some(boundary) =
         boundary.filter(|_| request.header("content-type").is_some_and(|kind| kind.starts_with("multipart/form-data")))
     else {
         return xml(412, "PreconditionFailed", "Bucket POST must be of the enclosure-type multipart/form-data");
     };
     let parts = parts(&request.body, boundary);
-    let text =
-        |name: &str| parts.iter().find(|(part, _)| part == name).map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+    let text = |name: &str| {
+        parts.iter().find(|(part, _)| part == name).map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned())
+    };
     let (Some(key), Some(given), Some((_, file))) =
         (text("key"), text("signature"), parts.iter().find(|(part, _)| part == "file"))
     else {

@@ -7,8 +7,10 @@ use std::net::IpAddr;
 use serde_json::Value as Json;
 
 use super::router::Route;
-use crate::model::Id;
-use crate::world::people::{Caller, Credential};
+use crate::{
+    model::Id,
+    world::people::{Caller, Credential},
+};
 
 /// A method and a URL prefix: what Close has one rate limit for (reference, section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,7 +87,9 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Self, String> {
         let (method, path) = match text.trim().split_once(' ') {
             Some((method, path)) => match known(method) {
-                "OTHER" => return Err(format!("`{method}` is not a method; write as `GET activity/call`, `activity` or `*`")),
+                "OTHER" => {
+                    return Err(format!("`{method}` is not a method; write as `GET activity/call`, `activity` or `*`"));
+                }
                 known => (Some(known), path.trim()),
             },
             None => (None, text.trim()),

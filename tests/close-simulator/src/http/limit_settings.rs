@@ -1,5 +1,5 @@
-//! How large the rate limits are. The numbers of the vendor are not published; the defaults are those that were observed (reference,
-//! section 3.1), and what was not observed is chosen.
+//! How large the rate limits are. The numbers of the vendor are not published; the defaults are those that were
+//! observed (reference, section 3.1), and what was not observed is chosen.
 
 use std::time::Duration;
 
@@ -39,7 +39,8 @@ impl Rate {
     }
 
     fn read(name: &str, json: &Json) -> Result<Self, String> {
-        let form = || format!("{name} is not of the form {{\"limit\": 60, \"window_secs\": 1}}, with \"burst\" if wanted");
+        let form =
+            || format!("{name} is not of the form {{\"limit\": 60, \"window_secs\": 1}}, with \"burst\" if wanted");
         let map = json.as_object().ok_or_else(form)?;
         if map.keys().any(|key| !matches!(key.as_str(), "limit" | "window_secs" | "burst")) {
             return Err(form());
@@ -103,8 +104,9 @@ impl Settings {
 
     /// As [`Settings::with`] takes it.
     pub fn json(&self) -> Json {
-        let named =
-            |rates: &[(Pattern, Rate)]| rates.iter().map(|(name, rate)| (name.text(), rate.json())).collect::<Map<_, _>>();
+        let named = |rates: &[(Pattern, Rate)]| {
+            rates.iter().map(|(name, rate)| (name.text(), rate.json())).collect::<Map<_, _>>()
+        };
         json!({
             "off": self.off,
             "organization_factor": self.organization_factor,
@@ -115,7 +117,8 @@ impl Settings {
         })
     }
 
-    /// The same with some set. Naming any limit turns the limits on, unless `off` is named too; a group set to null has none of its own.
+    /// The same with some set. Naming any limit turns the limits on, unless `off` is named too; a group set to null has
+    /// none of its own.
     ///
     /// # Errors
     /// What is wrong with the changes, in words.

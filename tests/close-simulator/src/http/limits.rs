@@ -1,23 +1,23 @@
-//! Rate limits: a token bucket per endpoint group and key, one of three times its size per group and organization, tighter ones that no
-//! header announces, and one for those whose credentials are wrong (reference, section 3).
+//! Rate limits: a token bucket per endpoint group and key, one of three times its size per group and organization,
+//! tighter ones that no header announces, and one for those whose credentials are wrong (reference, section 3).
 //!
-//! They run by the machine's monotonic time and not by the organization's clock, which a test moves as it likes. A bucket is filled at
-//! the end of each window, by `limit` tokens and up to `burst` more: the observed headers (`limit=160` with `reset=8`) give the time
-//! until the whole limit is back. (The `governor` crate refills token by token and says neither what remains nor when, so the buckets
-//! are of our own.)
+//! They run by the machine's monotonic time and not by the organization's clock, which a test moves as it likes. A
+//! bucket is filled at the end of each window, by `limit` tokens and up to `burst` more: the observed headers
+//! (`limit=160` with `reset=8`) give the time until the whole limit is back. (The `governor` crate refills token by
+//! token and says neither what remains nor when, so the buckets are of our own.)
 
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use serde_json::{Value as Json, json};
 
-use super::answer::Answer;
-use super::counters::Shards;
-use super::group::{self, Group, Who};
-use super::limit_settings::{Rate, Settings};
-use crate::world::Switches;
-use crate::world::people::Caller;
-use crate::world::switches::LimitHeader;
+use super::{
+    answer::Answer,
+    counters::Shards,
+    group::{self, Group, Who},
+    limit_settings::{Rate, Settings},
+};
+use crate::world::{Switches, people::Caller, switches::LimitHeader};
 
 /// What the limits say to one request.
 #[derive(Debug, Default)]
@@ -78,8 +78,10 @@ impl Bucket {
         }
         let windows = passed.as_nanos() / window.as_nanos();
         let windows_ended = u64::try_from(windows).unwrap_or(u64::MAX);
-        self.left =
-            self.left.saturating_add(self.rate.limit.saturating_mul(windows_ended)).min(self.rate.limit + self.rate.burst);
+        self.left = self
+            .left
+            .saturating_add(self.rate.limit.saturating_mul(windows_ended))
+            .min(self.rate.limit + self.rate.burst);
         // A window begins with the first request after the one before: the reset of an idle key is a whole window.
         self.began = if windows > 1 { now } else { self.began + window };
         self.asked = 0;
@@ -158,7 +160,8 @@ impl Limits {
             return verdict;
         }
         if !allowed && own_left > 0 && extra_left == 0 {
-            let reset = shard[&(group, Scope::Key(who))].extra.as_ref().map_or(Duration::ZERO, |bucket| bucket.reset(now));
+            let reset =
+                shard[&(group, Scope::Key(who))].extra.as_ref().map_or(Duration::ZERO, |bucket| bucket.reset(now));
             verdict.refused = Some(refused(None, reset, "key", group, switches));
             return verdict;
         }
@@ -190,9 +193,9 @@ impl Limits {
         Ok(())
     }
 
-    /// The most that was asked of each limit in one of its windows, by endpoint and key: `[{"endpoint": "GET lead", "scope": "key",
-    /// "key": "admin", "limit": 60, "window_secs": 1.0, "peak": 48, "refused": 0}, …]`; `scope` is `key`, `organization`, `extra` or
-    /// `unauthorized`. Counted while the limits are off as well.
+    /// The most that was asked of each limit in one of its windows, by endpoint and key: `[{"endpoint": "GET lead",
+    /// "scope": "key", "key": "admin", "limit": 60, "window_secs": 1.0, "peak": 48, "refused": 0}, …]`; `scope` is
+    /// `key`, `organization`, `extra` or `unauthorized`. Counted while the limits are off as well.
     pub fn peaks(&self) -> Vec<Json> {
         let mut rows = Vec::new();
         for shard in self.buckets.iter() {

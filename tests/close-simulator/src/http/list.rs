@@ -2,15 +2,19 @@
 
 use itertools::Itertools;
 
-use super::answer::Answer;
-use super::collection::{Collection, Condition, Filter, Order, Paging, Test};
-use super::request::Request;
-use super::totals::{self, Totals};
-use crate::model::render::{self, Selection};
-use crate::model::{Id, Kind, Moment, Record, Refusal, Stamps, Value};
-use crate::world::change::draw;
-use crate::world::switches::OverLimit;
-use crate::world::view::View;
+use super::{
+    answer::Answer,
+    collection::{Collection, Condition, Filter, Order, Paging, Test},
+    request::Request,
+    totals::{self, Totals},
+};
+use crate::{
+    model::{
+        Id, Kind, Moment, Record, Refusal, Stamps, Value,
+        render::{self, Selection},
+    },
+    world::{change::draw, switches::OverLimit, view::View},
+};
 
 /// Which rows of a list, and how many in all.
 pub struct Page<'v> {
@@ -83,7 +87,13 @@ pub fn page<'v>(view: &'v View<'_>, collection: &Collection, request: &Request) 
 static HOLDS_ALL: fn(&Record) -> bool = Collection::new("", &[]).holds;
 
 /// Writes a page.
-pub fn write(view: &View<'_>, collection: &Collection, request: &Request, page: &Page<'_>, selection: &Selection) -> Answer {
+pub fn write(
+    view: &View<'_>,
+    collection: &Collection,
+    request: &Request,
+    page: &Page<'_>,
+    selection: &Selection,
+) -> Answer {
     let mut out = Vec::with_capacity(page.rows.len() * 1024 + 256);
     out.extend_from_slice(b"{\"has_more\":");
     if collection.paging == Paging::Bare && view.switches().bare_lists_without_has_more {
@@ -167,7 +177,11 @@ fn walk<'v>(
         Some(lead) if !view.visible(lead) => Vec::new(),
         Some(lead) => {
             let within = move |record: &&Record| (from..=to).contains(&record.created);
-            collection.kinds.iter().map(|kind| directed(view.of_lead(lead, *kind).filter(within), newest_first)).collect()
+            collection
+                .kinds
+                .iter()
+                .map(|kind| directed(view.of_lead(lead, *kind).filter(within), newest_first))
+                .collect()
         }
         None if collection.kinds == Kind::ACTIVITIES => vec![directed(view.activities(from, to), newest_first)],
         None => collection.kinds.iter().map(|kind| directed(view.range(*kind, from, to), newest_first)).collect(),
@@ -176,7 +190,9 @@ fn walk<'v>(
         return sources.remove(0);
     }
     let place = |record: &Record| (record.created, record.id);
-    Box::new(sources.into_iter().kmerge_by(move |a, b| if newest_first { place(a) > place(b) } else { place(a) < place(b) }))
+    Box::new(
+        sources.into_iter().kmerge_by(move |a, b| if newest_first { place(a) > place(b) } else { place(a) < place(b) }),
+    )
 }
 
 type Ordered = (fn(&View<'_>, &Record) -> super::collection::SortKey, bool);
@@ -208,7 +224,9 @@ fn compile(
     lead: &mut Option<Id>,
 ) -> Result<(), Refusal> {
     for (at, (param, text)) in request.params.iter().enumerate() {
-        let Some(suffix) = param.strip_prefix(filter.param).filter(|suffix| SUFFIXES.contains(suffix)) else { continue };
+        let Some(suffix) = param.strip_prefix(filter.param).filter(|suffix| SUFFIXES.contains(suffix)) else {
+            continue;
+        };
         if request.params[at + 1..].iter().any(|(later, _)| later == param) {
             continue;
         }
@@ -236,7 +254,8 @@ fn compile(
                 let at = moment(request, param, text)?;
                 let mut range = (Moment(i64::MIN), Moment::LAST);
                 narrow(&mut range, suffix, at, precision);
-                conditions.push(Box::new(move |_, record| of(record).is_some_and(|at| (range.0..=range.1).contains(&at))));
+                conditions
+                    .push(Box::new(move |_, record| of(record).is_some_and(|at| (range.0..=range.1).contains(&at))));
             }
             Test::Custom(test) if suffix.is_empty() => {
                 let text = text.to_owned();
@@ -281,9 +300,9 @@ fn field_is(view: &View<'_>, record: &Record, name: &'static str, wanted: &[Stri
     let is = |value: &Value| match value {
         Value::Id(id) => ids.contains(id),
         Value::Text(text) => wanted.iter().any(|w| **w == **text),
-        Value::Bool(value) => wanted
-            .iter()
-            .any(|w| w.eq_ignore_ascii_case(if *value { "true" } else { "false" }) || w == if *value { "1" } else { "0" }),
+        Value::Bool(value) => wanted.iter().any(|w| {
+            w.eq_ignore_ascii_case(if *value { "true" } else { "false" }) || w == if *value { "1" } else { "0" }
+        }),
         Value::Number(number) => wanted.contains(&number.to_string()),
         Value::Moment(at) => wanted.contains(&at.text(Stamps::Offset)),
         _ => false,
@@ -293,8 +312,10 @@ fn field_is(view: &View<'_>, record: &Record, name: &'static str, wanted: &[Stri
         Some(value) => is(value),
         // A flag that was never set is false.
         None => {
-            matches!(record.kind().resource().field(name).map(|field| field.unset), Some(crate::model::resource::Unset::False))
-                && wanted.iter().any(|w| w.eq_ignore_ascii_case("false") || w == "0")
+            matches!(
+                record.kind().resource().field(name).map(|field| field.unset),
+                Some(crate::model::resource::Unset::False)
+            ) && wanted.iter().any(|w| w.eq_ignore_ascii_case("false") || w == "0")
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The outside: one request from its bytes to its answer.
 //!
-//! `server` takes a connection's request, sees which fault it meets, and hands it to [`answer::answer`], which asks in this order: route,
-//! credentials, limits, handler. A handler is a collection's list or object (`list`, `object`) or an endpoint of its own.
+//! `server` takes a connection's request, sees which fault it meets, and hands it to [`answer::answer`], which asks in
+//! this order: route, credentials, limits, handler. A handler is a collection's list or object (`list`, `object`) or an
+//! endpoint of its own.
 
 pub mod answer;
 pub mod auth;

@@ -1,16 +1,26 @@
 //! One object: read, create, change, delete.
 
-use super::answer::Answer;
-use super::collection::{self, Collection, Deed};
-use super::request::Request;
-use crate::model::render::{self, Selection};
-use crate::model::{Id, Record, Refusal};
-use crate::world::change::Change;
-use crate::world::people::Caller;
-use crate::world::view::View;
+use super::{
+    answer::Answer,
+    collection::{self, Collection, Deed},
+    request::Request,
+};
+use crate::{
+    model::{
+        Id, Record, Refusal,
+        render::{self, Selection},
+    },
+    world::{change::Change, people::Caller, view::View},
+};
 
 /// Reads one object.
-pub fn get(view: &View<'_>, caller: &Caller, collection: &Collection, text: &str, request: &Request) -> Result<Answer, Refusal> {
+pub fn get(
+    view: &View<'_>,
+    caller: &Caller,
+    collection: &Collection,
+    text: &str,
+    request: &Request,
+) -> Result<Answer, Refusal> {
     let record = find(view, collection, text)?;
     permit(view, caller, collection, Deed::Read, Some(record))?;
     Ok(shown(view, record, request, 200))
@@ -30,7 +40,12 @@ pub fn create(change: &mut Change<'_>, collection: &Collection, request: &Reques
 }
 
 /// Changes one.
-pub fn update(change: &mut Change<'_>, collection: &Collection, text: &str, request: &Request) -> Result<Answer, Refusal> {
+pub fn update(
+    change: &mut Change<'_>,
+    collection: &Collection,
+    text: &str,
+    request: &Request,
+) -> Result<Answer, Refusal> {
     let id = find(&change.view(), collection, text)?.id;
     allow(change, collection, Deed::Update, Some(id))?;
     let body = request.json()?;

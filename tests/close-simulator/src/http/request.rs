@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 
-use crate::model::{Moment, Refusal};
-use crate::world::change::Body;
+use crate::{
+    model::{Moment, Refusal},
+    world::change::Body,
+};
 
 /// A request whose body has arrived.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +35,8 @@ impl Request {
     /// A request from its parts.
     pub fn new(method: &str, path: &str, query: &str, headers: Vec<(String, String)>, body: Bytes) -> Self {
         let params = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        let mut request = Self { method: method.to_owned(), path: path.to_owned(), params, headers, body, ..Self::default() };
+        let mut request =
+            Self { method: method.to_owned(), path: path.to_owned(), params, headers, body, ..Self::default() };
         request.url_length = path.len() + query.len();
         #[allow(clippy::cast_possible_truncation)]
         let offset = request
@@ -83,7 +86,8 @@ impl Request {
 
     /// Whether the body's type says that it is JSON.
     pub fn has_json(&self) -> bool {
-        let kind = self.header("content-type").unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        let kind =
+            self.header("content-type").unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         kind == "application/json" || kind.ends_with("+json")
     }
 }

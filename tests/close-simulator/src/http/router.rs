@@ -1,7 +1,6 @@
 //! From a path to what serves it.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::{collections::HashMap, sync::LazyLock};
 
 use super::collection::{Collection, Endpoint};
 use crate::resources;
@@ -26,7 +25,11 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let mut table = Table { collections: HashMap::new(), endpoints: HashMap::new() };
     for source in resources::SOURCES {
         for collection in source.collections {
-            assert!(table.collections.insert(collection.path, collection).is_none(), "two collections at {}", collection.path);
+            assert!(
+                table.collections.insert(collection.path, collection).is_none(),
+                "two collections at {}",
+                collection.path
+            );
         }
         for endpoint in source.endpoints {
             table.endpoints.entry(endpoint.path.split('/').count()).or_default().push(endpoint);

@@ -1,28 +1,28 @@
 //! The listener: one task a connection, HTTP/1.1 and HTTP/2 without TLS (by prior knowledge).
 
-use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::{io, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use futures::StreamExt;
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{self, Answer};
-use super::compress;
-use super::damage::{CutBody, Outcome, damage};
-use super::faults::Fault;
-use super::group::{Group, Who};
-use super::request::Request;
-use super::router::route;
-use super::socket::{Connection, Socket};
+use super::{
+    answer::{self, Answer},
+    compress,
+    damage::{CutBody, Outcome, damage},
+    faults::Fault,
+    group::{Group, Who},
+    request::Request,
+    router::route,
+    socket::{Connection, Socket},
+};
 use crate::{Simulator, control};
 
 /// The largest body that is read, in bytes.
@@ -99,7 +99,8 @@ async fn respond(
     if request.path.starts_with(control::ROOT) {
         // Controls may take seconds: a snapshot, thousands of changes.
         let answer =
-            tokio::task::spawn_blocking(move || answer::guarded(&simulator, || control::answer(&simulator, &request))).await;
+            tokio::task::spawn_blocking(move || answer::guarded(&simulator, || control::answer(&simulator, &request)))
+                .await;
         return Ok(whole(answer.map_err(io::Error::other)?, without_body));
     }
     let wants_gzip = request.header("accept-encoding").is_some_and(compress::accepts_gzip);
@@ -113,7 +114,11 @@ async fn respond(
     if let Some(delay) = fault.delay().filter(|_| fault.spec.kind == super::faults::Kind::Slow && !fault.spec.after) {
         tokio::time::sleep(delay).await;
     }
-    let made = if fault.carries_out() { Some(answer::answer(&simulator, request)) } else { lost(&simulator, &request, &fault) };
+    let made = if fault.carries_out() {
+        Some(answer::answer(&simulator, request))
+    } else {
+        lost(&simulator, &request, &fault)
+    };
     if let Some(delay) = fault.delay().filter(|_| fault.spec.kind == super::faults::Kind::Slow && fault.spec.after) {
         tokio::time::sleep(delay).await;
     }
@@ -177,7 +182,9 @@ fn whole(answer: Answer, without_body: bool) -> Response {
         builder = builder.header("content-length", body.len());
         body = Vec::new();
     }
-    builder.body(BodyExt::boxed(Full::new(body.into()).map_err(|never| match never {}))).expect("headers are plain text")
+    builder
+        .body(BodyExt::boxed(Full::new(body.into()).map_err(|never| match never {})))
+        .expect("headers are plain text")
 }
 
 fn received(mut lines: tokio::sync::mpsc::Receiver<Bytes>) -> impl futures::Stream<Item = Bytes> {

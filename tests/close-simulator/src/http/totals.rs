@@ -1,12 +1,12 @@
-//! What some lists say of all that matches: sums that every page repeats, computed once for each version of the organization.
+//! What some lists say of all that matches: sums that every page repeats, computed once for each version of the
+//! organization.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::collection::Collection;
-use super::request::Request;
+use super::{collection::Collection, request::Request};
 use crate::world::view::View;
 
 /// Computed over all matches of a list.
@@ -26,7 +26,12 @@ pub struct Cache(Mutex<(u64, FxHashMap<String, Arc<Totals>>)>);
 const REMEMBERED: usize = 256;
 
 /// The totals of a list, computed when this version of the organization was not asked for them before.
-pub fn cached(view: &View<'_>, collection: &Collection, request: &Request, compute: impl FnOnce() -> Totals) -> Arc<Totals> {
+pub fn cached(
+    view: &View<'_>,
+    collection: &Collection,
+    request: &Request,
+    compute: impl FnOnce() -> Totals,
+) -> Arc<Totals> {
     let version = view.world.history.last();
     let mut question = collection.path.to_owned();
     if let Some(caller) = view.caller.filter(|caller| !caller.sees_all_leads) {

@@ -2,14 +2,20 @@
 
 use serde_json::Value as Json;
 
-use crate::http::collection::Handler;
-use crate::http::router::{Route, route};
-use crate::http::{Answer, Request};
-use crate::model::Refusal;
-use crate::seed::foundation::founder;
-use crate::world::World;
-use crate::world::change::{Actor, Body, Change};
-use crate::world::people::Caller;
+use crate::{
+    http::{
+        Answer, Request,
+        collection::Handler,
+        router::{Route, route},
+    },
+    model::Refusal,
+    seed::foundation::founder,
+    world::{
+        World,
+        change::{Actor, Body, Change},
+        people::Caller,
+    },
+};
 
 /// The founder, who may do everything, by the founder's key.
 pub fn founder_caller(world: &World) -> Option<Caller> {
@@ -42,8 +48,12 @@ pub fn ask(change: &mut Change<'_>, method: &str, path: &str, body: &Json) -> Re
             }
         }
         Some(Route::List(collection)) if method == "POST" => crate::http::object::create(change, collection, &request),
-        Some(Route::Object(collection, id)) if method == "PUT" => crate::http::object::update(change, collection, &id, &request),
-        Some(Route::Object(collection, id)) if method == "DELETE" => crate::http::object::delete(change, collection, &id),
+        Some(Route::Object(collection, id)) if method == "PUT" => {
+            crate::http::object::update(change, collection, &id, &request)
+        }
+        Some(Route::Object(collection, id)) if method == "DELETE" => {
+            crate::http::object::delete(change, collection, &id)
+        }
         _ => Err(Refusal::Status(404, format!("nothing at {method} {path}"))),
     }
 }

@@ -3,10 +3,14 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::pick;
-use crate::model::{Id, Kind, Moment, Record, Stamps, Value};
-use crate::seed::draw::Draw;
-use crate::seed::words::{CITY, COMPANY, FIRST, FORM, LAST, SENTENCE, STREET, SUBJECT, TITLE, TODO, TRADE};
-use crate::world::World;
+use crate::{
+    model::{Id, Kind, Moment, Record, Stamps, Value},
+    seed::{
+        draw::Draw,
+        words::{CITY, COMPANY, FIRST, FORM, LAST, SENTENCE, STREET, SUBJECT, TITLE, TODO, TRADE},
+    },
+    world::World,
+};
 
 /// A body in the making: members that are null are left out at creation.
 pub type Members = Map<String, Json>;
@@ -171,7 +175,8 @@ pub fn whatsapp(world: &World, draw: &mut Draw, lead: Id) -> Json {
     })
 }
 
-/// Values for some of the custom fields that these conditions select, for an object of a lead; every third is cleared instead.
+/// Values for some of the custom fields that these conditions select, for an object of a lead; every third is cleared
+/// instead.
 pub fn custom(world: &World, draw: &mut Draw, lead: Id, clear: bool, holds: impl Fn(&Record) -> bool) -> Members {
     let mut members = Members::new();
     let fields: Vec<&Record> = world

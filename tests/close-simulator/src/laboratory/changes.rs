@@ -2,13 +2,19 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::api::founder_actor;
-use super::deeds::{self, DEEDS, Deed};
-use super::pick;
-use crate::model::{Kind, Moment, Refusal};
-use crate::seed::draw::Draw;
-use crate::world::World;
-use crate::world::change::{Actor, Change};
+use super::{
+    api::founder_actor,
+    deeds::{self, DEEDS, Deed},
+    pick,
+};
+use crate::{
+    model::{Kind, Moment, Refusal},
+    seed::draw::Draw,
+    world::{
+        World,
+        change::{Actor, Change},
+    },
+};
 
 /// How often another deed is tried when one is refused.
 const TRIES: usize = 16;
@@ -46,10 +52,18 @@ impl Order {
     ///
     /// # Errors
     /// A weight for what does not exist, or one that is no number of 0 or more.
-    pub fn new(count: u64, seed: u64, spread_millis: Option<i64>, weights: &Map<String, Json>) -> Result<Self, Refusal> {
+    pub fn new(
+        count: u64,
+        seed: u64,
+        spread_millis: Option<i64>,
+        weights: &Map<String, Json>,
+    ) -> Result<Self, Refusal> {
         if let Some(unknown) = weights.keys().find(|name| !DEEDS.iter().any(|(known, ..)| known == name)) {
             let known: Vec<&str> = DEEDS.iter().map(|(name, ..)| *name).collect();
-            return Err(Refusal::field("weights", format!("unknown change `{unknown}`; known are {}", known.join(", "))));
+            return Err(Refusal::field(
+                "weights",
+                format!("unknown change `{unknown}`; known are {}", known.join(", ")),
+            ));
         }
         let weight = |name: &str, own: u32| match weights.get(name) {
             None => Ok(own),
@@ -164,7 +178,8 @@ impl Run {
     }
 }
 
-/// Changes between two past moments, of an organization whose clock shows the later one: what its event log tells at the start.
+/// Changes between two past moments, of an organization whose clock shows the later one: what its event log tells at
+/// the start.
 pub fn past(world: &mut World, seed: u64, count: usize, from: Moment, to: Moment) {
     let Ok(order) = Order::new(count as u64, seed, None, &Map::new()) else { return };
     let mut run = Run::begin(world, order);

@@ -2,12 +2,15 @@
 
 use serde_json::{Value as Json, json};
 
-use super::api::{ask, body};
-use super::{bodies, pick};
-use crate::model::{Id, Kind, Record, Refusal};
-use crate::seed::draw::Draw;
-use crate::world::World;
-use crate::world::change::Change;
+use super::{
+    api::{ask, body},
+    bodies, pick,
+};
+use crate::{
+    model::{Id, Kind, Record, Refusal},
+    seed::draw::Draw,
+    world::{World, change::Change},
+};
 
 /// One kind of change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +177,8 @@ fn typed(world: &World, draw: &mut Draw, kind: Kind, lead: Id) -> Result<Json, R
     };
     let ty = some(world, draw, of)?.id;
     let mut members = bodies::custom(world, draw, lead, false, |field| {
-        field.id_of(if kind == Kind::CustomActivity { "custom_activity_type_id" } else { "custom_object_type_id" }) == Some(ty)
+        field.id_of(if kind == Kind::CustomActivity { "custom_activity_type_id" } else { "custom_object_type_id" })
+            == Some(ty)
     });
     members.insert("lead_id".to_owned(), bodies::id(world, Some(lead)));
     members.insert(key.to_owned(), bodies::id(world, Some(ty)));
@@ -222,7 +226,9 @@ fn changes(change: &Change<'_>, draw: &mut Draw, object: &Record) -> Json {
                 json!({ "contact_id": bodies::id(world, object.lead.and_then(|lead| pick::of_lead(world, draw, lead, Kind::Contact))) })
             }
         },
-        Kind::Meeting => json!({ "user_note_html": format!("<p>{}</p>", bodies::prose(draw, 10).replace('<', "&lt;")) }),
+        Kind::Meeting => {
+            json!({ "user_note_html": format!("<p>{}</p>", bodies::prose(draw, 10).replace('<', "&lt;")) })
+        }
         Kind::CustomActivity | Kind::CustomObject => {
             let ty = ["custom_activity_type_id", "custom_object_type_id"].map(|name| object.id_of(name));
             let lead = object.lead.unwrap_or(object.id);

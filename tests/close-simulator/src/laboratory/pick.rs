@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::model::{Id, Kind, Moment, Record};
-use crate::seed::draw::Draw;
-use crate::world::World;
+use crate::{
+    model::{Id, Kind, Moment, Record},
+    seed::draw::Draw,
+    world::World,
+};
 
 /// Serials that are tried before the order of creation is asked.
 const TRIES: usize = 48;
 
-/// An object of a kind: newer ones in half of the draws, because people work on what is new. It follows from the draws and the present
-/// objects alone. Constant time where most serials are alive, logarithmic otherwise.
+/// An object of a kind: newer ones in half of the draws, because people work on what is new. It follows from the draws
+/// and the present objects alone. Constant time where most serials are alive, logarithmic otherwise.
 pub fn any(world: &World, draw: &mut Draw, kind: Kind) -> Option<Arc<Record>> {
     let count = world.store.count(kind);
     if count == 0 {

@@ -1,7 +1,9 @@
 //! Changes that go on in the background at a rate, beside what callers do.
 
-use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, OnceLock, Weak},
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
@@ -55,7 +57,8 @@ impl Laboratory {
     /// Begins changes at so many a second of the machine; those that were running stop.
     pub fn at_rate(&self, simulator: &Simulator, order: Order, rate: f64) -> Json {
         let stop = CancellationToken::new();
-        let progress = Arc::new(Mutex::new(Progress { count: order.count, rate, running: true, ..Progress::default() }));
+        let progress =
+            Arc::new(Mutex::new(Progress { count: order.count, rate, running: true, ..Progress::default() }));
         let begun = Background { progress: Arc::clone(&progress), stop: stop.clone() };
         if let Some(before) = self.background.lock().replace(begun) {
             before.stop.cancel();

@@ -1,8 +1,8 @@
 //! Identifiers: a kind and a serial number inside, opaque text outside.
 //!
-//! Close's ids are a prefix and 43 or 22 base62 characters, in no order of time (reference, section 1.7). Here the text is a
-//! bijection of (kind, serial) under the seed of the organization: no table of texts is needed, the same seed gives the same ids,
-//! and a text of another organization is recognised as foreign.
+//! Close's ids are a prefix and 43 or 22 base62 characters, in no order of time (reference, section 1.7). Here the text
+//! is a bijection of (kind, serial) under the seed of the organization: no table of texts is needed, the same seed
+//! gives the same ids, and a text of another organization is recognised as foreign.
 
 use std::num::NonZeroU64;
 
@@ -109,8 +109,8 @@ fn fill(raw: u64, seed: u64, body: &mut [u8]) {
     }
 }
 
-/// The last digits of a number, lowest first, as many as there is room for (a multiple of four). Ids are most of what a page of a list
-/// consists of, so a division gives four digits, and a table two.
+/// The last digits of a number, lowest first, as many as there is room for (a multiple of four). Ids are most of what a
+/// page of a list consists of, so a division gives four digits, and a table two.
 fn put_digits(mut number: u64, out: &mut [u8]) {
     const PAIR: u32 = 62 * 62;
     static PAIRS: [[u8; 2]; PAIR as usize] = {

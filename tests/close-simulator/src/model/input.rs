@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::record::{Key, Record, Value};
-use super::render::{self, Selection};
-use super::resource::{Field, Resource, Type, Write};
-use super::{Day, Id, Kind, Moment, Refusal};
-use crate::resources::custom_field;
-use crate::world::view::View;
+use super::{
+    Day, Id, Kind, Moment, Refusal,
+    record::{Key, Record, Value},
+    render::{self, Selection},
+    resource::{Field, Resource, Type, Write},
+};
+use crate::{resources::custom_field, world::view::View};
 
 /// What a body says about a record.
 #[derive(Debug, Default)]
@@ -20,7 +21,8 @@ pub struct Input {
     pub created: Option<Moment>,
 }
 
-/// Reads a body. `creating` decides which fields may be set and which must be. Unknown keys are ignored, as Close ignores them.
+/// Reads a body. `creating` decides which fields may be set and which must be. Unknown keys are ignored, as Close
+/// ignores them.
 pub fn read(
     view: &View<'_>,
     resource: &'static Resource,
@@ -65,8 +67,9 @@ pub fn read(
     if errors.is_empty() { Ok(input) } else { Err(Refusal::Invalid { errors: Vec::new(), fields: errors }) }
 }
 
-/// Reads a body for a record that exists, which gives the body back as far as it counts. A field that is refused, but has the very value
-/// that the record shows, is no change: an object that is posted back whole may name a contact that was deleted since.
+/// Reads a body for a record that exists, which gives the body back as far as it counts. A field that is refused, but
+/// has the very value that the record shows, is no change: an object that is posted back whole may name a contact that
+/// was deleted since.
 ///
 /// # Errors
 /// As [`read`].
@@ -127,8 +130,12 @@ pub fn read_value(view: &View<'_>, ty: Type, json: &Json, offset_minutes: i32) -
             None => Err("Not a valid date.".into()),
         },
         Type::DayOrMoment => match json.as_str() {
-            Some(text) if text.len() == 10 => Day::parse(text).map(Value::from).ok_or_else(|| "Not a valid date.".into()),
-            Some(text) => Moment::parse(text, offset_minutes).map(Value::from).ok_or_else(|| "Not a valid datetime.".into()),
+            Some(text) if text.len() == 10 => {
+                Day::parse(text).map(Value::from).ok_or_else(|| "Not a valid date.".into())
+            }
+            Some(text) => {
+                Moment::parse(text, offset_minutes).map(Value::from).ok_or_else(|| "Not a valid datetime.".into())
+            }
             None => Err("Not a valid date.".into()),
         },
         Type::Choice(words) => match json.as_str() {
@@ -144,8 +151,11 @@ pub fn read_value(view: &View<'_>, ty: Type, json: &Json, offset_minutes: i32) -
                 match read_value(view, *item, json, offset_minutes) {
                     Ok(value) => read.push(value),
                     Err(error) => {
-                        let error =
-                            if error.is_string() { serde_json::json!({ "errors": [error], "field-errors": {} }) } else { error };
+                        let error = if error.is_string() {
+                            serde_json::json!({ "errors": [error], "field-errors": {} })
+                        } else {
+                            error
+                        };
                         errors.insert(at.to_string(), error);
                     }
                 }
@@ -173,7 +183,9 @@ fn read_object(view: &View<'_>, fields: &'static [Field], json: &Json, offset_mi
     for field in fields.iter().filter(|field| field.write != Write::No) {
         let required = matches!(field.write, Write::Required | Write::RequiredOnce);
         match body.get(field.name) {
-            None | Some(Json::Null) if required => drop(errors.insert(field.name.to_owned(), "This field is required.".into())),
+            None | Some(Json::Null) if required => {
+                drop(errors.insert(field.name.to_owned(), "This field is required.".into()))
+            }
             None => {}
             Some(json) => match read_value(view, field.ty, json, offset_minutes) {
                 Ok(value) => members.push((Key::Name(field.name), value)),
@@ -181,7 +193,11 @@ fn read_object(view: &View<'_>, fields: &'static [Field], json: &Json, offset_mi
             },
         }
     }
-    if errors.is_empty() { Ok(Value::Object(members.into())) } else { Err(serde_json::json!({ "field-errors": errors })) }
+    if errors.is_empty() {
+        Ok(Value::Object(members.into()))
+    } else {
+        Err(serde_json::json!({ "field-errors": errors }))
+    }
 }
 
 fn whole(json: &Json) -> Option<i64> {

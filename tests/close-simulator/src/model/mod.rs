@@ -1,4 +1,5 @@
-//! What exists in a Close organization: ids, values, records, and the description of every kind. Pure data, no clock and no network.
+//! What exists in a Close organization: ids, values, records, and the description of every kind. Pure data, no clock
+//! and no network.
 
 pub mod id;
 pub mod input;

@@ -1,7 +1,6 @@
 //! Points in time, to the microsecond, in each of Close's written forms (reference, section 8.1).
 
-use jiff::civil;
-use jiff::tz::Offset;
+use jiff::{civil, tz::Offset};
 use serde::{Deserialize, Serialize};
 
 /// Microseconds since 1970-01-01T00:00:00Z.
@@ -105,12 +104,16 @@ impl Moment {
     /// Reads a date or a date with time, with or without offset; what has none is taken at `offset_minutes` from UTC.
     pub fn parse(text: &str, offset_minutes: i32) -> Option<Self> {
         // A `+` of an offset that was not percent-encoded arrives as a blank.
-        let text =
-            text.trim().replacen(' ', if text.trim().matches(' ').count() == 1 && text.contains('T') { "+" } else { "T" }, 1);
+        let text = text.trim().replacen(
+            ' ',
+            if text.trim().matches(' ').count() == 1 && text.contains('T') { "+" } else { "T" },
+            1,
+        );
         if let Ok(at) = text.parse::<jiff::Timestamp>() {
             return Some(Self(at.as_microsecond()));
         }
-        let local = text.parse::<civil::DateTime>().ok().or_else(|| Some(text.parse::<civil::Date>().ok()?.at(0, 0, 0, 0)))?;
+        let local =
+            text.parse::<civil::DateTime>().ok().or_else(|| Some(text.parse::<civil::Date>().ok()?.at(0, 0, 0, 0)))?;
         let at = Offset::from_seconds(offset_minutes.checked_mul(60)?).ok()?.to_timestamp(local).ok()?;
         Some(Self(at.as_microsecond()))
     }

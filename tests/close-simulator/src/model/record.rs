@@ -1,7 +1,7 @@
 //! One object as it is stored: what cannot be computed from others, compactly.
 //!
-//! Labels, names of users and nested objects are not here: `render` looks them up, so that a rename shows at once everywhere
-//! (reference, section 12, item 20).
+//! Labels, names of users and nested objects are not here: `render` looks them up, so that a rename shows at once
+//! everywhere (reference, section 12, item 20).
 
 use std::sync::Arc;
 
@@ -165,7 +165,9 @@ impl Value {
     /// A member of an object by name.
     pub fn member(&self, name: &str) -> Option<&Value> {
         match self {
-            Value::Object(members) => members.iter().find(|(key, _)| matches!(key, Key::Name(n) if *n == name)).map(|(_, v)| v),
+            Value::Object(members) => {
+                members.iter().find(|(key, _)| matches!(key, Key::Name(n) if *n == name)).map(|(_, v)| v)
+            }
             _ => None,
         }
     }

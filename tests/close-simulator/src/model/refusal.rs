@@ -65,12 +65,15 @@ impl Refusal {
     /// The body.
     pub fn body(&self) -> Value {
         match self {
-            Self::Bad(text) | Self::Missing(text) | Self::Forbidden(text) | Self::Status(_, text) => json!({ "error": text }),
+            Self::Bad(text) | Self::Missing(text) | Self::Forbidden(text) | Self::Status(_, text) => {
+                json!({ "error": text })
+            }
             Self::Invalid { errors, fields } => json!({ "errors": errors, "field-errors": fields }),
         }
     }
 
-    /// What stands in the place of an item of a list when an object inside it is refused: the form without `errors` when there are none.
+    /// What stands in the place of an item of a list when an object inside it is refused: the form without `errors`
+    /// when there are none.
     pub fn nested(&self) -> Value {
         match self {
             Self::Invalid { errors, fields } if errors.is_empty() => json!({ "field-errors": fields }),

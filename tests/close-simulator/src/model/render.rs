@@ -1,11 +1,13 @@
-//! Writes a record as Close shows it: straight into bytes, with the place of every field noted, so that a selection and the
-//! difference of two versions need no second reading.
+//! Writes a record as Close shows it: straight into bytes, with the place of every field noted, so that a selection and
+//! the difference of two versions need no second reading.
 
 use std::ops::Range;
 
-use super::record::{Key, Record, Value};
-use super::resource::{self, Unset};
-use super::{Id, Kind, Stamps};
+use super::{
+    Id, Kind, Stamps,
+    record::{Key, Record, Value},
+    resource::{self, Unset},
+};
 use crate::world::view::View;
 
 /// A record in its surroundings: what a computed field may look at.
@@ -46,7 +48,8 @@ pub enum Selection {
 impl Selection {
     /// Reads the comma list of `_fields`.
     pub fn parse(text: &str) -> Self {
-        let names: Vec<String> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        let names: Vec<String> =
+            text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
         if names.iter().any(|name| name == "_all") {
             Self::All
         } else if names.is_empty() {

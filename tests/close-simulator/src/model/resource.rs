@@ -1,12 +1,13 @@
 //! The description of a kind: its fields, how each is read, written and shown, and its laws.
 //!
-//! One static per kind, in the file of that kind under `resources/`. `input` validates a body by it, `render` writes a record by it.
+//! One static per kind, in the file of that kind under `resources/`. `input` validates a body by it, `render` writes a
+//! record by it.
 
-use super::refusal::Refusal;
-use super::render::Scene;
-use super::{Id, Kind, Record, Stamps, Value};
-use crate::world::change::{Body, Change};
-use crate::world::view::View;
+use super::{Id, Kind, Record, Stamps, Value, refusal::Refusal, render::Scene};
+use crate::world::{
+    change::{Body, Change},
+    view::View,
+};
 
 /// Shown in lists.
 pub const LIST: u8 = 1;
@@ -169,12 +170,13 @@ impl Field {
     }
 }
 
-/// What happens around a change beyond storing it. Each is called inside one change, which a refusal undoes only if nothing was
-/// changed before it: check first, change then.
+/// What happens around a change beyond storing it. Each is called inside one change, which a refusal undoes only if
+/// nothing was changed before it: check first, change then.
 pub struct Laws {
     /// Before a body is read: the same body in the names of the fields, when it uses others, as the label of a status.
     pub reword: fn(&View<'_>, &Body) -> Result<Option<Body>, Refusal>,
-    /// Before a new object is stored: check the body, fill in what Close fills in. `record.lead` is set from `lead_id` already.
+    /// Before a new object is stored: check the body, fill in what Close fills in. `record.lead` is set from `lead_id`
+    /// already.
     pub prepare: fn(&mut Change<'_>, &mut Record, &Body) -> Result<(), Refusal>,
     /// After it was stored and its `created` event written.
     pub created: fn(&mut Change<'_>, Id, &Body) -> Result<(), Refusal>,

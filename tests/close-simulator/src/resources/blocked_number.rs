@@ -2,14 +2,21 @@
 
 use serde_json::json;
 
-use crate::http::collection::Filter;
-use crate::http::collection::Test;
-use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source};
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
-use crate::model::{Kind, Record, Refusal, Stamps};
-use crate::world::change::{Body, Change};
-use crate::world::people::Caller;
-use crate::world::view::View;
+use crate::{
+    http::{
+        Answer, Collection, Endpoint, Exactness, Handler, Request, Source,
+        collection::{Filter, Test},
+    },
+    model::{
+        Kind, Record, Refusal, Stamps,
+        resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset},
+    },
+    world::{
+        change::{Body, Change},
+        people::Caller,
+        view::View,
+    },
+};
 
 /// A blocked number: it can neither call nor be called. No event tells of it.
 pub static BLOCKED_NUMBER: Resource = Resource {
@@ -65,7 +72,11 @@ fn is_number(text: &str) -> bool {
 }
 
 fn check(blocked: &Record) -> Result<(), Refusal> {
-    if blocked.text("phone").is_some_and(is_number) { Ok(()) } else { Err(Refusal::field("phone", "Invalid phone number.")) }
+    if blocked.text("phone").is_some_and(is_number) {
+        Ok(())
+    } else {
+        Err(Refusal::field("phone", "Invalid phone number."))
+    }
 }
 
 fn prepare(change: &mut Change<'_>, blocked: &mut Record, _: &Body) -> Result<(), Refusal> {

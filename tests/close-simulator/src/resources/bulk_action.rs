@@ -1,15 +1,24 @@
-//! Bulk actions: asynchronous changes of what a query finds (reference, sections 4.10 and 6.6), in four kinds with a path each. What
-//! they do, portion by portion, is in `bulk_work`.
+//! Bulk actions: asynchronous changes of what a query finds (reference, sections 4.10 and 6.6), in four kinds with a
+//! path each. What they do, portion by portion, is in `bulk_work`.
 
 use serde_json::Value as Json;
 
-use crate::http::collection::{C, Deed, G, L};
-use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, object};
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset, Write};
-use crate::model::{Id, Kind, Moment, Record, Refusal, Stamps, Value};
-use crate::resources::{bulk_work, custom_field};
-use crate::world::change::{Body, Change};
-use crate::world::jobs::Job;
+use crate::{
+    http::{
+        Answer, Collection, Endpoint, Exactness, Handler, Request, Source,
+        collection::{C, Deed, G, L},
+        object,
+    },
+    model::{
+        Id, Kind, Moment, Record, Refusal, Stamps, Value,
+        resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset, Write},
+    },
+    resources::{bulk_work, custom_field},
+    world::{
+        change::{Body, Change},
+        jobs::Job,
+    },
+};
 
 pub use bulk_work::step;
 
@@ -30,12 +39,17 @@ const EDITS: &[&str] = &[
 /// A field of some kinds of bulk action: null when unset there, absent in the other kinds.
 macro_rules! own {
     ($kinds:expr, $name:literal, $ty:expr) => {
-        Field { ty: $ty, write: Write::Once, unset: Unset::Absent, ..Field::computed($name, |s| own(s.record, $kinds, $name)) }
+        Field {
+            ty: $ty,
+            write: Write::Once,
+            unset: Unset::Absent,
+            ..Field::computed($name, |s| own(s.record, $kinds, $name))
+        }
     };
 }
 
-/// A bulk action. Stored, not shown: `kind` (`email`, `edit`, `delete`, `sequence_subscription`), `selection` (the ids that were found) and
-/// `due` (when its next step is).
+/// A bulk action. Stored, not shown: `kind` (`email`, `edit`, `delete`, `sequence_subscription`), `selection` (the ids
+/// that were found) and `due` (when its next step is).
 pub static BULK_ACTION: Resource = Resource {
     name: "bulk_action",
     event: Some(|record| match record.text("kind") {
@@ -158,7 +172,10 @@ fn prepare(change: &mut Change<'_>, action: &mut Record, body: &Body) -> Result<
         _ => {
             required(action, &["action_type"])?;
             if action.text("action_type") == Some("subscribe") {
-                required(action, &["sequence_id", "sender_account_id", "sender_name", "sender_email", "contact_preference"])?;
+                required(
+                    action,
+                    &["sequence_id", "sender_account_id", "sender_name", "sender_email", "contact_preference"],
+                )?;
             }
         }
     }
@@ -227,7 +244,10 @@ fn hold(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
             change.schedule(due, Job::BulkAction(action.id));
         }
         (Some("paused" | "resuming"), status) => {
-            return Err(Refusal::field("status", format!("A bulk action that is {status} cannot be paused or resumed.")));
+            return Err(Refusal::field(
+                "status",
+                format!("A bulk action that is {status} cannot be paused or resumed."),
+            ));
         }
         (Some(_), _) => return Err(Refusal::field("status", "Not a valid choice. Expected one of: paused, resuming.")),
     }

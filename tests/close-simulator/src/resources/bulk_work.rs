@@ -1,15 +1,17 @@
-//! What bulk actions do: created, loading, processing in portions, done. The events of one bulk action are spread over its steps, each
-//! with `meta.bulk_action_id` (reference, section 6.6; section 12, item 28).
+//! What bulk actions do: created, loading, processing in portions, done. The events of one bulk action are spread over
+//! its steps, each with `meta.bulk_action_id` (reference, section 6.6; section 12, item 28).
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::model::render::write_value;
-use crate::model::{Id, Kind, Moment, Record, Stamps, Value};
-use crate::resources::bulk_action::due;
-use crate::resources::{search, subscription, template_render};
-use crate::world::change::{Body, Change};
-use crate::world::jobs::Job;
-use crate::world::view::View;
+use crate::{
+    model::{Id, Kind, Moment, Record, Stamps, Value, render::write_value},
+    resources::{bulk_action::due, search, subscription, template_render},
+    world::{
+        change::{Body, Change},
+        jobs::Job,
+        view::View,
+    },
+};
 
 /// Leads of one step.
 const PORTION: usize = 50;
@@ -114,7 +116,9 @@ fn targets(view: &View<'_>, action: &Record, found: Id) -> Vec<Id> {
     match (action.text("kind"), action.text("type"), action.text("bulk_object_type"), action.text("action_type")) {
         (Some("edit"), Some("set_contact_custom_field" | "clear_contact_custom_field"), ..)
         | (Some("delete"), _, Some("contact"), _) => of(Kind::Contact),
-        (Some("edit"), Some("set_opportunity_custom_field" | "clear_opportunity_custom_field"), ..) => of(Kind::Opportunity),
+        (Some("edit"), Some("set_opportunity_custom_field" | "clear_opportunity_custom_field"), ..) => {
+            of(Kind::Opportunity)
+        }
         (Some("delete"), _, Some("call"), _) => of(Kind::Call),
         (Some("delete"), _, Some("custom_activity"), _) => of(Kind::CustomActivity),
         (Some("delete"), _, Some("form_submission"), _) => of(Kind::FormSubmission),
@@ -222,7 +226,8 @@ fn mail(view: &View<'_>, action: &Record, found: Id, contact: Id) -> Option<Map<
     let contact = view.get(contact)?;
     let lead = view.get(contact.lead.unwrap_or(found))?;
     let template = view.get(action.id_of("template_id")?)?;
-    let filled = template_render::filled(view, template, lead, Some(contact), action.author.and_then(|user| view.get(user)));
+    let filled =
+        template_render::filled(view, template, lead, Some(contact), action.author.and_then(|user| view.get(user)));
     let mail = json!({
         "lead_id": filled["lead_id"],
         "contact_id": filled["contact_id"],

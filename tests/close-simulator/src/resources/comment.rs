@@ -1,16 +1,26 @@
 //! Comments on opportunities and activities, and their threads: one thread for an object (reference, section 4.10).
 //!
-//! Stored of a thread: `object_id`, `comment_count`, `participants`. A comment that is deleted loses its body and stays, until all of
-//! its thread are deleted; then they go for good, and only that gives `deleted` events (reference, section 6.5).
+//! Stored of a thread: `object_id`, `comment_count`, `participants`. A comment that is deleted loses its body and
+//! stays, until all of its thread are deleted; then they go for good, and only that gives `deleted` events (reference,
+//! section 6.5).
 
-use crate::http::collection::{Condition, Deed, Filter, G, L, Order, Test};
-use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, object};
-use crate::model::render::{self, Selection};
-use crate::model::resource::{CREATED_BY, Field, ID, Laws, ORGANIZATION, Resource, Type, UPDATED_BY, Unset, Write};
-use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
-use crate::world::change::{Body, Change};
-use crate::world::people::Caller;
-use crate::world::view::View;
+use crate::{
+    http::{
+        Answer, Collection, Endpoint, Exactness, Handler, Request, Source,
+        collection::{Condition, Deed, Filter, G, L, Order, Test},
+        object,
+    },
+    model::{
+        Id, Kind, Record, Refusal, Stamps, Value,
+        render::{self, Selection},
+        resource::{CREATED_BY, Field, ID, Laws, ORGANIZATION, Resource, Type, UPDATED_BY, Unset, Write},
+    },
+    world::{
+        change::{Body, Change},
+        people::Caller,
+        view::View,
+    },
+};
 
 /// What can be commented on.
 const OBJECTS: &[Kind] = &[
@@ -30,12 +40,16 @@ const OBJECTS: &[Kind] = &[
 const OBJECT_TYPE: Field = Field::computed("object_type", |s| {
     let object = s.record.id_of("object_id");
     object
-        .map(|object| object.kind().resource().event.map_or("object", |name| name(s.view.get(object).unwrap_or(s.record))))
+        .map(|object| {
+            object.kind().resource().event.map_or("object", |name| name(s.view.get(object).unwrap_or(s.record)))
+        })
         .into()
 });
 /// Dates under other names than elsewhere (reference, section 8.1).
-const DATES: &[Field] =
-    &[Field::computed("created_at", |s| s.record.created.into()), Field::computed("updated_at", |s| s.record.updated.into())];
+const DATES: &[Field] = &[
+    Field::computed("created_at", |s| s.record.created.into()),
+    Field::computed("updated_at", |s| s.record.updated.into()),
+];
 
 /// A comment. `body` is HTML; null when it was deleted.
 pub static COMMENT: Resource = Resource {
@@ -154,7 +168,8 @@ fn prepare(change: &mut Change<'_>, record: &mut Record, _body: &Body) -> Result
             .ok_or_else(|| Refusal::missing_id(thread, change.world.seed))?,
         _ => return Err(Refusal::field("object_id", "Exactly one of object_id and thread_id must be given.")),
     };
-    let lead = if object.kind() == Kind::Lead { Some(object) } else { change.get(object).and_then(|object| object.lead) };
+    let lead =
+        if object.kind() == Kind::Lead { Some(object) } else { change.get(object).and_then(|object| object.lead) };
     // A new thread is stored after its first comment.
     let thread = thread_of(&change.whole(), object, lead).map(|thread| thread.id);
     let thread = thread.unwrap_or_else(|| change.world.next_id(Kind::CommentThread));

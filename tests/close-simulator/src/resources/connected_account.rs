@@ -1,10 +1,16 @@
-//! Connected accounts: mailboxes, calendars and video services of users (reference, section 4.10). They are connected in the
-//! application, so the API only reads them. `user_id` is the only filter; `_type` is none.
+//! Connected accounts: mailboxes, calendars and video services of users (reference, section 4.10). They are connected
+//! in the application, so the API only reads them. `user_id` is the only filter; `_type` is none.
 
-use crate::http::collection::{Filter, G, L, Paging, Test};
-use crate::http::{Collection, Source};
-use crate::model::resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
-use crate::model::{Kind, Stamps};
+use crate::{
+    http::{
+        Collection, Source,
+        collection::{Filter, G, L, Paging, Test},
+    },
+    model::{
+        Kind, Stamps,
+        resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset},
+    },
+};
 
 /// What can be connected.
 const TYPES: &[&str] = &["google", "custom_email", "zoom", "microsoft", "calendly"];

@@ -1,10 +1,14 @@
 //! Custom activity types (reference, section 4.10): what a custom activity can be, each with fields of its own.
 
 use super::{custom_field, status};
-use crate::http::Source;
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
-use crate::model::{Id, Kind, Record, Refusal, Stamps};
-use crate::world::change::Change;
+use crate::{
+    http::Source,
+    model::{
+        Id, Kind, Record, Refusal, Stamps,
+        resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset},
+    },
+    world::change::Change,
+};
 
 /// A type of custom activities. Stored, not shown: `field_order`.
 pub static CUSTOM_ACTIVITY_TYPE: Resource = Resource {
@@ -18,7 +22,9 @@ pub static CUSTOM_ACTIVITY_TYPE: Resource = Resource {
             Field::stored("name", Type::Text(255)).required(),
             Field::stored("description", Type::Text(1024)).writable(),
             Field::stored("api_create_only", Type::Bool).writable().unset(Unset::False),
-            Field::stored("editable_with_roles", Type::List(&Type::Ref(&[Kind::Role]))).writable().unset(Unset::EmptyList),
+            Field::stored("editable_with_roles", Type::List(&Type::Ref(&[Kind::Role])))
+                .writable()
+                .unset(Unset::EmptyList),
             Field::stored("is_archived", Type::Bool).writable().unset(Unset::False),
             // Definitions have events of their own; the type's tell of the type only.
             Field::computed("fields", |s| custom_field::schema::of_type(s.view, s.record)).volatile(),
@@ -31,8 +37,10 @@ pub static CUSTOM_ACTIVITY_TYPE: Resource = Resource {
 };
 
 /// What is served.
-pub static SOURCE: Source =
-    Source { collections: &[status::definitions("custom_activity", &[Kind::CustomActivityType], "4.10")], endpoints: &[] };
+pub static SOURCE: Source = Source {
+    collections: &[status::definitions("custom_activity", &[Kind::CustomActivityType], "4.10")],
+    endpoints: &[],
+};
 
 /// A type that activities have cannot go; its fields go with it.
 fn deleting(change: &mut Change<'_>, custom_type: &Record) -> Result<(), Refusal> {

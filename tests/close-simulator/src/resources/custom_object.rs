@@ -1,13 +1,22 @@
-//! Custom objects: instances of a custom object type that belong to a lead, and can be listed lead by lead only (reference, sections
+//! Custom objects: instances of a custom object type that belong to a lead, and can be listed lead by lead only
+//! (reference, sections
 //! 4.10 and 12, item 12).
 
 use super::lead::touched_by_child;
-use crate::http::collection::{Condition, Filter, Test};
-use crate::http::{Collection, Request, Source};
-use crate::model::resource::{AUTHORS, DATES, Field, ID, LEAD_ID, Laws, ORGANIZATION, Resource, Type, Write};
-use crate::model::{Kind, Record, Refusal, Stamps};
-use crate::world::change::{Body, Change};
-use crate::world::view::View;
+use crate::{
+    http::{
+        Collection, Request, Source,
+        collection::{Condition, Filter, Test},
+    },
+    model::{
+        Kind, Record, Refusal, Stamps,
+        resource::{AUTHORS, DATES, Field, ID, LEAD_ID, Laws, ORGANIZATION, Resource, Type, Write},
+    },
+    world::{
+        change::{Body, Change},
+        view::View,
+    },
+};
 
 /// A custom object.
 pub static CUSTOM_OBJECT: Resource = Resource {
@@ -83,7 +92,10 @@ fn prepare(change: &mut Change<'_>, object: &mut Record, _body: &Body) -> Result
 fn may_edit(change: &Change<'_>, object: &Record) -> Result<(), Refusal> {
     let Some(caller) = &change.actor.caller else { return Ok(()) };
     let roles = change.whole().field_of(object.id_of("custom_object_type_id"), "editable_with_roles");
-    if roles.items().is_empty() || caller.is_admin() || roles.items().iter().any(|role| role.as_id() == Some(caller.role)) {
+    if roles.items().is_empty()
+        || caller.is_admin()
+        || roles.items().iter().any(|role| role.as_id() == Some(caller.role))
+    {
         return Ok(());
     }
     Err(Refusal::Forbidden(change.world.switches.forbidden_text.clone()))

@@ -1,11 +1,15 @@
 //! Custom object types (reference, section 4.10): what a custom object can be, each with fields of its own.
 
 use super::{custom_field, nested, status};
-use crate::http::Source;
-use crate::model::render::{Scene, Selection};
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
-use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
-use crate::world::change::Change;
+use crate::{
+    http::Source,
+    model::{
+        Id, Kind, Record, Refusal, Stamps, Value,
+        render::{Scene, Selection},
+        resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset},
+    },
+    world::change::Change,
+};
 
 /// A type of custom objects. Stored, not shown: `field_order`.
 pub static CUSTOM_OBJECT_TYPE: Resource = Resource {
@@ -19,7 +23,9 @@ pub static CUSTOM_OBJECT_TYPE: Resource = Resource {
             Field::stored("name", Type::Text(255)).required(),
             Field::stored("name_plural", Type::Text(255)).writable(),
             Field::stored("description", Type::Text(1024)).writable(),
-            Field::stored("editable_with_roles", Type::List(&Type::Ref(&[Kind::Role]))).writable().unset(Unset::EmptyList),
+            Field::stored("editable_with_roles", Type::List(&Type::Ref(&[Kind::Role])))
+                .writable()
+                .unset(Unset::EmptyList),
             // Definitions have events of their own; the type's tell of the type only.
             Field::computed("fields", |s| custom_field::schema::of_type(s.view, s.record)).volatile(),
             Field::computed("back_reference_fields", back_references).volatile(),
@@ -42,8 +48,10 @@ pub static CUSTOM_OBJECT_TYPE: Resource = Resource {
 };
 
 /// What is served.
-pub static SOURCE: Source =
-    Source { collections: &[status::definitions("custom_object_type", &[Kind::CustomObjectType], "4.10")], endpoints: &[] };
+pub static SOURCE: Source = Source {
+    collections: &[status::definitions("custom_object_type", &[Kind::CustomObjectType], "4.10")],
+    endpoints: &[],
+};
 
 /// The fields of other objects that refer to this type and want to be seen from here.
 fn back_references(scene: &Scene<'_>) -> Value {
@@ -63,7 +71,10 @@ fn deleting(change: &mut Change<'_>, custom_type: &Record) -> Result<(), Refusal
         return Err(Refusal::invalid("The type cannot be deleted while objects have it."));
     }
     let own: Vec<Id> = custom_field::schema::own(&view, "custom_object", of).map(|field| field.id).collect();
-    if view.all(Kind::CustomField).any(|field| field.id_of("referenced_custom_type_id") == of && !own.contains(&field.id)) {
+    if view
+        .all(Kind::CustomField)
+        .any(|field| field.id_of("referenced_custom_type_id") == of && !own.contains(&field.id))
+    {
         return Err(Refusal::invalid("The type cannot be deleted while custom fields refer to it."));
     }
     for field in own {

@@ -1,10 +1,16 @@
-//! Dialer sessions: power and predictive dialing over a list of leads (reference, section 4.0). They are started in the application, so
-//! the API only reads them.
+//! Dialer sessions: power and predictive dialing over a list of leads (reference, section 4.0). They are started in the
+//! application, so the API only reads them.
 
-use crate::http::collection::{Filter, G, L, Test};
-use crate::http::{Collection, Exactness, Source};
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
-use crate::model::{Kind, Stamps};
+use crate::{
+    http::{
+        Collection, Exactness, Source,
+        collection::{Filter, G, L, Test},
+    },
+    model::{
+        Kind, Stamps,
+        resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset},
+    },
+};
 
 /// A dialer session. No event tells of it.
 pub static DIALER_SESSION: Resource = Resource {

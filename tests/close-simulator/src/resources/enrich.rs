@@ -1,10 +1,13 @@
-//! `POST /enrich_field/`: has a value of a custom field found out. Close asks a language model; here the value follows from the seed.
+//! `POST /enrich_field/`: has a value of a custom field found out. Close asks a language model; here the value follows
+//! from the seed.
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::http::{Answer, Endpoint, Exactness, Handler, Request, Source};
-use crate::model::{Key, Kind, Refusal, Value, input};
-use crate::world::change::{Body, Change, draw};
+use crate::{
+    http::{Answer, Endpoint, Exactness, Handler, Request, Source},
+    model::{Key, Kind, Refusal, Value, input},
+    world::change::{Body, Change, draw},
+};
 
 /// What is served.
 pub static SOURCE: Source = Source {
@@ -27,7 +30,8 @@ fn enrich(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal>
     };
     let reference = |name: &str, kinds: &[Kind]| {
         let json = body.get(name).ok_or_else(|| Refusal::field(name, "This field is required."))?;
-        input::read_reference(&change.view(), kinds, json).map_err(|error| Refusal::field(name, error.as_str().unwrap_or("")))
+        input::read_reference(&change.view(), kinds, json)
+            .map_err(|error| Refusal::field(name, error.as_str().unwrap_or("")))
     };
     let object = reference("object_id", kinds)?;
     let field = reference("field_id", &[Kind::CustomField])?;

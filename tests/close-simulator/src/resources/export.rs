@@ -1,23 +1,32 @@
 //! Exports: asynchronous jobs with a file at the end (reference, section 2.7; section 12, item 36).
 //!
-//! created, started (what to write is found), `in_progress` (objects are read portion by portion, as they are by then), done (the file can
-//! be had for `export_link_secs` after each GET).
+//! created, started (what to write is found), `in_progress` (objects are read portion by portion, as they are by then),
+//! done (the file can be had for `export_link_secs` after each GET).
 
 use serde_json::Value as Json;
 
-use crate::http::collection::{Condition, G, L};
-use crate::http::files::{self, HOST};
-use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, list, object, router};
-use crate::model::render::Scene;
-use crate::model::resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset, Write};
-use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
-use crate::resources::{export_rows, search};
-use crate::world::World;
-use crate::world::change::{Body, Change};
-use crate::world::files::signature;
-use crate::world::jobs::Job;
-use crate::world::people::Caller;
-use crate::world::view::View;
+use crate::{
+    http::{
+        Answer, Collection, Endpoint, Exactness, Handler, Request, Source,
+        collection::{Condition, G, L},
+        files::{self, HOST},
+        list, object, router,
+    },
+    model::{
+        Id, Kind, Record, Refusal, Stamps, Value,
+        render::Scene,
+        resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset, Write},
+    },
+    resources::{export_rows, search},
+    world::{
+        World,
+        change::{Body, Change},
+        files::signature,
+        jobs::Job,
+        people::Caller,
+        view::View,
+    },
+};
 
 /// Objects of one step.
 const PORTION: usize = 100;
@@ -30,7 +39,9 @@ const fn of_leads(field: Field) -> Field {
 /// An export. Stored, not shown: `object` (`lead` or `opportunity`) and `selection` (what is written, while it runs).
 pub static EXPORT: Resource = Resource {
     name: "export",
-    event: Some(|export| if export.text("object") == Some("opportunity") { "export.opportunity" } else { "export.lead" }),
+    event: Some(
+        |export| if export.text("object") == Some("opportunity") { "export.opportunity" } else { "export.lead" },
+    ),
     stamps: Stamps::Offset,
     fields: &[
         &[
@@ -74,7 +85,11 @@ pub static SOURCE: Source = Source {
     collections: &[EXPORTS],
     endpoints: &[
         endpoint("POST", "export/lead", Handler::Write(|change, request| create(change, request, "lead"))),
-        endpoint("POST", "export/opportunity", Handler::Write(|change, request| create(change, request, "opportunity"))),
+        endpoint(
+            "POST",
+            "export/opportunity",
+            Handler::Write(|change, request| create(change, request, "opportunity")),
+        ),
         endpoint("GET", "export", Handler::Read(all)),
         endpoint("GET", "export/{}", Handler::Read(one)),
     ],
@@ -254,7 +269,9 @@ fn opportunities(view: &View<'_>, export: &Record, limit: usize) -> Result<Vec<I
         let Ok(Json::Object(params)) = serde_json::from_str(text) else {
             return Err(Refusal::field("params", "Not a valid object."));
         };
-        for (name, value) in params.into_iter().filter(|(name, _)| !matches!(name.as_str(), "_skip" | "_limit" | "_fields")) {
+        for (name, value) in
+            params.into_iter().filter(|(name, _)| !matches!(name.as_str(), "_skip" | "_limit" | "_fields"))
+        {
             let text = match value {
                 Json::String(text) => text,
                 Json::Array(items) => items

@@ -2,19 +2,27 @@
 
 use std::io::Write as _;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::{Compression, write::GzEncoder};
 use serde_json::Value as Json;
 
-use crate::model::render::{self, Selection};
-use crate::model::{Key, Kind, Moment, Record, Stamps, Value};
-use crate::world::files::Blob;
-use crate::world::view::View;
+use crate::{
+    model::{
+        Key, Kind, Moment, Record, Stamps, Value,
+        render::{self, Selection},
+    },
+    world::{files::Blob, view::View},
+};
 
 /// One row of an export, as JSON text: the object itself for JSON, a list of columns and values for CSV.
 pub(super) fn row(view: &View<'_>, export: &Record, record: &Record) -> Option<String> {
-    let named: Vec<String> =
-        export.get("fields").map(Value::items).unwrap_or_default().iter().filter_map(Value::as_text).map(str::to_owned).collect();
+    let named: Vec<String> = export
+        .get("fields")
+        .map(Value::items)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(Value::as_text)
+        .map(str::to_owned)
+        .collect();
     let selection = match (named.is_empty(), export.is("include_smart_fields")) {
         (false, _) => Selection::Named(named),
         (true, true) => Selection::All,
@@ -51,7 +59,8 @@ fn nest(view: &View<'_>, lead: &Record, name: &str, kinds: &[Kind], out: &mut Ve
     out.extend_from_slice(b"]}");
 }
 
-/// The columns of one object: its plain fields, for leads the first contact and on request the first address, custom fields by name.
+/// The columns of one object: its plain fields, for leads the first contact and on request the first address, custom
+/// fields by name.
 fn columns(view: &View<'_>, export: &Record, record: &Record, selection: &Selection) -> Vec<(String, Json)> {
     let format = export.text("date_format").unwrap_or("original");
     let rendered = render::rendered(view, record, render::LIST, selection);
@@ -133,8 +142,9 @@ fn csv(rows: &[String]) -> String {
     }
     let mut out = line(names.iter().map(|name| (*name).to_owned()));
     for row in &rows {
-        let cell =
-            |name: &&str| row.iter().find(|(column, _)| column == name).map_or_else(String::new, |(_, value)| plain(value));
+        let cell = |name: &&str| {
+            row.iter().find(|(column, _)| column == name).map_or_else(String::new, |(_, value)| plain(value))
+        };
         out.push_str(&line(names.iter().map(cell)));
     }
     out
@@ -142,7 +152,8 @@ fn csv(rows: &[String]) -> String {
 
 /// One line of CSV, with its end.
 pub(super) fn line(cells: impl Iterator<Item = String>) -> String {
-    let quoted =
-        cells.map(|cell| if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell });
+    let quoted = cells.map(|cell| {
+        if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
+    });
     format!("{}\r\n", quoted.collect::<Vec<_>>().join(","))
 }

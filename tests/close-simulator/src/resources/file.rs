@@ -2,11 +2,17 @@
 
 use serde_json::json;
 
-use crate::http::files::{self, HOST};
-use crate::http::{Answer, Endpoint, Exactness, Handler, Request, Source};
-use crate::model::{Kind, Refusal};
-use crate::world::change::Change;
-use crate::world::files::{Upload, signature};
+use crate::{
+    http::{
+        Answer, Endpoint, Exactness, Handler, Request, Source,
+        files::{self, HOST},
+    },
+    model::{Kind, Refusal},
+    world::{
+        change::Change,
+        files::{Upload, signature},
+    },
+};
 
 /// What is served.
 pub static SOURCE: Source = Source {
@@ -20,7 +26,8 @@ pub static SOURCE: Source = Source {
     }],
 };
 
-/// `{"upload": {"url", "fields"}, "download": {"url"}}`: the file goes to `upload.url` as a form with these fields and `file`.
+/// `{"upload": {"url", "fields"}, "download": {"url"}}`: the file goes to `upload.url` as a form with these fields and
+/// `file`.
 fn announce(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let mut missing = serde_json::Map::new();
@@ -33,7 +40,8 @@ fn announce(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusa
         return Err(Refusal::Invalid { errors: Vec::new(), fields: missing });
     }
     let (name, content_type) = (body.text("filename").unwrap_or(""), body.text("content_type").unwrap_or(""));
-    let safe: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' }).collect();
+    let safe: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' }).collect();
     let seed = change.world.seed;
     let user = change.actor.user.expect("a request has a user").text(seed);
     let media = change.world.next_id(Kind::Media).text(seed);

@@ -1,9 +1,16 @@
-//! Web forms, whose answers become form submissions (reference, section 4.6). They are built in the application; the API reads them.
+//! Web forms, whose answers become form submissions (reference, section 4.6). They are built in the application; the
+//! API reads them.
 
-use crate::http::collection::{Filter, G, L, Test};
-use crate::http::{Collection, Exactness, Source};
-use crate::model::resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
-use crate::model::{Kind, Stamps};
+use crate::{
+    http::{
+        Collection, Exactness, Source,
+        collection::{Filter, G, L, Test},
+    },
+    model::{
+        Kind, Stamps,
+        resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset},
+    },
+};
 
 /// A form. `field_definitions` is a list of `{"id": "formfld_…", "name", "type", "choices"?}`. No event tells of it.
 pub static FORM: Resource = Resource {

@@ -3,13 +3,22 @@
 use serde_json::{Value as Json, json};
 
 use super::membership;
-use crate::http::collection::{Deed, Order, Paging};
-use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, list, object};
-use crate::model::resource::{EVENT, Field, GET, ID, Laws, ORGANIZATION, Resource, Type};
-use crate::model::{Id, Key, Kind, Record, Refusal, Stamps, Value};
-use crate::world::change::{Body, Change};
-use crate::world::people::Caller;
-use crate::world::view::View;
+use crate::{
+    http::{
+        Answer, Collection, Endpoint, Exactness, Handler, Request, Source,
+        collection::{Deed, Order, Paging},
+        list, object,
+    },
+    model::{
+        Id, Key, Kind, Record, Refusal, Stamps, Value,
+        resource::{EVENT, Field, GET, ID, Laws, ORGANIZATION, Resource, Type},
+    },
+    world::{
+        change::{Body, Change},
+        people::Caller,
+        view::View,
+    },
+};
 
 /// A group. `members` is stored as a list of users and shown as `[{"user_id": …}]`.
 pub static GROUP: Resource = Resource {
@@ -59,10 +68,11 @@ const fn endpoint(method: &'static str, path: &'static str, handler: Handler) ->
 fn list(view: &View<'_>, _caller: &Caller, request: &Request) -> Result<Answer, Refusal> {
     let mut request = request.clone();
     if let Some(fields) = request.param("_fields") {
-        let fields: Vec<&str> = match fields.split(',').map(str::trim).filter(|name| *name != "members").collect::<Vec<_>>() {
-            fields if fields.contains(&"_all") || fields.is_empty() => vec!["id", "organization_id", "name"],
-            fields => fields,
-        };
+        let fields: Vec<&str> =
+            match fields.split(',').map(str::trim).filter(|name| *name != "members").collect::<Vec<_>>() {
+                fields if fields.contains(&"_all") || fields.is_empty() => vec!["id", "organization_id", "name"],
+                fields => fields,
+            };
         let fields = fields.join(",");
         request.params.push(("_fields".to_owned(), fields));
     }

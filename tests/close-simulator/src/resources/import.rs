@@ -1,16 +1,23 @@
-//! Imports: no public resource, but events, ids and what they leave on leads (reference, sections 4.6 and 6.5). The application starts
-//! them; here the laboratory does (`/_control/import/`).
+//! Imports: no public resource, but events, ids and what they leave on leads (reference, sections 4.6 and 6.5). The
+//! application starts them; here the laboratory does (`/_control/import/`).
 
 use serde_json::{Map, Value as Json};
 
-use crate::http::Source;
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
-use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
-use crate::world::change::{Body, Change};
-use crate::world::jobs::Job;
+use crate::{
+    http::Source,
+    model::{
+        Id, Kind, Record, Refusal, Stamps, Value,
+        resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset},
+    },
+    world::{
+        change::{Body, Change},
+        jobs::Job,
+    },
+};
 
-/// An import. `status` is created, `in_progress`, done, reverting or reverted. Stored, not shown: `rows` (bodies of leads that wait), `made`
-/// and `touched` (a list for each step: ids of new leads; earlier versions of changed ones), `undone` (how many steps are reverted).
+/// An import. `status` is created, `in_progress`, done, reverting or reverted. Stored, not shown: `rows` (bodies of
+/// leads that wait), `made` and `touched` (a list for each step: ids of new leads; earlier versions of changed ones),
+/// `undone` (how many steps are reverted).
 pub static IMPORT: Resource = Resource {
     name: "import",
     event: Some(|_| "import"),
@@ -53,7 +60,9 @@ pub fn start(change: &mut Change<'_>, rows: Vec<Map<String, Json>>) -> Id {
 pub fn revert(change: &mut Change<'_>, id: Id) -> Result<(), Refusal> {
     match change.get(id).as_deref().map(|import| import.text("status") == Some("done")) {
         Some(true) if id.kind() == Kind::Import => {}
-        Some(_) if id.kind() == Kind::Import => return Err(Refusal::bad("Only an import that is done can be reverted.")),
+        Some(_) if id.kind() == Kind::Import => {
+            return Err(Refusal::bad("Only an import that is done can be reverted."));
+        }
         _ => return Err(Refusal::missing_id(id, change.world.seed)),
     }
     change.edit(id, |import| import.set("status", "reverting"));
@@ -112,7 +121,8 @@ fn import_portion(change: &mut Change<'_>, import: &Record) -> bool {
             Some(before) => {
                 if change.revise(before.id, &body).is_ok() {
                     touched.push(Value::Text(serde_json::to_string(&*before).unwrap_or_default().into()));
-                    let mut update = change.record(Kind::ImportUpdate).with("import_id", import.id).with("reverted", false);
+                    let mut update =
+                        change.record(Kind::ImportUpdate).with("import_id", import.id).with("reverted", false);
                     update.lead = Some(before.id);
                     change.insert(update);
                 }

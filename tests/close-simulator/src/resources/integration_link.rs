@@ -1,10 +1,17 @@
-//! Integration links: templates of URLs that the application shows beside leads, contacts and opportunities (reference, section 4.10).
+//! Integration links: templates of URLs that the application shows beside leads, contacts and opportunities (reference,
+//! section 4.10).
 
-use crate::http::collection::{Deed, Order, Paging};
-use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type};
-use crate::model::{Kind, Record, Refusal, Stamps};
-use crate::world::change::{Body, Change};
+use crate::{
+    http::{
+        Collection, Source,
+        collection::{Deed, Order, Paging},
+    },
+    model::{
+        Kind, Record, Refusal, Stamps,
+        resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type},
+    },
+    world::change::{Body, Change},
+};
 
 /// An integration link. `type` is always stored. No event tells of it.
 pub static INTEGRATION_LINK: Resource = Resource {

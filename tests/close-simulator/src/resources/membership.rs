@@ -1,22 +1,32 @@
-//! Memberships: a user in the organization, with a role (reference, section 9.1). Nothing tells of a changed one; only coming and
-//! going has events, `activated` and `deactivated`, and coming back keeps the ids (8.2).
+//! Memberships: a user in the organization, with a role (reference, section 9.1). Nothing tells of a changed one; only
+//! coming and going has events, `activated` and `deactivated`, and coming back keeps the ids (8.2).
 
 use serde_json::{Value as Json, json};
 
-use crate::http::collection::{Deed, U};
-use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, object};
-use crate::model::render::Scene;
-use crate::model::resource::{Field, GET, ID, LIST, Laws, ORGANIZATION, Resource, Type, Unset};
-use crate::model::{Id, Kind, Record, Refusal, Stamps, Value, input};
-use crate::world::change::{Body, Change};
-use crate::world::people::{Caller, Credential};
-use crate::world::view::View;
+use crate::{
+    http::{
+        Answer, Collection, Endpoint, Exactness, Handler, Request, Source,
+        collection::{Deed, U},
+        object,
+    },
+    model::{
+        Id, Kind, Record, Refusal, Stamps, Value, input,
+        render::Scene,
+        resource::{Field, GET, ID, LIST, Laws, ORGANIZATION, Resource, Type, Unset},
+    },
+    world::{
+        change::{Body, Change},
+        people::{Caller, Credential},
+        view::View,
+    },
+};
 
 /// The members of a membership in `/me/` (reference, section 1.4).
 pub const OF_ME: &[&str] =
     &["id", "organization_id", "user_id", "role_id", "permissions_granted", "auto_record_calls", "track_email_opens"];
 
-/// A membership. Stored, not shown: `is_active`, for a removed user's membership stands among the inactive ones, and `pinned_views`.
+/// A membership. Stored, not shown: `is_active`, for a removed user's membership stands among the inactive ones, and
+/// `pinned_views`.
 pub static MEMBERSHIP: Resource = Resource {
     name: "membership",
     // Its two events are written by hand: creations and updates have none.
@@ -74,7 +84,10 @@ fn of_user(scene: &Scene<'_>, name: &'static str) -> Value {
 
 /// The users that are members now, oldest first.
 pub fn active_users(view: &View<'_>) -> Vec<Id> {
-    view.all(Kind::Membership).filter(|record| record.is("is_active")).filter_map(|record| record.id_of("user_id")).collect()
+    view.all(Kind::Membership)
+        .filter(|record| record.is("is_active"))
+        .filter_map(|record| record.id_of("user_id"))
+        .collect()
 }
 
 fn admin() -> Id {
@@ -219,10 +232,15 @@ fn pin_views(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refus
         admins_only(change)?;
     }
     let body = request.json()?;
-    let views = body.get("saved_view_ids").ok_or_else(|| Refusal::field("saved_view_ids", "This field is required."))?;
-    let views = input::read_value(&change.view(), Type::List(&Type::Ref(&[Kind::SmartView])), views, 0).map_err(|error| {
-        Refusal::Invalid { errors: Vec::new(), fields: [("saved_view_ids".to_owned(), error)].into_iter().collect() }
-    })?;
+    let views =
+        body.get("saved_view_ids").ok_or_else(|| Refusal::field("saved_view_ids", "This field is required."))?;
+    let views =
+        input::read_value(&change.view(), Type::List(&Type::Ref(&[Kind::SmartView])), views, 0).map_err(|error| {
+            Refusal::Invalid {
+                errors: Vec::new(),
+                fields: [("saved_view_ids".to_owned(), error)].into_iter().collect(),
+            }
+        })?;
     let id = membership.id;
     change.update(membership.with("pinned_views", views));
     let membership = change.get(id).ok_or_else(|| Refusal::missing(&request.segments[0]))?;

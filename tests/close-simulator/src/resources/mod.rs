@@ -1,5 +1,5 @@
-//! One file for each kind of object: its fields, its paths, its laws. A new object of Close is a new file here, one line below, and one
-//! line in `model::kind`.
+//! One file for each kind of object: its fields, its paths, its laws. A new object of Close is a new file here, one
+//! line below, and one line in `model::kind`.
 
 pub mod activity;
 pub mod blocked_number;
@@ -48,13 +48,23 @@ pub mod unsubscribed_email;
 pub mod user;
 pub mod webhook;
 
-use crate::http::Source;
-use crate::model::Stamps;
-use crate::model::resource::{Laws, Resource};
+use crate::{
+    http::Source,
+    model::{
+        Stamps,
+        resource::{Laws, Resource},
+    },
+};
 
 /// The resource of kinds that are only named by ids, as requests.
-pub static NOT_STORED: Resource =
-    Resource { name: "not stored", event: None, stamps: Stamps::Offset, fields: &[], custom_fields: false, laws: Laws::PLAIN };
+pub static NOT_STORED: Resource = Resource {
+    name: "not stored",
+    event: None,
+    stamps: Stamps::Offset,
+    fields: &[],
+    custom_fields: false,
+    laws: Laws::PLAIN,
+};
 
 /// Everything that is served.
 pub static SOURCES: &[&Source] = &[

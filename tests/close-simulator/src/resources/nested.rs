@@ -1,12 +1,19 @@
-//! Settings shown inside others: the statuses of a pipeline, the fields of a type, the memberships of the organization. Each object that
-//! holds others may keep an order of them, which people choose, as a list of ids that is stored and not shown.
+//! Settings shown inside others: the statuses of a pipeline, the fields of a type, the memberships of the organization.
+//! Each object that holds others may keep an order of them, which people choose, as a list of ids that is stored and
+//! not shown.
 
 use serde_json::Value as Json;
 
-use crate::model::render::{self, Selection};
-use crate::model::{Id, Record, Value};
-use crate::world::change::{Body, Change};
-use crate::world::view::View;
+use crate::{
+    model::{
+        Id, Record, Value,
+        render::{self, Selection},
+    },
+    world::{
+        change::{Body, Change},
+        view::View,
+    },
+};
 
 /// An object as lists show it.
 pub fn object(view: &View<'_>, record: &Record, selection: &Selection) -> Value {
@@ -25,7 +32,8 @@ pub fn only(names: &[&str]) -> Selection {
     Selection::Named(names.iter().map(|name| (*name).to_owned()).collect())
 }
 
-/// Puts records into the order that their owner keeps under a name; what the order does not know comes last, oldest first.
+/// Puts records into the order that their owner keeps under a name; what the order does not know comes last, oldest
+/// first.
 pub fn sort(owner: Option<&Record>, order: &'static str, records: &mut [&Record]) {
     let order = owner.and_then(|owner| owner.get(order)).map(Value::items).unwrap_or_default();
     records.sort_by_key(|record| {

@@ -1,17 +1,26 @@
-//! The organization with its settings and members (reference, section 4.7). Nothing tells of a change here, not even when a new currency
-//! shows on every opportunity (4.3).
+//! The organization with its settings and members (reference, section 4.7). Nothing tells of a change here, not even
+//! when a new currency shows on every opportunity (4.3).
 
 use serde_json::{Map, Value as Json};
 
 use super::{custom_field, nested, status};
-use crate::http::collection::{Deed, U};
-use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, object};
-use crate::model::render::{self, Scene, Selection};
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, GET, LIST, Laws, Resource, Type, Unset};
-use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
-use crate::world::change::{Body, Change};
-use crate::world::people::Caller;
-use crate::world::view::View;
+use crate::{
+    http::{
+        Answer, Collection, Endpoint, Exactness, Handler, Request, Source,
+        collection::{Deed, U},
+        object,
+    },
+    model::{
+        Id, Kind, Record, Refusal, Stamps, Value,
+        render::{self, Scene, Selection},
+        resource::{AUTHOR_IDS, DATES, Field, GET, LIST, Laws, Resource, Type, Unset},
+    },
+    world::{
+        change::{Body, Change},
+        people::Caller,
+        view::View,
+    },
+};
 
 /// The members of an organization in `/me/` (reference, section 1.4).
 pub const OF_ME: &[&str] = &[
@@ -44,10 +53,16 @@ pub static ORGANIZATION: Resource = Resource {
             Field::stored("require_unsubscribe_link", Type::Bool).writable().unset(Unset::False),
             Field::computed("memberships", |s| members(s, true)).only(LIST | GET),
             Field::computed("inactive_memberships", |s| members(s, false)).only(LIST | GET),
-            Field::computed("lead_statuses", |s| nested::list(s.view, status::of_leads(s.view), &nested::only(&["id", "label"])))
-                .only(LIST | GET),
+            Field::computed("lead_statuses", |s| {
+                nested::list(s.view, status::of_leads(s.view), &nested::only(&["id", "label"]))
+            })
+            .only(LIST | GET),
             Field::computed("opportunity_statuses", |s| {
-                nested::list(s.view, status::of_opportunities(s.view), &nested::only(&["id", "label", "type", "pipeline_id"]))
+                nested::list(
+                    s.view,
+                    status::of_opportunities(s.view),
+                    &nested::only(&["id", "label", "type", "pipeline_id"]),
+                )
             })
             .only(LIST | GET),
             Field::computed("pipelines", |s| nested::list(s.view, s.view.all(Kind::Pipeline), &Selection::Default))
@@ -93,7 +108,8 @@ fn members(scene: &Scene<'_>, active: bool) -> Value {
     nested::list(scene.view, chosen, &Selection::Default)
 }
 
-/// Reads the organization; `_expand=memberships__user,inactive_memberships__user` puts the whole user into each membership.
+/// Reads the organization; `_expand=memberships__user,inactive_memberships__user` puts the whole user into each
+/// membership.
 fn get(view: &View<'_>, _caller: &Caller, request: &Request) -> Result<Answer, Refusal> {
     let text = &request.segments[0];
     let organization = view.parse_id(text).filter(|id| id.kind() == Kind::Organization).and_then(|id| view.get(id));
@@ -106,7 +122,8 @@ fn get(view: &View<'_>, _caller: &Caller, request: &Request) -> Result<Answer, R
         .filter(|list| matches!(*list, "memberships" | "inactive_memberships"))
         .collect();
     if !expanded.is_empty() {
-        let mut body: Map<String, Json> = serde_json::from_slice(&answer.body).expect("what was rendered is a JSON object");
+        let mut body: Map<String, Json> =
+            serde_json::from_slice(&answer.body).expect("what was rendered is a JSON object");
         for list in expanded {
             for membership in body.get_mut(list).and_then(Json::as_array_mut).into_iter().flatten() {
                 let user = membership["user_id"].as_str().and_then(|text| view.get(view.parse_id(text)?));

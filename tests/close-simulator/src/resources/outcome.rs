@@ -1,9 +1,12 @@
 //! Outcomes of calls and meetings (reference, section 4.10). No event tells of them.
 
-use crate::http::collection::Deed;
-use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset, Write};
-use crate::model::{Kind, Stamps};
+use crate::{
+    http::{Collection, Source, collection::Deed},
+    model::{
+        Kind, Stamps,
+        resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset, Write},
+    },
+};
 
 /// What a call or a meeting came to.
 pub static OUTCOME: Resource = Resource {
@@ -19,7 +22,9 @@ pub static OUTCOME: Resource = Resource {
             Field::stored("applies_to", Type::List(&Type::Choice(&["calls", "meetings"])))
                 .writable()
                 .unset(Unset::Json("[\"calls\",\"meetings\"]")),
-            Field::stored("type", Type::Choice(&["vm-dropped", "custom"])).write(Write::Once).unset(Unset::Text("custom")),
+            Field::stored("type", Type::Choice(&["vm-dropped", "custom"]))
+                .write(Write::Once)
+                .unset(Unset::Text("custom")),
         ],
         AUTHOR_IDS,
         DATES,

@@ -1,12 +1,20 @@
-//! Phone numbers of the organization (reference, section 4.10): rented in the application or by `POST /phone_number/request/internal/`,
-//! never created by a plain POST. Numbers of groups need the permission `manage_group_numbers`.
+//! Phone numbers of the organization (reference, section 4.10): rented in the application or by `POST
+//! /phone_number/request/internal/`, never created by a plain POST. Numbers of groups need the permission
+//! `manage_group_numbers`.
 
-use crate::http::collection::{D, Deed, Filter, G, L, Test, U};
-use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, object};
-use crate::model::render::Scene;
-use crate::model::resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset, Write};
-use crate::model::{Kind, Record, Refusal, Stamps, Value};
-use crate::world::change::{Body, Change, draw};
+use crate::{
+    http::{
+        Answer, Collection, Endpoint, Exactness, Handler, Request, Source,
+        collection::{D, Deed, Filter, G, L, Test, U},
+        object,
+    },
+    model::{
+        Kind, Record, Refusal, Stamps, Value,
+        render::Scene,
+        resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset, Write},
+    },
+    world::change::{Body, Change, draw},
+};
 
 /// A phone number. `number` is E.164; `user_id` is whose it is, `participants` are the users of a group number.
 pub static PHONE_NUMBER: Resource = Resource {
@@ -72,8 +80,14 @@ pub static SOURCE: Source = Source {
 };
 
 /// Countries that numbers can be rented in, with their calling codes and whether their numbers take messages.
-const COUNTRIES: [(&str, &str, bool); 6] =
-    [("US", "1", true), ("CA", "1", true), ("GB", "44", true), ("DE", "49", false), ("FR", "33", false), ("SE", "46", true)];
+const COUNTRIES: [(&str, &str, bool); 6] = [
+    ("US", "1", true),
+    ("CA", "1", true),
+    ("GB", "44", true),
+    ("DE", "49", false),
+    ("FR", "33", false),
+    ("SE", "46", true),
+];
 
 /// `+49 301234567` of `+49301234567`: good enough to read, and never equal to the number.
 pub(super) fn formatted(scene: &Scene<'_>, name: &'static str) -> Value {

@@ -1,12 +1,17 @@
-//! Pipelines: opportunity statuses in order (reference, section 4.8). No event tells of a pipeline; its statuses have their own.
+//! Pipelines: opportunity statuses in order (reference, section 4.8). No event tells of a pipeline; its statuses have
+//! their own.
 
 use serde_json::{Map, Value as Json};
 
 use super::{nested, status};
-use crate::http::Source;
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type};
-use crate::model::{Id, Kind, Record, Refusal, Stamps};
-use crate::world::change::{Body, Change};
+use crate::{
+    http::Source,
+    model::{
+        Id, Kind, Record, Refusal, Stamps,
+        resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type},
+    },
+    world::change::{Body, Change},
+};
 
 /// A pipeline. Stored, not shown: the order of its statuses.
 pub static PIPELINE: Resource = Resource {
@@ -30,7 +35,8 @@ pub static PIPELINE: Resource = Resource {
 };
 
 /// What is served.
-pub static SOURCE: Source = Source { collections: &[status::definitions("pipeline", &[Kind::Pipeline], "4.8")], endpoints: &[] };
+pub static SOURCE: Source =
+    Source { collections: &[status::definitions("pipeline", &[Kind::Pipeline], "4.8")], endpoints: &[] };
 
 /// One entry of a body's `statuses`.
 enum Entry {
@@ -67,8 +73,8 @@ fn named(pipeline: &Record) -> Result<(), Refusal> {
     }
 }
 
-/// Reads and checks a body's `statuses`. A new pipeline gets new statuses even from entries with ids and labels, which is how one is
-/// copied; an entry with an id alone moves that status here.
+/// Reads and checks a body's `statuses`. A new pipeline gets new statuses even from entries with ids and labels, which
+/// is how one is copied; an entry with an id alone moves that status here.
 fn entries(change: &Change<'_>, body: &Body, existing: bool) -> Result<Vec<Entry>, Refusal> {
     let items = body.get("statuses").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     let mut entries = Vec::with_capacity(items.len());
@@ -126,7 +132,8 @@ fn arrange(change: &mut Change<'_>, pipeline: Id, entries: Vec<Entry>, body: &Bo
     Ok(())
 }
 
-/// The last pipeline stays. The opportunities of another one get the first status that is left (reference, section 8.4).
+/// The last pipeline stays. The opportunities of another one get the first status that is left (reference, section
+/// 8.4).
 fn deleting(change: &mut Change<'_>, pipeline: &Record) -> Result<(), Refusal> {
     let view = change.whole();
     let statuses: Vec<Id> = status::of_pipeline(&view, pipeline).iter().map(|status| status.id).collect();

@@ -1,11 +1,18 @@
 //! Playbooks (reference, sections 4.10 and 8.1): their dates are called `created_at` and `updated_at`.
 
-use crate::http::collection::{Deed, Filter, Order, Test};
-use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, object};
-use crate::model::resource::{DATE_CREATED, DATE_UPDATED, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
-use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
-use crate::resources::sequence::{CREATED_BY_ID, UPDATED_BY_ID};
-use crate::world::change::{Body, Change};
+use crate::{
+    http::{
+        Answer, Collection, Endpoint, Exactness, Handler, Request, Source,
+        collection::{Deed, Filter, Order, Test},
+        object,
+    },
+    model::{
+        Id, Kind, Record, Refusal, Stamps, Value,
+        resource::{DATE_CREATED, DATE_UPDATED, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset},
+    },
+    resources::sequence::{CREATED_BY_ID, UPDATED_BY_ID},
+    world::change::{Body, Change},
+};
 
 /// A playbook. `position` is always stored. No event tells of it.
 pub static PLAYBOOK: Resource = Resource {
@@ -18,7 +25,9 @@ pub static PLAYBOOK: Resource = Resource {
         Field::stored("name", Type::Text(255)).required(),
         Field::stored("description", Type::Text(10_000)).writable(),
         Field::stored("summary_guidance", Type::Text(10_000)).writable(),
-        Field::stored("custom_field_ids", Type::List(&Type::Ref(&[Kind::CustomField]))).writable().unset(Unset::EmptyList),
+        Field::stored("custom_field_ids", Type::List(&Type::Ref(&[Kind::CustomField])))
+            .writable()
+            .unset(Unset::EmptyList),
         Field::stored("outcome_ids", Type::List(&Type::Ref(&[Kind::Outcome]))).writable().unset(Unset::EmptyList),
         Field::stored("position", Type::Int(0, 1_000_000)).writable(),
         Field::computed("is_archived", |s| s.record.get("archived_at").is_some().into()),

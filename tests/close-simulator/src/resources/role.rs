@@ -1,13 +1,22 @@
-//! Roles: sets of permissions, four of them built in (reference, section 9.2), and which leads a role lets a user see (9.3).
+//! Roles: sets of permissions, four of them built in (reference, section 9.2), and which leads a role lets a user see
+//! (9.3).
 
-use crate::http::collection::{Deed, Order, Paging};
-use crate::http::{Collection, Source};
-use crate::model::resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
-use crate::model::{Id, Key, Kind, Record, Refusal, Stamps, Value};
-use crate::world::World;
-use crate::world::change::{Body, Change};
-use crate::world::people::Caller;
-use crate::world::view::View;
+use crate::{
+    http::{
+        Collection, Source,
+        collection::{Deed, Order, Paging},
+    },
+    model::{
+        Id, Key, Kind, Record, Refusal, Stamps, Value,
+        resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset},
+    },
+    world::{
+        World,
+        change::{Body, Change},
+        people::Caller,
+        view::View,
+    },
+};
 
 /// A role.
 pub static ROLE: Resource = Resource {
@@ -22,7 +31,8 @@ pub static ROLE: Resource = Resource {
             Field::computed("editable", |s| (!is_built_in(s.record)).into()),
             Field::stored("permissions", Type::List(&Type::Text(64))).writable().unset(Unset::EmptyList),
             Field::stored("visibility_user_lcf_ids", Type::List(&Type::Ref(&[Kind::CustomField]))).writable(),
-            Field::stored("visibility_user_lcf_behavior", Type::Choice(&["require_assignment", "allow_unassigned"])).writable(),
+            Field::stored("visibility_user_lcf_behavior", Type::Choice(&["require_assignment", "allow_unassigned"]))
+                .writable(),
         ],
         DATES,
     ],
@@ -60,12 +70,16 @@ fn check(change: &Change<'_>, role: &Record) -> Result<(), Refusal> {
     }
     let fields = role.get("visibility_user_lcf_ids").map(Value::items).unwrap_or_default();
     if fields.len() > MAX_VISIBILITY_FIELDS {
-        return Err(Refusal::field("visibility_user_lcf_ids", format!("At most {MAX_VISIBILITY_FIELDS} fields are allowed.")));
+        return Err(Refusal::field(
+            "visibility_user_lcf_ids",
+            format!("At most {MAX_VISIBILITY_FIELDS} fields are allowed."),
+        ));
     }
     let view = change.whole();
     for field in fields.iter().filter_map(Value::as_id) {
-        let of_users =
-            view.get(field).is_some_and(|field| field.text("object") == Some("lead") && field.text("type") == Some("user"));
+        let of_users = view
+            .get(field)
+            .is_some_and(|field| field.text("object") == Some("lead") && field.text("type") == Some("user"));
         if !of_users {
             let message = format!("'{}' is not a lead custom field of type user.", view.id_text(field));
             return Err(Refusal::field("visibility_user_lcf_ids", message));
@@ -116,15 +130,17 @@ pub fn forget_field(change: &mut Change<'_>, field: Id) {
 /// The permissions of a role and of a membership together.
 pub fn permissions(world: &World, role: Id, membership: &Record) -> Vec<String> {
     let of = |record: &Record, name| {
-        record.get(name).map(|list| list.items().iter().filter_map(Value::as_text).map(str::to_owned).collect::<Vec<_>>())
+        record
+            .get(name)
+            .map(|list| list.items().iter().filter_map(Value::as_text).map(str::to_owned).collect::<Vec<_>>())
     };
     let mut all = world.store.get(role).and_then(|role| of(role, "permissions")).unwrap_or_default();
     all.extend(of(membership, "permissions_granted").unwrap_or_default());
     all
 }
 
-/// Whether a caller without `view_all_leads` sees a lead: a listed user field of the lead holds its user, or holds nobody and the role
-/// lets such leads through.
+/// Whether a caller without `view_all_leads` sees a lead: a listed user field of the lead holds its user, or holds
+/// nobody and the role lets such leads through.
 pub fn sees_lead(view: &View<'_>, caller: &Caller, lead: &Record) -> bool {
     let Some(role) = view.get(caller.role) else { return false };
     let fields: Vec<Id> = role

@@ -2,13 +2,22 @@
 
 use serde_json::json;
 
-use crate::http::collection::{Deed, Paging};
-use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, object};
-use crate::model::resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Write};
-use crate::model::{Id, Key, Kind, Record, Refusal, Stamps, Value, input};
-use crate::resources::sequence::{CREATED_BY_ID, UPDATED_BY_ID};
-use crate::world::change::{Body, Change};
-use crate::world::people::Credential;
+use crate::{
+    http::{
+        Answer, Collection, Endpoint, Exactness, Handler, Request, Source,
+        collection::{Deed, Paging},
+        object,
+    },
+    model::{
+        Id, Key, Kind, Record, Refusal, Stamps, Value, input,
+        resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Write},
+    },
+    resources::sequence::{CREATED_BY_ID, UPDATED_BY_ID},
+    world::{
+        change::{Body, Change},
+        people::Credential,
+    },
+};
 
 /// A user's link. `source_id` names it to the application that made it. No event tells of it.
 pub static SCHEDULING_LINK: Resource = Resource {
@@ -97,7 +106,9 @@ pub static SOURCE: Source = Source {
         endpoint("POST", "scheduling_link/integration", upsert),
         endpoint("DELETE", "scheduling_link/integration/{}", forget),
         endpoint("POST", "shared_scheduling_link_association", |change, request| associate(change, request, true)),
-        endpoint("POST", "shared_scheduling_link_association/unmap", |change, request| associate(change, request, false)),
+        endpoint("POST", "shared_scheduling_link_association/unmap", |change, request| {
+            associate(change, request, false)
+        }),
     ],
 };
 
@@ -112,7 +123,9 @@ fn application(change: &Change<'_>) -> Result<String, Refusal> {
 fn of_source(change: &Change<'_>, application: &str, source: &str) -> Option<Id> {
     let (user, whole) = (change.actor.user, change.whole());
     let is = |link: &&Record| {
-        link.text("source_type") == Some(application) && link.text("source_id") == Some(source) && link.id_of("user_id") == user
+        link.text("source_type") == Some(application)
+            && link.text("source_id") == Some(source)
+            && link.id_of("user_id") == user
     };
     whole.all(Kind::SchedulingLink).find(is).map(|link| link.id)
 }
@@ -129,7 +142,9 @@ fn upsert(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal>
             change.revise(id, &body)?;
             id
         }
-        None => change.create_with(Kind::SchedulingLink, &body, |link| link.set("source_type", application.as_str()))?,
+        None => {
+            change.create_with(Kind::SchedulingLink, &body, |link| link.set("source_type", application.as_str()))?
+        }
     };
     Ok(object::written(change, id, request, 200))
 }
@@ -177,9 +192,11 @@ fn associate(change: &mut Change<'_>, request: &Request, map: bool) -> Result<An
         "organization_id": change.world.organization().text(seed),
         "shared_scheduling_link_id": shared.text(seed),
     });
-    for (name, value) in
-        [("user_id", user.map(|id| id.text(seed))), ("user_scheduling_link_id", link.map(|id| id.text(seed))), ("url", url)]
-    {
+    for (name, value) in [
+        ("user_id", user.map(|id| id.text(seed))),
+        ("user_scheduling_link_id", link.map(|id| id.text(seed))),
+        ("url", url),
+    ] {
         if let Some(value) = value {
             answer[name] = value.into();
         }

@@ -1,17 +1,24 @@
-//! Send-as: who may send mail in whose name (reference, section 4.10). A caller sees and changes only what its own user takes part in,
-//! and only gives leave in its own name.
+//! Send-as: who may send mail in whose name (reference, section 4.10). A caller sees and changes only what its own user
+//! takes part in, and only gives leave in its own name.
 
 use serde_json::Value as Json;
 
-use crate::http::collection::{C, Condition, D, Deed, Filter, G, L, Paging, Test};
-use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source};
-use crate::model::input;
-use crate::model::render::{self, Selection};
-use crate::model::resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Write};
-use crate::model::{Id, Kind, Record, Refusal, Stamps};
-use crate::world::change::{Body, Change};
-use crate::world::people::Caller;
-use crate::world::view::View;
+use crate::{
+    http::{
+        Answer, Collection, Endpoint, Exactness, Handler, Request, Source,
+        collection::{C, Condition, D, Deed, Filter, G, L, Paging, Test},
+    },
+    model::{
+        Id, Kind, Record, Refusal, Stamps, input,
+        render::{self, Selection},
+        resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Write},
+    },
+    world::{
+        change::{Body, Change},
+        people::Caller,
+        view::View,
+    },
+};
 
 /// An association of two users. No event tells of it.
 pub static SEND_AS: Resource = Resource {
@@ -86,7 +93,9 @@ fn permit(_: &View<'_>, caller: &Caller, deed: Deed, record: Option<&Record>) ->
 
 fn find(view: &View<'_>, allowing: Id, allowed: Id) -> Option<Id> {
     view.all(Kind::SendAs)
-        .find(|record| record.id_of("allowing_user_id") == Some(allowing) && record.id_of("allowed_user_id") == Some(allowed))
+        .find(|record| {
+            record.id_of("allowing_user_id") == Some(allowing) && record.id_of("allowed_user_id") == Some(allowed)
+        })
         .map(|record| record.id)
 }
 
@@ -122,7 +131,8 @@ fn disallow(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusa
     Ok(Answer::empty(204))
 }
 
-/// `POST /send_as/bulk/` with `allowed_user_ids` and `disallowed_user_ids`; answers with all that the caller then allows.
+/// `POST /send_as/bulk/` with `allowed_user_ids` and `disallowed_user_ids`; answers with all that the caller then
+/// allows.
 fn bulk(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let own = change.actor.user.expect("a request has a user");

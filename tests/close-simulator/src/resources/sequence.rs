@@ -1,11 +1,17 @@
 //! Sequences with their steps embedded (reference, section 4.9). Dates are naive.
 
-use crate::http::collection::{Deed, Filter, Order, Paging, Test};
-use crate::http::{Collection, Source};
-use crate::model::render::Scene;
-use crate::model::resource::{CREATED_BY, DATES, Field, GET, ID, Laws, ORGANIZATION, Resource, Type, UPDATED_BY, Unset};
-use crate::model::{Id, Kind, Moment, Record, Refusal, Stamps, Value};
-use crate::world::change::{Body, Change};
+use crate::{
+    http::{
+        Collection, Source,
+        collection::{Deed, Filter, Order, Paging, Test},
+    },
+    model::{
+        Id, Kind, Moment, Record, Refusal, Stamps, Value,
+        render::Scene,
+        resource::{CREATED_BY, DATES, Field, GET, ID, Laws, ORGANIZATION, Resource, Type, UPDATED_BY, Unset},
+    },
+    world::change::{Body, Change},
+};
 
 /// `created_by_id`: the name that relational records have for `created_by`.
 pub const CREATED_BY_ID: Field = Field { name: "created_by_id", ..CREATED_BY };
@@ -23,7 +29,10 @@ pub static SEQUENCE: Resource = Resource {
             ORGANIZATION,
             Field::stored("name", Type::Text(255)).required(),
             Field::stored("status", Type::Choice(&["active", "paused", "draft"])).writable().not_null(),
-            Field::stored("steps", Type::List(&Type::Object(STEP_FIELDS))).writable().not_null().unset(Unset::EmptyList),
+            Field::stored("steps", Type::List(&Type::Object(STEP_FIELDS)))
+                .writable()
+                .not_null()
+                .unset(Unset::EmptyList),
             Field::stored("schedule", Type::Json).writable(),
             Field::stored("schedule_id", Type::Text(64)).writable(),
             Field::stored("timezone", Type::Text(64)).writable(),
@@ -82,7 +91,8 @@ fn subscription_counts(scene: &Scene<'_>) -> Value {
     let mut counts = [0i64; super::subscription::STATUSES.len()];
     for subscription in scene.view.range(Kind::SequenceSubscription, Moment(i64::MIN), Moment::LAST) {
         if subscription.id_of("sequence_id") == Some(scene.record.id)
-            && let Some(at) = super::subscription::STATUSES.iter().position(|status| subscription.text("status") == Some(status))
+            && let Some(at) =
+                super::subscription::STATUSES.iter().position(|status| subscription.text("status") == Some(status))
         {
             counts[at] += 1;
         }

@@ -2,12 +2,20 @@
 //!
 //! A list without `type` or `type__in` has those of type `lead` only (section 12, item 13).
 
-use crate::http::collection::{Condition, Filter, Paging, Test};
-use crate::http::{Collection, Request, Source};
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
-use crate::model::{Kind, Record, Refusal, Stamps};
-use crate::world::change::{Body, Change};
-use crate::world::view::View;
+use crate::{
+    http::{
+        Collection, Request, Source,
+        collection::{Condition, Filter, Paging, Test},
+    },
+    model::{
+        Kind, Record, Refusal, Stamps,
+        resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset},
+    },
+    world::{
+        change::{Body, Change},
+        view::View,
+    },
+};
 
 /// What a Smart View can find.
 const TYPES: &[&str] = &[
@@ -79,7 +87,8 @@ fn leads_unless_asked(_: &View<'_>, request: &Request) -> Result<Vec<Condition>,
 /// Whether its result depends on who asks: it names the current user.
 fn user_dependent(view: &Record) -> bool {
     let names = |text: &str| text.contains("current_user") || text.contains("user:me");
-    view.text("query").is_some_and(names) || matches!(view.get("s_query"), Some(crate::model::Value::Json(json)) if names(json))
+    view.text("query").is_some_and(names)
+        || matches!(view.get("s_query"), Some(crate::model::Value::Json(json)) if names(json))
 }
 
 fn prepare(change: &mut Change<'_>, view: &mut Record, _: &Body) -> Result<(), Refusal> {

@@ -1,15 +1,24 @@
-//! Statuses of leads and of opportunities (reference, section 4.8). Records keep the id only: a new label shows on them at once, with
-//! neither an event nor another `date_updated` (section 12, item 20).
+//! Statuses of leads and of opportunities (reference, section 4.8). Records keep the id only: a new label shows on them
+//! at once, with neither an event nor another `date_updated` (section 12, item 20).
 
 use super::nested;
-use crate::http::collection::{Deed, Order, OrderBy, Paging, SortKey};
-use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, list};
-use crate::model::resource::{Field, ID, Laws, ORGANIZATION, Resource, Type, Write};
-use crate::model::{Id, Kind, Record, Refusal, Stamps};
-use crate::world::change::{Body, Change};
-use crate::world::people::Caller;
-use crate::world::switches::UsedStatus;
-use crate::world::view::View;
+use crate::{
+    http::{
+        Answer, Collection, Endpoint, Exactness, Handler, Request, Source,
+        collection::{Deed, Order, OrderBy, Paging, SortKey},
+        list,
+    },
+    model::{
+        Id, Kind, Record, Refusal, Stamps,
+        resource::{Field, ID, Laws, ORGANIZATION, Resource, Type, Write},
+    },
+    world::{
+        change::{Body, Change},
+        people::Caller,
+        switches::UsedStatus,
+        view::View,
+    },
+};
 
 /// Where the organization keeps the order of lead statuses.
 pub const LEAD_ORDER: &str = "lead_status_order";
@@ -45,7 +54,8 @@ pub static OPPORTUNITY_STATUS: Resource = Resource {
 const LABEL: Field = Field::stored("label", Type::Text(255)).required();
 
 const LEAD: Collection = Collection { orders: SHOWN, ..collection("status/lead", &[Kind::LeadStatus]) };
-const OPPORTUNITY: Collection = Collection { orders: SHOWN, ..collection("status/opportunity", &[Kind::OpportunityStatus]) };
+const OPPORTUNITY: Collection =
+    Collection { orders: SHOWN, ..collection("status/opportunity", &[Kind::OpportunityStatus]) };
 
 /// The order in which people see them, which is that of the lists.
 const SHOWN: &[OrderBy] = &[OrderBy {
@@ -80,8 +90,8 @@ const fn endpoint(path: &'static str, handler: Handler) -> Endpoint {
     Endpoint { method: "GET", path, handler, section: "4.8", exactness: Exactness::Documented }
 }
 
-/// A collection of definitions: all at once in the order of their creation, readable by all, written by those who may customise,
-/// answered with 201 and 204.
+/// A collection of definitions: all at once in the order of their creation, readable by all, written by those who may
+/// customise, answered with 201 and 204.
 pub const fn definitions(path: &'static str, kinds: &'static [Kind], section: &'static str) -> Collection {
     Collection {
         paging: Paging::Bare,
@@ -109,9 +119,11 @@ pub fn of_leads<'v>(view: &'v View<'_>) -> Vec<&'v Record> {
 
 /// The statuses of opportunities, pipeline by pipeline, unless the organization keeps another order.
 pub fn of_opportunities<'v>(view: &'v View<'_>) -> Vec<&'v Record> {
-    let mut statuses: Vec<&Record> = view.all(Kind::Pipeline).flat_map(|pipeline| of_pipeline(view, pipeline)).collect();
+    let mut statuses: Vec<&Record> =
+        view.all(Kind::Pipeline).flat_map(|pipeline| of_pipeline(view, pipeline)).collect();
     if let Some(order) = view.get(view.organization()).and_then(|organization| organization.get(OPPORTUNITY_ORDER)) {
-        let place = |status: &Record| order.items().iter().position(|id| id.as_id() == Some(status.id)).unwrap_or(usize::MAX);
+        let place =
+            |status: &Record| order.items().iter().position(|id| id.as_id() == Some(status.id)).unwrap_or(usize::MAX);
         statuses.sort_by_key(|status| place(status));
     }
     statuses
@@ -156,8 +168,9 @@ fn labelled(status: &Record) -> Result<(), Refusal> {
     }
 }
 
-/// The last status stays. Records that have another one get the first that is left, opportunities one of their pipeline if there is one:
-/// removing a status changes many records silently (reference, section 8.4); which status they get is chosen.
+/// The last status stays. Records that have another one get the first that is left, opportunities one of their pipeline
+/// if there is one: removing a status changes many records silently (reference, section 8.4); which status they get is
+/// chosen.
 fn deleting(change: &mut Change<'_>, status: &Record) -> Result<(), Refusal> {
     let view = change.whole();
     if view.world.store.count(status.kind()) == 1 {

@@ -1,13 +1,22 @@
-//! Sequence subscriptions: a contact in a sequence (reference, section 4.9). A list needs one of `sequence_id`, `contact_id` and
-//! `lead_id`, so that reading all of them is a loop over sequences (section 12, item 12). There is no DELETE.
+//! Sequence subscriptions: a contact in a sequence (reference, section 4.9). A list needs one of `sequence_id`,
+//! `contact_id` and `lead_id`, so that reading all of them is a loop over sequences (section 12, item 12). There is no
+//! DELETE.
 
-use crate::http::collection::{C, Condition, Deed, Filter, G, L, Test, U};
-use crate::http::{Collection, Request, Source};
-use crate::model::resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Write};
-use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
-use crate::resources::sequence::{CREATED_BY_ID, UPDATED_BY_ID};
-use crate::world::change::{Body, Change};
-use crate::world::view::View;
+use crate::{
+    http::{
+        Collection, Request, Source,
+        collection::{C, Condition, Deed, Filter, G, L, Test, U},
+    },
+    model::{
+        Id, Kind, Record, Refusal, Stamps, Value,
+        resource::{DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Write},
+    },
+    resources::sequence::{CREATED_BY_ID, UPDATED_BY_ID},
+    world::{
+        change::{Body, Change},
+        view::View,
+    },
+};
 
 /// Where a subscription can stand.
 pub(super) const STATUSES: [&str; 5] = ["active", "paused", "finished", "goal", "error"];
@@ -60,7 +69,10 @@ pub static SOURCE: Source = Source {
 };
 
 fn one_of_three(_: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refusal> {
-    if ["sequence_id", "contact_id", "lead_id"].iter().any(|name| request.param(name).is_some_and(|text| !text.is_empty())) {
+    if ["sequence_id", "contact_id", "lead_id"]
+        .iter()
+        .any(|name| request.param(name).is_some_and(|text| !text.is_empty()))
+    {
         Ok(Vec::new())
     } else {
         Err(Refusal::bad("One of sequence_id, contact_id or lead_id must be given."))

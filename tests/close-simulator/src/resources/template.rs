@@ -1,10 +1,16 @@
 //! Templates of mails and messages (reference, section 4.10).
 
-use crate::http::collection::{Filter, Test};
-use crate::http::{Collection, Endpoint, Exactness, Handler, Source};
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
-use crate::model::{Kind, Record, Refusal, Stamps};
-use crate::world::change::{Body, Change};
+use crate::{
+    http::{
+        Collection, Endpoint, Exactness, Handler, Source,
+        collection::{Filter, Test},
+    },
+    model::{
+        Kind, Record, Refusal, Stamps,
+        resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset},
+    },
+    world::change::{Body, Change},
+};
 
 /// An email template. `is_shared` and `is_archived` are always stored.
 pub static EMAIL_TEMPLATE: Resource = Resource {

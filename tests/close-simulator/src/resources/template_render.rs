@@ -1,15 +1,19 @@
 //! An email template filled in for one lead and contact: `GET /email_template/{id}/render/`.
 //!
-//! Either `lead_id` (with `contact_id`) names whom it is for, or `query`, `entry` and `mode` pick one of the leads that a query finds.
+//! Either `lead_id` (with `contact_id`) names whom it is for, or `query`, `entry` and `mode` pick one of the leads that
+//! a query finds.
 
 use serde_json::{Value as Json, json};
 
-use crate::http::{Answer, Request};
-use crate::model::render::{self, Selection};
-use crate::model::{Kind, Record, Refusal};
-use crate::resources::search;
-use crate::world::people::Caller;
-use crate::world::view::View;
+use crate::{
+    http::{Answer, Request},
+    model::{
+        Kind, Record, Refusal,
+        render::{self, Selection},
+    },
+    resources::search,
+    world::{people::Caller, view::View},
+};
 
 /// The largest `entry`.
 const LAST_ENTRY: usize = 100;
@@ -26,8 +30,15 @@ pub(super) fn render(view: &View<'_>, caller: &Caller, request: &Request) -> Res
     Ok(Answer::json(200, &filled(view, template, lead, contact, view.get(caller.user))))
 }
 
-/// `{"body", "subject", "email", "contact_id", "contact_display_name", "lead_id", "lead_display_name"}` of a template for somebody.
-pub(super) fn filled(view: &View<'_>, template: &Record, lead: &Record, contact: Option<&Record>, user: Option<&Record>) -> Json {
+/// `{"body", "subject", "email", "contact_id", "contact_display_name", "lead_id", "lead_display_name"}` of a template
+/// for somebody.
+pub(super) fn filled(
+    view: &View<'_>,
+    template: &Record,
+    lead: &Record,
+    contact: Option<&Record>,
+    user: Option<&Record>,
+) -> Json {
     let of = |record: Option<&Record>| record.map_or(Json::Null, |record| shown(view, record));
     let (lead_json, contact_json, user) = (of(Some(lead)), of(contact), of(user));
     let fill = |name| fill(template.text(name).unwrap_or(""), &lead_json, &contact_json, &user);

@@ -1,12 +1,18 @@
-//! Addresses that want no more mail (reference, section 4.10): created and deleted by the address itself, which contacts then show as
-//! `is_unsubscribed`.
+//! Addresses that want no more mail (reference, section 4.10): created and deleted by the address itself, which
+//! contacts then show as `is_unsubscribed`.
 
-use crate::http::collection::{C, L, Paging};
-use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, object};
-use crate::model::resource::{CREATED_BY, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type};
-use crate::model::{Id, Kind, Refusal, Stamps};
-use crate::world::change::Change;
-use crate::world::view::View;
+use crate::{
+    http::{
+        Answer, Collection, Endpoint, Exactness, Handler, Request, Source,
+        collection::{C, L, Paging},
+        object,
+    },
+    model::{
+        Id, Kind, Refusal, Stamps,
+        resource::{CREATED_BY, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type},
+    },
+    world::{change::Change, view::View},
+};
 
 /// An unsubscribed address. `email` is stored in lower case.
 pub static UNSUBSCRIBED_EMAIL: Resource = Resource {

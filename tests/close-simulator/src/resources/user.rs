@@ -3,13 +3,19 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::{membership, nested, organization};
-use crate::http::collection::{Condition, L, Order, OrderBy, Paging, SortKey};
-use crate::http::{Answer, Collection, Endpoint, Exactness, Handler, Request, Source, object};
-use crate::model::render::{self, Selection};
-use crate::model::resource::{DATES, Field, ID, Laws, Resource};
-use crate::model::{Kind, Record, Refusal, Stamps, Value};
-use crate::world::people::Caller;
-use crate::world::view::View;
+use crate::{
+    http::{
+        Answer, Collection, Endpoint, Exactness, Handler, Request, Source,
+        collection::{Condition, L, Order, OrderBy, Paging, SortKey},
+        object,
+    },
+    model::{
+        Kind, Record, Refusal, Stamps, Value,
+        render::{self, Selection},
+        resource::{DATES, Field, ID, Laws, Resource},
+    },
+    world::{people::Caller, view::View},
+};
 
 /// A person. `full_name` is stored, not shown: other objects show it as `…_name`.
 pub static USER: Resource = Resource {
@@ -35,7 +41,9 @@ pub static USER: Resource = Resource {
 
 fn named(first: &'static str, second: &'static str) -> impl Fn(&Record) -> SortKey {
     move |record| {
-        SortKey::Text(format!("{}\u{0}{}", record.text(first).unwrap_or(""), record.text(second).unwrap_or("")).to_lowercase())
+        SortKey::Text(
+            format!("{}\u{0}{}", record.text(first).unwrap_or(""), record.text(second).unwrap_or("")).to_lowercase(),
+        )
     }
 }
 
@@ -55,7 +63,13 @@ pub static SOURCE: Source = Source {
         ..Collection::new("user", &[Kind::User])
     }],
     endpoints: &[
-        Endpoint { method: "GET", path: "me", handler: Handler::Read(me), section: "1.4", exactness: Exactness::Documented },
+        Endpoint {
+            method: "GET",
+            path: "me",
+            handler: Handler::Read(me),
+            section: "1.4",
+            exactness: Exactness::Documented,
+        },
         Endpoint {
             method: "GET",
             path: "user/availability",
@@ -97,7 +111,8 @@ fn members_only(view: &View<'_>, _request: &Request) -> Result<Vec<Condition>, R
 fn get(view: &View<'_>, _caller: &Caller, request: &Request) -> Result<Answer, Refusal> {
     let text = &request.segments[0];
     let user = view.parse_id(text).filter(|id| id.kind() == Kind::User).and_then(|id| view.get(id));
-    let user = user.filter(|user| view.switches().former_users_by_id || membership::active_users(view).contains(&user.id));
+    let user =
+        user.filter(|user| view.switches().former_users_by_id || membership::active_users(view).contains(&user.id));
     Ok(object::shown(view, user.ok_or_else(|| Refusal::missing(text))?, request, 200))
 }
 

@@ -5,15 +5,22 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::http::collection::{Condition, Deed, Paging};
-use crate::http::{Collection, Request, Source};
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset};
-use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
-use crate::webhooks::matcher::Matcher;
-use crate::webhooks::{Queue, catalogue, signature};
-use crate::world::change::{Body, Change};
-use crate::world::people::Caller;
-use crate::world::view::View;
+use crate::{
+    http::{
+        Collection, Request, Source,
+        collection::{Condition, Deed, Paging},
+    },
+    model::{
+        Id, Kind, Record, Refusal, Stamps, Value,
+        resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset},
+    },
+    webhooks::{Queue, catalogue, matcher::Matcher, signature},
+    world::{
+        change::{Body, Change},
+        people::Caller,
+        view::View,
+    },
+};
 
 /// Subscriptions that an organization may have.
 const QUOTA: usize = 40;

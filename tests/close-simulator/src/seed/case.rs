@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use super::draw::Draw;
-use super::ground::{CustomField, DealStatus, Ground, Person};
-use super::plan::Plan;
-use super::sheet::Sheet;
-use super::{company, conversation, deal, happening, mail};
+use super::{
+    company, conversation, deal,
+    draw::Draw,
+    ground::{CustomField, DealStatus, Ground, Person},
+    happening, mail,
+    plan::Plan,
+    sheet::Sheet,
+};
 use crate::model::{Id, Key, Kind, Moment, Record, Value};
 
 /// A contact as the rest of its lead needs it.
@@ -183,7 +186,8 @@ impl Case<'_> {
         let around = self.born;
         match field.ty {
             "number" if self.draw.chance(0.3) => {
-                serde_json::Number::from_f64(self.draw.between(0, 1_000_000) as f64 / 100.0).map_or(Value::Null, Value::Number)
+                serde_json::Number::from_f64(self.draw.between(0, 1_000_000) as f64 / 100.0)
+                    .map_or(Value::Null, Value::Number)
             }
             "number" => self.draw.between(-5, 5_000).into(),
             "date" => self.draw.day(around, 400, 800).into(),

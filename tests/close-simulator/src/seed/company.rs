@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::case::{Case, Somebody};
-use super::sheet::{Sheet, add};
-use super::words::{CITY, COMPANY, FIRST, FORM, LAST, STREET, TITLE, TRADE};
+use super::{
+    case::{Case, Somebody},
+    sheet::{Sheet, add},
+    words::{CITY, COMPANY, FIRST, FORM, LAST, STREET, TITLE, TRADE},
+};
 use crate::model::{Kind, Value};
 
 /// The contacts: 0 to 40, with several addresses and numbers or none.
@@ -24,7 +26,11 @@ pub fn contacts(case: &mut Case<'_>, sheet: &mut Sheet) {
         }
         let mut emails = Vec::new();
         for m in 0..[1, 1, 1, 2, 0, 3][case.draw.below(6)] {
-            emails.push(Arc::<str>::from(format!("p{n}.{m}.{}@lead{}.example", case.draw.below(90), case.lead.serial())));
+            emails.push(Arc::<str>::from(format!(
+                "p{n}.{m}.{}@lead{}.example",
+                case.draw.below(90),
+                case.lead.serial()
+            )));
         }
         let mut phones = Vec::new();
         for _ in 0..[1, 1, 0, 2, 0][case.draw.below(5)] {
@@ -57,7 +63,12 @@ pub fn contacts(case: &mut Case<'_>, sheet: &mut Sheet) {
             let url = format!("https://people.example/{}/{n}", case.lead.serial());
             add(&mut contact, "urls", Value::list([Value::object([("url", url.into()), ("type", sheet.word("url"))])]));
         }
-        case.contacts.push(Somebody { id: contact.id, name, email: emails.into_iter().next(), phone: phones.into_iter().next() });
+        case.contacts.push(Somebody {
+            id: contact.id,
+            name,
+            email: emails.into_iter().next(),
+            phone: phones.into_iter().next(),
+        });
         let fields = &case.ground.contact_fields;
         case.customize(&mut contact, fields);
         sheet.put(contact);
@@ -72,7 +83,11 @@ pub fn objects(case: &mut Case<'_>, sheet: &mut Sheet) {
         let asset = case.chance(0.7);
         let (ty, fields) = &case.ground.object_types[usize::from(!asset)];
         add(&mut object, "custom_object_type_id", *ty);
-        add(&mut object, "name", format!("{} {}-{n}", if asset { "Crane" } else { "Frame contract" }, case.lead.serial()));
+        add(
+            &mut object,
+            "name",
+            format!("{} {}-{n}", if asset { "Crane" } else { "Frame contract" }, case.lead.serial()),
+        );
         if asset {
             case.objects.push(object.id);
         }
@@ -96,7 +111,9 @@ pub fn lead(case: &mut Case<'_>, sheet: &mut Sheet) {
         0 | 1 => sheet.word("Acme Inc"),
         2 => Value::Null,
         3 => "".into(),
-        _ => format!("{} {} {}", case.draw.pick(COMPANY), case.draw.pick(TRADE), case.draw.pick(FORM)).trim_end().into(),
+        _ => {
+            format!("{} {} {}", case.draw.pick(COMPANY), case.draw.pick(TRADE), case.draw.pick(FORM)).trim_end().into()
+        }
     };
     add(&mut lead, "name", name);
     add(&mut lead, "status_id", *case.draw.pick_front(&case.ground.statuses));

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::case::Case;
-use super::library;
-use super::sheet::{Sheet, add};
-use super::words::SENTENCE;
+use super::{
+    case::Case,
+    library,
+    sheet::{Sheet, add},
+    words::SENTENCE,
+};
 use crate::model::{Kind, Record, Value};
 
 /// Notes: most are shared texts of every length, a third are short ones of their own.
@@ -93,7 +95,8 @@ pub fn calls(case: &mut Case<'_>, sheet: &mut Sheet) {
         add(&mut call, "disposition", disposition.map_or(Value::Null, |word| sheet.word(word)));
         add(&mut call, "duration", talked);
         add(&mut call, "source", sheet.word(if external { "External" } else { "Close.io" }));
-        let method = if external { "external" } else { case.draw.weighted(&[(8, "regular"), (2, "power"), (1, "predictive")]) };
+        let method =
+            if external { "external" } else { case.draw.weighted(&[(8, "regular"), (2, "power"), (1, "predictive")]) };
         add(&mut call, "call_method", sheet.word(method));
         add(&mut call, "phone", phone);
         if !external {

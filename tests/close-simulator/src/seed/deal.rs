@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::case::Case;
-use super::sheet::{Sheet, add};
-use super::words::TODO;
+use super::{
+    case::Case,
+    sheet::{Sheet, add},
+    words::TODO,
+};
 use crate::model::{Kind, Value};
 
 /// The opportunities, in every status: won with a date, lost with a moment, active with or without an expected date.

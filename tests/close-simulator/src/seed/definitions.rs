@@ -1,12 +1,16 @@
-//! Definitions of custom fields of every type on every kind of object, of custom activities and of custom objects, and fields that
-//! several kinds share.
+//! Definitions of custom fields of every type on every kind of object, of custom activities and of custom objects, and
+//! fields that several kinds share.
 
 use std::sync::Arc;
 
-use super::foundation::{founder, put};
-use super::ground::{CustomField, Ground};
-use crate::model::{Id, Kind, Record, Value};
-use crate::world::World;
+use super::{
+    foundation::{founder, put},
+    ground::{CustomField, Ground},
+};
+use crate::{
+    model::{Id, Kind, Record, Value},
+    world::World,
+};
 
 const INDUSTRY: &[&str] = &["Shipping", "Retail", "Health", "Energy & Utilities", "Öffentlicher Dienst", "金融"];
 const TAGS: &[&str] = &["A", "B", "C", "VIP", "cold", "no, really"];
@@ -70,8 +74,10 @@ pub fn plant(world: &mut World, ground: &mut Ground) {
     ground.lead_fields.extend(lead);
     ground.contact_fields = fields(world, ground, "contact", CONTACT, |_| {});
     ground.opportunity_fields = fields(world, ground, "opportunity", OPPORTUNITY, |_| {});
-    ground.activity_types =
-        vec![activity_type(world, ground, "Site visit", SITE_VISIT), activity_type(world, ground, "Handover", HANDOVER)];
+    ground.activity_types = vec![
+        activity_type(world, ground, "Site visit", SITE_VISIT),
+        activity_type(world, ground, "Handover", HANDOVER),
+    ];
     shared(world, ground);
 }
 
@@ -116,7 +122,12 @@ fn activity_type(world: &mut World, ground: &Ground, name: &str, lines: &[Line])
     (id, fields(world, ground, "activity", lines, |record| record.set("custom_activity_type_id", id)))
 }
 
-fn object_type(world: &mut World, ground: &Ground, (name, plural): (&str, &str), lines: &[Line]) -> (Id, Vec<CustomField>) {
+fn object_type(
+    world: &mut World,
+    ground: &Ground,
+    (name, plural): (&str, &str),
+    lines: &[Line],
+) -> (Id, Vec<CustomField>) {
     let id = world.next_id(Kind::CustomObjectType);
     put(
         world,
@@ -132,7 +143,11 @@ fn object_type(world: &mut World, ground: &Ground, (name, plural): (&str, &str),
 fn shared(world: &mut World, ground: &mut Ground) {
     let visit = ground.activity_types[0].0;
     let on = |object: &'static str| {
-        Value::object([("object_type", object.into()), ("required", false.into()), ("editable_with_roles", Value::list([]))])
+        Value::object([
+            ("object_type", object.into()),
+            ("required", false.into()),
+            ("editable_with_roles", Value::list([])),
+        ])
     };
     let on_visit = Value::object([
         ("object_type", "custom_activity_type".into()),

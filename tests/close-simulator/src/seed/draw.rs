@@ -1,6 +1,7 @@
 //! Random draws in the shapes that a data set needs: shares, heavy tails, moments.
 //!
-//! A draw follows from a seed and the number of its stream alone, so that leads can be made in any order and on any thread.
+//! A draw follows from a seed and the number of its stream alone, so that leads can be made in any order and on any
+//! thread.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -68,7 +69,8 @@ impl Draw {
         from[from.len() - 1].1
     }
 
-    /// A count with many small and a few large ones: 1 and up to `most`, by a power law; smaller `slope` has longer tails.
+    /// A count with many small and a few large ones: 1 and up to `most`, by a power law; smaller `slope` has longer
+    /// tails.
     pub fn tail(&mut self, slope: f64, most: usize) -> usize {
         let unit = 1.0 - self.unit();
         (unit.powf(-1.0 / slope) as usize).clamp(1, most)

@@ -1,12 +1,14 @@
 //! What every organization has before its first lead: itself, roles, people with keys, statuses, a pipeline.
 //!
-//! The keys by name: `admin`, `superuser`, `agent` (role `user`), `restricted` (role `restricteduser`: sees only the leads that
-//! name it), `former` (its user was removed: 401). One OAuth application, with id and secret from the seed.
+//! The keys by name: `admin`, `superuser`, `agent` (role `user`), `restricted` (role `restricteduser`: sees only the
+//! leads that name it), `former` (its user was removed: 401). One OAuth application, with id and secret from the seed.
 
 use std::sync::Arc;
 
-use crate::model::{Id, Key, Kind, Moment, Record, Value};
-use crate::world::World;
+use crate::{
+    model::{Id, Key, Kind, Moment, Record, Value},
+    world::World,
+};
 
 /// Permissions of the built-in roles, each a subset of the one before (reference, section 9.2).
 const PERMISSIONS: [&[&str]; 4] = [
@@ -100,10 +102,15 @@ pub fn lay(world: &mut World) {
     let organization = world.next_id(Kind::Organization);
     put(
         world,
-        Record::new(organization, born).with("name", "Composed Inc").with("currency", "EUR").with("plan_type", "business"),
+        Record::new(organization, born)
+            .with("name", "Composed Inc")
+            .with("currency", "EUR")
+            .with("plan_type", "business"),
     );
 
-    for (n, (name, permissions)) in ["Admin", "Super User", "User", "Restricted User"].into_iter().zip(PERMISSIONS).enumerate() {
+    for (n, (name, permissions)) in
+        ["Admin", "Super User", "User", "Restricted User"].into_iter().zip(PERMISSIONS).enumerate()
+    {
         let role = Record::new(Id::new(Kind::Role, n as u64 + 1), Moment::SENTINEL)
             .with("name", name)
             .with("permissions", Value::list(permissions.iter().map(|p| Value::from(*p))));
@@ -129,17 +136,26 @@ pub fn lay(world: &mut World) {
         world.add_key(key, user);
     }
 
-    for (n, label) in
-        ["Potential", "Bad Fit", "Qualified", "Customer", "Interested", "Canceled", "Not Interested"].into_iter().enumerate()
+    for (n, label) in ["Potential", "Bad Fit", "Qualified", "Customer", "Interested", "Canceled", "Not Interested"]
+        .into_iter()
+        .enumerate()
     {
         let id = world.next_id(Kind::LeadStatus);
         put(world, Record::new(id, born.plus_secs(n as i64)).with("label", label));
     }
     for (n, pipeline) in ["Sales", "Renewals"].into_iter().enumerate() {
         let id = world.next_id(Kind::Pipeline);
-        put(world, Record { author: Some(founder()), ..Record::new(id, born.plus_secs(n as i64)) }.with("name", pipeline));
-        let statuses =
-            [("Demo Scheduled", "active"), ("Proposal", "active"), ("Contract Sent", "active"), ("Won", "won"), ("Lost", "lost")];
+        put(
+            world,
+            Record { author: Some(founder()), ..Record::new(id, born.plus_secs(n as i64)) }.with("name", pipeline),
+        );
+        let statuses = [
+            ("Demo Scheduled", "active"),
+            ("Proposal", "active"),
+            ("Contract Sent", "active"),
+            ("Won", "won"),
+            ("Lost", "lost"),
+        ];
         for (at, (label, kind)) in statuses.into_iter().enumerate() {
             let status = world.next_id(Kind::OpportunityStatus);
             let record = Record::new(status, born.plus_secs((n * 10 + at) as i64))
@@ -154,7 +170,8 @@ pub fn lay(world: &mut World) {
 
     // The restricted role sees the leads whose owner field names its user.
     let owner = world.next_id(Kind::CustomField);
-    let record = Record { author: Some(founder()), editor: Some(founder()), ..Record::new(owner, born.plus_millis(250)) };
+    let record =
+        Record { author: Some(founder()), editor: Some(founder()), ..Record::new(owner, born.plus_millis(250)) };
     put(world, record.with("object", "lead").with("name", "Owner").with("type", "user"));
     let role = world.store.get(Id::new(Kind::Role, 4)).map(|role| Record::clone(role)).expect("it was put above");
     put(

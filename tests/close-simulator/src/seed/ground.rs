@@ -1,10 +1,13 @@
-//! What leads are made from: the people, statuses, fields and accounts of the organization, as far as generators pick from them.
+//! What leads are made from: the people, statuses, fields and accounts of the organization, as far as generators pick
+//! from them.
 
 use std::sync::Arc;
 
 use super::library::Library;
-use crate::model::{Id, Kind, Moment, Record, Value};
-use crate::world::World;
+use crate::{
+    model::{Id, Kind, Moment, Record, Value},
+    world::World,
+};
 
 /// A custom field as a generator sees it.
 #[derive(Clone, Debug)]
@@ -91,7 +94,11 @@ impl Ground {
     /// The ground as the foundation left it.
     pub fn new(world: &World, settled: Moment) -> Self {
         let all = |kind: Kind| -> Vec<Arc<Record>> {
-            world.store.of_kind(kind, Moment::FIRST, Moment::LAST).filter_map(|id| world.store.get(id).cloned()).collect()
+            world
+                .store
+                .of_kind(kind, Moment::FIRST, Moment::LAST)
+                .filter_map(|id| world.store.get(id).cloned())
+                .collect()
         };
         let deal_statuses = all(Kind::OpportunityStatus)
             .iter()

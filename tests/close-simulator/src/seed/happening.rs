@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::case::Case;
-use super::conversation::whose;
-use super::sheet::{Sheet, add};
+use super::{
+    case::Case,
+    conversation::whose,
+    sheet::{Sheet, add},
+};
 use crate::model::{Id, Kind, Value};
 
-/// Meetings, past and to come: `date_created` is `starts_at`, so that those to come were created in the future (reference, section 8.1).
+/// Meetings, past and to come: `date_created` is `starts_at`, so that those to come were created in the future
+/// (reference, section 8.1).
 pub fn meetings(case: &mut Case<'_>, sheet: &mut Sheet) {
     for n in 0..case.plan.count(Kind::Meeting) {
         let future = case.chance(0.15);
@@ -42,7 +45,8 @@ pub fn meetings(case: &mut Case<'_>, sheet: &mut Sheet) {
             add(&mut meeting, "contact_id", case.contacts[at].id);
         }
         let ours = case.owner;
-        let mut attendees = vec![attendee(sheet, Arc::clone(&ours.email), Arc::clone(&ours.name), "yes", Some(ours.id), None)];
+        let mut attendees =
+            vec![attendee(sheet, Arc::clone(&ours.email), Arc::clone(&ours.name), "yes", Some(ours.id), None)];
         if let Some(at) = contact {
             let answer = ["noreply", "yes", "maybe", "no"][case.draw.below(4)];
             let theirs = &case.contacts[at];

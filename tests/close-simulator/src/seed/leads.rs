@@ -1,15 +1,16 @@
-//! Makes all leads on two threads. Ids follow from the order of the leads and not from the threads: the plans of a block are added up
-//! first, so that each block knows where its serials begin.
+//! Makes all leads on two threads. Ids follow from the order of the leads and not from the threads: the plans of a
+//! block are added up first, so that each block knows where its serials begin.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
-use super::case;
-use super::ground::Ground;
-use super::sheet::Sheet;
-use crate::model::{Kind, Record};
-use crate::world::World;
-use crate::world::jobs::Job;
+use super::{case, ground::Ground, sheet::Sheet};
+use crate::{
+    model::{Kind, Record},
+    world::{World, jobs::Job},
+};
 
 /// Leads that are made in one go.
 const BLOCK: usize = 128;
@@ -59,7 +60,8 @@ fn schedule(world: &mut World, records: &[Vec<Arc<Record>>]) {
     }
 }
 
-/// Does numbered work on several threads, each with a workplace of its own, and returns the results in the order of the numbers.
+/// Does numbered work on several threads, each with a workplace of its own, and returns the results in the order of the
+/// numbers.
 fn share<T: Send, W: Default>(count: usize, work: impl Fn(usize, &mut W) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::draw::Draw;
-use super::words::{SENTENCE, SUBJECT};
+use super::{
+    draw::Draw,
+    words::{SENTENCE, SUBJECT},
+};
 
 /// The shared texts.
 pub struct Library {
@@ -67,7 +69,10 @@ pub fn html(text: &str) -> String {
 fn page(text: &str) -> String {
     let body = html(text);
     let style = "font-family:Helvetica,Arial,sans-serif;font-size:13px;color:#222222";
-    format!("<html><head><meta charset=\"utf-8\"></head>{}</html>", body.replace("<p>", &format!("<p style=\"{style}\">")))
+    format!(
+        "<html><head><meta charset=\"utf-8\"></head>{}</html>",
+        body.replace("<p>", &format!("<p style=\"{style}\">"))
+    )
 }
 
 /// The beginning of a text, as lists of mails show it.

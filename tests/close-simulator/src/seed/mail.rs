@@ -1,11 +1,14 @@
-//! Email threads with their mails: sent from Close, or synced from a mailbox, some of them years older than the organization.
+//! Email threads with their mails: sent from Close, or synced from a mailbox, some of them years older than the
+//! organization.
 
 use std::sync::Arc;
 
-use super::case::Case;
-use super::ground::Person;
-use super::sheet::{Sheet, add};
-use super::words::AGENTS;
+use super::{
+    case::Case,
+    ground::Person,
+    sheet::{Sheet, add},
+    words::AGENTS,
+};
 use crate::model::{Id, Kind, Moment, Value};
 
 /// The threads. Every one has a mail; the rest is spread over them.

@@ -1,7 +1,8 @@
 //! The data set: everything in it follows from the seed, so that the same seed gives the same bytes.
 //!
-//! [`foundation`] is there before the first lead, [`people`], [`definitions`] and [`workplace`] stand beside leads, and each lead is a
-//! [`case`] of its own. What lies in the last 30 days was done by changes, so that the event log tells of all of it.
+//! [`foundation`] is there before the first lead, [`people`], [`definitions`] and [`workplace`] stand beside leads, and
+//! each lead is a [`case`] of its own. What lies in the last 30 days was done by changes, so that the event log tells
+//! of all of it.
 
 pub mod case;
 pub mod company;
@@ -21,10 +22,7 @@ pub mod sheet;
 pub mod words;
 pub mod workplace;
 
-use crate::Options;
-use crate::laboratory;
-use crate::model::Moment;
-use crate::world::World;
+use crate::{Options, laboratory, model::Moment, world::World};
 use ground::Ground;
 
 /// Changes of the last 30 days at most.

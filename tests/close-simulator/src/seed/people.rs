@@ -1,11 +1,15 @@
 //! Users beside those of the foundation, with memberships, a role of the organization's own, and groups.
 
-use super::draw::Draw;
-use super::foundation::{founder, put};
-use super::ground::{Ground, Person};
-use super::words::{FIRST, LAST};
-use crate::model::{Id, Kind, Moment, Record, Value};
-use crate::world::World;
+use super::{
+    draw::Draw,
+    foundation::{founder, put},
+    ground::{Ground, Person},
+    words::{FIRST, LAST},
+};
+use crate::{
+    model::{Id, Kind, Moment, Record, Value},
+    world::World,
+};
 
 const ZONES: &[&str] = &["Europe/Berlin", "Europe/London", "America/New_York", "America/Los_Angeles", "Asia/Tokyo"];
 
@@ -16,12 +20,15 @@ pub fn plant(world: &mut World, ground: &mut Ground, leads: usize) {
     let at = ground.born.plus_days(40);
     put(
         world,
-        Record { author: Some(founder()), editor: Some(founder()), ..Record::new(role, at) }.with("name", "Regional Lead").with(
-            "permissions",
-            Value::list(
-                ["view_all_leads", "export", "bulk_edit", "calling", "manage_others_tasks", "delete_own_tasks"].map(Value::from),
+        Record { author: Some(founder()), editor: Some(founder()), ..Record::new(role, at) }
+            .with("name", "Regional Lead")
+            .with(
+                "permissions",
+                Value::list(
+                    ["view_all_leads", "export", "bulk_edit", "calling", "manage_others_tasks", "delete_own_tasks"]
+                        .map(Value::from),
+                ),
             ),
-        ),
     );
     let more = (leads / 200).max(12).saturating_sub(ground.people.len());
     for n in 0..more {

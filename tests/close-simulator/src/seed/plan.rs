@@ -1,4 +1,5 @@
-//! How many objects a lead brings with it: drawn before they are made, so that every thread knows the ids that are its own.
+//! How many objects a lead brings with it: drawn before they are made, so that every thread knows the ids that are its
+//! own.
 
 use super::draw::Draw;
 use crate::model::Kind;

@@ -198,7 +198,8 @@ pub const TRADE: &[&str] = &[
 ];
 
 /// Legal forms, some empty.
-pub const FORM: &[&str] = &["GmbH", "Inc", "Ltd", "AG", "S.A.", "LLC", "SARL", "Kft.", "AB", "", "", "Oy", "株式会社", "B.V."];
+pub const FORM: &[&str] =
+    &["GmbH", "Inc", "Ltd", "AG", "S.A.", "LLC", "SARL", "Kft.", "AB", "", "", "Oy", "株式会社", "B.V."];
 
 /// Cities: name, state, first digits of the postal code, country, time zone.
 pub const CITY: &[(&str, Option<&str>, &str, &str, &str)] = &[
@@ -315,4 +316,5 @@ pub const TODO: &[&str] = &[
 ];
 
 /// The user agent of those who open mails.
-pub const AGENTS: &[&str] = &["Mozilla/5.0 (Macintosh)", "Mozilla/5.0 (Windows NT 10.0)", "Mozilla/5.0 (iPhone)", "Outlook/16.0"];
+pub const AGENTS: &[&str] =
+    &["Mozilla/5.0 (Macintosh)", "Mozilla/5.0 (Windows NT 10.0)", "Mozilla/5.0 (iPhone)", "Outlook/16.0"];

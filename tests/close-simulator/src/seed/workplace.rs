@@ -1,14 +1,15 @@
-//! What stands beside leads: templates, sequences, mailboxes, numbers, smart views, links, playbooks, and jobs that were done.
+//! What stands beside leads: templates, sequences, mailboxes, numbers, smart views, links, playbooks, and jobs that
+//! were done.
 
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::draw::Draw;
-use super::foundation::put;
-use super::ground::Ground;
-use crate::model::{Id, Kind, Record, Value};
-use crate::world::World;
+use super::{draw::Draw, foundation::put, ground::Ground};
+use crate::{
+    model::{Id, Kind, Record, Value},
+    world::World,
+};
 
 /// Adds everything.
 pub fn plant(world: &mut World, ground: &mut Ground, leads: usize) {
@@ -86,7 +87,8 @@ fn sequences(world: &mut World, ground: &mut Ground, draw: &mut Draw) {
 fn accounts(world: &mut World, ground: &mut Ground, draw: &mut Draw) {
     for (n, person) in ground.people.clone().into_iter().enumerate().filter(|(n, _)| n % 3 != 2) {
         let (ty, host) =
-            [("google", "gmail.example"), ("custom_email", "mail.composed.example"), ("microsoft", "office.example")][n % 3];
+            [("google", "gmail.example"), ("custom_email", "mail.composed.example"), ("microsoft", "office.example")]
+                [n % 3];
         let record = fresh(world, ground, draw, Kind::ConnectedAccount)
             .with("_type", ty)
             .with("user_id", person.id)
@@ -102,7 +104,9 @@ fn accounts(world: &mut World, ground: &mut Ground, draw: &mut Draw) {
     }
     let pairs: Vec<(Id, Id)> = ground.people.windows(2).take(3).map(|pair| (pair[0].id, pair[1].id)).collect();
     for (allowing, allowed) in pairs {
-        let record = fresh(world, ground, draw, Kind::SendAs).with("allowing_user_id", allowing).with("allowed_user_id", allowed);
+        let record = fresh(world, ground, draw, Kind::SendAs)
+            .with("allowing_user_id", allowing)
+            .with("allowed_user_id", allowed);
         put(world, record);
     }
 }
@@ -138,8 +142,9 @@ fn telephony(world: &mut World, ground: &mut Ground, draw: &mut Draw) {
         put(world, record);
     }
     for n in 0..2 {
-        let record =
-            fresh(world, ground, draw, Kind::BlockedNumber).with("phone", format!("+4930111000{n}")).with("label", "spam");
+        let record = fresh(world, ground, draw, Kind::BlockedNumber)
+            .with("phone", format!("+4930111000{n}"))
+            .with("label", "spam");
         put(world, record);
     }
     for (name, to) in [("Interested", "calls"), ("Not reached", "calls"), ("No show", "meetings")] {
@@ -220,7 +225,9 @@ fn jobs(world: &mut World, ground: &mut Ground, draw: &mut Draw, leads: usize) {
         let author = Some(draw.pick_front(&ground.people).id);
         put(
             world,
-            Record { author, editor: author, ..Record::new(id, at) }.with("status", "done").with("n_leads", n as i64 + 20),
+            Record { author, editor: author, ..Record::new(id, at) }
+                .with("status", "done")
+                .with("n_leads", n as i64 + 20),
         );
         ground.imports.push((id, at));
     }
@@ -246,7 +253,8 @@ fn jobs(world: &mut World, ground: &mut Ground, draw: &mut Draw, leads: usize) {
         put(world, record);
     }
     for n in 0..(leads / 300).clamp(3, 60) {
-        let record = fresh(world, ground, draw, Kind::UnsubscribedEmail).with("email", format!("gone{n}@elsewhere.example"));
+        let record =
+            fresh(world, ground, draw, Kind::UnsubscribedEmail).with("email", format!("gone{n}@elsewhere.example"));
         put(world, record);
     }
 }

@@ -64,7 +64,9 @@ pub fn knows(object_type: &str, action: &str) -> bool {
 
 /// Every pair.
 pub fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
-    CATALOGUE.iter().flat_map(|(types, actions)| types.iter().flat_map(|name| actions.iter().map(move |action| (*name, *action))))
+    CATALOGUE
+        .iter()
+        .flat_map(|(types, actions)| types.iter().flat_map(|name| actions.iter().map(move |action| (*name, *action))))
 }
 
 /// The one spelling of a type that has two.

@@ -1,15 +1,13 @@
 //! The task that sends what is due: in parallel, each by itself, never under the lock.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::due::{self, Sending};
-use crate::Simulator;
-use crate::model::Kind;
+use crate::{Simulator, model::Kind};
 
 /// Delivers until `stop`.
 pub async fn run(simulator: Arc<Simulator>, stop: CancellationToken) {
@@ -110,7 +108,8 @@ impl Clients {
         if let Some(client) = self.made.get(&key) {
             return Some(client.clone());
         }
-        let redirects = if sending.redirects { reqwest::redirect::Policy::limited(5) } else { reqwest::redirect::Policy::none() };
+        let redirects =
+            if sending.redirects { reqwest::redirect::Policy::limited(5) } else { reqwest::redirect::Policy::none() };
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(redirects)

@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 
-use super::queue::Verdict;
-use super::{enqueue, pause, signature, table};
-use crate::model::Id;
-use crate::resources::event::{Parts, write};
-use crate::world::World;
-use crate::world::switches::Retry;
-use crate::world::view::View;
+use super::{enqueue, pause, queue::Verdict, signature, table};
+use crate::{
+    model::Id,
+    resources::event::{Parts, write},
+    world::{World, switches::Retry, view::View},
+};
 
 /// One request to a receiver.
 #[derive(Clone, Debug)]

@@ -37,7 +37,9 @@ impl Matcher {
         let Some(kind) = object.get("type").and_then(Json::as_str) else {
             return Err("A filter needs a type.".to_owned());
         };
-        let member = |name: &str| object.get(name).ok_or_else(|| format!("A filter of type '{kind}' needs the member '{name}'."));
+        let member = |name: &str| {
+            object.get(name).ok_or_else(|| format!("A filter of type '{kind}' needs the member '{name}'."))
+        };
         let inner = || Self::parse(member("filter")?).map(Box::new);
         let many = || match member("filters")? {
             Json::Array(filters) => filters.iter().map(Self::parse).collect::<Result<Vec<_>, _>>(),
@@ -77,7 +79,9 @@ impl Matcher {
             Self::Or(any) => any.iter().any(|matcher| matcher.matches(value)),
             Self::Not(matcher) => !matcher.matches(value),
             Self::Field(field, matcher) => matcher.matches(value.get(field).unwrap_or(&Json::Null)),
-            Self::AnyArrayValue(matcher) => value.as_array().is_some_and(|items| items.iter().any(|item| matcher.matches(item))),
+            Self::AnyArrayValue(matcher) => {
+                value.as_array().is_some_and(|items| items.iter().any(|item| matcher.matches(item)))
+            }
         }
     }
 }

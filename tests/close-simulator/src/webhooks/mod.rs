@@ -1,7 +1,8 @@
 //! Webhooks: which event goes to which subscription, when, and what becomes of it (reference, section 7).
 //!
-//! Every event passes [`told`]. What no active subscription names costs a look into a table. A `created` and its like are queued at once;
-//! `updated` and `deleted` settle first, until nothing more can be folded into them, and go with the content they have then.
+//! Every event passes [`told`]. What no active subscription names costs a look into a table. A `created` and its like
+//! are queued at once; `updated` and `deleted` settle first, until nothing more can be folded into them, and go with
+//! the content they have then.
 
 pub mod catalogue;
 pub mod deliver;
@@ -11,16 +12,22 @@ mod queue;
 pub mod signature;
 mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Id, Kind, Moment};
-use crate::world::World;
-use crate::world::change::{Actor, Change, draw};
-use crate::world::events::Event;
+use crate::{
+    model::{Id, Kind, Moment},
+    world::{
+        World,
+        change::{Actor, Change, draw},
+        events::Event,
+    },
+};
 pub use queue::{Counts, Queue};
 
 /// What goes wrong on purpose.
@@ -31,7 +38,8 @@ pub struct Faults {
     pub duplicate: f64,
     /// Share of events that are never sent, 0 to 1.
     pub lose: f64,
-    /// Milliseconds of the organization's clock that each delivery waits at most, each by its own draw: they overtake one another.
+    /// Milliseconds of the organization's clock that each delivery waits at most, each by its own draw: they overtake
+    /// one another.
     pub reorder_ms: i64,
     /// Milliseconds of the organization's clock that every delivery waits.
     pub delay_ms: i64,

@@ -109,7 +109,8 @@ impl Queue {
         let mut taken = Vec::new();
         while let Some(due) = self.next().filter(|due| *due <= now) {
             let under_way = &self.under_way;
-            let Some((key, delivery)) = self.waiting.range((due, 0)..).find(|((_, number), _)| !under_way.contains_key(number))
+            let Some((key, delivery)) =
+                self.waiting.range((due, 0)..).find(|((_, number), _)| !under_way.contains_key(number))
             else {
                 break;
             };
@@ -242,7 +243,10 @@ mod tests {
         }
         assert_eq!(queue.counts, Counts { attempts, failed: attempts, dropped: 1, ..Counts::default() });
         let hours = now.millis_since(T) as f64 / 3_600_000.0;
-        assert!((72.0..72.5).contains(&hours) && (200..260).contains(&attempts), "{attempts} attempts in {hours} hours");
+        assert!(
+            (72.0..72.5).contains(&hours) && (200..260).contains(&attempts),
+            "{attempts} attempts in {hours} hours"
+        );
     }
 
     #[test]

@@ -14,13 +14,15 @@ pub fn key(seed: u64, subscription: Id) -> String {
     hex(&digest.finalize())
 }
 
-/// `close-sig-hash`: hex of HMAC-SHA256 with the decoded key over the timestamp's digits and the raw body, nothing between them.
+/// `close-sig-hash`: hex of HMAC-SHA256 with the decoded key over the timestamp's digits and the raw body, nothing
+/// between them.
 ///
 /// # Panics
 /// On a key that is not hex.
 pub fn sign(key: &str, timestamp: &str, body: &[u8]) -> String {
-    let key: Vec<u8> =
-        (0..key.len() / 2).map(|at| u8::from_str_radix(&key[at * 2..at * 2 + 2], 16).expect("signature keys are hex")).collect();
+    let key: Vec<u8> = (0..key.len() / 2)
+        .map(|at| u8::from_str_radix(&key[at * 2..at * 2 + 2], 16).expect("signature keys are hex"))
+        .collect();
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes keys of any length");
     mac.update(timestamp.as_bytes());
     mac.update(body);

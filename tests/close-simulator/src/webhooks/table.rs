@@ -5,13 +5,12 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use serde_json::Value as Json;
 
-use super::catalogue::canonical;
-use super::matcher::Matcher;
-use crate::model::{Id, Kind, Moment, Value};
-use crate::resources::event::{Parts, write};
-use crate::world::World;
-use crate::world::events::Event;
-use crate::world::view::View;
+use super::{catalogue::canonical, matcher::Matcher};
+use crate::{
+    model::{Id, Kind, Moment, Value},
+    resources::event::{Parts, write},
+    world::{World, events::Event, view::View},
+};
 
 /// A subscription that wants a pair, if one of the filters lets the event through.
 #[derive(Debug)]
@@ -33,7 +32,9 @@ pub(super) fn of(world: &mut World) -> Arc<Table> {
     }
     let mut table = Table::default();
     for id in world.store.of_kind(Kind::Webhook, Moment(i64::MIN), Moment::LAST) {
-        let Some(record) = world.store.get(id).filter(|record| record.text("status") == Some("active")) else { continue };
+        let Some(record) = world.store.get(id).filter(|record| record.text("status") == Some("active")) else {
+            continue;
+        };
         let Some(Value::Json(events)) = record.get("events") else { continue };
         for pair in serde_json::from_str::<Vec<Json>>(events).unwrap_or_default() {
             let text = |name: &str| pair[name].as_str().unwrap_or_default();
@@ -71,7 +72,11 @@ impl Table {
                 serde_json::from_slice::<Json>(&out).unwrap_or_default()
             }))
         };
-        targets.iter().filter(|target| target.filters.iter().any(&mut passes)).map(|target| target.subscription).collect()
+        targets
+            .iter()
+            .filter(|target| target.filters.iter().any(&mut passes))
+            .map(|target| target.subscription)
+            .collect()
     }
 }
 

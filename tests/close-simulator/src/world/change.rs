@@ -1,7 +1,8 @@
 //! One change of the organization: every write goes through here, so that each leaves the trace that Close leaves.
 //!
-//! What a caller asks for (`create`, `revise`, `delete`) runs the kind's laws around what is stored (`insert`, `update`, `touch`,
-//! `remove`), and these write history and events. All that happens in one change has one moment and one request id.
+//! What a caller asks for (`create`, `revise`, `delete`) runs the kind's laws around what is stored (`insert`,
+//! `update`, `touch`, `remove`), and these write history and events. All that happens in one change has one moment and
+//! one request id.
 
 mod stored;
 mod told;
@@ -10,12 +11,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::World;
-use super::people::Caller;
-use super::view::View;
-use crate::model::input;
-use crate::model::render::{self, Selection};
-use crate::model::{Id, Key, Kind, Moment, Record, Refusal, Value};
+use super::{World, people::Caller, view::View};
+use crate::model::{
+    Id, Key, Kind, Moment, Record, Refusal, Value, input,
+    render::{self, Selection},
+};
 
 /// A JSON object that a caller sent, with how it is to be read.
 #[derive(Clone, Debug, Default)]
@@ -157,7 +157,8 @@ impl<'w> Change<'w> {
         Ok(id)
     }
 
-    /// Changes an object as a body says: validates, runs the laws, stores, tells. A body that changes nothing leaves no trace.
+    /// Changes an object as a body says: validates, runs the laws, stores, tells. A body that changes nothing leaves no
+    /// trace.
     pub fn revise(&mut self, id: Id, body: &Body) -> Result<(), Refusal> {
         let before = self.get(id).ok_or_else(|| Refusal::missing_id(id, self.world.seed))?;
         let resource = id.kind().resource();
@@ -182,8 +183,8 @@ impl<'w> Change<'w> {
         (resource.laws.updated)(self, &before, id, body)
     }
 
-    /// A field that is set to what it showed already keeps its stored form, so that an object posted back whole changes nothing: `false`
-    /// where nothing was stored, or a moment that was computed.
+    /// A field that is set to what it showed already keeps its stored form, so that an object posted back whole changes
+    /// nothing: `false` where nothing was stored, or a moment that was computed.
     fn keep_what_is_written_alike(&self, before: &Record, after: &mut Record, keys: &[Key]) {
         if after == before {
             return;
@@ -218,7 +219,9 @@ impl<'w> Change<'w> {
     /// Refuses an actor whose caller lacks a permission (reference, section 9.2); the system itself may do everything.
     pub fn require(&self, permission: &str) -> Result<(), Refusal> {
         match &self.actor.caller {
-            Some(caller) if !caller.may(permission) => Err(Refusal::Forbidden(self.world.switches.forbidden_text.clone())),
+            Some(caller) if !caller.may(permission) => {
+                Err(Refusal::Forbidden(self.world.switches.forbidden_text.clone()))
+            }
             _ => Ok(()),
         }
     }

@@ -54,8 +54,8 @@ impl Clock {
         self.set_at = Instant::now();
     }
 
-    /// Makes the clock show a moment for as long as something that happens then is done, or lets it run again; returns what it was held
-    /// at before.
+    /// Makes the clock show a moment for as long as something that happens then is done, or lets it run again; returns
+    /// what it was held at before.
     pub fn hold(&mut self, at: Option<Moment>) -> Option<Moment> {
         std::mem::replace(&mut self.held, at)
     }

@@ -4,8 +4,7 @@ mod event;
 mod index;
 mod open;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -55,9 +54,9 @@ impl EventLog {
         id
     }
 
-    /// Folds an update into the event that is open for its object, if the switches let it, and returns that event's id (reference,
-    /// section 6.4): the id, `date_created` and the old values of the first stay, everything else is the newest. The window is counted
-    /// from the last update.
+    /// Folds an update into the event that is open for its object, if the switches let it, and returns that event's id
+    /// (reference, section 6.4): the id, `date_created` and the old values of the first stay, everything else is the
+    /// newest. The window is counted from the last update.
     pub fn consolidate(&mut self, update: &Event, members: &Members, switches: &Switches) -> Option<Id> {
         self.open.close(update.updated.plus_millis(-switches.consolidation_ms));
         if update.action != "updated" {
@@ -126,7 +125,9 @@ impl EventLog {
 
     /// Events newer than a place, oldest first.
     pub fn newer(&self, than: Place) -> impl Iterator<Item = (Place, &Arc<Event>)> {
-        self.events.range((std::ops::Bound::Excluded(than), std::ops::Bound::Unbounded)).map(|(place, event)| (*place, event))
+        self.events
+            .range((std::ops::Bound::Excluded(than), std::ops::Bound::Unbounded))
+            .map(|(place, event)| (*place, event))
     }
 
     /// As [`EventLog::older`], only a part of the log; some that do not belong to it may be among them.
@@ -261,7 +262,11 @@ mod tests {
             assert_eq!(found(log, By::UserOn(Id::new(Kind::User, 2), "contact")), []);
             assert_eq!(found(log, By::UserOn(Id::new(Kind::User, 1), "lead")), []);
             assert_eq!(found(log, By::Object(Id::new(Kind::Contact, 2))), [second]);
-            assert_eq!(found(log, By::Request(Id::new(Kind::Request, 1))), [], "the request of a folded event is the newest");
+            assert_eq!(
+                found(log, By::Request(Id::new(Kind::Request, 1))),
+                [],
+                "the request of a folded event is the newest"
+            );
             assert_eq!(log.get(first).map(|event| event.place()), log.older(None).next().map(|(place, _)| place));
         }
         let mut log = restored;

@@ -1,7 +1,6 @@
 //! Every change in the order in which it happened, with the versions before and after it and the events it produced.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -43,7 +42,13 @@ impl History {
     }
 
     /// Notes a change and returns its number.
-    pub fn note(&mut self, at: Moment, before: Option<Arc<Record>>, after: Option<Arc<Record>>, request: Option<Id>) -> u64 {
+    pub fn note(
+        &mut self,
+        at: Moment,
+        before: Option<Arc<Record>>,
+        after: Option<Arc<Record>>,
+        request: Option<Id>,
+    ) -> u64 {
         self.last += 1;
         let object = after.as_ref().or(before.as_ref()).expect("a change has a version before or after it").id;
         self.entries.push_back(Entry { number: self.last, at, object, before, after, request, events: Vec::new() });
@@ -82,8 +87,8 @@ impl History {
         self.kept_from = Some(now);
     }
 
-    /// Makes one of the copies of a version that a snapshot holds apart, as the version after one change and before the next, and returns
-    /// the last version of each object.
+    /// Makes one of the copies of a version that a snapshot holds apart, as the version after one change and before the
+    /// next, and returns the last version of each object.
     pub(crate) fn share(&mut self) -> FxHashMap<Id, Arc<Record>> {
         let mut latest: FxHashMap<Id, Arc<Record>> = FxHashMap::default();
         for entry in &mut self.entries {

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::World;
-use super::change::{Actor, Change};
-use crate::model::{Id, Moment};
-use crate::resources;
+use super::{
+    World,
+    change::{Actor, Change},
+};
+use crate::{
+    model::{Id, Moment},
+    resources,
+};
 
 /// One piece of work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

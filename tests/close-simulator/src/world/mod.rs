@@ -1,7 +1,8 @@
 //! The organization as it lives: what is stored, how it changes, what each change leaves behind.
 //!
 //! A change comes in through [`change::Change`], is kept in [`store::Store`], noted in [`history::History`] and told in
-//! [`events::EventLog`]. Reading goes through [`view::View`], which is the organization as one caller sees it at one moment.
+//! [`events::EventLog`]. Reading goes through [`view::View`], which is the organization as one caller sees it at one
+//! moment.
 
 pub mod change;
 pub mod clock;

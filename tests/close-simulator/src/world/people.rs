@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::World;
-use crate::model::{Id, Kind, Moment, Record};
-use crate::resources::role;
+use crate::{
+    model::{Id, Kind, Moment, Record},
+    resources::role,
+};
 
 /// An API key: one user in one organization.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -147,14 +149,15 @@ impl World {
         text
     }
 
-    /// Gives out an access token for an hour, with a refresh token if the scope has `offline_access` (reference, section 1.3), and
-    /// forgets tokens that can do nothing any more.
+    /// Gives out an access token for an hour, with a refresh token if the scope has `offline_access` (reference,
+    /// section 1.3), and forgets tokens that can do nothing any more.
     pub fn add_token(&mut self, user: Id, client: Id, scope: &str) -> (String, Token) {
         let now = self.clock.now();
         self.people.tokens.retain(|_, token| token.refresh.is_some() || now < token.expires);
         let access = self.issue("oa2at");
         let refresh = scope.split(' ').any(|part| part == "offline_access").then(|| self.issue("oa2rt"));
-        let token = Token { user, client, scope: scope.to_owned(), expires: now.plus_secs(Token::LIFETIME_SECS), refresh };
+        let token =
+            Token { user, client, scope: scope.to_owned(), expires: now.plus_secs(Token::LIFETIME_SECS), refresh };
         self.people.tokens.insert(access.clone(), token.clone());
         (access, token)
     }
@@ -183,7 +186,8 @@ impl World {
         self.caller(token.user, Credential::OAuth { client: token.client, scope: token.scope.clone() }, &name)
     }
 
-    /// A user as a caller, for work that is done later in its name and must see no more than it does; `None` for one without a key.
+    /// A user as a caller, for work that is done later in its name and must see no more than it does; `None` for one
+    /// without a key.
     pub fn caller_for(&self, user: Id) -> Option<Caller> {
         let key = self.people.keys.values().find(|key| key.user == user)?;
         self.caller(user, Credential::Key(key.id), &key.name)
@@ -217,6 +221,14 @@ impl World {
         let role = membership.id_of("role_id")?;
         let permissions = role::permissions(self, role, membership);
         let sees_all_leads = permissions.iter().any(|p| p == "view_all_leads");
-        Some(Caller { user, membership: membership.id, role, credential, name: name.to_owned(), permissions, sees_all_leads })
+        Some(Caller {
+            user,
+            membership: membership.id,
+            role,
+            credential,
+            name: name.to_owned(),
+            permissions,
+            sees_all_leads,
+        })
     }
 }

@@ -1,7 +1,9 @@
 //! The objects in their present version, with the orders in which lists walk them.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -62,7 +64,8 @@ impl Store {
         before
     }
 
-    /// Stores many new objects at once: the orders are built anew from sorted runs, which is faster and leaves no gaps in them.
+    /// Stores many new objects at once: the orders are built anew from sorted runs, which is faster and leaves no gaps
+    /// in them.
     pub fn fill(&mut self, records: impl IntoIterator<Item = Arc<Record>>) {
         let mut by_kind: Vec<Vec<(Moment, Id)>> = vec![Vec::new(); Kind::COUNT];
         let mut activities: Vec<(Moment, Id)> = Vec::new();
@@ -135,7 +138,9 @@ impl Store {
     pub fn of_lead(&self, lead: Id, kind: Kind) -> impl DoubleEndedIterator<Item = Id> + '_ {
         let first = Id::new(Kind::ALL[0], 1);
         let last = Id::new(Kind::ALL[Kind::COUNT - 1], (1 << 56) - 1);
-        self.by_lead.range((lead, kind, Moment(i64::MIN), first)..=(lead, kind, Moment::LAST, last)).map(|entry| entry.3)
+        self.by_lead
+            .range((lead, kind, Moment(i64::MIN), first)..=(lead, kind, Moment::LAST, last))
+            .map(|entry| entry.3)
     }
 
     fn unlist(&mut self, record: &Record) {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::people::Caller;
-use super::{Switches, World};
-use crate::model::render::Selection;
-use crate::model::{Id, Key, Kind, Moment, Record, Value};
-use crate::resources::role;
+use super::{Switches, World, people::Caller};
+use crate::{
+    model::{Id, Key, Kind, Moment, Record, Value, render::Selection},
+    resources::role,
+};
 
 /// A reading of the organization.
 pub struct View<'w> {
@@ -21,7 +21,8 @@ pub struct View<'w> {
     past: Option<Arc<Past>>,
 }
 
-/// What was otherwise at a moment before now: of every object that changed since, the version before its first later change.
+/// What was otherwise at a moment before now: of every object that changed since, the version before its first later
+/// change.
 #[derive(Clone, Debug, Default)]
 pub struct Past {
     versions: FxHashMap<Id, Option<Arc<Record>>>,
@@ -162,14 +163,16 @@ impl<'w> View<'w> {
             .filter(|id| !self.differs(*id))
             .filter_map(|id| self.world.store.get(id))
             .map(Arc::as_ref);
-        let mut past: Vec<&Record> =
-            self.past_versions().filter(|record| record.kind() == kind && (from..=to).contains(&record.created)).collect();
+        let mut past: Vec<&Record> = self
+            .past_versions()
+            .filter(|record| record.kind() == kind && (from..=to).contains(&record.created))
+            .collect();
         past.sort_by_key(|record| (record.created, record.id));
         Merged::new(present, past).filter(|record| self.sees(record))
     }
 
-    /// All activities in the order of `date_created` from one moment to another, both inclusive, as far as the caller may see them.
-    /// Present ones only: the past is read kind by kind.
+    /// All activities in the order of `date_created` from one moment to another, both inclusive, as far as the caller
+    /// may see them. Present ones only: the past is read kind by kind.
     pub fn activities(&self, from: Moment, to: Moment) -> impl DoubleEndedIterator<Item = &Record> {
         self.world.store.activities(from, to).filter_map(|id| self.get(id)).filter(|record| self.sees(record))
     }

@@ -127,8 +127,7 @@ async fn every_type_has_its_documented_fields_in_lists_and_by_id() {
     let (lead, contact) = lead(&close).await;
     close.make("activity/note/", json!({ "lead_id": lead, "note": "hello" })).await;
     close.make("activity/sms/", json!({ "lead_id": lead, "text": "hi", "remote_phone": "+4943100001" })).await;
-    let whatsapp =
-        json!({ "lead_id": lead, "contact_id": contact, "external_whatsapp_message_id": "wamid.1", "message_markdown": "*hi*" });
+    let whatsapp = json!({ "lead_id": lead, "contact_id": contact, "external_whatsapp_message_id": "wamid.1", "message_markdown": "*hi*" });
     close.make("activity/whatsapp_message/", whatsapp).await;
     perform(
         &close,
@@ -152,8 +151,10 @@ async fn every_type_has_its_documented_fields_in_lists_and_by_id() {
 async fn a_note_is_created_updated_and_deleted() {
     let close = Close::start().await;
     let (lead, contact) = lead(&close).await;
-    let file = json!({ "url": "https://app.close.com/go/file/1/", "filename": "a.pdf", "content_type": "application/pdf" });
-    let body = json!({ "lead_id": lead, "contact_id": contact, "title": "First", "note": "a < b\nc", "attachments": [file] });
+    let file =
+        json!({ "url": "https://app.close.com/go/file/1/", "filename": "a.pdf", "content_type": "application/pdf" });
+    let body =
+        json!({ "lead_id": lead, "contact_id": contact, "title": "First", "note": "a < b\nc", "attachments": [file] });
     let note = close.make("activity/note/", body).await;
     assert_eq!(note["_type"], "Note");
     assert_eq!(note["note_html"], "<p>a &lt; b</p><p>c</p>");
@@ -208,7 +209,8 @@ async fn an_activity_posted_back_whole_is_not_changed() {
     let starts_at = "2026-09-05T10:00:00Z";
     perform(&close, json!({ "action": "schedule_meeting", "lead_id": lead, "starts_at": starts_at })).await;
     perform(&close, json!({ "action": "run_call", "lead_id": lead, "recorded": true })).await;
-    perform(&close, json!({ "action": "receive_email", "lead_id": lead, "subject": "Hello", "body_text": "a\nb" })).await;
+    perform(&close, json!({ "action": "receive_email", "lead_id": lead, "subject": "Hello", "body_text": "a\nb" }))
+        .await;
     for (path, body) in [
         ("note", json!({})),
         ("call", json!({ "duration": 3 })),

@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
-use crate::activities::{ids, lead, text};
-use crate::client::Close;
+use crate::{
+    activities::{ids, lead, text},
+    client::Close,
+};
 
 // Quirk 11, first part.
 #[tokio::test]
@@ -36,7 +38,8 @@ async fn quirk_11_the_list_of_all_activities_refuses_type_user_and_contact_witho
 async fn quirk_11_date_filters_compare_to_the_second_and_date_updated_is_no_filter() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
-    let make = |date: &str| close.make("activity/note/", json!({ "lead_id": lead, "note": date, "date_created": date }));
+    let make =
+        |date: &str| close.make("activity/note/", json!({ "lead_id": lead, "note": date, "date_created": date }));
     let early = text(&make("2026-05-01T10:00:00.250+00:00").await["id"]);
     let late = text(&make("2026-05-01T10:00:01.750+00:00").await["id"]);
     let found = async |filter: &str| ids(&close.get(&format!("activity/note/?{filter}")).await);
@@ -58,7 +61,8 @@ async fn quirk_11_the_order_is_newest_first_whatever_is_asked_and_by_activity_at
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
     let make = |created: &str, at: &str| {
-        close.make("activity/note/", json!({ "lead_id": lead, "note": "n", "date_created": created, "activity_at": at }))
+        close
+            .make("activity/note/", json!({ "lead_id": lead, "note": "n", "date_created": created, "activity_at": at }))
     };
     let a = text(&make("2026-05-01T10:00:00Z", "2026-05-09T10:00:00Z").await["id"]);
     let b = text(&make("2026-05-02T10:00:00Z", "2026-05-08T10:00:00Z").await["id"]);
@@ -72,7 +76,10 @@ async fn quirk_11_the_order_is_newest_first_whatever_is_asked_and_by_activity_at
         }
     }
     for path in ["activity/", "activity/note/"] {
-        assert_eq!(ids(&close.get(&format!("{path}?lead_id={lead}&_order_by=-activity_at")).await), [a.clone(), b.clone()]);
+        assert_eq!(
+            ids(&close.get(&format!("{path}?lead_id={lead}&_order_by=-activity_at")).await),
+            [a.clone(), b.clone()]
+        );
         assert_eq!(close.get(&format!("{path}?_order_by=-activity_at")).await.status, 400, "{path}");
     }
     // What some connectors send; an order that does not exist is ignored.
@@ -84,7 +91,9 @@ async fn quirk_11_the_order_is_newest_first_whatever_is_asked_and_by_activity_at
         close.get(&format!("activity/?lead_id={lead}&_order_by=-activity_at&date_created__gt=2026-05-01")).await.status,
         400
     );
-    let reply = close.get(&format!("activity/?lead_id={lead}&_order_by=-activity_at&activity_at__gt=2026-05-08T12:00:00Z")).await;
+    let reply = close
+        .get(&format!("activity/?lead_id={lead}&_order_by=-activity_at&activity_at__gt=2026-05-08T12:00:00Z"))
+        .await;
     assert_eq!(ids(&reply), [a]);
 }
 

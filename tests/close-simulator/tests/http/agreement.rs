@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use close_simulator::http::collection::L;
-use close_simulator::model::Kind;
-use close_simulator::{Options, resources};
+use close_simulator::{Options, http::collection::L, model::Kind, resources};
 use serde_json::{Value, json};
 
 use crate::client::Close;
 
 /// Lists that want a parent, and which parents there are: list, parameter, list of the parents.
-const PER_PARENT: [(&str, &str, &str); 3] =
-    [("custom_object", "lead_id", "lead"), ("sequence_subscription", "sequence_id", "sequence"), ("comment", "thread_id", "")];
+const PER_PARENT: [(&str, &str, &str); 3] = [
+    ("custom_object", "lead_id", "lead"),
+    ("sequence_subscription", "sequence_id", "sequence"),
+    ("comment", "thread_id", ""),
+];
 
 /// Parameters by which a list shows all that it holds.
 fn everything(path: &str) -> &'static str {
@@ -24,7 +25,8 @@ fn everything(path: &str) -> &'static str {
     }
 }
 
-/// Lists that by Close's rules do not show all: former users, and the permissions to send mail of others than the caller.
+/// Lists that by Close's rules do not show all: former users, and the permissions to send mail of others than the
+/// caller.
 const PARTIAL: [&str; 2] = ["user", "send_as"];
 
 /// All rows of a list, page by page.
@@ -69,7 +71,11 @@ async fn every_list_shows_what_the_truth_holds_field_by_field() {
             Some((_, param, parents)) => {
                 let parents: Vec<String> = match *parents {
                     "" => truth(&close, "comment_thread").await.into_keys().collect(),
-                    parents => walk(&close, parents, "").await.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect(),
+                    parents => walk(&close, parents, "")
+                        .await
+                        .iter()
+                        .map(|row| row["id"].as_str().unwrap().to_owned())
+                        .collect(),
                 };
                 let mut rows = Vec::new();
                 for parent in parents {
@@ -113,6 +119,7 @@ async fn all_activities_in_one_list_are_those_of_the_lists_by_type() {
         by_type.extend(truth(&close, kind.resource().name).await);
     }
     let rows = walk(&close, "activity", "thread_emails=true&").await;
-    let rows: BTreeMap<String, Value> = rows.into_iter().map(|row| (row["id"].as_str().unwrap().to_owned(), row)).collect();
+    let rows: BTreeMap<String, Value> =
+        rows.into_iter().map(|row| (row["id"].as_str().unwrap().to_owned(), row)).collect();
     assert_eq!(rows.keys().collect::<Vec<_>>(), by_type.keys().collect::<Vec<_>>());
 }

@@ -40,7 +40,10 @@ async fn quirk_28_a_bulk_delete_runs_in_portions_and_names_itself_in_every_event
         (&action["status"], &action["bulk_object_type"], &action["n_leads"]),
         (&json!("created"), &json!("lead"), &json!(null))
     );
-    assert!(action.get("type").is_none() && action.get("template_id").is_none(), "fields of other kinds are absent: {action}");
+    assert!(
+        action.get("type").is_none() && action.get("template_id").is_none(),
+        "fields of other kinds are absent: {action}"
+    );
     let mut seen = vec![];
     let mut left = vec![];
     for _ in 0..12 {
@@ -76,8 +79,7 @@ async fn a_bulk_edit_sets_a_custom_field_of_what_it_finds() {
     let close = Close::start().await;
     let ids = leads(&close, 3).await;
     let field = close.make("custom_field/lead/", json!({ "name": "Wave", "type": "text" })).await;
-    let body =
-        json!({ "query": "name:Bulk", "type": "set_custom_field", "custom_field_name": "Wave", "custom_field_value": "7" });
+    let body = json!({ "query": "name:Bulk", "type": "set_custom_field", "custom_field_name": "Wave", "custom_field_value": "7" });
     let action = close.make("bulk_action/edit/", body).await;
     assert_eq!((&action["type"], &action["custom_field_id"]), (&json!("set_custom_field"), &field["id"]));
     assert_eq!(action["lead_status_id"], json!(null));
@@ -88,7 +90,10 @@ async fn a_bulk_edit_sets_a_custom_field_of_what_it_finds() {
     let event = &close.events_of(&ids[1], "lead").await[0];
     assert_eq!((&event["action"], &event["meta"]["bulk_action_id"]), (&json!("updated"), &action["id"]));
     close
-        .make("bulk_action/edit/", json!({ "query": "name:Bulk", "type": "clear_custom_field", "custom_field_id": field["id"] }))
+        .make(
+            "bulk_action/edit/",
+            json!({ "query": "name:Bulk", "type": "clear_custom_field", "custom_field_id": field["id"] }),
+        )
         .await;
     close.advance(10.0).await;
     assert!(close.get(&format!("lead/{}/", ids[1])).await.body.get(&key).is_none());
@@ -177,7 +182,8 @@ async fn bulk_actions_on_sequences_and_mails_reach_the_contacts() {
     close.advance(10.0).await;
     assert_eq!(close.get(&of_contact).await.rows()[0]["status"], "paused");
 
-    let template = close.make("email_template/", json!({ "name": "News", "subject": "News for {{ lead.name }}" })).await;
+    let template =
+        close.make("email_template/", json!({ "name": "News", "subject": "News for {{ lead.name }}" })).await;
     let mailed = close.make("bulk_action/email/", json!({ "query": "name:Bulk", "template_id": template["id"] })).await;
     assert_eq!(mailed["contact_preference"], "lead");
     close.advance(10.0).await;

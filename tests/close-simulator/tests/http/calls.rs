@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
-use crate::activities::{actions, has_fields, lead, perform, text};
-use crate::client::Close;
+use crate::{
+    activities::{actions, has_fields, lead, perform, text},
+    client::Close,
+};
 
 const FIELDS: &[&str] = &[
     "direction",
@@ -57,7 +59,10 @@ async fn a_regular_call_is_created_answered_and_completed_by_the_clock() {
     let path = format!("activity/call/{id}/");
     let call = close.get(&path).await.body;
     has_fields(&call, FIELDS);
-    assert_eq!((&call["status"], &call["source"], &call["cost"]), (&json!("created"), &json!("Close.io"), &json!(null)));
+    assert_eq!(
+        (&call["status"], &call["source"], &call["cost"]),
+        (&json!("created"), &json!("Close.io"), &json!(null))
+    );
     close.advance(12.0).await;
     let call = close.get(&path).await.body;
     assert_eq!((&call["status"], &call["is_joinable"]), (&json!("in-progress"), &json!(true)));
@@ -106,7 +111,10 @@ async fn a_logged_call_is_external_and_gives_created_updated_and_deleted_only() 
     });
     let call = close.make("activity/call/", body).await;
     assert_eq!((&call["source"], &call["call_method"]), (&json!("External"), &json!("external")));
-    assert_eq!((&call["status"], &call["direction"], &call["cost"]), (&json!("completed"), &json!("outbound"), &json!(null)));
+    assert_eq!(
+        (&call["status"], &call["direction"], &call["cost"]),
+        (&json!("completed"), &json!("outbound"), &json!(null))
+    );
     assert_eq!((&call["date_created"], &call["has_recording"]), (&json!("2024-03-03T08:00:00+00:00"), &json!(true)));
     assert_eq!((&call["remote_phone"], &call["note_html"]), (&json!("+4943100001"), &json!("<p>call went well</p>")));
     let id = text(&call["id"]);
@@ -123,7 +131,12 @@ async fn a_logged_call_is_external_and_gives_created_updated_and_deleted_only() 
         ("outcome_id", json!("outcome_x")),
     ] {
         let reply = close.post("activity/call/", json!({ "lead_id": lead, field: value })).await;
-        assert_eq!((reply.status, reply.body["field-errors"].get(field).is_some()), (400, true), "{field}: {}", reply.text);
+        assert_eq!(
+            (reply.status, reply.body["field-errors"].get(field).is_some()),
+            (400, true),
+            "{field}: {}",
+            reply.text
+        );
     }
 }
 
@@ -133,8 +146,9 @@ async fn of_a_regular_call_only_what_people_write_can_be_changed() {
     let (lead, _) = lead(&close).await;
     let id = perform(&close, json!({ "action": "run_call", "lead_id": lead, "duration": 30 })).await;
     close.advance(60.0).await;
-    let reply =
-        close.put(&format!("activity/call/{id}/"), json!({ "duration": 9000, "direction": "inbound", "note": "ok" })).await;
+    let reply = close
+        .put(&format!("activity/call/{id}/"), json!({ "duration": 9000, "direction": "inbound", "note": "ok" }))
+        .await;
     assert_eq!(
         (&reply.body["duration"], &reply.body["direction"], &reply.body["note"]),
         (&json!(30), &json!("outbound"), &json!("ok"))

@@ -12,7 +12,11 @@ async fn with_leads(leads: usize) -> Close {
 /// Every event of the log, newest first, as (id, type, action).
 async fn log(close: &Close) -> Vec<String> {
     let reply = close.get("event/").await;
-    reply.rows().iter().map(|event| format!("{} {} {}", event["date_updated"], event["object_type"], event["action"])).collect()
+    reply
+        .rows()
+        .iter()
+        .map(|event| format!("{} {} {}", event["date_updated"], event["object_type"], event["action"]))
+        .collect()
 }
 
 #[tokio::test]
@@ -32,10 +36,12 @@ async fn changes_are_the_same_for_the_same_seed_and_others_for_another() {
 #[tokio::test]
 async fn spread_changes_move_the_clock_and_the_population_stays_as_large_as_it_was() {
     let close = with_leads(200).await;
-    let total = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["total_results"].as_i64().unwrap();
+    let total =
+        |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["total_results"].as_i64().unwrap();
     let before = total(&close.get("lead/?_limit=1").await.text);
     let clock = close.get("/_control/clock/").await.body["now"].as_str().unwrap().to_owned();
-    let reply = close.post("/_control/changes/", json!({ "count": 3_000, "seed": 3, "spread_secs": 40 * 86_400 })).await;
+    let reply =
+        close.post("/_control/changes/", json!({ "count": 3_000, "seed": 3, "spread_secs": 40 * 86_400 })).await;
     assert_eq!(reply.body["done"], 3_000, "{}", reply.text);
     let after = total(&close.get("lead/?_limit=1").await.text);
     assert!((before - after).abs() <= before / 8, "{before} leads before, {after} after");
@@ -60,7 +66,10 @@ async fn weights_choose_what_happens_and_unknown_ones_are_refused() {
     assert_eq!(reply.body["done"], 10, "{}", reply.text);
     let events = close.get("event/").await;
     let new: Vec<_> = events.rows().iter().take_while(|event| event["id"] != before).collect();
-    assert!(!new.is_empty() && new.iter().all(|event| event["object_type"] == "lead" && event["action"] == "updated"), "{new:?}");
+    assert!(
+        !new.is_empty() && new.iter().all(|event| event["object_type"] == "lead" && event["action"] == "updated"),
+        "{new:?}"
+    );
 }
 
 #[tokio::test]

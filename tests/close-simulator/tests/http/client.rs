@@ -33,7 +33,11 @@ impl Close {
 
     pub async fn with(options: Options) -> Self {
         let running = Simulator::start(options).await.expect("a free port");
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client");
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .expect("a client");
         Self { running, http }
     }
 
@@ -48,7 +52,11 @@ impl Close {
     /// A request as the key of this name; an empty name sends no credentials.
     pub fn request(&self, key: &str, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, self.url(path));
-        if key.is_empty() { request } else { request.basic_auth(self.running.key(key).expect("a key of this name"), Some("")) }
+        if key.is_empty() {
+            request
+        } else {
+            request.basic_auth(self.running.key(key).expect("a key of this name"), Some(""))
+        }
     }
 
     pub async fn send(request: reqwest::RequestBuilder) -> Reply {

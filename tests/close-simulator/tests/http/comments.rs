@@ -3,8 +3,10 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::activities::{actions, ids, lead, text};
-use crate::client::Close;
+use crate::{
+    activities::{actions, ids, lead, text},
+    client::Close,
+};
 
 async fn note(close: &Close) -> String {
     let (lead, _) = lead(close).await;
@@ -37,15 +39,19 @@ async fn quirk_15_comments_on_an_object_are_one_thread_with_dates_of_their_own_n
     let reply = close.post("comment/", json!({ "object_id": object, "body": "<p>one</p>" })).await;
     assert_eq!(reply.status, 201, "{}", reply.text);
     let comment = reply.body;
-    for name in ["id", "object_id", "object_type", "thread_id", "body", "mentions", "created_at", "updated_at", "created_by"] {
+    for name in
+        ["id", "object_id", "object_type", "thread_id", "body", "mentions", "created_at", "updated_at", "created_by"]
+    {
         assert!(comment.get(name).is_some(), "{name}: {comment}");
     }
     assert!(comment.get("date_created").is_none() && comment.get("date_updated").is_none());
     assert_eq!((&comment["object_type"], &comment["mentions"]), (&json!("activity.note"), &json!([])));
     close.advance(10.0).await;
     let thread = text(&comment["thread_id"]);
-    let second =
-        Close::send(close.request("agent", Method::POST, "comment/").json(&json!({ "thread_id": thread, "body": "two" }))).await;
+    let second = Close::send(
+        close.request("agent", Method::POST, "comment/").json(&json!({ "thread_id": thread, "body": "two" })),
+    )
+    .await;
     assert_eq!((second.status, &second.body["object_id"]), (201, &json!(object)), "{}", second.text);
     let shown = close.get(&format!("comment_thread/{thread}/")).await.body;
     assert_eq!((&shown["comment_count"], &shown["object_id"]), (&json!(2), &json!(object)));
@@ -120,7 +126,8 @@ async fn a_comment_is_checked_and_belongs_to_who_wrote_it() {
     }
     let id = text(&close.make("comment/", json!({ "object_id": object, "body": "x" })).await["id"]);
     for method in [Method::PUT, Method::DELETE] {
-        let reply = Close::send(close.request("agent", method, &format!("comment/{id}/")).json(&json!({ "body": "y" }))).await;
+        let reply =
+            Close::send(close.request("agent", method, &format!("comment/{id}/")).json(&json!({ "body": "y" }))).await;
         assert_eq!(reply.status, 403);
     }
 }

@@ -3,8 +3,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::Close;
-use crate::events::{frozen, lead, walk};
+use crate::{
+    client::Close,
+    events::{frozen, lead, walk},
+};
 
 async fn rename(close: &Close, id: &str, name: &str) {
     rename_as(close, "admin", id, name).await;
@@ -168,7 +170,10 @@ async fn quirk_23_semantic_twins_are_never_folded_and_do_not_end_a_consolidation
     let of = |action: &str| events.iter().filter(|event| event["action"] == action).collect::<Vec<_>>();
     let (updated, completed) = (of("updated"), of("completed"));
     assert_eq!((updated.len(), completed.len(), events.len()), (1, 2, 4));
-    assert_eq!((&updated[0]["previous_data"]["is_complete"], &updated[0]["data"]["is_complete"]), (&json!(false), &json!(true)));
+    assert_eq!(
+        (&updated[0]["previous_data"]["is_complete"], &updated[0]["data"]["is_complete"]),
+        (&json!(false), &json!(true))
+    );
     assert!(updated[0]["date_updated"] == completed[0]["date_updated"], "it moved with the last change");
     assert_ne!(completed[0]["date_updated"], completed[1]["date_updated"]);
 }

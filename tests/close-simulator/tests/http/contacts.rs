@@ -142,7 +142,10 @@ async fn a_contact_without_a_lead_gets_one_unasked() {
 async fn an_unsubscribed_address_shows_at_every_contact_that_has_it() {
     let close = Close::start().await;
     let lead = close
-        .make("lead/", json!({ "contacts": [{ "emails": [{ "email": "Ida@A.example" }, { "email": "b@a.example" }] }] }))
+        .make(
+            "lead/",
+            json!({ "contacts": [{ "emails": [{ "email": "Ida@A.example" }, { "email": "b@a.example" }] }] }),
+        )
         .await;
     let path = format!("contact/{}/", lead["contact_ids"][0].as_str().unwrap());
     let flags = |contact: &Value| {

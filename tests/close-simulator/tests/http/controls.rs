@@ -62,7 +62,9 @@ async fn keys_are_listed_made_for_a_role_or_a_user_and_taken_away() {
     let former = keys.as_array().unwrap().iter().find(|key| key["name"] == "former").unwrap();
     assert!(former["role"].is_null(), "{former}");
 
-    let made = close.make("/_control/keys/", json!({ "name": "night", "role": "restricteduser", "secret": "api_night" })).await;
+    let made = close
+        .make("/_control/keys/", json!({ "name": "night", "role": "restricteduser", "secret": "api_night" }))
+        .await;
     assert_eq!((&made["secret"], &made["role_id"]), (&json!("api_night"), &json!("restricteduser")));
     assert_eq!(close.get_as("night", "me/").await.body["id"], made["user_id"]);
     let second = close.make("/_control/keys/", json!({ "name": "own", "user": admin["user_id"] })).await;
@@ -118,7 +120,8 @@ fn the_command_line_names_the_nearest_switch_and_checks_values() {
     for wrong in ["over_limit=sometimes", "over_limit", "short_pages=many"] {
         assert!(parse(&["--switch", wrong]).is_err(), "{wrong}");
     }
-    for wrong in [&["--key", "admin"][..], &["--key", "admin=a:b"], &["--rate", "-1"], &["--now", "soon"], &["--limits", "some"]]
+    for wrong in
+        [&["--key", "admin"][..], &["--key", "admin=a:b"], &["--rate", "-1"], &["--now", "soon"], &["--limits", "some"]]
     {
         assert!(parse(wrong).is_err(), "{wrong:?}");
     }
@@ -147,7 +150,8 @@ async fn the_description_names_every_path_with_its_section_and_parameters() {
     }
 }
 
-/// What is served is answered: no path of the table is unknown to the router, and what is not in it is 405 with what is.
+/// What is served is answered: no path of the table is unknown to the router, and what is not in it is 405 with what
+/// is.
 #[tokio::test]
 async fn every_path_of_the_table_is_routed() {
     let close = Close::start().await;

@@ -3,8 +3,10 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::activities::{actions, ids, lead, text};
-use crate::client::Close;
+use crate::{
+    activities::{actions, ids, lead, text},
+    client::Close,
+};
 
 /// A custom activity type with an optional and a required field; `(type, optional, required)`.
 async fn custom_type(close: &Close) -> (String, String, String) {
@@ -42,8 +44,7 @@ async fn a_custom_activity_is_drafted_published_pinned_and_deleted() {
     let path = format!("activity/custom/{id}/");
     close.advance(10.0).await;
     assert_eq!(close.put(&path, json!({ "status": "published" })).await.status, 400);
-    let body =
-        json!({ "status": "published", required.as_str(): "done", "pinned": true, "activity_at": "2026-08-01T10:00:00+02:00" });
+    let body = json!({ "status": "published", required.as_str(): "done", "pinned": true, "activity_at": "2026-08-01T10:00:00+02:00" });
     let published = close.put(&path, body).await.body;
     assert_eq!(published["last_published_at"], published["date_updated"]);
     assert_eq!((&published["pinned"], &published["activity_at"]), (&json!(true), &json!("2026-08-01T08:00:00+00:00")));
@@ -56,9 +57,10 @@ async fn a_custom_activity_is_drafted_published_pinned_and_deleted() {
         }
     }
     assert!(ids(&close.get(&format!("activity/?lead_id={lead}&_type={other}")).await).is_empty());
-    for (filter, status) in
-        [(format!("custom_activity_type_id={of}"), 400), (format!("custom_activity_type_id__in={of}&lead_id={lead}"), 200)]
-    {
+    for (filter, status) in [
+        (format!("custom_activity_type_id={of}"), 400),
+        (format!("custom_activity_type_id__in={of}&lead_id={lead}"), 200),
+    ] {
         assert_eq!(close.get(&format!("activity/custom/?{filter}")).await.status, status, "{filter}");
     }
     assert_eq!(close.delete(&path).await.status, 200);

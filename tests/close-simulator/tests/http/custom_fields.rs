@@ -33,7 +33,8 @@ pub async fn put(close: &Close, lead: &Value, key: &str, value: Value) -> Reply 
 #[tokio::test]
 async fn a_definition_has_all_members_and_the_older_path_serves_the_same() {
     let close = Close::bare().await;
-    let made = field(&close, "Tags", "choices", json!({ "choices": ["A", "B"], "accepts_multiple_values": true })).await;
+    let made =
+        field(&close, "Tags", "choices", json!({ "choices": ["A", "B"], "accepts_multiple_values": true })).await;
     assert!(id(&made).starts_with("cf_"));
     for (name, value) in [
         ("description", Value::Null),
@@ -142,7 +143,8 @@ async fn each_type_keeps_its_form_and_refuses_another() {
 async fn a_user_field_may_name_a_former_user() {
     let close = Close::bare().await;
     let organization = close.get("me/").await.body["organizations"][0]["id"].as_str().unwrap().to_owned();
-    let former = close.get(&format!("organization/{organization}/")).await.body["inactive_memberships"][0]["user_id"].clone();
+    let former =
+        close.get(&format!("organization/{organization}/")).await.body["inactive_memberships"][0]["user_id"].clone();
     let field = field(&close, "Scout", "user", json!({})).await;
     assert_eq!(lead(&close, &key(&field), former.clone()).await[key(&field)], former);
 }
@@ -164,7 +166,8 @@ async fn quirk_16_a_cleared_value_is_absent_and_the_event_has_it_in_previous_dat
 #[tokio::test]
 async fn quirk_16_members_are_added_and_removed_and_one_value_is_a_list_of_one() {
     let close = Close::bare().await;
-    let tags = field(&close, "Tags", "choices", json!({ "choices": ["A", "B", "C"], "accepts_multiple_values": true })).await;
+    let tags =
+        field(&close, "Tags", "choices", json!({ "choices": ["A", "B", "C"], "accepts_multiple_values": true })).await;
     let at = key(&tags);
     let made = lead(&close, &format!("{at}.add"), json!("A")).await;
     assert_eq!(made[&at], json!(["A"]), "at creation as well");
@@ -212,7 +215,10 @@ async fn a_shared_field_is_used_where_it_is_associated_and_nowhere_else() {
     let at = format!("custom_field/shared/{}/association/", id(&shared));
     // The path of a client that adds a slash of its own to one that has one.
     let made = close.post(&format!("{at}/"), json!({ "object_type": "lead" })).await;
-    assert_eq!((made.status, made.body), (201, json!({ "object_type": "lead", "required": false, "editable_with_roles": [] })));
+    assert_eq!(
+        (made.status, made.body),
+        (201, json!({ "object_type": "lead", "required": false, "editable_with_roles": [] }))
+    );
     assert_eq!(close.post(&at, json!({ "object_type": "lead" })).await.status, 400, "twice");
     assert_eq!(close.post(&at, json!({ "object_type": "user" })).await.status, 400);
     assert_eq!(close.post(&at, json!({ "object_type": "custom_object_type" })).await.status, 400);
@@ -241,13 +247,17 @@ async fn a_schema_has_the_fields_in_an_order_that_can_be_changed() {
     let second = field(&close, "Second", "text", json!({})).await;
     let schema = close.get("custom_field_schema/lead/").await.body;
     assert_eq!((&schema["name"], &schema["object_type"]), (&json!("Lead"), &json!("lead")));
-    let names =
-        |schema: &Value| -> Vec<Value> { schema["fields"].as_array().unwrap().iter().map(|f| f["name"].clone()).collect() };
+    let names = |schema: &Value| -> Vec<Value> {
+        schema["fields"].as_array().unwrap().iter().map(|f| f["name"].clone()).collect()
+    };
     assert_eq!(names(&schema), ["Owner", "First", "Second"]);
     let order = json!({ "fields": [{ "id": second["id"] }, { "id": first["id"] }, schema["fields"][0]] });
     assert_eq!(names(&close.put("custom_field_schema/lead/", order).await.body), ["Second", "First", "Owner"]);
     assert_eq!(names(&close.get("custom_field_schema/lead/").await.body), ["Second", "First", "Owner"]);
-    assert_eq!(close.put("custom_field_schema/contact/", json!({ "fields": [{ "id": first["id"] }] })).await.status, 400);
+    assert_eq!(
+        close.put("custom_field_schema/contact/", json!({ "fields": [{ "id": first["id"] }] })).await.status,
+        400
+    );
     for path in ["activity", "custom_object", "user", "activity/actitype_0"] {
         assert_eq!(close.get(&format!("custom_field_schema/{path}/")).await.status, 404, "{path}");
     }
@@ -269,7 +279,9 @@ async fn a_field_for_some_roles_is_403_for_others() {
     let budget = field(&close, "Budget", "number", json!({ "editable_with_roles": ["superuser"] })).await;
     let made = lead(&close, &key(&budget), json!(5)).await;
     let path = format!("lead/{}/", id(&made));
-    let put = |who: &'static str| Close::send(close.request(who, reqwest::Method::PUT, &path).json(&json!({ key(&budget): 6 })));
+    let put = |who: &'static str| {
+        Close::send(close.request(who, reqwest::Method::PUT, &path).json(&json!({ key(&budget): 6 })))
+    };
     assert_eq!(put("agent").await.status, 403);
     assert_eq!(put("superuser").await.status, 200);
 }

@@ -72,7 +72,8 @@ async fn quirk_12_an_object_is_listed_by_lead_only_has_events_with_the_lead_and_
     close.advance(60.0).await;
     assert_eq!(close.delete(&at).await.status, 204);
     let events = close.events_of(id(&object), "custom_object").await;
-    let told: Vec<(&str, &Value)> = events.iter().map(|event| (event["action"].as_str().unwrap(), &event["lead_id"])).collect();
+    let told: Vec<(&str, &Value)> =
+        events.iter().map(|event| (event["action"].as_str().unwrap(), &event["lead_id"])).collect();
     assert_eq!(told, [("deleted", &lead["id"]), ("updated", &lead["id"]), ("created", &lead["id"])]);
     assert_eq!(events[0]["previous_data"]["name"], "Hall 4");
     assert_eq!(close.events_of(id(&lead), "lead").await.len(), 1, "no event of the lead");

@@ -32,7 +32,9 @@ async fn told(close: &Close, path: &str) -> Value {
             row.as_object_mut().expect("an object").remove(volatile);
         }
         if let Some(contacts) = row.get_mut("contacts").and_then(Value::as_array_mut) {
-            contacts.iter_mut().for_each(|contact| drop(contact.as_object_mut().map(|contact| contact.remove("recent_calls"))));
+            contacts
+                .iter_mut()
+                .for_each(|contact| drop(contact.as_object_mut().map(|contact| contact.remove("recent_calls"))));
         }
     }
     rows
@@ -85,7 +87,10 @@ async fn leads_have_from_none_to_many_contacts_and_names_repeat() {
     assert!(counts.values().filter(|count| **count > 10).count() >= 5, "leads with many contacts");
     assert!(counts.values().all(|count| *count <= 60));
     assert!(names["Acme Inc"] > 5, "duplicates by name");
-    assert!(names.keys().any(|name| name.chars().any(|c| ('\u{600}'..'\u{700}').contains(&c))), "names from right to left");
+    assert!(
+        names.keys().any(|name| name.chars().any(|c| ('\u{600}'..'\u{700}').contains(&c))),
+        "names from right to left"
+    );
     assert!(names.keys().any(|name| name.contains('\u{301}')), "combining marks");
 }
 
@@ -125,5 +130,8 @@ async fn equal_stamps_and_zero_fractions_are_there() {
     let stamps: Vec<&str> = rows.rows().iter().map(|row| row["date_created"].as_str().unwrap()).collect();
     let distinct: std::collections::BTreeSet<&&str> = stamps.iter().collect();
     assert!(distinct.len() < stamps.len(), "contacts of one lead have one stamp");
-    assert!(stamps.iter().any(|at| at.contains('.')) && stamps.iter().any(|at| !at.contains('.')), "with and without a fraction");
+    assert!(
+        stamps.iter().any(|at| at.contains('.')) && stamps.iter().any(|at| !at.contains('.')),
+        "with and without a fraction"
+    );
 }

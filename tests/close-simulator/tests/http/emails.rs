@@ -1,9 +1,12 @@
-//! Emails and threads: section 4.6, quirk 18, and the rows `activity.email` and `activity.email_thread` of the catalogue.
+//! Emails and threads: section 4.6, quirk 18, and the rows `activity.email` and `activity.email_thread` of the
+//! catalogue.
 
 use serde_json::{Value, json};
 
-use crate::activities::{actions, has_fields, ids, lead, perform, text};
-use crate::client::Close;
+use crate::{
+    activities::{actions, has_fields, ids, lead, perform, text},
+    client::Close,
+};
 
 const FIELDS: &[&str] = &[
     "direction",
@@ -57,7 +60,10 @@ async fn a_draft_is_written_sent_and_deleted() {
     let (lead, _) = lead(&close).await;
     let draft = mail(&close, &lead, "draft", "Offer").await;
     has_fields(&draft, FIELDS);
-    assert_eq!((&draft["_type"], &draft["direction"], &draft["message_ids"]), (&json!("Email"), &json!(null), &json!([])));
+    assert_eq!(
+        (&draft["_type"], &draft["direction"], &draft["message_ids"]),
+        (&json!("Email"), &json!(null), &json!([]))
+    );
     assert_eq!(
         (&draft["body_html"], &draft["body_preview"]),
         (&json!("<p>Hello,</p><p>all well?</p>"), &json!("Hello, all well?"))
@@ -85,9 +91,10 @@ async fn a_scheduled_mail_leaves_at_its_time_and_not_when_it_is_taken_back() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
     let body = |to: Value, date: Value| json!({ "lead_id": lead, "status": "scheduled", "subject": "s", "to": to, "date_scheduled": date });
-    for (body, field) in
-        [(body(json!([]), json!("2026-09-01T13:00:00Z")), "to"), (body(json!(["a@b.example"]), json!(null)), "date_scheduled")]
-    {
+    for (body, field) in [
+        (body(json!([]), json!("2026-09-01T13:00:00Z")), "to"),
+        (body(json!(["a@b.example"]), json!(null)), "date_scheduled"),
+    ] {
         let reply = close.post("activity/email/", body).await;
         assert!(reply.status == 400 && reply.body["field-errors"].get(field).is_some(), "{}", reply.text);
     }
@@ -144,7 +151,10 @@ async fn mails_of_one_subject_with_one_lead_are_one_thread() {
     let reply = perform(&close, json!({ "action": "receive_email", "lead_id": lead_id, "subject": "Re: AW: offer", "sender": "Ida <ida@nordlicht.example>" })).await;
     let reply = close.get(&format!("activity/email/{reply}/")).await.body;
     assert_eq!((&reply["thread_id"], &reply["in_reply_to_id"]), (&json!(thread), &first["id"]));
-    assert_eq!((&reply["references"], &reply["envelope"]["in_reply_to"]), (&first["message_ids"], &first["message_ids"][0]));
+    assert_eq!(
+        (&reply["references"], &reply["envelope"]["in_reply_to"]),
+        (&first["message_ids"], &first["message_ids"][0])
+    );
     assert_eq!(close.get(&format!("activity/email/{}/", text(&first["id"]))).await.body["has_reply"], true);
     let (other, _) = lead(&close).await;
     assert_ne!(mail(&close, &other, "draft", "Offer").await["thread_id"], json!(thread));
@@ -244,6 +254,10 @@ async fn the_list_of_all_shows_mails_or_threads_as_asked() {
     assert!(reply.rows().iter().any(|row| row["body_text"] == "Hello,\nall well?"));
     let (both, reply) = types("thread_emails=true").await;
     assert_eq!(both, ["Email", "EmailThread", "Note"]);
-    assert!(reply.rows().iter().all(|row| row.get("body_text").is_none() && row.get("body_html").is_none()), "{}", reply.text);
+    assert!(
+        reply.rows().iter().all(|row| row.get("body_text").is_none() && row.get("body_html").is_none()),
+        "{}",
+        reply.text
+    );
     assert_eq!(types("thread_emails=only").await.0, ["EmailThread", "Note"]);
 }

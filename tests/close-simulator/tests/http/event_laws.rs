@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use close_simulator::Options;
-use close_simulator::model::Moment;
+use close_simulator::{Options, model::Moment};
 use serde_json::{Map, Value, json};
 
 use crate::client::Close;
@@ -100,8 +99,10 @@ async fn every_event_is_consistent_in_itself_and_with_the_one_before_it() {
         let what = format!("{what} {} {}", event["object_type"], event["action"]);
         wrong.entry(what).or_default().push(format!("{detail} {event}"));
     };
-    let leads = |event: &Value| ["merge_source_lead_id", "merge_destination_lead_id"].map(|name| event["meta"][name].clone());
-    let merged: BTreeSet<String> = events.iter().flat_map(leads).filter_map(|lead| lead.as_str().map(str::to_owned)).collect();
+    let leads =
+        |event: &Value| ["merge_source_lead_id", "merge_destination_lead_id"].map(|name| event["meta"][name].clone());
+    let merged: BTreeSet<String> =
+        events.iter().flat_map(leads).filter_map(|lead| lead.as_str().map(str::to_owned)).collect();
     let mut ids = BTreeSet::new();
     let mut last: HashMap<String, Value> = HashMap::new();
     let mut ended: BTreeSet<String> = BTreeSet::new();
@@ -163,7 +164,11 @@ async fn every_event_is_consistent_in_itself_and_with_the_one_before_it() {
                         // Contacts that a merge has brought already are told of when it comes to the lead itself.
                         let merging = name == "contact_ids" && merged.contains(&object);
                         if before_this.get(name) != old.get(name) && !of_others(name) && !merging {
-                            say("not what it was:", event, format!("{name} {:?} {:?}", before_this.get(name), old.get(name)));
+                            say(
+                                "not what it was:",
+                                event,
+                                format!("{name} {:?} {:?}", before_this.get(name), old.get(name)),
+                            );
                         }
                     }
                 }
@@ -188,7 +193,8 @@ async fn every_event_is_consistent_in_itself_and_with_the_one_before_it() {
 #[tokio::test]
 async fn every_change_that_has_a_word_in_the_catalogue_has_events_and_they_exist() {
     let close = lived(4).await;
-    let ids: BTreeSet<String> = walk(&close).await.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+    let ids: BTreeSet<String> =
+        walk(&close).await.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
     let history = close.get("/_control/history/").await;
     let mut wrong: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in history.text.lines() {

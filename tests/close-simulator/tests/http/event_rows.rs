@@ -76,9 +76,13 @@ async fn an_event_has_the_fields_and_stamps_of_the_reference() {
         "meta",
     ];
     assert_eq!(keys, expected.into_iter().collect());
-    for (name, prefix) in
-        [("id", "ev_"), ("request_id", "req_"), ("user_id", "user_"), ("organization_id", "orga_"), ("api_key_id", "key_")]
-    {
+    for (name, prefix) in [
+        ("id", "ev_"),
+        ("request_id", "req_"),
+        ("user_id", "user_"),
+        ("organization_id", "orga_"),
+        ("api_key_id", "key_"),
+    ] {
         assert!(event[name].as_str().unwrap().starts_with(prefix), "{name}: {}", event[name]);
     }
     assert!(event["date_updated"].as_str().unwrap().ends_with(".123000"), "naive: {}", event["date_updated"]);
@@ -86,9 +90,13 @@ async fn an_event_has_the_fields_and_stamps_of_the_reference() {
     assert_eq!((&event["lead_id"], &event["object_id"]), (&json!(id), &json!(id)));
     assert_eq!(event["meta"], json!({ "request_method": "PUT", "request_path": format!("/api/v1/lead/{id}/") }));
     assert_eq!(event["previous_data"]["name"], "Nordlicht");
-    let changed: BTreeSet<&str> = event["changed_fields"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let changed: BTreeSet<&str> =
+        event["changed_fields"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert!(changed.is_superset(&BTreeSet::from(["name", "date_updated"])), "{changed:?}");
-    assert_eq!(event["previous_data"].as_object().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>(), changed);
+    assert_eq!(
+        event["previous_data"].as_object().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        changed
+    );
 }
 
 #[tokio::test]
@@ -96,7 +104,8 @@ async fn a_restricted_reader_finds_events_of_leads_it_sees_even_when_they_are_de
     let close = frozen().await;
     let me = close.get_as("restricted", "me/").await.body["id"].clone();
     let fields = close.get("custom_field/lead/").await;
-    let owner = fields.rows().iter().find(|field| field["name"] == "Owner").expect("the owner field")["id"].as_str().unwrap();
+    let owner =
+        fields.rows().iter().find(|field| field["name"] == "Owner").expect("the owner field")["id"].as_str().unwrap();
     let owner = format!("custom.{owner}");
     let mine = close.make("lead/", json!({ "name": "Mine", &owner: me })).await["id"].as_str().unwrap().to_owned();
     let other = lead(&close, "Other").await;
@@ -121,11 +130,15 @@ async fn quirk_30_an_event_that_no_page_announces_is_in_the_log() {
     // Quirk 30.
     let close = frozen().await;
     let id = lead(&close, "Nordlicht").await;
-    let body = json!({ "object_type": "future.thing", "action": "invented", "lead_id": id, "data": { "shape": "new" } });
+    let body =
+        json!({ "object_type": "future.thing", "action": "invented", "lead_id": id, "data": { "shape": "new" } });
     let made = close.make("/_control/events/", body).await;
     let found = close.get("event/?object_type=future.thing&action=invented").await;
     assert_eq!(found.rows().len(), 1);
-    assert_eq!((&found.rows()[0]["data"], &found.rows()[0]["object_id"]), (&json!({ "shape": "new" }), &made["object_id"]));
+    assert_eq!(
+        (&found.rows()[0]["data"], &found.rows()[0]["object_id"]),
+        (&json!({ "shape": "new" }), &made["object_id"])
+    );
     assert_eq!(close.get(&format!("event/?lead_id={id}&object_type=future.thing")).await.rows(), found.rows());
     close.switch(json!({ "unknown_fields": true })).await;
     assert!(close.get("event/").await.rows().iter().all(|event| event.get("x_unannounced").is_some()));

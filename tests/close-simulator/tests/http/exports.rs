@@ -81,7 +81,8 @@ async fn quirk_36_objects_are_read_while_the_job_runs() {
     close.make("/_control/import/", json!({ "leads": 250 })).await;
     close.advance(60.0).await;
     let leads = close.get("lead/?_limit=200").await;
-    let last = leads.rows().iter().find(|row| row["name"] == "Imported 250").unwrap()["id"].as_str().unwrap().to_owned();
+    let last =
+        leads.rows().iter().find(|row| row["name"] == "Imported 250").unwrap()["id"].as_str().unwrap().to_owned();
     let export = close.make("export/lead/", json!({ "format": "json", "type": "leads" })).await;
     close.advance(1.0).await;
     assert_eq!(close.get(&format!("export/{}/", export["id"].as_str().unwrap())).await.body["status"], "in_progress");
@@ -153,7 +154,8 @@ async fn exports_of_leads_carry_activities_and_chosen_fields_and_other_types_the
     let body = json!({ "format": "json", "type": "leads", "fields": ["id", "name"] });
     let rows = of(&text(&close, &done(&close, "export/lead/", body).await).await);
     assert!(rows.iter().all(|row| row.as_object().unwrap().len() == 2));
-    let rows = of(&text(&close, &done(&close, "export/lead/", json!({ "format": "json", "type": "contacts" })).await).await);
+    let rows =
+        of(&text(&close, &done(&close, "export/lead/", json!({ "format": "json", "type": "contacts" })).await).await);
     assert!(rows.iter().any(|row| row["lead_id"] == lead["id"]));
     assert!(rows.iter().all(|row| row["id"].as_str().unwrap().starts_with("cont_")));
 }
@@ -167,7 +169,8 @@ async fn opportunities_are_exported_by_the_parameters_of_their_list() {
     let body = |lead: &Value| json!({ "lead_id": lead["id"], "value": 100_000, "value_period": "one_time" });
     let opportunity = close.make("opportunity/", body(&lead)).await;
     close.make("opportunity/", body(&other)).await;
-    let export = done(&close, "export/opportunity/", json!({ "format": "json", "params": { "lead_id": lead["id"] } })).await;
+    let export =
+        done(&close, "export/opportunity/", json!({ "format": "json", "params": { "lead_id": lead["id"] } })).await;
     assert!(export.get("s_query").is_none() && export["params"]["lead_id"] == lead["id"]);
     let rows: Vec<Value> = serde_json::from_str(&text(&close, &export).await).unwrap();
     assert_eq!((rows.len(), &rows[0]["id"]), (1, &opportunity["id"]), "{rows:?}");

@@ -46,7 +46,8 @@ async fn quirk_04_html_429_and_502_and_an_empty_429_come_on_demand() {
 async fn a_share_of_requests_is_hit_and_the_same_seed_hits_the_same() {
     let mut runs = Vec::new();
     for _ in 0..2 {
-        let close = with_faults(json!([{ "endpoint": "GET user", "kind": "status", "status": 503, "share": 0.3 }])).await;
+        let close =
+            with_faults(json!([{ "endpoint": "GET user", "kind": "status", "status": 503, "share": 0.3 }])).await;
         let mut answers = Vec::new();
         for _ in 0..100 {
             answers.push(close.get("user/").await.status);
@@ -67,7 +68,9 @@ async fn a_fault_strikes_before_a_write_or_after_it() {
     assert_eq!(close.post("lead/", json!({ "name": "A" })).await.status, 502);
     assert_eq!(leads(&close).await, before, "it was not carried out");
 
-    close.put("/_control/faults/", json!([{ "endpoint": "POST lead", "kind": "reset", "after": true, "times": 1 }])).await;
+    close
+        .put("/_control/faults/", json!([{ "endpoint": "POST lead", "kind": "reset", "after": true, "times": 1 }]))
+        .await;
     let request = close.request("admin", Method::POST, "lead/").json(&json!({ "name": "B" }));
     assert!(request.send().await.is_err(), "the answer is lost");
     assert_eq!(leads(&close).await, before + 1, "but the lead is there");
@@ -107,7 +110,10 @@ async fn a_slow_answer_comes_late_and_a_hanging_one_never() {
     let begun = Instant::now();
     assert_eq!(close.get("user/").await.status, 200);
     assert!(begun.elapsed() >= Duration::from_millis(150));
-    assert!(close.request("admin", Method::GET, "user/").send().await.is_err(), "the connection ends without an answer");
+    assert!(
+        close.request("admin", Method::GET, "user/").send().await.is_err(),
+        "the connection ends without an answer"
+    );
     let waiting = close.request("admin", Method::GET, "user/").timeout(Duration::from_millis(300)).send().await;
     assert!(waiting.unwrap_err().is_timeout());
     let requests = close.get("/_control/counters/").await.body["requests"].clone();

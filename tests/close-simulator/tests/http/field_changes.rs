@@ -1,9 +1,12 @@
-//! What becomes of values when their field is deleted or becomes another one (sections 5.1 to 5.3; section 12, item 16).
+//! What becomes of values when their field is deleted or becomes another one (sections 5.1 to 5.3; section 12, item
+//! 16).
 
 use serde_json::{Value, json};
 
-use crate::client::Close;
-use crate::custom_fields::{again, field, id, key, lead, put};
+use crate::{
+    client::Close,
+    custom_fields::{again, field, id, key, lead, put},
+};
 
 /// Section 12, item 16, and section 5.3.
 #[tokio::test]
@@ -32,7 +35,11 @@ async fn what_records_had_of_a_deleted_field_is_forgotten_past_the_retention() {
     assert_eq!(again(&close, &made).await["date_updated"], made["date_updated"]);
     let world = close.running.simulator.world.read();
     let record = world.store.get(world.parse_id(id(&made)).unwrap()).unwrap();
-    assert!(record.fields.iter().all(|(key, _)| matches!(key, close_simulator::model::Key::Name(_))), "{:?}", record.fields);
+    assert!(
+        record.fields.iter().all(|(key, _)| matches!(key, close_simulator::model::Key::Name(_))),
+        "{:?}",
+        record.fields
+    );
 }
 
 #[tokio::test]
@@ -51,7 +58,8 @@ async fn deleting_a_field_gives_events_of_records_if_the_switch_says_so() {
 #[tokio::test]
 async fn a_renamed_choice_rewrites_values_in_silence_unless_the_switch_says_otherwise() {
     let close = Close::bare().await;
-    let tags = field(&close, "Tags", "choices", json!({ "choices": ["A", "B"], "accepts_multiple_values": true })).await;
+    let tags =
+        field(&close, "Tags", "choices", json!({ "choices": ["A", "B"], "accepts_multiple_values": true })).await;
     let at = format!("custom_field/lead/{}/", id(&tags));
     let made = lead(&close, &key(&tags), json!(["A", "B"])).await;
     close.advance(60.0).await;

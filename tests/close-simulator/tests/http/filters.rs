@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::client::Close;
-use crate::events::{frozen, lead};
+use crate::{
+    client::Close,
+    events::{frozen, lead},
+};
 
 const NAMES: [&str; 6] = ["object_type", "object_id", "lead_id", "action", "user_id", "request_id"];
 
@@ -36,7 +38,8 @@ async fn history() -> Close {
         let contact = close.make("contact/", json!({ "lead_id": id, "name": "Ida" })).await;
         close.advance(10.0).await;
         let path = format!("lead/{id}/");
-        let request = close.request("agent", reqwest::Method::PUT, &path).json(&json!({ "name": format!("{name} GmbH") }));
+        let request =
+            close.request("agent", reqwest::Method::PUT, &path).json(&json!({ "name": format!("{name} GmbH") }));
         assert_eq!(Close::send(request).await.status, 200);
         close.advance(10.0).await;
         close.delete(&format!("contact/{}/", contact["id"].as_str().unwrap())).await;
@@ -76,7 +79,8 @@ async fn every_listed_combination_finds_exactly_what_it_names() {
 async fn quirk_22_every_other_combination_is_400_until_the_switch_lets_it_through() {
     let close = history().await;
     let events = all(&close).await;
-    let event = events.iter().find(|event| event["object_type"] == "lead" && event["action"] == "updated").expect("an update");
+    let event =
+        events.iter().find(|event| event["object_type"] == "lead" && event["action"] == "updated").expect("an update");
     let listed: BTreeSet<BTreeSet<&str>> =
         LISTED.iter().map(|names| names.split('+').filter(|name| !name.is_empty()).collect()).collect();
     let mut refused = 0;
@@ -91,9 +95,11 @@ async fn quirk_22_every_other_combination_is_400_until_the_switch_lets_it_throug
     assert_eq!(close.get("event/?object_type=lead").await.status, 400, "the type alone is not listed");
 
     close.switch(json!({ "event_filters": "accept" })).await;
-    for names in [&["object_type"][..], &["action"], &["object_type", "object_id", "lead_id", "action", "user_id", "request_id"]]
+    for names in
+        [&["object_type"][..], &["action"], &["object_type", "object_id", "lead_id", "action", "user_id", "request_id"]]
     {
-        let expected: Vec<&Value> = events.iter().filter(|other| names.iter().all(|name| other[name] == event[name])).collect();
+        let expected: Vec<&Value> =
+            events.iter().filter(|other| names.iter().all(|name| other[name] == event[name])).collect();
         let found = close.get(&format!("event/?{}", query(names, event))).await;
         assert_eq!(found.rows().iter().collect::<Vec<_>>(), expected, "{names:?}");
     }
@@ -102,7 +108,8 @@ async fn quirk_22_every_other_combination_is_400_until_the_switch_lets_it_throug
 #[tokio::test]
 async fn the_lead_filter_covers_what_belongs_to_the_lead() {
     let close = history().await;
-    let id = all(&close).await.iter().find(|event| event["object_type"] == "lead").expect("a lead")["object_id"].clone();
+    let id =
+        all(&close).await.iter().find(|event| event["object_type"] == "lead").expect("a lead")["object_id"].clone();
     let found = close.get(&format!("event/?lead_id={}", id.as_str().unwrap())).await;
     let types: BTreeSet<&str> = found.rows().iter().filter_map(|event| event["object_type"].as_str()).collect();
     assert!(types.is_superset(&BTreeSet::from(["lead", "contact"])), "{types:?}");
@@ -112,8 +119,12 @@ async fn the_lead_filter_covers_what_belongs_to_the_lead() {
 #[tokio::test]
 async fn an_unknown_id_finds_nothing_and_an_empty_filter_is_none() {
     let close = history().await;
-    for path in ["event/?lead_id=lead_x", "event/?user_id=user_x", "event/?request_id=req_x", "event/?object_id=x&action=created"]
-    {
+    for path in [
+        "event/?lead_id=lead_x",
+        "event/?user_id=user_x",
+        "event/?request_id=req_x",
+        "event/?object_id=x&action=created",
+    ] {
         let reply = close.get(path).await;
         assert_eq!((reply.status, reply.rows().len(), &reply.body["cursor_next"]), (200, 0, &Value::Null), "{path}");
     }

@@ -157,8 +157,9 @@ async fn status_change_activities_are_backfilled_and_deleted_without_changing_th
 async fn quirk_28_deleting_a_lead_deletes_every_child_with_its_full_previous_data() {
     let close = Close::start().await;
     let lead = close.make("lead/", json!({ "name": "A", "contacts": [{ "name": "One" }, { "name": "Two" }] })).await;
-    let opportunity =
-        close.make("opportunity/", json!({ "lead_id": lead["id"], "value": 500, "contact_id": lead["contact_ids"][0] })).await;
+    let opportunity = close
+        .make("opportunity/", json!({ "lead_id": lead["id"], "value": 500, "contact_id": lead["contact_ids"][0] }))
+        .await;
     let task = close.make("task/", json!({ "lead_id": lead["id"], "text": "Call" })).await;
     close.put(&format!("lead/{}/", id(&lead)), json!({ "status": "Customer" })).await;
     let path = format!("lead/{}/", id(&lead));
@@ -177,7 +178,8 @@ async fn quirk_28_deleting_a_lead_deletes_every_child_with_its_full_previous_dat
     assert_eq!(of(&opportunity)["previous_data"]["contact_name"], "One");
     assert_eq!(of(&task)["previous_data"]["text"], "Call");
     assert_eq!(of(&lead)["previous_data"]["contact_ids"], lead["contact_ids"]);
-    for path in [format!("contact/{}/", lead["contact_ids"][1].as_str().unwrap()), format!("task/{}/", id(&task)), path] {
+    for path in [format!("contact/{}/", lead["contact_ids"][1].as_str().unwrap()), format!("task/{}/", id(&task)), path]
+    {
         let reply = close.get(&path).await;
         assert_eq!((reply.status, reply.body["error"].is_string()), (404, true));
     }
@@ -188,7 +190,8 @@ async fn quirk_28_the_order_of_a_cascade_is_not_to_be_relied_on() {
     let close = Close::start().await;
     let mut places = std::collections::BTreeSet::new();
     for _ in 0..12 {
-        let lead = close.make("lead/", json!({ "contacts": [{ "name": "a" }, { "name": "b" }, { "name": "c" }] })).await;
+        let lead =
+            close.make("lead/", json!({ "contacts": [{ "name": "a" }, { "name": "b" }, { "name": "c" }] })).await;
         close.delete(&format!("lead/{}/", id(&lead))).await;
         let all = close.get(&format!("event/?lead_id={}", id(&lead))).await;
         let deleted: Vec<&Value> = all.rows().iter().filter(|event| event["action"] == "deleted").collect();

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::client::Close;
-use crate::lead_changes::{events, id};
+use crate::{
+    client::Close,
+    lead_changes::{events, id},
+};
 
 #[tokio::test]
 async fn a_lead_is_shown_with_everything_that_is_computed_for_it() {
@@ -29,14 +31,21 @@ async fn a_lead_is_shown_with_everything_that_is_computed_for_it() {
     assert_eq!(shown["source"], "api");
     assert_eq!(shown["contacts_summary"], "Ida Brandt, Jon Falk, Ada Berg");
     assert_eq!(shown["primary_address_summary"], "Kiel, DE");
-    assert_eq!(shown["primary_email"], json!({ "email": "ida@nordlicht.example", "type": "office", "is_unsubscribed": false }));
+    assert_eq!(
+        shown["primary_email"],
+        json!({ "email": "ida@nordlicht.example", "type": "office", "is_unsubscribed": false })
+    );
     assert_eq!(shown["primary_phone"]["phone"], "+4943100001");
     assert_eq!(shown["addresses"][0]["address_2"], Value::Null);
     assert_eq!(shown["addresses"][0]["tz_ids"], json!(["Europe/Berlin"]));
-    assert_eq!((&shown["opportunities"], &shown["tasks"], &shown["recent_calls"]), (&json!([]), &json!([]), &json!([])));
+    assert_eq!(
+        (&shown["opportunities"], &shown["tasks"], &shown["recent_calls"]),
+        (&json!([]), &json!([]), &json!([]))
+    );
     assert_eq!(shown["created_by_name"], "Mara Voss");
     // Contacts come back in the order of the request.
-    let names: Vec<&str> = lead["contacts"].as_array().unwrap().iter().map(|contact| contact["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        lead["contacts"].as_array().unwrap().iter().map(|contact| contact["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["Ida Brandt", "Jon Falk", "Ada Berg"]);
     let ids: Vec<&Value> = lead["contacts"].as_array().unwrap().iter().map(|contact| &contact["id"]).collect();
     assert_eq!(lead["contact_ids"].as_array().unwrap().iter().collect::<Vec<_>>(), ids);
@@ -61,8 +70,9 @@ async fn leads_have_200_a_page_and_no_order_of_the_callers_choice() {
 #[tokio::test]
 async fn a_lead_without_a_name_is_called_after_its_first_contact() {
     let close = Close::start().await;
-    let lead =
-        close.make("lead/", json!({ "contacts": [{ "emails": [{ "email": "a@b.example" }] }, { "name": "Second" }] })).await;
+    let lead = close
+        .make("lead/", json!({ "contacts": [{ "emails": [{ "email": "a@b.example" }] }, { "name": "Second" }] }))
+        .await;
     assert_eq!((&lead["name"], &lead["display_name"]), (&Value::Null, &json!("a@b.example")));
 }
 
@@ -82,7 +92,11 @@ async fn quirk_04_errors_of_nested_contacts_carry_the_index_and_leave_no_trace()
     assert_eq!(close.get("lead/?_limit=0").await.body["total_results"], before);
     let reply = close.post("lead/", json!({ "addresses": [{ "country": "Germany" }] })).await;
     assert_eq!(reply.status, 400);
-    assert!(reply.body["field-errors"]["addresses"]["errors"]["0"]["field-errors"]["country"].is_string(), "{}", reply.text);
+    assert!(
+        reply.body["field-errors"]["addresses"]["errors"]["0"]["field-errors"]["country"].is_string(),
+        "{}",
+        reply.text
+    );
 }
 
 #[tokio::test]
@@ -156,7 +170,10 @@ async fn quirk_17_children_move_the_leads_date_without_a_lead_event() {
     close.put(&contact, json!({ "title": "CEO" })).await;
     let shown = close.get(&path).await.body;
     assert_ne!(shown["date_updated"], last);
-    assert_eq!((shown["opportunities"].as_array().unwrap().len(), shown["tasks"][0]["text"].as_str()), (1, Some("Call")));
+    assert_eq!(
+        (shown["opportunities"].as_array().unwrap().len(), shown["tasks"][0]["text"].as_str()),
+        (1, Some("Call"))
+    );
     assert_eq!(shown["contacts"][0]["title"], "CEO");
     assert_eq!(events(&close, id(&lead), "lead", "updated").await.len(), 0);
     let task = format!("task/{}/", shown["tasks"][0]["id"].as_str().unwrap());
@@ -205,7 +222,10 @@ async fn quirk_03_a_restricted_key_finds_only_its_own_leads() {
     let close = Close::start().await;
     let lead = close.make("lead/", json!({ "name": "Hidden", "contacts": [{ "name": "One" }] })).await;
     assert_eq!(close.get_as("restricted", &format!("lead/{}/", id(&lead))).await.status, 404);
-    assert_eq!(close.get_as("restricted", &format!("contact/{}/", lead["contact_ids"][0].as_str().unwrap())).await.status, 404);
+    assert_eq!(
+        close.get_as("restricted", &format!("contact/{}/", lead["contact_ids"][0].as_str().unwrap())).await.status,
+        404
+    );
     let me = close.get_as("restricted", "me/").await.body["id"].clone();
     let reply = close.put(&format!("lead/{}/", id(&lead)), json!({ "custom.Owner": me })).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -223,7 +243,9 @@ async fn what_is_posted_back_whole_changes_nothing() {
         )
         .await;
     let opportunity = close.make("opportunity/", json!({ "lead_id": lead["id"], "status": "Won", "value": 5 })).await;
-    let task = close.make("task/", json!({ "lead_id": lead["id"], "text": "Call", "date": "2026-09-10T10:00:00+02:00" })).await;
+    let task = close
+        .make("task/", json!({ "lead_id": lead["id"], "text": "Call", "date": "2026-09-10T10:00:00+02:00" }))
+        .await;
     close.advance(60.0).await;
     let contact = lead["contact_ids"][0].as_str().unwrap();
     for path in [
@@ -234,7 +256,12 @@ async fn what_is_posted_back_whole_changes_nothing() {
     ] {
         let shown = close.get(&path).await.body;
         let reply = close.put(&path, shown.clone()).await;
-        assert_eq!((reply.status, &reply.body["date_updated"]), (200, &shown["date_updated"]), "{path}: {}", reply.text);
+        assert_eq!(
+            (reply.status, &reply.body["date_updated"]),
+            (200, &shown["date_updated"]),
+            "{path}: {}",
+            reply.text
+        );
     }
     let all = close.get(&format!("event/?lead_id={}", id(&lead))).await;
     assert!(all.rows().iter().all(|event| event["action"] == "created"), "{}", all.text);

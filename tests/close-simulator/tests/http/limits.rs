@@ -1,4 +1,5 @@
-//! Section 12, item 6, and section 3: rate limits. The windows are long enough that no test waits for one, and short where one must end.
+//! Section 12, item 6, and section 3: rate limits. The windows are long enough that no test waits for one, and short
+//! where one must end.
 
 use std::time::{Duration, Instant};
 
@@ -65,7 +66,10 @@ async fn quirk_06_a_429_has_the_header_a_whole_retry_after_and_the_legacy_body()
     assert_eq!(header(&reply, "retry-after"), members[2].1.ceil().to_string(), "a whole number, and not too early");
     let error = &reply.body["error"];
     assert_eq!(error["rate_reset"].as_f64(), Some(members[2].1));
-    assert_eq!((&error["rate_limit"], &error["rate_window"], &error["rate_limit_type"]), (&json!(1), &json!(90), &json!("key")));
+    assert_eq!(
+        (&error["rate_limit"], &error["rate_window"], &error["rate_limit_type"]),
+        (&json!(1), &json!(90), &json!("key"))
+    );
     let group = error["rate_endpoint_group"].as_str().unwrap();
     assert!(group.len() == 32 && group.bytes().all(|byte| byte.is_ascii_hexdigit()), "{group}");
     assert!(error["message"].as_str().unwrap().starts_with("API call count exceeded for this"), "{error}");

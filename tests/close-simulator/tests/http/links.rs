@@ -25,7 +25,8 @@ async fn a_caller_allows_others_to_send_in_its_own_name_only() {
     assert!(unseen.rows().iter().all(|row| row["id"] != made.body["id"]), "others do not");
     let path = format!("send_as/{}/", made.body["id"].as_str().unwrap());
     assert_eq!(Close::send(close.request("agent", Method::DELETE, &path)).await.status, 403);
-    let by_params = format!("send_as/?allowing_user_id={}&allowed_user_id={}", admin.as_str().unwrap(), agent.as_str().unwrap());
+    let by_params =
+        format!("send_as/?allowing_user_id={}&allowed_user_id={}", admin.as_str().unwrap(), agent.as_str().unwrap());
     assert_eq!(close.delete(&by_params).await.status, 204);
     assert_eq!(close.delete(&by_params).await.status, 404);
 }
@@ -81,7 +82,8 @@ async fn token(close: &Close) -> String {
     let location = reply.headers["location"].to_str().unwrap();
     let code = location.split("code=").nth(1).unwrap().split('&').next().unwrap();
     let body = format!("grant_type=authorization_code&client_id={client}&client_secret={secret}&code={code}");
-    let request = close.request("", Method::POST, "/oauth2/token/").header("content-type", "application/x-www-form-urlencoded");
+    let request =
+        close.request("", Method::POST, "/oauth2/token/").header("content-type", "application/x-www-form-urlencoded");
     Close::send(request.body(body)).await.body["access_token"].as_str().expect("a token").to_owned()
 }
 
@@ -89,8 +91,9 @@ async fn token(close: &Close) -> String {
 async fn an_application_creates_changes_and_deletes_its_link_by_source_id() {
     let close = Close::start().await;
     let token = token(&close).await;
-    let send =
-        |method: Method, path: &str, body: Value| Close::send(close.request("", method, path).bearer_auth(&token).json(&body));
+    let send = |method: Method, path: &str, body: Value| {
+        Close::send(close.request("", method, path).bearer_auth(&token).json(&body))
+    };
     let body = |name: &str| json!({ "name": name, "url": "https://meet.example/ida", "source_id": "7" });
     let first = send(Method::POST, "scheduling_link/integration/", body("Intro")).await;
     assert_eq!((first.status, &first.body["source_id"]), (200, &json!("7")), "{}", first.text);
@@ -107,16 +110,27 @@ async fn an_announced_file_is_sent_to_the_store_and_fetched_from_it() {
     assert_eq!(close.post("files/upload/", json!({ "filename": "a.txt" })).await.status, 400);
     let announced = close.make("files/upload/", json!({ "filename": "a b.txt", "content_type": "text/plain" })).await;
     let fetch = |url: &Value| {
-        let path =
-            url.as_str().unwrap().strip_prefix(&format!("http://{}", close.running.address)).expect("this host").to_owned();
+        let path = url
+            .as_str()
+            .unwrap()
+            .strip_prefix(&format!("http://{}", close.running.address))
+            .expect("this host")
+            .to_owned();
         close.request("", Method::GET, &path)
     };
     assert_eq!(Close::send(fetch(&announced["download"]["url"])).await.status, 404, "nothing was sent yet");
-    let path = announced["upload"]["url"].as_str().unwrap().strip_prefix(&format!("http://{}", close.running.address)).unwrap();
+    let path = announced["upload"]["url"]
+        .as_str()
+        .unwrap()
+        .strip_prefix(&format!("http://{}", close.running.address))
+        .unwrap();
     let form = |fields: &Value| {
         let mut form = String::new();
         for (name, value) in fields.as_object().unwrap() {
-            form += &format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{}\r\n", value.as_str().unwrap());
+            form += &format!(
+                "--cut\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{}\r\n",
+                value.as_str().unwrap()
+            );
         }
         form + "--cut\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nline\r\nline\r\n--cut--\r\n"
     };
@@ -141,7 +155,8 @@ async fn forms_are_listed_and_a_fields_value_is_found_out() {
     assert_eq!((forms.status, &forms.body["has_more"]), (200, &json!(false)));
     let field = close.make("custom_field/lead/", json!({ "name": "Industry", "type": "text" })).await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
-    let body = json!({ "object_type": "lead", "object_id": lead["id"], "field_id": field["id"], "set_new_value": true });
+    let body =
+        json!({ "object_type": "lead", "object_id": lead["id"], "field_id": field["id"], "set_new_value": true });
     let found = close.make("enrich_field/", body).await;
     assert!(found["value"].is_string() && found["confidence"] == "high", "{found}");
     let after = close.get(&format!("lead/{}/", lead["id"].as_str().unwrap())).await.body;

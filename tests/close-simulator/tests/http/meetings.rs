@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
-use crate::activities::{actions, has_fields, ids, lead, perform, text};
-use crate::client::Close;
+use crate::{
+    activities::{actions, has_fields, ids, lead, perform, text},
+    client::Close,
+};
 
 const FIELDS: &[&str] = &[
     "title",
@@ -34,7 +36,8 @@ const FIELDS: &[&str] = &[
 ];
 
 async fn schedule(close: &Close, lead: &str, starts_at: &str) -> String {
-    perform(close, json!({ "action": "schedule_meeting", "lead_id": lead, "starts_at": starts_at, "duration": 1800 })).await
+    perform(close, json!({ "action": "schedule_meeting", "lead_id": lead, "starts_at": starts_at, "duration": 1800 }))
+        .await
 }
 
 // Quirk 18, first part.
@@ -42,8 +45,7 @@ async fn schedule(close: &Close, lead: &str, starts_at: &str) -> String {
 async fn quirk_18_a_meeting_is_dated_at_its_start_in_the_future() {
     let close = Close::start().await;
     let (lead, contact) = lead(&close).await;
-    let body =
-        json!({ "action": "schedule_meeting", "lead_id": lead, "contact_id": contact, "starts_at": "2026-10-01T09:00:00Z" });
+    let body = json!({ "action": "schedule_meeting", "lead_id": lead, "contact_id": contact, "starts_at": "2026-10-01T09:00:00Z" });
     let id = perform(&close, body).await;
     let meeting = close.get(&format!("activity/meeting/{id}/")).await.body;
     has_fields(&meeting, FIELDS);
@@ -55,8 +57,12 @@ async fn quirk_18_a_meeting_is_dated_at_its_start_in_the_future() {
         assert_eq!(meeting[name], "2026-10-01T09:00:00+00:00", "{name}");
     }
     assert!(text(&meeting["date_created"]) > text(&meeting["date_updated"]));
-    let guest = meeting["attendees"].as_array().unwrap().iter().find(|guest| guest["contact_id"] == json!(contact)).unwrap();
-    assert_eq!((&guest["status"], &guest["is_organizer"], &guest["user_id"]), (&json!("noreply"), &json!(false), &json!(null)));
+    let guest =
+        meeting["attendees"].as_array().unwrap().iter().find(|guest| guest["contact_id"] == json!(contact)).unwrap();
+    assert_eq!(
+        (&guest["status"], &guest["is_organizer"], &guest["user_id"]),
+        (&json!("noreply"), &json!(false), &json!(null))
+    );
     assert_eq!(ids(&close.get("activity/meeting/?date_created__gt=2026-09-30").await), std::slice::from_ref(&id));
     let event = text(&meeting["provider_calendar_event_id"]);
     assert_eq!(ids(&close.get(&format!("activity/meeting/?provider_calendar_event_id={event}")).await), [id]);
@@ -72,7 +78,10 @@ async fn the_clock_starts_and_completes_a_meeting_for_nobody() {
     close.advance(3_700.0).await;
     let path = format!("activity/meeting/{id}/");
     let started = close.get(&path).await.body;
-    assert_eq!((&started["status"], &started["date_updated"]), (&json!("in-progress"), &json!("2026-09-01T13:00:00+00:00")));
+    assert_eq!(
+        (&started["status"], &started["date_updated"]),
+        (&json!("in-progress"), &json!("2026-09-01T13:00:00+00:00"))
+    );
     close.advance(1_800.0).await;
     assert_eq!(close.get(&path).await.body["status"], "completed");
     let events = close.events_of(&id, "activity.meeting").await;
@@ -97,7 +106,10 @@ async fn a_meeting_that_is_called_off_does_not_start() {
     assert_eq!(close.get(&format!("activity/meeting/{id}/")).await.body["status"], "canceled");
     assert_eq!(close.get(&format!("activity/meeting/{declined}/")).await.body["status"], "declined-by-lead");
     assert_eq!(close.delete(&format!("activity/meeting/{id}/")).await.status, 200);
-    assert_eq!(actions(&close, &id, "activity.meeting").await, ["created", "scheduled", "updated", "canceled", "deleted"]);
+    assert_eq!(
+        actions(&close, &id, "activity.meeting").await,
+        ["created", "scheduled", "updated", "canceled", "deleted"]
+    );
 }
 
 #[tokio::test]
@@ -127,8 +139,11 @@ async fn a_meeting_that_is_moved_keeps_its_creation_unless_chosen_otherwise() {
     for (moves, created) in [(false, "2026-09-01T13:00:00+00:00"), (true, "2026-09-03T13:00:00+00:00")] {
         close.switch(json!({ "meeting_created_moves": moves })).await;
         let day = if moves { 3 } else { 2 };
-        perform(&close, json!({ "action": "reschedule_meeting", "id": id, "starts_at": format!("2026-09-0{day}T13:00:00Z") }))
-            .await;
+        perform(
+            &close,
+            json!({ "action": "reschedule_meeting", "id": id, "starts_at": format!("2026-09-0{day}T13:00:00Z") }),
+        )
+        .await;
         let meeting = close.get(&path).await.body;
         assert_eq!((&meeting["date_created"], &meeting["duration"]), (&json!(created), &json!(1800)));
     }

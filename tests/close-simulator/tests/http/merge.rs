@@ -25,8 +25,9 @@ async fn pair(close: &Close) -> Pair {
         )
         .await;
     let destination = close.make("lead/", json!({ "name": "Destination", "contacts": [{ "name": "Three" }] })).await;
-    let opportunity =
-        close.make("opportunity/", json!({ "lead_id": source["id"], "contact_id": source["contact_ids"][0], "value": 5 })).await;
+    let opportunity = close
+        .make("opportunity/", json!({ "lead_id": source["id"], "contact_id": source["contact_ids"][0], "value": 5 }))
+        .await;
     let task = close.make("task/", json!({ "lead_id": source["id"], "text": "Call" })).await;
     close.put(&format!("lead/{}/", id(&source)), json!({ "status": "Customer" })).await;
     close.advance(60.0).await;
@@ -34,7 +35,8 @@ async fn pair(close: &Close) -> Pair {
 }
 
 async fn merge(close: &Close, pair: &Pair) -> Value {
-    let reply = close.post("lead/merge/", json!({ "source": pair.source["id"], "destination": pair.destination["id"] })).await;
+    let reply =
+        close.post("lead/merge/", json!({ "source": pair.source["id"], "destination": pair.destination["id"] })).await;
     assert_eq!((reply.status, reply.body.is_object()), (200, true), "{}", reply.text);
     close.get("activity/lead_merge/?_limit=1").await.rows()[0].clone()
 }
@@ -66,7 +68,8 @@ async fn quirk_37_a_merge_is_answered_at_once_and_done_afterwards() {
     let lead = close.get(&format!("lead/{}/", id(&pair.destination))).await.body;
     assert_eq!((&lead["name"], &lead["url"]), (&json!("Destination"), &json!("https://source.example")));
     assert_eq!(lead["addresses"][0]["city"], "Kiel");
-    let mut contacts: Vec<&str> = lead["contacts"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+    let mut contacts: Vec<&str> =
+        lead["contacts"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
     contacts.sort_unstable();
     assert_eq!(contacts, ["One", "Three", "Two"]);
     // Children keep their ids.
@@ -167,7 +170,10 @@ async fn quirk_37_an_errored_merge_leaves_the_source_with_half_of_its_children()
     assert_eq!((&activity["merge_status"], activity["error_message"].is_string()), (&json!("errored"), true));
     let source = close.get(&format!("lead/{}/", id(&pair.source))).await;
     assert_eq!((source.status, &source.body["contact_ids"]), (200, &json!([])), "contacts go first");
-    assert_eq!(close.get(&format!("lead/{}/", id(&pair.destination))).await.body["contact_ids"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        close.get(&format!("lead/{}/", id(&pair.destination))).await.body["contact_ids"].as_array().unwrap().len(),
+        3
+    );
     let left = close.get(&format!("opportunity/{}/", id(&pair.opportunity))).await.body["lead_id"].clone();
     let task = close.get(&format!("task/{}/", id(&pair.task))).await.body["lead_id"].clone();
     assert!(left == pair.source["id"] || task == pair.source["id"]);
@@ -178,7 +184,8 @@ async fn quirk_37_an_errored_merge_leaves_the_source_with_half_of_its_children()
 async fn a_merge_needs_two_leads_and_a_permission() {
     let close = Close::start().await;
     let pair = pair(&close).await;
-    let same = close.post("lead/merge/", json!({ "source": pair.source["id"], "destination": pair.source["id"] })).await;
+    let same =
+        close.post("lead/merge/", json!({ "source": pair.source["id"], "destination": pair.source["id"] })).await;
     assert_eq!(same.status, 400);
     let reply = close.post("lead/merge/", json!({ "source": pair.source["id"] })).await;
     assert_eq!((reply.status, &reply.body["field-errors"]["destination"]), (400, &json!("This field is required.")));
@@ -190,5 +197,12 @@ async fn a_merge_needs_two_leads_and_a_permission() {
     assert_eq!(Close::send(request.json(&body)).await.status, 403);
     close.advance(10.0).await;
     assert_eq!(close.get(&format!("lead/{}/", id(&pair.source))).await.status, 200);
-    assert!(close.get("activity/lead_merge/?_limit=5").await.rows().iter().all(|row| row["source_lead_id"] != pair.source["id"]));
+    assert!(
+        close
+            .get("activity/lead_merge/?_limit=5")
+            .await
+            .rows()
+            .iter()
+            .all(|row| row["source_lead_id"] != pair.source["id"])
+    );
 }

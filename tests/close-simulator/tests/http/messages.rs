@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
-use crate::activities::{actions, ids, lead, perform, text};
-use crate::client::Close;
+use crate::{
+    activities::{actions, ids, lead, perform, text},
+    client::Close,
+};
 
 // Catalogue: activity.sms. Quirk 19: cost is text.
 #[tokio::test]
@@ -12,7 +14,12 @@ async fn an_sms_is_scheduled_sent_updated_and_deleted() {
     let (lead, _) = lead(&close).await;
     let body = json!({ "lead_id": lead, "text": "x".repeat(200), "status": "scheduled", "remote_phone": "+4943100001", "local_phone": "+4940000009" });
     let reply = close.post("activity/sms/", body.clone()).await;
-    assert_eq!((reply.status, reply.body["field-errors"].get("date_scheduled").is_some()), (400, true), "{}", reply.text);
+    assert_eq!(
+        (reply.status, reply.body["field-errors"].get("date_scheduled").is_some()),
+        (400, true),
+        "{}",
+        reply.text
+    );
     let mut body = body;
     body["date_scheduled"] = json!("2026-09-01T13:00:00+00:00");
     let sms = close.make("activity/sms/", body).await;
@@ -82,7 +89,9 @@ async fn callers_can_only_read_and_delete_form_submissions() {
     let close = Close::start().await;
     let (lead, contact) = lead(&close).await;
     let values = json!({ "Email": "a@b.example", "News": true, "Why": null });
-    let id = perform(&close, json!({ "action": "receive_form", "lead_id": lead, "contact_id": contact, "values": values })).await;
+    let id =
+        perform(&close, json!({ "action": "receive_form", "lead_id": lead, "contact_id": contact, "values": values }))
+            .await;
     let path = format!("activity/form_submission/{id}/");
     let form = close.get(&path).await.body;
     assert_eq!((&form["_type"], &form["values_by_name"]), (&json!("FormSubmission"), &values));
@@ -122,8 +131,7 @@ async fn the_newest_event_of_an_object_shows_it_as_its_list_does() {
     with_lead(json!({ "action": "schedule_meeting", "starts_at": "2026-09-01T12:10:00Z" })).await;
     with_lead(json!({ "action": "receive_form", "values": { "Email": "a@b.example" } })).await;
     with_lead(json!({ "action": "receive_sms", "text": "hello" })).await;
-    let mail =
-        json!({ "lead_id": lead, "subject": "Offer", "status": "outbox", "to": ["ida@nordlicht.example"], "body_text": "x" });
+    let mail = json!({ "lead_id": lead, "subject": "Offer", "status": "outbox", "to": ["ida@nordlicht.example"], "body_text": "x" });
     let sent = close.make("activity/email/", mail).await;
     let message = json!({ "lead_id": lead, "external_whatsapp_message_id": "w", "message_markdown": "_hi_" });
     close.make("activity/whatsapp_message/", message).await;
@@ -152,7 +160,9 @@ async fn the_newest_event_of_an_object_shows_it_as_its_list_does() {
             for (name, value) in data.iter().filter(|(name, _)| *name != "quality_info") {
                 assert_eq!(value, &row[name], "{name} of {object_type}");
             }
-            for name in row.as_object().unwrap().keys().filter(|name| !matches!(name.as_str(), "emails" | "latest_emails")) {
+            for name in
+                row.as_object().unwrap().keys().filter(|name| !matches!(name.as_str(), "emails" | "latest_emails"))
+            {
                 assert!(data.contains_key(name), "{name} of {object_type} is in no event");
             }
         }

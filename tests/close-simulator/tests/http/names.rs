@@ -1,7 +1,9 @@
 //! Which quirks of section 12 and which rows of section 6.5 have a test by name, found in the sources of these tests.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use close_simulator::webhooks::catalogue;
 
@@ -19,7 +21,10 @@ fn tests() -> BTreeMap<String, String> {
             let body = part.split("\n}\n").next().unwrap_or(part);
             let name = body.split_once("fn ").expect("a function").1;
             let name = name.split(['(', '<']).next().expect("a name").to_owned();
-            assert!(tests.insert(name.clone(), body.to_owned()).is_none_or(|before| before != body), "{name} is there twice");
+            assert!(
+                tests.insert(name.clone(), body.to_owned()).is_none_or(|before| before != body),
+                "{name} is there twice"
+            );
         }
     }
     tests
@@ -43,8 +48,9 @@ fn every_quirk_and_every_row_has_a_test_by_name() {
     let quirks: BTreeSet<String> = (1..=QUIRKS).map(|number| format!("quirk_{number:02}_")).collect();
     let rows = rows();
     // Of `row_comment_` and `row_comment_thread_` the longer one is meant.
-    let meant =
-        |name: &str| quirks.iter().chain(&rows).filter(|start| name.starts_with(start.as_str())).max_by_key(|start| start.len());
+    let meant = |name: &str| {
+        quirks.iter().chain(&rows).filter(|start| name.starts_with(start.as_str())).max_by_key(|start| start.len())
+    };
     let named: BTreeMap<&String, &String> = tests.keys().filter_map(|name| Some((name, meant(name)?))).collect();
     let have: BTreeSet<&String> = named.values().copied().collect();
     let missing: Vec<&String> = quirks.iter().chain(&rows).filter(|start| !have.contains(start)).collect();
@@ -67,7 +73,8 @@ fn every_action_of_a_row_stands_in_its_tests() {
     let rows = rows();
     for (object_type, action) in catalogue::pairs() {
         let row = row(object_type);
-        let longer: Vec<&String> = rows.iter().filter(|other| other.len() > row.len() && other.starts_with(&row)).collect();
+        let longer: Vec<&String> =
+            rows.iter().filter(|other| other.len() > row.len() && other.starts_with(&row)).collect();
         let of_row = tests
             .iter()
             .filter(|(name, _)| name.starts_with(&row) && !longer.iter().any(|other| name.starts_with(other.as_str())));

@@ -1,4 +1,5 @@
-//! What somebody finds who knows nothing yet: the index of the controls, the description of what is served, refusals that help.
+//! What somebody finds who knows nothing yet: the index of the controls, the description of what is served, refusals
+//! that help.
 
 use serde_json::{Value, json};
 
@@ -11,7 +12,10 @@ async fn every_control_of_the_index_is_there() {
     assert!(index.rows().len() > 25, "{}", index.text);
     for row in index.rows() {
         let path = row["path"].as_str().unwrap().replace("{moment}", "2026-09-01T12:00:00Z");
-        let path = path.replace("{number}", "1").replace("object={name}", "object=lead").replace("?name={name}", "?name=agent");
+        let path = path
+            .replace("{number}", "1")
+            .replace("object={name}", "object=lead")
+            .replace("?name={name}", "?name=agent");
         let method = row["method"].as_str().unwrap().parse().unwrap();
         // An empty body is refused here and there, but by the control itself.
         let reply = Close::send(close.request("", method, &path)).await;
@@ -55,7 +59,14 @@ async fn the_description_names_the_parameters_and_answers_of_the_great_lists() {
         ("/contact/", &["_limit", "lead_id", "query"]),
         (
             "/opportunity/",
-            &["organization_id", "status__in", "date_updated__gte", "date_won__lt", "_order_by", "lead_saved_search_id"],
+            &[
+                "organization_id",
+                "status__in",
+                "date_updated__gte",
+                "date_won__lt",
+                "_order_by",
+                "lead_saved_search_id",
+            ],
         ),
         ("/task/", &["_type", "_type__in", "date__gte", "view", "_order_by"]),
         ("/event/", &["object_type", "date_updated__gt", "_cursor"]),
@@ -74,7 +85,8 @@ async fn the_description_names_the_parameters_and_answers_of_the_great_lists() {
     assert_eq!((lead["x-section"].as_str(), lead["x-exactness"].as_str()), (Some("4.1"), Some("documented")));
     let rows = &lead["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["data"]["items"];
     assert_eq!(rows["$ref"], "#/components/schemas/lead");
-    for operation in document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values()) {
+    for operation in document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values())
+    {
         assert_eq!(operation["responses"]["429"]["$ref"], "#/components/responses/Limited", "{operation}");
     }
 }

@@ -61,7 +61,11 @@ async fn a_code_is_exchanged_once_for_a_token_that_works_as_its_user() {
     let grant = [("grant_type", "authorization_code"), ("code", code.as_str())];
     let token = form(&close, "/oauth2/token/", &grant).await.body;
     assert_eq!((&token["token_type"], &token["expires_in"]), (&json!("Bearer"), &json!(3600)));
-    assert_eq!((&token["scope"], token.get("refresh_token")), (&json!("all.full_access"), None), "no offline_access, no refresh");
+    assert_eq!(
+        (&token["scope"], token.get("refresh_token")),
+        (&json!("all.full_access"), None),
+        "no offline_access, no refresh"
+    );
     let user = me(&close, token["access_token"].as_str().unwrap()).await.body;
     assert_eq!((&user["first_name"], &user["id"]), (&json!("Tomasz"), &token["user_id"]));
     assert_eq!(token["organization_id"], user["organizations"][0]["id"]);

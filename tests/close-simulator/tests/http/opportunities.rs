@@ -48,7 +48,10 @@ async fn quirk_19_amounts_are_integers_in_hundredths() {
     let reply = close.put(&format!("opportunity/{}/", id(&made)), json!({ "value": 1.5 })).await;
     assert_eq!((reply.status, reply.body["field-errors"]["value"].is_string()), (400, true));
     let none = close.make("opportunity/", json!({ "lead_id": lead["id"] })).await;
-    assert_eq!((&none["value"], &none["value_formatted"], &none["expected_value"]), (&Value::Null, &Value::Null, &Value::Null));
+    assert_eq!(
+        (&none["value"], &none["value_formatted"], &none["expected_value"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
 }
 
 #[tokio::test]
@@ -71,8 +74,12 @@ async fn an_opportunity_belongs_to_a_lead_a_contacts_lead_or_one_made_for_it() {
     assert_eq!(by_contact["lead_id"], lead["id"]);
     let alone = close.make("opportunity/", json!({ "value": 1 })).await;
     let made = events(&close, &alone["lead_id"], "lead", "created").await;
-    assert_eq!(made[0]["request_id"], events(&close, &alone["lead_id"], "opportunity", "created").await[0]["request_id"]);
-    let reply = close.post("opportunity/", json!({ "lead_id": alone["lead_id"], "contact_id": lead["contact_ids"][0] })).await;
+    assert_eq!(
+        made[0]["request_id"],
+        events(&close, &alone["lead_id"], "opportunity", "created").await[0]["request_id"]
+    );
+    let reply =
+        close.post("opportunity/", json!({ "lead_id": alone["lead_id"], "contact_id": lead["contact_ids"][0] })).await;
     assert_eq!((reply.status, reply.body["field-errors"]["contact_id"].is_string()), (400, true));
     let reply = close.post("opportunity/", json!({ "lead_id": "lead_unknown" })).await;
     assert_eq!((reply.status, reply.body["field-errors"]["lead_id"].is_string()), (400, true));
@@ -81,13 +88,15 @@ async fn an_opportunity_belongs_to_a_lead_a_contacts_lead_or_one_made_for_it() {
 #[tokio::test]
 async fn a_status_is_named_by_label_and_winning_fills_in_the_callers_day() {
     let close = Close::start().await;
-    let made = close.make("opportunity/", json!({ "status": "Proposal", "confidence": 40, "date_won": "2026-12-31" })).await;
+    let made =
+        close.make("opportunity/", json!({ "status": "Proposal", "confidence": 40, "date_won": "2026-12-31" })).await;
     assert_eq!((&made["status_label"], &made["date_won"]), (&json!("Proposal"), &json!("2026-12-31")));
     let path = format!("opportunity/{}/", id(&made));
     // The clock stands at noon UTC: at UTC+14 it is the next day already.
-    let won =
-        Close::send(close.request("admin", Method::PUT, &path).header("x-tz-offset", "14").json(&json!({ "status": "Won" })))
-            .await;
+    let won = Close::send(
+        close.request("admin", Method::PUT, &path).header("x-tz-offset", "14").json(&json!({ "status": "Won" })),
+    )
+    .await;
     assert_eq!(
         (&won.body["status_type"], &won.body["date_won"], &won.body["confidence"]),
         (&json!("won"), &json!("2026-09-02"), &json!(100))
@@ -105,7 +114,8 @@ async fn a_label_that_two_pipelines_have_is_taken_from_the_opportunitys_own() {
     let close = Close::start().await;
     let first = close.make("opportunity/", json!({})).await;
     let pipelines = close.get("pipeline/").await;
-    let other = pipelines.rows().iter().find(|row| row["id"] != first["pipeline_id"]).expect("a second pipeline")["id"].clone();
+    let other =
+        pipelines.rows().iter().find(|row| row["id"] != first["pipeline_id"]).expect("a second pipeline")["id"].clone();
     let made = close.make("opportunity/", json!({ "pipeline_id": other })).await;
     assert_eq!((&made["pipeline_id"], &made["status_display_name"]), (&other, &json!("Demo Scheduled (Renewals)")));
     let path = format!("opportunity/{}/", id(&made));
@@ -131,7 +141,10 @@ async fn quirk_28_winning_leaves_an_activity_and_an_updated_opportunity() {
         (&made["id"], &made["status_id"], &won["status_id"])
     );
     assert_eq!((&data["new_status_type"], &data["new_pipeline_name"]), (&json!("won"), &json!("Sales")));
-    assert_eq!((&data["opportunity_value"], &data["opportunity_value_formatted"]), (&json!(125_000), &json!("€1,250 monthly")));
+    assert_eq!(
+        (&data["opportunity_value"], &data["opportunity_value_formatted"]),
+        (&json!(125_000), &json!("€1,250 monthly"))
+    );
     assert_eq!(data["opportunity_date_won"], "2026-09-01T00:00:00+00:00", "a datetime here");
     let names = update["changed_fields"].as_array().unwrap();
     for name in ["status_id", "status_label", "status_type", "date_won", "confidence", "date_updated"] {
@@ -163,7 +176,8 @@ async fn status_change_activities_are_backfilled_without_changing_the_opportunit
     let close = Close::start().await;
     let made = close.make("opportunity/", json!({ "value": 700 })).await;
     let won = close.make("opportunity/", json!({ "status": "won" })).await;
-    let body = json!({ "opportunity_id": made["id"], "old_status_id": made["status_id"], "new_status_id": won["status_id"] });
+    let body =
+        json!({ "opportunity_id": made["id"], "old_status_id": made["status_id"], "new_status_id": won["status_id"] });
     let activity = close.make("activity/status_change/opportunity/", body).await;
     assert_eq!((&activity["lead_id"], &activity["opportunity_value"]), (&made["lead_id"], &json!(700)));
     assert_eq!(close.get(&format!("opportunity/{}/", id(&made))).await.body["status_id"], made["status_id"]);

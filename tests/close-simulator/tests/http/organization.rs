@@ -20,7 +20,10 @@ async fn the_organization_lists_all_memberships_with_their_users_and_its_setting
     let all = organization(&close).await;
     assert_eq!((&all["currency"], all["memberships"].as_array().unwrap().len()), (&json!("EUR"), 5));
     let former = &all["inactive_memberships"][0];
-    assert_eq!((&former["user_full_name"], &former["user_email"]), (&json!("Chidi Grant"), &json!("chidi@composed.example")));
+    assert_eq!(
+        (&former["user_full_name"], &former["user_email"]),
+        (&json!("Chidi Grant"), &json!("chidi@composed.example"))
+    );
     assert_eq!((&former["user_phone"], former.get("user")), (&Value::Null, None));
     assert_eq!(all["lead_statuses"].as_array().unwrap().len(), 7);
     assert_eq!(all["opportunity_statuses"].as_array().unwrap().len(), 10);
@@ -28,7 +31,8 @@ async fn the_organization_lists_all_memberships_with_their_users_and_its_setting
     assert_eq!(all["lead_custom_fields"][0]["name"], "Owner");
     assert_eq!(all["lead_custom_fields"][0]["accepts_multiple_values"], false);
 
-    let expanded = close.get(&format!("{}?_expand=memberships__user,inactive_memberships__user", path(&all))).await.body;
+    let expanded =
+        close.get(&format!("{}?_expand=memberships__user,inactive_memberships__user", path(&all))).await.body;
     assert_eq!(expanded["memberships"][0]["user"]["first_name"], "Mara");
     assert_eq!(expanded["inactive_memberships"][0]["user"]["first_name"], "Chidi");
     let some = close.get(&format!("{}?_fields=name,memberships", path(&all))).await.body;
@@ -59,7 +63,8 @@ async fn a_put_renames_reorders_statuses_and_takes_the_whole_object_back() {
     let reply = close.put(&path(&before), json!({ "name": "Nordwind", "lead_statuses": statuses })).await;
     assert_eq!((reply.status, &reply.body["name"]), (200, &json!("Nordwind")), "{}", reply.text);
     assert_eq!(reply.body["lead_statuses"], json!(statuses));
-    let list: Vec<Value> = close.get("status/lead/").await.rows().iter().map(|status| status["label"].clone()).collect();
+    let list: Vec<Value> =
+        close.get("status/lead/").await.rows().iter().map(|status| status["label"].clone()).collect();
     assert_eq!(list, statuses.iter().map(|status| status["label"].clone()).collect::<Vec<_>>());
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     assert_eq!(lead["status_id"], statuses[0]["id"], "the first one is what new leads have");
@@ -106,7 +111,10 @@ async fn a_membership_has_events_of_going_and_coming_back_with_the_same_id_but_n
 
     assert_eq!((close.delete(&at).await.text.as_str(), close.delete(&at).await.status), ("{}", 404));
     let after = organization(&close).await;
-    assert_eq!((after["memberships"].as_array().unwrap().len(), after["inactive_memberships"].as_array().unwrap().len()), (4, 2));
+    assert_eq!(
+        (after["memberships"].as_array().unwrap().len(), after["inactive_memberships"].as_array().unwrap().len()),
+        (4, 2)
+    );
     assert_eq!(close.get("user/").await.rows().len(), 4);
 
     let back = close.make("membership/", json!({ "email": membership["user_email"], "role_id": "user" })).await;
@@ -114,7 +122,10 @@ async fn a_membership_has_events_of_going_and_coming_back_with_the_same_id_but_n
     let events = close.events_of(id, "membership").await;
     let actions: Vec<&str> = events.iter().map(|event| event["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["activated", "deactivated"]);
-    assert_eq!((&events[0]["data"]["user_id"], &events[0]["data"]["role_id"]), (&membership["user_id"], &json!("user")));
+    assert_eq!(
+        (&events[0]["data"]["user_id"], &events[0]["data"]["role_id"]),
+        (&membership["user_id"], &json!("user"))
+    );
 }
 
 /// Sections 1.3 and 13 (2024-06-10).
@@ -147,7 +158,8 @@ async fn several_memberships_change_at_once_and_the_last_admin_stays() {
     let close = Close::bare().await;
     let all = organization(&close).await;
     let ids: Vec<&str> = (1..=2).map(|at| all["memberships"][at]["id"].as_str().unwrap()).collect();
-    let reply = close.put("membership/", json!({ "_params": { "id__in": ids.join(",") }, "role_id": "restricteduser" })).await;
+    let reply =
+        close.put("membership/", json!({ "_params": { "id__in": ids.join(",") }, "role_id": "restricteduser" })).await;
     assert_eq!((reply.status, reply.body), (200, json!({ "count": 2 })));
     assert_eq!(organization(&close).await["memberships"][1]["role_id"], "restricteduser");
 

@@ -110,9 +110,13 @@ async fn quirk_08_pages_shift_when_rows_come_and_go_between_requests() {
 async fn quirk_02_unknown_parameters_and_orders_leave_the_list_as_it_is() {
     let close = with_leads(3).await;
     let whole = ids(&close.get("lead/").await);
-    for query in
-        ["no_such=1", "date_updatd__gte=2030-01-01", "_order_by=nothing", "_order_by=-nothing", "limit=1&organization_id=x"]
-    {
+    for query in [
+        "no_such=1",
+        "date_updatd__gte=2030-01-01",
+        "_order_by=nothing",
+        "_order_by=-nothing",
+        "limit=1&organization_id=x",
+    ] {
         assert_eq!(ids(&close.get(&format!("lead/?{query}")).await), whole, "{query}");
     }
 }

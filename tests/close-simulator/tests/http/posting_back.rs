@@ -13,7 +13,8 @@ async fn what_names_a_deleted_contact_can_be_posted_back_whole() {
     let close = Close::bare().await;
     let field = close.make("custom_field/lead/", json!({ "name": "Champion", "type": "contact" })).await;
     let reports = close.make("custom_field/contact/", json!({ "name": "Reports to", "type": "contact" })).await;
-    let lead = close.make("lead/", json!({ "name": "Nordlicht", "contacts": [{ "name": "Ida" }, { "name": "Bo" }] })).await;
+    let lead =
+        close.make("lead/", json!({ "name": "Nordlicht", "contacts": [{ "name": "Ida" }, { "name": "Bo" }] })).await;
     let ids: Vec<String> = lead["contacts"].as_array().expect("contacts").iter().map(|c| id(c).to_owned()).collect();
     let (gone, stays) = (ids[0].as_str(), ids[1].as_str());
     let lead_path = format!("lead/{}/", id(&lead));
@@ -149,13 +150,23 @@ async fn each_system_task_has_the_fields_of_its_type_and_no_others() {
         ("answered_detached_call", &call),
         (
             "voicemail",
-            &["phone", "phone_formatted", "phone_number_description", "local_phone", "voicemail_url", "voicemail_duration"],
+            &[
+                "phone",
+                "phone_formatted",
+                "phone_number_description",
+                "local_phone",
+                "voicemail_url",
+                "voicemail_duration",
+            ],
         ),
         (
             "opportunity_due",
             &["opportunity_value", "opportunity_value_formatted", "opportunity_value_period", "opportunity_note"],
         ),
-        ("incoming_sms", &["local_phone", "remote_phone", "remote_phone_formatted", "remote_phone_description", "text"]),
+        (
+            "incoming_sms",
+            &["local_phone", "remote_phone", "remote_phone_formatted", "remote_phone_description", "text"],
+        ),
         ("outgoing_call", &["sequence_id", "sequence_subscription_id", "step_id", "agent_config_id"]),
     ];
     for (ty, own) in every {

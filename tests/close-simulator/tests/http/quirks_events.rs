@@ -1,13 +1,16 @@
-//! Section 12, items 22 to 28, as far as they cross resources: the order of the log, one moment for many, what deletes carry, bundles.
+//! Section 12, items 22 to 28, as far as they cross resources: the order of the log, one moment for many, what deletes
+//! carry, bundles.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::activities::{perform, text};
-use crate::client::Close;
-use crate::events::walk;
-use crate::rows::{bare, id, lead, put, settle};
+use crate::{
+    activities::{perform, text},
+    client::Close,
+    events::walk,
+    rows::{bare, id, lead, put, settle},
+};
 
 /// The events of the last request that named a lead, as `type.action`, sorted, with the request they share.
 async fn bundle(close: &Close, lead: &Value) -> (Vec<String>, Value) {
@@ -15,7 +18,8 @@ async fn bundle(close: &Close, lead: &Value) -> (Vec<String>, Value) {
     let request = all[0]["request_id"].clone();
     assert!(request.as_str().is_some_and(|request| request.starts_with("req_")), "{}", all[0]);
     let of = all.iter().filter(|event| event["request_id"] == request);
-    let mut names: Vec<String> = of.map(|event| format!("{}.{}", text(&event["object_type"]), text(&event["action"]))).collect();
+    let mut names: Vec<String> =
+        of.map(|event| format!("{}.{}", text(&event["object_type"]), text(&event["action"]))).collect();
     names.sort();
     (names, request)
 }
@@ -54,7 +58,8 @@ async fn quirk_25_events_of_different_objects_share_a_millisecond() {
     assert_eq!(names, ["C", "B", "A"]);
 }
 
-/// A delete's `previous_data` goes away for readers without rights as `data` of others does, and never from webhooks or admins.
+/// A delete's `previous_data` goes away for readers without rights as `data` of others does, and never from webhooks or
+/// admins.
 #[tokio::test]
 async fn quirk_27_deletes_and_updates_lose_both_keys_after_an_hour_for_who_is_no_admin() {
     let close = bare().await;
@@ -106,7 +111,8 @@ async fn quirk_28_each_composite_operation_gives_its_bundle_under_one_request() 
     is(&made, &["activity.task_completed.created", "lead.updated", "task.lead.completed", "task.lead.updated"]).await;
     close.put(&done, json!({ "is_complete": false })).await;
     is(&made, &["activity.task_completed.deleted", "task.lead.updated"]).await;
-    let mail = json!({ "lead_id": made["id"], "status": "sent", "subject": "Offer", "to": ["a@b.example"], "body_text": "x" });
+    let mail =
+        json!({ "lead_id": made["id"], "status": "sent", "subject": "Offer", "to": ["a@b.example"], "body_text": "x" });
     let mail = close.make("activity/email/", mail).await;
     is(&made, &["activity.email.created", "activity.email_thread.created"]).await;
     close.delete(&format!("activity/emailthread/{}/", text(&mail["thread_id"]))).await;
@@ -176,7 +182,9 @@ async fn quirk_30_unknown_types_actions_and_fields_appear_in_the_log_and_on_reco
     let task = perform(&close, json!({ "action": "raise_task", "type": "voicemail", "lead_id": made["id"] })).await;
     assert!(task.starts_with("noti_"));
     for (object_type, action) in [("activity.hologram", "projected"), ("lead", "archived")] {
-        close.make("/_control/events/", json!({ "object_type": object_type, "action": action, "lead_id": made["id"] })).await;
+        close
+            .make("/_control/events/", json!({ "object_type": object_type, "action": action, "lead_id": made["id"] }))
+            .await;
         let found = close.get(&format!("event/?object_type={object_type}&action={action}&lead_id={}", id(&made))).await;
         assert_eq!(found.rows().len(), 1, "{object_type}.{action}: {}", found.text);
         let newest = close.get("event/").await.rows()[0].clone();

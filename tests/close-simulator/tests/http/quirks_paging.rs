@@ -2,13 +2,16 @@
 
 use serde_json::{Value, json};
 
-use crate::client::Close;
-use crate::rows::{bare, id, settle};
+use crate::{
+    client::Close,
+    rows::{bare, id, settle},
+};
 
 /// Leads that an import makes, each with a contact.
 async fn imported(close: &Close, count: usize) {
-    let rows: Vec<Value> =
-        (0..count).map(|n| json!({ "name": format!("Row {n}"), "contacts": [{ "name": format!("Ida {n}") }] })).collect();
+    let rows: Vec<Value> = (0..count)
+        .map(|n| json!({ "name": format!("Row {n}"), "contacts": [{ "name": format!("Ida {n}") }] }))
+        .collect();
     close.make("/_control/import/", json!({ "leads": rows })).await;
     close.advance(600.0).await;
 }
@@ -67,7 +70,8 @@ async fn quirk_09_a_search_ends_after_ten_thousand_objects_without_saying_so() {
     close.make("/_control/import/", json!({ "leads": 10_050 })).await;
     close.advance(600.0).await;
     assert_eq!(close.get("lead/?_limit=0").await.body["total_results"], 10_050);
-    let mut body = json!({ "query": { "type": "object_type", "object_type": "lead" }, "_limit": 200, "include_counts": true });
+    let mut body =
+        json!({ "query": { "type": "object_type", "object_type": "lead" }, "_limit": 200, "include_counts": true });
     let (mut seen, mut pages) = (std::collections::BTreeSet::new(), 0);
     loop {
         let page = close.post("data/search/", body.clone()).await;

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::activities::perform;
-use crate::rows::{bare, count, id, lead, put, settle};
+use crate::{
+    activities::perform,
+    rows::{bare, count, id, lead, put, settle},
+};
 
 /// Section 8.1, form by form.
 #[tokio::test]
@@ -127,7 +129,8 @@ async fn quirk_16_a_deleted_field_is_nowhere_any_more_and_no_record_tells_of_it(
 async fn quirk_19_the_cost_of_calls_and_sms_is_a_text_while_money_is_an_integer() {
     let close = bare().await;
     let lead = lead(&close, "Nordlicht").await;
-    let call = perform(&close, json!({ "action": "run_call", "lead_id": lead["id"], "ring_secs": 1, "duration": 100 })).await;
+    let call =
+        perform(&close, json!({ "action": "run_call", "lead_id": lead["id"], "ring_secs": 1, "duration": 100 })).await;
     let body = json!({ "lead_id": lead["id"], "text": "hi", "status": "outbox", "remote_phone": "+4943100001", "local_phone": "+4940000009" });
     let sms = close.make("activity/sms/", body).await;
     close.advance(600.0).await;
@@ -147,7 +150,11 @@ async fn quirk_20_names_of_users_and_statuses_change_on_records_in_silence() {
     let deal = close.make("opportunity/", json!({ "lead_id": lead["id"], "value": 1 })).await;
     let note = close.make("activity/note/", json!({ "lead_id": lead["id"], "note": "x" })).await;
     settle(&close).await;
-    let paths = [format!("lead/{}/", id(&lead)), format!("opportunity/{}/", id(&deal)), format!("activity/note/{}/", id(&note))];
+    let paths = [
+        format!("lead/{}/", id(&lead)),
+        format!("opportunity/{}/", id(&deal)),
+        format!("activity/note/{}/", id(&note)),
+    ];
     let mut before = Vec::new();
     for path in &paths {
         before.push(close.get(path).await.body);
@@ -156,7 +163,8 @@ async fn quirk_20_names_of_users_and_statuses_change_on_records_in_silence() {
     let user = json!({ "user": lead["created_by"], "first_name": "Noor", "last_name": "Haddad" });
     assert_eq!(close.post("/_control/scenarios/user_rename/", user).await.status, 200);
     put(&close, &format!("status/lead/{}/", lead["status_id"].as_str().unwrap()), json!({ "label": "Warm" })).await;
-    put(&close, &format!("status/opportunity/{}/", deal["status_id"].as_str().unwrap()), json!({ "label": "Near" })).await;
+    put(&close, &format!("status/opportunity/{}/", deal["status_id"].as_str().unwrap()), json!({ "label": "Near" }))
+        .await;
     for ((path, before), shown) in paths.iter().zip(&before).zip([
         json!({ "created_by_name": "Noor Haddad", "status_label": "Warm" }),
         json!({ "user_name": "Noor Haddad", "status_label": "Near" }),

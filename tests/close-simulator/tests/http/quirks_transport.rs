@@ -6,8 +6,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::client::Close;
-use crate::rows::{bare, id, lead};
+use crate::{
+    client::Close,
+    rows::{bare, id, lead},
+};
 
 /// Read from the socket, since clients fold the letters.
 #[tokio::test]
@@ -41,7 +43,11 @@ async fn quirk_02_a_put_changes_the_keys_that_it_has_and_no_other() {
         body
     };
     for (path, first, second) in [
-        ("lead/", json!({ "name": "A", "description": "x", "url": "https://a.example" }), json!({ "description": "y" })),
+        (
+            "lead/",
+            json!({ "name": "A", "description": "x", "url": "https://a.example" }),
+            json!({ "description": "y" }),
+        ),
         (
             "contact/",
             of(json!({ "name": "Ida", "title": "CEO", "emails": [{ "email": "a@b.example" }] })),
@@ -71,7 +77,8 @@ async fn quirk_02_a_put_changes_the_keys_that_it_has_and_no_other() {
     }
 }
 
-/// What a restricted key does not see, in every list, search and get; and 404 in the same words as for what is not there.
+/// What a restricted key does not see, in every list, search and get; and 404 in the same words as for what is not
+/// there.
 #[tokio::test]
 async fn quirk_03_what_is_invisible_is_404_like_what_is_missing_and_in_no_list_or_search() {
     let close = Close::start().await;
@@ -121,7 +128,8 @@ async fn quirk_03_what_is_invisible_is_404_like_what_is_missing_and_in_no_list_o
 async fn quirk_05_each_resource_answers_200_201_and_204_in_its_own_way() {
     let close = Close::start().await;
     let lead = close.make("lead/", json!({ "name": "A" })).await;
-    let contact = close.make("contact/", json!({ "lead_id": lead["id"], "emails": [{ "email": "a@b.example" }] })).await;
+    let contact =
+        close.make("contact/", json!({ "lead_id": lead["id"], "emails": [{ "email": "a@b.example" }] })).await;
     let note = close.make("activity/note/", json!({ "lead_id": lead["id"], "note": "x" })).await;
     let site = close.make("custom_object_type/", json!({ "name": "Site" })).await;
     let sequence = close.make("sequence/", json!({ "name": "Outreach" })).await;
@@ -136,10 +144,20 @@ async fn quirk_05_each_resource_answers_200_201_and_204_in_its_own_way() {
         ("saved_search/", json!({ "name": "Mine" }), 200, 200),
         ("email_template/", json!({ "name": "News" }), 200, 200),
         ("custom_field/lead/", json!({ "name": "One", "type": "text" }), 200, 200),
-        ("webhook/", json!({ "url": "https://a.example", "events": [{ "object_type": "lead", "action": "updated" }] }), 201, 200),
+        (
+            "webhook/",
+            json!({ "url": "https://a.example", "events": [{ "object_type": "lead", "action": "updated" }] }),
+            201,
+            200,
+        ),
         ("custom_activity/", json!({ "name": "Visit" }), 201, 204),
         ("custom_object_type/", json!({ "name": "Hall" }), 201, 204),
-        ("custom_object/", json!({ "lead_id": lead["id"], "custom_object_type_id": site["id"], "name": "x" }), 201, 204),
+        (
+            "custom_object/",
+            json!({ "lead_id": lead["id"], "custom_object_type_id": site["id"], "name": "x" }),
+            201,
+            204,
+        ),
         ("role/", json!({ "name": "Callers", "permissions": [] }), 201, 200),
         ("pipeline/", json!({ "name": "Partners" }), 201, 204),
         ("group/", json!({ "name": "North" }), 201, 204),

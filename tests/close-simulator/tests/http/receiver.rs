@@ -1,20 +1,23 @@
 //! A receiver of webhooks: hands on what arrives through a channel, and answers as it is told.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
+use hyper::{
+    body::{Bytes, Incoming},
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::sync::{Barrier, mpsc};
 
-use crate::client::Close;
-use crate::events::frozen;
+use crate::{client::Close, events::frozen};
 
 /// How a request is answered.
 #[derive(Clone)]
@@ -62,7 +65,9 @@ impl Receiver {
             while let Ok((stream, _)) = listener.accept().await {
                 let (tell, reactions) = (tell.clone(), Arc::clone(&shared));
                 let service = service_fn(move |request| respond(request, tell.clone(), Arc::clone(&reactions)));
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+                );
             }
         });
         Self { address, arrived, reactions }
@@ -79,7 +84,10 @@ impl Receiver {
 
     /// The next request.
     pub async fn next(&mut self) -> Received {
-        tokio::time::timeout(Duration::from_secs(20), self.arrived.recv()).await.expect("a delivery").expect("the receiver runs")
+        tokio::time::timeout(Duration::from_secs(20), self.arrived.recv())
+            .await
+            .expect("a delivery")
+            .expect("the receiver runs")
     }
 
     /// What has arrived and was not looked at.
@@ -124,8 +132,10 @@ pub async fn subscribed() -> (Close, Receiver, Value) {
 }
 
 pub async fn subscribe(close: &Close, receiver: &Receiver) -> Value {
-    let events: Vec<Value> =
-        ["created", "updated", "deleted"].iter().map(|action| json!({ "object_type": "lead", "action": action })).collect();
+    let events: Vec<Value> = ["created", "updated", "deleted"]
+        .iter()
+        .map(|action| json!({ "object_type": "lead", "action": action }))
+        .collect();
     close.make("webhook/", json!({ "url": receiver.url("hook"), "events": events })).await
 }
 

@@ -1,11 +1,13 @@
-//! A consumer that follows section 11 ends with the truth: it reads every object once while changes go on, then follows the event log with
-//! five minutes of overlap, whatever happens meanwhile. What it cannot know is written down here, and nothing else may differ.
+//! A consumer that follows section 11 ends with the truth: it reads every object once while changes go on, then follows
+//! the event log with five minutes of overlap, whatever happens meanwhile. What it cannot know is written down here,
+//! and nothing else may differ.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use close_simulator::model::Kind;
-use close_simulator::model::Moment;
-use close_simulator::{Options, Simulator};
+use close_simulator::{
+    Options, Simulator,
+    model::{Kind, Moment},
+};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
@@ -43,7 +45,10 @@ fn version(data: &Value) -> Moment {
 impl Consumer {
     fn apply(&mut self, event: &Value) {
         let id = event["object_id"].as_str().expect("an id").to_owned();
-        let key = (event["id"].as_str().expect("an id").to_owned(), event["date_updated"].as_str().expect("a stamp").to_owned());
+        let key = (
+            event["id"].as_str().expect("an id").to_owned(),
+            event["date_updated"].as_str().expect("a stamp").to_owned(),
+        );
         if let Some(before) = self.seen.get(&key) {
             assert_eq!(before, event, "one version of an event with two contents");
         } else {
@@ -120,7 +125,8 @@ impl Course {
     async fn some(&mut self, path: &str) -> Option<String> {
         let reply = self.close.get(&format!("{path}/?_limit=50")).await;
         let rows = reply.rows();
-        (!rows.is_empty()).then(|| rows[self.random.random_range(0..rows.len())]["id"].as_str().expect("an id").to_owned())
+        (!rows.is_empty())
+            .then(|| rows[self.random.random_range(0..rows.len())]["id"].as_str().expect("an id").to_owned())
     }
 
     /// Something happens.
@@ -128,7 +134,8 @@ impl Course {
         let seed: u32 = self.random.random();
         match self.random.random_range(0..26) {
             0..=6 => {
-                let (count, spread) = (self.random.random_range(5..60), [0, 1, 20, 600][self.random.random_range(0..4)]);
+                let (count, spread) =
+                    (self.random.random_range(5..60), [0, 1, 20, 600][self.random.random_range(0..4)]);
                 self.control("changes", json!({ "count": count, "seed": seed, "spread_secs": spread })).await;
             }
             7 => drop(self.control("scenarios/merge_storm", json!({ "count": 3, "seed": seed })).await),
@@ -151,14 +158,18 @@ impl Course {
             }
             15 => drop(self.control("scenarios/burst", json!({ "events": 70, "seed": seed })).await),
             16 => {
-                if let Some(answer) = self.control("scenarios/invisible_migration", json!({ "count": 2, "seed": seed })).await {
-                    self.invisible
-                        .extend(answer["ids"].as_array().expect("ids").iter().map(|id| id.as_str().unwrap().to_owned()));
+                if let Some(answer) =
+                    self.control("scenarios/invisible_migration", json!({ "count": 2, "seed": seed })).await
+                {
+                    self.invisible.extend(
+                        answer["ids"].as_array().expect("ids").iter().map(|id| id.as_str().unwrap().to_owned()),
+                    );
                 }
             }
             17 => {
                 let Some(lead) = self.some("lead").await else { return };
-                let rows = json!([{ "name": "Imported" }, { "id": lead, "name": "Touched", "description": "by an import" }]);
+                let rows =
+                    json!([{ "name": "Imported" }, { "id": lead, "name": "Touched", "description": "by an import" }]);
                 let id = self.control("import", json!({ "leads": rows })).await.expect("an import")["id"].clone();
                 self.imports.push(id.as_str().expect("an id").to_owned());
             }
@@ -174,7 +185,8 @@ impl Course {
                 let (path, body) = if self.random.random_bool(0.3) {
                     ("bulk_action/delete/", json!({ "s_query": { "query": query }, "send_done_email": false }))
                 } else {
-                    let body = json!({ "s_query": { "query": query }, "type": "set_lead_status", "lead_status_id": status });
+                    let body =
+                        json!({ "s_query": { "query": query }, "type": "set_lead_status", "lead_status_id": status });
                     ("bulk_action/edit/", body)
                 };
                 let reply = self.close.post(path, body).await;
@@ -275,7 +287,9 @@ impl Course {
         for line in reply.text.lines() {
             let truth: Value = serde_json::from_str(line).expect("JSON");
             let id = truth["id"].as_str().expect("an id");
-            let Some(kind) = self.simulator().world.read().parse_id(id).map(close_simulator::model::Id::kind) else { continue };
+            let Some(kind) = self.simulator().world.read().parse_id(id).map(close_simulator::model::Id::kind) else {
+                continue;
+            };
             if !told().any(|told| told == kind) {
                 continue;
             }

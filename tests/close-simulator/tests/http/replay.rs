@@ -1,13 +1,15 @@
-//! The event log tells everything: replayed from empty it gives what `GET` gives, and a walk through it by cursors misses nothing.
+//! The event log tells everything: replayed from empty it gives what `GET` gives, and a walk through it by cursors
+//! misses nothing.
 //!
 //! Without a port: requests go straight to what the server calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
-use close_simulator::http::answer::answer;
-use close_simulator::http::{Answer, Request};
-use close_simulator::{Options, Simulator};
+use close_simulator::{
+    Options, Simulator,
+    http::{Answer, Request, answer::answer},
+};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -20,8 +22,8 @@ const COLLECTIONS: [(&str, bool, &str); 5] = [
     ("task", true, "text"),
 ];
 
-/// The documented gaps: what changes on an object without an event of its own (reference, sections 6.5 and 8.2). A lead moves with its
-/// children, and shows what its contacts are called; what is looked up from others is renamed with them.
+/// The documented gaps: what changes on an object without an event of its own (reference, sections 6.5 and 8.2). A lead
+/// moves with its children, and shows what its contacts are called; what is looked up from others is renamed with them.
 fn silent(path: &str, field: &str) -> bool {
     match path {
         "lead" => matches!(
@@ -70,7 +72,8 @@ impl Local {
     fn start() -> Self {
         let simulator = Simulator::new(Options::default()).expect("a data set");
         simulator.world.write().clock.set_rate(0.0);
-        let secret = simulator.world.read().people.keys.values().find(|key| key.name == "admin").expect("a key").secret.clone();
+        let secret =
+            simulator.world.read().people.keys.values().find(|key| key.name == "admin").expect("a key").secret.clone();
         let authorization = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{secret}:")));
         let mut local = Self { simulator, authorization, field: String::new(), objects: Vec::new(), leads: Vec::new() };
         let field = local.ask("POST", "custom_field/lead/", &json!({ "name": "Size", "type": "text" }));

@@ -20,13 +20,15 @@ async fn an_overview_counts_by_day_and_in_total() {
     let range = json!({ "start": "2026-09-01T00:00:00+00:00", "end": "2026-09-04T00:00:00+00:00" });
     let body = json!({ "type": "overview", "metrics": [CREATED], "datetime_range": range });
     let report = close.make("report/activity/", body.clone()).await;
-    let counts: Vec<i64> = report["data"].as_array().unwrap().iter().map(|day| day[CREATED].as_i64().unwrap()).collect();
+    let counts: Vec<i64> =
+        report["data"].as_array().unwrap().iter().map(|day| day[CREATED].as_i64().unwrap()).collect();
     assert_eq!(counts.len(), 3);
     assert!(counts[0] >= 1 && counts[1] == 1 && counts[2] == 0, "{counts:?}");
     assert_eq!(report["data"][0]["datetime"], "2026-09-01T00:00:00+00:00");
     assert_eq!(report["aggregations"]["totals"][CREATED], counts.iter().sum::<i64>());
     assert!(report["queries"]["leads"][CREATED][0].is_string());
-    let request = close.request("admin", reqwest::Method::POST, "report/activity/").header("accept", "text/csv").json(&body);
+    let request =
+        close.request("admin", reqwest::Method::POST, "report/activity/").header("accept", "text/csv").json(&body);
     let csv = Close::send(request).await;
     assert_eq!(csv.headers["content-type"].to_str().unwrap(), "text/csv");
     assert_eq!(csv.text.lines().count(), 4);
@@ -90,8 +92,9 @@ async fn statuses_are_counted_at_both_ends_and_moves_between_them() {
     close.advance(60.0).await;
     let path = format!("report/statuses/lead/{organization}/?date_start=2026-09-02&date_end=2026-09-03");
     let report = close.get(&path).await.body;
-    let of =
-        |id: &Value| report["status_overview"].as_array().unwrap().iter().find(|row| row["status_id"] == *id).unwrap().clone();
+    let of = |id: &Value| {
+        report["status_overview"].as_array().unwrap().iter().find(|row| row["status_id"] == *id).unwrap().clone()
+    };
     let (from, to) = (of(&ids[0]), of(&ids[1]));
     assert_eq!((&from["lost"], &from["left"], &from["change"]), (&json!(1), &json!(1), &json!(-1)), "{from}");
     assert_eq!((&to["gained"], &to["entered"], &to["change"]), (&json!(1), &json!(1), &json!(1)), "{to}");
@@ -104,7 +107,8 @@ async fn statuses_are_counted_at_both_ends_and_moves_between_them() {
     let opportunities = close.get(&format!("report/statuses/opportunity/{organization}/")).await;
     let first = &opportunities.body["status_overview"][0];
     assert!(
-        first["_opportunities_page_urls"].is_object() && first["_queries"]["ended"].as_str().unwrap().starts_with("opportunity(")
+        first["_opportunities_page_urls"].is_object()
+            && first["_queries"]["ended"].as_str().unwrap().starts_with("opportunity(")
     );
 }
 
@@ -123,7 +127,11 @@ async fn funnels_count_and_value_the_opportunities_of_a_pipeline() {
     let asked = json!({ "pipeline": pipeline, "type": "created-cohort", "cohort_datetime_range": range });
     let totals = close.make("report/funnel/opportunity/totals/", asked.clone()).await;
     let all = &totals["aggregations"];
-    assert_eq!((&all["count"], &all["count_total_won"], &all["count_win_rate"]), (&json!(2), &json!(1), &json!(1.0)), "{totals}");
+    assert_eq!(
+        (&all["count"], &all["count_total_won"], &all["count_win_rate"]),
+        (&json!(2), &json!(1), &json!(1.0)),
+        "{totals}"
+    );
     assert_eq!(all["value_total_won"], 500_000);
     assert!(totals["data"][0]["user_id"].is_string());
     let stages = close.make("report/funnel/opportunity/stages/", asked).await;

@@ -85,7 +85,10 @@ async fn quirk_03_a_restricted_key_finds_the_leads_that_name_its_user_and_404_fo
         }
         let lead = close.make("lead/", body).await;
         let object = close
-            .make("custom_object/", json!({ "lead_id": lead["id"], "name": name, "custom_object_type_id": custom_type["id"] }))
+            .make(
+                "custom_object/",
+                json!({ "lead_id": lead["id"], "name": name, "custom_object_type_id": custom_type["id"] }),
+            )
             .await;
         made.push((lead["id"].as_str().unwrap().to_owned(), object["id"].as_str().unwrap().to_owned()));
     }
@@ -118,13 +121,16 @@ async fn quirk_03_a_restricted_key_finds_the_leads_that_name_its_user_and_404_fo
 async fn allow_unassigned_adds_leads_that_nobody_holds_and_a_deleted_field_hides_all() {
     let close = Close::bare().await;
     let users = close.get("user/").await;
-    let field =
-        close.make("custom_field/lead/", json!({ "name": "Team", "type": "user", "accepts_multiple_values": true })).await;
+    let field = close
+        .make("custom_field/lead/", json!({ "name": "Team", "type": "user", "accepts_multiple_values": true }))
+        .await;
     let field = field["id"].as_str().unwrap();
     let role = json!({ "name": "Field", "permissions": ["calling"], "visibility_user_lcf_ids": [field], "visibility_user_lcf_behavior": "allow_unassigned" });
     let role = close.make("role/", role).await;
     let bo = close.get_as("second", "me/").await.body;
-    close.put(&format!("membership/{}/", bo["memberships"][0]["id"].as_str().unwrap()), json!({ "role_id": role["id"] })).await;
+    close
+        .put(&format!("membership/{}/", bo["memberships"][0]["id"].as_str().unwrap()), json!({ "role_id": role["id"] }))
+        .await;
     let key = format!("custom.{field}");
     let hers = close.make("lead/", json!({ "name": "a", key.as_str(): [users.rows()[0]["id"]] })).await;
     let shared = close.make("lead/", json!({ "name": "b", key.as_str(): [users.rows()[0]["id"], bo["id"]] })).await;

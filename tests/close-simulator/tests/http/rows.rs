@@ -90,7 +90,8 @@ async fn log(close: &Close, object_type: &str, object: &str, lead: &Value) -> Ve
     events
 }
 
-/// Section 6.3: `data` after the action, null for deletes; `previous_data` of updates the old values of what changed, of deletes all.
+/// Section 6.3: `data` after the action, null for deletes; `previous_data` of updates the old values of what changed,
+/// of deletes all.
 fn check(event: &Value) {
     let (data, before) = (&event["data"], &event["previous_data"]);
     let changed = changed(event);
@@ -109,7 +110,10 @@ fn check(event: &Value) {
                 assert_ne!(value, &data[name], "{name} is what it was: {event}");
             }
             for name in changed {
-                assert!(old.contains_key(name) || data.get(name).is_some(), "{name} is neither before nor after: {event}");
+                assert!(
+                    old.contains_key(name) || data.get(name).is_some(),
+                    "{name} is neither before nor after: {event}"
+                );
             }
         }
         _ => {

@@ -2,15 +2,18 @@
 
 use serde_json::{Value, json};
 
-use crate::activities::{perform, text};
-use crate::client::Close;
-use crate::rows::{bare, changed, gone, id, lead, put, settle, told};
+use crate::{
+    activities::{perform, text},
+    client::Close,
+    rows::{bare, changed, gone, id, lead, put, settle, told},
+};
 
 fn names(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["action"].as_str().unwrap()).collect()
 }
 
-/// The remark: updates come while somebody types, as many as the window of consolidation leaves; the older type is `note`.
+/// The remark: updates come while somebody types, as many as the window of consolidation leaves; the older type is
+/// `note`.
 #[tokio::test]
 async fn row_activity_note_is_created_updated_while_typing_and_deleted() {
     let close = bare().await;
@@ -27,7 +30,8 @@ async fn row_activity_note_is_created_updated_while_typing_and_deleted() {
         settle(&close).await;
         put(&close, &path, json!({ "note": "Hello again" })).await;
         gone(&close, &path).await;
-        let events = told(&close, object_type, id(&made), &lead["id"], &["created", "updated", "updated", "deleted"]).await;
+        let events =
+            told(&close, object_type, id(&made), &lead["id"], &["created", "updated", "updated", "deleted"]).await;
         assert_eq!((&events[1]["previous_data"]["note"], &events[1]["data"]["note"]), (&json!("H"), &json!("Hello")));
         assert!(changed(&events[1]).is_superset(&["date_updated", "note", "note_html"].into()), "{}", events[1]);
     }
@@ -37,7 +41,8 @@ async fn row_activity_note_is_created_updated_while_typing_and_deleted() {
 async fn row_activity_call_is_created_updated_answered_completed_and_deleted() {
     let close = bare().await;
     let lead = lead(&close, "Nordlicht").await;
-    let call = perform(&close, json!({ "action": "run_call", "lead_id": lead["id"], "ring_secs": 10, "duration": 100 })).await;
+    let call =
+        perform(&close, json!({ "action": "run_call", "lead_id": lead["id"], "ring_secs": 10, "duration": 100 })).await;
     close.advance(20.0).await;
     settle(&close).await;
     settle(&close).await;
@@ -45,7 +50,10 @@ async fn row_activity_call_is_created_updated_answered_completed_and_deleted() {
     let actions = ["created", "updated", "answered", "updated", "completed", "deleted"];
     let events = told(&close, "activity.call", &call, &lead["id"], &actions).await;
     assert!(changed(&events[1]).contains("status") && changed(&events[3]).contains("duration"), "{events:?}");
-    assert_eq!((&events[2]["data"]["status"], &events[4]["data"]["status"]), (&json!("in-progress"), &json!("completed")));
+    assert_eq!(
+        (&events[2]["data"]["status"], &events[4]["data"]["status"]),
+        (&json!("in-progress"), &json!("completed"))
+    );
 }
 
 /// The remark: `answered` is not for external calls, `completed` not for logged ones.
@@ -53,7 +61,8 @@ async fn row_activity_call_is_created_updated_answered_completed_and_deleted() {
 async fn row_activity_call_that_is_logged_is_neither_answered_nor_completed() {
     let close = bare().await;
     let lead = lead(&close, "Nordlicht").await;
-    let made = close.make("activity/call/", json!({ "lead_id": lead["id"], "duration": 44, "status": "completed" })).await;
+    let made =
+        close.make("activity/call/", json!({ "lead_id": lead["id"], "duration": 44, "status": "completed" })).await;
     settle(&close).await;
     put(&close, &format!("activity/call/{}/", id(&made)), json!({ "note": "went well" })).await;
     gone(&close, &format!("activity/call/{}/", id(&made))).await;
@@ -67,7 +76,8 @@ async fn mail(close: &Close, lead: &Value, status: &str) -> Value {
     close.make("activity/email/", body).await
 }
 
-/// The remarks: `created` for drafts, `updated` by drafting and opens, `sent` when it is really sent. Section 6.6: email sent.
+/// The remarks: `created` for drafts, `updated` by drafting and opens, `sent` when it is really sent. Section 6.6:
+/// email sent.
 #[tokio::test]
 async fn row_activity_email_is_created_as_a_draft_updated_sent_opened_and_deleted() {
     let close = bare().await;
@@ -94,7 +104,8 @@ async fn row_activity_email_is_created_as_a_draft_updated_sent_opened_and_delete
 async fn row_activity_email_that_comes_in_is_created_only() {
     let close = bare().await;
     let lead = lead(&close, "Nordlicht").await;
-    let mail = perform(&close, json!({ "action": "receive_email", "lead_id": lead["id"], "subject": "Question" })).await;
+    let mail =
+        perform(&close, json!({ "action": "receive_email", "lead_id": lead["id"], "subject": "Question" })).await;
     let events = told(&close, "activity.email", &mail, &lead["id"], &["created"]).await;
     assert_eq!(events[0]["data"]["direction"], "incoming");
 }
@@ -106,8 +117,7 @@ async fn row_activity_email_thread_is_created_updated_and_deleted() {
     let lead = lead(&close, "Nordlicht").await;
     let made = mail(&close, &lead, "sent").await;
     settle(&close).await;
-    let body =
-        json!({ "action": "receive_email", "lead_id": lead["id"], "subject": "Re: Offer", "sender": "ida@nordlicht.example" });
+    let body = json!({ "action": "receive_email", "lead_id": lead["id"], "subject": "Re: Offer", "sender": "ida@nordlicht.example" });
     let reply = perform(&close, body).await;
     settle(&close).await;
     let thread = text(&made["thread_id"]);
@@ -151,7 +161,8 @@ async fn row_activity_whatsapp_message_is_created_updated_and_deleted() {
     let path = format!("activity/whatsapp_message/{}/", id(&made));
     put(&close, &path, json!({ "message_markdown": "edited" })).await;
     gone(&close, &path).await;
-    let events = told(&close, "activity.whatsapp_message", id(&made), &lead["id"], &["created", "updated", "deleted"]).await;
+    let events =
+        told(&close, "activity.whatsapp_message", id(&made), &lead["id"], &["created", "updated", "deleted"]).await;
     assert!(changed(&events[1]).contains("message_markdown"), "{}", events[1]);
 }
 
@@ -168,7 +179,10 @@ async fn row_activity_meeting_is_scheduled_started_completed_and_deleted() {
     let actions = ["created", "scheduled", "updated", "started", "updated", "completed", "deleted"];
     let events = told(&close, "activity.meeting", &meeting, &lead["id"], &actions).await;
     assert!(changed(&events[2]).contains("status") && changed(&events[4]).contains("status"), "{events:?}");
-    assert_eq!((&events[3]["data"]["status"], &events[5]["data"]["status"]), (&json!("in-progress"), &json!("completed")));
+    assert_eq!(
+        (&events[3]["data"]["status"], &events[5]["data"]["status"]),
+        (&json!("in-progress"), &json!("completed"))
+    );
 }
 
 #[tokio::test]

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::client::Close;
-use crate::rows::{bare, changed, gone, id, lead, settle, told_of};
+use crate::{
+    client::Close,
+    rows::{bare, changed, gone, id, lead, settle, told_of},
+};
 
 #[tokio::test]
 async fn row_import_is_created_updated_completed_reverting_and_reverted_without_a_public_get() {
@@ -25,9 +27,14 @@ async fn exported(kind: &str, body: Value) {
     close.make("opportunity/", json!({ "lead_id": lead["id"], "value": 1 })).await;
     let export = close.make(&format!("export/{kind}/"), body).await;
     settle(&close).await;
-    let events = told_of(&close, &format!("export.{kind}"), id(&export), &["created", "updated", "completed"], "completed").await;
+    let events =
+        told_of(&close, &format!("export.{kind}"), id(&export), &["created", "updated", "completed"], "completed")
+            .await;
     assert!(events.iter().any(|event| changed(event).contains("status")), "{events:?}");
-    assert_eq!((&events[0]["data"]["status"], &events[events.len() - 1]["data"]["status"]), (&json!("created"), &json!("done")));
+    assert_eq!(
+        (&events[0]["data"]["status"], &events[events.len() - 1]["data"]["status"]),
+        (&json!("created"), &json!("done"))
+    );
 }
 
 #[tokio::test]
@@ -60,7 +67,10 @@ async fn acted(kind: &str, body: impl AsyncFnOnce(&Close) -> Value) -> (Close, V
     let events = told_of(&close, &format!("bulk_action.{kind}"), id(&action), &actions, "completed").await;
     assert!(events.iter().any(|event| changed(event).contains("n_leads_processed")), "{events:?}");
     let paused = events.iter().find(|event| event["action"] == "paused").unwrap();
-    assert_eq!((&paused["data"]["status"], &events[events.len() - 1]["data"]["n_leads"]), (&json!("paused"), &json!(1)));
+    assert_eq!(
+        (&paused["data"]["status"], &events[events.len() - 1]["data"]["n_leads"]),
+        (&json!("paused"), &json!(1))
+    );
     (close, lead, action)
 }
 

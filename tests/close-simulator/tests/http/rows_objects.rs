@@ -3,9 +3,11 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::activities::perform;
-use crate::client::Close;
-use crate::rows::{bare, changed, count, gone, id, lead, put, settle, told};
+use crate::{
+    activities::perform,
+    client::Close,
+    rows::{bare, changed, count, gone, id, lead, put, settle, told},
+};
 
 #[tokio::test]
 async fn row_lead_is_created_updated_and_deleted() {

@@ -11,7 +11,9 @@ async fn life(path: &str, object_type: &str, first: Value, second: Value) -> Vec
     let close = bare().await;
     let mut first = first;
     // Fields of custom types belong to one.
-    for (name, of) in [("custom_activity_type_id", "custom_activity/"), ("custom_object_type_id", "custom_object_type/")] {
+    for (name, of) in
+        [("custom_activity_type_id", "custom_activity/"), ("custom_object_type_id", "custom_object_type/")]
+    {
         if first.get(name).is_some() {
             first[name] = close.make(of, json!({ "name": "Visit" })).await["id"].clone();
         }
@@ -73,7 +75,8 @@ async fn row_custom_activity_type_is_created_updated_and_deleted() {
 
 #[tokio::test]
 async fn row_custom_object_type_is_created_updated_and_deleted() {
-    life("custom_object_type/", "custom_object_type", json!({ "name": "Site" }), json!({ "description": "Where" })).await;
+    life("custom_object_type/", "custom_object_type", json!({ "name": "Site" }), json!({ "description": "Where" }))
+        .await;
 }
 
 /// The remark: another label gives no events of the leads.
@@ -95,7 +98,8 @@ async fn row_status_opportunity_is_created_updated_and_deleted_and_opportunities
     let lead = lead(&close, "Nordlicht").await;
     let made = close.make("opportunity/", json!({ "lead_id": lead["id"] })).await;
     settle(&close).await;
-    put(&close, &format!("status/opportunity/{}/", made["status_id"].as_str().unwrap()), json!({ "label": "Warm" })).await;
+    put(&close, &format!("status/opportunity/{}/", made["status_id"].as_str().unwrap()), json!({ "label": "Warm" }))
+        .await;
     let shown = close.get(&format!("opportunity/{}/", id(&made))).await.body;
     assert_eq!((&shown["status_label"], &shown["date_updated"]), (&json!("Warm"), &made["date_updated"]));
     assert_eq!(count(&close, &lead, "opportunity", "updated").await, 0);
@@ -159,12 +163,19 @@ async fn row_phone_number_is_created_updated_and_deleted() {
 
 #[tokio::test]
 async fn row_email_template_is_created_updated_and_deleted() {
-    life("email_template/", "email_template", json!({ "name": "News" }), json!({ "name": "Old", "subject": "Hi" })).await;
+    life("email_template/", "email_template", json!({ "name": "News" }), json!({ "name": "Old", "subject": "Hi" }))
+        .await;
 }
 
 #[tokio::test]
 async fn row_sms_template_is_created_updated_and_deleted() {
-    life("sms_template/", "sms_template", json!({ "name": "News", "text": "x" }), json!({ "name": "Old", "text": "y" })).await;
+    life(
+        "sms_template/",
+        "sms_template",
+        json!({ "name": "News", "text": "x" }),
+        json!({ "name": "Old", "text": "y" }),
+    )
+    .await;
 }
 
 /// The remark: the steps are embedded.
@@ -172,7 +183,8 @@ async fn row_sms_template_is_created_updated_and_deleted() {
 async fn row_sequence_is_created_updated_and_deleted_with_its_steps_inside() {
     let steps = json!([{ "step_type": "call", "delay": 0 }, { "step_type": "task", "delay": 86_400 }]);
     let events =
-        life("sequence/", "sequence", json!({ "name": "Outreach", "steps": steps }), json!({ "status": "paused" })).await;
+        life("sequence/", "sequence", json!({ "name": "Outreach", "steps": steps }), json!({ "status": "paused" }))
+            .await;
     for steps in [&events[0]["data"]["steps"], &events[1]["data"]["steps"], &events[2]["previous_data"]["steps"]] {
         assert_eq!((steps.as_array().unwrap().len(), &steps[1]["step_type"]), (2, &json!("task")));
     }
@@ -185,7 +197,8 @@ async fn row_sequence_subscription_is_created_updated_and_deleted() {
     let emails = json!([{ "email": "ida@nordlicht.example" }]);
     let contact = close.make("contact/", json!({ "lead_id": lead["id"], "name": "Ida", "emails": emails })).await;
     let sequence = close.make("sequence/", json!({ "name": "Outreach" })).await;
-    let body = json!({ "sequence_id": sequence["id"], "contact_id": contact["id"], "contact_email": "ida@nordlicht.example" });
+    let body =
+        json!({ "sequence_id": sequence["id"], "contact_id": contact["id"], "contact_email": "ida@nordlicht.example" });
     let made = close.make("sequence_subscription/", body).await;
     settle(&close).await;
     put(&close, &format!("sequence_subscription/{}/", id(&made)), json!({ "status": "paused" })).await;

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::client::Close;
-use crate::rows::{bare, changed, count, gone, id, lead, put, settle, told};
+use crate::{
+    client::Close,
+    rows::{bare, changed, count, gone, id, lead, put, settle, told},
+};
 
 /// The id of the newest activity of a path.
 async fn newest(close: &Close, path: &str) -> String {
@@ -94,12 +96,17 @@ async fn row_activity_custom_activity_is_created_updated_and_deleted() {
     let path = format!("activity/custom/{}/", id(&made));
     put(&close, &path, json!({ &key: "better" })).await;
     gone(&close, &path).await;
-    let events = told(&close, "activity.custom_activity", id(&made), &lead["id"], &["created", "updated", "deleted"]).await;
+    let events =
+        told(&close, "activity.custom_activity", id(&made), &lead["id"], &["created", "updated", "deleted"]).await;
     assert!(changed(&events[1]).is_superset(&["date_updated", key.as_str()].into()), "{}", events[1]);
-    assert_eq!((&events[1]["previous_data"][&key], &events[2]["previous_data"][&key]), (&json!("good"), &json!("better")));
+    assert_eq!(
+        (&events[1]["previous_data"][&key], &events[2]["previous_data"][&key]),
+        (&json!("good"), &json!("better"))
+    );
 }
 
-/// The remark: both spellings. A merge that came to its end keeps its activity, so it is deleted with the source of one that did not.
+/// The remark: both spellings. A merge that came to its end keeps its activity, so it is deleted with the source of one
+/// that did not.
 #[tokio::test]
 async fn row_activity_lead_merge_is_created_updated_and_deleted_in_both_spellings() {
     for (spelling, object_type) in [("activity", "activity.lead_merge"), ("plain", "lead_merge")] {

@@ -28,7 +28,8 @@ async fn newest(close: &Close) -> Vec<Value> {
 async fn scenarios_are_listed_with_their_parameters_and_unknown_ones_are_refused() {
     let close = with_leads(5).await;
     let list = close.get("/_control/scenarios/").await.body;
-    let names: Vec<&str> = list["data"].as_array().unwrap().iter().map(|scenario| scenario["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        list["data"].as_array().unwrap().iter().map(|scenario| scenario["name"].as_str().unwrap()).collect();
     for name in ["merge_storm", "field_delete", "burst", "cascade", "page_shift", "future_meetings"] {
         assert!(names.contains(&name), "{names:?}");
     }
@@ -176,7 +177,10 @@ async fn quirk_29_invisible_migration_changes_leads_without_events() {
         let id = id.as_str().unwrap();
         assert_eq!(close.get(&format!("lead/{id}/")).await.body["name"], format!("Migrated {}", n + 1));
         let events = close.events_of(id, "lead").await;
-        assert!(events.iter().all(|event| event["data"]["name"] != format!("Migrated {}", n + 1)), "no event knows the name");
+        assert!(
+            events.iter().all(|event| event["data"]["name"] != format!("Migrated {}", n + 1)),
+            "no event knows the name"
+        );
     }
     assert_eq!(newest(&close).await, known);
 }

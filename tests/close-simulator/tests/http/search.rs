@@ -13,7 +13,8 @@ async fn search(close: &Close, body: Value) -> Reply {
 async fn names(close: &Close, query: Value) -> Vec<String> {
     let reply = search(close, json!({ "query": query, "_fields": { "lead": ["name"], "contact": ["name"] } })).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
-    let mut names: Vec<String> = reply.rows().iter().map(|row| row["name"].as_str().unwrap_or("?").to_owned()).collect();
+    let mut names: Vec<String> =
+        reply.rows().iter().map(|row| row["name"].as_str().unwrap_or("?").to_owned()).collect();
     names.sort();
     names
 }
@@ -90,7 +91,9 @@ async fn a_cursor_walks_every_object_once_in_every_order() {
     for at in 0..7 {
         // Two of a kind each, and one without: a walk must cross equal and missing values.
         let rank = if at == 6 { Value::Null } else { json!(at / 2) };
-        made.push(close.make("lead/", json!({ "name": format!("Quellbrunn {}", 9 - at), &key: rank })).await["id"].clone());
+        made.push(
+            close.make("lead/", json!({ "name": format!("Quellbrunn {}", 9 - at), &key: rank })).await["id"].clone(),
+        );
     }
     let orders = [
         json!([]),
@@ -106,7 +109,8 @@ async fn a_cursor_walks_every_object_once_in_every_order() {
         let mut cursor = Value::Null;
         loop {
             let reply =
-                search(&close, json!({ "query": named("quellbrunn"), "sort": sort, "_limit": 2, "cursor": cursor })).await;
+                search(&close, json!({ "query": named("quellbrunn"), "sort": sort, "_limit": 2, "cursor": cursor }))
+                    .await;
             assert_eq!(reply.status, 200, "{}", reply.text);
             seen.extend(reply.rows().iter().map(|row| row["id"].clone()));
             cursor = reply.body["cursor"].clone();
@@ -216,14 +220,23 @@ async fn what_is_unknown_is_refused_where_it_stands() {
         ),
         at("/query/field-errors/negate", json!({ "query": { "type": "id", "value": "lead_x", "negate": "no" } })),
         at("/query/field-errors/mode", json!({ "query": { "type": "text", "value": "a", "mode": "fuzzy" } })),
-        at("/query/field-errors/saved_search_id", json!({ "query": { "type": "saved_search", "saved_search_id": "save_x" } })),
+        at(
+            "/query/field-errors/saved_search_id",
+            json!({ "query": { "type": "saved_search", "saved_search_id": "save_x" } }),
+        ),
         at("/query/field-errors/condition/field-errors/type", condition_of(json!({ "type": "like", "value": "a" }))),
-        at("/query/field-errors/condition/field-errors/gte", condition_of(json!({ "type": "number_range", "gte": "a" }))),
+        at(
+            "/query/field-errors/condition/field-errors/gte",
+            condition_of(json!({ "type": "number_range", "gte": "a" })),
+        ),
         at(
             "/query/field-errors/condition/field-errors/before/field-errors/value",
             condition_of(json!({ "type": "moment_range", "before": { "type": "fixed_utc", "value": "soon" } })),
         ),
-        at("/query/field-errors/condition/field-errors/values/errors/0", condition_of(json!({ "type": "term", "values": [{}] }))),
+        at(
+            "/query/field-errors/condition/field-errors/values/errors/0",
+            condition_of(json!({ "type": "term", "values": [{}] })),
+        ),
         at(
             "/query/field-errors/field/field-errors/field_name",
             json!({ "query": condition(regular("lead", "no_such"), json!({ "type": "exists" })) }),
@@ -288,7 +301,10 @@ async fn each_condition_selects_by_its_own_rule() {
         (condition(custom(&score), json!({ "type": "number_range", "gt": 5.5 })), "B"),
         (condition(custom(&score), json!({ "type": "number_range", "gte": 5.5, "lt": 7 })), "A"),
         (condition(custom(&score), json!({ "type": "number_range", "lte": 7, "gt": null })), "AB"),
-        (condition(custom(&owner), json!({ "type": "reference", "reference_type": "user", "object_ids": [agent] })), "AC"),
+        (
+            condition(custom(&owner), json!({ "type": "reference", "reference_type": "user", "object_ids": [agent] })),
+            "AC",
+        ),
         (condition(custom(&owner), json!({ "type": "current_user" })), "A"),
         (condition(custom(&motto), json!({ "type": "text", "mode": "full_words", "value": "EVER onward" })), "AB"),
         (condition(custom(&motto), json!({ "type": "text", "mode": "phrase", "value": "ever onward" })), "A"),
@@ -327,14 +343,21 @@ async fn moments_are_fixed_relative_or_days_of_the_caller() {
     let created = |from: Value, before: Value| {
         leads(&[
             named("quell")["queries"][1].clone(),
-            condition(regular("lead", "date_created"), json!({ "type": "moment_range", "on_or_after": from, "before": before })),
+            condition(
+                regular("lead", "date_created"),
+                json!({ "type": "moment_range", "on_or_after": from, "before": before }),
+            ),
         ])
     };
     let ago = |unit: &str, count: i64| json!({ "type": "offset", "direction": "past", "moment": { "type": "now" }, "offset": { unit: count, "minutes": null } });
     assert_eq!(names(&close, created(ago("days", 2), Value::Null)).await, ["Quell New"]);
     assert_eq!(names(&close, created(ago("weeks", 1), Value::Null)).await, ["Quell New", "Quell Old"]);
     assert_eq!(names(&close, created(Value::Null, ago("hours", 47))).await, ["Quell Old"]);
-    assert_eq!(names(&close, created(Value::Null, json!({ "type": "now" }))).await, ["Quell Old"], "before now is not now");
+    assert_eq!(
+        names(&close, created(Value::Null, json!({ "type": "now" }))).await,
+        ["Quell Old"],
+        "before now is not now"
+    );
     let future = json!({ "type": "offset", "direction": "future", "moment": ago("days", 4), "offset": { "days": 2 } });
     assert_eq!(names(&close, created(future, Value::Null)).await, ["Quell New"]);
     assert_eq!(names(&close, created(json!({ "type": "fixed_utc", "value": now }), Value::Null)).await.len(), 2);
@@ -403,8 +426,10 @@ async fn what_belongs_to_a_lead_can_be_asked_about() {
     close.make("lead/", with("Quell A", "ada@quell.example")).await;
     close.make("lead/", with("Quell B", "bob@other.example")).await;
     let related = |this: &str, other: &str, query: Value| json!({ "type": "has_related", "this_object_type": this, "related_object_type": other, "related_query": query });
-    let email =
-        condition(regular("contact_email", "email"), json!({ "type": "text", "mode": "phrase", "value": "ada@quell.example" }));
+    let email = condition(
+        regular("contact_email", "email"),
+        json!({ "type": "text", "mode": "phrase", "value": "ada@quell.example" }),
+    );
     let through = related("lead", "contact", related("contact", "contact_email", email.clone()));
     assert_eq!(names(&close, leads(std::slice::from_ref(&through))).await, ["Quell A"]);
     let mut negated = through;
@@ -451,9 +476,11 @@ async fn a_walk_from_key_to_key_misses_nothing() {
         );
         let query = leads(&[named("quell")["queries"][1].clone(), condition]);
         let sort = json!([by("asc", regular("lead", "date_created"))]);
-        let reply =
-            search(&close, json!({ "query": query, "sort": sort, "_limit": 2, "_fields": { "lead": ["id", "date_created"] } }))
-                .await;
+        let reply = search(
+            &close,
+            json!({ "query": query, "sort": sort, "_limit": 2, "_fields": { "lead": ["id", "date_created"] } }),
+        )
+        .await;
         let fresh: Vec<&Value> = reply.rows().iter().filter(|row| !seen.contains(&row["id"])).collect();
         if fresh.is_empty() {
             break;

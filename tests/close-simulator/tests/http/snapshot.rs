@@ -70,7 +70,8 @@ async fn the_command_line_begins_with_a_snapshot() {
     let file = directory.path().join("state.sim");
     let close = worked_on().await;
     close.make("/_control/snapshot/", json!({ "file": file })).await;
-    let options = Options { restore: Some(file.clone()), keys: vec![("admin".into(), "api_mine".into())], ..Options::default() };
+    let options =
+        Options { restore: Some(file.clone()), keys: vec![("admin".into(), "api_mine".into())], ..Options::default() };
     let restored = Close::with(options).await;
     assert_eq!(restored.running.key("admin").as_deref(), Some("api_mine"));
     assert_eq!(restored.get("lead/").await.body, close.get("lead/").await.body);

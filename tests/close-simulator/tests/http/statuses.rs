@@ -27,9 +27,10 @@ async fn statuses_are_bare_lists_without_dates_and_can_be_read_one_by_one() {
 #[tokio::test]
 async fn a_status_has_events_of_creation_update_and_deletion() {
     let close = Close::bare().await;
-    for (path, kind, extra) in
-        [("status/lead/", "status.lead", json!({})), ("status/opportunity/", "status.opportunity", json!({ "type": "won" }))]
-    {
+    for (path, kind, extra) in [
+        ("status/lead/", "status.lead", json!({})),
+        ("status/opportunity/", "status.opportunity", json!({ "type": "won" })),
+    ] {
         let mut body = json!({ "label": "Thinking" });
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         let made = close.post(path, body).await;
@@ -58,8 +59,8 @@ async fn a_status_has_events_of_creation_update_and_deletion() {
     }
 }
 
-/// Section 12, item 20, as far as it is the status's own: the rename is told once, of the status and of no record. Nothing but the id is
-/// stored on records.
+/// Section 12, item 20, as far as it is the status's own: the rename is told once, of the status and of no record.
+/// Nothing but the id is stored on records.
 #[tokio::test]
 async fn quirk_20_a_renamed_status_is_told_of_the_status_only_and_shows_at_once_in_the_organization() {
     let close = Close::bare().await;
@@ -101,11 +102,13 @@ async fn a_pipeline_has_its_statuses_in_order_naive_dates_and_no_events_of_its_o
     let changed = close.put(&at("pipeline/", &pipeline), json!({ "statuses": statuses })).await.body;
     assert_eq!(labels(&changed), ["Lost", "Won", "Contract Sent", "Proposal", "Demo Scheduled", "Paused"]);
     let listed = close.get("status/opportunity/").await;
-    let here: Vec<&Value> = listed.rows().iter().filter(|s| s["pipeline_id"] == pipeline["id"]).map(|s| &s["label"]).collect();
+    let here: Vec<&Value> =
+        listed.rows().iter().filter(|s| s["pipeline_id"] == pipeline["id"]).map(|s| &s["label"]).collect();
     assert_eq!(here, ["Lost", "Won", "Contract Sent", "Proposal", "Demo Scheduled", "Paused"]);
 
-    let bad =
-        close.post("pipeline/", json!({ "name": "Bad", "statuses": [{ "label": "a" }, { "label": "b", "type": "x" }] })).await;
+    let bad = close
+        .post("pipeline/", json!({ "name": "Bad", "statuses": [{ "label": "a" }, { "label": "b", "type": "x" }] }))
+        .await;
     assert_eq!(bad.status, 400);
     assert!(bad.body["field-errors"]["statuses"]["errors"]["1"]["field-errors"]["type"].is_string(), "{}", bad.text);
 
@@ -113,7 +116,8 @@ async fn a_pipeline_has_its_statuses_in_order_naive_dates_and_no_events_of_its_o
     assert_eq!((gone.status, gone.text.as_str()), (204, ""));
     assert_eq!(close.get("pipeline/").await.rows().len(), 2);
     let events = close.get("event/").await;
-    let types: std::collections::BTreeSet<&str> = events.rows().iter().map(|e| e["object_type"].as_str().unwrap()).collect();
+    let types: std::collections::BTreeSet<&str> =
+        events.rows().iter().map(|e| e["object_type"].as_str().unwrap()).collect();
     assert_eq!(types.into_iter().collect::<Vec<_>>(), ["status.opportunity"]);
 }
 
@@ -147,7 +151,8 @@ async fn a_status_or_pipeline_that_records_have_cannot_be_deleted() {
 async fn records_of_a_deleted_status_or_pipeline_get_another_and_nothing_tells_of_it() {
     let close = Close::bare().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
-    let made = close.make("pipeline/", json!({ "name": "New", "statuses": [{ "label": "a" }, { "label": "b" }] })).await;
+    let made =
+        close.make("pipeline/", json!({ "name": "New", "statuses": [{ "label": "a" }, { "label": "b" }] })).await;
     let old = made["statuses"][0]["id"].clone();
     let opportunity = close.make("opportunity/", json!({ "lead_id": lead["id"], "status_id": old })).await;
     let read = async |path: String| {

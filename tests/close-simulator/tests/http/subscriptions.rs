@@ -65,7 +65,8 @@ async fn a_put_replaces_events_and_url_and_pauses_and_resumes() {
     assert_eq!(reply.body["signature_key"], made["signature_key"]);
     let reply = close.put(&path, json!({ "status": "active" })).await;
     assert_eq!((&reply.body["status"], &reply.body["events"]), (&json!("active"), &events));
-    for wrong in [json!({ "status": "asleep" }), json!({ "events": [] }), json!({ "events": null }), json!({ "url": "ftp://x" })]
+    for wrong in
+        [json!({ "status": "asleep" }), json!({ "events": [] }), json!({ "events": null }), json!({ "url": "ftp://x" })]
     {
         assert_eq!(close.put(&path, wrong.clone()).await.status, 400, "{wrong}");
     }
@@ -99,7 +100,11 @@ async fn every_pair_of_the_catalogue_is_taken_and_any_other_is_400() {
     }
     let second = json!([{ "object_type": "lead", "action": "updated" }, { "object_type": "lead", "action": "x" }]);
     let reply = close.post("webhook/", body(&second)).await;
-    assert!(reply.body["field-errors"]["events"]["errors"]["1"]["field-errors"]["object_type"].is_string(), "{}", reply.text);
+    assert!(
+        reply.body["field-errors"]["events"]["errors"]["1"]["field-errors"]["object_type"].is_string(),
+        "{}",
+        reply.text
+    );
     for url in [json!(null), json!(""), json!("hooks.example.com"), json!("ftp://hooks.example.com"), json!(7)] {
         assert_eq!(close.post("webhook/", json!({ "url": url, "events": lead_updated() })).await.status, 400, "{url}");
     }

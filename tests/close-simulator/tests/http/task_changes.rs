@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::activities::perform;
-use crate::client::Close;
+use crate::{activities::perform, client::Close};
 
 pub fn id(object: &Value) -> &str {
     object["id"].as_str().expect("an id")
@@ -79,7 +78,10 @@ async fn quirk_28_reopening_a_task_takes_the_activity_away() {
     let deleted = &events(&close, &lead, "activity.task_completed", "deleted").await[0];
     let update = &events(&close, &lead, "task.lead", "updated").await[0];
     assert_eq!(deleted["request_id"], update["request_id"]);
-    assert_eq!((&update["previous_data"]["is_complete"], &update["data"]["is_complete"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        (&update["previous_data"]["is_complete"], &update["data"]["is_complete"]),
+        (&json!(true), &json!(false))
+    );
     assert!(close.get(&format!("activity/task_completed/?lead_id={}", id(&lead))).await.rows().is_empty());
 }
 
@@ -109,7 +111,8 @@ async fn each_type_of_system_task_has_events_and_fields_of_its_own() {
             _ => Value::Null,
         };
         let task =
-            perform(&close, json!({ "action": "raise_task", "type": ty, "lead_id": lead["id"], "object_id": object })).await;
+            perform(&close, json!({ "action": "raise_task", "type": ty, "lead_id": lead["id"], "object_id": object }))
+                .await;
         let kind = format!("task.{ty}");
         assert_eq!(events(&close, &lead, &kind, "created").await[0]["user_id"], Value::Null);
         let path = format!("task/{task}/");
@@ -127,7 +130,10 @@ async fn each_type_of_system_task_has_events_and_fields_of_its_own() {
                 );
             }
             "incoming_sms" => {
-                assert_eq!((&shown["text"], &shown["remote_phone_formatted"]), (&json!("hello"), &json!("+49 431 00001")));
+                assert_eq!(
+                    (&shown["text"], &shown["remote_phone_formatted"]),
+                    (&json!("hello"), &json!("+49 431 00001"))
+                );
             }
             _ => assert!(shown.get("opportunity_value").is_none() && shown.get("remote_phone").is_none(), "{shown}"),
         }

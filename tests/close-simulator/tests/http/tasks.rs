@@ -3,8 +3,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::Close;
-use crate::task_changes::{events, id, lead, task};
+use crate::{
+    client::Close,
+    task_changes::{events, id, lead, task},
+};
 
 fn texts(reply: &crate::client::Reply) -> Vec<&str> {
     reply.rows().iter().map(|row| row["text"].as_str().unwrap_or("-")).collect()
@@ -14,8 +16,12 @@ fn texts(reply: &crate::client::Reply) -> Vec<&str> {
 async fn a_task_is_shown_with_names_and_both_dates() {
     let close = Close::start().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht", "contacts": [{ "name": "Ida" }] })).await;
-    let made =
-        task(&close, &lead, json!({ "text": "Send contract", "date": "2026-09-10", "contact_id": lead["contact_ids"][0] })).await;
+    let made = task(
+        &close,
+        &lead,
+        json!({ "text": "Send contract", "date": "2026-09-10", "contact_id": lead["contact_ids"][0] }),
+    )
+    .await;
     let shown = close.get(&format!("task/{}/", id(&made))).await.body;
     assert!(id(&shown).starts_with("task_"));
     for (name, value) in [
@@ -34,7 +40,10 @@ async fn a_task_is_shown_with_names_and_both_dates() {
         assert_eq!(shown[name], value, "{name}");
     }
     let dateless = task(&close, &lead, json!({ "text": "Some day" })).await;
-    assert_eq!((&dateless["is_dateless"], &dateless["date"], &dateless["view"]), (&json!(true), &Value::Null, &json!("inbox")));
+    assert_eq!(
+        (&dateless["is_dateless"], &dateless["date"], &dateless["view"]),
+        (&json!(true), &Value::Null, &json!("inbox"))
+    );
     let timed = task(&close, &lead, json!({ "due_date": "2026-09-10T09:30:00+02:00" })).await;
     assert_eq!(timed["date"], "2026-09-10T07:30:00+00:00");
     let reply = close.post("task/", json!({ "text": "no lead" })).await;
@@ -146,8 +155,10 @@ async fn the_list_knows_views_dates_and_orders() {
         ["yesterday", "tonight"]
     );
     // At UTC+12 it is midnight: tomorrow has come.
-    let there =
-        Close::send(close.request("admin", Method::GET, &list("view=inbox&_order_by=date")).header("x-tz-offset", "12.5")).await;
+    let there = Close::send(
+        close.request("admin", Method::GET, &list("view=inbox&_order_by=date")).header("x-tz-offset", "12.5"),
+    )
+    .await;
     assert_eq!(texts(&there), ["none", "yesterday", "tonight", "tomorrow"]);
     assert_eq!(close.get("task/?_limit=1000").await.status, 200);
     assert_eq!(close.get("task/?_limit=1001").await.status, 400);

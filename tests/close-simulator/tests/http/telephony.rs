@@ -18,12 +18,16 @@ async fn a_phone_number_is_rented_changed_and_given_up() {
     let id = number["id"].as_str().unwrap();
     assert!(id.starts_with("phon_") && number["number"].as_str().unwrap().starts_with("+1415"), "{number}");
     assert_eq!((&number["type"], &number["is_group_number"]), (&json!("internal"), &json!(false)));
-    assert!(number["number_formatted"].as_str().unwrap().starts_with("+1 415-") && number["last_billed_price"].is_number());
+    assert!(
+        number["number_formatted"].as_str().unwrap().starts_with("+1 415-") && number["last_billed_price"].is_number()
+    );
     let path = format!("phone_number/{id}/");
-    let changed = close.put(&path, json!({ "label": "Front desk", "forward_to": "+4930123456", "number": "+1" })).await.body;
+    let changed =
+        close.put(&path, json!({ "label": "Front desk", "forward_to": "+4930123456", "number": "+1" })).await.body;
     assert_eq!((&changed["label"], &changed["number"]), (&json!("Front desk"), &number["number"]));
     assert_eq!(changed["forward_to_formatted"], "+49 30123456");
-    let found = close.get(&format!("phone_number/?number={}", number["number"].as_str().unwrap().replace('+', "%2B"))).await;
+    let found =
+        close.get(&format!("phone_number/?number={}", number["number"].as_str().unwrap().replace('+', "%2B"))).await;
     assert_eq!((found.rows().len(), &found.rows()[0]["id"]), (1, &number["id"]));
     assert_eq!(close.delete(&path).await.status, 200);
     assert_eq!(close.get(&path).await.status, 404);
@@ -35,8 +39,9 @@ async fn a_number_that_cannot_be_had_says_why() {
     let close = Close::start().await;
     let missing = close.post("phone_number/request/internal/", json!({})).await;
     assert_eq!((missing.status, &missing.body["field-errors"]["country"]), (400, &json!("This field is required.")));
-    let voice =
-        close.post("phone_number/request/internal/", json!({ "country": "DE", "sharing": "group", "with_sms": true })).await;
+    let voice = close
+        .post("phone_number/request/internal/", json!({ "country": "DE", "sharing": "group", "with_sms": true }))
+        .await;
     assert_eq!((voice.status, &voice.body["status"]), (400, &json!("has-voice-only")));
     let nowhere = close.post("phone_number/request/internal/", json!({ "country": "AQ", "sharing": "group" })).await;
     assert_eq!((nowhere.status, &nowhere.body["status"]), (400, &json!("error")));
@@ -83,10 +88,17 @@ async fn accounts_are_only_read_and_their_type_is_no_filter() {
     let close = Close::start().await;
     let all = close.get("connected_account/").await;
     for kind in ["google", "custom_email", "zoom"] {
-        assert_eq!(close.get(&format!("connected_account/?_type={kind}&_limit=100")).await.body, all.body, "{kind} is no filter");
+        assert_eq!(
+            close.get(&format!("connected_account/?_type={kind}&_limit=100")).await.body,
+            all.body,
+            "{kind} is no filter"
+        );
     }
     for row in all.rows() {
-        assert_eq!(close.get(&format!("connected_account/{}/", row["id"].as_str().unwrap())).await.body["_type"], row["_type"]);
+        assert_eq!(
+            close.get(&format!("connected_account/{}/", row["id"].as_str().unwrap())).await.body["_type"],
+            row["_type"]
+        );
     }
     let nobody = close.get("connected_account/?user_id=user_nobody").await;
     assert!(nobody.rows().is_empty());

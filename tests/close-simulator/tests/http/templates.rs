@@ -47,7 +47,9 @@ async fn templates_without_what_they_need_are_refused() {
     assert!(mail.body["field-errors"]["subject"].is_string());
     assert_eq!(close.post("sms_template/", json!({ "name": "No text" })).await.status, 400);
     let shared = Close::send(
-        close.request("agent", reqwest::Method::POST, "email_template/").json(&json!({ "name": "X", "is_shared": true })),
+        close
+            .request("agent", reqwest::Method::POST, "email_template/")
+            .json(&json!({ "name": "X", "is_shared": true })),
     );
     assert_eq!(shared.await.status, 403);
 }
@@ -65,7 +67,10 @@ async fn a_template_is_rendered_for_a_lead() {
     let path = format!("email_template/{}/render/", template["id"].as_str().unwrap());
     let rendered = close.get(&format!("{path}?lead_id={}", lead["id"].as_str().unwrap())).await;
     assert_eq!(rendered.status, 200, "{}", rendered.text);
-    assert_eq!((&rendered.body["subject"], &rendered.body["body"]), (&json!("To Nordlicht"), &json!("Nordlicht / Mara")));
+    assert_eq!(
+        (&rendered.body["subject"], &rendered.body["body"]),
+        (&json!("To Nordlicht"), &json!("Nordlicht / Mara"))
+    );
     assert_eq!((&rendered.body["lead_id"], &rendered.body["contact_id"]), (&lead["id"], &json!(null)));
     assert_eq!(close.get(&path).await.status, 400);
     assert_eq!(close.get(&format!("{path}?lead_id=lead_none")).await.status, 404);

@@ -1,5 +1,5 @@
-//! The legacy `query` text on lists: sections 2.3 and 2.5, with every text that public clients send; and section 1.1, queries too long
-//! for a URL.
+//! The legacy `query` text on lists: sections 2.3 and 2.5, with every text that public clients send; and section 1.1,
+//! queries too long for a URL.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -38,8 +38,8 @@ fn path(object: &str, made: &Value) -> String {
     format!("{object}/{}/", made["id"].as_str().unwrap())
 }
 
-/// Quell A has a call, two contacts and two addresses; B a message, an opportunity and a contact; C a note. With C comes the id of a saved
-/// search for A and B.
+/// Quell A has a call, two contacts and two addresses; B a message, an opportunity and a contact; C a note. With C
+/// comes the id of a saved search for A and B.
 async fn three_leads(close: &Close) -> (Value, String) {
     close.post("/_control/clock/", json!({ "to": "2027-01-10T10:00:00Z", "rate": 0 })).await;
     for (name, kind) in [("Industry", "text"), ("Rank", "number"), ("Old Key", "text")] {
@@ -71,7 +71,10 @@ async fn three_leads(close: &Close) -> (Value, String) {
     close.advance(600.0).await;
     let c = close.make("lead/", json!({ "name": "Quell C" })).await;
     close
-        .make("activity/call/", json!({ "lead_id": a["id"], "status": "completed", "direction": "inbound", "duration": 90 }))
+        .make(
+            "activity/call/",
+            json!({ "lead_id": a["id"], "status": "completed", "direction": "inbound", "duration": 90 }),
+        )
         .await;
     let sms = json!({ "lead_id": b["id"], "status": "inbox", "direction": "inbound", "text": "hello",
         "local_phone": "+4930901821", "remote_phone": "+4930901822" });
@@ -79,7 +82,8 @@ async fn three_leads(close: &Close) -> (Value, String) {
     close.make("activity/note/", json!({ "lead_id": c["id"], "note": "met at the lighthouse" })).await;
     let deal = json!({ "lead_id": b["id"], "value": 50_000, "value_period": "monthly", "confidence": 40 });
     close.make("opportunity/", deal).await;
-    let saved = close.make("saved_search/", json!({ "name": "Steel", "type": "lead", "query": "custom.Industry:steel" })).await;
+    let saved =
+        close.make("saved_search/", json!({ "name": "Steel", "type": "lead", "query": "custom.Industry:steel" })).await;
     (c, saved["id"].as_str().unwrap().to_owned())
 }
 
@@ -246,7 +250,10 @@ async fn slices_part_the_leads_and_totals_count_what_the_text_finds() {
     assert_eq!(names(&close, "name:quell slice:1/0").await.len(), 12);
 
     let count = list(&close, "lead/", &[("query", "name:quell"), ("_limit", "0")]).await;
-    assert_eq!((&count.body["total_results"], &count.body["has_more"], count.rows().len()), (&json!(12), &json!(true), 0));
+    assert_eq!(
+        (&count.body["total_results"], &count.body["has_more"], count.rows().len()),
+        (&json!(12), &json!(true), 0)
+    );
     let page = list(&close, "lead/", &[("query", "name:quell sort:created"), ("_limit", "5"), ("_skip", "10")]).await;
     assert_eq!((&page.body["total_results"], &page.body["has_more"]), (&json!(12), &json!(false)));
     assert_eq!(page.rows().iter().map(|row| row["name"].clone()).collect::<Vec<_>>(), ["Quell 10", "Quell 11"]);
@@ -260,12 +267,15 @@ async fn slices_part_the_leads_and_totals_count_what_the_text_finds() {
 async fn what_has_no_form_is_words_and_never_an_error() {
     let close = Close::start().await;
     close.make("lead/", json!({ "name": "Quell (A" })).await;
-    for query in
-        ["name:", "((((", "\"quell", ")", "a:b:c", "sort:", "slice:x", "in:", "has:", "not", "or", "and", "> 5", "name:\"", "*:*"]
-    {
+    for query in [
+        "name:", "((((", "\"quell", ")", "a:b:c", "sort:", "slice:x", "in:", "has:", "not", "or", "and", "> 5",
+        "name:\"", "*:*",
+    ] {
         list(&close, "lead/", &[("query", query)]).await;
     }
-    for deep in ["call(".repeat(300), "(".repeat(99) + "quell" + &")".repeat(99), "lead(contact(".repeat(45) + &")".repeat(90)] {
+    for deep in
+        ["call(".repeat(300), "(".repeat(99) + "quell" + &")".repeat(99), "lead(contact(".repeat(45) + &")".repeat(90)]
+    {
         list(&close, "lead/", &[("query", deep.as_str())]).await;
     }
     assert_eq!(names(&close, "quell (a").await, ["Quell (A"]);
@@ -286,7 +296,10 @@ async fn contacts_tasks_and_opportunities_take_a_text_of_their_own_properties() 
     }
     for (lead, value, period) in [(&a, 100_000, "one_time"), (&b, 300_000, "monthly")] {
         close
-            .make("opportunity/", json!({ "lead_id": lead["id"], "value": value, "value_period": period, "note": "lamps" }))
+            .make(
+                "opportunity/",
+                json!({ "lead_id": lead["id"], "value": value, "value_period": period, "note": "lamps" }),
+            )
             .await;
     }
     for (path, query, total) in [
@@ -338,7 +351,11 @@ async fn a_text_is_asked_of_the_index_while_rows_are_shown_as_they_are() {
     assert_eq!(names(&close, "name:quell").await, ["Renamed"], "found by the old name, shown with the new one");
     close.delete(&path("lead", &lead)).await;
     let reply = list(&close, "lead/", &[("query", "name:quell")]).await;
-    assert_eq!((reply.rows().len(), &reply.body["total_results"]), (0, &json!(1)), "counted, but there is nothing to show");
+    assert_eq!(
+        (reply.rows().len(), &reply.body["total_results"]),
+        (0, &json!(1)),
+        "counted, but there is nothing to show"
+    );
     close.advance(11.0).await;
     assert_eq!(list(&close, "lead/", &[("query", "name:quell")]).await.body["total_results"], 0);
 }
@@ -349,14 +366,20 @@ async fn a_query_too_long_for_a_url_comes_in_the_body_of_a_post() {
     let close = Close::start().await;
     let mut ids = Vec::new();
     for at in 0..60 {
-        ids.push(close.make("lead/", json!({ "name": format!("Quell {at}") })).await["id"].as_str().unwrap().to_owned());
+        ids.push(
+            close.make("lead/", json!({ "name": format!("Quell {at}") })).await["id"].as_str().unwrap().to_owned(),
+        );
     }
     let query = ids.iter().map(|id| format!("id:{id}")).collect::<Vec<_>>().join(" or ");
     assert!(query.len() > 3_000);
     let overridden = |method: &str, params: Value| {
-        close.request("admin", Method::POST, "lead/").header("x-http-method-override", method).json(&json!({ "_params": params }))
+        close
+            .request("admin", Method::POST, "lead/")
+            .header("x-http-method-override", method)
+            .json(&json!({ "_params": params }))
     };
-    let reply = Close::send(overridden("GET", json!({ "query": query, "_limit": 10, "_fields": ["id", "name"] }))).await;
+    let reply =
+        Close::send(overridden("GET", json!({ "query": query, "_limit": 10, "_fields": ["id", "name"] }))).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!((reply.rows().len(), &reply.body["total_results"]), (10, &json!(60)));
     assert_eq!(reply.rows()[0].as_object().unwrap().len(), 2, "a list of fields is a comma list");

@@ -44,7 +44,11 @@ async fn quirk_01_a_write_without_slash_is_redirected_as_the_switch_says() {
     let close = Close::start().await;
     for method in [Method::POST, Method::PUT, Method::DELETE] {
         let reply = Close::send(close.request("admin", method.clone(), "lead/lead_none").json(&json!({}))).await;
-        assert_eq!((reply.status, reply.headers["location"].to_str().unwrap()), (308, "/api/v1/lead/lead_none/"), "{method}");
+        assert_eq!(
+            (reply.status, reply.headers["location"].to_str().unwrap()),
+            (308, "/api/v1/lead/lead_none/"),
+            "{method}"
+        );
     }
     close.switch(json!({ "write_redirect_status": 301 })).await;
     let reply = Close::send(close.request("admin", Method::POST, "lead").json(&json!({ "name": "A" }))).await;
@@ -72,9 +76,13 @@ async fn quirk_01_credentials_are_a_key_and_an_empty_password() {
     let encoded = |text: String| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
     assert_eq!(Close::send(with(format!("Basic {}", encoded(format!("{key}:"))))).await.status, 200);
     assert_eq!(Close::send(with(format!("basic {}", encoded(format!("{key}:"))))).await.status, 200);
-    for wrong in
-        [format!("Basic {}", encoded(key.clone())), format!("Basic {key}:"), key.clone(), "Basic".to_owned(), String::new()]
-    {
+    for wrong in [
+        format!("Basic {}", encoded(key.clone())),
+        format!("Basic {key}:"),
+        key.clone(),
+        "Basic".to_owned(),
+        String::new(),
+    ] {
         let reply = Close::send(with(wrong.clone())).await;
         assert_eq!((reply.status, reply.body), (401, json!({ "error": "Unauthorized" })), "{wrong}");
     }
@@ -107,12 +115,14 @@ async fn a_head_is_a_get_without_its_body() {
 #[tokio::test]
 async fn another_media_type_is_400_or_415_as_the_switch_says() {
     let close = Close::start().await;
-    let send = || Close::send(close.request("admin", Method::POST, "lead/").header("content-type", "text/plain").body("{}"));
+    let send =
+        || Close::send(close.request("admin", Method::POST, "lead/").header("content-type", "text/plain").body("{}"));
     assert_eq!(send().await.status, 400);
     close.switch(json!({ "media_type_status": 415 })).await;
     assert_eq!(send().await.status, 415);
     assert_eq!(close.post("lead/", json!({ "name": "A" })).await.status, 200);
-    let with_charset = close.request("admin", Method::POST, "lead/").header("content-type", "application/json; charset=utf-8");
+    let with_charset =
+        close.request("admin", Method::POST, "lead/").header("content-type", "application/json; charset=utf-8");
     assert_eq!(Close::send(with_charset.body("{}")).await.status, 200);
 }
 
@@ -123,7 +133,8 @@ async fn a_chunked_body_is_refused() {
     let part = hyper::body::Frame::data(bytes::Bytes::from("{\"name\": \"A\"}"));
     let stream = http_body_util::StreamBody::new(futures::stream::iter([Ok::<_, std::io::Error>(part)]));
     let chunked = reqwest::Body::wrap(stream);
-    let request = close.request("admin", Method::POST, "lead/").header("content-type", "application/json").body(chunked);
+    let request =
+        close.request("admin", Method::POST, "lead/").header("content-type", "application/json").body(chunked);
     let reply = Close::send(request).await;
     assert_eq!(reply.status, 400);
     assert!(reply.body["error"].as_str().unwrap().contains("Content-Length"), "{}", reply.text);
@@ -203,7 +214,11 @@ async fn quirk_04_errors_have_their_forms() {
     let close = Close::start().await;
     assert!(close.get("no/such/path/").await.body["error"].is_string());
     let missing = close.get("user/user_none/").await;
-    assert!(missing.status == 404 && missing.body["error"].as_str().unwrap().starts_with("Empty query:"), "{}", missing.text);
+    assert!(
+        missing.status == 404 && missing.body["error"].as_str().unwrap().starts_with("Empty query:"),
+        "{}",
+        missing.text
+    );
     let reply = close.post("lead/", json!({ "name": 5 })).await;
     assert_eq!(reply.status, 400);
     assert_eq!(reply.body["errors"], json!([]));

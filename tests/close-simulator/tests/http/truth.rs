@@ -54,8 +54,9 @@ async fn a_moment_before_the_history_and_an_unknown_object_are_refused() {
 async fn the_digest_counts_the_lines_and_moves_with_every_change() {
     let close = Close::start().await;
     let lines = truth(&close, "object=user").await;
-    let digest =
-        async || close.get("/_control/truth/digest/?object=user,custom_field&buckets=true").await.body["objects"].clone();
+    let digest = async || {
+        close.get("/_control/truth/digest/?object=user,custom_field&buckets=true").await.body["objects"].clone()
+    };
     let before = digest().await;
     assert_eq!(before["user"]["count"], json!(lines.len()));
     let in_buckets: u64 =
@@ -87,6 +88,7 @@ async fn the_history_names_each_change_with_its_events() {
         assert_eq!(line["events"][0]["object_type"], json!("custom_fields.lead"));
     }
     let from = told[1]["number"].as_u64().unwrap();
-    let first = close.get(&format!("/_control/history/?since={from}")).await.text.lines().next().map(str::to_owned).unwrap();
+    let first =
+        close.get(&format!("/_control/history/?since={from}")).await.text.lines().next().map(str::to_owned).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&first).unwrap()["number"], json!(from));
 }

@@ -125,7 +125,9 @@ async fn what_a_caller_may_not_do_is_403_with_the_text_of_the_switch() {
         assert_eq!(close.get_as("agent", path).await.status, 200, "{path} can be read");
     }
     // A superuser may customize, but not manage the organization.
-    let post = |path: &'static str, body: Value| Close::send(close.request("superuser", reqwest::Method::POST, path).json(&body));
+    let post = |path: &'static str, body: Value| {
+        Close::send(close.request("superuser", reqwest::Method::POST, path).json(&body))
+    };
     assert_eq!(post("custom_field/lead/", json!({ "name": "Fleet", "type": "text" })).await.status, 200);
     assert_eq!(post("role/", json!({ "name": "Fleet" })).await.status, 403);
 }

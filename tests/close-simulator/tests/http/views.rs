@@ -29,10 +29,16 @@ async fn quirk_13_a_list_of_smart_views_has_only_those_of_leads_unless_a_type_is
 async fn a_smart_view_gives_back_what_was_saved_and_refuses_what_is_no_type() {
     let close = Close::start().await;
     let query = json!({ "type": "field_condition", "condition": { "type": "current_user" } });
-    let view = close.make("saved_search/", json!({ "name": "Mine", "s_query": query, "selected_fields": ["name"] })).await;
-    assert_eq!((&view["s_query"], &view["selected_fields"], &view["is_shared"]), (&query, &json!(["name"]), &json!(false)));
+    let view =
+        close.make("saved_search/", json!({ "name": "Mine", "s_query": query, "selected_fields": ["name"] })).await;
+    assert_eq!(
+        (&view["s_query"], &view["selected_fields"], &view["is_shared"]),
+        (&query, &json!(["name"]), &json!(false))
+    );
     assert_eq!((&view["is_user_dependent"], &view["type"]), (&json!(true), &json!("lead")));
-    assert!(view["id"].as_str().unwrap().starts_with("save_") && view["user_id"].as_str().unwrap().starts_with("user_"));
+    assert!(
+        view["id"].as_str().unwrap().starts_with("save_") && view["user_id"].as_str().unwrap().starts_with("user_")
+    );
     let wrong = close.post("saved_search/", json!({ "name": "X", "type": "planet" })).await;
     assert!(wrong.status == 400 && wrong.body["field-errors"]["type"].is_string(), "{}", wrong.text);
     let nameless = close.post("saved_search/", json!({})).await;
@@ -60,7 +66,9 @@ async fn only_who_manages_team_views_shares_one() {
 #[tokio::test]
 async fn integration_links_are_a_bare_list_with_has_more() {
     let close = Close::start().await;
-    let link = close.make("integration_link/", json!({ "name": "Maps", "url": "https://maps.example/?q={{lead.name}}" })).await;
+    let link = close
+        .make("integration_link/", json!({ "name": "Maps", "url": "https://maps.example/?q={{lead.name}}" }))
+        .await;
     assert_eq!((&link["type"], link["id"].as_str().unwrap().len()), (&json!("lead"), "link_".len() + 22));
     let list = close.get("integration_link/").await;
     assert_eq!(list.body["has_more"], false);

@@ -3,8 +3,10 @@
 use close_simulator::model::Moment;
 use serde_json::{Value, json};
 
-use crate::events::lead;
-use crate::receiver::{Reaction, Received, assert_signed, counted, quiet, state, subscribed, until};
+use crate::{
+    events::lead,
+    receiver::{Reaction, Received, assert_signed, counted, quiet, state, subscribed, until},
+};
 
 const HOUR: f64 = 3_600.0;
 
@@ -18,11 +20,18 @@ fn stamp(arrived: &Received) -> i64 {
 
 #[tokio::test]
 async fn quirk_35_every_failure_is_tried_again_with_growing_waits() {
-    // Quirks 33 and 35: no 2xx, no answer in time, a connection that breaks after the receiver has processed, a redirect.
+    // Quirks 33 and 35: no 2xx, no answer in time, a connection that breaks after the receiver has processed, a
+    // redirect.
     let (close, mut receiver, _) = subscribed().await;
     close.switch(json!({ "webhook_timeout_ms": 1_000 })).await;
     receiver.answer(
-        [Reaction::Status(500), Reaction::Status(404), Reaction::Hang, Reaction::Reset, Reaction::Redirect("/elsewhere")],
+        [
+            Reaction::Status(500),
+            Reaction::Status(404),
+            Reaction::Hang,
+            Reaction::Reset,
+            Reaction::Redirect("/elsewhere"),
+        ],
         Reaction::Status(204),
     );
     lead(&close, "Nordlicht").await;

@@ -1,14 +1,17 @@
 //! Section 12, items 28, 31 and 32: what a receiver of webhooks gets, and when.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
-use crate::client::Close;
-use crate::events::{frozen, lead};
-use crate::receiver::{Reaction, Receiver, assert_signed, counted, hex, quiet, signature, state, subscribe, subscribed, until};
+use crate::{
+    client::Close,
+    events::{frozen, lead},
+    receiver::{
+        Reaction, Receiver, assert_signed, counted, hex, quiet, signature, state, subscribe, subscribed, until,
+    },
+};
 
 const HOUR: f64 = 3_600.0;
 
@@ -177,7 +180,8 @@ async fn quirk_32_deliveries_can_be_repeated_lost_and_out_of_order_on_purpose() 
 /// Nothing is under way, and what is due has been sent.
 async fn quiet_enough(close: &Close) {
     let now = close.get("/_control/clock/").await.body["now"].as_str().unwrap().to_owned();
-    until(close, "sent", |state| state["under_way"] == 0 && state["next"].as_str().is_none_or(|next| *next > *now)).await;
+    until(close, "sent", |state| state["under_way"] == 0 && state["next"].as_str().is_none_or(|next| *next > *now))
+        .await;
 }
 
 #[tokio::test]
@@ -222,6 +226,9 @@ async fn quirk_28_both_spellings_of_a_type_reach_the_same_subscriptions() {
         close.make("activity/note/", json!({ "lead_id": id, "note": "Called" })).await;
         let both = [receiver.next().await, receiver.next().await];
         assert!(both.iter().all(|arrived| arrived.body["event"]["object_type"] == spelled));
-        assert_eq!(both.iter().map(|arrived| arrived.path.as_str()).collect::<BTreeSet<_>>(), ["/activity.note", "/note"].into());
+        assert_eq!(
+            both.iter().map(|arrived| arrived.path.as_str()).collect::<BTreeSet<_>>(),
+            ["/activity.note", "/note"].into()
+        );
     }
 }

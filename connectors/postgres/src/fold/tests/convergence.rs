@@ -4,7 +4,8 @@ use super::*;
 
 /// The row as far as order cannot matter: a delete that came before what it deletes has no values to keep.
 fn settled(model: Model) -> Vec<(i64, BTreeMap<String, Value>, bool, RowVersion)> {
-    let keep = |(id, (values, deleted, version, _))| (id, if deleted { BTreeMap::new() } else { values }, deleted, version);
+    let keep =
+        |(id, (values, deleted, version, _))| (id, if deleted { BTreeMap::new() } else { values }, deleted, version);
     visible(model).into_iter().map(keep).collect()
 }
 

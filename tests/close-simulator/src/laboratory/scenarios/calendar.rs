@@ -1,17 +1,22 @@
-//! What a connected mailbox or calendar brings: mails of years ago, and meetings that are yet to come (reference, section 8.1).
+//! What a connected mailbox or calendar brings: mails of years ago, and meetings that are yet to come (reference,
+//! section 8.1).
 
 use serde_json::{Value as Json, json};
 
 use super::{Scenario, Wish, texts};
-use crate::laboratory::{bodies, pick};
-use crate::model::{Id, Kind, Moment, Refusal};
-use crate::resources::activity::email::{self, Mail};
-use crate::resources::activity::meeting;
-use crate::seed::draw::Draw;
-use crate::seed::foundation::founder;
-use crate::seed::words::SUBJECT;
-use crate::world::World;
-use crate::world::change::{Actor, Change};
+use crate::{
+    laboratory::{bodies, pick},
+    model::{Id, Kind, Moment, Refusal},
+    resources::activity::{
+        email::{self, Mail},
+        meeting,
+    },
+    seed::{draw::Draw, foundation::founder, words::SUBJECT},
+    world::{
+        World,
+        change::{Actor, Change},
+    },
+};
 
 /// What is here.
 pub const SCENARIOS: &[Scenario] = &[

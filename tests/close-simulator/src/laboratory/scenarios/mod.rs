@@ -1,7 +1,7 @@
 //! Scenarios by name: what happens at Close rarely, all at once, or where nobody looks.
 //!
-//! Each says what it does and what it takes, is run inside the organization like any other change, and answers with the ids that a test
-//! needs to look at.
+//! Each says what it does and what it takes, is run inside the organization like any other change, and answers with the
+//! ids that a test needs to look at.
 
 pub mod calendar;
 pub mod settings;
@@ -10,10 +10,11 @@ pub mod volume;
 use serde_json::{Map, Value as Json, json};
 
 use super::pick;
-use crate::model::{Id, Kind, Record, Refusal};
-use crate::seed::draw::Draw;
-use crate::world::World;
-use crate::world::change::Body;
+use crate::{
+    model::{Id, Kind, Record, Refusal},
+    seed::draw::Draw,
+    world::{World, change::Body},
+};
 
 /// A parameter: its name, what it is without being given (a number, or `-` for one drawn at random), and what it means.
 pub type Parameter = (&'static str, &'static str, &'static str);
@@ -51,7 +52,10 @@ pub fn run(world: &mut World, name: &str, body: &Body) -> Result<Json, Refusal> 
     };
     let takes = |key: &str| key == "seed" || scenario.parameters.iter().any(|(known, ..)| *known == key);
     if let Some(unknown) = body.map.keys().find(|key| !takes(key)) {
-        return Err(Refusal::field(unknown, format!("unknown; {name} takes seed and those of GET /_control/scenarios/")));
+        return Err(Refusal::field(
+            unknown,
+            format!("unknown; {name} takes seed and those of GET /_control/scenarios/"),
+        ));
     }
     let mut wish = Wish { body, draw: Draw::new(0, 0) };
     let seed = wish.number("seed", 1)?;
@@ -110,7 +114,10 @@ impl Wish<'_> {
     ) -> Result<std::sync::Arc<Record>, Refusal> {
         if let Some(text) = self.text(name) {
             let id = world.parse_id(text).filter(|id| id.kind() == kind);
-            return id.and_then(|id| world.store.get(id)).cloned().ok_or_else(|| Refusal::field(name, "no such object"));
+            return id
+                .and_then(|id| world.store.get(id))
+                .cloned()
+                .ok_or_else(|| Refusal::field(name, "no such object"));
         }
         for _ in 0..256 {
             if let Some(record) = pick::any(world, &mut self.draw, kind).filter(|record| holds(record)) {

@@ -1,13 +1,18 @@
-//! Changes of what records are made of: fields, choices, statuses, and the people they name. Most of them tell nothing on the records.
+//! Changes of what records are made of: fields, choices, statuses, and the people they name. Most of them tell nothing
+//! on the records.
 
 use serde_json::{Value as Json, json};
 
 use super::{Scenario, Wish};
-use crate::laboratory::api::{ask, body, founder_actor};
-use crate::model::{Id, Kind, Record, Refusal, Value};
-use crate::seed::foundation::founder;
-use crate::world::World;
-use crate::world::change::{Actor, Change};
+use crate::{
+    laboratory::api::{ask, body, founder_actor},
+    model::{Id, Kind, Record, Refusal, Value},
+    seed::foundation::founder,
+    world::{
+        World,
+        change::{Actor, Change},
+    },
+};
 
 const FIELD: super::Parameter = ("id", "-", "the field, by its cf_ id");
 
@@ -52,7 +57,11 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "user_rename",
         meaning: "A user changes the name, silently: no event, and records show the new one without having changed",
-        parameters: &[("user", "-", "the user"), ("first_name", "Renamed", "first name"), ("last_name", "Person", "last name")],
+        parameters: &[
+            ("user", "-", "the user"),
+            ("first_name", "Renamed", "first name"),
+            ("last_name", "Person", "last name"),
+        ],
         run: user_rename,
     },
 ];
@@ -76,13 +85,15 @@ fn field_rename(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal>
 
 fn field_type_change(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal> {
     let ty = wish.text("type").unwrap_or("text").to_owned();
-    let field = wish.object(world, "id", Kind::CustomField, |field| of_leads(field) && field.text("type") == Some("number"))?;
+    let field =
+        wish.object(world, "id", Kind::CustomField, |field| of_leads(field) && field.text("type") == Some("number"))?;
     change_field(world, field.id, json!({ "type": ty }))?;
     Ok(json!({ "id": field.id.text(world.seed), "from": field.text("type"), "to": ty }))
 }
 
 fn choice_rename(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal> {
-    let field = wish.object(world, "id", Kind::CustomField, |field| of_leads(field) && field.text("type") == Some("choices"))?;
+    let field =
+        wish.object(world, "id", Kind::CustomField, |field| of_leads(field) && field.text("type") == Some("choices"))?;
     let choices: Vec<&str> =
         field.get("choices").map(Value::items).unwrap_or_default().iter().filter_map(Value::as_text).collect();
     let from = wish.text("from").or(choices.first().copied()).unwrap_or_default().to_owned();
@@ -105,7 +116,8 @@ fn field_delete(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal>
 
 fn delete_user(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal> {
     let named = wish.text("user").is_some();
-    let user = wish.object(world, "user", Kind::User, |user| user.id != founder() && membership(world, user.id).is_some())?.id;
+    let user =
+        wish.object(world, "user", Kind::User, |user| user.id != founder() && membership(world, user.id).is_some())?.id;
     let membership = membership(world, user).ok_or_else(|| Refusal::field("user", "not a member"))?;
     if user == founder() && !named {
         return Err(Refusal::bad("there is nobody else"));
@@ -125,7 +137,10 @@ fn membership(world: &World, user: Id) -> Option<Id> {
     use crate::model::Moment;
     let mut all = world.store.of_kind(Kind::Membership, Moment::FIRST, Moment::LAST);
     all.find(|id| {
-        world.store.get(*id).is_some_and(|membership| membership.is("is_active") && membership.id_of("user_id") == Some(user))
+        world
+            .store
+            .get(*id)
+            .is_some_and(|membership| membership.is("is_active") && membership.id_of("user_id") == Some(user))
     })
 }
 

@@ -3,13 +3,19 @@
 use serde_json::{Value as Json, json};
 
 use super::{Scenario, Wish, texts};
-use crate::laboratory::api::{body, founder_actor};
-use crate::laboratory::{bodies, deeds, pick};
-use crate::model::{Id, Kind, Moment, Refusal};
-use crate::resources::r#import;
-use crate::seed::foundation::founder;
-use crate::world::World;
-use crate::world::change::{Actor, Change};
+use crate::{
+    laboratory::{
+        api::{body, founder_actor},
+        bodies, deeds, pick,
+    },
+    model::{Id, Kind, Moment, Refusal},
+    resources::r#import,
+    seed::foundation::founder,
+    world::{
+        World,
+        change::{Actor, Change},
+    },
+};
 
 /// What is here.
 pub const SCENARIOS: &[Scenario] = &[
@@ -62,7 +68,9 @@ fn merge_storm(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal> 
         let source = wish.object(world, "source", Kind::Lead, |_| true)?.id;
         let destination = wish.object(world, "destination", Kind::Lead, |_| true)?.id;
         // Each lead goes once, and none is merged into one that goes.
-        if source == destination || merged.iter().any(|[gone, kept]| [source, destination].contains(gone) || source == *kept) {
+        if source == destination
+            || merged.iter().any(|[gone, kept]| [source, destination].contains(gone) || source == *kept)
+        {
             continue;
         }
         let actor = founder_actor(world, "POST", "lead/merge");

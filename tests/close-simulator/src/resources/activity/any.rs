@@ -3,11 +3,18 @@
 use std::sync::LazyLock;
 
 use super::shared::{ORDERS, activity_at, check};
-use crate::http::collection::{Condition, Filter, L, Test};
-use crate::http::{Collection, Request, Source};
-use crate::model::render::{Scene, Selection};
-use crate::model::{Kind, Record, Refusal, resource};
-use crate::world::view::View;
+use crate::{
+    http::{
+        Collection, Request, Source,
+        collection::{Condition, Filter, L, Test},
+    },
+    model::{
+        Kind, Record, Refusal,
+        render::{Scene, Selection},
+        resource,
+    },
+    world::view::View,
+};
 
 const FILTERS: &[Filter] = &[
     Filter { param: "_type", test: Test::Checked },
@@ -29,7 +36,9 @@ pub static SOURCE: Source = Source {
         filters: FILTERS,
         orders: ORDERS,
         check: check_all,
-        narrowed: |request, record| (record.kind() == Kind::Email && threads(request) == Threads::Beside).then_some(&*STRIPPED),
+        narrowed: |request, record| {
+            (record.kind() == Kind::Email && threads(request) == Threads::Beside).then_some(&*STRIPPED)
+        },
         total: false,
         section: "4.5",
         ..Collection::new("activity", Kind::ACTIVITIES)
@@ -70,9 +79,11 @@ fn threads(request: &Request) -> Threads {
 /// What needs a lead on `/activity/`, and which date goes with which order.
 fn check_all(view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refusal> {
     let mut conditions = check(view, request)?;
-    let given = |name: &str| request.params.iter().any(|(param, _)| param.strip_suffix("__in").unwrap_or(param) == name);
+    let given =
+        |name: &str| request.params.iter().any(|(param, _)| param.strip_suffix("__in").unwrap_or(param) == name);
     if !given("lead_id")
-        && let Some(name) = ["_type", "user_id", "contact_id", "custom_activity_type_id"].into_iter().find(|name| given(name))
+        && let Some(name) =
+            ["_type", "user_id", "contact_id", "custom_activity_type_id"].into_iter().find(|name| given(name))
     {
         return Err(Refusal::bad(format!("Filtering by {name} is only supported together with lead_id.")));
     }
@@ -81,7 +92,9 @@ fn check_all(view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refus
         _ => ("date_created", "activity_at__"),
     };
     if let Some((name, _)) = request.params.iter().find(|(name, _)| name.starts_with(other)) {
-        return Err(Refusal::bad(format!("{name} cannot be used when sorting by {sorted}; filter by {sorted} instead.")));
+        return Err(Refusal::bad(format!(
+            "{name} cannot be used when sorting by {sorted}; filter by {sorted} instead."
+        )));
     }
     match threads(request) {
         Threads::Absent => conditions.push(Box::new(|_, record| record.kind() != Kind::EmailThread)),
@@ -97,7 +110,8 @@ fn check_all(view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refus
     Ok(conditions)
 }
 
-/// Whether a word names the record's type: its `_type`, and for custom activities also `Custom` or the id of their type.
+/// Whether a word names the record's type: its `_type`, and for custom activities also `Custom` or the id of their
+/// type.
 pub fn is_type(view: &View<'_>, record: &Record, word: &str) -> bool {
     let Some(compute) = record.kind().resource().field("_type").and_then(|field| field.compute) else { return false };
     let literal = compute(&Scene { view, record });

@@ -1,23 +1,34 @@
-//! Calls: regular ones that live through ringing, talking and ending, and external ones that are logged (reference, section 4.6).
+//! Calls: regular ones that live through ringing, talking and ending, and external ones that are logged (reference,
+//! section 4.6).
 //!
-//! Stored: `phone` is the other side's number, from which the `remote_…` fields follow; a `recording_duration` says that Close recorded it
-//! (then `recording_url` follows from the id), `recording_url` itself is stored for external calls only.
+//! Stored: `phone` is the other side's number, from which the `remote_…` fields follow; a `recording_duration` says
+//! that Close recorded it (then `recording_url` follows from the id), `recording_url` itself is stored for external
+//! calls only.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{rich_text, shared, telephone};
-use crate::http::Source;
-use crate::http::collection::{C, D, G, L, U};
-use crate::model::render::Scene;
-use crate::model::resource::{AUTHORS, EVENT, Field, Laws, Resource, Type, Unset, Write};
-use crate::model::{Id, Kind, Moment, Record, Refusal, Stamps, Value};
-use crate::world::change::{Body, Change};
-use crate::world::jobs::Job;
+use crate::{
+    http::{
+        Source,
+        collection::{C, D, G, L, U},
+    },
+    model::{
+        Id, Kind, Moment, Record, Refusal, Stamps, Value,
+        render::Scene,
+        resource::{AUTHORS, EVENT, Field, Laws, Resource, Type, Unset, Write},
+    },
+    world::{
+        change::{Body, Change},
+        jobs::Job,
+    },
+};
 
 const DIRECTIONS: &[&str] = &["inbound", "outbound"];
 const STATUSES: &[&str] = &["created", "in-progress", "completed", "cancel", "no-answer", "busy", "failed", "timeout"];
-const DISPOSITIONS: &[&str] = &["answered", "no-answer", "vm-answer", "vm-left", "busy", "blocked", "error", "abandoned"];
+const DISPOSITIONS: &[&str] =
+    &["answered", "no-answer", "vm-answer", "vm-left", "busy", "blocked", "error", "abandoned"];
 /// Seconds, up to a day.
 const SECONDS: Type = Type::Int(0, 86_400);
 
@@ -117,7 +128,8 @@ fn transcript(scene: &Scene<'_>, exists: bool) -> Value {
     }
     let speaker = scene.view.user_name(scene.record.id_of("user_id"));
     let speaker = speaker.as_text().unwrap_or("Agent");
-    let summary = format!("{speaker} spoke for {} seconds and agreed on a next step.", scene.record.int("duration").unwrap_or(0));
+    let summary =
+        format!("{speaker} spoke for {} seconds and agreed on a next step.", scene.record.int("duration").unwrap_or(0));
     Value::json(&json!({
         "utterances": [
             { "speaker_label": speaker, "speaker_side": "close-user", "start": 0.0, "end": 2.5, "text": "Hello, is now a good time?" },
@@ -221,7 +233,8 @@ pub fn dial(change: &mut Change<'_>, dialled: &Dialled) -> Id {
     id
 }
 
-/// A whole regular call by the clock: begins now, rings, is answered if its disposition says so, and ends after `duration`.
+/// A whole regular call by the clock: begins now, rings, is answered if its disposition says so, and ends after
+/// `duration`.
 pub fn run(change: &mut Change<'_>, dialled: &Dialled, ring_secs: i64, end: Progress) -> Id {
     let call = dial(change, dialled);
     let answered = change.now().plus_secs(ring_secs);

@@ -1,11 +1,18 @@
-//! The activity that says how a lead came to be. It has no events of its own (reference, section 6.5), unless a switch gives it some.
+//! The activity that says how a lead came to be. It has no events of its own (reference, section 6.5), unless a switch
+//! gives it some.
 
 use super::{shared, trace};
-use crate::http::Source;
-use crate::http::collection::{G, L};
-use crate::model::resource::{AUTHORS, DATES, Field, LEAD_ID, Laws, Resource, Type};
-use crate::model::{Id, Kind, Stamps, Value};
-use crate::world::change::Change;
+use crate::{
+    http::{
+        Source,
+        collection::{G, L},
+    },
+    model::{
+        Id, Kind, Stamps, Value,
+        resource::{AUTHORS, DATES, Field, LEAD_ID, Laws, Resource, Type},
+    },
+    world::change::Change,
+};
 
 /// A `Created` activity. Stored: `source`, `import_id`.
 pub static CREATED: Resource = Resource {

@@ -1,15 +1,23 @@
 //! Custom activities: instances of the organization's own types (reference, section 4.6).
 //!
-//! A field is of a type when its definition says so (`custom_activity_type_id`), or when it is shared and associated with the type.
-//! A draft may lack required fields.
+//! A field is of a type when its definition says so (`custom_activity_type_id`), or when it is shared and associated
+//! with the type. A draft may lack required fields.
 
 use super::{any, note, shared};
-use crate::http::collection::{C, Condition, D, Filter, G, L, Test, U};
-use crate::http::{Collection, Request, Source};
-use crate::model::resource::{AUTHORS, Field, Laws, Resource, Type, Unset, Write};
-use crate::model::{Id, Key, Kind, Record, Refusal, Stamps, Value};
-use crate::world::change::{Body, Change};
-use crate::world::view::View;
+use crate::{
+    http::{
+        Collection, Request, Source,
+        collection::{C, Condition, D, Filter, G, L, Test, U},
+    },
+    model::{
+        Id, Key, Kind, Record, Refusal, Stamps, Value,
+        resource::{AUTHORS, Field, Laws, Resource, Type, Unset, Write},
+    },
+    world::{
+        change::{Body, Change},
+        view::View,
+    },
+};
 
 /// A custom activity.
 pub static CUSTOM_ACTIVITY: Resource = Resource {
@@ -22,9 +30,13 @@ pub static CUSTOM_ACTIVITY: Resource = Resource {
         &[
             Field {
                 nullable: false,
-                ..Field::stored("custom_activity_type_id", Type::Ref(&[Kind::CustomActivityType])).write(Write::RequiredOnce)
+                ..Field::stored("custom_activity_type_id", Type::Ref(&[Kind::CustomActivityType]))
+                    .write(Write::RequiredOnce)
             },
-            Field::stored("status", Type::Choice(&["draft", "published"])).writable().not_null().unset(Unset::Text("published")),
+            Field::stored("status", Type::Choice(&["draft", "published"]))
+                .writable()
+                .not_null()
+                .unset(Unset::Text("published")),
             Field::stored("pinned", Type::Bool).writable().unset(Unset::False),
             Field::stored("pinned_at", Type::Moment),
             Field::stored("last_published_at", Type::Moment),
@@ -57,7 +69,8 @@ pub static SOURCE: Source = Source {
 };
 
 fn check(view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refusal> {
-    let given = ["custom_activity_type_id", "custom_activity_type_id__in"].iter().any(|name| request.param(name).is_some());
+    let given =
+        ["custom_activity_type_id", "custom_activity_type_id__in"].iter().any(|name| request.param(name).is_some());
     if given && !shared::one_lead(request) {
         return Err(Refusal::bad("Filtering by custom_activity_type_id is only supported together with lead_id."));
     }

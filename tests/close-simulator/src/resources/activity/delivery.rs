@@ -1,11 +1,13 @@
-//! How mails and messages leave: `draft` to `outbox` or `scheduled`, from there to `sent` (reference, sections 4.6 and 6.5).
+//! How mails and messages leave: `draft` to `outbox` or `scheduled`, from there to `sent` (reference, sections 4.6 and
+//! 6.5).
 //!
 //! Used for emails and SMS, which share the words of `status`.
 
 use super::{email_thread, shared};
-use crate::model::{Id, Kind, Record, Refusal, Value};
-use crate::world::change::Change;
-use crate::world::jobs::Job;
+use crate::{
+    model::{Id, Kind, Record, Refusal, Value},
+    world::{change::Change, jobs::Job},
+};
 
 /// Words of `status`.
 pub const STATUSES: &[&str] = &["inbox", "draft", "scheduled", "outbox", "sent", "error"];
@@ -24,7 +26,10 @@ pub fn check(change: &Change<'_>, before: Option<&Record>, after: &mut Record) -
         && matches!(status(before), "sent" | "inbox")
         && status(before) != now
     {
-        return Err(Refusal::field("status", format!("The status cannot be changed from {} to {now}.", status(before))));
+        return Err(Refusal::field(
+            "status",
+            format!("The status cannot be changed from {} to {now}.", status(before)),
+        ));
     }
     if matches!(now.as_str(), "outbox" | "scheduled") {
         let nobody = match after.kind() {
@@ -85,7 +90,10 @@ pub fn send(change: &mut Change<'_>, id: Id) {
         record.set("date_sent", now);
         record.set("activity_at", now);
         if record.kind() == Kind::Email {
-            attempt(record, Value::object([("date", now.into()), ("error_class", Value::Null), ("error_message", Value::Null)]));
+            attempt(
+                record,
+                Value::object([("date", now.into()), ("error_class", Value::Null), ("error_message", Value::Null)]),
+            );
         } else {
             record.set("cost", cost);
         }
@@ -103,7 +111,11 @@ pub fn fail(change: &mut Change<'_>, id: Id, reason: &str) {
         if record.kind() == Kind::Email {
             attempt(
                 record,
-                Value::object([("date", now.into()), ("error_class", "SMTPError".into()), ("error_message", reason.into())]),
+                Value::object([
+                    ("date", now.into()),
+                    ("error_class", "SMTPError".into()),
+                    ("error_message", reason.into()),
+                ]),
             );
         } else {
             record.set("error_message", reason);

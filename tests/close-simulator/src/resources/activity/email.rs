@@ -1,14 +1,21 @@
 //! Emails: drafts, scheduled and sent ones, and what comes in (reference, section 4.6).
 //!
-//! `direction` follows from `status`; `message_ids` and `envelope` follow from the rest where a mail brought none of its own.
+//! `direction` follows from `status`; `message_ids` and `envelope` follow from the rest where a mail brought none of
+//! its own.
 
 use super::{delivery, email_thread, rich_text, shared};
-use crate::http::Source;
-use crate::http::collection::{C, D, G, L, U};
-use crate::model::render::Scene;
-use crate::model::resource::{AUTHORS, Field, Laws, Resource, Type, Unset, Write};
-use crate::model::{Id, Kind, Moment, Record, Refusal, Stamps, Value};
-use crate::world::change::{Body, Change};
+use crate::{
+    http::{
+        Source,
+        collection::{C, D, G, L, U},
+    },
+    model::{
+        Id, Kind, Moment, Record, Refusal, Stamps, Value,
+        render::Scene,
+        resource::{AUTHORS, Field, Laws, Resource, Type, Unset, Write},
+    },
+    world::change::{Body, Change},
+};
 
 const ADDRESSES: Type = Type::List(&Type::Text(1024));
 
@@ -84,7 +91,13 @@ fn envelope(scene: &Scene<'_>) -> Value {
     let record = scene.record;
     let addresses = |name| {
         Value::list(
-            record.get(name).map(Value::items).unwrap_or_default().iter().filter_map(Value::as_text).map(email_thread::address),
+            record
+                .get(name)
+                .map(Value::items)
+                .unwrap_or_default()
+                .iter()
+                .filter_map(Value::as_text)
+                .map(email_thread::address),
         )
     };
     let sender = Value::list(record.text("sender").map(email_thread::address));
@@ -109,7 +122,8 @@ fn prepare(change: &mut Change<'_>, record: &mut Record, body: &Body) -> Result<
     fill_from_template(change, record);
     rich_text::agree(None, record, "body_text", "body_html");
     delivery::check(change, None, record)?;
-    let replied = record.id_of("in_reply_to_id").and_then(|id| change.get(id)).filter(|email| email.lead == record.lead);
+    let replied =
+        record.id_of("in_reply_to_id").and_then(|id| change.get(id)).filter(|email| email.lead == record.lead);
     let thread = match replied {
         Some(email) => email.id_of("thread_id"),
         None => email_thread::find(change, record.lead, record.text("subject").unwrap_or("")),
@@ -209,7 +223,8 @@ pub struct Mail {
     pub date: Option<Moment>,
 }
 
-/// Takes a mail from a mailbox: its `date_created` is the mail's own date in whole seconds, possibly years ago (reference, section 8.1).
+/// Takes a mail from a mailbox: its `date_created` is the mail's own date in whole seconds, possibly years ago
+/// (reference, section 8.1).
 pub fn receive(change: &mut Change<'_>, mail: &Mail) -> Result<Id, Refusal> {
     let mut record = change.record(Kind::Email);
     record.lead = mail.lead;

@@ -1,16 +1,22 @@
 //! Email threads: the mails of one subject with one lead (reference, section 4.6).
 //!
-//! Stored: `email_ids` (its mails, oldest first; not shown), `latest_normalized_subject`, `participants`, and `contact_id`, `user_id` and
-//! `activity_at` of its latest mail.
+//! Stored: `email_ids` (its mails, oldest first; not shown), `latest_normalized_subject`, `participants`, and
+//! `contact_id`, `user_id` and `activity_at` of its latest mail.
 
 use super::{any, shared};
-use crate::http::Source;
-use crate::http::collection::{D, G, L};
-use crate::model::render::{self, Scene};
-use crate::model::resource::{AUTHORS, Field, GET, LIST, Laws, Resource, Type, Unset};
-use crate::model::{Id, Kind, Record, Stamps, Value};
-use crate::resources::comment;
-use crate::world::change::Change;
+use crate::{
+    http::{
+        Source,
+        collection::{D, G, L},
+    },
+    model::{
+        Id, Kind, Record, Stamps, Value,
+        render::{self, Scene},
+        resource::{AUTHORS, Field, GET, LIST, Laws, Resource, Type, Unset},
+    },
+    resources::comment,
+    world::change::Change,
+};
 
 /// How many mails are nested in a thread, the latest.
 const NESTED: usize = 50;
@@ -46,8 +52,10 @@ pub static EMAIL_THREAD: Resource = Resource {
 };
 
 /// What is served.
-pub static SOURCE: Source =
-    Source { collections: &[shared::collection("activity/emailthread", &[Kind::EmailThread], L | G | D)], endpoints: &[] };
+pub static SOURCE: Source = Source {
+    collections: &[shared::collection("activity/emailthread", &[Kind::EmailThread], L | G | D)],
+    endpoints: &[],
+};
 
 fn ids(thread: &Record) -> Vec<Id> {
     thread.get("email_ids").map(|ids| ids.items().iter().filter_map(Value::as_id).collect()).unwrap_or_default()
@@ -83,7 +91,9 @@ pub fn find(change: &Change<'_>, lead: Option<Id>, subject: &str) -> Option<Id> 
     }
     let view = change.whole();
     let mut threads = view.of_lead(lead?, Kind::EmailThread);
-    threads.rfind(|thread| thread.text("latest_normalized_subject").is_some_and(|s| s.to_lowercase() == subject)).map(|t| t.id)
+    threads
+        .rfind(|thread| thread.text("latest_normalized_subject").is_some_and(|s| s.to_lowercase() == subject))
+        .map(|t| t.id)
 }
 
 /// The latest mail of a thread.
@@ -96,8 +106,12 @@ pub fn join(change: &mut Change<'_>, email: Id) {
     let Some(record) = change.get(email) else { return };
     let Some(thread) = record.id_of("thread_id") else { return };
     if let Some(present) = change.get(thread) {
-        let mut emails: Vec<Record> =
-            ids(&present).into_iter().chain([email]).filter_map(|id| change.get(id)).map(|r| Record::clone(&r)).collect();
+        let mut emails: Vec<Record> = ids(&present)
+            .into_iter()
+            .chain([email])
+            .filter_map(|id| change.get(id))
+            .map(|r| Record::clone(&r))
+            .collect();
         emails.sort_by_key(|email| (shared::activity_at(email), email.id));
         change.edit(thread, |thread| describe(thread, &emails));
     } else {
@@ -119,7 +133,8 @@ pub fn refresh_of(change: &mut Change<'_>, email: Id) {
 /// Brings a thread up to date with its mails; one that has lost its last is removed.
 pub fn refresh(change: &mut Change<'_>, thread: Id) {
     let Some(present) = change.get(thread) else { return };
-    let mut emails: Vec<Record> = ids(&present).into_iter().filter_map(|id| change.get(id)).map(|r| Record::clone(&r)).collect();
+    let mut emails: Vec<Record> =
+        ids(&present).into_iter().filter_map(|id| change.get(id)).map(|r| Record::clone(&r)).collect();
     emails.sort_by_key(|email| (shared::activity_at(email), email.id));
     if emails.is_empty() {
         comment::forget(change, &present);

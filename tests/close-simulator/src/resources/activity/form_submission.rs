@@ -1,13 +1,20 @@
-//! Form submissions: a form of the organization that somebody filled in (reference, section 4.6). No caller creates them.
+//! Form submissions: a form of the organization that somebody filled in (reference, section 4.6). No caller creates
+//! them.
 
 use serde_json::{Map, Value as Json};
 
 use super::shared;
-use crate::http::Source;
-use crate::http::collection::{D, G, L};
-use crate::model::resource::{AUTHORS, Field, Resource, Type, Unset};
-use crate::model::{Id, Kind, Stamps, Value};
-use crate::world::change::Change;
+use crate::{
+    http::{
+        Source,
+        collection::{D, G, L},
+    },
+    model::{
+        Id, Kind, Stamps, Value,
+        resource::{AUTHORS, Field, Resource, Type, Unset},
+    },
+    world::change::Change,
+};
 
 /// A submission.
 pub static FORM_SUBMISSION: Resource = Resource {
@@ -36,8 +43,10 @@ pub static FORM_SUBMISSION: Resource = Resource {
 };
 
 /// What is served.
-pub static SOURCE: Source =
-    Source { collections: &[shared::collection("activity/form_submission", &[Kind::FormSubmission], L | G | D)], endpoints: &[] };
+pub static SOURCE: Source = Source {
+    collections: &[shared::collection("activity/form_submission", &[Kind::FormSubmission], L | G | D)],
+    endpoints: &[],
+};
 
 /// A filled in form.
 #[derive(Clone, Debug)]
@@ -50,7 +59,8 @@ pub struct Submission {
     pub form: u64,
     /// Its name.
     pub form_name: String,
-    /// Names of the form's fields with what was filled in: text, true or false, or null. The `n`th is the `n`th field of the form.
+    /// Names of the form's fields with what was filled in: text, true or false, or null. The `n`th is the `n`th field
+    /// of the form.
     pub values: Vec<(String, Json)>,
     /// The page that the form stands on.
     pub source_url: String,

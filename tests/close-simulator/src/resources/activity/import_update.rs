@@ -1,11 +1,17 @@
 //! The activity that an import leaves on a lead it changed (reference, section 4.6). No event tells of it.
 
 use super::shared;
-use crate::http::Source;
-use crate::http::collection::{D, G, L};
-use crate::model::resource::{AUTHORS, Field, Resource, Type, Unset};
-use crate::model::{Id, Kind, Stamps};
-use crate::world::change::Change;
+use crate::{
+    http::{
+        Source,
+        collection::{D, G, L},
+    },
+    model::{
+        Id, Kind, Stamps,
+        resource::{AUTHORS, Field, Resource, Type, Unset},
+    },
+    world::change::Change,
+};
 
 /// An import's mark.
 pub static IMPORT_UPDATE: Resource = Resource {
@@ -15,7 +21,10 @@ pub static IMPORT_UPDATE: Resource = Resource {
     fields: &[
         &[shared::type_field(|_| "ImportUpdate".into())],
         shared::BASE_READ_ONLY,
-        &[Field::stored("import_id", Type::Ref(&[Kind::Import])), Field::stored("reverted", Type::Bool).unset(Unset::False)],
+        &[
+            Field::stored("import_id", Type::Ref(&[Kind::Import])),
+            Field::stored("reverted", Type::Bool).unset(Unset::False),
+        ],
         AUTHORS,
         shared::ACTIVITY_DATES,
     ],
@@ -24,8 +33,10 @@ pub static IMPORT_UPDATE: Resource = Resource {
 };
 
 /// What is served.
-pub static SOURCE: Source =
-    Source { collections: &[shared::collection("activity/import_update", &[Kind::ImportUpdate], L | G | D)], endpoints: &[] };
+pub static SOURCE: Source = Source {
+    collections: &[shared::collection("activity/import_update", &[Kind::ImportUpdate], L | G | D)],
+    endpoints: &[],
+};
 
 /// Marks that an import changed a lead.
 pub fn mark(change: &mut Change<'_>, lead: Id, import: Id) -> Id {

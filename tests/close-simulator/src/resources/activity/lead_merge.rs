@@ -1,15 +1,22 @@
 //! The activity that says how far a lead merge has come. The merge itself is in `lead::merge`.
 
 use super::{shared, trace};
-use crate::http::Source;
-use crate::http::collection::{G, L};
-use crate::model::resource::{AUTHORS, DATES, Field, LEAD_ID, Laws, Resource, Type};
-use crate::model::{Kind, Stamps};
+use crate::{
+    http::{
+        Source,
+        collection::{G, L},
+    },
+    model::{
+        Kind, Stamps,
+        resource::{AUTHORS, DATES, Field, LEAD_ID, Laws, Resource, Type},
+    },
+};
 
 pub use crate::resources::lead::merge::{Step, step};
 
-/// A `LeadMerge` activity. Its `lead_id` is the source, which is gone when the merge is completed (reference, section 4.6). Stored:
-/// `source_lead_id`, `destination_lead_id`, both `…_display_name` as they were, `merge_status`, `error_message`.
+/// A `LeadMerge` activity. Its `lead_id` is the source, which is gone when the merge is completed (reference, section
+/// 4.6). Stored: `source_lead_id`, `destination_lead_id`, both `…_display_name` as they were, `merge_status`,
+/// `error_message`.
 pub static LEAD_MERGE: Resource = Resource {
     name: "lead_merge",
     event: Some(|_| "activity.lead_merge"),

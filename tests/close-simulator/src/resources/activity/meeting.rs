@@ -5,13 +5,21 @@
 use serde_json::json;
 
 use super::{rich_text, shared};
-use crate::http::collection::{D, Filter, G, L, Test, U};
-use crate::http::{Collection, Source};
-use crate::model::render::Scene;
-use crate::model::resource::{AUTHORS, Field, Laws, Resource, Type, Unset};
-use crate::model::{Id, Kind, Moment, Record, Refusal, Stamps, Value};
-use crate::world::change::{Body, Change};
-use crate::world::jobs::Job;
+use crate::{
+    http::{
+        Collection, Source,
+        collection::{D, Filter, G, L, Test, U},
+    },
+    model::{
+        Id, Kind, Moment, Record, Refusal, Stamps, Value,
+        render::Scene,
+        resource::{AUTHORS, Field, Laws, Resource, Type, Unset},
+    },
+    world::{
+        change::{Body, Change},
+        jobs::Job,
+    },
+};
 
 /// A meeting.
 pub static MEETING: Resource = Resource {
@@ -59,12 +67,17 @@ pub static MEETING: Resource = Resource {
     laws: Laws { revise, ..shared::LAWS },
 };
 
-const FILTERS: &[Filter] =
-    &shared::filters_and(Filter { param: "provider_calendar_event_id", test: Test::Field("provider_calendar_event_id") });
+const FILTERS: &[Filter] = &shared::filters_and(Filter {
+    param: "provider_calendar_event_id",
+    test: Test::Field("provider_calendar_event_id"),
+});
 
 /// What is served.
 pub static SOURCE: Source = Source {
-    collections: &[Collection { filters: FILTERS, ..shared::collection("activity/meeting", &[Kind::Meeting], L | G | U | D) }],
+    collections: &[Collection {
+        filters: FILTERS,
+        ..shared::collection("activity/meeting", &[Kind::Meeting], L | G | U | D)
+    }],
     endpoints: &[],
 };
 
@@ -109,7 +122,8 @@ pub struct Plan {
     pub attendees: Vec<(String, String, Option<Id>)>,
 }
 
-/// Puts a meeting in: `created` and `scheduled`; the clock does the rest. One that has begun already is put in as it stands.
+/// Puts a meeting in: `created` and `scheduled`; the clock does the rest. One that has begun already is put in as it
+/// stands.
 pub fn schedule(change: &mut Change<'_>, plan: &Plan) -> Id {
     let mut record = change.record(Kind::Meeting);
     record.lead = Some(plan.lead);
@@ -124,12 +138,12 @@ pub fn schedule(change: &mut Change<'_>, plan: &Plan) -> Id {
             ("is_organizer", user.is_some().into()),
         ])
     };
-    let organizer = plan
-        .user
-        .and_then(|user| change.get(user))
-        .map(|user| attendee(user.text("email").unwrap_or(""), user.text("full_name").unwrap_or(""), Some(user.id), None));
+    let organizer = plan.user.and_then(|user| change.get(user)).map(|user| {
+        attendee(user.text("email").unwrap_or(""), user.text("full_name").unwrap_or(""), Some(user.id), None)
+    });
     let others = plan.attendees.iter().map(|(email, name, contact)| attendee(email, name, None, *contact));
-    let event = format!("{}@calendar.example", record.id.text(change.world.seed).trim_start_matches("acti_").to_lowercase());
+    let event =
+        format!("{}@calendar.example", record.id.text(change.world.seed).trim_start_matches("acti_").to_lowercase());
     let mut record = record
         .with("contact_id", plan.contact)
         .with("user_id", plan.user)
@@ -172,7 +186,8 @@ pub fn cancel(change: &mut Change<'_>, id: Id) {
     set_status(change, id, "canceled", Some("canceled"));
 }
 
-/// Somebody declines: `declined-by-lead` or `declined-by-org`. No action of its own is documented, so that it is an update.
+/// Somebody declines: `declined-by-lead` or `declined-by-org`. No action of its own is documented, so that it is an
+/// update.
 pub fn decline(change: &mut Change<'_>, id: Id, by_lead: bool) {
     set_status(change, id, if by_lead { "declined-by-lead" } else { "declined-by-org" }, None);
 }

@@ -1,11 +1,17 @@
 //! Notes (reference, section 4.6). Text is stored as `note` and `note_html`.
 
 use super::{rich_text, shared};
-use crate::http::Source;
-use crate::http::collection::{C, D, G, L, U};
-use crate::model::resource::{AUTHORS, Field, Laws, Resource, Type, Unset};
-use crate::model::{Kind, Record, Refusal, Stamps};
-use crate::world::change::{Body, Change};
+use crate::{
+    http::{
+        Source,
+        collection::{C, D, G, L, U},
+    },
+    model::{
+        Kind, Record, Refusal, Stamps,
+        resource::{AUTHORS, Field, Laws, Resource, Type, Unset},
+    },
+    world::change::{Body, Change},
+};
 
 /// A note.
 pub static NOTE: Resource = Resource {

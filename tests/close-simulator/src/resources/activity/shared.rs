@@ -1,19 +1,28 @@
 //! What every activity has: base fields, filters, rights and laws (reference, section 4.5).
 //!
-//! Stored of an activity beside its own fields: `contact_id`, `user_id` (whose it is), `users` (where there are several) and
-//! `activity_at` (where it is another moment than `date_created`).
+//! Stored of an activity beside its own fields: `contact_id`, `user_id` (whose it is), `users` (where there are
+//! several) and `activity_at` (where it is another moment than `date_created`).
 
-use crate::http::collection::{Condition, Deed, Filter, OrderBy, SortKey, Test};
-use crate::http::{Collection, Request};
-use crate::model::record::Value;
-use crate::model::resource::{
-    self, DATE_CREATED, DATE_CREATED_SETTABLE, DATE_UPDATED, Field, ID, LEAD_ID, Laws, ORGANIZATION, Type, Unset, Write,
+use crate::{
+    http::{
+        Collection, Request,
+        collection::{Condition, Deed, Filter, OrderBy, SortKey, Test},
+    },
+    model::{
+        Id, Kind, Moment, Record, Refusal,
+        record::Value,
+        resource::{
+            self, DATE_CREATED, DATE_CREATED_SETTABLE, DATE_UPDATED, Field, ID, LEAD_ID, Laws, ORGANIZATION, Type,
+            Unset, Write,
+        },
+    },
+    resources::{comment, lead},
+    world::{
+        change::{Body, Change},
+        people::Caller,
+        view::View,
+    },
 };
-use crate::model::{Id, Kind, Moment, Record, Refusal};
-use crate::resources::{comment, lead};
-use crate::world::change::{Body, Change};
-use crate::world::people::Caller;
-use crate::world::view::View;
 
 /// Filters of every activity list. Dates compare to the second (reference, section 2.4).
 pub const FILTERS: &[Filter] = &[
@@ -39,8 +48,10 @@ pub const fn filters_and(one: Filter) -> [Filter; FILTERS.len() + 1] {
 }
 
 /// Orders of every activity list: there is no ascending one.
-pub const ORDERS: &[OrderBy] =
-    &[OrderBy { name: "-activity_at", key: |_, record| activity_at(record).map_or(SortKey::None, |at| SortKey::Number(at.0)) }];
+pub const ORDERS: &[OrderBy] = &[OrderBy {
+    name: "-activity_at",
+    key: |_, record| activity_at(record).map_or(SortKey::None, |at| SortKey::Number(at.0)),
+}];
 
 /// When the activity happened: its own field, or else its creation.
 pub fn activity_at(record: &Record) -> Option<Moment> {
@@ -48,7 +59,8 @@ pub fn activity_at(record: &Record) -> Option<Moment> {
 }
 
 /// `activity_at` as it is written.
-pub const ACTIVITY_AT: Field = Field { ty: Type::Moment, ..Field::computed("activity_at", |s| activity_at(s.record).into()) };
+pub const ACTIVITY_AT: Field =
+    Field { ty: Type::Moment, ..Field::computed("activity_at", |s| activity_at(s.record).into()) };
 /// The dates of an activity.
 pub const ACTIVITY_DATES: &[Field] = &[ACTIVITY_AT, DATE_CREATED, DATE_UPDATED];
 /// The dates of an activity whose creation may be back-dated (reference, section 8.1).
@@ -101,7 +113,8 @@ const FILE: &[Field] = &[
     Field::text("media_id").writable(),
 ];
 /// `attachments`.
-pub const ATTACHMENTS: Field = Field::stored("attachments", Type::List(&Type::Object(FILE))).writable().unset(Unset::EmptyList);
+pub const ATTACHMENTS: Field =
+    Field::stored("attachments", Type::List(&Type::Object(FILE))).writable().unset(Unset::EmptyList);
 
 /// The laws of an activity without laws of its own.
 pub const LAWS: Laws = Laws { prepare, created, revise, updated, deleted, ..Laws::PLAIN };
@@ -152,7 +165,9 @@ pub fn complete(record: &mut Record, name: &'static str, members: &'static [Fiel
     let items: Vec<Value> = items
         .iter()
         .map(|item| {
-            Value::object(members.iter().map(|field| (field.name, item.member(field.name).cloned().unwrap_or(Value::Null))))
+            Value::object(
+                members.iter().map(|field| (field.name, item.member(field.name).cloned().unwrap_or(Value::Null))),
+            )
         })
         .collect();
     record.set(name, Value::list(items));
@@ -174,10 +189,11 @@ pub fn check_contact(change: &Change<'_>, record: &Record) -> Result<(), Refusal
     }
 }
 
-/// Who may do what: everybody with their own, with others' only who may `manage_others_activities`, and deleting one's own is a
-/// permission as well (reference, section 9.2).
+/// Who may do what: everybody with their own, with others' only who may `manage_others_activities`, and deleting one's
+/// own is a permission as well (reference, section 9.2).
 pub fn permit(_view: &View<'_>, caller: &Caller, deed: Deed, record: Option<&Record>) -> bool {
-    let own = record.is_none_or(|record| record.id_of("user_id").or(record.author).is_none_or(|user| user == caller.user));
+    let own =
+        record.is_none_or(|record| record.id_of("user_id").or(record.author).is_none_or(|user| user == caller.user));
     match deed {
         Deed::Read | Deed::Create => true,
         Deed::Update => own || caller.may("manage_others_activities"),

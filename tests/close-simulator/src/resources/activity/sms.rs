@@ -1,11 +1,17 @@
 //! SMS (reference, section 4.6). They leave as mails do; `cost` is text, in US cents.
 
 use super::{delivery, shared, telephone};
-use crate::http::Source;
-use crate::http::collection::{C, D, G, L, U};
-use crate::model::resource::{AUTHORS, Field, Laws, Resource, Type, Unset};
-use crate::model::{Id, Kind, Moment, Record, Refusal, Stamps, Value};
-use crate::world::change::{Body, Change};
+use crate::{
+    http::{
+        Source,
+        collection::{C, D, G, L, U},
+    },
+    model::{
+        Id, Kind, Moment, Record, Refusal, Stamps, Value,
+        resource::{AUTHORS, Field, Laws, Resource, Type, Unset},
+    },
+    world::change::{Body, Change},
+};
 
 /// A message.
 pub static SMS: Resource = Resource {

@@ -1,14 +1,20 @@
-//! The activities that a change of status leaves. Quick successive changes become one activity, and a change that is taken back in that
-//! time takes its activity with it (reference, section 6.4).
+//! The activities that a change of status leaves. Quick successive changes become one activity, and a change that is
+//! taken back in that time takes its activity with it (reference, section 6.4).
 
 use super::{shared, trace};
-use crate::http::Source;
-use crate::http::collection::{C, D, G, L};
-use crate::model::render::Scene;
-use crate::model::resource::{AUTHORS, DATE_CREATED_SETTABLE, DATE_UPDATED, Field, LEAD_ID, Laws, Resource, Type, Write};
-use crate::model::{Id, Kind, Record, Stamps, Value};
-use crate::resources::{lead, opportunity};
-use crate::world::change::Change;
+use crate::{
+    http::{
+        Source,
+        collection::{C, D, G, L},
+    },
+    model::{
+        Id, Kind, Record, Stamps, Value,
+        render::Scene,
+        resource::{AUTHORS, DATE_CREATED_SETTABLE, DATE_UPDATED, Field, LEAD_ID, Laws, Resource, Type, Write},
+    },
+    resources::{lead, opportunity},
+    world::change::Change,
+};
 
 fn of(s: &Scene<'_>, status: &'static str, name: &'static str) -> Value {
     s.view.field_of(s.record.id_of(status), name)
@@ -49,8 +55,9 @@ pub static LEAD_STATUS_CHANGE: Resource = Resource {
     },
 };
 
-/// An `OpportunityStatusChange` activity. Stored: `opportunity_id`, `old_status_id`, `new_status_id`, and of the opportunity at that time
-/// `opportunity_value` (cents), `opportunity_value_period`, `opportunity_confidence`, `opportunity_date_won` (with time).
+/// An `OpportunityStatusChange` activity. Stored: `opportunity_id`, `old_status_id`, `new_status_id`, and of the
+/// opportunity at that time `opportunity_value` (cents), `opportunity_value_period`, `opportunity_confidence`,
+/// `opportunity_date_won` (with time).
 pub static OPPORTUNITY_STATUS_CHANGE: Resource = Resource {
     name: "opportunity_status_change",
     event: Some(|_| "activity.opportunity_status_change"),
@@ -110,7 +117,8 @@ pub static SOURCE: Source = Source {
     endpoints: &[],
 };
 
-/// A backfilled one belongs to the opportunity's lead and has the opportunity's present figures where the body gives none.
+/// A backfilled one belongs to the opportunity's lead and has the opportunity's present figures where the body gives
+/// none.
 fn prepare(change: &Change<'_>, record: &mut Record) {
     let Some(opportunity) = record.id_of("opportunity_id").and_then(|id| change.get(id)) else { return };
     record.lead = opportunity.lead;

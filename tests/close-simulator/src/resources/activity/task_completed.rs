@@ -1,11 +1,17 @@
 //! The activity that a completed task leaves, and that goes when the task is reopened (reference, section 6.6).
 
 use super::{shared, trace};
-use crate::http::Source;
-use crate::http::collection::{D, G, L};
-use crate::model::resource::{AUTHORS, DATES, Field, LEAD_ID, Laws, Resource, Type};
-use crate::model::{Id, Kind, Record, Stamps, Value};
-use crate::world::change::Change;
+use crate::{
+    http::{
+        Source,
+        collection::{D, G, L},
+    },
+    model::{
+        Id, Kind, Record, Stamps, Value,
+        resource::{AUTHORS, DATES, Field, LEAD_ID, Laws, Resource, Type},
+    },
+    world::change::Change,
+};
 
 /// A `TaskCompleted` activity. Stored: `task_id`, `task_text`, `task_assigned_to`.
 pub static TASK_COMPLETED: Resource = Resource {
@@ -29,8 +35,10 @@ pub static TASK_COMPLETED: Resource = Resource {
 };
 
 /// What is served.
-pub static SOURCE: Source =
-    Source { collections: &[shared::collection("activity/task_completed", &[Kind::TaskCompleted], L | G | D)], endpoints: &[] };
+pub static SOURCE: Source = Source {
+    collections: &[shared::collection("activity/task_completed", &[Kind::TaskCompleted], L | G | D)],
+    endpoints: &[],
+};
 
 /// A task was completed.
 pub fn leave(change: &mut Change<'_>, task: &Record) {

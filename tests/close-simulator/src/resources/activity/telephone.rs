@@ -1,9 +1,10 @@
-//! The three forms in which a telephone number stands on calls and messages: as it is dialled, as people read it, and its country.
+//! The three forms in which a telephone number stands on calls and messages: as it is dialled, as people read it, and
+//! its country.
 
-use crate::model::Value;
-use crate::model::render::Scene;
-use crate::model::resource::Field;
-use crate::resources::contact::phone;
+use crate::{
+    model::{Value, render::Scene, resource::Field},
+    resources::contact::phone,
+};
 
 /// The organization's number, from the stored `local_phone`.
 pub const LOCAL: &[Field] = &[

@@ -1,11 +1,15 @@
-//! What the activities have in common that Close writes by itself: `Created`, status changes, `TaskCompleted`, `LeadMerge`
-//! (reference, sections 4.5 and 4.6).
+//! What the activities have in common that Close writes by itself: `Created`, status changes, `TaskCompleted`,
+//! `LeadMerge` (reference, sections 4.5 and 4.6).
 
 use super::shared::activity_at;
-use crate::model::resource::{Field, ID, ORGANIZATION, Type, Write};
-use crate::model::{Id, Kind, Record, Value};
-use crate::resources::lead;
-use crate::world::change::Change;
+use crate::{
+    model::{
+        Id, Kind, Record, Value,
+        resource::{Field, ID, ORGANIZATION, Type, Write},
+    },
+    resources::lead,
+    world::change::Change,
+};
 
 fn user(record: &Record) -> Option<Id> {
     record.id_of("user_id").or(record.author)

@@ -1,10 +1,17 @@
-//! Messages of `WhatsApp`, which integrations put in (reference, section 4.6). `message_html` and `text` follow from `message_markdown`.
+//! Messages of `WhatsApp`, which integrations put in (reference, section 4.6). `message_html` and `text` follow from
+//! `message_markdown`.
 
 use super::{rich_text, shared, telephone};
-use crate::http::collection::{C, D, Filter, G, L, Test, U};
-use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHORS, Field, Resource, Type, Unset, Write};
-use crate::model::{Kind, Stamps};
+use crate::{
+    http::{
+        Collection, Source,
+        collection::{C, D, Filter, G, L, Test, U},
+    },
+    model::{
+        Kind, Stamps,
+        resource::{AUTHORS, Field, Resource, Type, Unset, Write},
+    },
+};
 
 /// A message.
 pub static WHATSAPP_MESSAGE: Resource = Resource {
@@ -15,11 +22,17 @@ pub static WHATSAPP_MESSAGE: Resource = Resource {
         &[shared::type_field(|_| "WhatsAppMessage".into())],
         shared::BASE,
         &[
-            Field::stored("direction", Type::Choice(&["incoming", "outgoing"])).write(Write::Once).unset(Unset::Text("outgoing")),
+            Field::stored("direction", Type::Choice(&["incoming", "outgoing"]))
+                .write(Write::Once)
+                .unset(Unset::Text("outgoing")),
             Field { nullable: false, ..Field::text("external_whatsapp_message_id").write(Write::RequiredOnce) },
             Field::text("message_markdown").required(),
-            Field::computed("message_html", |s| rich_text::html_of(s.record.text("message_markdown").unwrap_or("")).into()),
-            Field::computed("text", |s| s.record.text("message_markdown").unwrap_or("").replace(['*', '_', '~', '`'], "").into()),
+            Field::computed("message_html", |s| {
+                rich_text::html_of(s.record.text("message_markdown").unwrap_or("")).into()
+            }),
+            Field::computed("text", |s| {
+                s.record.text("message_markdown").unwrap_or("").replace(['*', '_', '~', '`'], "").into()
+            }),
         ],
         telephone::LOCAL,
         telephone::REMOTE,
@@ -37,8 +50,10 @@ pub static WHATSAPP_MESSAGE: Resource = Resource {
     laws: shared::LAWS,
 };
 
-const FILTERS: &[Filter] =
-    &shared::filters_and(Filter { param: "external_whatsapp_message_id", test: Test::Field("external_whatsapp_message_id") });
+const FILTERS: &[Filter] = &shared::filters_and(Filter {
+    param: "external_whatsapp_message_id",
+    test: Test::Field("external_whatsapp_message_id"),
+});
 
 /// What is served.
 pub static SOURCE: Source = Source {

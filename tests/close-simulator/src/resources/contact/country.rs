@@ -1,6 +1,7 @@
 //! Countries by calling code and by ISO code, with the time zones that Close derives from a number or an address.
 
-/// A country. For countries of several zones the one where most people live; [`us_zone`] knows better for addresses in the United States.
+/// A country. For countries of several zones the one where most people live; [`us_zone`] knows better for addresses in
+/// the United States.
 pub struct Country {
     /// Two capital letters.
     pub iso: &'static str,

@@ -1,12 +1,17 @@
-//! The lists of a contact: mail addresses, phone numbers, links. Stored with what a caller gave, shown with what Close knows about each.
+//! The lists of a contact: mail addresses, phone numbers, links. Stored with what a caller gave, shown with what Close
+//! knows about each.
 
 use serde_json::{Map, Value as Json, json};
 
 use super::phone;
-use crate::model::render::Scene;
-use crate::model::resource::{Field, Type, Write};
-use crate::model::{Record, Refusal, Value};
-use crate::world::view::View;
+use crate::{
+    model::{
+        Record, Refusal, Value,
+        render::Scene,
+        resource::{Field, Type, Write},
+    },
+    world::view::View,
+};
 
 const KIND: Field = Field::stored("type", Type::Text(64)).writable();
 const EMAIL: &[Field] = &[Field::stored("email", Type::Text(320)).required(), KIND];
@@ -50,7 +55,11 @@ pub fn first_phone(contact: &Record) -> Option<&str> {
 pub fn emails(view: &View<'_>, contact: &Record) -> Value {
     Value::list(stored(contact, "emails").iter().map(|entry| {
         let email = text(entry, "email").unwrap_or_default();
-        Value::object([("email", email.into()), ("type", kind(entry)), ("is_unsubscribed", view.is_unsubscribed(email).into())])
+        Value::object([
+            ("email", email.into()),
+            ("type", kind(entry)),
+            ("is_unsubscribed", view.is_unsubscribed(email).into()),
+        ])
     }))
 }
 

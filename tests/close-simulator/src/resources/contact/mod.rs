@@ -1,7 +1,7 @@
 //! Contacts: people, each of exactly one lead (reference, section 4.2).
 //!
-//! Adding and removing one is a change of its lead as well (`lead.updated` with `contact_ids`); editing one only moves the lead's
-//! `date_updated`.
+//! Adding and removing one is a change of its lead as well (`lead.updated` with `contact_ids`); editing one only moves
+//! the lead's `date_updated`.
 
 pub mod country;
 pub mod entries;
@@ -12,20 +12,27 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::{custom_field, lead};
-use crate::http::collection::{Filter, Paging, Test};
-use crate::http::{Collection, Source};
-use crate::model::input;
-use crate::model::render::Scene;
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, GET, ID, LEAD_ID, LIST, Laws, NESTED, ORGANIZATION, Resource, Type};
-use crate::model::{Id, Kind, Record, Refusal, Stamps, Value};
-use crate::world::change::{Body, Change};
-use crate::world::view::View;
+use crate::{
+    http::{
+        Collection, Source,
+        collection::{Filter, Paging, Test},
+    },
+    model::{
+        Id, Kind, Record, Refusal, Stamps, Value, input,
+        render::Scene,
+        resource::{AUTHOR_IDS, DATES, Field, GET, ID, LEAD_ID, LIST, Laws, NESTED, ORGANIZATION, Resource, Type},
+    },
+    world::{
+        change::{Body, Change},
+        view::View,
+    },
+};
 
 /// Shown wherever a contact is read, but neither in its events nor in the truth: it belongs to other objects.
 const FOREIGN: u8 = LIST | GET | NESTED;
 
-/// A contact. Stored: `name`, `title`, `emails` and `phones` and `urls` as lists of objects, `timezone`, `timezone_source`,
-/// `lead_suggestions_operation_id`.
+/// A contact. Stored: `name`, `title`, `emails` and `phones` and `urls` as lists of objects, `timezone`,
+/// `timezone_source`, `lead_suggestions_operation_id`.
 pub static CONTACT: Resource = Resource {
     name: "contact",
     event: Some(|_| "contact"),
@@ -171,7 +178,8 @@ fn prepare(change: &mut Change<'_>, contact: &mut Record, body: &Body) -> Result
     if contact.lead.is_none() {
         let mut map = serde_json::Map::new();
         map.insert("name".to_owned(), contact.text("name").into());
-        contact.lead = Some(lead::laws::create_around(change, &Body { map, offset_minutes: body.offset_minutes }, contact)?);
+        contact.lead =
+            Some(lead::laws::create_around(change, &Body { map, offset_minutes: body.offset_minutes }, contact)?);
     }
     Ok(())
 }
@@ -211,7 +219,8 @@ fn updated(change: &mut Change<'_>, before: &Record, id: Id) {
         }
         return;
     }
-    let subscriptions: Vec<Id> = subscribed(&change.whole(), before.lead, id).map(|subscription| subscription.id).collect();
+    let subscriptions: Vec<Id> =
+        subscribed(&change.whole(), before.lead, id).map(|subscription| subscription.id).collect();
     for subscription in subscriptions {
         change.edit(subscription, |subscription| subscription.lead = contact.lead);
     }

@@ -1,4 +1,5 @@
-//! Phone numbers: kept as E.164, shown with the form, country and time zones that Close computes from them (reference, section 4.2).
+//! Phone numbers: kept as E.164, shown with the form, country and time zones that Close computes from them (reference,
+//! section 4.2).
 
 use super::country::{self, Country};
 

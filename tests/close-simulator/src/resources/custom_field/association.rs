@@ -1,19 +1,16 @@
-//! Where fields are used. A field of a kind belongs to that kind, or to one custom type; a shared field to whatever it is associated with,
-//! each with its own `required` and `editable_with_roles` (reference, section 5.3).
+//! Where fields are used. A field of a kind belongs to that kind, or to one custom type; a shared field to whatever it
+//! is associated with, each with its own `required` and `editable_with_roles` (reference, section 5.3).
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
 use super::conversion;
-use crate::http::collection::Deed;
-use crate::http::{Answer, Endpoint, Exactness, Handler, Request, Source, object, router};
-use crate::model::render::write_value;
-use crate::model::resource::Type;
-use crate::model::{Id, Key, Kind, Record, Refusal, Stamps, Value, input};
-use crate::world::change::Change;
-use crate::world::people::Caller;
-use crate::world::view::View;
+use crate::{
+    http::{Answer, Endpoint, Exactness, Handler, Request, Source, collection::Deed, object, router},
+    model::{Id, Key, Kind, Record, Refusal, Stamps, Value, input, render::write_value, resource::Type},
+    world::{change::Change, people::Caller, view::View},
+};
 
 /// What is served.
 pub static SOURCE: Source = Source {
@@ -105,7 +102,8 @@ pub fn used(definition: &Record, record: &Record) -> bool {
 pub fn required(definition: &Record, record: &Record) -> bool {
     match definition.text("object") {
         Some("shared") => {
-            with_record(definition, record).and_then(|association| association.member("required")) == Some(&Value::Bool(true))
+            with_record(definition, record).and_then(|association| association.member("required"))
+                == Some(&Value::Bool(true))
         }
         _ => definition.is("required"),
     }
@@ -116,7 +114,10 @@ pub fn editable_with_roles<'d>(definition: &'d Record, record: &Record) -> &'d [
     match definition.text("object") {
         Some("shared") => {
             let association = with_record(definition, record);
-            association.and_then(|association| association.member("editable_with_roles")).map(Value::items).unwrap_or_default()
+            association
+                .and_then(|association| association.member("editable_with_roles"))
+                .map(Value::items)
+                .unwrap_or_default()
         }
         _ => definition.get("editable_with_roles").map(Value::items).unwrap_or_default(),
     }
@@ -206,8 +207,10 @@ fn place(view: &View<'_>, request: &Request) -> Result<Place, Refusal> {
 /// An association with what a body says of it.
 fn written(view: &View<'_>, place: Place, before: &Value, body: &Map<String, Json>) -> Result<Value, Refusal> {
     let read = |name: &'static str, ty, otherwise: Value| match body.get(name) {
-        Some(json) if !json.is_null() => input::read_value(view, ty, json, 0)
-            .map_err(|error| Refusal::Invalid { errors: Vec::new(), fields: [(name.to_owned(), error)].into_iter().collect() }),
+        Some(json) if !json.is_null() => input::read_value(view, ty, json, 0).map_err(|error| Refusal::Invalid {
+            errors: Vec::new(),
+            fields: [(name.to_owned(), error)].into_iter().collect(),
+        }),
         _ => Ok(before.member(name).cloned().unwrap_or(otherwise)),
     };
     let required = read("required", Type::Bool, Value::Bool(false))?;

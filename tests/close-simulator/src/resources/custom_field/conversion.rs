@@ -1,14 +1,13 @@
-//! Rewriting the values of a field on every record that has one. Close does it without telling, unless a switch says otherwise.
+//! Rewriting the values of a field on every record that has one. Close does it without telling, unless a switch says
+//! otherwise.
 
 use std::sync::Arc;
 
 use super::values::{self, kinds_of};
-use crate::model::resource::Type;
-use crate::model::{Day, Id, Key, Kind, Moment, Record, Stamps, Value, input};
-use crate::world::World;
-use crate::world::change::Change;
-use crate::world::jobs::Job;
-use crate::world::view::View;
+use crate::{
+    model::{Day, Id, Key, Kind, Moment, Record, Stamps, Value, input, resource::Type},
+    world::{World, change::Change, jobs::Job, view::View},
+};
 
 /// Whether each rewritten record has an `updated` event and another `date_updated`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +38,8 @@ pub fn rewrite(change: &mut Change<'_>, definition: &Record, told: Told, new: im
     }
 }
 
-/// Takes the values away from records of some kinds that have one, where a condition holds: a shared field is no longer used there.
+/// Takes the values away from records of some kinds that have one, where a condition holds: a shared field is no longer
+/// used there.
 pub fn withdraw(change: &mut Change<'_>, field: Id, kinds: &[Kind], from: impl Fn(&Record) -> bool) {
     let key = Key::Custom(field);
     for record in holders(change.world, kinds, key).into_iter().filter(|record| from(record)) {
@@ -59,15 +59,21 @@ fn holders(world: &World, kinds: &[Kind], key: Key) -> Vec<Arc<Record>> {
         .collect()
 }
 
-/// Old and new text of each renamed choice: those that stand at the same place of lists of the same length, the old one gone, the new
-/// one not there before.
+/// Old and new text of each renamed choice: those that stand at the same place of lists of the same length, the old one
+/// gone, the new one not there before.
 pub fn renamed_choices(before: &Record, after: &Record) -> Vec<(Value, Value)> {
-    let (old, new) =
-        (before.get("choices").map(Value::items).unwrap_or_default(), after.get("choices").map(Value::items).unwrap_or_default());
+    let (old, new) = (
+        before.get("choices").map(Value::items).unwrap_or_default(),
+        after.get("choices").map(Value::items).unwrap_or_default(),
+    );
     if old.len() != new.len() {
         return Vec::new();
     }
-    old.iter().zip(new).filter(|(o, n)| !new.contains(o) && !old.contains(n)).map(|(o, n)| (o.clone(), n.clone())).collect()
+    old.iter()
+        .zip(new)
+        .filter(|(o, n)| !new.contains(o) && !old.contains(n))
+        .map(|(o, n)| (o.clone(), n.clone()))
+        .collect()
 }
 
 /// A value with renamed choices.
@@ -135,8 +141,11 @@ fn convert_values(change: &mut Change<'_>, definition: &Record, which: impl Fn(&
 /// A value in another type; null when it cannot be one.
 fn convert(view: &View<'_>, definition: &Record, target: &str, value: &Value) -> Value {
     if let Value::List(items) = value {
-        let items: Vec<Value> =
-            items.iter().map(|item| convert(view, definition, target, item)).filter(|item| *item != Value::Null).collect();
+        let items: Vec<Value> = items
+            .iter()
+            .map(|item| convert(view, definition, target, item))
+            .filter(|item| *item != Value::Null)
+            .collect();
         return if items.is_empty() { Value::Null } else { Value::list(items) };
     }
     let text = match value {

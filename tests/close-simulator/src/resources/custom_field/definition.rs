@@ -1,13 +1,18 @@
 //! What a definition may be, and what a change of one does to the values.
 
-use super::conversion::{self, Told};
-use super::values;
-use crate::model::Id;
-use crate::model::{Record, Refusal, Value};
-use crate::resources::role;
-use crate::world::World;
-use crate::world::change::{Body, Change};
-use crate::world::jobs::Job;
+use super::{
+    conversion::{self, Told},
+    values,
+};
+use crate::{
+    model::{Id, Record, Refusal, Value},
+    resources::role,
+    world::{
+        World,
+        change::{Body, Change},
+        jobs::Job,
+    },
+};
 
 /// Every type (reference, section 5.2).
 const TYPES: &[&str] =
@@ -53,7 +58,10 @@ pub fn prepare(_change: &mut Change<'_>, definition: &mut Record, _body: &Body) 
         }
     }
     if ty == "custom_object" && definition.get("referenced_custom_type_id").is_none() {
-        return Err(Refusal::field("referenced_custom_type_id", "This field is required for fields of type custom_object."));
+        return Err(Refusal::field(
+            "referenced_custom_type_id",
+            "This field is required for fields of type custom_object.",
+        ));
     }
     if ty != "choices" {
         definition.set("choices", Value::Null);
@@ -61,7 +69,8 @@ pub fn prepare(_change: &mut Change<'_>, definition: &mut Record, _body: &Body) 
     Ok(())
 }
 
-/// Checks a change. Another type does not stand at once: it is announced as `converting_to_type` until the values follow.
+/// Checks a change. Another type does not stand at once: it is announced as `converting_to_type` until the values
+/// follow.
 pub fn revise(_change: &mut Change<'_>, before: &Record, after: &mut Record, _body: &Body) -> Result<(), Refusal> {
     let ty = after.text("type").unwrap_or_default().to_owned();
     if before.text("type") == Some(&ty) {
@@ -76,7 +85,10 @@ pub fn revise(_change: &mut Change<'_>, before: &Record, after: &mut Record, _bo
     }
     check(after, &ty)?;
     if ty == "custom_object" && after.get("referenced_custom_type_id").is_none() {
-        return Err(Refusal::field("referenced_custom_type_id", "This field is required for fields of type custom_object."));
+        return Err(Refusal::field(
+            "referenced_custom_type_id",
+            "This field is required for fields of type custom_object.",
+        ));
     }
     after.set("type", before.get("type").cloned());
     after.set("converting_to_type", ty.as_str());
@@ -110,8 +122,8 @@ pub fn deleting(change: &mut Change<'_>, definition: &Record) -> Result<(), Refu
     Ok(())
 }
 
-/// Rendering leaves out what has no definition, so that the key is gone at once. The values themselves are needed as long as the past
-/// can be read, and go after that.
+/// Rendering leaves out what has no definition, so that the key is gone at once. The values themselves are needed as
+/// long as the past can be read, and go after that.
 pub fn deleted(change: &mut Change<'_>, definition: &Record) -> Result<(), Refusal> {
     let at = change.now().plus_days(World::RETENTION_DAYS + 1);
     let kinds = values::kinds_of(definition);

@@ -1,7 +1,8 @@
 //! Custom fields: definitions for every kind of object, and their values on records (reference, section 5).
 //!
-//! `definition` has the laws of a definition, `values` reads and checks values, `conversion` rewrites them when a definition changes,
-//! `association` is where shared fields are used, `schema` the fields of an object in the order in which people see them.
+//! `definition` has the laws of a definition, `values` reads and checks values, `conversion` rewrites them when a
+//! definition changes, `association` is where shared fields are used, `schema` the fields of an object in the order in
+//! which people see them.
 
 pub mod association;
 pub mod conversion;
@@ -9,15 +10,21 @@ pub mod definition;
 pub mod schema;
 pub mod values;
 
-use crate::http::collection::{Deed, Filter, Order, Paging, Test};
-use crate::http::{Collection, Source};
-use crate::model::resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset, Write};
-use crate::model::{Kind, Stamps, Value};
+use crate::{
+    http::{
+        Collection, Source,
+        collection::{Deed, Filter, Order, Paging, Test},
+    },
+    model::{
+        Kind, Stamps, Value,
+        resource::{AUTHOR_IDS, DATES, Field, ID, Laws, ORGANIZATION, Resource, Type, Unset, Write},
+    },
+};
 pub use conversion::{converted, forget_values};
 pub use values::{check_record, merge_members, read, read_all};
 
-/// A definition. Stored, not shown: `object`, which is `lead`, `contact`, `opportunity`, `activity`, `custom_object` or `shared`.
-/// `associations` is stored as a list of objects, of shared fields only.
+/// A definition. Stored, not shown: `object`, which is `lead`, `contact`, `opportunity`, `activity`, `custom_object` or
+/// `shared`. `associations` is stored as a list of objects, of shared fields only.
 pub static CUSTOM_FIELD: Resource = Resource {
     name: "custom_field",
     event: Some(|record| match record.text("object") {
@@ -38,7 +45,9 @@ pub static CUSTOM_FIELD: Resource = Resource {
             Field::stored("type", Type::Text(32)).required(),
             Field::stored("choices", Type::List(&Type::Text(1024))).writable(),
             Field::stored("accepts_multiple_values", Type::Bool).writable().unset(Unset::False),
-            Field::stored("editable_with_roles", Type::List(&Type::Ref(&[Kind::Role]))).writable().unset(Unset::EmptyList),
+            Field::stored("editable_with_roles", Type::List(&Type::Ref(&[Kind::Role])))
+                .writable()
+                .unset(Unset::EmptyList),
             Field::stored("referenced_custom_type_id", Type::Ref(&[Kind::CustomObjectType])).write(Write::Once),
             Field::stored("back_reference_is_visible", Type::Bool).writable().unset(Unset::False),
             Field::computed("is_shared", |s| (s.record.text("object") == Some("shared")).into()),
@@ -60,7 +69,9 @@ pub static CUSTOM_FIELD: Resource = Resource {
             Field::stored("custom_activity_type_id", Type::Ref(&[Kind::CustomActivityType]))
                 .write(Write::Once)
                 .unset(Unset::Absent),
-            Field::stored("custom_object_type_id", Type::Ref(&[Kind::CustomObjectType])).write(Write::Once).unset(Unset::Absent),
+            Field::stored("custom_object_type_id", Type::Ref(&[Kind::CustomObjectType]))
+                .write(Write::Once)
+                .unset(Unset::Absent),
         ],
         AUTHOR_IDS,
         DATES,

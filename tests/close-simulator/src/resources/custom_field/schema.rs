@@ -1,16 +1,19 @@
-//! The fields of an object in the order in which people see them, shared ones among them (reference, section 5.3). The order belongs to
-//! the organization for leads, contacts and opportunities, and to the type for custom activities and custom objects.
+//! The fields of an object in the order in which people see them, shared ones among them (reference, section 5.3). The
+//! order belongs to the organization for leads, contacts and opportunities, and to the type for custom activities and
+//! custom objects.
 
 use serde_json::{Map, Value as Json, json};
 
 use super::association;
-use crate::http::{Answer, Endpoint, Exactness, Handler, Request, Source};
-use crate::model::render::{self, Selection};
-use crate::model::{Id, Kind, Record, Refusal, Value};
-use crate::resources::{nested, status};
-use crate::world::change::Change;
-use crate::world::people::Caller;
-use crate::world::view::View;
+use crate::{
+    http::{Answer, Endpoint, Exactness, Handler, Request, Source},
+    model::{
+        Id, Kind, Record, Refusal, Value,
+        render::{self, Selection},
+    },
+    resources::{nested, status},
+    world::{change::Change, people::Caller, view::View},
+};
 
 /// What is served.
 pub static SOURCE: Source = Source {
@@ -83,7 +86,8 @@ impl Schema {
     fn fields<'v>(&self, view: &'v View<'_>) -> Vec<&'v Record> {
         let mut fields: Vec<&Record> = own(view, self.object, self.of).collect();
         fields.extend(
-            view.all(Kind::CustomField).filter(|field| association::with_object(field, self.associated, self.of).is_some()),
+            view.all(Kind::CustomField)
+                .filter(|field| association::with_object(field, self.associated, self.of).is_some()),
         );
         nested::sort(view.get(self.owner), self.order, &mut fields);
         fields
@@ -145,9 +149,11 @@ fn reorder(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal
         return Err(Refusal::Forbidden(change.world.switches.forbidden_text.clone()));
     }
     let body = request.json()?;
-    let entries = body.get("fields").and_then(Json::as_array).ok_or_else(|| Refusal::field("fields", "Not a valid list."))?.len();
+    let entries =
+        body.get("fields").and_then(Json::as_array).ok_or_else(|| Refusal::field("fields", "Not a valid list."))?.len();
     let here: Vec<Id> = schema.fields(&change.whole()).iter().map(|field| field.id).collect();
-    let ids: Vec<Id> = nested::named_ids(&change.view(), &body, "fields").into_iter().filter(|id| here.contains(id)).collect();
+    let ids: Vec<Id> =
+        nested::named_ids(&change.view(), &body, "fields").into_iter().filter(|id| here.contains(id)).collect();
     if ids.len() != entries {
         return Err(Refusal::field("fields", "Each entry must be a field of this object."));
     }

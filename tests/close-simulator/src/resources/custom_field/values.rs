@@ -1,16 +1,20 @@
-//! Values of custom fields in bodies: reading them by id or by name, adding and removing single members, and which field a record may
-//! have.
+//! Values of custom fields in bodies: reading them by id or by name, adding and removing single members, and which
+//! field a record may have.
 
 use serde_json::{Map, Value as Json};
 
 use super::{association, schema};
-use crate::model::input::{self, Input};
-use crate::model::resource::{Resource, Type};
-use crate::model::{Id, Key, Kind, Record, Refusal, Value};
-use crate::world::view::View;
+use crate::{
+    model::{
+        Id, Key, Kind, Record, Refusal, Value,
+        input::{self, Input},
+        resource::{Resource, Type},
+    },
+    world::view::View,
+};
 
-/// Suffixes by which members of a multi-valued field are added and removed; they wait in the input under the field's key as
-/// `{"add": …}` or `{"remove": …}` until [`merge_members`] sees the present value.
+/// Suffixes by which members of a multi-valued field are added and removed; they wait in the input under the field's
+/// key as `{"add": …}` or `{"remove": …}` until [`merge_members`] sees the present value.
 const ADD: &str = "add";
 const REMOVE: &str = "remove";
 
@@ -31,8 +35,8 @@ pub fn type_of(definition: &Record) -> &str {
     definition.text("converting_to_type").or(definition.text("type")).unwrap_or("text")
 }
 
-/// Reads every custom field of a body: `custom.cf_…`, and the deprecated `custom.<name>` and `custom: {name: value}`. Where a field is
-/// named twice, the id counts.
+/// Reads every custom field of a body: `custom.cf_…`, and the deprecated `custom.<name>` and `custom: {name: value}`.
+/// Where a field is named twice, the id counts.
 pub fn read_all(
     view: &View<'_>,
     resource: &'static Resource,
@@ -48,7 +52,9 @@ pub fn read_all(
     for (name, json) in nested.chain(flat) {
         match find(view, resource, name) {
             Some(target) => found.push((target, name, json)),
-            None => drop(errors.insert(format!("custom.{name}"), format!("Custom field '{name}' does not exist.").into())),
+            None => {
+                drop(errors.insert(format!("custom.{name}"), format!("Custom field '{name}' does not exist.").into()))
+            }
         }
     }
     found.sort_by_key(|(target, ..)| target.by_id);
@@ -57,7 +63,9 @@ pub fn read_all(
         let several = target.definition.is("accepts_multiple_values");
         let value = match target.member {
             Some(_) if !several => Err("The field does not accept multiple values.".to_owned()),
-            Some(member) => read_at(view, target.definition, json, offset_minutes).map(|value| Value::object([(member, value)])),
+            Some(member) => {
+                read_at(view, target.definition, json, offset_minutes).map(|value| Value::object([(member, value)]))
+            }
             None => read_at(view, target.definition, json, offset_minutes),
         };
         match value {
@@ -198,8 +206,8 @@ fn read_single(view: &View<'_>, definition: &Record, json: &Json, offset_minutes
         .map_err(|error| error.as_str().map_or_else(|| error.to_string(), str::to_owned))
 }
 
-/// Checks the custom fields of a record before it is stored: that each belongs to it, that contacts and custom objects are of its lead,
-/// that the caller's role may set them; of a new record also that nothing required is missing.
+/// Checks the custom fields of a record before it is stored: that each belongs to it, that contacts and custom objects
+/// are of its lead, that the caller's role may set them; of a new record also that nothing required is missing.
 ///
 /// # Errors
 /// 400 by field, or 403.
@@ -245,8 +253,14 @@ fn fits(view: &View<'_>, record: &Record, definition: &Record, value: &Value) ->
         if lead.is_some() && other.lead != lead {
             return Err(format!("'{}' does not belong to the lead.", view.id_text(other.id)));
         }
-        if other.kind() == Kind::CustomObject && referenced.is_some() && other.id_of("custom_object_type_id") != referenced {
-            return Err(format!("'{}' is not of the custom object type that the field refers to.", view.id_text(other.id)));
+        if other.kind() == Kind::CustomObject
+            && referenced.is_some()
+            && other.id_of("custom_object_type_id") != referenced
+        {
+            return Err(format!(
+                "'{}' is not of the custom object type that the field refers to.",
+                view.id_text(other.id)
+            ));
         }
     }
     Ok(())

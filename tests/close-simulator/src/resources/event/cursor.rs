@@ -1,10 +1,8 @@
 //! A place in the log as text: only the place, so that all filters must be repeated beside it (reference, section 6.2).
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::model::Moment;
-use crate::world::events::Place;
+use crate::{model::Moment, world::events::Place};
 
 /// Where a page begins, and which way it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +34,11 @@ impl Cursor {
             return None;
         }
         let number = |at: usize| body[at..at + 8].try_into().map(i64::from_be_bytes).ok();
-        Some(Self { newer: body[0] == 1, place: (Moment(number(1)?), number(9)?.cast_unsigned()), issued: Moment(number(17)?) })
+        Some(Self {
+            newer: body[0] == 1,
+            place: (Moment(number(1)?), number(9)?.cast_unsigned()),
+            issued: Moment(number(17)?),
+        })
     }
 }
 

@@ -1,10 +1,14 @@
 //! What a reader may ask the log for: the combinations of section 6.1, each with bounds of `date_updated`.
 
-use crate::http::Request;
-use crate::model::{Id, Moment, Refusal};
-use crate::world::events::{By, Event};
-use crate::world::switches::Unlisted;
-use crate::world::view::View;
+use crate::{
+    http::Request,
+    model::{Id, Moment, Refusal},
+    world::{
+        events::{By, Event},
+        switches::Unlisted,
+        view::View,
+    },
+};
 
 const OBJECT_TYPE: u8 = 1;
 const OBJECT_ID: u8 = 2;

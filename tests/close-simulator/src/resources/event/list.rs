@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 
-use super::cursor::Cursor;
-use super::filter::{Bounds, Filter};
-use super::sight::Sight;
-use super::write::write;
-use crate::http::{Answer, Request};
-use crate::model::{Moment, Refusal};
-use crate::world::events::{By, Event, Place};
-use crate::world::people::Caller;
-use crate::world::switches::CursorDate;
-use crate::world::view::View;
+use super::{
+    cursor::Cursor,
+    filter::{Bounds, Filter},
+    sight::Sight,
+    write::write,
+};
+use crate::{
+    http::{Answer, Request},
+    model::{Moment, Refusal},
+    world::{
+        events::{By, Event, Place},
+        people::Caller,
+        switches::CursorDate,
+        view::View,
+    },
+};
 
 /// The default and the most: a larger `_limit` is taken as this.
 const MAX_LIMIT: usize = 50;

@@ -1,7 +1,7 @@
 //! The event log as it is read (reference, section 6).
 //!
-//! `list` finds a page, `filter` reads what may be asked for, `cursor` names a place in the log, `sight` decides who sees what, `write`
-//! gives an event its form, which webhooks share.
+//! `list` finds a page, `filter` reads what may be asked for, `cursor` names a place in the log, `sight` decides who
+//! sees what, `write` gives an event its form, which webhooks share.
 
 mod cursor;
 mod filter;
@@ -9,10 +9,11 @@ mod list;
 mod sight;
 mod write;
 
-use crate::http::{Answer, Endpoint, Exactness, Handler, Request, Source};
-use crate::model::Refusal;
-use crate::world::people::Caller;
-use crate::world::view::View;
+use crate::{
+    http::{Answer, Endpoint, Exactness, Handler, Request, Source},
+    model::Refusal,
+    world::{people::Caller, view::View},
+};
 pub use write::{Parts, write};
 
 /// What is served.

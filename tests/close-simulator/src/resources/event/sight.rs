@@ -1,17 +1,21 @@
-//! Which events a reader finds, and how much of each: hidden data after an hour, hidden leads, what is not visible yet and what is
-//! too old (reference, sections 6.1, 6.3 and 6.7).
+//! Which events a reader finds, and how much of each: hidden data after an hour, hidden leads, what is not visible yet
+//! and what is too old (reference, sections 6.1, 6.3 and 6.7).
 
 use rustc_hash::FxHashMap;
 use serde_json::Value as Json;
 
 use super::write::Parts;
-use crate::model::{Id, Key, Moment, Value};
-use crate::resources::role;
-use crate::world::World;
-use crate::world::events::{By, Event};
-use crate::world::people::Caller;
-use crate::world::switches::Hidden;
-use crate::world::view::View;
+use crate::{
+    model::{Id, Key, Moment, Value},
+    resources::role,
+    world::{
+        World,
+        events::{By, Event},
+        people::Caller,
+        switches::Hidden,
+        view::View,
+    },
+};
 
 /// After this time readers without rights find no data: one hour.
 const OPEN_SECS: i64 = 3_600;
@@ -66,7 +70,9 @@ impl<'v> Sight<'v> {
     fn saw(&self, lead: Id) -> bool {
         let last = self.view.world.events.older_by(By::Object(lead), (Moment::LAST, u64::MAX)).next();
         let state = last.and_then(|event| event.data.as_ref().or(event.previous.as_ref()));
-        let Some(Json::Object(state)) = state.and_then(|state| serde_json::from_slice(state).ok()) else { return false };
+        let Some(Json::Object(state)) = state.and_then(|state| serde_json::from_slice(state).ok()) else {
+            return false;
+        };
         let seed = self.view.seed();
         let mut record = crate::model::Record::new(lead, Moment::FIRST);
         for (name, value) in &state {

@@ -1,12 +1,16 @@
-//! The form of an event, in the log and in webhooks (reference, section 6.3): stamps without offset, while those in `data` have one.
+//! The form of an event, in the log and in webhooks (reference, section 6.3): stamps without offset, while those in
+//! `data` have one.
 
 use std::sync::Arc;
 
-use crate::model::Value;
-use crate::model::moment::Stamps;
-use crate::model::render::{write_key, write_text, write_value};
-use crate::world::events::Event;
-use crate::world::view::View;
+use crate::{
+    model::{
+        Value,
+        moment::Stamps,
+        render::{write_key, write_text, write_value},
+    },
+    world::{events::Event, view::View},
+};
 
 /// How much of an event is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,12 @@
 //! The addresses of a lead.
 
-use crate::model::resource::{Field, Type, Write};
-use crate::model::{Record, Refusal, Value};
-use crate::resources::contact::country;
+use crate::{
+    model::{
+        Record, Refusal, Value,
+        resource::{Field, Type, Write},
+    },
+    resources::contact::country,
+};
 use serde_json::{Map, json};
 
 const ADDRESS: &[Field] = &[
@@ -16,8 +20,11 @@ const ADDRESS: &[Field] = &[
 ];
 
 /// `addresses`: a write replaces the whole list; every member is shown, and the time zones that follow.
-pub const ADDRESSES: Field =
-    Field { ty: Type::List(&Type::Object(ADDRESS)), write: Write::Yes, ..Field::computed("addresses", |s| shown(s.record)) };
+pub const ADDRESSES: Field = Field {
+    ty: Type::List(&Type::Object(ADDRESS)),
+    write: Write::Yes,
+    ..Field::computed("addresses", |s| shown(s.record))
+};
 
 fn stored(lead: &Record) -> &[Value] {
     lead.get("addresses").map(Value::items).unwrap_or_default()
@@ -29,8 +36,10 @@ fn text<'v>(address: &'v Value, name: &str) -> Option<&'v str> {
 
 fn shown(lead: &Record) -> Value {
     Value::list(stored(lead).iter().map(|address| {
-        let mut members: Vec<(&'static str, Value)> =
-            ADDRESS.iter().map(|field| (field.name, address.member(field.name).cloned().unwrap_or(Value::Null))).collect();
+        let mut members: Vec<(&'static str, Value)> = ADDRESS
+            .iter()
+            .map(|field| (field.name, address.member(field.name).cloned().unwrap_or(Value::Null)))
+            .collect();
         members.push(("tz_ids", Value::list(zone(address).map(Value::from))));
         Value::object(members)
     }))
@@ -58,8 +67,11 @@ pub fn summary(lead: &Record) -> Option<String> {
 pub fn check(lead: &Record) -> Result<(), Refusal> {
     let mut errors = Map::new();
     for (at, address) in stored(lead).iter().enumerate() {
-        if text(address, "country").is_some_and(|code| code.len() != 2 || !code.bytes().all(|byte| byte.is_ascii_alphabetic())) {
-            errors.insert(at.to_string(), json!({ "field-errors": { "country": "Not a valid ISO 3166 country code." } }));
+        if text(address, "country")
+            .is_some_and(|code| code.len() != 2 || !code.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        {
+            errors
+                .insert(at.to_string(), json!({ "field-errors": { "country": "Not a valid ISO 3166 country code." } }));
         }
     }
     if errors.is_empty() {

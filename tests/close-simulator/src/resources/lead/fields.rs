@@ -1,10 +1,14 @@
 //! What a lead shows beyond what it stores: its contacts, opportunities and open tasks, and what is computed from them.
 
 use super::address;
-use crate::model::render::{self, Scene, Selection};
-use crate::model::{Id, Kind, Record, Value};
-use crate::resources::contact::{self, entries, phone};
-use crate::world::view::View;
+use crate::{
+    model::{
+        Id, Kind, Record, Value,
+        render::{self, Scene, Selection},
+    },
+    resources::contact::{self, entries, phone},
+    world::view::View,
+};
 
 /// The contacts of a lead in their order.
 pub fn contacts<'v>(view: &'v View<'_>, lead: Id) -> impl Iterator<Item = &'v Record> {
@@ -93,7 +97,10 @@ pub fn localtime(s: &Scene<'_>) -> Value {
 pub fn links(s: &Scene<'_>, kind: &str) -> Value {
     let links = s.view.all(Kind::IntegrationLink).filter(|link| link.text("type") == Some(kind));
     Value::list(links.map(|link| {
-        Value::object([("name", link.text("name").into()), ("url", filled(s, link.text("url").unwrap_or_default()).into())])
+        Value::object([
+            ("name", link.text("name").into()),
+            ("url", filled(s, link.text("url").unwrap_or_default()).into()),
+        ])
     }))
 }
 

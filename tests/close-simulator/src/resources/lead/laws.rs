@@ -1,15 +1,22 @@
-//! What a change of a lead brings with it: nested contacts, a `Created` activity, status changes, the end of all its children.
+//! What a change of a lead brings with it: nested contacts, a `Created` activity, status changes, the end of all its
+//! children.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
 use super::address;
-use crate::model::{Id, Key, Kind, Record, Refusal, Value};
-use crate::resources::activity::{created as created_activity, status_change};
-use crate::resources::{contact, spelling, status};
-use crate::world::change::{Body, Change, draw};
-use crate::world::view::View;
+use crate::{
+    model::{Id, Key, Kind, Record, Refusal, Value},
+    resources::{
+        activity::{created as created_activity, status_change},
+        contact, spelling, status,
+    },
+    world::{
+        change::{Body, Change, draw},
+        view::View,
+    },
+};
 
 /// `status` for the label of the status.
 pub(super) fn reword(view: &View<'_>, body: &Body) -> Result<Option<Body>, Refusal> {
@@ -67,7 +74,12 @@ pub fn create_around(change: &mut Change<'_>, body: &Body, contact: &Record) -> 
     Ok(id)
 }
 
-pub(super) fn revise(change: &mut Change<'_>, _before: &Record, after: &mut Record, body: &Body) -> Result<(), Refusal> {
+pub(super) fn revise(
+    change: &mut Change<'_>,
+    _before: &Record,
+    after: &mut Record,
+    body: &Body,
+) -> Result<(), Refusal> {
     address::check(after)?;
     drafts(change, body, Some(after.id))?;
     Ok(())
@@ -95,8 +107,8 @@ pub(super) fn updated(change: &mut Change<'_>, before: &Record, id: Id, body: &B
     Ok(())
 }
 
-/// Deletes the lead with everything that belongs to it, in an order that nobody can rely on: the lead may come first, last or in between
-/// (reference, section 8.4).
+/// Deletes the lead with everything that belongs to it, in an order that nobody can rely on: the lead may come first,
+/// last or in between (reference, section 8.4).
 pub(super) fn deleting(change: &mut Change<'_>, lead: &Record) {
     let mut all = children(&change.whole(), lead.id);
     all.push(lead.id);

@@ -1,7 +1,8 @@
 //! Two leads become one: answered at once, done step by step afterwards (reference, section 8.5).
 //!
-//! The steps: the activity goes `in_progress`; the first half of the source's children goes over; the other half; the destination takes
-//! over what it lacks; `merged`, and the source is deleted; the activity is `completed`. An `errored` merge stops after the first half.
+//! The steps: the activity goes `in_progress`; the first half of the source's children goes over; the other half; the
+//! destination takes over what it lacks; `merged`, and the source is deleted; the activity is `completed`. An `errored`
+//! merge stops after the first half.
 
 use std::sync::Arc;
 
@@ -10,14 +11,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
 use super::{fields, laws};
-use crate::http::{Answer, Request};
-use crate::model::input::read_reference;
-use crate::model::render::{self, Selection};
-use crate::model::{Id, Key, Kind, Record, Refusal, Value};
-use crate::resources::activity::trace;
-use crate::world::change::{Change, draw};
-use crate::world::jobs::Job;
-use crate::world::switches::{MergedChildren, MergedObject};
+use crate::{
+    http::{Answer, Request},
+    model::{
+        Id, Key, Kind, Record, Refusal, Value,
+        input::read_reference,
+        render::{self, Selection},
+    },
+    resources::activity::trace,
+    world::{
+        change::{Change, draw},
+        jobs::Job,
+        switches::{MergedChildren, MergedObject},
+    },
+};
 
 /// What a lead merge does next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,7 +68,8 @@ pub(super) fn begin(change: &mut Change<'_>, request: &Request) -> Result<Answer
     let pair = (lead("source"), lead("destination"));
     let (Some(source), Some(destination)) = pair else {
         // A well-formed body that names a lead nobody can find is a 404, as a read of that lead would be.
-        let unknown = ["source", "destination"].into_iter().find(|name| body.text(name).is_some() && errors.contains_key(*name));
+        let unknown =
+            ["source", "destination"].into_iter().find(|name| body.text(name).is_some() && errors.contains_key(*name));
         return Err(match unknown {
             Some(name) if errors.len() == 1 => Refusal::missing(body.text(name).unwrap_or_default()),
             _ => Refusal::Invalid { errors: Vec::new(), fields: errors },
@@ -166,8 +174,11 @@ fn carry(change: &mut Change<'_>, step: &mut Step, children: &[Id]) {
         }
         let here = record.lead.map(|_| step.destination);
         // Their kind knows no `updated` (reference, section 6.5).
-        let way =
-            if child.kind() == Kind::TaskCompleted { MergedChildren::Recreate } else { change.world.switches.merged_children };
+        let way = if child.kind() == Kind::TaskCompleted {
+            MergedChildren::Recreate
+        } else {
+            change.world.switches.merged_children
+        };
         match way {
             MergedChildren::Move => {
                 change.edit(*child, |record| {
@@ -179,8 +190,13 @@ fn carry(change: &mut Change<'_>, step: &mut Step, children: &[Id]) {
             MergedChildren::Recreate => {
                 let fresh = change.record(child.kind());
                 let new = fresh.id;
-                let mut copy =
-                    Record { id: new, lead: here, updated: change.now(), editor: fresh.editor, ..Record::clone(&record) };
+                let mut copy = Record {
+                    id: new,
+                    lead: here,
+                    updated: change.now(),
+                    editor: fresh.editor,
+                    ..Record::clone(&record)
+                };
                 step.moved.push((*child, new));
                 rename(&mut copy, &step.moved);
                 rename(&mut copy, &[(step.source, step.destination)]);
@@ -229,13 +245,14 @@ fn take_over(change: &mut Change<'_>, step: &Step) {
     after.editor = change.actor.user.or(after.editor);
     // The contacts have gone over already; told is what the destination was before the merge.
     let old = {
-        let before = step.moved.iter().filter(|(id, _)| id.kind() == Kind::Contact).fold(change.whole(), |view, (old, new)| {
-            let at_source = change
-                .get(*new)
-                .filter(|_| old == new)
-                .map(|contact| Arc::new(Record { lead: Some(step.source), ..Record::clone(&contact) }));
-            view.supposing(*new, at_source)
-        });
+        let before =
+            step.moved.iter().filter(|(id, _)| id.kind() == Kind::Contact).fold(change.whole(), |view, (old, new)| {
+                let at_source = change
+                    .get(*new)
+                    .filter(|_| old == new)
+                    .map(|contact| Arc::new(Record { lead: Some(step.source), ..Record::clone(&contact) }));
+                view.supposing(*new, at_source)
+            });
         render::rendered(&before, &destination, render::EVENT, &Selection::Default)
     };
     change.update_seen(after, &old);

@@ -9,15 +9,21 @@ pub mod merge;
 
 use std::sync::Arc;
 
-use crate::http::collection::{Deed, Filter, Paging, Test};
-use crate::http::{Collection, Endpoint, Exactness, Handler, Source};
-use crate::model::render::{self, Selection};
-use crate::model::resource::{
-    AUTHORS, CREATED_BY, CREATED_BY_NAME, DATE_CREATED_SETTABLE, DATE_UPDATED, Field, GET, ID, LIST, Laws, NESTED_IN_EVENT,
-    ORGANIZATION, Resource, Type, Write,
+use crate::{
+    http::{
+        Collection, Endpoint, Exactness, Handler, Source,
+        collection::{Deed, Filter, Paging, Test},
+    },
+    model::{
+        Id, Key, Kind, Record, Stamps, Value,
+        render::{self, Selection},
+        resource::{
+            AUTHORS, CREATED_BY, CREATED_BY_NAME, DATE_CREATED_SETTABLE, DATE_UPDATED, Field, GET, ID, LIST, Laws,
+            NESTED_IN_EVENT, ORGANIZATION, Resource, Type, Write,
+        },
+    },
+    world::change::Change,
 };
-use crate::model::{Id, Key, Kind, Record, Stamps, Value};
-use crate::world::change::Change;
 
 /// Other objects inside the lead, or computed from them: read with it, but told by their own events.
 const FOREIGN: u8 = LIST | GET;
@@ -43,8 +49,10 @@ pub static LEAD: Resource = Resource {
             Field::computed("contact_ids", fields::contact_ids),
             Field::computed("contacts", |s| fields::nested(s.view, fields::contacts(s.view, s.record.id)))
                 .only(FOREIGN | NESTED_IN_EVENT),
-            Field::computed("opportunities", |s| fields::nested(s.view, s.view.of_lead(s.record.id, Kind::Opportunity)))
-                .only(FOREIGN | NESTED_IN_EVENT),
+            Field::computed("opportunities", |s| {
+                fields::nested(s.view, s.view.of_lead(s.record.id, Kind::Opportunity))
+            })
+            .only(FOREIGN | NESTED_IN_EVENT),
             Field::computed("tasks", fields::tasks).only(FOREIGN | NESTED_IN_EVENT),
             Field::computed("integration_links", |s| fields::links(s, "lead")).only(FOREIGN),
             Field::computed("primary_email", |s| fields::primary_email(s.view, Some(s.record.id))).only(FOREIGN),
@@ -52,7 +60,8 @@ pub static LEAD: Resource = Resource {
             Field::computed("contacts_summary", fields::contacts_summary).only(FOREIGN),
             Field::computed("primary_address_summary", |s| address::summary(s.record).into()),
             Field::computed("localtime", fields::localtime).volatile(),
-            Field::computed("recent_calls", |s| super::contact::recent_calls(s.view, Some(s.record.id), None)).volatile(),
+            Field::computed("recent_calls", |s| super::contact::recent_calls(s.view, Some(s.record.id), None))
+                .volatile(),
             Field::computed("summaries", |_| Value::list([])).volatile(),
             Field { ty: Type::Ref(&[Kind::User]), write: Write::Once, ..CREATED_BY },
             CREATED_BY_NAME,
@@ -97,15 +106,16 @@ pub static SOURCE: Source = Source {
     }],
 };
 
-/// A child of a lead changed: the lead's `date_updated` moves and no lead event tells of it (reference, section 12, item 17).
+/// A child of a lead changed: the lead's `date_updated` moves and no lead event tells of it (reference, section 12,
+/// item 17).
 pub fn touched_by_child(change: &mut Change<'_>, lead: Option<Id>) {
     if let Some(lead) = lead {
         change.touch(lead);
     }
 }
 
-/// Contacts came to a lead or left it, which is a change of the lead itself (`contact_ids`). Each contact is given as it was before:
-/// `None` for one that did not exist.
+/// Contacts came to a lead or left it, which is a change of the lead itself (`contact_ids`). Each contact is given as
+/// it was before: `None` for one that did not exist.
 pub fn contacts_changed(change: &mut Change<'_>, lead: Id, before: &[(Id, Option<Arc<Record>>)]) {
     let Some(record) = change.get(lead) else { return };
     let old = {

@@ -1,10 +1,14 @@
-//! What a change of an opportunity brings with it: the dates of winning and losing, a status change activity, the lead's `date_updated`.
+//! What a change of an opportunity brings with it: the dates of winning and losing, a status change activity, the
+//! lead's `date_updated`.
 
-use crate::model::{Id, Kind, Record, Refusal, Value};
-use crate::resources::activity::status_change;
-use crate::resources::{lead, spelling, status};
-use crate::world::change::{Body, Change};
-use crate::world::view::View;
+use crate::{
+    model::{Id, Kind, Record, Refusal, Value},
+    resources::{activity::status_change, lead, spelling, status},
+    world::{
+        change::{Body, Change},
+        view::View,
+    },
+};
 
 /// `status` for the label of the status, or for the first of a type. Beside a `status_id` it says nothing.
 pub(super) fn reword(view: &View<'_>, body: &Body) -> Result<Option<Body>, Refusal> {
@@ -102,7 +106,8 @@ pub(super) fn revise(change: &mut Change<'_>, before: &Record, after: &mut Recor
     if let Some(label) = body.text("status") {
         // The same label in the opportunity's own pipeline is meant rather than that in the first one.
         let pipeline = view.field_of(before.id_of("status_id"), "pipeline_id").as_id();
-        let own = spelling::status(&view, Kind::OpportunityStatus, label, |status| status.id_of("pipeline_id") == pipeline);
+        let own =
+            spelling::status(&view, Kind::OpportunityStatus, label, |status| status.id_of("pipeline_id") == pipeline);
         after.set("status_id", own.or_else(|| after.id_of("status_id")));
     }
     if kind(&view, before) != kind(&view, after) {

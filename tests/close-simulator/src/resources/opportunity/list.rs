@@ -1,10 +1,14 @@
 //! How opportunities are listed: filters, orders, and sums over all that matches (reference, sections 2.3 and 4.3).
 
 use super::money;
-use crate::http::Request;
-use crate::http::collection::{Condition, Filter, OrderBy, SortKey, Test};
-use crate::model::{Day, Record, Refusal, Value};
-use crate::world::view::View;
+use crate::{
+    http::{
+        Request,
+        collection::{Condition, Filter, OrderBy, SortKey, Test},
+    },
+    model::{Day, Record, Refusal, Value},
+    world::view::View,
+};
 
 /// Parameters of the list. `status` takes labels, ids or types; `date_won` is a date, so `check` reads it.
 pub const FILTERS: &[Filter] = &[
@@ -27,14 +31,20 @@ pub const FILTERS: &[Filter] = &[
 
 /// Values of `_order_by`.
 pub const ORDERS: &[OrderBy] = &[
-    OrderBy { name: "date_won", key: |_, record| date_won(record).map_or(SortKey::None, |day| SortKey::Number(day.0.into())) },
+    OrderBy {
+        name: "date_won",
+        key: |_, record| date_won(record).map_or(SortKey::None, |day| SortKey::Number(day.0.into())),
+    },
     OrderBy { name: "date_updated", key: |_, record| SortKey::Number(record.updated.0) },
     OrderBy { name: "date_created", key: |_, record| SortKey::Number(record.created.0) },
     OrderBy { name: "confidence", key: |_, record| number(record.int("confidence")) },
     OrderBy { name: "user_name", key: user_name },
     OrderBy { name: "value", key: |_, record| number(record.int("value")) },
     OrderBy { name: "annualized_value", key: |_, record| number(money::annualized(record)) },
-    OrderBy { name: "annualized_expected_value", key: |_, record| number(money::expected(record, money::annualized(record))) },
+    OrderBy {
+        name: "annualized_expected_value",
+        key: |_, record| number(money::expected(record, money::annualized(record))),
+    },
 ];
 
 fn number(value: Option<i64>) -> SortKey {
@@ -61,7 +71,9 @@ pub fn check(view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refus
             let ids: Vec<_> = wanted.iter().filter_map(|text| view.parse_id(text)).collect();
             conditions.push(Box::new(move |view, record| {
                 let status = record.id_of("status_id");
-                let is = |name| view.field_of(status, name).as_text().is_some_and(|text| wanted.iter().any(|word| word == text));
+                let is = |name| {
+                    view.field_of(status, name).as_text().is_some_and(|text| wanted.iter().any(|word| word == text))
+                };
                 status.is_some_and(|id| ids.contains(&id)) || is("label") || is("type")
             }));
         }
@@ -75,8 +87,8 @@ pub fn check(view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refus
     ] {
         let param = format!("date_won{suffix}");
         let Some(text) = request.param(&param) else { continue };
-        let bound =
-            Day::parse(text).ok_or_else(|| Refusal::bad(format!("Invalid value for {param}: '{text}' is not a date.")))?;
+        let bound = Day::parse(text)
+            .ok_or_else(|| Refusal::bad(format!("Invalid value for {param}: '{text}' is not a date.")))?;
         conditions.push(Box::new(move |_, record| date_won(record).is_some_and(|won| holds(won, bound))));
     }
     Ok(conditions)

@@ -7,16 +7,21 @@ pub mod list;
 pub mod money;
 
 use super::{contact, lead};
-use crate::http::collection::{Deed, Paging};
-use crate::http::{Collection, Source};
-use crate::model::render::Scene;
-use crate::model::resource::{
-    AUTHORS, DATE_CREATED_SETTABLE, DATE_UPDATED, Field, GET, ID, LEAD_ID, LIST, Laws, NESTED, ORGANIZATION, Resource, Type,
-    Unset,
+use crate::{
+    http::{
+        Collection, Source,
+        collection::{Deed, Paging},
+    },
+    model::{
+        Id, Kind, Record, Stamps, Value,
+        render::Scene,
+        resource::{
+            AUTHORS, DATE_CREATED_SETTABLE, DATE_UPDATED, Field, GET, ID, LEAD_ID, LIST, Laws, NESTED, ORGANIZATION,
+            Resource, Type, Unset,
+        },
+    },
+    world::{people::Caller, view::View},
 };
-use crate::model::{Id, Kind, Record, Stamps, Value};
-use crate::world::people::Caller;
-use crate::world::view::View;
 
 /// Of other objects: read with the opportunity, told by their own events.
 const FOREIGN: u8 = LIST | GET | NESTED;
@@ -29,8 +34,8 @@ fn of_status(s: &Scene<'_>, name: &'static str) -> Value {
     s.view.field_of(status(s.record), name)
 }
 
-/// An opportunity. Stored: `status_id`, `value` (cents), `value_period`, `confidence`, `user_id`, `contact_id`, `date_won` (a day),
-/// `date_lost` (a moment), `note`, `attachments`.
+/// An opportunity. Stored: `status_id`, `value` (cents), `value_period`, `confidence`, `user_id`, `contact_id`,
+/// `date_won` (a day), `date_lost` (a moment), `note`, `attachments`.
 pub static OPPORTUNITY: Resource = Resource {
     name: "opportunity",
     event: Some(|_| "opportunity"),
@@ -49,11 +54,18 @@ pub static OPPORTUNITY: Resource = Resource {
             Field::computed("pipeline_name", |s| s.view.field_of(of_status(s, "pipeline_id").as_id(), "name")),
             Field::stored("value", Type::Int(-1_000_000_000_000_000, 1_000_000_000_000_000)).writable(),
             Field::computed("value_currency", |s| money::currency(s.view)),
-            Field::computed("value_formatted", |s| money::formatted(s.view, s.record.int("value"), money::period(s.record))),
-            Field::stored("value_period", Type::Choice(money::PERIODS)).writable().not_null().unset(Unset::Text("one_time")),
+            Field::computed("value_formatted", |s| {
+                money::formatted(s.view, s.record.int("value"), money::period(s.record))
+            }),
+            Field::stored("value_period", Type::Choice(money::PERIODS))
+                .writable()
+                .not_null()
+                .unset(Unset::Text("one_time")),
             Field::computed("expected_value", |s| money::expected(s.record, s.record.int("value")).into()),
             Field::computed("annualized_value", |s| money::annualized(s.record).into()),
-            Field::computed("annualized_expected_value", |s| money::expected(s.record, money::annualized(s.record)).into()),
+            Field::computed("annualized_expected_value", |s| {
+                money::expected(s.record, money::annualized(s.record)).into()
+            }),
             Field::stored("confidence", Type::Int(0, 100)).writable().not_null().unset(Unset::Zero),
             Field::stored("user_id", Type::Ref(&[Kind::User])).writable(),
             Field::computed("user_name", |s| s.view.user_name(s.record.id_of("user_id"))),
@@ -129,7 +141,9 @@ fn status_display_name(s: &Scene<'_>) -> Value {
     let label = of_status(s, "label");
     let pipeline = s.view.field_of(of_status(s, "pipeline_id").as_id(), "name");
     match (label.as_text(), pipeline.as_text()) {
-        (Some(label), Some(pipeline)) if s.view.world.store.count(Kind::Pipeline) > 1 => format!("{label} ({pipeline})").into(),
+        (Some(label), Some(pipeline)) if s.view.world.store.count(Kind::Pipeline) > 1 => {
+            format!("{label} ({pipeline})").into()
+        }
         _ => label,
     }
 }
@@ -147,8 +161,12 @@ fn note_html(s: &Scene<'_>) -> Value {
 
 fn comment_summary(s: &Scene<'_>) -> Value {
     let Some(lead) = s.record.lead else { return Value::Null };
-    let thread = s.view.of_lead(lead, Kind::CommentThread).find(|thread| thread.id_of("object_id") == Some(s.record.id));
+    let thread =
+        s.view.of_lead(lead, Kind::CommentThread).find(|thread| thread.id_of("object_id") == Some(s.record.id));
     thread.map_or(Value::Null, |thread| {
-        Value::object([("thread_id", thread.id.into()), ("comment_count", thread.int("comment_count").unwrap_or(0).into())])
+        Value::object([
+            ("thread_id", thread.id.into()),
+            ("comment_count", thread.int("comment_count").unwrap_or(0).into()),
+        ])
     })
 }

@@ -1,7 +1,9 @@
 //! Amounts: integers in hundredths, whatever the currency (reference, section 4.3).
 
-use crate::model::{Record, Value};
-use crate::world::view::View;
+use crate::{
+    model::{Record, Value},
+    world::view::View,
+};
 
 /// How often a value comes.
 pub const PERIODS: &[&str] = &["one_time", "monthly", "annual"];

@@ -1,16 +1,20 @@
-//! `POST /report/activity/`: metrics by time (`overview`) or by user (`comparison`), as JSON or, with `Accept: text/csv`, as CSV.
+//! `POST /report/activity/`: metrics by time (`overview`) or by user (`comparison`), as JSON or, with `Accept:
+//! text/csv`, as CSV.
 
 use serde_json::{Map, Value as Json, json};
 
-use super::metrics::{METRICS, Metric};
-use super::range::{self, Range};
-use super::{lead_of, leads, user_of, users};
-use crate::http::{Answer, Request};
-use crate::model::{Id, Kind, Record, Refusal};
-use crate::resources::export_rows::line;
-use crate::world::change::Body;
-use crate::world::people::Caller;
-use crate::world::view::View;
+use super::{
+    lead_of, leads,
+    metrics::{METRICS, Metric},
+    range::{self, Range},
+    user_of, users,
+};
+use crate::{
+    http::{Answer, Request},
+    model::{Id, Kind, Record, Refusal},
+    resources::export_rows::line,
+    world::{change::Body, people::Caller, view::View},
+};
 
 /// The report that a body asks for.
 pub(super) fn report(view: &View<'_>, _: &Caller, request: &Request) -> Result<Answer, Refusal> {
@@ -46,15 +50,17 @@ pub(super) fn report(view: &View<'_>, _: &Caller, request: &Request) -> Result<A
         let starts = range.buckets(body.offset_minutes);
         for (at, start) in starts.iter().enumerate() {
             let bucket = Range { from: *start, to: starts.get(at + 1).copied().unwrap_or(range.to) };
-            let numbers =
-                numbers(&metrics, |n| found[n].iter().filter(|(at, _)| bucket.holds(*at)).map(|(_, record)| *record).collect());
+            let numbers = numbers(&metrics, |n| {
+                found[n].iter().filter(|(at, _)| bucket.holds(*at)).map(|(_, record)| *record).collect()
+            });
             rows.push(("datetime", range::written(*start).into(), numbers));
         }
     } else {
         let members: Vec<Id> = view.all(Kind::User).map(|user| user.id).collect();
         for user in users.as_ref().unwrap_or(&members) {
-            let of =
-                |n: usize| found[n].iter().map(|(_, record)| *record).filter(|record| user_of(record) == Some(*user)).collect();
+            let of = |n: usize| {
+                found[n].iter().map(|(_, record)| *record).filter(|record| user_of(record) == Some(*user)).collect()
+            };
             rows.push(("user_id", view.id_text(*user).into(), numbers(&metrics, of)));
         }
     }
@@ -69,12 +75,17 @@ pub(super) fn report(view: &View<'_>, _: &Caller, request: &Request) -> Result<A
             Json::Object(numbers)
         })
         .collect();
-    let queries: Map<String, Json> = metrics.iter().map(|metric| (metric.key.to_owned(), query(metric, range))).collect();
-    Ok(Answer::json(200, &json!({ "aggregations": { "totals": totals }, "data": data, "queries": { "leads": queries } })))
+    let queries: Map<String, Json> =
+        metrics.iter().map(|metric| (metric.key.to_owned(), query(metric, range))).collect();
+    Ok(Answer::json(
+        200,
+        &json!({ "aggregations": { "totals": totals }, "data": data, "queries": { "leads": queries } }),
+    ))
 }
 
 fn metrics(body: &Body) -> Result<Vec<&'static Metric>, Refusal> {
-    let list = body.get("metrics").and_then(Json::as_array).ok_or_else(|| Refusal::field("metrics", "Not a valid list."))?;
+    let list =
+        body.get("metrics").and_then(Json::as_array).ok_or_else(|| Refusal::field("metrics", "Not a valid list."))?;
     if list.is_empty() {
         return Err(Refusal::field("metrics", "At least one metric must be given."));
     }
@@ -89,7 +100,11 @@ fn metrics(body: &Body) -> Result<Vec<&'static Metric>, Refusal> {
 }
 
 fn numbers<'r>(metrics: &[&Metric], records: impl Fn(usize) -> Vec<&'r Record>) -> Map<String, Json> {
-    metrics.iter().enumerate().map(|(n, metric)| (metric.key.to_owned(), metric.number(records(n).into_iter()))).collect()
+    metrics
+        .iter()
+        .enumerate()
+        .map(|(n, metric)| (metric.key.to_owned(), metric.number(records(n).into_iter())))
+        .collect()
 }
 
 /// The text query that finds the leads behind a number.

@@ -1,16 +1,22 @@
-//! `GET /report/custom/{organization}/`: one number over time. No example of its answer is public, so that all of it is chosen:
-//! `{"series": [{"name", "data": [[datetime, number], …]}]}`, one series, or one for each user with `group_by=user_id`.
+//! `GET /report/custom/{organization}/`: one number over time. No example of its answer is public, so that all of it is
+//! chosen: `{"series": [{"name", "data": [[datetime, number], …]}]}`, one series, or one for each user with
+//! `group_by=user_id`.
 
 use serde_json::{Value as Json, json};
 
-use super::metrics::METRICS;
-use super::range::{self, Range};
-use super::{lead_of, own_organization, user_of};
-use crate::http::{Answer, Request};
-use crate::model::{Id, Kind, Record, Refusal};
-use crate::resources::search;
-use crate::world::people::Caller;
-use crate::world::view::View;
+use super::{
+    lead_of,
+    metrics::METRICS,
+    own_organization,
+    range::{self, Range},
+    user_of,
+};
+use crate::{
+    http::{Answer, Request},
+    model::{Id, Kind, Record, Refusal},
+    resources::search,
+    world::{people::Caller, view::View},
+};
 
 /// `y` is the key of a metric; `start` and `end` bound the time, `query` the leads.
 pub(super) fn report(view: &View<'_>, _: &Caller, request: &Request) -> Result<Answer, Refusal> {
@@ -35,7 +41,8 @@ pub(super) fn report(view: &View<'_>, _: &Caller, request: &Request) -> Result<A
             .enumerate()
             .map(|(at, start)| {
                 let bucket = Range { from: *start, to: starts.get(at + 1).copied().unwrap_or(range.to) };
-                let kept = records.iter().filter(|(at, record)| bucket.holds(*at) && keep(record)).map(|(_, record)| *record);
+                let kept =
+                    records.iter().filter(|(at, record)| bucket.holds(*at) && keep(record)).map(|(_, record)| *record);
                 json!([range::written(*start), metric.number(kept)])
             })
             .collect();

@@ -1,18 +1,23 @@
 //! `POST /report/funnel/opportunity/{totals,stages}/`: what becomes of the opportunities of a pipeline.
 //!
-//! `created-cohort` takes those created in the cohort's time, `active-stage-cohort` those that were open in the report's.
+//! `created-cohort` takes those created in the cohort's time, `active-stage-cohort` those that were open in the
+//! report's.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::metrics::{closed, status_type};
-use super::range::{self, Range};
-use super::{lead_of, leads, user_of, users};
-use crate::http::{Answer, Request};
-use crate::model::{Id, Kind, Moment, Record, Refusal, Value, input};
-use crate::world::people::Caller;
-use crate::world::view::View;
+use super::{
+    lead_of, leads,
+    metrics::{closed, status_type},
+    range::{self, Range},
+    user_of, users,
+};
+use crate::{
+    http::{Answer, Request},
+    model::{Id, Kind, Moment, Record, Refusal, Value, input},
+    world::{people::Caller, view::View},
+};
 
 /// What a body asks for.
 struct Cohort<'v> {
@@ -64,7 +69,12 @@ fn cohort<'v>(view: &'v View<'_>, request: &Request) -> Result<Cohort<'v>, Refus
     let created = match body.text("type") {
         Some("created-cohort") => true,
         Some("active-stage-cohort") => false,
-        _ => return Err(Refusal::field("type", "Not a valid choice. Expected one of: created-cohort, active-stage-cohort.")),
+        _ => {
+            return Err(Refusal::field(
+                "type",
+                "Not a valid choice. Expected one of: created-cohort, active-stage-cohort.",
+            ));
+        }
     };
     let prefix = ["cohort_", "report_"].into_iter().find(|prefix| {
         body.get(&format!("{prefix}relative_range")).is_some() || body.get(&format!("{prefix}datetime_range")).is_some()
@@ -119,7 +129,8 @@ fn total(view: &View<'_>, opportunities: &[&Record]) -> Map<String, Json> {
     entry.insert("value_win_rate".to_owned(), share(sum(&won), complete_value).into());
     let mut velocity = 0.0;
     if !won.is_empty() {
-        let secs: i64 = won.iter().map(|o| (closed(o).unwrap_or(Moment(0)).millis_since(o.created) / 1_000).max(0)).sum();
+        let secs: i64 =
+            won.iter().map(|o| (closed(o).unwrap_or(Moment(0)).millis_since(o.created) / 1_000).max(0)).sum();
         let average = won.iter().map(|o| annualized(o)).sum::<i64>() as f64 / won.len() as f64;
         let time = secs as f64 / won.len() as f64;
         entry.insert("average_time_to_win".to_owned(), time.into());
@@ -130,7 +141,8 @@ fn total(view: &View<'_>, opportunities: &[&Record]) -> Map<String, Json> {
     entry
 }
 
-/// One entry for each status of the pipeline in order: who came at least so far. A lost opportunity counts up to where it was lost from.
+/// One entry for each status of the pipeline in order: who came at least so far. A lost opportunity counts up to where
+/// it was lost from.
 fn along(view: &View<'_>, pipeline: Id, opportunities: &[&Record]) -> Vec<Json> {
     let statuses: Vec<&Record> = view
         .all(Kind::OpportunityStatus)

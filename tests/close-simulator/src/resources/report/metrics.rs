@@ -2,12 +2,12 @@
 
 use serde_json::{Value as Json, json};
 
-use super::range::Range;
-use super::text;
-use crate::http::{Answer, Request};
-use crate::model::{Kind, Moment, Record, Refusal, Value};
-use crate::world::people::Caller;
-use crate::world::view::View;
+use super::{range::Range, text};
+use crate::{
+    http::{Answer, Request},
+    model::{Kind, Moment, Record, Refusal, Value},
+    world::{people::Caller, view::View},
+};
 
 /// How records become one number.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,8 @@ pub(super) fn sent(view: &View<'_>, message: &Record) -> bool {
 }
 
 fn answered(call: &Record) -> bool {
-    call.text("disposition") == Some("answered") || call.int("duration").unwrap_or(0) > 0 && call.get("disposition").is_none()
+    call.text("disposition") == Some("answered")
+        || call.int("duration").unwrap_or(0) > 0 && call.get("disposition").is_none()
 }
 
 /// The type of an opportunity's status: active, won or lost.

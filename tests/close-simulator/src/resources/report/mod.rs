@@ -1,5 +1,5 @@
-//! Reports: numbers that are counted from the records when they are asked for. Of their answers only the shapes that public clients
-//! read are known; what a number counts is chosen here.
+//! Reports: numbers that are counted from the records when they are asked for. Of their answers only the shapes that
+//! public clients read are known; what a number counts is chosen here.
 
 mod activity;
 mod custom;
@@ -12,13 +12,12 @@ mod statuses;
 use rustc_hash::FxHashSet;
 use serde_json::Value as Json;
 
-use crate::http::{Endpoint, Exactness, Handler, Source};
-use crate::model::render::Scene;
-use crate::model::resource::Unset;
-use crate::model::{Id, Kind, Record, Refusal, Value, input};
-use crate::resources::search;
-use crate::world::change::Body;
-use crate::world::view::View;
+use crate::{
+    http::{Endpoint, Exactness, Handler, Source},
+    model::{Id, Kind, Record, Refusal, Value, input, render::Scene, resource::Unset},
+    resources::search,
+    world::{change::Body, view::View},
+};
 
 const fn read(method: &'static str, path: &'static str, handler: Handler, exactness: Exactness) -> Endpoint {
     Endpoint { method, path, handler, section: "4.0", exactness }

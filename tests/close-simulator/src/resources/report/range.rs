@@ -1,11 +1,14 @@
 //! The time that a report is about.
 
-use jiff::civil::{Date, date};
-use jiff::{Span, civil};
+use jiff::{
+    Span,
+    civil::{self, Date, date},
+};
 
-use crate::model::{Day, Moment, Refusal};
-use crate::world::change::Body;
-use crate::world::view::View;
+use crate::{
+    model::{Day, Moment, Refusal},
+    world::{change::Body, view::View},
+};
 
 /// The words of `relative_range`.
 const RELATIVE: &[&str] = &[
@@ -62,7 +65,8 @@ impl Range {
     }
 }
 
-/// Reads `<prefix>datetime_range` (`{"start", "end"}`) or `<prefix>relative_range` of a body; exactly one of them is needed.
+/// Reads `<prefix>datetime_range` (`{"start", "end"}`) or `<prefix>relative_range` of a body; exactly one of them is
+/// needed.
 pub(super) fn of_body(view: &View<'_>, body: &Body, prefix: &str) -> Result<Range, Refusal> {
     let (fixed, relative) = (format!("{prefix}datetime_range"), format!("{prefix}relative_range"));
     match (body.get(&fixed), body.get(&relative)) {
@@ -73,19 +77,26 @@ pub(super) fn of_body(view: &View<'_>, body: &Body, prefix: &str) -> Result<Rang
                     .and_then(|text| Moment::parse(text, body.offset_minutes))
                     .ok_or_else(|| Refusal::field(&fixed, format!("Not a valid range: {name} must be a datetime.")))
             };
-            ordered(bound("start")?, bound("end")?).ok_or_else(|| Refusal::field(&fixed, "The end must be after the start."))
+            ordered(bound("start")?, bound("end")?)
+                .ok_or_else(|| Refusal::field(&fixed, "The end must be after the start."))
         }
-        (None, Some(word)) => word
-            .as_str()
-            .and_then(|word| named(view, word, body.offset_minutes))
-            .ok_or_else(|| Refusal::field(&relative, format!("Not a valid choice. Expected one of: {}.", RELATIVE.join(", ")))),
-        (Some(_), Some(_)) => Err(Refusal::field(&relative, format!("Only one of {fixed} and {relative} can be given."))),
+        (None, Some(word)) => word.as_str().and_then(|word| named(view, word, body.offset_minutes)).ok_or_else(|| {
+            Refusal::field(&relative, format!("Not a valid choice. Expected one of: {}.", RELATIVE.join(", ")))
+        }),
+        (Some(_), Some(_)) => {
+            Err(Refusal::field(&relative, format!("Only one of {fixed} and {relative} can be given.")))
+        }
         (None, None) => Err(Refusal::field(&relative, format!("One of {fixed} and {relative} is required."))),
     }
 }
 
 /// Reads `date_start` and `date_end` of a query, the end inclusive when it is a date; all time without them.
-pub(super) fn of_query(view: &View<'_>, request: &crate::http::Request, start: &str, end: &str) -> Result<Range, Refusal> {
+pub(super) fn of_query(
+    view: &View<'_>,
+    request: &crate::http::Request,
+    start: &str,
+    end: &str,
+) -> Result<Range, Refusal> {
     let from = request.moment(start)?.unwrap_or_else(|| beginning(view));
     let to = match (request.moment(end)?, request.param(end)) {
         (Some(at), Some(text)) if text.trim().len() == 10 => at.plus_days(1),

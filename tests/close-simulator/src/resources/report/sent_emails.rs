@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-use super::metrics::{opened, sent};
-use super::{own_organization, percent, range, user_of};
-use crate::http::{Answer, Request};
-use crate::model::{Id, Kind, Refusal};
-use crate::world::people::Caller;
-use crate::world::view::View;
+use super::{
+    metrics::{opened, sent},
+    own_organization, percent, range, user_of,
+};
+use crate::{
+    http::{Answer, Request},
+    model::{Id, Kind, Refusal},
+    world::{people::Caller, view::View},
+};
 
 /// One entry for each template that was used in the time, and one for mails without.
 pub(super) fn report(view: &View<'_>, _: &Caller, request: &Request) -> Result<Answer, Refusal> {
@@ -30,7 +33,8 @@ pub(super) fn report(view: &View<'_>, _: &Caller, request: &Request) -> Result<A
         .into_iter()
         .map(|(template, [total, opened, responded])| {
             let record = template.and_then(|id| view.get(id));
-            let condition = template.map_or_else(|| "template:none".to_owned(), |id| format!("template:{}", view.id_text(id)));
+            let condition =
+                template.map_or_else(|| "template:none".to_owned(), |id| format!("template:{}", view.id_text(id)));
             let mut entry = json!({
                 "name": record.and_then(|record| record.text("name")).unwrap_or("No template"),
                 "is_shared": record.is_some_and(|record| record.is("is_shared")),
@@ -47,7 +51,8 @@ pub(super) fn report(view: &View<'_>, _: &Caller, request: &Request) -> Result<A
             });
             if let Some(id) = template {
                 entry["template_id"] = view.id_text(id).into();
-                entry["template_url"] = format!("https://app.close.com/settings/templates/email/{}/", view.id_text(id)).into();
+                entry["template_url"] =
+                    format!("https://app.close.com/settings/templates/email/{}/", view.id_text(id)).into();
             }
             entry
         })

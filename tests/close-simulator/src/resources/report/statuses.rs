@@ -1,18 +1,22 @@
-//! `GET /report/statuses/{lead,opportunity}/{organization}/`: how many objects each status had at the start and at the end of a time,
-//! and the moves between them. Earlier statuses are found by taking the status changes back from now.
+//! `GET /report/statuses/{lead,opportunity}/{organization}/`: how many objects each status had at the start and at the
+//! end of a time, and the moves between them. Earlier statuses are found by taking the status changes back from now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 use serde_json::{Map, Value as Json, json};
 
-use super::range::{self, Range};
-use super::{lead_of, of_smart_view, own_organization, percent, user_of};
-use crate::http::{Answer, Request};
-use crate::model::{Id, Kind, Record, Refusal};
-use crate::resources::search;
-use crate::world::people::Caller;
-use crate::world::view::View;
+use super::{
+    lead_of, of_smart_view, own_organization, percent,
+    range::{self, Range},
+    user_of,
+};
+use crate::{
+    http::{Answer, Request},
+    model::{Id, Kind, Record, Refusal},
+    resources::search,
+    world::{people::Caller, view::View},
+};
 
 /// What distinguishes the two reports.
 struct Subject {
@@ -25,7 +29,8 @@ struct Subject {
 
 /// Of lead statuses.
 pub(super) fn leads(view: &View<'_>, _: &Caller, request: &Request) -> Result<Answer, Refusal> {
-    let subject = Subject { objects: Kind::Lead, statuses: Kind::LeadStatus, changes: Kind::LeadStatusChange, plural: "leads" };
+    let subject =
+        Subject { objects: Kind::Lead, statuses: Kind::LeadStatus, changes: Kind::LeadStatusChange, plural: "leads" };
     report(view, request, &subject)
 }
 
@@ -55,9 +60,13 @@ fn report(view: &View<'_>, request: &Request, subject: &Subject) -> Result<Answe
         }
         (None, None) => None,
     };
-    let user = (subject.objects == Kind::Opportunity).then(|| request.param("user_id")).flatten().map(|text| view.parse_id(text));
+    let user = (subject.objects == Kind::Opportunity)
+        .then(|| request.param("user_id"))
+        .flatten()
+        .map(|text| view.parse_id(text));
     let keep = |record: &Record| {
-        leads.as_ref().is_none_or(|leads| leads.contains(&lead_of(record))) && user.is_none_or(|user| user_of(record) == user)
+        leads.as_ref().is_none_or(|leads| leads.contains(&lead_of(record)))
+            && user.is_none_or(|user| user_of(record) == user)
     };
     let (started, ended, moves) = walk(view, subject, range, keep);
 
@@ -79,7 +88,8 @@ fn report(view: &View<'_>, request: &Request, subject: &Subject) -> Result<Answe
         count(Some(*to), 4);
         count(*from, 5);
     }
-    let overview: Vec<Json> = columns.iter().map(|(status, columns)| overview(view, subject, range, *status, columns)).collect();
+    let overview: Vec<Json> =
+        columns.iter().map(|(status, columns)| overview(view, subject, range, *status, columns)).collect();
     let mut summed: BTreeMap<(Option<Id>, Id), i64> = BTreeMap::new();
     for step in moves {
         *summed.entry(step).or_default() += 1;
@@ -181,7 +191,8 @@ fn transition(view: &View<'_>, subject: &Subject, range: Range, from: Option<Id>
     let mut conditions = vec![format!("new_status:{}", view.id_text(to))];
     conditions.extend(from.map(|from| format!("old_status:{}", view.id_text(from))));
     let (first, last) = (range::written(range.from), range::written(range.to));
-    let query = wrapped(subject, format!("status_change({} date >= \"{first}\" date < \"{last}\")", conditions.join(" ")));
+    let query =
+        wrapped(subject, format!("status_change({} date >= \"{first}\" date < \"{last}\")", conditions.join(" ")));
     let mut entry = json!({
         "to_status_id": view.id_text(to),
         "to_status_label": view.field_of(Some(to), "label").as_text(),

@@ -1,18 +1,23 @@
-//! The advanced query: a tree of JSON (reference, section 2.6), read into a [`Node`] or refused with the place of what is wrong.
+//! The advanced query: a tree of JSON (reference, section 2.6), read into a [`Node`] or refused with the place of what
+//! is wrong.
 
 use serde_json::{Map, Value as Json};
 
-use super::condition::{Bounds, Condition, Term};
-use super::field::Field;
-use super::moments::{self, Interval};
-use super::order::Order;
-use super::property;
-use super::query::{Node, Query};
-use super::trouble::{Step, Trouble, enumeration};
-use super::types::{self, Target};
-use super::words::{Mode, Words};
-use crate::model::{Day, Id, Kind, Moment, Record, Value};
-use crate::world::view::View;
+use super::{
+    condition::{Bounds, Condition, Term},
+    field::Field,
+    moments::{self, Interval},
+    order::Order,
+    property,
+    query::{Node, Query},
+    trouble::{Step, Trouble, enumeration},
+    types::{self, Target},
+    words::{Mode, Words},
+};
+use crate::{
+    model::{Day, Id, Kind, Moment, Record, Value},
+    world::view::View,
+};
 
 /// Saved searches inside saved searches that are followed.
 const MAX_DEPTH: usize = 8;
@@ -60,13 +65,16 @@ pub fn bare(json: &Json) -> &Json {
 impl Reader<'_> {
     /// Reads `query` and `sort` of a body.
     pub fn query(&self, query: Option<&Json>, sort: Option<&Json>) -> Result<Query, Trouble> {
-        let Some(query) = query.filter(|json| !json.is_null()) else { return Err(Trouble::new("field required").under("query")) };
+        let Some(query) = query.filter(|json| !json.is_null()) else {
+            return Err(Trouble::new("field required").under("query"));
+        };
         let node = self.node(query, None).map_err(|trouble| trouble.under("query"))?;
         let orders = match sort {
             None | Some(Json::Null) => Vec::new(),
             Some(Json::Array(sort)) => {
                 let kinds = node.kinds(self.returnable);
-                let read = |(at, json)| self.order(json, &kinds).map_err(|trouble: Trouble| trouble.within(Step::Item(at)));
+                let read =
+                    |(at, json)| self.order(json, &kinds).map_err(|trouble: Trouble| trouble.within(Step::Item(at)));
                 sort.iter().enumerate().map(read).collect::<Result<_, _>>().map_err(|trouble| trouble.under("sort"))?
             }
             Some(_) => return Err(Trouble::new("value is not a valid list").under("sort")),
@@ -76,18 +84,21 @@ impl Reader<'_> {
 
     /// Reads one node; `inside` is the type that a related query is about.
     pub fn node(&self, json: &Json, inside: Option<Target>) -> Result<Node, Trouble> {
-        const TYPES: &[&str] = &["and", "or", "object_type", "id", "text", "has_related", "field_condition", "saved_search"];
+        const TYPES: &[&str] =
+            &["and", "or", "object_type", "id", "text", "has_related", "field_condition", "saved_search"];
         let map = object(json)?;
         let node = match word(map, "type", TYPES)? {
             kind @ ("and" | "or") => {
-                let read =
-                    |(at, json)| self.node(json, inside).map_err(|trouble| trouble.within(Step::Item(at)).under("queries"));
+                let read = |(at, json)| {
+                    self.node(json, inside).map_err(|trouble| trouble.within(Step::Item(at)).under("queries"))
+                };
                 let nodes = list(map, "queries")?.iter().enumerate().map(read).collect::<Result<_, _>>()?;
                 if kind == "and" { Node::All(nodes) } else { Node::Any(nodes) }
             }
             "object_type" => {
                 let target = target(map, "object_type")?;
-                let public = matches!(target, Target::Records(kinds) if kinds.iter().any(|kind| self.returnable.contains(kind)));
+                let public =
+                    matches!(target, Target::Records(kinds) if kinds.iter().any(|kind| self.returnable.contains(kind)));
                 if inside.is_none() && !public {
                     let names = self.returnable.iter().map(|kind| types::name_of(*kind));
                     return Err(Trouble::new(enumeration(names)).under("object_type"));
@@ -112,7 +123,9 @@ impl Reader<'_> {
             _ => {
                 let text = text(map, "saved_search_id")?;
                 saved_search(self.view, inside.unwrap_or(types::LEAD), text, self.offset_minutes, self.depth)
-                    .ok_or_else(|| Trouble::new(format!("Saved search '{text}' was not found.")).under("saved_search_id"))?
+                    .ok_or_else(|| {
+                        Trouble::new(format!("Saved search '{text}' was not found.")).under("saved_search_id")
+                    })?
             }
         };
         match map.get("negate") {
@@ -145,7 +158,9 @@ impl Reader<'_> {
         let name = text(map, "field_name")?;
         match Field::named(self.view, target, name) {
             Some(field) => Ok((Some(target), field)),
-            None => Err(Trouble::new(format!("Field '{name}' does not exist on this object type.")).under("field_name")),
+            None => {
+                Err(Trouble::new(format!("Field '{name}' does not exist on this object type.")).under("field_name"))
+            }
         }
     }
 
@@ -177,7 +192,8 @@ impl Reader<'_> {
                     Some(text) => Ok(self.view.parse_id(text)),
                     None => Err(Trouble::new("str type expected").within(Step::Item(at)).under("object_ids")),
                 };
-                let ids: Vec<Option<Id>> = list(map, "object_ids")?.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+                let ids: Vec<Option<Id>> =
+                    list(map, "object_ids")?.iter().enumerate().map(read).collect::<Result<_, _>>()?;
                 Condition::References(ids.into_iter().flatten().collect())
             }
             "number_range" => {
@@ -188,7 +204,12 @@ impl Reader<'_> {
                         None => Err(Trouble::new("value is not a valid number").under(name)),
                     },
                 };
-                Condition::Numbers(Bounds { gt: number("gt")?, gte: number("gte")?, lt: number("lt")?, lte: number("lte")? })
+                Condition::Numbers(Bounds {
+                    gt: number("gt")?,
+                    gte: number("gte")?,
+                    lt: number("lt")?,
+                    lte: number("lte")?,
+                })
             }
             _ => {
                 let moment = |name: &str| match map.get(name) {
@@ -267,7 +288,13 @@ fn sortable(view: &View<'_>, field: &Field, name: &str, kinds: &[Kind]) -> bool 
         Field::Stored(_) => kinds.iter().filter_map(|kind| kind.resource().field(name)).all(|field| {
             matches!(
                 field.ty,
-                Type::Text(_) | Type::Int(..) | Type::Number | Type::Moment | Type::Day | Type::DayOrMoment | Type::Choice(_)
+                Type::Text(_)
+                    | Type::Int(..)
+                    | Type::Number
+                    | Type::Moment
+                    | Type::Day
+                    | Type::DayOrMoment
+                    | Type::Choice(_)
             )
         }),
         // What is computed has no declared type: references are known by their names.

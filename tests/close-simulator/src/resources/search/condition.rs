@@ -1,11 +1,11 @@
-//! What a value must be: the conditions of the advanced query, and the looser ones of the legacy text, which follow the value.
+//! What a value must be: the conditions of the advanced query, and the looser ones of the legacy text, which follow the
+//! value.
 
-use super::field::Field;
-use super::moments::Interval;
-use super::types::Subject;
-use super::words::Words;
-use crate::model::{Id, Value};
-use crate::world::view::View;
+use super::{field::Field, moments::Interval, types::Subject, words::Words};
+use crate::{
+    model::{Id, Value},
+    world::view::View,
+};
 
 /// A condition on the values of one property; where there are several, one that fits is enough.
 #[derive(Clone)]

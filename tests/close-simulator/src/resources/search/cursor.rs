@@ -2,8 +2,7 @@
 
 use std::hash::Hasher;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 

@@ -3,10 +3,10 @@
 use serde_json::Value as Json;
 
 use super::types::{Subject, Target};
-use crate::model::render::Scene;
-use crate::model::resource::Compute;
-use crate::model::{Id, Key, Kind, Value};
-use crate::world::view::View;
+use crate::{
+    model::{Id, Key, Kind, Value, render::Scene, resource::Compute},
+    world::view::View,
+};
 
 /// Where the values of a property are.
 #[derive(Clone)]
@@ -38,7 +38,8 @@ pub enum Field {
 }
 
 impl Field {
-    /// The property of this name of a type's objects, as the API spells it; custom fields as `custom.cf_…` or `custom.NAME`.
+    /// The property of this name of a type's objects, as the API spells it; custom fields as `custom.cf_…` or
+    /// `custom.NAME`.
     pub fn named(view: &View<'_>, target: Target, name: &str) -> Option<Self> {
         let kinds = match target {
             Target::Part(part) => {
@@ -74,12 +75,16 @@ impl Field {
             return Some(Self::Custom([definition.id].into()));
         }
         let same = |name: &str| name.chars().flat_map(char::to_lowercase).eq(text.chars().flat_map(char::to_lowercase));
-        let ids: Vec<Id> =
-            view.all(Kind::CustomField).filter(|field| field.text("name").is_some_and(same)).map(|field| field.id).collect();
+        let ids: Vec<Id> = view
+            .all(Kind::CustomField)
+            .filter(|field| field.text("name").is_some_and(same))
+            .map(|field| field.id)
+            .collect();
         (!ids.is_empty()).then(|| Self::Custom(ids.into()))
     }
 
-    /// Shows each single value, the items of lists one by one, until `visit` says true; whether it did. Unset values are not shown.
+    /// Shows each single value, the items of lists one by one, until `visit` says true; whether it did. Unset values
+    /// are not shown.
     pub fn any<'v>(&self, view: &'v View<'_>, subject: Subject<'v>, visit: &mut dyn FnMut(&Value) -> bool) -> bool {
         let record = subject.record();
         match self {
@@ -99,7 +104,9 @@ impl Field {
                 Subject::Part(_, _, entry) => entry.member(name).is_some_and(|value| each(value, visit)),
                 Subject::Record(_) => false,
             },
-            Field::Custom(ids) => ids.iter().any(|id| record.value(Key::Custom(*id)).is_some_and(|value| each(value, visit))),
+            Field::Custom(ids) => {
+                ids.iter().any(|id| record.value(Key::Custom(*id)).is_some_and(|value| each(value, visit)))
+            }
             Field::Count(target) => visit(&(target.count(view, subject) as i64).into()),
         }
     }

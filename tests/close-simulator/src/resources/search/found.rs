@@ -1,12 +1,16 @@
-//! What a query finds, a page at a time. In the order of creation a page costs its own length; in any other order it is a scan that
-//! keeps the page only.
+//! What a query finds, a page at a time. In the order of creation a page costs its own length; in any other order it is
+//! a scan that keeps the page only.
 
-use super::field::Field;
-use super::order::{First, Order, Place, Rank};
-use super::query::Query;
-use super::types::Subject;
-use crate::model::{Kind, Moment, Record};
-use crate::world::view::View;
+use super::{
+    field::Field,
+    order::{First, Order, Place, Rank},
+    query::Query,
+    types::Subject,
+};
+use crate::{
+    model::{Kind, Moment, Record},
+    world::view::View,
+};
 
 /// A query over objects of some kinds.
 pub struct Found<'q> {
@@ -97,7 +101,8 @@ impl Found<'_> {
         let node = &self.query.node;
         let holds = move |record: &&'v Record| node.holds(view, Subject::Record(record));
         if let Some(id) = node.only() {
-            let only = view.see(id).filter(|record| record.kind() == kind && (bounds.0..=bounds.1).contains(&record.created));
+            let only =
+                view.see(id).filter(|record| record.kind() == kind && (bounds.0..=bounds.1).contains(&record.created));
             return Box::new(only.into_iter().filter(holds));
         }
         let created = node.created();

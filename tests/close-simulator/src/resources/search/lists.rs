@@ -1,19 +1,24 @@
-//! `query` on the lists of leads, contacts, opportunities and tasks, and their narrower relatives `saved_search_id`, `lead_query` and
-//! `lead_saved_search_id` (reference, sections 2.5 and 4.3). Without any of them a list is the collection's own.
+//! `query` on the lists of leads, contacts, opportunities and tasks, and their narrower relatives `saved_search_id`,
+//! `lead_query` and `lead_saved_search_id` (reference, sections 2.5 and 4.3). Without any of them a list is the
+//! collection's own.
 
-use super::advanced;
-use super::index;
-use super::order::Place;
-use super::property;
-use super::query::{Node, Query};
-use super::types::{CONTACT, LEAD, OPPORTUNITY, Subject, TASK, Target};
-use crate::http::collection::{Deed, Paging};
-use crate::http::list::{self, Page};
-use crate::http::{Answer, Collection, Request, object, router};
-use crate::model::render::Selection;
-use crate::model::{Id, Record, Refusal};
-use crate::world::people::Caller;
-use crate::world::view::View;
+use super::{
+    advanced, index,
+    order::Place,
+    property,
+    query::{Node, Query},
+    types::{CONTACT, LEAD, OPPORTUNITY, Subject, TASK, Target},
+};
+use crate::{
+    http::{
+        Answer, Collection, Request,
+        collection::{Deed, Paging},
+        list::{self, Page},
+        object, router,
+    },
+    model::{Id, Record, Refusal, render::Selection},
+    world::{people::Caller, view::View},
+};
 
 /// `GET /lead/`
 pub fn leads(view: &View<'_>, caller: &Caller, request: &Request) -> Result<Answer, Refusal> {
@@ -47,8 +52,9 @@ fn listed(view: &View<'_>, caller: &Caller, request: &Request, path: &str, targe
 
 /// What the parameters ask for beyond the collection's own filters; `None` when they do not.
 fn sought(view: &View<'_>, target: Target, request: &Request) -> Option<Query> {
-    let saved =
-        |target, text: &str| advanced::saved_search(view, target, text, request.offset_minutes, 0).unwrap_or(Node::Nothing);
+    let saved = |target, text: &str| {
+        advanced::saved_search(view, target, text, request.offset_minutes, 0).unwrap_or(Node::Nothing)
+    };
     let given = |name: &str| request.param(name).filter(|text| !text.trim().is_empty());
     let mut nodes = Vec::new();
     let mut orders = Vec::new();
@@ -63,13 +69,15 @@ fn sought(view: &View<'_>, target: Target, request: &Request) -> Option<Query> {
     if target == OPPORTUNITY {
         let lead = |node| Node::Related(LEAD, Box::new(node));
         nodes.extend(given("lead_saved_search_id").map(|text| lead(saved(LEAD, text))));
-        nodes.extend(given("lead_query").map(|text| lead(property::query(view, LEAD, text, request.offset_minutes).node)));
+        nodes.extend(
+            given("lead_query").map(|text| lead(property::query(view, LEAD, text, request.offset_minutes).node)),
+        );
     }
     (!nodes.is_empty()).then_some(Query { node: Node::All(nodes), orders })
 }
 
-/// The page of a list whose rows are found, counted and ordered in the index, and shown as they are now. A row that is gone since is
-/// counted but not shown (reference, section 2.1).
+/// The page of a list whose rows are found, counted and ordered in the index, and shown as they are now. A row that is
+/// gone since is counted but not shown (reference, section 2.1).
 fn found(
     view: &View<'_>,
     index: &View<'_>,

@@ -1,7 +1,9 @@
-//! Search: the advanced query of `POST /data/search/` and the legacy query text of lists (reference, sections 2.5 and 2.6).
+//! Search: the advanced query of `POST /data/search/` and the legacy query text of lists (reference, sections 2.5 and
+//! 2.6).
 //!
-//! Both are read into a [`query::Node`], `advanced` from a tree of JSON and `property` from text by the grammar in `text`, and are asked
-//! of one object after another. `found` walks, `page` and `lists` answer. Everything is read from the index, which may lag behind.
+//! Both are read into a [`query::Node`], `advanced` from a tree of JSON and `property` from text by the grammar in
+//! `text`, and are asked of one object after another. `found` walks, `page` and `lists` answer. Everything is read from
+//! the index, which may lag behind.
 
 pub mod advanced;
 pub mod condition;
@@ -21,9 +23,11 @@ pub mod words;
 
 use serde_json::Value as Json;
 
-use crate::http::{Endpoint, Exactness, Handler, Source};
-use crate::model::{Id, Kind, Refusal};
-use crate::world::view::View;
+use crate::{
+    http::{Endpoint, Exactness, Handler, Source},
+    model::{Id, Kind, Refusal},
+    world::view::View,
+};
 
 /// What is served.
 pub static SOURCE: Source = Source {
@@ -47,18 +51,29 @@ const fn listing(path: &'static str, handler: Handler, exactness: Exactness) -> 
     Endpoint { method: "GET", path, handler, section: "2.5", exactness }
 }
 
-/// The leads that a query finds, or the contacts, when an advanced one asks for them, in its order and at most `limit`. `query` is legacy
-/// text; `s_query` a tree, bare or as `{"query": …, "sort": …, "results_limit": …}`. Given both, the tree counts; given none, all leads.
+/// The leads that a query finds, or the contacts, when an advanced one asks for them, in its order and at most `limit`.
+/// `query` is legacy text; `s_query` a tree, bare or as `{"query": …, "sort": …, "results_limit": …}`. Given both, the
+/// tree counts; given none, all leads.
 ///
 /// # Errors
 /// The tree is none.
-pub fn select(view: &View<'_>, query: Option<&str>, s_query: Option<&Json>, limit: Option<usize>) -> Result<Vec<Id>, Refusal> {
+pub fn select(
+    view: &View<'_>,
+    query: Option<&str>,
+    s_query: Option<&Json>,
+    limit: Option<usize>,
+) -> Result<Vec<Id>, Refusal> {
     let index = index(view);
     let mut limit = limit.unwrap_or(usize::MAX);
     let sought = match s_query.filter(|json| !json.is_null()) {
         None => property::query(&index, types::LEAD, query.unwrap_or_default(), 0),
         Some(json) => {
-            let reader = advanced::Reader { view: &index, offset_minutes: 0, returnable: &[Kind::Lead, Kind::Contact], depth: 0 };
+            let reader = advanced::Reader {
+                view: &index,
+                offset_minutes: 0,
+                returnable: &[Kind::Lead, Kind::Contact],
+                depth: 0,
+            };
             let tree = advanced::bare(json);
             let beside = |name| if std::ptr::eq(tree, json) { None } else { json.get(name) };
             if let Some(most) = beside("results_limit").and_then(Json::as_u64) {

@@ -1,7 +1,10 @@
-//! Points in time as queries write them: fixed, relative to now, or in the legacy text with the precision of a minute or a day.
+//! Points in time as queries write them: fixed, relative to now, or in the legacy text with the precision of a minute
+//! or a day.
 
-use jiff::tz::{Offset, TimeZone};
-use jiff::{Span, Timestamp};
+use jiff::{
+    Span, Timestamp,
+    tz::{Offset, TimeZone},
+};
 
 use crate::model::{Day, Moment};
 
@@ -42,8 +45,8 @@ pub fn with(span: Span, unit: &str, count: i64) -> Option<Span> {
     }
 }
 
-/// What a date of the legacy query covers: a day without time, else a minute (reference, section 2.5). Knows `now`, `today`,
-/// `yesterday`, `tomorrow` and `3 days ago` besides dates.
+/// What a date of the legacy query covers: a day without time, else a minute (reference, section 2.5). Knows `now`,
+/// `today`, `yesterday`, `tomorrow` and `3 days ago` besides dates.
 pub fn legacy(text: &str, now: Moment, offset_minutes: i32) -> Option<(Moment, Moment)> {
     const MINUTE: i64 = 60_000_000;
     let text = text.trim();
@@ -89,7 +92,10 @@ mod tests {
         let at = |text| Moment::parse(text, 0).unwrap();
         assert_eq!(legacy("2026-01-01", now, 0), Some((at("2026-01-01T00:00:00Z"), at("2026-01-02T00:00:00Z"))));
         assert_eq!(legacy("2026-01-01", now, -240), Some((at("2026-01-01T04:00:00Z"), at("2026-01-02T04:00:00Z"))));
-        assert_eq!(legacy("2026-01-01T10:00:59", now, 0), Some((at("2026-01-01T10:00:00Z"), at("2026-01-01T10:01:00Z"))));
+        assert_eq!(
+            legacy("2026-01-01T10:00:59", now, 0),
+            Some((at("2026-01-01T10:00:00Z"), at("2026-01-01T10:01:00Z")))
+        );
         assert_eq!(legacy("today", now, -240), Some((at("2026-03-30T04:00:00Z"), at("2026-03-31T04:00:00Z"))));
         assert_eq!(legacy("2 hours ago", now, 0), Some((at("2026-03-30T23:30:00Z"), at("2026-03-30T23:31:00Z"))));
         assert_eq!(legacy("1 month ago", now, 0).unwrap().0, at("2026-02-28T00:00:00Z"));

@@ -4,10 +4,14 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::field::Field;
-use super::types::{Subject, Target};
-use crate::model::{Id, Record, Value};
-use crate::world::view::View;
+use super::{
+    field::Field,
+    types::{Subject, Target},
+};
+use crate::{
+    model::{Id, Record, Value},
+    world::view::View,
+};
 
 /// One property to sort by.
 #[derive(Clone)]

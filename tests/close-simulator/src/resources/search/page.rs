@@ -2,17 +2,22 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::advanced::Reader;
-use super::cursor::{self, Cursor};
-use super::found::Found;
-use super::trouble::Trouble;
-use super::{index, types};
-use crate::http::collection::Deed;
-use crate::http::{Answer, Request, object, router};
-use crate::model::render::{self, Selection};
-use crate::model::{Kind, Record, Refusal};
-use crate::world::people::Caller;
-use crate::world::view::View;
+use super::{
+    advanced::Reader,
+    cursor::{self, Cursor},
+    found::Found,
+    index,
+    trouble::Trouble,
+    types,
+};
+use crate::{
+    http::{Answer, Request, collection::Deed, object, router},
+    model::{
+        Kind, Record, Refusal,
+        render::{self, Selection},
+    },
+    world::{people::Caller, view::View},
+};
 
 /// Objects on a page, when the request does not say.
 const DEFAULT_LIMIT: usize = 100;
@@ -77,7 +82,10 @@ pub fn search(view: &View<'_>, caller: &Caller, request: &Request) -> Result<Ans
     out.extend_from_slice(b"],\"cursor\":");
     match rows.pop() {
         Some((place, _)) if follows => {
-            render::write_text(&Cursor::new(now, seen + rows.len() + 1, fingerprint, place).write(view.seed()), &mut out);
+            render::write_text(
+                &Cursor::new(now, seen + rows.len() + 1, fingerprint, place).write(view.seed()),
+                &mut out,
+            );
         }
         _ => out.extend_from_slice(b"null"),
     }
@@ -136,7 +144,9 @@ fn whole(body: &Map<String, Json>, name: &str, min: u64, max: Option<u64>) -> Re
     let wrong = |message: String| Err(Trouble::new(message).under(name));
     match (value.map(u64::try_from), max) {
         (None, _) => wrong("value is not a valid integer".to_owned()),
-        (Some(Ok(value)), Some(max)) if value > max => wrong(format!("ensure this value is less than or equal to {max}")),
+        (Some(Ok(value)), Some(max)) if value > max => {
+            wrong(format!("ensure this value is less than or equal to {max}"))
+        }
         (Some(Ok(value)), _) if value >= min => Ok(usize::try_from(value).ok()),
         _ => wrong(format!("ensure this value is greater than or equal to {min}")),
     }
@@ -144,15 +154,12 @@ fn whole(body: &Map<String, Json>, name: &str, min: u64, max: Option<u64>) -> Re
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-    use std::sync::Arc;
+    use std::{collections::HashSet, sync::Arc};
 
     use serde_json::json;
 
     use super::*;
-    use crate::model::Moment;
-    use crate::seed::foundation;
-    use crate::world::World;
+    use crate::{model::Moment, seed::foundation, world::World};
 
     /// Section 12, item 9. All leads are of one moment, which the cursor must cross.
     #[test]

@@ -1,16 +1,20 @@
 //! What the parts of the legacy query text mean for objects of a type.
 
-use super::advanced;
-use super::condition::{Bounds, Condition, Loose, Op};
-use super::field::Field;
-use super::moments::{self, Interval};
-use super::order::Order;
-use super::query::{Node, Query};
-use super::text::{self, Literal, Term};
-use super::types::{self, CONTACT, LEAD, OPPORTUNITY, Part, Target};
-use super::words::{Mode, Words};
-use crate::model::{Kind, Moment};
-use crate::world::view::View;
+use super::{
+    advanced,
+    condition::{Bounds, Condition, Loose, Op},
+    field::Field,
+    moments::{self, Interval},
+    order::Order,
+    query::{Node, Query},
+    text::{self, Literal, Term},
+    types::{self, CONTACT, LEAD, OPPORTUNITY, Part, Target},
+    words::{Mode, Words},
+};
+use crate::{
+    model::{Kind, Moment},
+    world::view::View,
+};
 
 /// The meaning of a text for objects of a type; `offset_minutes` is where the caller's days begin.
 pub fn query(view: &View<'_>, target: Target, text: &str, offset_minutes: i32) -> Query {
@@ -83,7 +87,9 @@ impl Reader<'_> {
                 Some(other) => Node::Related(other, Box::new(self.node(other, inside))),
                 None => Node::All(vec![words(name), self.node(target, inside)]),
             },
-            Term::Property(name, Op::IsNot, literal) => Node::Not(Box::new(self.property(target, name, Op::Is, literal))),
+            Term::Property(name, Op::IsNot, literal) => {
+                Node::Not(Box::new(self.property(target, name, Op::Is, literal)))
+            }
             Term::Property(name, op, literal) => self.property(target, name, *op, literal),
         }
     }
@@ -166,7 +172,8 @@ impl Reader<'_> {
         if name == "date" && kinds.iter().all(|kind| kind.is_activity()) {
             return Some(Field::Created);
         }
-        let synonym = SYNONYMS.iter().find(|(kind, from, _)| *from == name && kind.is_none_or(|kind| kinds == [kind]))?.2;
+        let synonym =
+            SYNONYMS.iter().find(|(kind, from, _)| *from == name && kind.is_none_or(|kind| kinds == [kind]))?.2;
         Field::named(self.view, target, synonym)
     }
 
@@ -252,7 +259,9 @@ fn bounds(op: Op, number: f64) -> Bounds {
 
 /// `slice:2/5`: each object is in exactly one of the five.
 fn slice(text: &str) -> Node {
-    let parts = text.split_once('/').and_then(|(slice, slices)| Some((slice.trim().parse().ok()?, slices.trim().parse().ok()?)));
+    let parts = text
+        .split_once('/')
+        .and_then(|(slice, slices)| Some((slice.trim().parse().ok()?, slices.trim().parse().ok()?)));
     match parts {
         Some((slice, slices)) if slices > 0 => Node::Slice(slice, slices),
         _ => Node::Every,

@@ -1,12 +1,16 @@
 //! A query as it is asked of one object after another, whether it came as a tree or as text.
 
-use super::condition::Condition;
-use super::field::Field;
-use super::order::Order;
-use super::types::{Part, Subject, Target};
-use super::words::{Search, Words};
-use crate::model::{Id, Key, Kind, Moment, Record, Value};
-use crate::world::view::View;
+use super::{
+    condition::Condition,
+    field::Field,
+    order::Order,
+    types::{Part, Subject, Target},
+    words::{Search, Words},
+};
+use crate::{
+    model::{Id, Key, Kind, Moment, Record, Value},
+    world::view::View,
+};
 
 /// A query with the order that it asks for.
 #[derive(Clone)]
@@ -96,7 +100,9 @@ impl Node {
     pub fn created(&self) -> (Moment, Moment) {
         let ever = (Moment(i64::MIN), Moment::LAST);
         match self {
-            Node::All(nodes) => nodes.iter().map(Node::created).fold(ever, |all, one| (all.0.max(one.0), all.1.min(one.1))),
+            Node::All(nodes) => {
+                nodes.iter().map(Node::created).fold(ever, |all, one| (all.0.max(one.0), all.1.min(one.1)))
+            }
             Node::Field(_, Field::Created, condition) => {
                 let within = match condition {
                     Condition::Moments { within, .. } => Some(*within),
@@ -104,7 +110,10 @@ impl Node {
                     _ => None,
                 };
                 within.map_or(ever, |within| {
-                    (within.from.unwrap_or(ever.0), within.before.map_or(ever.1, |before| Moment(before.0.saturating_sub(1))))
+                    (
+                        within.from.unwrap_or(ever.0),
+                        within.before.map_or(ever.1, |before| Moment(before.0.saturating_sub(1))),
+                    )
                 })
             }
             _ => ever,

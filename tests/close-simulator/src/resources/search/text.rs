@@ -1,10 +1,13 @@
-//! The grammar of the legacy query text (reference, section 2.5): words, properties with a comparison, `not`, `or`, parentheses, and
-//! questions about what belongs to the object, as `call( date >= "2026-01-01" )`. Only the form is read here; `property` says what it means.
+//! The grammar of the legacy query text (reference, section 2.5): words, properties with a comparison, `not`, `or`,
+//! parentheses, and questions about what belongs to the object, as `call( date >= "2026-01-01" )`. Only the form is
+//! read here; `property` says what it means.
 
-use winnow::ascii::{Caseless, multispace0, multispace1};
-use winnow::combinator::{alt, cut_err, delimited, eof, not, opt, peek, preceded, repeat, separated, terminated};
-use winnow::prelude::*;
-use winnow::token::{any, none_of, one_of, take_while};
+use winnow::{
+    ascii::{Caseless, multispace0, multispace1},
+    combinator::{alt, cut_err, delimited, eof, not, opt, peek, preceded, repeat, separated, terminated},
+    prelude::*,
+    token::{any, none_of, one_of, take_while},
+};
 
 use super::condition::Op;
 
@@ -108,7 +111,9 @@ fn property(input: &mut &str) -> ModalResult<Term> {
         multispace0,
     );
     let colon = terminated(':', multispace0).value(Op::Is);
-    (name, alt((colon, comparison)), literal).map(|(name, op, literal)| Term::Property(name, op, literal)).parse_next(input)
+    (name, alt((colon, comparison)), literal)
+        .map(|(name, op, literal)| Term::Property(name, op, literal))
+        .parse_next(input)
 }
 
 fn word(input: &mut &str) -> ModalResult<Term> {
@@ -192,7 +197,10 @@ mod tests {
                 "call( date >= \"2024-01-01\" date < \"2024-02-01\")",
                 Term::Related(
                     "call".to_owned(),
-                    Box::new(Term::All(vec![compared("date", Op::Gte, "2024-01-01"), compared("date", Op::Lt, "2024-02-01")])),
+                    Box::new(Term::All(vec![
+                        compared("date", Op::Gte, "2024-01-01"),
+                        compared("date", Op::Lt, "2024-02-01"),
+                    ])),
                 ),
             ),
             (

@@ -1,4 +1,5 @@
-//! What is wrong with a body, and where in it: nested `field-errors`, with items of lists keyed by their index (reference, section 1.6).
+//! What is wrong with a body, and where in it: nested `field-errors`, with items of lists keyed by their index
+//! (reference, section 1.6).
 
 use serde_json::{Map, Value as Json, json};
 

@@ -1,8 +1,11 @@
-//! The types of objects that a search can name, and how one object leads to others: lead to contacts, contact to its email addresses,
-//! call to its lead. Addresses of all sorts are no objects of their own: they are parts of a contact or lead.
+//! The types of objects that a search can name, and how one object leads to others: lead to contacts, contact to its
+//! email addresses, call to its lead. Addresses of all sorts are no objects of their own: they are parts of a contact
+//! or lead.
 
-use crate::model::{Kind, Record, Value};
-use crate::world::view::View;
+use crate::{
+    model::{Kind, Record, Value},
+    world::view::View,
+};
 
 /// Entries of a list inside a contact or lead which search treats as objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +74,10 @@ pub static TYPES: &[ObjectType] = &[
     records(&["task_completed"], &[Kind::TaskCompleted]),
     records(&["created_activity"], &[Kind::Created]),
     records(&["custom_object", "custom_objects"], &[Kind::CustomObject]),
-    records(&["sequence_subscription", "sequence_subscriptions", "email_sequence_subscription"], &[Kind::SequenceSubscription]),
+    records(
+        &["sequence_subscription", "sequence_subscriptions", "email_sequence_subscription"],
+        &[Kind::SequenceSubscription],
+    ),
     records(&["activity", "activities"], Kind::ACTIVITIES),
     part(&["contact_email", "email_address", "email_addresses"], Part::Email),
     part(&["contact_phone", "phone", "phones", "phone_number", "phone_numbers"], Part::Phone),
@@ -153,13 +159,16 @@ impl Target {
         let record = from.record();
         let lead = if record.kind() == Kind::Lead { Some(record.id) } else { record.lead };
         match self {
-            Target::Records([Kind::Lead]) => lead.and_then(|id| view.get(id)).is_some_and(|lead| visit(Subject::Record(lead))),
+            Target::Records([Kind::Lead]) => {
+                lead.and_then(|id| view.get(id)).is_some_and(|lead| visit(Subject::Record(lead)))
+            }
             Target::Records([Kind::Contact]) => match record.kind() {
                 Kind::Lead => view.of_lead(record.id, Kind::Contact).any(|contact| visit(Subject::Record(contact))),
                 Kind::Contact => visit(Subject::Record(record)),
-                _ => {
-                    record.id_of("contact_id").and_then(|id| view.get(id)).is_some_and(|contact| visit(Subject::Record(contact)))
-                }
+                _ => record
+                    .id_of("contact_id")
+                    .and_then(|id| view.get(id))
+                    .is_some_and(|contact| visit(Subject::Record(contact))),
             },
             Target::Records(kinds) => {
                 let Some(lead) = lead else { return false };
@@ -192,5 +201,7 @@ impl Target {
 }
 
 fn entries<'v>(record: &'v Record, part: Part, visit: &mut dyn FnMut(Subject<'v>) -> bool) -> bool {
-    record.get(part.list()).is_some_and(|list| list.items().iter().any(|entry| visit(Subject::Part(record, part, entry))))
+    record
+        .get(part.list())
+        .is_some_and(|list| list.items().iter().any(|entry| visit(Subject::Part(record, part, entry))))
 }

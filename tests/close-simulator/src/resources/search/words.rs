@@ -89,7 +89,11 @@ fn split(text: &str) -> impl Iterator<Item = &str> + Clone {
 
 /// `wanted` is in lower case.
 fn same(word: &str, wanted: &str) -> bool {
-    if word.is_ascii() { word.eq_ignore_ascii_case(wanted) } else { word.chars().flat_map(char::to_lowercase).eq(wanted.chars()) }
+    if word.is_ascii() {
+        word.eq_ignore_ascii_case(wanted)
+    } else {
+        word.chars().flat_map(char::to_lowercase).eq(wanted.chars())
+    }
 }
 
 fn begins(word: &str, wanted: &str) -> bool {

@@ -1,13 +1,14 @@
-//! `POST /task/`, which may ask for a type that is another kind of object, and `PUT /task/`, which changes all tasks that match.
+//! `POST /task/`, which may ask for a type that is another kind of object, and `PUT /task/`, which changes all tasks
+//! that match.
 
 use serde_json::json;
 
 use super::SOURCE;
-use crate::http::collection::Deed;
-use crate::http::{Answer, Request, list, object};
-use crate::model::input;
-use crate::model::{Kind, Refusal, Value};
-use crate::world::change::Change;
+use crate::{
+    http::{Answer, Request, collection::Deed, list, object},
+    model::{Kind, Refusal, Value, input},
+    world::change::Change,
+};
 
 /// The largest `_limit`, and the most tasks that one bulk update changes.
 pub(super) const MOST: usize = 1000;

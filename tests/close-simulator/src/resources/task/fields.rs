@@ -1,11 +1,18 @@
 //! The fields of tasks, common ones and those of single types.
 
 use super::type_of;
-use crate::model::render::Scene;
-use crate::model::resource::{Field, ID, LEAD_ID, ORGANIZATION, Type, Unset, Write};
-use crate::model::{Day, Kind, Moment, Record, Value};
-use crate::resources::contact::{self, phone};
-use crate::resources::{lead, opportunity::money};
+use crate::{
+    model::{
+        Day, Kind, Moment, Record, Value,
+        render::Scene,
+        resource::{Field, ID, LEAD_ID, ORGANIZATION, Type, Unset, Write},
+    },
+    resources::{
+        contact::{self, phone},
+        lead,
+        opportunity::money,
+    },
+};
 
 /// When a task was completed: stored, never shown.
 pub const COMPLETED_AT: &str = "completed_at";
@@ -119,7 +126,10 @@ pub const SYSTEM: &[Field] = &[
     of(Field::computed("opportunity_value_period", |s| of_opportunity(s, "value_period")), is_due_opportunity),
     of(Field::computed("opportunity_note", |s| of_opportunity(s, "note")), is_due_opportunity),
     of(Field::stored("sequence_id", Type::Ref(&[Kind::Sequence])).write(Write::Once), is_outgoing_call),
-    of(Field::stored("sequence_subscription_id", Type::Ref(&[Kind::SequenceSubscription])).write(Write::Once), is_outgoing_call),
+    of(
+        Field::stored("sequence_subscription_id", Type::Ref(&[Kind::SequenceSubscription])).write(Write::Once),
+        is_outgoing_call,
+    ),
     of(Field::text("step_id"), is_outgoing_call),
     of(Field::text("agent_config_id"), is_outgoing_call),
 ];

@@ -1,12 +1,15 @@
-//! What a change of a task brings with it (reference, section 6.6): a completed one leaves a `TaskCompleted` activity, a `completed` event
-//! and an `updated` lead, a reopened one takes the activity away.
+//! What a change of a task brings with it (reference, section 6.6): a completed one leaves a `TaskCompleted` activity,
+//! a `completed` event and an `updated` lead, a reopened one takes the activity away.
 
 use super::fields::COMPLETED_AT;
-use crate::model::{Id, Kind, Record, Refusal};
-use crate::resources::activity::task_completed;
-use crate::resources::lead;
-use crate::world::change::{Body, Change};
-use crate::world::jobs::Job;
+use crate::{
+    model::{Id, Kind, Record, Refusal},
+    resources::{activity::task_completed, lead},
+    world::{
+        change::{Body, Change},
+        jobs::Job,
+    },
+};
 
 /// `due_date`, the older name of `date`, which an older client sends alone.
 pub(super) fn reword(body: &Body) -> Option<Body> {
@@ -48,7 +51,12 @@ pub(super) fn created(change: &mut Change<'_>, id: Id) {
     }
 }
 
-pub(super) fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, _body: &Body) -> Result<(), Refusal> {
+pub(super) fn revise(
+    change: &mut Change<'_>,
+    before: &Record,
+    after: &mut Record,
+    _body: &Body,
+) -> Result<(), Refusal> {
     if after.id_of("contact_id") != before.id_of("contact_id") {
         check_contact(change, after)?;
     }

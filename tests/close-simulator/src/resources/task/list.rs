@@ -1,10 +1,14 @@
 //! How tasks are listed. Without `_type` only those of type `lead` are (reference, section 12, item 10).
 
 use super::{fields, type_of};
-use crate::http::Request;
-use crate::http::collection::{Condition, Filter, OrderBy, SortKey, Test};
-use crate::model::{Day, Moment, Record, Refusal};
-use crate::world::view::View;
+use crate::{
+    http::{
+        Request,
+        collection::{Condition, Filter, OrderBy, SortKey, Test},
+    },
+    model::{Day, Moment, Record, Refusal},
+    world::view::View,
+};
 
 /// Parameters of the list; `_type`, `view`, `date` and `due_date` are read by `check`.
 pub(super) const FILTERS: &[Filter] = &[
@@ -60,8 +64,9 @@ fn dates(request: &Request, offset: i32, conditions: &mut Vec<Condition>) -> Res
         ] {
             let param = format!("{name}{suffix}");
             let Some(text) = request.param(&param) else { continue };
-            let bound = Bound::parse(text, offset)
-                .ok_or_else(|| Refusal::bad(format!("Invalid value for {param}: '{text}' is not a date or datetime.")))?;
+            let bound = Bound::parse(text, offset).ok_or_else(|| {
+                Refusal::bad(format!("Invalid value for {param}: '{text}' is not a date or datetime."))
+            })?;
             conditions.push(Box::new(move |_, task| bound.compare(task, offset).is_some_and(holds)));
         }
     }
@@ -77,7 +82,11 @@ enum Bound {
 
 impl Bound {
     fn parse(text: &str, offset: i32) -> Option<Self> {
-        if text.trim().len() == 10 { Day::parse(text).map(Self::Day) } else { Moment::parse(text, offset).map(Self::Moment) }
+        if text.trim().len() == 10 {
+            Day::parse(text).map(Self::Day)
+        } else {
+            Moment::parse(text, offset).map(Self::Moment)
+        }
     }
 
     fn compare(self, task: &Record, offset: i32) -> Option<std::cmp::Ordering> {

@@ -1,8 +1,8 @@
 //! Tasks of leads and the system's notifications, which share one path (reference, section 4.4).
 //!
-//! Tasks of type `lead` have ids of their own (`task_`); every other type is a [`NOTIFICATION`] (`noti_`) with its type stored as `_type`.
-//! `fields` has what both show, `list` filters and orders, `laws` what completing and reopening leave behind, `system` how notifications
-//! come about, `bulk` the paths of their own.
+//! Tasks of type `lead` have ids of their own (`task_`); every other type is a [`NOTIFICATION`] (`noti_`) with its type
+//! stored as `_type`. `fields` has what both show, `list` filters and orders, `laws` what completing and reopening
+//! leave behind, `system` how notifications come about, `bulk` the paths of their own.
 
 mod bulk;
 pub mod fields;
@@ -10,13 +10,17 @@ mod laws;
 mod list;
 pub mod system;
 
-use crate::http::collection::{D, Deed, G, L, Paging, U};
-use crate::http::{Collection, Endpoint, Exactness, Handler, Source};
-use crate::model::resource::{AUTHORS, DATES, Laws, Resource};
-use crate::model::{Id, Kind, Record, Stamps};
-use crate::world::change::Change;
-use crate::world::people::Caller;
-use crate::world::view::View;
+use crate::{
+    http::{
+        Collection, Endpoint, Exactness, Handler, Source,
+        collection::{D, Deed, G, L, Paging, U},
+    },
+    model::{
+        Id, Kind, Record, Stamps,
+        resource::{AUTHORS, DATES, Laws, Resource},
+    },
+    world::{change::Change, people::Caller, view::View},
+};
 
 /// Every `_type` there is; the first is that of [`TASK`].
 pub const TYPES: &[&str] = &[
@@ -58,8 +62,8 @@ const LAWS: Laws = Laws {
     ..Laws::PLAIN
 };
 
-/// A lead's task. Stored: `assigned_to`, `contact_id`, `text`, `date` (a day or a moment), `is_complete`, `priority`, `resolution`,
-/// `object_type`, `object_id`, `deduplication_key`.
+/// A lead's task. Stored: `assigned_to`, `contact_id`, `text`, `date` (a day or a moment), `is_complete`, `priority`,
+/// `resolution`, `object_type`, `object_id`, `deduplication_key`.
 pub static TASK: Resource = Resource {
     name: "task",
     event: Some(|_| "task.lead"),

@@ -1,8 +1,10 @@
 //! System tasks as they come about: something happened that somebody should look at (reference, section 4.4).
 
-use crate::model::{Id, Kind, Record, Value};
-use crate::resources::lead;
-use crate::world::change::Change;
+use crate::{
+    model::{Id, Kind, Record, Value},
+    resources::lead,
+    world::change::Change,
+};
 
 /// What is to be looked at.
 pub struct Notice {

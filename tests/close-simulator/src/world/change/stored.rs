@@ -1,10 +1,10 @@
-//! The bare forms of a change: a version is stored, noted in the history, and told of where Close tells. No laws run here.
+//! The bare forms of a change: a version is stored, noted in the history, and told of where Close tells. No laws run
+//! here.
 
 use std::sync::Arc;
 
 use super::{Change, VERSION};
-use crate::model::render::Rendered;
-use crate::model::{Id, Key, Record};
+use crate::model::{Id, Key, Record, render::Rendered};
 
 impl Change<'_> {
     /// Stores a new object and tells of it. No laws.
@@ -34,8 +34,8 @@ impl Change<'_> {
         self.update_seen(after, &old);
     }
 
-    /// As [`Change::update_undated`], against the object as it was shown before the change began: for fields that are computed from
-    /// others which have changed already, as a lead's `contact_ids`.
+    /// As [`Change::update_undated`], against the object as it was shown before the change began: for fields that are
+    /// computed from others which have changed already, as a lead's `contact_ids`.
     pub fn update_seen(&mut self, after: Record, old: &Rendered) {
         let Some(before) = self.get(after.id) else { return };
         let after = Arc::new(after);
@@ -60,7 +60,8 @@ impl Change<'_> {
         }
     }
 
-    /// Changes some fields of an object and tells what changed. No laws; nothing when it does not exist or nothing differs.
+    /// Changes some fields of an object and tells what changed. No laws; nothing when it does not exist or nothing
+    /// differs.
     pub fn edit(&mut self, id: Id, edit: impl FnOnce(&mut Record)) {
         let Some(before) = self.get(id) else { return };
         let mut after = Record::clone(&before);
@@ -70,7 +71,8 @@ impl Change<'_> {
         }
     }
 
-    /// Stores a new version and tells nobody: denormalised values, purges, invisible migrations. `date_updated` as the version has it.
+    /// Stores a new version and tells nobody: denormalised values, purges, invisible migrations. `date_updated` as the
+    /// version has it.
     pub fn alter_silently(&mut self, after: Record) {
         let Some(before) = self.get(after.id) else { return };
         if *before == after {

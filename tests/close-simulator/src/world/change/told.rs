@@ -5,12 +5,18 @@ use std::sync::Arc;
 use serde_json::Map;
 
 use super::{Change, draw};
-use crate::model::render::{self, Rendered, Selection};
-use crate::model::{Id, Key, Kind, Record};
-use crate::world::events::{Event, Members, join};
-use crate::world::people::Credential;
-use crate::world::switches::MergeSpelling;
-use crate::world::{Switches, World};
+use crate::{
+    model::{
+        Id, Key, Kind, Record,
+        render::{self, Rendered, Selection},
+    },
+    world::{
+        Switches, World,
+        events::{Event, Members, join},
+        people::Credential,
+        switches::MergeSpelling,
+    },
+};
 
 impl Change<'_> {
     /// Tells of an action beside creation, update and deletion, as `completed` or `sent`, with the object as it now is.

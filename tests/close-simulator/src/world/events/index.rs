@@ -1,10 +1,12 @@
 //! Places in the log by what readers filter by, so that a filter that matches little does not walk the whole log.
 //!
-//! One ordered set holds every key, 24 bytes an entry, five entries an event at most. What it gives is a superset that the reader
-//! checks: keys of different columns may meet.
+//! One ordered set holds every key, 24 bytes an entry, five entries an event at most. What it gives is a superset that
+//! the reader checks: keys of different columns may meet.
 
-use std::collections::BTreeSet;
-use std::ops::Bound::{Excluded, Included};
+use std::{
+    collections::BTreeSet,
+    ops::Bound::{Excluded, Included},
+};
 
 use super::{Event, Name, Place};
 use crate::model::{Id, Moment};
@@ -73,7 +75,8 @@ impl Index {
         }
     }
 
-    /// Places under a user and under any action of a type: leaps from one to the other, so that the sparser decides the cost.
+    /// Places under a user and under any action of a type: leaps from one to the other, so that the sparser decides the
+    /// cost.
     fn both(&self, user: u64, object_type: &str, mut place: Place, newer: bool) -> impl Iterator<Item = Place> + '_ {
         let of_type = self.actions.iter().enumerate().filter(|(_, (name, _))| *name == object_type);
         let actions: Vec<u64> = of_type.map(|(number, _)| number as u64 | ACTION).collect();

@@ -1,4 +1,5 @@
-//! Events that a further update may still be folded into, with what only that needs: the old value of each changed field by itself.
+//! Events that a further update may still be folded into, with what only that needs: the old value of each changed
+//! field by itself.
 //!
 //! An event leaves here when the window has passed, so that the many old ones keep nothing twice.
 
