@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
-use towpath_api::config::{Flat, read};
+use towpath_keys::{Flat, read};
 use towpath_webhook::{Listener, WebhookConfig, WebhookMetrics, WebhookSource};
 
 const SCHEMA: &str = r#"{"type":"record","name":"deals","fields":[

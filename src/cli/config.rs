@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use towpath_api::config::Problem;
+use towpath_keys::Problem;
 
 use super::{
     Output,

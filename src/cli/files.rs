@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::Path};
 
-use towpath_api::config::{Flat, KeyDefinition, Keys as _, Origin, Problem, read};
+use towpath_keys::{Flat, KeyDefinition, Keys as _, Origin, Problem, read};
 
 use crate::{
     config::{WorkerConfig, load, render, render_warnings},

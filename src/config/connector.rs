@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use towpath_api::{
-    config::{Check, Problems, Timeout},
-    config_enum, config_keys,
-};
+use towpath_keys::{Check, Problems, Timeout, config_enum, config_keys};
 
 config_enum! {
     /// The connectors that there are.
@@ -64,7 +61,7 @@ impl Check for ConnectorConfig {
 
 #[cfg(test)]
 mod tests {
-    use towpath_api::config::{Flat, Problem, read};
+    use towpath_keys::{Flat, Problem, read};
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! The keys about a topic for dead letters, named as in Kafka Connect.
 
-use towpath_api::{config::Check, config_keys};
+use towpath_keys::{Check, config_keys};
 
 config_keys! {
     /// Where dead letters of a sink go beside its store.

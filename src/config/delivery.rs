@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use towpath_api::{
-    config::{ByteSize, Check},
-    config_keys,
-};
+use towpath_keys::{ByteSize, Check, config_keys};
 
 config_keys! {
     /// How fast a sink writes.

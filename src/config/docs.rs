@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use towpath_api::config::{KeyDefinition, KeyGroup, Keys};
+use towpath_keys::{KeyDefinition, KeyGroup, Keys};
 
 use super::{ConnectorConfig, WorkerConfig};
 

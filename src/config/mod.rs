@@ -1,6 +1,6 @@
 //! What is configured: files into flat maps, flat maps into typed structs, problems into text for people.
 //!
-//! The keys of a connector are declared in its own crate, the machinery is [`towpath_api::config`]. Here are the keys
+//! The keys of a connector are declared in its own crate, the machinery is [`towpath_keys`]. Here are the keys
 //! of the worker and those that every connector or every sink has, the reading of TOML, and the printing of problems
 //! and of the documentation.
 //!

@@ -1,9 +1,6 @@
 //! The keys that every sink has: how it reads the records of its topics.
 
-use towpath_api::{
-    config::{Check, ConfigValue, Given, Invalid, Problems},
-    config_keys,
-};
+use towpath_keys::{Check, ConfigValue, Given, Invalid, Problems, config_keys};
 
 use crate::avro::codec::{Form, Reading, ReadingSettings, VersionField};
 
@@ -119,7 +116,7 @@ impl ReadingConfig {
 
 #[cfg(test)]
 mod tests {
-    use towpath_api::config::{Flat, Problem, read};
+    use towpath_keys::{Flat, Problem, read};
 
     use super::*;
 

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, path::Path};
 
-use towpath_api::config::{Origin, Problem, holds_credentials};
+use towpath_keys::{Origin, Problem, holds_credentials};
 
 /// Characters of a value that are shown.
 const MAX_VALUE: usize = 60;
@@ -70,7 +70,7 @@ fn count(number: usize, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use towpath_api::config::read_with;
+    use towpath_keys::read_with;
 
     use super::{super::*, *};
 

@@ -12,7 +12,7 @@ use toml_parser::{
     decoder::ScalarKind,
     parser::{Event, EventKind, RecursionGuard, ValidateWhitespace, parse_document},
 };
-use towpath_api::config::{ConfigFile, Flat, Origin, Problem, Scalar};
+use towpath_keys::{ConfigFile, Flat, Origin, Problem, Scalar};
 
 /// How deep arrays and inline tables may lie in each other.
 const MAX_DEPTH: u32 = 16;

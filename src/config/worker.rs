@@ -1,9 +1,6 @@
 //! The keys of the worker.
 
-use towpath_api::{
-    config::{Check, Pairs, Problems},
-    config_enum, config_keys,
-};
+use towpath_keys::{Check, Pairs, Problems, config_enum, config_keys};
 
 config_enum! {
     /// The form of log lines.
@@ -83,7 +80,7 @@ fn is_listener(url: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use towpath_api::config::{Flat, read};
+    use towpath_keys::{Flat, read};
 
     use super::*;
 

@@ -73,7 +73,7 @@ macro_rules! families {
         $(#[$outer:meta])*
         struct $name:ident {
             $(
-                #[doc = $help:literal]
+                $(#[doc = $help:literal])+
                 $field:ident: $family:ty = $wire:literal [$($label:ident),*] $(in $buckets:expr)?,
             )+
         }
@@ -81,7 +81,7 @@ macro_rules! families {
         $(#[$outer])*
         #[derive(Debug, Clone)]
         pub(super) struct $name {
-            $(#[doc = $help] pub(super) $field: $family,)+
+            $($(#[doc = $help])+ pub(super) $field: $family,)+
         }
 
         impl $name {
@@ -91,7 +91,8 @@ macro_rules! families {
                     $($field: <$family as $crate::telemetry::families::Family>::register(
                         registry,
                         $wire,
-                        $help,
+                        // Each line of the comment begins with a space.
+                        concat!($($help),+),
                         &[$(stringify!($label)),*],
                         families!(@buckets $($buckets)?),
                     ),)+

@@ -1,6 +1,6 @@
 //! The connectors that there are: one variant and one arm each, and the compiler finds what is missing.
 
-use towpath_api::config::{Flat, KeyDefinition, Keys as _, Problem, read};
+use towpath_keys::{Flat, KeyDefinition, Keys as _, Problem, read};
 use towpath_postgres::PostgresSinkConfig;
 use towpath_webhook::WebhookConfig;
 

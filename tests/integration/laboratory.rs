@@ -7,8 +7,8 @@ use tokio_postgres::Client;
 use towpath_api::{
     Arena, Batch, Beginning, Body, Change, Claim, Identity, Op, OpenSink as _, Payload, Record, RecordKey, Sink as _,
     TopicPartition, Version,
-    config::{Flat, read},
 };
+use towpath_keys::{Flat, read};
 use towpath_postgres::{OpenPostgresSink, PostgresSink, PostgresSinkConfig, SinkSettings};
 
 use crate::stack::{Shared, database, env, rows, shared, unique};

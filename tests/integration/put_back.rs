@@ -10,10 +10,9 @@ use towpath::avro::{
     registry::Registry,
 };
 use towpath_api::{
-    Applied, Arena, Batch, Body, OpenSink as _, Payload, Record, Sink as _, TopicPartition,
-    apache_avro::types::Value,
-    config::{Flat, read},
+    Applied, Arena, Batch, Body, OpenSink as _, Payload, Record, Sink as _, TopicPartition, apache_avro::types::Value,
 };
+use towpath_keys::{Flat, read};
 use towpath_postgres::{OpenPostgresSink, PostgresSinkConfig, SinkSettings};
 
 use crate::{

@@ -1,10 +1,8 @@
 //! Databases that an earlier version has made.
 
 use tokio_postgres::NoTls;
-use towpath_api::{
-    Anchor, Arena, Batch, Beginning, Body, OpenSink as _, Payload, Record, Sink as _, TopicPartition,
-    config::{Flat, read},
-};
+use towpath_api::{Anchor, Arena, Batch, Beginning, Body, OpenSink as _, Payload, Record, Sink as _, TopicPartition};
+use towpath_keys::{Flat, read};
 use towpath_postgres::{OpenPostgresSink, PostgresSinkConfig, SinkSettings};
 
 use crate::stack::{database, env, rows, shared, unique};

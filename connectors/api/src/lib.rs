@@ -10,7 +10,7 @@
 //!
 //! # Writing a source
 //!
-//! 1. Declare its keys with [`config_keys!`]; validation, documentation and "did you mean" come from that one place.
+//! 1. Declare its keys with `towpath_keys::config_keys!`; validation, documentation and "did you mean" come from that one place.
 //! 2. Describe each object once as an [`Object`]: a name, an Avro record schema with an `id` field, whole or partial
 //!    updates.
 //! 3. Implement [`Source`]: hand events to the [`Publisher`]; when `publish` returns `Ok`, the broker has them for
@@ -257,7 +257,6 @@
 
 mod anchor;
 mod arena;
-pub mod config;
 mod error;
 mod event;
 pub mod failpoint;

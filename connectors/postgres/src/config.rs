@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use towpath_api::{
-    config::{Check, Problems, Secret},
-    config_enum, config_keys,
-};
+use towpath_keys::{ByteSize, Check, Problems, Secret, config_enum, config_keys};
 
 config_enum! {
     /// What a record does to the table.
@@ -151,7 +148,7 @@ config_keys! {
         pub batch_max_rows: u32 = 5_000,
         /// Bytes of keys and values in one transaction, at most (a single larger record still goes alone).
         #[key("batch.max.bytes")]
-        pub batch_max_bytes: towpath_api::config::ByteSize = towpath_api::config::ByteSize::mib(8),
+        pub batch_max_bytes: ByteSize = ByteSize::mib(8),
     }
 }
 

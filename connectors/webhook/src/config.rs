@@ -6,11 +6,8 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use apache_avro::Schema;
-use towpath_api::{
-    Object, Updates,
-    config::{ByteSize, Check, Named, Problems, Secret},
-    config_enum, config_keys,
-};
+use towpath_api::{Object, Updates};
+use towpath_keys::{ByteSize, Check, Named, Problems, Secret, config_enum, config_keys};
 
 use crate::map::Mapper;
 
@@ -171,7 +168,7 @@ fn is_object_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use towpath_api::config::{Flat, read};
+    use towpath_keys::{Flat, read};
 
     use super::*;
 

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use towpath_api::config::nearest;
+use towpath_keys::nearest;
 
 use crate::json::Json;
 

@@ -7,10 +7,8 @@ use std::{
 
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
-use towpath_api::{
-    ChangeEvent, Error, ErrorType, Object, Placed, Publisher, Result, Source,
-    config::{Flat, read},
-};
+use towpath_api::{ChangeEvent, Error, ErrorType, Object, Placed, Publisher, Result, Source};
+use towpath_keys::{Flat, read};
 use towpath_webhook::{Listener, WebhookConfig, WebhookMetrics, WebhookSource};
 
 const SECRET: &str = "canary-of-the-secret";

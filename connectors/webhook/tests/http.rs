@@ -17,10 +17,8 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use towpath_api::{
-    ChangeEvent, Error, ErrorType, Key, Object, Op, Placed, Publisher, Result, Source,
-    config::{Flat, read},
-};
+use towpath_api::{ChangeEvent, Error, ErrorType, Key, Object, Op, Placed, Publisher, Result, Source};
+use towpath_keys::{Flat, read};
 use towpath_webhook::{Listener, WebhookConfig, WebhookMetrics, WebhookSource};
 
 const SECRET: &str = "canary-2f7c1d";

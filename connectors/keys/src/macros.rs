@@ -1,17 +1,17 @@
 //! The two macros with which keys are declared.
 
 /// Declares a struct whose fields are config keys; derives `Debug` and `Clone` and implements
-/// [`Keys`](crate::config::Keys). A hand-written [`Check`](crate::config::Check), possibly empty, completes it.
+/// [`Keys`](crate::Keys). A hand-written [`Check`](crate::Check), possibly empty, completes it.
 ///
 /// A field has a doc comment, which becomes the documentation, and `#[key("…")]`, in which `alias = "…"` (any number)
 /// and then `range = …` may follow. Its type decides how it is read:
 ///
 /// | Type | Key |
 /// |---|---|
-/// | a [`ConfigValue`](crate::config::ConfigValue) | required, unless a default follows: `= 5` |
+/// | a [`ConfigValue`](crate::ConfigValue) | required, unless a default follows: `= 5` |
 /// | `Option` of one | may be absent |
-/// | [`Named`](crate::config::Named) of another such struct | `objects.{}`: one struct for each name |
-/// | [`Pairs`](crate::config::Pairs) | `kafka.{}`: everything that begins so, unread |
+/// | [`Named`](crate::Named) of another such struct | `objects.{}`: one struct for each name |
+/// | [`Pairs`](crate::Pairs) | `kafka.{}`: everything that begins so, unread |
 #[macro_export]
 macro_rules! config_keys {
     (
@@ -33,22 +33,22 @@ macro_rules! config_keys {
             )*
         }
 
-        impl $crate::config::Keys for $name {
-            fn definitions() -> ::std::vec::Vec<$crate::config::KeyDefinition> {
+        impl $crate::Keys for $name {
+            fn definitions() -> ::std::vec::Vec<$crate::KeyDefinition> {
                 let mut definitions = ::std::vec::Vec::new();
                 $(
-                    definitions.extend(<$ty as $crate::config::Field>::define(
-                        $crate::config::KeySpec::<$ty>::new($key, &[$($doc),*])
+                    definitions.extend(<$ty as $crate::Field>::define(
+                        $crate::KeySpec::<$ty>::new($key, &[$($doc),*])
                             $(.alias($alias))* $(.range($range))? $(.default_value($default))?,
                     ));
                 )*
                 definitions
             }
 
-            fn read(reader: &mut $crate::config::FlatReader<'_>) -> ::std::option::Option<Self> {
+            fn read(reader: &mut $crate::FlatReader<'_>) -> ::std::option::Option<Self> {
                 $(
-                    let $field = <$ty as $crate::config::Field>::read(
-                        $crate::config::KeySpec::<$ty>::new($key, &[$($doc),*])
+                    let $field = <$ty as $crate::Field>::read(
+                        $crate::KeySpec::<$ty>::new($key, &[$($doc),*])
                             $(.alias($alias))* $(.range($range))? $(.default_value($default))?,
                         reader,
                     );
@@ -62,7 +62,7 @@ macro_rules! config_keys {
 }
 
 /// Declares an enum whose variants are the values of a key; derives the usual traits and implements
-/// [`ConfigValue`](crate::config::ConfigValue). `as_str` gives the value of a variant.
+/// [`ConfigValue`](crate::ConfigValue). `as_str` gives the value of a variant.
 #[macro_export]
 macro_rules! config_enum {
     (
@@ -93,7 +93,7 @@ macro_rules! config_enum {
             }
         }
 
-        impl $crate::config::ConfigValue for $name {
+        impl $crate::ConfigValue for $name {
             fn type_name() -> ::std::string::String {
                 ::std::string::String::from("choice")
             }
@@ -103,8 +103,8 @@ macro_rules! config_enum {
             }
 
             fn parse(
-                given: &$crate::config::Given<'_>,
-            ) -> ::std::result::Result<Self, $crate::config::Invalid> {
+                given: &$crate::Given<'_>,
+            ) -> ::std::result::Result<Self, $crate::Invalid> {
                 given.choice(&[$(($text, Self::$variant)),*])
             }
 

@@ -10,9 +10,9 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use towpath_api::config::{Check, Flat, Secret, read};
+//! use towpath_keys::{Check, Flat, Secret, read};
 //!
-//! towpath_api::config_keys! {
+//! towpath_keys_keys! {
 //!     /// Keys of a source.
 //!     pub struct PollerConfig {
 //!         /// Where the API is.
