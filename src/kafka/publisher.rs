@@ -81,7 +81,7 @@ struct Route {
     topic: Arc<str>,
     encoder: Encoder,
     written: IntCounter,
-    read: [IntCounter; 4],
+    read: [IntCounter; Op::ALL.len()],
 }
 
 impl KafkaPublisher {

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use towpath_api::{Body, Identity, Op};
+use towpath_api::{Body, Identity, RecordOp};
 
 /// Deletes are followed by their tombstones at once, with a few records of other keys between them at most.
 const REMEMBERED: usize = 8;
@@ -28,7 +28,7 @@ impl Deletes {
                 if !self.keys.is_empty() {
                     self.take(&key.identity);
                 }
-                if change.op == Op::Delete {
+                if change.op == RecordOp::Delete {
                     if self.keys.len() == REMEMBERED {
                         self.keys.pop_front();
                     }
@@ -61,7 +61,7 @@ mod tests {
         RecordKey { identity: Identity::Long(id), schema: Arc::new(schema.unwrap()) }
     }
 
-    fn change(id: i64, op: Op) -> Body {
+    fn change(id: i64, op: RecordOp) -> Body {
         let key = key(id);
         let schema = Arc::clone(&key.schema);
         let change =
@@ -77,14 +77,14 @@ mod tests {
     fn a_tombstone_behind_its_delete_says_nothing_and_any_other_does() {
         let mut deletes = Deletes::default();
         assert!(says_something(&mut deletes, 1), "a plain one");
-        deletes.settle(change(1, Op::Delete));
-        deletes.settle(change(2, Op::Update));
+        deletes.settle(change(1, RecordOp::Delete));
+        deletes.settle(change(2, RecordOp::Update));
         assert!(!says_something(&mut deletes, 1), "another key between them does not matter");
         assert!(says_something(&mut deletes, 1), "a delete has one tombstone");
-        deletes.settle(change(1, Op::Delete));
-        deletes.settle(change(1, Op::Create));
+        deletes.settle(change(1, RecordOp::Delete));
+        deletes.settle(change(1, RecordOp::Create));
         assert!(says_something(&mut deletes, 1), "what lives again can be ended again");
-        (0..20).for_each(|id| drop(deletes.settle(change(id, Op::Delete))));
+        (0..20).for_each(|id| drop(deletes.settle(change(id, RecordOp::Delete))));
         assert!(deletes.keys.len() == REMEMBERED && !says_something(&mut deletes, 19));
     }
 }

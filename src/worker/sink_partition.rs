@@ -241,7 +241,7 @@ impl<O: OpenSink> SinkPartition<O> {
             let mut lent = self.shared.connections.lend().await?;
             let claim = lent.sink.claim(&self.partition, &range.beginning, self.claim.as_ref()).await?;
             lent.give_back();
-            Ok(claim)
+            Ok::<_, Error>(claim)
         });
         let mut claim = claim.await?;
         // Kept before anything else can fail: the next claim must know this one as its own.

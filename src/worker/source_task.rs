@@ -26,7 +26,7 @@ fn check(name: &str) -> String {
 }
 
 /// Runs what `make` makes until `stop`, or until an error that waiting does not cure.
-pub(super) async fn run<S: Source, P: Publisher>(
+pub(super) async fn run<S: Source<Reporting<P>>, P: Publisher>(
     name: String,
     make: impl Fn() -> Result<S>,
     out: P,
@@ -37,7 +37,7 @@ pub(super) async fn run<S: Source, P: Publisher>(
     tracing::info!(connector = name, "source task {name}-0 starts");
     let check = check(&name);
     let health = Arc::new(health);
-    let out = Reporting { out, health: Arc::clone(&health) };
+    let mut out = Reporting { out, health: Arc::clone(&health) };
     let mut backoff = health.backoff();
     let outcome = loop {
         let mut source = match make() {
@@ -45,7 +45,7 @@ pub(super) async fn run<S: Source, P: Publisher>(
             Err(error) => break Err(error),
         };
         let life = Lifecycle::new(stop.clone());
-        let running = source.run(&out, life.clone());
+        let running = source.run(&mut out, life.clone());
         let ended = tokio::select! {
             ended = running => ended,
             never = note_start(&life, &health, &readiness, &check) => match never {},
@@ -99,7 +99,7 @@ fn ended_early(name: &str) -> Error {
 /// A publisher that lets the state of the task follow from what becomes of its events: a source whose events find no
 /// broker is not running, whatever it thinks itself.
 #[derive(Clone)]
-struct Reporting<P> {
+pub(super) struct Reporting<P> {
     out: P,
     health: Arc<TaskHealth>,
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::time::timeout;
-use towpath_api::{Applied, Batch, Error, ErrorType, OpenSink, Reaction, Result, Sink as _};
+use towpath_api::{Applied, ApplyError, Batch, Error, ErrorType, OpenSink, Reaction, Result, Sink as _};
 
 use super::sink_partition::SinkPartition;
 use crate::telemetry::{Stage, TransactionOutcome};
@@ -43,15 +43,16 @@ impl<O: OpenSink> SinkPartition<O> {
                     self.advance(batch);
                     return Ok(Stored::Applied(applied));
                 }
-                Err(error) => error,
+                Err(failed) => failed,
             };
+            let ApplyError { error, if_stored: open } = error;
             if error.reaction != Reaction::Retry {
                 return Err(error);
             }
             if error.error_type == ErrorType::Unavailable {
                 self.shared.connections.note_loss();
             }
-            if_stored = error.if_stored.as_deref().copied().or(if_stored);
+            if_stored = open.map(|applied| *applied).or(if_stored);
             if !self.wait(Stage::Apply, &error).await {
                 return Ok(Stored::Stopped);
             }
@@ -83,7 +84,7 @@ impl<O: OpenSink> SinkPartition<O> {
         }
     }
 
-    async fn store_once(&mut self, batch: &Batch) -> Result<Applied> {
+    async fn store_once(&mut self, batch: &Batch) -> Result<Applied, ApplyError> {
         let claim = self.claim.as_ref().ok_or_else(|| {
             Error::fatal(
                 "internal.unclaimed",
@@ -96,8 +97,8 @@ impl<O: OpenSink> SinkPartition<O> {
         let applied = self.answered("apply a batch", lent.sink.apply(claim, batch)).await;
         let outcome = match &applied {
             Ok(_) => TransactionOutcome::Committed,
-            Err(error) if error.if_stored.is_some() => TransactionOutcome::Unknown,
-            Err(error) if error.error_type == ErrorType::Conflict => TransactionOutcome::SerializationRetry,
+            Err(failed) if failed.if_stored.is_some() => TransactionOutcome::Unknown,
+            Err(failed) if failed.error.error_type == ErrorType::Conflict => TransactionOutcome::SerializationRetry,
             Err(_) => TransactionOutcome::RolledBack,
         };
         let took = begun.elapsed();
@@ -114,7 +115,11 @@ impl<O: OpenSink> SinkPartition<O> {
 
     /// Waits for an answer of the store. While none comes the state says so; after a long time the connection is given
     /// up with what runs on it, which the next claim settles.
-    pub(super) async fn answered<T>(&self, doing: &str, answer: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn answered<T, E: From<Error>>(
+        &self,
+        doing: &str,
+        answer: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let silent = || {
             Error::retry(
                 "sink.no_answer",
@@ -127,7 +132,7 @@ impl<O: OpenSink> SinkPartition<O> {
             return answer;
         }
         self.shared.health.troubled(&self.name, Stage::Apply, &silent(), 1, SILENCE_GIVEN_UP);
-        timeout(SILENCE_GIVEN_UP, answer).await.unwrap_or_else(|_| Err(silent()))
+        timeout(SILENCE_GIVEN_UP, answer).await.unwrap_or_else(|_| Err(silent().into()))
     }
 
     /// The store has the batch: what comes next starts behind it.

@@ -12,7 +12,7 @@ use std::{
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio_postgres::Client;
-use towpath_api::{Batch, Claim, Op, OpenSink as _, Reaction, Record, Sink as _};
+use towpath_api::{ApplyError, Batch, Claim, OpenSink as _, Reaction, Record, RecordOp, Sink as _};
 use towpath_postgres::{OpenPostgresSink, PostgresSink};
 
 use crate::{
@@ -83,7 +83,7 @@ impl Feed {
             .collect();
         if with_poison {
             let offset = from + i64::try_from(records.len()).unwrap();
-            records.push(self.lab.change(offset, 100 + offset, Op::Create, Some((1, "nul \0")), None, None));
+            records.push(self.lab.change(offset, 100 + offset, RecordOp::Create, Some((1, "nul \0")), None, None));
         }
         self.lab.batch(from, records)
     }
@@ -151,9 +151,9 @@ async fn of_many_ambiguous_commits_none_is_lost_and_none_is_doubled() {
         // All that leave the client without an answer.
         let moment = [Moment::BeforeServer, Moment::AtServer, Moment::BeforeClient][feed.random.random_range(0..3)];
         feed.proxy.next_commit(moment, Fault::Cut);
-        let error = feed.sink.apply(&feed.claim, &batch).await.unwrap_err();
+        let ApplyError { error, if_stored } = feed.sink.apply(&feed.claim, &batch).await.unwrap_err();
         assert_eq!((error.reaction, error.code), (Reaction::Retry, "postgres.commit_unknown"), "{}", error.chain());
-        let if_stored = error.if_stored.expect("what became of the batch if it is stored");
+        let if_stored = if_stored.expect("what became of the batch if it is stored");
         assert_eq!(if_stored.total(), u64::try_from(batch.records.len()).unwrap());
         let stored = feed.settle(&batch).await;
         assert_eq!(stored, moment != Moment::BeforeServer, "what the claim says after a cut at {moment:?}");
@@ -189,10 +189,10 @@ async fn a_connection_cut_at_any_byte_of_a_transaction_loses_and_doubles_nothing
             let applied = feed.sink.apply(&feed.claim, &batch).await;
             feed.proxy.pass_all();
             if let Err(error) = &applied {
-                assert_eq!(error.reaction, Reaction::Retry, "{way:?} {at}: {}", error.chain());
+                assert_eq!(error.error.reaction, Reaction::Retry, "{way:?} {at}: {}", error.error.chain());
                 failed += 1;
                 if feed.settle(&batch).await {
-                    assert_eq!(error.code, "postgres.commit_unknown", "{way:?} {at}: {}", error.chain());
+                    assert_eq!(error.error.code, "postgres.commit_unknown", "{way:?} {at}: {}", error.error.chain());
                 } else {
                     feed.sink.apply(&feed.claim, &batch).await.unwrap();
                 }
@@ -246,7 +246,7 @@ async fn a_commit_that_stalls_holds_the_next_claim_until_it_is_known_how_it_ende
         applied.unwrap();
         assert_eq!(claimed.next_offset, batch.to, "{moment:?}: the claim has seen the end of the batch before it");
         let fenced = feed.sink.apply(&feed.claim, &batch).await.unwrap_err();
-        assert_eq!(fenced.reaction, Reaction::Fenced, "{}", fenced.chain());
+        assert_eq!(fenced.error.reaction, Reaction::Fenced, "{}", fenced.error.chain());
         feed.take(&batch);
         feed.claim = feed.sink.claim(&partition, &beginning(), None).await.unwrap();
     }

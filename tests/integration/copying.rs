@@ -75,7 +75,8 @@ impl Copying {
     }
 
     async fn stores(&mut self, batch: &Batch) -> Applied {
-        let applied = self.sink.apply(&self.claim, batch).await.unwrap_or_else(|error| panic!("{}", error.chain()));
+        let applied =
+            self.sink.apply(&self.claim, batch).await.unwrap_or_else(|error| panic!("{}", error.error.chain()));
         assert_eq!(applied.total(), u64::try_from(batch.records.len()).unwrap(), "{applied:?}");
         self.claim.next_offset = batch.to;
         applied
@@ -169,7 +170,7 @@ async fn a_connection_cut_at_any_byte_of_a_copy_loses_and_doubles_nothing() {
             let applied = copying.sink.apply(&copying.claim, &batch).await;
             copying.proxy.pass_all();
             if let Err(error) = &applied {
-                assert_eq!(error.reaction, Reaction::Retry, "{}", error.chain());
+                assert_eq!(error.error.reaction, Reaction::Retry, "{}", error.error.chain());
             } else {
                 // A few bytes more or less are sent from one connection to another.
                 assert_eq!(cut, 0, "this one lay at the very end");
@@ -216,11 +217,11 @@ async fn a_row_that_appears_while_rows_are_copied_is_overwritten_or_left_as_its_
         };
         let (applied, ()) = tokio::join!(copying.sink.apply(&copying.claim, &batch), meanwhile);
         if end == "terminate" {
-            assert_eq!(applied.unwrap_err().reaction, Reaction::Retry);
+            assert_eq!(applied.unwrap_err().error.reaction, Reaction::Retry);
             other.batch_execute("ROLLBACK").await.unwrap();
             assert!(!copying.settle(&batch).await);
         } else {
-            let applied = applied.unwrap_or_else(|error| panic!("{}", error.chain()));
+            let applied = applied.unwrap_or_else(|error| panic!("{}", error.error.chain()));
             let updated = u64::from(end == "COMMIT");
             assert_eq!((applied.inserted, applied.updated), (3_000 - updated, updated), "{end}");
             copying.claim.next_offset = batch.to;

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use apache_avro::types::Value;
 use towpath_api::{
-    Applied, Body, Change, Error, Identity, Op, OpenSink as _, Payload, Reaction, Record, RecordKey, Sink as _, Version,
+    Applied, Body, Change, Error, Identity, OpenSink as _, Payload, Reaction, Record, RecordKey, RecordOp, Sink as _,
+    Version,
 };
 use towpath_postgres::PostgresSink;
 
@@ -54,9 +55,9 @@ async fn a_tombstone_does_not_end_a_row_that_another_partition_wrote_with_a_vers
     for mode in ["soft", "hard"] {
         let lab = Laboratory::new("moved").await;
         let mut new = Feed::of_partition(&lab, 1, &[("delete.mode", mode)]).await;
-        new.apply(vec![lab.change(0, 1, Op::Create, Some((7, "new")), None, Some(7))]).await;
+        new.apply(vec![lab.change(0, 1, RecordOp::Create, Some((7, "new")), None, Some(7))]).await;
         let mut old = Feed::of(&lab, &[("delete.mode", mode)]).await;
-        let delete = lab.change(0, 1, Op::Delete, None, None, Some(6));
+        let delete = lab.change(0, 1, RecordOp::Delete, None, None, Some(6));
         let applied = old.apply(vec![delete, lab.tombstone(1, 1)]).await;
         assert_eq!((applied.stale, letters(&applied)), (1, 1), "{mode}");
         assert_eq!(lab.ask("SELECT a, _towpath_deleted FROM $.deals").await, ["7|f"], "{mode}");
@@ -69,12 +70,12 @@ async fn a_tombstone_does_not_end_a_row_that_another_partition_wrote_with_a_vers
 async fn a_truncate_with_a_version_ends_older_rows_of_every_partition_and_no_newer_one() {
     let lab = Laboratory::new("truncate_lsn").await;
     let keys = [("truncate.enabled", "true")];
-    let versioned = |offset, id, lsn| lab.change(offset, id, Op::Create, Some((lsn, "x")), None, Some(lsn));
+    let versioned = |offset, id, lsn| lab.change(offset, id, RecordOp::Create, Some((lsn, "x")), None, Some(lsn));
     Feed::of(&lab, &keys).await.apply(vec![versioned(0, 1, 10), versioned(1, 2, 30)]).await;
     let mut other = Feed::of_partition(&lab, 1, &keys).await;
     let change = Change {
         key: None,
-        op: Op::Truncate,
+        op: RecordOp::Truncate,
         schema: record_schema(""),
         after: None,
         changed: None,
@@ -124,9 +125,10 @@ async fn a_record_that_could_come_only_behind_a_later_one_of_its_key_is_set_asid
     lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
     let mut feed = Feed::of(&lab, &[]).await;
     feed.sink = lab.opener_with_patience(Duration::ZERO).open().await.unwrap();
-    feed.apply(vec![lab.change(0, 1, Op::Create, Some((1, "own")), None, None)]).await;
-    let partial =
-        |offset, a, b, fields: &[u16]| lab.change(offset, 1, Op::Update, Some((a, b)), Some(fields.to_vec()), None);
+    feed.apply(vec![lab.change(0, 1, RecordOp::Create, Some((1, "own")), None, None)]).await;
+    let partial = |offset, a, b, fields: &[u16]| {
+        lab.change(offset, 1, RecordOp::Update, Some((a, b)), Some(fields.to_vec()), None)
+    };
     // The first refers to what comes last; the second is of the same row; the one before the last is an orphan for
     // good.
     let batch =
@@ -146,9 +148,14 @@ async fn a_field_that_only_an_absorbed_record_carries_gets_its_column() {
     );
     let narrow = record_schema(r#"{"name":"id","type":"long"},{"name":"a","type":["null","long"]}"#);
     let key = RecordKey { identity: Identity::Long(1), schema: Arc::clone(&lab.key_schema) };
-    let first =
-        Laboratory::record(0, &key, Op::Create, &wide, Some(vec![Value::Long(1), Value::Long(1), Value::Long(3)]));
-    let second = Laboratory::record(1, &key, Op::Update, &narrow, Some(vec![Value::Long(1), Value::Long(2)]));
+    let first = Laboratory::record(
+        0,
+        &key,
+        RecordOp::Create,
+        &wide,
+        Some(vec![Value::Long(1), Value::Long(1), Value::Long(3)]),
+    );
+    let second = Laboratory::record(1, &key, RecordOp::Update, &narrow, Some(vec![Value::Long(1), Value::Long(2)]));
     feed.apply(vec![first, second]).await;
     assert_eq!(lab.ask("SELECT id, a, c FROM $.deals").await, ["1|2|3"]);
 }
@@ -166,7 +173,7 @@ async fn keys_of_different_types_are_not_taken_for_one() {
     let value = record_schema(r#"{"name":"a","type":["null","long"]}"#);
     let record = |offset, schema: &Arc<_>, a| {
         let key = RecordKey { identity: Identity::Bytes(vec![5]), schema: Arc::clone(schema) };
-        Laboratory::record(offset, &key, Op::Create, &value, Some(vec![Value::Long(a)]))
+        Laboratory::record(offset, &key, RecordOp::Create, &value, Some(vec![Value::Long(a)]))
     };
     feed.apply(vec![record(0, &whole, 50), record(1, &tenths, 5)]).await;
     assert_eq!(lab.ask("SELECT no, a FROM $.deals ORDER BY no").await, ["0.5|5", "5.0|50"]);
@@ -174,7 +181,7 @@ async fn keys_of_different_types_are_not_taken_for_one() {
     // One key of another kind harms no other record.
     let odd = record_schema(r#"{"name":"no","type":"string"}"#);
     let key = RecordKey { identity: Identity::Text("five".into()), schema: odd };
-    let odd = Laboratory::record(3, &key, Op::Create, &value, Some(vec![Value::Long(1)]));
+    let odd = Laboratory::record(3, &key, RecordOp::Create, &value, Some(vec![Value::Long(1)]));
     let applied = feed.apply(vec![record(2, &whole, 51), odd, record(4, &whole, 52)]).await;
     assert_eq!((applied.updated + applied.folded, letters(&applied)), (2, 1));
 }
@@ -188,7 +195,8 @@ async fn a_field_that_is_called_as_the_key_and_is_something_else_is_kept() {
         schema: record_schema(r#"{"name":"id","type":"string"}"#),
     };
     let value = record_schema(r#"{"name":"id","type":"long"},{"name":"a","type":["null","long"]}"#);
-    feed.apply(vec![Laboratory::record(0, &key, Op::Create, &value, Some(vec![Value::Long(5), Value::Long(1)]))]).await;
+    feed.apply(vec![Laboratory::record(0, &key, RecordOp::Create, &value, Some(vec![Value::Long(5), Value::Long(1)]))])
+        .await;
     let columns = lab.ask("SELECT column_name FROM towpath.columns WHERE table_schema = '$' AND field = 'id'").await;
     assert_eq!(lab.ask(&format!("SELECT id, {} FROM $.deals", columns[0])).await, ["customer-5|5"]);
 }
@@ -196,7 +204,7 @@ async fn a_field_that_is_called_as_the_key_and_is_something_else_is_kept() {
 #[tokio::test]
 async fn in_mode_update_an_old_record_is_stale_and_no_dead_letter() {
     let lab = Laboratory::new("late_update").await;
-    let versioned = |offset, ts| lab.change(offset, 1, Op::Update, Some((ts, "v")), None, Some(ts));
+    let versioned = |offset, ts| lab.change(offset, 1, RecordOp::Update, Some((ts, "v")), None, Some(ts));
     Feed::of(&lab, &[]).await.apply(vec![versioned(0, 5)]).await;
     let mut feed = Feed::of(&lab, &[("insert.mode", "update")]).await;
     let applied = feed.apply(vec![versioned(1, 4)]).await;
@@ -209,11 +217,11 @@ async fn a_replay_changes_nothing_where_only_the_version_is_kept_beside_the_row(
     let keys = [("metadata.columns", "version")];
     let history = || {
         vec![
-            lab.change(0, 1, Op::Create, Some((5, "v")), None, Some(5)),
-            lab.change(1, 1, Op::Delete, None, None, Some(6)),
+            lab.change(0, 1, RecordOp::Create, Some((5, "v")), None, Some(5)),
+            lab.change(1, 1, RecordOp::Delete, None, None, Some(6)),
             lab.tombstone(2, 1),
-            lab.change(3, 1, Op::Create, Some((7, "v")), None, Some(7)),
-            lab.change(4, 1, Op::Update, Some((8, "")), Some(vec![1]), Some(7)),
+            lab.change(3, 1, RecordOp::Create, Some((7, "v")), None, Some(7)),
+            lab.change(4, 1, RecordOp::Update, Some((8, "")), Some(vec![1]), Some(7)),
         ]
     };
     let table = "SELECT a, b, _towpath_deleted FROM $.deals";
@@ -254,7 +262,7 @@ async fn tables_in_partitions_and_keys_without_case_are_written_as_others_are() 
         (record_schema(r#"{"name":"id","type":"string"}"#), record_schema(r#"{"name":"a","type":["null","long"]}"#));
     let record = |offset, id: &str, a, changed: Option<Vec<u16>>| {
         let key = RecordKey { identity: Identity::Text(id.into()), schema: Arc::clone(&schema) };
-        let mut record = Laboratory::record(offset, &key, Op::Update, &value, Some(vec![Value::Long(a)]));
+        let mut record = Laboratory::record(offset, &key, RecordOp::Update, &value, Some(vec![Value::Long(a)]));
         if let Body::Change(change) = &mut record.body {
             change.changed = changed;
         }
@@ -299,7 +307,9 @@ async fn a_role_that_may_not_make_views_can_write_a_table_that_is_complete() {
     drop(sink);
     lab.client.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
     assert_eq!(
-        stored.map_err(|error| (error.reaction == Reaction::Retry, error.chain())).map(|applied| applied.inserted),
+        stored
+            .map_err(|error| (error.error.reaction == Reaction::Retry, error.error.chain()))
+            .map(|applied| applied.inserted),
         Ok(1)
     );
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use apache_avro::{Schema, types::Value};
-use towpath_api::{Applied, Body, Claim, ErrorType, Op, OpenSink as _, Reaction, Sink as _, TopicPartition};
+use towpath_api::{Applied, Body, Claim, ErrorType, OpenSink as _, Reaction, RecordOp, Sink as _, TopicPartition};
 use towpath_postgres::PostgresSink;
 
 use crate::{
@@ -22,7 +22,7 @@ async fn a_claim_fences_every_older_claim_of_the_partition() {
     assert!(new_claim.epoch > old_claim.epoch);
 
     let zombie = old.apply(&old_claim, &lab.batch(0, vec![lab.whole(0, 1, 666)])).await.unwrap_err();
-    assert_eq!(zombie.reaction, Reaction::Fenced, "{}", zombie.chain());
+    assert_eq!(zombie.error.reaction, Reaction::Fenced, "{}", zombie.error.chain());
     new.apply(&new_claim, &lab.batch(0, vec![lab.whole(0, 1, 1)])).await.unwrap();
     assert_eq!(lab.table().await, ["1|1|x|f|0"]);
     let lost = old.claim(&lab.partition(0), &beginning(), Some(&old_claim)).await.unwrap_err();
@@ -50,10 +50,10 @@ async fn a_batch_that_is_stored_already_changes_nothing_when_it_comes_again() {
     lab.client.batch_execute(&format!("UPDATE {}.deals SET a = 100, _towpath_seq = -1", lab.name)).await.unwrap();
 
     let again = sink.apply(&claim, &batch).await.unwrap_err();
-    assert_eq!((again.reaction, again.code), (Reaction::Retry, "postgres.offset_moved"));
+    assert_eq!((again.error.reaction, again.error.code), (Reaction::Retry, "postgres.offset_moved"));
     assert_eq!(lab.table().await, ["1|100|x|f|0", "2|100|x|f|1"], "not even rows that the version would let through");
     let gap = sink.apply(&claim, &lab.batch(5, vec![lab.whole(5, 3, 3)])).await.unwrap_err();
-    assert_eq!(gap.code, "postgres.offset_moved", "a batch that leaves offsets out is refused as well");
+    assert_eq!(gap.error.code, "postgres.offset_moved", "a batch that leaves offsets out is refused as well");
     assert_eq!(lab.next_offset().await, ["2"]);
 }
 
@@ -62,11 +62,11 @@ async fn an_older_version_never_turns_a_row_back() {
     let lab = Laboratory::new("version").await;
     let mut sink = lab.open().await;
     let claim = claim(&mut sink, &lab.partition(0)).await;
-    let versioned = |offset, a, ts| lab.change(offset, 1, Op::Update, Some((a, "v")), None, Some(ts));
+    let versioned = |offset, a, ts| lab.change(offset, 1, RecordOp::Update, Some((a, "v")), None, Some(ts));
     sink.apply(&claim, &lab.batch(0, vec![versioned(0, 50, 50)])).await.unwrap();
     let stale = sink.apply(&claim, &lab.batch(1, vec![versioned(1, 40, 40)])).await.unwrap();
     assert_eq!((stale.stale, stale.updated), (1, 0));
-    let delete = lab.change(2, 1, Op::Delete, None, None, Some(30));
+    let delete = lab.change(2, 1, RecordOp::Delete, None, None, Some(30));
     assert_eq!(sink.apply(&claim, &lab.batch(2, vec![delete])).await.unwrap().stale, 1, "an old delete is old as well");
     assert_eq!(lab.table().await, ["1|50|v|f|0"]);
     let newer = sink.apply(&claim, &lab.batch(3, vec![versioned(3, 60, 60)])).await.unwrap();
@@ -82,11 +82,11 @@ async fn a_replay_from_the_start_changes_no_row() {
     let history = || {
         vec![
             lab.whole(0, 1, 1),
-            lab.change(1, 1, Op::Update, Some((10, "")), Some(vec![1]), None),
+            lab.change(1, 1, RecordOp::Update, Some((10, "")), Some(vec![1]), None),
             lab.whole(2, 2, 2),
-            lab.change(3, 2, Op::Delete, None, None, None),
-            lab.change(4, 2, Op::Update, Some((0, "back")), Some(vec![2]), None),
-            lab.change(5, 1, Op::Delete, None, None, None),
+            lab.change(3, 2, RecordOp::Delete, None, None, None),
+            lab.change(4, 2, RecordOp::Update, Some((0, "back")), Some(vec![2]), None),
+            lab.change(5, 1, RecordOp::Delete, None, None, None),
         ]
     };
     for record in history() {
@@ -129,9 +129,9 @@ async fn a_partial_update_older_than_its_row_becomes_a_dead_letter() {
     let lab = Laboratory::new("partial").await;
     let mut sink = lab.open().await;
     let claim = claim(&mut sink, &lab.partition(0)).await;
-    let first = lab.change(0, 1, Op::Create, Some((1, "x")), None, Some(50));
+    let first = lab.change(0, 1, RecordOp::Create, Some((1, "x")), None, Some(50));
     sink.apply(&claim, &lab.batch(0, vec![first])).await.unwrap();
-    let partial = |offset, a, ts| lab.change(offset, 1, Op::Update, Some((a, "")), Some(vec![1]), Some(ts));
+    let partial = |offset, a, ts| lab.change(offset, 1, RecordOp::Update, Some((a, "")), Some(vec![1]), Some(ts));
     let applied = sink.apply(&claim, &lab.batch(1, vec![partial(1, 2, 40)])).await.unwrap();
     assert_eq!(applied.dead_letters().collect::<Vec<_>>(), [(ErrorType::Conflict, 1)]);
     let same = sink.apply(&claim, &lab.batch(2, vec![partial(2, 3, 50)])).await.unwrap();
@@ -148,7 +148,7 @@ async fn one_poisoned_record_is_set_aside_and_its_neighbours_are_stored() {
     let claim = claim(&mut sink, &lab.partition(0)).await;
     let mut records: Vec<_> = (0..100).map(|at| lab.whole(at, at, at)).collect();
     for (at, id) in [(17, 17), (60, 60)] {
-        records[at] = lab.change(id, id, Op::Create, Some((1, "nul \0 byte")), None, None);
+        records[at] = lab.change(id, id, RecordOp::Create, Some((1, "nul \0 byte")), None, None);
     }
     let mut batch = lab.batch(0, records);
     let span = batch.arena.push(b"the bytes of record 17");
@@ -188,7 +188,7 @@ async fn a_transaction_that_does_not_reach_its_commit_leaves_nothing() {
             (!rows(&killer, &blocked).await.is_empty()).then_some(())
         })
     );
-    assert_eq!(error.reaction, Reaction::Retry, "{}", error.chain());
+    assert_eq!(error.error.reaction, Reaction::Retry, "{}", error.error.chain());
     lab.client.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!((lab.table().await, lab.next_offset().await), (vec!["1|1|x|f|0".to_owned()], vec!["1".to_owned()]));
 
@@ -207,9 +207,9 @@ async fn a_table_of_another_shape_is_refused_with_both_types() {
     let mut sink = lab.open().await;
     let claim = claim(&mut sink, &lab.partition(0)).await;
     let error = sink.apply(&claim, &lab.batch(0, vec![lab.whole(0, 1, 1)])).await.unwrap_err();
-    assert_eq!((error.reaction, error.code), (Reaction::Retry, "postgres.schema_mismatch"));
-    assert!(error.to_string().contains("column `id` of the key should be bigint and is uuid"), "{error}");
-    assert!(error.to_string().contains("ALTER COLUMN \"id\" TYPE bigint"), "{error}");
+    assert_eq!((error.error.reaction, error.error.code), (Reaction::Retry, "postgres.schema_mismatch"));
+    assert!(error.error.to_string().contains("column `id` of the key should be bigint and is uuid"), "{error:?}");
+    assert!(error.error.to_string().contains("ALTER COLUMN \"id\" TYPE bigint"), "{error:?}");
     assert_eq!(lab.next_offset().await, ["0"]);
 }
 
@@ -232,13 +232,15 @@ async fn hard_deletes_remove_the_row() {
     let records = vec![lab.whole(0, 1, 1), lab.whole(1, 2, 2)];
     sink.apply(&claim, &lab.batch(0, records)).await.unwrap();
     let applied =
-        sink.apply(&claim, &lab.batch(2, vec![lab.change(2, 1, Op::Delete, None, None, None)])).await.unwrap();
+        sink.apply(&claim, &lab.batch(2, vec![lab.change(2, 1, RecordOp::Delete, None, None, None)])).await.unwrap();
     assert_eq!((applied.deleted, applied.total()), (1, 1));
     assert_eq!(lab.table().await, ["2|2|x|f|1"]);
-    let versioned = lab.change(3, 2, Op::Update, Some((5, "v")), None, Some(50));
+    let versioned = lab.change(3, 2, RecordOp::Update, Some((5, "v")), None, Some(50));
     sink.apply(&claim, &lab.batch(3, vec![versioned])).await.unwrap();
-    let old =
-        sink.apply(&claim, &lab.batch(4, vec![lab.change(4, 2, Op::Delete, None, None, Some(40))])).await.unwrap();
+    let old = sink
+        .apply(&claim, &lab.batch(4, vec![lab.change(4, 2, RecordOp::Delete, None, None, Some(40))]))
+        .await
+        .unwrap();
     assert_eq!((old.deleted, old.stale), (0, 1), "an old delete removes no newer row");
     assert_eq!(lab.table().await, ["2|5|v|f|3"]);
 }
@@ -259,9 +261,12 @@ async fn a_new_field_becomes_a_column_and_the_live_view_shows_it() {
         change.after.as_mut().unwrap().push(Value::TimestampMicros(1_700_000_000_000_001));
     }
     sink.apply(&claim, &lab.batch(0, vec![lab.whole(0, 1, 1)])).await.unwrap();
-    sink.apply(&claim, &lab.batch(1, vec![second, lab.whole(2, 3, 3), lab.change(3, 1, Op::Delete, None, None, None)]))
-        .await
-        .unwrap();
+    sink.apply(
+        &claim,
+        &lab.batch(1, vec![second, lab.whole(2, 3, 3), lab.change(3, 1, RecordOp::Delete, None, None, None)]),
+    )
+    .await
+    .unwrap();
     let live = format!("SELECT id, a, closed_at AT TIME ZONE 'UTC' FROM {}.deals_live ORDER BY id", lab.name);
     assert_eq!(rows(&lab.client, &live).await, ["2|2|2023-11-14 22:13:20.000001", "3|3|"]);
     let comment = format!(

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
-use towpath_api::{Op, Sink as _};
+use towpath_api::{RecordOp, Sink as _};
 
 use crate::{
     laboratory::{Laboratory, claim},
@@ -38,8 +38,8 @@ async fn any_permutation_with_duplicates_of_many_histories_ends_in_the_same_tabl
         let records = (from..)
             .zip(now)
             .map(|(offset, &(key, version, value))| match value {
-                Some(value) => lab.change(offset, key, Op::Update, Some((value, "x")), None, Some(version)),
-                None => lab.change(offset, key, Op::Delete, None, None, Some(version)),
+                Some(value) => lab.change(offset, key, RecordOp::Update, Some((value, "x")), None, Some(version)),
+                None => lab.change(offset, key, RecordOp::Delete, None, None, Some(version)),
             })
             .collect();
         let batch = lab.batch(from, records);

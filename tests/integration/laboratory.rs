@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use apache_avro::{Schema, types::Value};
 use tokio_postgres::Client;
 use towpath_api::{
-    Arena, Batch, Beginning, Body, Change, Claim, Identity, Op, OpenSink as _, Payload, Record, RecordKey, Sink as _,
-    TopicPartition, Version,
+    Arena, Batch, Beginning, Body, Change, Claim, Identity, OpenSink as _, Payload, Record, RecordKey, RecordOp,
+    Sink as _, TopicPartition, Version,
 };
 use towpath_keys::{Flat, read};
 use towpath_postgres::{OpenPostgresSink, PostgresSink, PostgresSinkConfig, SinkSettings};
@@ -93,7 +93,7 @@ impl Laboratory {
         &self,
         offset: i64,
         id: i64,
-        op: Op,
+        op: RecordOp,
         after: Option<(i64, &str)>,
         changed: Option<Vec<u16>>,
         version: Option<i64>,
@@ -110,7 +110,7 @@ impl Laboratory {
     pub(crate) fn record(
         offset: i64,
         key: &RecordKey,
-        op: Op,
+        op: RecordOp,
         schema: &Arc<Schema>,
         after: Option<Vec<Value>>,
     ) -> Record {
@@ -131,7 +131,7 @@ impl Laboratory {
     }
 
     pub(crate) fn whole(&self, offset: i64, id: i64, a: i64) -> Record {
-        self.change(offset, id, Op::Create, Some((a, "x")), None, None)
+        self.change(offset, id, RecordOp::Create, Some((a, "x")), None, None)
     }
 
     pub(crate) async fn table(&self) -> Vec<String> {

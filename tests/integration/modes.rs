@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use apache_avro::types::Value;
 use towpath_api::{
-    Applied, Arena, Batch, Body, Identity, Op, OpenSink as _, Reaction, Record, RecordKey, Sink as _, TopicPartition,
+    Applied, Arena, Batch, Body, Identity, OpenSink as _, Reaction, Record, RecordKey, RecordOp, Sink as _,
+    TopicPartition,
 };
 use towpath_postgres::PostgresSink;
 
@@ -30,7 +31,8 @@ impl<'l> Bench<'l> {
     }
 
     async fn apply_batch(&mut self, batch: &Batch) -> Applied {
-        let applied = self.sink.apply(&self.claim, batch).await.unwrap_or_else(|error| panic!("{}", error.chain()));
+        let applied =
+            self.sink.apply(&self.claim, batch).await.unwrap_or_else(|error| panic!("{}", error.error.chain()));
         assert_eq!(
             applied.total(),
             u64::try_from(batch.records.len()).unwrap(),
@@ -55,7 +57,7 @@ async fn a_key_of_several_parts_is_the_primary_key_and_its_fields_make_no_second
         let parts = vec![Identity::Long(tenant.into()), Identity::Text(code.into()), Identity::Long(20_000)];
         let key = RecordKey { identity: Identity::Parts(parts), schema: Arc::clone(&key_schema) };
         let after = vec![Value::Int(tenant), Value::String(code.into()), Value::Date(20_000), Value::Long(amount)];
-        Laboratory::record(offset, &key, Op::Create, &schema, Some(after))
+        Laboratory::record(offset, &key, RecordOp::Create, &schema, Some(after))
     };
     let applied = bench
         .apply(vec![record(0, 1, "a", 10), record(1, 2, "a", 20), record(2, 1, "a", 11), record(3, 1, "b", 30)])
@@ -80,7 +82,7 @@ async fn a_primitive_key_can_be_renamed_and_a_key_can_come_from_the_value() {
     if let Body::Change(change) = &mut keyless.body {
         change.key = None;
     }
-    let null = lab.change(2, 3, Op::Create, None, None, None);
+    let null = lab.change(2, 3, RecordOp::Create, None, None, None);
     let applied = bench.apply(vec![lab.whole(0, 1, 70), keyless, null]).await;
     assert_eq!((applied.inserted, applied.folded, applied.dead_letters().map(|(_, n)| n).sum::<u64>()), (1, 1, 1));
     assert_eq!(lab.ask("SELECT a, b, id FROM $.deals").await, ["70|x|2"]);
@@ -94,8 +96,8 @@ async fn in_mode_insert_every_record_is_a_row_and_a_replay_adds_none() {
     let history = || {
         vec![
             lab.whole(0, 1, 1),
-            lab.change(1, 1, Op::Update, Some((2, "")), Some(vec![1]), None),
-            lab.change(2, 1, Op::Delete, None, None, None),
+            lab.change(1, 1, RecordOp::Update, Some((2, "")), Some(vec![1]), None),
+            lab.change(2, 1, RecordOp::Delete, None, None, None),
             lab.tombstone(3, 1),
         ]
     };
@@ -167,7 +169,7 @@ async fn a_delete_without_a_version_ends_a_row_that_has_one_and_an_old_version_d
     for mode in ["soft", "hard"] {
         let lab = Laboratory::new("unversioned").await;
         let mut bench = Bench::of(&lab, &[("delete.mode", mode)]).await;
-        let versioned = |offset, ts| lab.change(offset, 1, Op::Update, Some((ts, "v")), None, Some(ts));
+        let versioned = |offset, ts| lab.change(offset, 1, RecordOp::Update, Some((ts, "v")), None, Some(ts));
         bench.apply(vec![versioned(0, 50), lab.tombstone(1, 1)]).await;
         let alive = "SELECT count(*) FROM $.deals WHERE NOT _towpath_deleted";
         assert_eq!(lab.ask(alive).await, ["0"], "{mode}");
@@ -176,7 +178,7 @@ async fn a_delete_without_a_version_ends_a_row_that_has_one_and_an_old_version_d
             assert_eq!(lab.ask(alive).await, ["0"]);
         }
         let next = if mode == "soft" { 3 } else { 2 };
-        bench.apply(vec![versioned(next, 60), lab.change(next + 1, 1, Op::Delete, None, None, None)]).await;
+        bench.apply(vec![versioned(next, 60), lab.change(next + 1, 1, RecordOp::Delete, None, None, None)]).await;
         assert_eq!(lab.ask(alive).await, ["0"], "{mode}");
         bench.apply(vec![versioned(next + 2, 70)]).await;
         assert_eq!(lab.ask("SELECT a FROM $.deals").await, ["70"], "{mode}");
@@ -187,7 +189,7 @@ async fn a_delete_without_a_version_ends_a_row_that_has_one_and_an_old_version_d
 async fn a_history_beside_the_table_takes_every_change_even_those_that_come_too_late() {
     let lab = Laboratory::new("history").await;
     let mut bench = Bench::of(&lab, &[("history.enabled", "true")]).await;
-    let versioned = |offset, ts| lab.change(offset, 1, Op::Update, Some((ts, "v")), None, Some(ts));
+    let versioned = |offset, ts| lab.change(offset, 1, RecordOp::Update, Some((ts, "v")), None, Some(ts));
     let applied = bench.apply(vec![versioned(0, 5), versioned(1, 7), versioned(2, 6)]).await;
     assert_eq!((applied.inserted, applied.folded, applied.stale), (1, 1, 1));
     assert_eq!(lab.ask("SELECT a FROM $.deals").await, ["7"]);
@@ -206,7 +208,7 @@ async fn a_truncate_ends_every_row_before_it_where_the_order_is_known() {
         let schema = record_schema("");
         let change = towpath_api::Change {
             key: None,
-            op: Op::Truncate,
+            op: RecordOp::Truncate,
             schema,
             after: None,
             changed: None,
@@ -288,7 +290,7 @@ async fn batches_of_new_rows_and_of_others_end_in_the_same_rows_whichever_way_th
     // A value that the database refuses is set aside from a batch of new rows as from any other.
     bench.apply(many(3_901, 10_000..10_300, 6)).await;
     let mut records = many(4_201, 10_300..10_600, 7);
-    records[17] = lab.change(4_218, 10_317, Op::Create, Some((1, "nul \0")), None, None);
+    records[17] = lab.change(4_218, 10_317, RecordOp::Create, Some((1, "nul \0")), None, None);
     let applied = bench.apply(records).await;
     assert_eq!((applied.inserted, applied.dead_letters().count()), (299, 1));
 }
@@ -302,7 +304,12 @@ async fn a_row_that_refers_to_an_absent_one_waits_for_it_and_then_becomes_a_dead
     let mut patient = Bench::of(&lab, &[]).await;
     let batch = lab.batch(0, vec![lab.whole(0, 1, 7)]);
     let error = patient.sink.apply(&patient.claim, &batch).await.unwrap_err();
-    assert_eq!((error.reaction, error.code), (Reaction::Retry, "postgres.foreign_key_wait"), "{}", error.chain());
+    assert_eq!(
+        (error.error.reaction, error.error.code),
+        (Reaction::Retry, "postgres.foreign_key_wait"),
+        "{}",
+        error.error.chain()
+    );
     lab.ask("INSERT INTO $.agents VALUES (7)").await;
     assert_eq!(patient.apply_batch(&batch).await.inserted, 1);
 

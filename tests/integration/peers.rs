@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use apache_avro::{Schema, types::Value};
 use serde_json::json;
-use towpath_api::{Batch, Body, ErrorType, Op, OpenSink as _, Reaction, Sink as _};
+use towpath_api::{Batch, Body, ErrorType, OpenSink as _, Reaction, RecordOp, Sink as _};
 use towpath_postgres::PostgresSink;
 
 use crate::{
@@ -23,8 +23,8 @@ async fn the_same_key_twice_in_a_batch_ends_in_its_last_state() {
         lab.whole(0, 1, 10),
         lab.whole(1, 2, 20),
         lab.whole(2, 1, 11),
-        lab.change(3, 2, Op::Delete, None, None, None),
-        lab.change(4, 1, Op::Update, Some((12, "")), Some(vec![1]), None),
+        lab.change(3, 2, RecordOp::Delete, None, None, None),
+        lab.change(4, 1, RecordOp::Update, Some((12, "")), Some(vec![1]), None),
     ];
     let applied = sink.apply(&claim, &lab.batch(0, records)).await.unwrap();
     assert_eq!((applied.folded, applied.total()), (2, 5), "{applied:?}");
@@ -94,8 +94,8 @@ async fn a_new_field_under_validate_waits_for_the_statement_that_the_error_names
     let mut sink = open_with(&lab, "validate").await;
     let claim = claim(&mut sink, &lab.partition(0)).await;
     let error = sink.apply(&claim, &with_a_new_field(&lab)).await.unwrap_err();
-    assert_ne!(error.reaction, Reaction::Poison, "the record is not at fault: {}", error.chain());
-    let text = error.chain();
+    assert_ne!(error.error.reaction, Reaction::Poison, "the record is not at fault: {}", error.error.chain());
+    let text = error.error.chain();
     let at = text.find("ALTER TABLE").unwrap_or_else(|| panic!("no statement in: {text}"));
     assert!(text[at..].contains("extra"), "{text}");
     assert_eq!((lab.next_offset().await, lab.table().await), (vec!["0".to_owned()], vec!["1|1|x|f|0".to_owned()]));
@@ -128,7 +128,7 @@ async fn one_poisoned_value_among_thousands_is_set_aside_alone() {
     let mut sink = lab.open().await;
     let claim = claim(&mut sink, &lab.partition(0)).await;
     let mut records: Vec<_> = (0..2_000).map(|at| lab.whole(at, at, at)).collect();
-    records[1_234] = lab.change(1_234, 1_234, Op::Create, Some((1, "nul \0")), None, None);
+    records[1_234] = lab.change(1_234, 1_234, RecordOp::Create, Some((1, "nul \0")), None, None);
     let applied = sink.apply(&claim, &lab.batch(0, records)).await.unwrap();
     assert_eq!((applied.inserted, applied.total()), (1_999, 2_000));
     assert_eq!(applied.dead_letters().collect::<Vec<_>>(), [(ErrorType::Constraint, 1)]);
@@ -142,8 +142,9 @@ async fn a_stale_redelivery_does_not_take_the_table_back_in_time() {
     let lab = Laboratory::new("stale").await;
     let mut sink = lab.open().await;
     let claim = claim(&mut sink, &lab.partition(0)).await;
-    let state = |offset, id, version| lab.change(offset, id, Op::Update, Some((version, "v")), None, Some(version));
-    let deleted = |offset, id, version| lab.change(offset, id, Op::Delete, None, None, Some(version));
+    let state =
+        |offset, id, version| lab.change(offset, id, RecordOp::Update, Some((version, "v")), None, Some(version));
+    let deleted = |offset, id, version| lab.change(offset, id, RecordOp::Delete, None, None, Some(version));
     sink.apply(&claim, &lab.batch(0, vec![state(0, 1, 10), state(1, 1, 30), state(2, 2, 10), deleted(3, 2, 30)]))
         .await
         .unwrap();

@@ -120,7 +120,7 @@ impl Refusing {
         let mut sink = OpenPostgresSink::new(settings, config).open().await.unwrap();
         let beginning = towpath_api::Beginning { earliest: batch.from, ..beginning() };
         let claim = sink.claim(&batch.partition, &beginning, None).await.unwrap();
-        sink.apply(&claim, batch).await.unwrap_or_else(|error| panic!("{}", error.chain()))
+        sink.apply(&claim, batch).await.unwrap_or_else(|error| panic!("{}", error.error.chain()))
     }
 }
 

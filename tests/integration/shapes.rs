@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use apache_avro::{Schema, types::Value};
 use towpath_api::{
-    Applied, Error, Identity, Op, OpenSink as _, Reaction, Record, RecordKey, Sink as _, json::JSON_TEXT,
+    Applied, Error, Identity, OpenSink as _, Reaction, Record, RecordKey, RecordOp, Sink as _, json::JSON_TEXT,
 };
 use towpath_postgres::PostgresSink;
 
@@ -29,7 +29,7 @@ impl<'l> Shapes<'l> {
     fn record(&self, at: i64, id: i64, ty: &str, value: Value) -> Record {
         let schema = record_schema(&format!(r#"{{"name":"id","type":"long"}},{{"name":"v","type":["null",{ty}]}}"#));
         let key = RecordKey { identity: Identity::Long(id), schema: Arc::clone(&self.lab.key_schema) };
-        Laboratory::record(self.offset + at, &key, Op::Update, &schema, Some(vec![Value::Long(id), value]))
+        Laboratory::record(self.offset + at, &key, RecordOp::Update, &schema, Some(vec![Value::Long(id), value]))
     }
 
     /// Applies one record of key `id` whose `v` is of type `ty`.
@@ -186,7 +186,7 @@ async fn a_new_field_waits_for_its_column_under_validate_and_is_left_out_when_ev
     let record = |offset| {
         let key = RecordKey { identity: Identity::Long(2), schema: Arc::clone(&lab.key_schema) };
         let after = vec![Value::Long(2), Value::Int(2), Value::String("w".into())];
-        Laboratory::record(offset, &key, Op::Create, &wider, Some(after))
+        Laboratory::record(offset, &key, RecordOp::Create, &wider, Some(after))
     };
     let error = shapes.apply(vec![record(1)]).await.unwrap_err();
     assert!(error.to_string().contains("field `w` has no column"), "{error}");
@@ -206,7 +206,7 @@ async fn a_table_of_others_is_taken_when_its_columns_fit() {
                   INSERT INTO $.deals (id, a) VALUES (1, 1)";
     lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
     let mut shapes = Shapes::of(&lab, &[]).await;
-    let record = |offset, id, b: &str| lab.change(offset, id, Op::Create, Some((5, b)), None, None);
+    let record = |offset, id, b: &str| lab.change(offset, id, RecordOp::Create, Some((5, b)), None, None);
     let applied =
         shapes.apply(vec![record(0, 1, "good"), record(1, 2, "bad"), record(2, 3, "no such mood")]).await.unwrap();
     assert_eq!((applied.inserted, applied.updated), (1, 1), "the row that was there counts as older");
@@ -224,8 +224,8 @@ async fn without_columns_of_our_own_a_table_of_others_stays_as_it_is() {
         lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
         let mut shapes =
             Shapes::of(&lab, &[("metadata.columns", metadata), ("delete.mode", "hard"), ("fields.exclude", "b")]).await;
-        let partial = |offset, a| lab.change(offset, 1, Op::Update, Some((a, "")), Some(vec![1]), None);
-        let delete = |offset| lab.change(offset, 2, Op::Delete, None, None, None);
+        let partial = |offset, a| lab.change(offset, 1, RecordOp::Update, Some((a, "")), Some(vec![1]), None);
+        let delete = |offset| lab.change(offset, 2, RecordOp::Delete, None, None, None);
         shapes.apply(vec![lab.whole(0, 1, 1), lab.whole(1, 2, 2)]).await.unwrap();
         shapes.apply(vec![lab.whole(2, 1, 10), partial(3, 11)]).await.unwrap();
         shapes.apply(vec![partial(4, 12), delete(5), lab.tombstone(6, 2)]).await.unwrap();
@@ -276,13 +276,13 @@ async fn two_workers_that_meet_a_new_shape_at_once_both_go_on() {
             let id = i64::from(number) * 10;
             let key = RecordKey { identity: Identity::Long(id), schema: Arc::clone(&lab.key_schema) };
             let after = vec![Value::Long(id), Value::Long(id), Value::String("w".into())];
-            let mut batch = lab.batch(0, vec![Laboratory::record(0, &key, Op::Create, &schema, Some(after))]);
+            let mut batch = lab.batch(0, vec![Laboratory::record(0, &key, RecordOp::Create, &schema, Some(after))]);
             batch.partition = lab.partition(number);
             sink.apply(&claim, &batch).await.map(|applied| applied.inserted)
         }
     });
     for stored in futures::future::join_all(workers).await {
-        assert_eq!(stored.map_err(|error| error.chain()), Ok(1));
+        assert_eq!(stored.map_err(|error| error.error.chain()), Ok(1));
     }
     assert_eq!(lab.ask("SELECT count(*), count(w) FROM $.deals").await, ["5|4"]);
     assert_eq!(shapes.type_of_v().await, ["bigint"]);
@@ -301,7 +301,7 @@ async fn a_text_that_is_json_becomes_jsonb_and_one_that_is_not_a_dead_letter() {
     let record = |offset, json: &str| {
         let key = RecordKey { identity: Identity::Long(offset), schema: Arc::clone(&lab.key_schema) };
         let after = vec![Value::Long(offset), Value::String(json.into())];
-        Laboratory::record(offset, &key, Op::Create, &schema, Some(after))
+        Laboratory::record(offset, &key, RecordOp::Create, &schema, Some(after))
     };
     let applied =
         shapes.apply(vec![record(0, r#"{"a": 12345678901234567890.10}"#), record(1, "{no json")]).await.unwrap();

@@ -3,9 +3,7 @@
 //! The environment (a broker, a database, a network that is away) is waited for and never dead-lettered. The data (one
 //! record that can never be stored) is set aside and never waited for. What is neither stops the task and says why.
 
-use std::fmt;
-
-use crate::Applied;
+use std::{borrow::Cow, fmt};
 
 /// What the worker does about an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,16 +113,15 @@ pub struct Error {
     pub code: &'static str,
     /// The coarse cause that metrics count by.
     pub error_type: ErrorType,
-    /// When the answer to a commit was lost: what became of the batch, should the store have it.
-    pub if_stored: Option<Box<Applied>>,
     doing: String,
+    help: Option<Cow<'static, str>>,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     fn new(reaction: Reaction, code: &'static str, error_type: ErrorType, doing: impl Into<String>) -> Self {
-        Self { reaction, code, error_type, if_stored: None, doing: doing.into(), source: None }
+        Self { reaction, code, error_type, doing: doing.into(), help: None, source: None }
     }
 
     /// The environment is at fault; `doing` is a bare verb phrase such as `connect to Postgres at db:5432`.
@@ -153,10 +150,16 @@ impl Error {
         self
     }
 
-    /// Says what became of the batch, should the store have it although the answer was lost.
-    pub fn unless_stored(mut self, applied: Applied) -> Self {
-        self.if_stored = Some(Box::new(applied));
+    /// Adds the next step for a person, such as `create the topic, or remove it from `topics``. It is printed apart from
+    /// what went wrong, so it begins in lower case, ends without a period, and does not repeat the error.
+    pub fn with_help(mut self, next_step: impl Into<Cow<'static, str>>) -> Self {
+        self.help = Some(next_step.into());
         self
+    }
+
+    /// The next step for a person, where there is one.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
     }
 
     /// Prints the whole chain on one line, causes after colons.
@@ -183,6 +186,13 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_step_is_not_part_of_what_went_wrong() {
+        let error =
+            Error::fatal("kafka.config", ErrorType::Config, "create a Kafka client").with_help("check `kafka.*`");
+        assert_eq!((error.chain().as_str(), error.help()), ("create a Kafka client", Some("check `kafka.*`")));
+    }
 
     #[test]
     fn a_chain_reads_as_one_sentence() {

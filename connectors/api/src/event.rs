@@ -6,22 +6,24 @@ use apache_avro::types::Value;
 
 use crate::Object;
 
-/// What happened to a record; the words of Debezium's envelope.
+/// What happened to a record, in the words of Debezium's envelope. What a topic's record may say besides is
+/// [`RecordOp`](crate::RecordOp).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
-    /// It was created; `c`.
+    /// The record was created; `c`.
     Create,
-    /// It was changed; `u`.
+    /// The record was changed; `u`.
     Update,
-    /// It was deleted; `d`.
+    /// The record was deleted; `d`.
     Delete,
-    /// It was read by a snapshot; `r`.
+    /// A snapshot read the record; `r`.
     Read,
-    /// The whole table was emptied; `t`. It has no key and no content. Debezium's connectors write it, ours never do.
-    Truncate,
 }
 
 impl Op {
+    /// Every operation, in the order of declaration; for metrics that start at zero.
+    pub const ALL: [Self; 4] = [Self::Create, Self::Update, Self::Delete, Self::Read];
+
     /// The letter in the envelope's `op`.
     pub fn letter(self) -> &'static str {
         match self {
@@ -29,30 +31,16 @@ impl Op {
             Self::Update => "u",
             Self::Delete => "d",
             Self::Read => "r",
-            Self::Truncate => "t",
         }
     }
 
-    /// The word used in labels and logs: `create`, `update`, `delete`, `read`, `truncate`.
+    /// The word used in labels and logs: `create`, `update`, `delete`, `read`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Update => "update",
             Self::Delete => "delete",
             Self::Read => "read",
-            Self::Truncate => "truncate",
-        }
-    }
-
-    /// Reads the letter of an envelope; `None` for one that is not known.
-    pub fn from_letter(letter: &str) -> Option<Self> {
-        match letter {
-            "c" => Some(Self::Create),
-            "u" => Some(Self::Update),
-            "d" => Some(Self::Delete),
-            "r" => Some(Self::Read),
-            "t" => Some(Self::Truncate),
-            _ => None,
         }
     }
 }

@@ -57,8 +57,8 @@
 //!     }
 //! }
 //!
-//! impl Source for Counter {
-//!     async fn run<P: Publisher>(&mut self, out: &P, life: Lifecycle) -> Result<()> {
+//! impl<P: Publisher> Source<P> for Counter {
+//!     async fn run(&mut self, out: &mut P, life: Lifecycle) -> Result<()> {
 //!         out.prepare(&self.object).await?;
 //!         life.has_started();
 //!         while !life.stop().is_cancelled() {
@@ -90,7 +90,7 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let life = Lifecycle::default();
 //! let mut counter = Counter::new(Duration::from_millis(1));
-//! let (ended, ()) = tokio::join!(counter.run(&Nowhere, life.clone()), async {
+//! let (ended, ()) = tokio::join!(counter.run(&mut Nowhere, life.clone()), async {
 //!     life.started().await;
 //!     tokio::time::sleep(Duration::from_millis(20)).await;
 //!     life.stop().cancel();
@@ -111,7 +111,8 @@
 //! ```
 //! use std::{collections::HashMap, sync::{Arc, Mutex}};
 //! use towpath_api::{
-//!     Applied, Arena, Batch, Beginning, Body, Change, Claim, Error, ErrorType, Identity, OpenSink, Record, RecordKey, Result, Sink, TopicPartition,
+//!     Anchor, Applied, ApplyError, Arena, Batch, Beginning, Body, Change, Claim, Error, ErrorType, Identity, OpenSink, Record,
+//!     RecordKey, Result, Sink, StoredOffset, TopicPartition,
 //!     Version,
 //!     apache_avro::{schema::Schema, types::Value},
 //! };
@@ -182,15 +183,15 @@
 //!         Ok(claim)
 //!     }
 //!
-//!     async fn apply(&mut self, claim: &Claim, batch: &Batch) -> Result<Applied> {
+//!     async fn apply(&mut self, claim: &Claim, batch: &Batch) -> Result<Applied, ApplyError> {
 //!         let mut store = self.0.lock().unwrap();
 //!         // First of all: is the partition still ours, and is this the batch that follows?
 //!         match store.claims.get_mut(&batch.partition) {
 //!             Some(stored) if stored.epoch != claim.epoch => {
-//!                 return Err(Error::fenced("memory.fenced", format!("apply a batch of {}", batch.partition)));
+//!                 return Err(Error::fenced("memory.fenced", format!("apply a batch of {}", batch.partition)).into());
 //!             }
 //!             Some(stored) if stored.next_offset == batch.from => stored.next_offset = batch.to,
-//!             _ => return Err(Error::retry("memory.offset_moved", ErrorType::Conflict, "apply a batch")),
+//!             _ => return Err(Error::retry("memory.offset_moved", ErrorType::Conflict, "apply a batch").into()),
 //!         }
 //!         let mut applied = Applied::default();
 //!         for Record { offset, body, .. } in &batch.records {
@@ -206,6 +207,25 @@
 //!         }
 //!         Ok(applied)
 //!     }
+//!
+//!     async fn positions(&mut self) -> Result<Vec<StoredOffset>> {
+//!         let stored = |claim: &Claim| StoredOffset {
+//!             partition: claim.partition.clone(),
+//!             next_offset: claim.next_offset,
+//!             epoch: claim.epoch,
+//!             anchor: None,
+//!             owner: "memory".to_owned(),
+//!         };
+//!         Ok(self.0.lock().unwrap().claims.values().map(stored).collect())
+//!     }
+//!
+//!     async fn seek(&mut self, partition: &TopicPartition, to: i64, anchor: Option<Anchor>) -> Result<()> {
+//!         let mut store = self.0.lock().unwrap();
+//!         let epoch = store.claims.get(partition).map_or(0, |claim| claim.epoch) + 1;
+//!         let claim = Claim { partition: partition.clone(), epoch, next_offset: to, anchor, target: "memory".into() };
+//!         store.claims.insert(partition.clone(), claim);
+//!         Ok(())
+//!     }
 //! }
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let mut sink = OpenMemory::default().open().await.unwrap();
@@ -217,7 +237,7 @@
 //! let schema = r#"{"type": "record", "name": "reading", "fields": [{"name": "id", "type": "long"}]}"#;
 //! let change = Change {
 //!     key: Some(RecordKey { identity: Identity::Long(1), schema: Arc::new(Schema::parse_str(schema).unwrap()) }),
-//!     op: towpath_api::Op::Create,
+//!     op: towpath_api::RecordOp::Create,
 //!     schema: Arc::new(Schema::parse_str(schema).unwrap()),
 //!     after: Some(vec![Value::Long(1)]),
 //!     changed: None,
@@ -230,7 +250,7 @@
 //! let applied = sink.apply(&claim, &batch).await.unwrap();
 //! assert_eq!((applied.inserted, applied.total()), (1, 2));
 //! // The same batch once more changes nothing.
-//! assert_eq!(sink.apply(&claim, &batch).await.unwrap_err().code, "memory.offset_moved");
+//! assert_eq!(sink.apply(&claim, &batch).await.unwrap_err().error.code, "memory.offset_moved");
 //! # });
 //! ```
 //!
@@ -274,6 +294,7 @@ pub use event::{ChangeEvent, EVENT_ID_HEADER, Key, Op, Version};
 pub use object::{KeyType, Object, ObjectError, Updates};
 pub use set_aside::SetAside;
 pub use sink::{
-    Applied, Batch, Body, Change, Claim, Identity, OpenSink, Payload, Record, RecordKey, Sink, TopicPartition,
+    Applied, ApplyError, Batch, Body, Change, Claim, Identity, OpenSink, Payload, Record, RecordKey, RecordOp, Sink,
+    StoredOffset, TopicPartition,
 };
-pub use source::{Lifecycle, Placed, Publisher, Source};
+pub use source::{Journal, Lifecycle, OpenSource, Placed, Placement, Position, Publisher, Source};

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use apache_avro::{BigDecimal, schema::Schema, types::Value};
 use num_bigint::BigInt;
 
-use crate::{Anchor, Arena, Beginning, ErrorType, Key, Op, Result, SetAside, Span, Version};
+use crate::{Anchor, Arena, Beginning, Error, ErrorType, Key, Op, Result, SetAside, Span, Version};
 
 /// One partition of one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,7 +62,25 @@ pub trait Sink: Send {
     /// Not safe to drop and go on: the worker awaits it to the end. When the store does not answer for minutes the
     /// worker drops the future together with the instance; as after a process that died within, the next claim must
     /// then settle what became of the batch.
-    fn apply(&mut self, claim: &Claim, batch: &Batch) -> impl Future<Output = Result<Applied>> + Send;
+    fn apply(&mut self, claim: &Claim, batch: &Batch) -> impl Future<Output = Result<Applied, ApplyError>> + Send;
+
+    /// The stored offset of each partition of the connector, by topic and partition. Claims nothing.
+    ///
+    /// # Errors
+    /// As for [`Sink::claim`], but never fenced.
+    fn positions(&mut self) -> impl Future<Output = Result<Vec<StoredOffset>>> + Send;
+
+    /// Sets the offset from which `partition` is read next, and the record before it by which the topic is recognized.
+    /// Raises the epoch, so that a task which still runs is fenced. The partition need not have been claimed before.
+    ///
+    /// # Errors
+    /// As for [`Sink::claim`]; fatal when another worker holds the connector's partitions.
+    fn seek(
+        &mut self,
+        partition: &TopicPartition,
+        to: i64,
+        anchor: Option<Anchor>,
+    ) -> impl Future<Output = Result<()>> + Send;
 
     /// Up to `most` records of all partitions that were set aside and are not noted as published, for the topic that
     /// they go to as well.
@@ -88,6 +106,42 @@ pub trait Sink: Send {
     fn is_open(&self) -> bool {
         true
     }
+}
+
+/// Why a batch is not known to be stored.
+#[derive(Debug)]
+pub struct ApplyError {
+    /// What went wrong.
+    pub error: Error,
+    /// Where the answer to the commit was lost: the outcome of the batch, should the next claim find it stored.
+    pub if_stored: Option<Box<Applied>>,
+}
+
+impl From<ApplyError> for Error {
+    fn from(failed: ApplyError) -> Self {
+        failed.error
+    }
+}
+
+impl From<Error> for ApplyError {
+    fn from(error: Error) -> Self {
+        Self { error, if_stored: None }
+    }
+}
+
+/// What a store holds of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredOffset {
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// The next offset to read. Everything below it is durable.
+    pub next_offset: i64,
+    /// The fencing token of the newest claim.
+    pub epoch: i64,
+    /// The record by which the topic is recognized; `None` where the next claim does not check it.
+    pub anchor: Option<Anchor>,
+    /// Who claimed the partition last, for people.
+    pub owner: String,
 }
 
 /// Opens sinks: once for each connection that the worker wants, and afresh after each retry.
@@ -213,6 +267,57 @@ pub struct RecordKey {
     pub schema: Arc<Schema>,
 }
 
+/// What a record of a topic says happened: [`Op`], and the one operation that only other connectors write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecordOp {
+    /// The record was created; `c`.
+    Create,
+    /// The record was changed; `u`.
+    Update,
+    /// The record was deleted; `d`.
+    Delete,
+    /// A snapshot read the record; `r`.
+    Read,
+    /// The whole table was emptied; `t`. It has no key and no content. Debezium's connectors write it.
+    Truncate,
+}
+
+impl RecordOp {
+    /// The word used in columns and logs: `create`, `update`, `delete`, `read`, `truncate`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => Op::Create.as_str(),
+            Self::Update => Op::Update.as_str(),
+            Self::Delete => Op::Delete.as_str(),
+            Self::Read => Op::Read.as_str(),
+            Self::Truncate => "truncate",
+        }
+    }
+
+    /// Reads the letter of an envelope; `None` for an unknown one.
+    pub fn from_letter(letter: &str) -> Option<Self> {
+        match letter {
+            "c" => Some(Self::Create),
+            "u" => Some(Self::Update),
+            "d" => Some(Self::Delete),
+            "r" => Some(Self::Read),
+            "t" => Some(Self::Truncate),
+            _ => None,
+        }
+    }
+}
+
+impl From<Op> for RecordOp {
+    fn from(op: Op) -> Self {
+        match op {
+            Op::Create => Self::Create,
+            Op::Update => Self::Update,
+            Op::Delete => Self::Delete,
+            Op::Read => Self::Read,
+        }
+    }
+}
+
 /// What a record of a topic means.
 #[derive(Debug)]
 pub enum Body {
@@ -239,7 +344,7 @@ pub struct Change {
     /// Which record; `None` where the topic's record has no key.
     pub key: Option<RecordKey>,
     /// What happened.
-    pub op: Op,
+    pub op: RecordOp,
     /// The record schema of `after`. Changes written with one schema share the `Arc`, so a pointer comparison tells
     /// them apart. A field whose text is JSON is marked as [`is_json_text`](crate::json::is_json_text) tells.
     pub schema: Arc<Schema>,

@@ -2,24 +2,53 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value as Json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{ChangeEvent, Object, Result};
 
-/// Knows one outside system and turns what changes there into events.
+/// Where the tasks of a source run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// Each task runs on one worker of the group.
+    OneWorker,
+    /// Each task runs on every worker of the group, as a listener behind a load balancer needs.
+    EveryWorker,
+}
+
+/// Opens the tasks of a source; the twin of [`OpenSink`](crate::OpenSink).
+pub trait OpenSource: Send + Sync + 'static {
+    /// What it opens.
+    type Source: Send;
+
+    /// Where the tasks run.
+    fn placement(&self) -> Placement;
+
+    /// The number of tasks, from 1 to `max`, which is the key `tasks.max`.
+    fn tasks(&self, max: u32) -> u32;
+
+    /// Opens task `task`, counted from 0. Called once at start and again after each retry, so a source keeps no state
+    /// across an error: one with a position reads it from its [`Journal`] when it runs.
+    ///
+    /// # Errors
+    /// Retry while the outside system is away; fatal when waiting does not help.
+    fn open(&self, task: u32) -> impl Future<Output = Result<Self::Source>> + Send;
+}
+
+/// Knows one outside system and turns its changes into events.
 ///
-/// A server (a webhook) serves until `stop` and answers after `publish`; a poller loops around `publish`. There is no
-/// queue between source and broker: backpressure is the await.
-pub trait Source: Send {
-    /// Runs until it is told to stop, then finishes what it has begun and returns `Ok`. Says when it has started: from
-    /// then on it takes in what comes.
+/// `Out` is the way out that the source needs: a source without a position implements this for every [`Publisher`], a
+/// source with one for every [`Journal`]. A server (a webhook) serves until `stop` and answers after `publish`; a
+/// poller loops around `publish`. There is no queue between source and broker: backpressure is the await.
+pub trait Source<Out>: Send {
+    /// Runs until it is told to stop, then finishes what it has begun and returns `Ok`. Reports when it has started.
     ///
     /// Called once by the worker. After an `Err` the worker carries out its [`Reaction`](crate::Reaction): for a retry
-    /// it makes a fresh instance and runs that.
+    /// it opens a fresh instance, with a fresh `out`, and runs that.
     ///
     /// # Cancel safety
     /// The future may be dropped at any await: nothing was acknowledged to the outside before `publish` returned.
-    fn run<P: Publisher>(&mut self, out: &P, life: Lifecycle) -> impl Future<Output = Result<()>> + Send;
+    fn run(&mut self, out: &mut Out, life: Lifecycle) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// What the worker and a running source tell each other. Clones are the same one.
@@ -94,4 +123,42 @@ pub trait Publisher: Clone + Send + Sync + 'static {
     /// # Cancel safety
     /// Dropping the future leaves it open which events the broker took.
     fn publish(&self, events: Vec<ChangeEvent>) -> impl Future<Output = Result<Vec<Placed>>> + Send;
+}
+
+/// How far a source task has read its outside system: a JSON object that only the source interprets. It is shown to
+/// operators, so it holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position(pub Map<String, Json>);
+
+/// Carries events into topics together with the position of the task that read them: both become durable, in one Kafka
+/// transaction, or neither does. One task owns it and makes one call at a time.
+pub trait Journal: Send {
+    /// Makes sure that the topic of `object` exists and that its schemas are registered, as [`Publisher::prepare`] does.
+    ///
+    /// # Errors
+    /// Those of [`Publisher::prepare`].
+    fn prepare(&mut self, object: &Arc<Object>) -> impl Future<Output = Result<()>> + Send;
+
+    /// The position that was last made durable, by this instance or an earlier one; `None` before the first.
+    ///
+    /// # Errors
+    /// Retry while the broker is away. Fenced when another instance of this task has taken over.
+    fn position(&mut self) -> impl Future<Output = Result<Option<Position>>> + Send;
+
+    /// Returns once the broker has all events and `position` for good, with the place of each event, in their order.
+    /// `events` may be empty: then the position alone moves.
+    ///
+    /// # Errors
+    /// After an error neither the events nor the position count, except where the outcome of the commit is unknown:
+    /// the error is then a retry, the journal refuses further calls, and the next instance reads the true position.
+    /// Retry while the broker is away. Poison for an event that can never be stored; nothing of the call was sent, and
+    /// the journal may be used further. Fenced when another instance of this task has taken over: let go.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the outcome open. Open a fresh journal then.
+    fn publish(
+        &mut self,
+        events: Vec<ChangeEvent>,
+        position: Position,
+    ) -> impl Future<Output = Result<Vec<Placed>>> + Send;
 }

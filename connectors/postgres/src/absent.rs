@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use towpath_api::{Batch, Error, ErrorType, Result, TopicPartition};
+use towpath_api::{ApplyError, Batch, Error, ErrorType, Result, TopicPartition};
 
 use crate::sqlstate::FOREIGN_KEY;
 
@@ -17,8 +17,8 @@ pub(crate) struct AwaitedRows {
 }
 
 /// Whether this is the error of a row that refers to an absent one.
-pub(crate) fn refers_to_absent<T>(stored: &Result<T>) -> bool {
-    stored.as_ref().is_err_and(|error| error.code == FOREIGN_KEY)
+pub(crate) fn refers_to_absent<T>(stored: &Result<T, ApplyError>) -> bool {
+    stored.as_ref().is_err_and(|failed| failed.error.code == FOREIGN_KEY)
 }
 
 impl AwaitedRows {

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use tokio_postgres::{Client, Statement as Prepared};
-use towpath_api::{Applied, Batch, Claim, Error, ErrorType, Result};
+use towpath_api::{Applied, ApplyError, Batch, Claim, Error, ErrorType, Result};
 
 use crate::{
     bookkeeping::{self, BEGIN, COMPARE_AND_SET},
@@ -58,7 +58,12 @@ pub(crate) enum Attempt {
 impl<'a> Transaction<'a> {
     /// Writes the batch from begin to commit. After an error nothing of it is stored, or the error says that this is
     /// open.
-    pub(crate) async fn attempt(&mut self, claim: &Claim, attempt: Attempt, tolerate_poison: bool) -> Result<Applied> {
+    pub(crate) async fn attempt(
+        &mut self,
+        claim: &Claim,
+        attempt: Attempt,
+        tolerate_poison: bool,
+    ) -> Result<Applied, ApplyError> {
         self.begin(claim).await?;
         let stored = self.write_and_commit(attempt, tolerate_poison).await;
         if stored.is_err() {
@@ -68,7 +73,7 @@ impl<'a> Transaction<'a> {
         stored
     }
 
-    async fn write_and_commit(&mut self, attempt: Attempt, tolerate_poison: bool) -> Result<Applied> {
+    async fn write_and_commit(&mut self, attempt: Attempt, tolerate_poison: bool) -> Result<Applied, ApplyError> {
         let mut letters = Vec::new();
         let applied = match attempt {
             Attempt::Whole | Attempt::Together => self.write(&self.batch.records, attempt, &mut letters).await?,
@@ -140,22 +145,22 @@ impl<'a> Transaction<'a> {
     }
 
     /// Stores the dead letters and commits. An error here leaves open whether the batch is stored.
-    async fn commit(&mut self, applied: &Applied, letters: &[DeadLetter<'a>]) -> Result<()> {
+    async fn commit(&mut self, applied: &Applied, letters: &[DeadLetter<'a>]) -> Result<(), ApplyError> {
         dead_letter::store(self.client, self.sink, self.batch, letters).await?;
         if !letters.is_empty() {
             failpoint::hit("after_dlq").await?;
         }
         failpoint::hit("before_commit").await?;
         let unknown = |cause: Error| {
-            Error::retry("postgres.commit_unknown", ErrorType::Unavailable, "commit; the next claim tells how it ended")
-                .because(cause)
-                .unless_stored(*applied)
+            let doing = "commit; the next claim tells how it ended";
+            let error = Error::retry("postgres.commit_unknown", ErrorType::Unavailable, doing).because(cause);
+            ApplyError { error, if_stored: Some(Box::new(*applied)) }
         };
         let committing = self.client.batch_execute("COMMIT");
         failpoint::hit_once_sent("commit_sent", committing).await.map_err(unknown)?.map_err(|error| {
             let is_open = leaves_open(&error);
             let refused = refused("commit", error);
-            if is_open { unknown(refused) } else { refused }
+            if is_open { unknown(refused) } else { refused.into() }
         })?;
         failpoint::hit("after_commit").await.map_err(unknown)
     }

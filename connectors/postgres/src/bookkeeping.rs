@@ -5,8 +5,8 @@
 //! claim waits for a batch in flight and then reads how that batch ended. `cluster_id` and the anchor tell whether the
 //! topic is still the one that the offset was made for.
 
-use tokio_postgres::{Client, Statement, types::ToSql};
-use towpath_api::{Anchor, Batch, Beginning, Claim, Error, ErrorType, Result, TopicPartition};
+use tokio_postgres::{Client, Row, Statement, types::ToSql};
+use towpath_api::{Anchor, Batch, Beginning, Claim, Error, ErrorType, Result, StoredOffset, TopicPartition};
 
 use crate::{failpoint, fencing::is_fenced, name::TableName, sqlstate::refused, table::DDL_LOCK};
 
@@ -203,10 +203,53 @@ pub(crate) async fn claim(
     }
     transaction.commit().await.map_err(failed)?;
     failpoint::hit("after_claim").await?;
-    let (offset, hash) = (row.get::<_, Option<i64>>(2), row.get::<_, Option<&[u8]>>(3));
-    let anchor = offset.zip(hash.and_then(|hash| hash.try_into().ok())).map(|(offset, hash)| Anchor { offset, hash });
+    let anchor = anchor(&row, 2);
     let (epoch, next_offset) = (row.get(0), row.get(1));
     Ok(Claim { partition: partition.clone(), epoch, next_offset, anchor, target: table.to_string().into() })
+}
+
+/// The anchor in the columns `anchor_offset` and `anchor_hash`, of which `at` is the first.
+fn anchor(row: &Row, at: usize) -> Option<Anchor> {
+    let (offset, hash) = (row.get::<_, Option<i64>>(at), row.get::<_, Option<&[u8]>>(at + 1));
+    offset.zip(hash.and_then(|hash| hash.try_into().ok())).map(|(offset, hash)| Anchor { offset, hash })
+}
+
+/// The stored offset of each partition of `sink`.
+pub(crate) async fn positions(client: &Client, sink: &str) -> Result<Vec<StoredOffset>> {
+    let sql =
+        "SELECT topic, partition, next_offset, epoch, owner, anchor_offset, anchor_hash FROM towpath.sink_partition
+               WHERE sink = $1 ORDER BY topic, partition";
+    let rows = client.query(sql, &[&sink]).await.map_err(|error| refused("read the stored offsets", error))?;
+    let stored = |row: &Row| StoredOffset {
+        partition: TopicPartition { topic: row.get::<_, &str>(0).into(), partition: row.get(1) },
+        next_offset: row.get(2),
+        epoch: row.get(3),
+        anchor: anchor(row, 5),
+        owner: row.get(4),
+    };
+    Ok(rows.iter().map(stored).collect())
+}
+
+/// Sets the next offset of a partition under a new epoch, waiting for the transaction of an owner to end.
+pub(crate) async fn seek(
+    client: &mut Client,
+    sink: &str,
+    owner: &str,
+    partition: &TopicPartition,
+    to: i64,
+    anchor: Option<Anchor>,
+) -> Result<()> {
+    let (offset, hash) = (anchor.map(|anchor| anchor.offset), anchor.as_ref().map(|anchor| &anchor.hash[..]));
+    let sql = "INSERT INTO towpath.sink_partition AS p (sink, topic, partition, next_offset, epoch, owner, anchor_offset, anchor_hash)
+               VALUES ($1, $2, $3, $4, 1, $5, $6, $7)
+               ON CONFLICT (sink, topic, partition) DO UPDATE
+                 SET next_offset = EXCLUDED.next_offset, epoch = p.epoch + 1, owner = EXCLUDED.owner,
+                     anchor_offset = EXCLUDED.anchor_offset, anchor_hash = EXCLUDED.anchor_hash, updated_at = clock_timestamp()";
+    client
+        .execute(sql, &[&sink, &&*partition.topic, &partition.partition, &to, &owner, &offset, &hash])
+        .await
+        .map(drop)
+        .map_err(|error| refused(format!("set the offset of {partition}"), error))
 }
 
 /// Why a compare-and-set changed nothing: somebody else has the partition, or the database went back to an older copy.

@@ -7,7 +7,7 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use apache_avro::{schema::Schema, types::Value};
-use towpath_api::{Body, Change, Identity, Op, Record};
+use towpath_api::{Body, Change, Identity, Record, RecordOp};
 
 use crate::{
     config::DeleteMode,
@@ -104,7 +104,7 @@ pub(crate) fn fold<'a>(records: &'a [Record], rules: Rules<'_>) -> Folded<'a> {
     let mut acts: Vec<(Keyed<'a>, &'a Record, Act<'a>)> = Vec::with_capacity(records.len());
     for record in records {
         match &record.body {
-            Body::Change(change) if change.op == Op::Delete && rules.delete_mode == DeleteMode::Ignore => {
+            Body::Change(change) if change.op == RecordOp::Delete && rules.delete_mode == DeleteMode::Ignore => {
                 folded.filtered += 1
             }
             Body::Change(change) => match rules.keys.of(change) {
@@ -167,7 +167,7 @@ impl<'a> Act<'a> {
         match self {
             Self::Tombstone => Kind::Tombstone,
             Self::Change(change) => match (change.op, &change.changed) {
-                (Op::Delete, _) => Kind::Delete,
+                (RecordOp::Delete, _) => Kind::Delete,
                 (_, Some(_)) => Kind::Partial,
                 (_, None) => Kind::Whole,
             },
@@ -176,7 +176,7 @@ impl<'a> Act<'a> {
 
     fn content(self) -> Content<'a> {
         match self {
-            Self::Change(change) if change.op != Op::Delete => Content::One(change),
+            Self::Change(change) if change.op != RecordOp::Delete => Content::One(change),
             Self::Change(_) | Self::Tombstone => Content::Nothing,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use towpath_api::{Applied, Body, EVENT_ID_HEADER, Op, Record, Result};
+use towpath_api::{Applied, Body, EVENT_ID_HEADER, Record, RecordOp, Result};
 
 use crate::{
     apply::Transaction,
@@ -58,8 +58,8 @@ impl<'a> Transaction<'a> {
 
     fn leaves_out(&self, body: &Body) -> bool {
         match body {
-            Body::Change(change) if change.op == Op::Delete => self.config.delete_mode == DeleteMode::Ignore,
-            Body::Change(change) => change.op == Op::Truncate && !self.config.truncate_enabled,
+            Body::Change(change) if change.op == RecordOp::Delete => self.config.delete_mode == DeleteMode::Ignore,
+            Body::Change(change) => change.op == RecordOp::Truncate && !self.config.truncate_enabled,
             Body::Tombstone(_) => self.config.delete_mode == DeleteMode::Ignore,
             Body::Filtered => true,
             Body::Undecodable { .. } => false,

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_postgres::Client;
 use towpath_api::{
-    Applied, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Result, SetAside, Sink, TopicPartition,
+    Anchor, Applied, ApplyError, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Result, SetAside, Sink,
+    StoredOffset, TopicPartition,
 };
 
 use crate::{
@@ -118,7 +119,7 @@ impl Sink for PostgresSink {
         bookkeeping::claim(&mut self.client, name, owner, &table, &beside, partition, beginning, previous).await
     }
 
-    async fn apply(&mut self, claim: &Claim, batch: &Batch) -> Result<Applied> {
+    async fn apply(&mut self, claim: &Claim, batch: &Batch) -> Result<Applied, ApplyError> {
         let table = self.table(&batch.partition.topic)?;
         let tolerate = self.settings.tolerate_poison;
         let mut transaction = Transaction {
@@ -131,7 +132,7 @@ impl Sink for PostgresSink {
             batch,
         };
         let mut stored = transaction.attempt(claim, Attempt::Whole, tolerate).await;
-        if stored.as_ref().is_err_and(|error| error.code == TABLE_CHANGED) {
+        if stored.as_ref().is_err_and(|failed| failed.error.code == TABLE_CHANGED) {
             transaction.forget_tables();
             stored = transaction.attempt(claim, Attempt::Whole, tolerate).await;
         }
@@ -140,10 +141,10 @@ impl Sink for PostgresSink {
             stored = transaction.attempt(claim, Attempt::Together, tolerate).await;
         }
         match stored {
-            Err(error) if error.code == FOREIGN_KEY && self.settings.may_still_come(batch) => {
-                return Err(waits(batch, error));
+            Err(failed) if failed.error.code == FOREIGN_KEY && self.settings.may_still_come(batch) => {
+                return Err(waits(batch, failed.error).into());
             }
-            Err(error) if may_be_halved(&error, &batch.records) => {
+            Err(failed) if may_be_halved(&failed.error, &batch.records) => {
                 stored = transaction.attempt(claim, Attempt::InParts, tolerate).await;
             }
             done => stored = done,
@@ -152,6 +153,14 @@ impl Sink for PostgresSink {
             self.settings.awaited.settle(&batch.partition);
         }
         stored
+    }
+
+    async fn positions(&mut self) -> Result<Vec<StoredOffset>> {
+        bookkeeping::positions(&self.client, &self.settings.name).await
+    }
+
+    async fn seek(&mut self, partition: &TopicPartition, to: i64, anchor: Option<Anchor>) -> Result<()> {
+        bookkeeping::seek(&mut self.client, &self.settings.name, &self.settings.owner, partition, to, anchor).await
     }
 
     async fn unpublished(&mut self, most: usize) -> Result<Vec<SetAside>> {

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use apache_avro::schema::Schema;
-use towpath_api::{Applied, Body, Error, ErrorType, Op, Record, Result};
+use towpath_api::{Applied, Body, Error, ErrorType, Record, RecordOp, Result};
 
 use crate::{
     apply::{Attempt, Transaction},
@@ -305,5 +305,5 @@ pub(crate) fn with(first: &[Arc<Schema>], others: &[Arc<Schema>]) -> Vec<Arc<Sch
 }
 
 fn is_truncate(record: &Record) -> bool {
-    matches!(&record.body, Body::Change(change) if change.op == Op::Truncate)
+    matches!(&record.body, Body::Change(change) if change.op == RecordOp::Truncate)
 }

@@ -74,8 +74,8 @@ impl WebhookSource {
     }
 }
 
-impl Source for WebhookSource {
-    async fn run<P: Publisher>(&mut self, out: &P, life: Lifecycle) -> Result<()> {
+impl<P: Publisher> Source<P> for WebhookSource {
+    async fn run(&mut self, out: &mut P, life: Lifecycle) -> Result<()> {
         let stop = life.stop();
         for mapper in self.setup.mappers.values() {
             tokio::select! {

@@ -71,7 +71,7 @@ async fn no_secret_and_no_payload_reaches_a_log_or_an_answer() {
     let (stop, client) = (CancellationToken::new(), reqwest::Client::new());
     let running = tokio::spawn({
         let stop = stop.clone();
-        async move { source.run(&Away, towpath_api::Lifecycle::new(stop)).await }
+        async move { source.run(&mut Away, towpath_api::Lifecycle::new(stop)).await }
     });
 
     let full = |secret: &str, change: &dyn Fn(&mut Json)| {

@@ -129,9 +129,9 @@ impl Webhook {
         tokio::spawn(async move { serving.run(CancellationToken::new()).await });
         let mut source = WebhookSource::new("acme", config, listener.clone(), metrics).unwrap();
         assert!(!format!("{source:?}").contains(SECRET));
-        let (publisher, source_stop) = (out.clone(), stop.clone());
+        let (mut publisher, source_stop) = (out.clone(), stop.clone());
         let source =
-            tokio::spawn(async move { source.run(&publisher, towpath_api::Lifecycle::new(source_stop)).await });
+            tokio::spawn(async move { source.run(&mut publisher, towpath_api::Lifecycle::new(source_stop)).await });
         Self { listener, out, registry, source_stop: stop, source, client: Client::new(), _folder: folder }
     }
 

@@ -6,7 +6,7 @@ use apache_avro::{
     schema::{RecordField, Schema},
     types::Value,
 };
-use towpath_api::{Body, Change, Op, RecordKey, Version};
+use towpath_api::{Body, Change, RecordKey, RecordOp, Version};
 
 use super::{
     unavailable::Unavailable,
@@ -34,7 +34,7 @@ pub(super) fn decode_envelope(
     let mut reader = Reader::new(datum);
     let mut change = Change {
         key,
-        op: Op::Read,
+        op: RecordOp::Read,
         schema: Arc::clone(&envelope.after.schema),
         after: None,
         changed: None,
@@ -61,7 +61,7 @@ pub(super) fn decode_envelope(
             }
             Step::Op => match reader.text().map_err(|malformed| in_part(malformed, "`op`"))? {
                 "m" if envelope.is_debezium => filtered = true,
-                letter => change.op = Op::from_letter(letter).ok_or_else(Refusal::unknown_op)?,
+                letter => change.op = RecordOp::from_letter(letter).ok_or_else(Refusal::unknown_op)?,
             },
             Step::Changed(nullable) => change.changed = read_changed(&mut reader, *nullable, fields)?,
         }
@@ -71,7 +71,7 @@ pub(super) fn decode_envelope(
         return Ok(Body::Filtered);
     }
     match change.op {
-        Op::Delete | Op::Truncate => change.after = None,
+        RecordOp::Delete | RecordOp::Truncate => change.after = None,
         _ if change.after.is_none() => return Err(Refusal::no_after()),
         _ => {}
     }
@@ -81,8 +81,8 @@ pub(super) fn decode_envelope(
             VersionAt::Source(_) => Some(version(&asked_version.unwrap_or(Value::Null))?),
             VersionAt::Record(position) => match change.op {
                 // It has no record.
-                Op::Truncate => None,
-                Op::Delete => version_of_end(before.as_ref().map(|record| &record[position]))?,
+                RecordOp::Truncate => None,
+                RecordOp::Delete => version_of_end(before.as_ref().map(|record| &record[position]))?,
                 _ => Some(version(change.after.as_ref().map_or(&Value::Null, |record| &record[position]))?),
             },
         };
@@ -113,7 +113,7 @@ pub(super) fn decode_plain(
     let (schema, changed, source_time_ms) = (Arc::clone(&plain.content.schema), None, None);
     Ok(Body::Change(Box::new(Change {
         key,
-        op: Op::Update,
+        op: RecordOp::Update,
         schema,
         after: Some(after),
         changed,

@@ -4,7 +4,7 @@ use std::str;
 
 use apache_avro::types::Value;
 use serde_json::value::RawValue;
-use towpath_api::{Body, Change, Identity, Op, RecordKey};
+use towpath_api::{Body, Change, Identity, RecordKey, RecordOp};
 
 use super::{
     decoder::decode_value,
@@ -23,7 +23,7 @@ pub(super) fn text_key(key: &[u8]) -> Result<RecordKey, Refusal> {
 
 pub(super) fn text_value(key: Option<RecordKey>, value: &[u8]) -> Result<Body, Refusal> {
     let (after, schema) = (Some(vec![Value::String(text(value, "value")?)]), single_text().1);
-    Ok(change(Change { key, op: Op::Update, schema, after, changed: None, version: None, source_time_ms: None }))
+    Ok(change(Change { key, op: RecordOp::Update, schema, after, changed: None, version: None, source_time_ms: None }))
 }
 
 fn text(bytes: &[u8], part: &str) -> Result<String, Refusal> {
@@ -91,8 +91,8 @@ impl Shared {
             }
             Some(VersionField::Record(name)) => match bare.op {
                 // It has no record.
-                Op::Truncate => None,
-                Op::Delete => version_of_end(BareChange::field(bare.before, name).as_ref())?,
+                RecordOp::Truncate => None,
+                RecordOp::Delete => version_of_end(BareChange::field(bare.before, name).as_ref())?,
                 _ => Some(version(&BareChange::field(bare.after, name).ok_or_else(nowhere)?)?),
             },
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use apache_avro::{reader::datum::GenericDatumReader, types::Value, writer::datum::GenericDatumWriter};
 use proptest::prelude::*;
-use towpath_api::{Body, ChangeEvent, Key, Object, Op, Reaction, Updates, Version};
+use towpath_api::{Body, ChangeEvent, Key, Object, Op, Reaction, RecordOp, Updates, Version};
 
 use super::*;
 use crate::avro::{
@@ -99,7 +99,7 @@ proptest! {
             panic!("not a change: {event:?}");
         };
         prop_assert_eq!(change.key.as_ref().map(|key| key.identity.clone()), Some(event.key.clone().into()));
-        prop_assert_eq!(change.op, event.op);
+        prop_assert_eq!(change.op, RecordOp::from(event.op));
         prop_assert_eq!(change.version, event.version);
         prop_assert_eq!(change.source_time_ms, event.source_time_ms);
         let fields = event.object.fields();

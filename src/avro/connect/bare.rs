@@ -8,7 +8,7 @@ use std::{
 
 use apache_avro::{schema::Schema, types::Value};
 use serde_json::value::RawValue;
-use towpath_api::{Identity, Op, RecordKey, json::JSON_TEXT};
+use towpath_api::{Identity, RecordKey, RecordOp, json::JSON_TEXT};
 
 use crate::avro::{
     semantic::CONNECT_NAME,
@@ -52,7 +52,7 @@ pub(crate) enum BareValue<'a> {
 /// The change that a bare value is.
 #[derive(Debug)]
 pub(crate) struct BareChange<'a> {
-    pub(crate) op: Op,
+    pub(crate) op: RecordOp,
     /// The JSON of the record, as it is written.
     pub(crate) after: Option<&'a RawValue>,
     pub(crate) before: Option<&'a RawValue>,
@@ -92,7 +92,7 @@ pub(crate) fn bare_value(raw: &RawValue) -> Result<BareValue<'_>, Refusal> {
     if text == "null" {
         return Ok(BareValue::Null);
     }
-    let plain = BareChange { op: Op::Update, after: Some(raw), before: None, source: None };
+    let plain = BareChange { op: RecordOp::Update, after: Some(raw), before: None, source: None };
     if !text.starts_with('{') || !text.contains("\"op\"") {
         return Ok(BareValue::Change(plain));
     }
@@ -110,9 +110,9 @@ pub(crate) fn bare_value(raw: &RawValue) -> Result<BareValue<'_>, Refusal> {
     if !fields.contains_key("before") && !fields.contains_key("after") {
         return Ok(BareValue::Change(plain));
     }
-    let op = Op::from_letter(op).ok_or_else(Refusal::unknown_op)?;
+    let op = RecordOp::from_letter(op).ok_or_else(Refusal::unknown_op)?;
     let after = match op {
-        Op::Delete | Op::Truncate => None,
+        RecordOp::Delete | RecordOp::Truncate => None,
         _ => Some(part("after").ok_or_else(Refusal::no_after)?),
     };
     Ok(BareValue::Change(BareChange { op, after, before: part("before"), source: part("source") }))

@@ -76,9 +76,6 @@ impl SourceMetrics {
     }
 }
 
-/// What can happen to a record, in the order of their declaration.
-const OPS: [Op; 4] = [Op::Create, Op::Update, Op::Delete, Op::Read];
-
 /// The series of one connector.
 #[derive(Debug)]
 pub(super) struct ConnectorSeries {
@@ -94,9 +91,9 @@ impl ConnectorSeries {
         self.families.written.with_label_values(&[&self.connector, topic])
     }
 
-    /// The counters of the events of an object, in the order of [`OPS`].
-    pub(super) fn read(&self, object: &str) -> [IntCounter; OPS.len()] {
-        OPS.map(|op| self.families.read.with_label_values(&[&self.connector, object, op.as_str()]))
+    /// The counters of the events of an object, in the order of [`Op::ALL`].
+    pub(super) fn read(&self, object: &str) -> [IntCounter; Op::ALL.len()] {
+        Op::ALL.map(|op| self.families.read.with_label_values(&[&self.connector, object, op.as_str()]))
     }
 
     pub(super) fn error(&self, code: &str) {

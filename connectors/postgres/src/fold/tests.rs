@@ -98,10 +98,10 @@ fn history(steps: &[Step]) -> Vec<Record> {
             (0..width).map(|at| if offset % 5 == at { Value::Null } else { Value::Long(offset * 10 + at) }).collect()
         };
         let (op, after, changed) = match what {
-            0 => (Op::Delete, None, None),
-            1 => (Op::Create, Some(values()), None),
+            0 => (RecordOp::Delete, None, None),
+            1 => (RecordOp::Create, Some(values()), None),
             _ => (
-                Op::Update,
+                RecordOp::Update,
                 Some(values()),
                 Some((0..u16::try_from(width).expect("small")).filter(|at| mask >> at & 1 == 1).collect()),
             ),

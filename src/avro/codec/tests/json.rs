@@ -1,7 +1,7 @@
 //! Topics of Connect's JSON converter, with and without schemas, and of its string converter.
 
 use serde_json::{Value as Json, json};
-use towpath_api::{Identity, RecordKey};
+use towpath_api::{Identity, RecordKey, RecordOp};
 
 use super::{foreign::*, *};
 use crate::avro::codec::{Form, Reading, ReadingSettings, VersionField};
@@ -164,7 +164,7 @@ fn debeziums_envelope_in_json_is_the_change_that_it_is() {
         r#"{"schema":{"type":"struct","optional":false,"fields":[{"type":"int32","field":"id"}]},"payload":{"id":1}}"#;
     let payload = r#"{"before":null,"after":{"id":1,"doc":"{}","big-text":"__debezium_unavailable_value"},"source":{"ts_ms":5,"lsn":6},"op":"u"}"#;
     let found = change(read(&decoder, Some(key), Some(&envelope(payload))));
-    assert_eq!((found.op, found.source_time_ms, found.version.unwrap().ts), (Op::Update, Some(5), 7));
+    assert_eq!((found.op, found.source_time_ms, found.version.unwrap().ts), (RecordOp::Update, Some(5), 7));
     assert_eq!((found.key.unwrap().identity, found.changed), (Identity::Long(1), Some(vec![0, 1])));
     let fields = super::super::fields(&found.schema);
     assert_eq!(fields[2].name, "big-text");
@@ -172,7 +172,7 @@ fn debeziums_envelope_in_json_is_the_change_that_it_is() {
     let again = change(read(&decoder, Some(key), Some(&envelope(payload))));
     assert!(Arc::ptr_eq(&found.schema, &again.schema));
     let delete = r#"{"before":{"id":1},"after":null,"source":{"ts_ms":5,"lsn":6},"op":"d"}"#;
-    assert_eq!(change(read(&decoder, Some(key), Some(&envelope(delete)))).op, Op::Delete);
+    assert_eq!(change(read(&decoder, Some(key), Some(&envelope(delete)))).op, RecordOp::Delete);
     assert!(matches!(read(&decoder, Some(key), Some(&envelope("null"))), Body::Tombstone(Some(_))));
     assert!(matches!(read(&decoder, Some(key), None), Body::Tombstone(Some(_))));
 }
@@ -209,7 +209,7 @@ fn json_without_a_schema_stays_the_text_that_it_is() {
         [r#"{"big":123456789012345678901234567890.123,"a": [1, 2]}"#, "[1]", "\"x\"", "7", r#"{"op":"u","after":1}"#]
     {
         let found = change(value(Form::Json, given));
-        assert_eq!((found.op, found.after), (Op::Update, Some(vec![text(given)])), "{given}");
+        assert_eq!((found.op, found.after), (RecordOp::Update, Some(vec![text(given)])), "{given}");
         let fields = super::super::fields(&found.schema);
         assert!(fields[0].name == "value" && towpath_api::json::is_json_text(&fields[0]));
     }
@@ -222,9 +222,12 @@ fn an_envelope_without_a_schema_gives_its_record_as_json() {
         format!(r#"{{"before":null,"after":{after},"source":{{"ts_ms":5,"lsn":"0/10"}},"op":"{op}"}}"#)
     };
     let found = change(value(Form::Json, &envelope("r", r#"{"id": 1.0}"#)));
-    assert_eq!((found.op, found.after, found.source_time_ms), (Op::Read, Some(vec![text(r#"{"id": 1.0}"#)]), Some(5)));
-    assert_eq!(change(value(Form::Json, &envelope("d", "null"))).op, Op::Delete);
-    assert_eq!(change(value(Form::Json, &envelope("t", "null"))).op, Op::Truncate);
+    assert_eq!(
+        (found.op, found.after, found.source_time_ms),
+        (RecordOp::Read, Some(vec![text(r#"{"id": 1.0}"#)]), Some(5))
+    );
+    assert_eq!(change(value(Form::Json, &envelope("d", "null"))).op, RecordOp::Delete);
+    assert_eq!(change(value(Form::Json, &envelope("t", "null"))).op, RecordOp::Truncate);
     assert_eq!(code(&value(Form::Json, &envelope("u", "null"))), "decode.no_after");
     assert_eq!(code(&value(Form::Json, &envelope("x", "{}"))), "decode.unknown_op");
     assert!(matches!(value(Form::Json, r#"{"op":"m","source":{},"message":{}}"#), Body::Filtered));

@@ -1,6 +1,6 @@
 //! The shapes of values: Debezium's envelope, plain records, bare values; and the version from a field.
 
-use towpath_api::Identity;
+use towpath_api::{Identity, RecordOp};
 
 use super::{foreign::*, *};
 use crate::avro::codec::{Reading, ReadingSettings, VersionField};
@@ -73,7 +73,7 @@ fn key() -> Value {
 #[test]
 fn debeziums_envelope_is_the_change_that_it_is() {
     let topic = Foreign::new(KEY, ENVELOPE);
-    for (letter, op) in [("c", Op::Create), ("u", Op::Update), ("r", Op::Read)] {
+    for (letter, op) in [("c", RecordOp::Create), ("u", RecordOp::Update), ("r", RecordOp::Read)] {
         let change = change(topic.read(Some(key()), Some(envelope(letter, None, Some(usual_row()), None))));
         assert_eq!((change.op, change.source_time_ms, change.version), (op, Some(1_700), None));
         assert_eq!(change.key.unwrap().identity, Identity::Long(1));
@@ -83,9 +83,9 @@ fn debeziums_envelope_is_the_change_that_it_is() {
         assert_eq!(after[6], Value::TimestampMicros(1_000_000));
     }
     let delete = change(topic.read(Some(key()), Some(envelope("d", Some(usual_row()), None, None))));
-    assert_eq!((delete.op, delete.after), (Op::Delete, None));
+    assert_eq!((delete.op, delete.after), (RecordOp::Delete, None));
     let truncate = change(topic.read(None, Some(envelope("t", None, None, None))));
-    assert!(truncate.op == Op::Truncate && truncate.key.is_none() && truncate.after.is_none());
+    assert!(truncate.op == RecordOp::Truncate && truncate.key.is_none() && truncate.after.is_none());
     assert!(matches!(topic.read(None, Some(envelope("m", None, None, None))), Body::Filtered));
     assert_eq!(code(&topic.read(Some(key()), Some(envelope("x", None, Some(usual_row()), None)))), "decode.unknown_op");
     assert_eq!(code(&topic.read(Some(key()), Some(envelope("u", None, None, None)))), "decode.no_after");
@@ -155,7 +155,7 @@ fn a_plain_record_is_an_upsert() {
     let topic = Foreign::new(r#""int""#, schema);
     let value = some(record(&[("id", Value::Int(1)), ("v", some(text("a")))]));
     let found = change(topic.read(Some(Value::Int(1)), Some(value)));
-    assert_eq!((found.op, found.changed, found.version), (Op::Update, None, None));
+    assert_eq!((found.op, found.changed, found.version), (RecordOp::Update, None, None));
     assert_eq!(found.after, Some(vec![Value::Int(1), text("a")]));
     assert!(tombstone(topic.read(Some(Value::Int(1)), Some(null()))).is_some());
 }
