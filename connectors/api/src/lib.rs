@@ -89,8 +89,8 @@
 //! }
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let life = Lifecycle::default();
-//! let mut counter = Counter::new(Duration::from_millis(1));
-//! let (ended, ()) = tokio::join!(counter.run(&mut Nowhere, life.clone()), async {
+//! let (mut counter, mut nowhere) = (Counter::new(Duration::from_millis(1)), Nowhere);
+//! let (ended, ()) = tokio::join!(counter.run(&mut nowhere, life.clone()), async {
 //!     life.started().await;
 //!     tokio::time::sleep(Duration::from_millis(20)).await;
 //!     life.stop().cancel();
