@@ -13,7 +13,7 @@ use crate::telemetry::{REVISION, VERSION};
 
 /// `GET /`: which worker of which cluster this is.
 pub(super) async fn server_info(State(api): State<Api>) -> Json<Value> {
-    Json(json!({ "version": VERSION, "commit": REVISION, "kafka_cluster_id": api.kafka_cluster_id.get() }))
+    Json(json!({ "version": VERSION, "commit": REVISION, "kafka_cluster_id": api.board.kafka_cluster_id() }))
 }
 
 /// `GET /health` (KIP-1017): 503 while it starts, 200 when it can take requests, 500 when it no longer can.

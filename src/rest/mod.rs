@@ -10,11 +10,7 @@ mod listener;
 mod problem;
 mod towpath;
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, routing::get};
 use tokio::{net::TcpListener, task::JoinSet};
@@ -34,21 +30,12 @@ pub struct Api {
     metrics: Metrics,
     readiness: Readiness,
     board: StatusBoard,
-    kafka_cluster_id: Arc<OnceLock<String>>,
 }
 
 impl Api {
-    /// Shows these.
+    /// An API that serves these three.
     pub fn new(metrics: Metrics, readiness: Readiness, board: StatusBoard) -> Self {
-        Self { metrics, readiness, board, kafka_cluster_id: Arc::default() }
-    }
-
-    /// Tells which Kafka cluster it is, once that is known; the first answer stays.
-    pub fn set_kafka_cluster_id(&self, id: Option<String>) {
-        if let Some(id) = id {
-            // A cluster does not change its id while we are connected to it.
-            let _ = self.kafka_cluster_id.set(id);
-        }
+        Self { metrics, readiness, board }
     }
 
     fn router(self) -> Router {

@@ -5,12 +5,12 @@ use std::time::SystemTime;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::sync::DropGuard;
+use towpath_api::TopicPartition;
 
 use super::*;
 
 struct Running {
     url: String,
-    api: Api,
     metrics: Metrics,
     readiness: Readiness,
     board: StatusBoard,
@@ -20,13 +20,13 @@ struct Running {
 async fn serve() -> Running {
     let metrics = Metrics::new();
     let readiness = Readiness::new();
-    let board = StatusBoard::new(&metrics);
+    let board = StatusBoard::new(&metrics).with_worker("host:8083");
     let api = Api::new(metrics.clone(), readiness.clone(), board.clone());
-    let server = Server::bind(&["http://127.0.0.1:0".to_owned()], api.clone()).await.unwrap();
+    let server = Server::bind(&["http://127.0.0.1:0".to_owned()], api).await.unwrap();
     let url = format!("http://{}", server.addresses()[0]);
     let stop = CancellationToken::new();
     tokio::spawn(server.serve(stop.clone()));
-    Running { url, api, metrics, readiness, board, _stop: stop.drop_guard() }
+    Running { url, metrics, readiness, board, _stop: stop.drop_guard() }
 }
 
 impl Running {
@@ -92,7 +92,7 @@ async fn metrics_say_which_format_they_are_in() {
 async fn the_root_names_the_cluster_once_it_is_known() {
     let running = serve().await;
     assert_eq!(running.get("/").await.1["kafka_cluster_id"], Value::Null);
-    running.api.set_kafka_cluster_id(Some("MkU3OEVBNTcwNTJENDM2Qg".to_owned()));
+    running.board.set_kafka_cluster_id("MkU3OEVBNTcwNTJENDM2Qg");
     let (_, body) = running.get("/").await;
     assert_eq!(body["kafka_cluster_id"], "MkU3OEVBNTcwNTJENDM2Qg");
     assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
@@ -104,7 +104,8 @@ async fn the_root_names_the_cluster_once_it_is_known() {
 async fn a_retrying_task_shows_why_and_what_happens_next() {
     let running = serve().await;
     running.board.task("webhook", 0).running();
-    let error = Error::retry("postgres.unavailable", ErrorType::Unavailable, "connect to Postgres at db:5432");
+    let error = Error::retry("postgres.unavailable", ErrorType::Unavailable, "connect to Postgres at db:5432")
+        .with_help("start Postgres");
     running.board.task("postgres", 0).retrying(&error, 4, SystemTime::UNIX_EPOCH);
     let (status, body) = running.get("/towpath/v1/connectors").await;
     assert_eq!(status, StatusCode::OK);
@@ -113,10 +114,41 @@ async fn a_retrying_task_shows_why_and_what_happens_next() {
     let task = &body[0]["tasks"][0];
     assert_eq!(task["error"]["code"], "postgres.unavailable");
     assert_eq!(task["error"]["message"], "connect to Postgres at db:5432");
+    assert_eq!(task["error"]["help"], "start Postgres");
     assert_eq!(task["attempt"], 4);
     assert_eq!(task["next_try"], "1970-01-01T00:00:00.000Z");
     assert_eq!(body[1]["state"], "running");
     assert_eq!(body[1]["tasks"][0]["error"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_task_shows_its_worker_generation_and_partitions() {
+    let running = serve().await;
+    let task = running.board.task_of_generation("postgres", 0, 3);
+    let partition = |number| task.partition(&TopicPartition { topic: "acme.deals".into(), partition: number });
+    let (first, second) = (partition(0), partition(1));
+    first.next_offset(42);
+    first.lag(7);
+    let error = Error::retry("postgres.schema_mismatch", ErrorType::Schema, "check the table `acme.deals`")
+        .with_help("add the column `amount`");
+    second.waiting(&error);
+
+    let (_, mut body) = running.get("/towpath/v1/connectors").await;
+    let task = &mut body[0]["tasks"][0];
+    assert_eq!((&task["worker"], &task["generation"]), (&json!("host:8083"), &json!(3)));
+    let at = task["partitions"][1]["waiting_for"]["at"].take();
+    assert!(at.as_str().unwrap().ends_with('Z'), "{at}");
+    let waiting_for = json!({
+        "code": "postgres.schema_mismatch",
+        "message": "check the table `acme.deals`",
+        "help": "add the column `amount`",
+        "at": null,
+    });
+    let expected = json!([
+        { "topic": "acme.deals", "partition": 0, "next_offset": 42, "lag": 7, "waiting_for": null },
+        { "topic": "acme.deals", "partition": 1, "next_offset": null, "lag": null, "waiting_for": waiting_for },
+    ]);
+    assert_eq!(task["partitions"], expected);
 }
 
 #[tokio::test]

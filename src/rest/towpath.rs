@@ -6,9 +6,9 @@ use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
 use super::Api;
-use crate::telemetry::status::{ConnectorReport, TaskReport};
+use crate::telemetry::status::{ConnectorReport, LastError, PartitionReport, TaskReport};
 
-/// `GET /towpath/v1/connectors`: each connector with its tasks, why one does not work and what happens next.
+/// `GET /towpath/v1/connectors`: each connector, its tasks and their partitions, with errors and the next attempt.
 pub(super) async fn connectors(State(api): State<Api>) -> Json<Value> {
     Json(api.board.connectors().iter().map(connector).collect())
 }
@@ -21,13 +21,13 @@ fn connector(report: &ConnectorReport) -> Value {
 fn task(report: &TaskReport) -> Value {
     let mut task = json!({
         "id": report.id,
+        "worker": report.worker.as_ref(),
+        "generation": report.generation,
         "state": report.state.as_str(),
         "since": timestamp(report.since),
-        "error": null,
+        "error": report.error.as_ref().map(error),
+        "partitions": report.partitions.iter().map(partition).collect::<Value>(),
     });
-    if let Some(error) = &report.error {
-        task["error"] = json!({ "code": error.code, "message": error.chain, "at": timestamp(error.at) });
-    }
     if let Some(attempt) = report.attempt {
         task["attempt"] = attempt.into();
     }
@@ -35,6 +35,20 @@ fn task(report: &TaskReport) -> Value {
         task["next_try"] = timestamp(next_try);
     }
     task
+}
+
+fn partition(report: &PartitionReport) -> Value {
+    json!({
+        "topic": report.topic.as_ref(),
+        "partition": report.partition,
+        "next_offset": report.next_offset,
+        "lag": report.lag,
+        "waiting_for": report.waiting_for.as_ref().map(error),
+    })
+}
+
+fn error(error: &LastError) -> Value {
+    json!({ "code": error.code, "message": error.chain, "help": error.help, "at": timestamp(error.at) })
 }
 
 /// RFC 3339 in UTC with milliseconds; null for a time that no calendar holds.

@@ -1,14 +1,14 @@
 //! What every connector counts, source or sink: attempts, errors, retries, dead letters, states.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::SystemTime};
 
-use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Registry};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
 use towpath_api::ErrorType;
 
-use super::{families::families, status::State};
+use super::{
+    State,
+    families::{families, seconds_since_epoch},
+};
 
 /// Where on its way a record was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,7 +66,7 @@ impl DropReason {
 
 families! {
     /// The families behind [`ConnectorMetrics`] and the status board.
-    struct ConnectorFamilies {
+    pub(super) struct ConnectorFamilies {
         /// 1 for the present state of the connector, 0 for the others.
         state: IntGaugeVec = "towpath_connector_state" [connector, state],
         /// Tasks of the connector by state.
@@ -171,16 +171,6 @@ impl ConnectorMetrics {
     fn stage(&self, stage: Stage) -> Option<&(Stage, [IntCounter; ErrorType::ALL.len()], IntCounter)> {
         self.series.stages.iter().find(|(known, ..)| *known == stage).or_else(|| self.series.stages.first())
     }
-}
-
-/// A time as Prometheus has it; 0 for one before 1970.
-pub(super) fn seconds_since_epoch(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
-/// Creates the families.
-pub(super) fn register(registry: &Registry) -> ConnectorFamilies {
-    ConnectorFamilies::register(registry)
 }
 
 #[cfg(test)]

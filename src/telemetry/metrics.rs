@@ -5,14 +5,17 @@
 use prometheus::{IntGaugeVec, Registry, TextEncoder, process_collector::ProcessCollector};
 
 use super::{
-    connector_metrics::{self, ConnectorFamilies, ConnectorMetrics, Stage},
+    connector_metrics::{ConnectorFamilies, ConnectorMetrics, Stage},
     families::families,
     logs,
-    sink_metrics::{self, SinkFamilies, SinkMetrics},
+    sink_metrics::{SinkFamilies, SinkMetrics},
 };
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The reason why the registration of a family cannot fail.
+const VALID: &str = "the registry is new, and the names are constants that the golden test registers";
 
 families! {
     /// What belongs to the process and to no connector.
@@ -34,13 +37,13 @@ impl Metrics {
     /// Makes all families, on a registry of their own.
     pub fn new() -> Self {
         let registry = Registry::new();
-        let process = ProcessFamilies::register(&registry);
+        let process = ProcessFamilies::register(&registry).expect(VALID);
         process.build_info.with_label_values(&[super::VERSION, super::REVISION]).set(1);
         logs::register_counter(&registry);
         // Fails only for a name that is there already, and the registry is new.
         let _ = registry.register(Box::new(ProcessCollector::for_self()));
-        let connector = connector_metrics::register(&registry);
-        let sink = sink_metrics::register(&registry);
+        let connector = ConnectorFamilies::register(&registry).expect(VALID);
+        let sink = SinkFamilies::register(&registry).expect(VALID);
         Self { registry, connector, sink }
     }
 
@@ -59,7 +62,13 @@ impl Metrics {
         SinkMetrics::new(&self.sink, connector)
     }
 
-    /// The families that the status board keeps.
+    /// Removes all series of a connector. Handles of the connector count into series that nobody sees.
+    pub(super) fn remove_connector(&self, connector: &str) {
+        self.connector.remove_connector(connector);
+        self.sink.remove_connector(connector);
+    }
+
+    /// The families that the status board sets.
     pub(super) fn connector_families(&self) -> &ConnectorFamilies {
         &self.connector
     }

@@ -7,19 +7,21 @@
 //! worker's loops hold; [`status`] is who does what; [`readiness`] whether traffic may come; [`logs`] the subscriber.
 
 pub mod connector_metrics;
-mod families;
+pub(crate) mod families;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;
 pub mod repeats;
 pub mod sink_metrics;
+mod state;
 pub mod status;
 
 pub use connector_metrics::{ConnectorMetrics, DropReason, Stage};
 pub use metrics::Metrics;
 pub use readiness::Readiness;
 pub use sink_metrics::{Held, PartitionMetrics, SinkMetrics, TransactionOutcome};
-pub use status::{State, StatusBoard, TaskStatus};
+pub use state::State;
+pub use status::{PartitionStatus, StatusBoard, TaskStatus};
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -13,14 +13,10 @@ use std::{
 
 use prometheus::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Registry,
 };
 use towpath_api::{Applied, TopicPartition};
 
-use super::{
-    connector_metrics::seconds_since_epoch,
-    families::{BATCH_RECORDS, LATENCY_SECONDS, TRANSACTION_SECONDS, families},
-};
+use super::families::{BATCH_RECORDS, LATENCY_SECONDS, TRANSACTION_SECONDS, families, seconds_since_epoch};
 
 /// How a transaction of the sink ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +48,7 @@ impl TransactionOutcome {
 
 families! {
     /// The families behind [`SinkMetrics`].
-    struct SinkFamilies {
+    pub(super) struct SinkFamilies {
         /// Records that the sink has read from the topic.
         records_read: IntCounterVec = "towpath_sink_records_read_total" [connector, topic],
         /// Rows committed by what happened to them.
@@ -85,11 +81,6 @@ families! {
         /// From the change at the source to the commit in the store.
         end_to_end: HistogramVec = "towpath_end_to_end_latency_seconds" [connector, object] in LATENCY_SECONDS,
     }
-}
-
-/// Creates the families.
-pub(super) fn register(registry: &Registry) -> SinkFamilies {
-    SinkFamilies::register(registry)
 }
 
 /// The metrics of one sink connector. Cheap to clone; make one per connector and clone that, since its clones share

@@ -1,296 +1,281 @@
-//! Who does what: the state of each task, and of the connector that its tasks add up to.
+//! The status board: the state of each connector, its tasks and their partitions.
 //!
-//! The worker writes through [`TaskStatus`] handles, REST reads [`StatusBoard::connectors`]. The gauges of the states
-//! follow from the same writes, so the two never disagree.
+//! The worker writes through the handles [`TaskStatus`] and [`PartitionStatus`]; REST reads
+//! [`StatusBoard::connectors`]. The gauges of the states are set by the same writes, so they always agree with the
+//! board.
+
+mod partition;
+mod task;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::SystemTime,
 };
 
-use towpath_api::Error;
+use towpath_api::{Error, TopicPartition};
 
-use super::{
-    Metrics,
-    connector_metrics::{ConnectorFamilies, seconds_since_epoch},
-};
+use self::{partition::Progress, task::Update};
+use super::{Metrics, State, families::seconds_since_epoch};
 
-/// What a task or a connector is doing. A task that makes no progress is never `Running`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// On its way to work.
-    Starting,
-    /// Works.
-    Running,
-    /// Waits after an error, to try again.
-    Retrying,
-    /// Works, but a task has failed.
-    Degraded,
-    /// Keeps its place and does nothing.
-    Paused,
-    /// Has let go of everything.
-    Stopped,
-    /// Gave up; a person has to act.
-    Failed,
-}
+pub use self::{partition::PartitionStatus, task::TaskStatus};
 
-impl State {
-    /// Every state.
-    pub const ALL: [Self; 7] =
-        [Self::Starting, Self::Running, Self::Retrying, Self::Degraded, Self::Paused, Self::Stopped, Self::Failed];
-
-    /// The word used in labels, REST and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Retrying => "retrying",
-            Self::Degraded => "degraded",
-            Self::Paused => "paused",
-            Self::Stopped => "stopped",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// The state of a connector whose tasks are in `tasks`: the worst decides, but one that still works is degraded and
-    /// not failed.
-    fn of_connector(tasks: &[Self]) -> Self {
-        let any = |state| tasks.contains(&state);
-        match () {
-            () if any(Self::Failed) && any(Self::Running) => Self::Degraded,
-            () if any(Self::Failed) => Self::Failed,
-            () if any(Self::Retrying) => Self::Retrying,
-            () if any(Self::Degraded) => Self::Degraded,
-            () if any(Self::Starting) => Self::Starting,
-            () if any(Self::Running) => Self::Running,
-            () if any(Self::Paused) => Self::Paused,
-            () if any(Self::Stopped) => Self::Stopped,
-            // No task yet.
-            () => Self::Starting,
-        }
-    }
-}
-
-/// The last error of a task, as far as an operator may see it.
+/// An error as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastError {
     /// The code, `area.reason`.
     pub code: &'static str,
-    /// The whole chain of causes.
+    /// The error and all its causes on one line.
     pub chain: String,
-    /// When it happened.
+    /// The next step for a person.
+    pub help: Option<String>,
+    /// When the error occurred.
     pub at: SystemTime,
 }
 
-/// One task at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaskReport {
-    /// Its number within the connector.
-    pub id: usize,
-    /// What it is doing.
-    pub state: State,
-    /// Since when.
-    pub since: SystemTime,
-    /// Why it retries or has failed; `None` in every other state.
-    pub error: Option<LastError>,
-    /// While it retries: which attempt comes next, from 1.
-    pub attempt: Option<u32>,
-    /// While it retries: when that is.
-    pub next_try: Option<SystemTime>,
+impl LastError {
+    fn new(error: &Error, at: SystemTime) -> Self {
+        Self { code: error.code, chain: error.chain(), help: error.help().map(str::to_owned), at }
+    }
 }
 
-/// One connector at one moment.
+/// A partition of a task at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionReport {
+    /// The topic of the partition.
+    pub topic: Arc<str>,
+    /// The number of the partition within the topic.
+    pub partition: i32,
+    /// The offset of the first record that is not stored yet; `None` until it is known.
+    pub next_offset: Option<i64>,
+    /// Records between `next_offset` and the end of the partition; `None` until it is known.
+    pub lag: Option<i64>,
+    /// The error after which the partition waits; `None` while it works.
+    pub waiting_for: Option<LastError>,
+}
+
+/// A task at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskReport {
+    /// The number of the task within the connector, from 0.
+    pub id: usize,
+    /// The id of the worker that runs the task.
+    pub worker: Arc<str>,
+    /// The generation of the assignment by which the worker runs the task; 0 without a cluster.
+    pub generation: u64,
+    /// The state of the task.
+    pub state: State,
+    /// When the task entered the state.
+    pub since: SystemTime,
+    /// The error of a task that is retrying or has failed; `None` in all other states.
+    pub error: Option<LastError>,
+    /// The number of the next attempt, from 1, while the task is retrying.
+    pub attempt: Option<u32>,
+    /// The time of the next attempt, while the task is retrying.
+    pub next_try: Option<SystemTime>,
+    /// The partitions that the task reads, in the order of topics and numbers; empty for a source.
+    pub partitions: Vec<PartitionReport>,
+}
+
+/// A connector at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectorReport {
-    /// Its name.
+    /// The name of the connector.
     pub name: String,
-    /// What its tasks add up to.
+    /// The state that follows from the states of the tasks.
     pub state: State,
-    /// Its tasks by number.
+    /// The tasks, ordered by id.
     pub tasks: Vec<TaskReport>,
 }
 
-/// The states of one worker. Cheap to clone.
+/// The connectors that run on a worker, and the Kafka cluster that it is connected to. Cheap to clone; all clones share
+/// the connectors.
 #[derive(Debug, Clone)]
 pub struct StatusBoard {
-    inner: Arc<Inner>,
+    shared: Arc<Shared>,
+    worker: Arc<str>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    connectors: RwLock<BTreeMap<String, BTreeMap<usize, TaskReport>>>,
-    families: ConnectorFamilies,
+struct Shared {
+    connectors: RwLock<BTreeMap<String, Tasks>>,
+    metrics: Metrics,
+    kafka_cluster_id: OnceLock<String>,
+}
+
+type Tasks = BTreeMap<usize, Task>;
+
+/// A task on the board.
+#[derive(Debug)]
+struct Task {
+    /// The handle that may write: the newest one of this task.
+    handle: u64,
+    worker: Arc<str>,
+    generation: u64,
+    since: SystemTime,
+    latest: Update,
+    partitions: BTreeMap<TopicPartition, Arc<Progress>>,
+}
+
+impl Task {
+    fn report(&self, id: usize) -> TaskReport {
+        TaskReport {
+            id,
+            worker: Arc::clone(&self.worker),
+            generation: self.generation,
+            state: self.latest.state,
+            since: self.since,
+            error: self.latest.error.clone(),
+            attempt: self.latest.attempt,
+            next_try: self.latest.next_try,
+            partitions: self.partitions.iter().map(|(partition, progress)| progress.report(partition)).collect(),
+        }
+    }
 }
 
 impl StatusBoard {
-    /// Makes an empty board that keeps the gauges of `metrics`.
+    /// Creates an empty board that sets the gauges of `metrics`. The id of the worker is empty.
     pub fn new(metrics: &Metrics) -> Self {
-        let families = metrics.connector_families().clone();
-        Self { inner: Arc::new(Inner { connectors: RwLock::default(), families }) }
+        let shared =
+            Shared { connectors: RwLock::default(), metrics: metrics.clone(), kafka_cluster_id: OnceLock::new() };
+        Self { shared: Arc::new(shared), worker: Arc::from("") }
     }
 
-    /// Puts a task on the board as starting, and returns the handle by which it reports.
+    /// Sets the worker that tasks started through this board, and through clones made from it later, run on.
+    pub fn with_worker(self, id: impl Into<Arc<str>>) -> Self {
+        Self { worker: id.into(), ..self }
+    }
+
+    /// The id of this worker.
+    pub fn worker(&self) -> &Arc<str> {
+        &self.worker
+    }
+
+    /// Sets the id of the Kafka cluster. The first id stays: it does not change while the worker is connected.
+    pub fn set_kafka_cluster_id(&self, id: impl Into<String>) {
+        let _ = self.shared.kafka_cluster_id.set(id.into());
+    }
+
+    /// The id of the Kafka cluster; `None` until a broker has answered.
+    pub fn kafka_cluster_id(&self) -> Option<&str> {
+        self.shared.kafka_cluster_id.get().map(String::as_str)
+    }
+
+    /// Adds a task in the state `Starting`, of generation 0, and returns the handle by which it reports.
+    ///
+    /// A task with the same id is replaced, for example at a restart: its handles and those of its partitions have no
+    /// effect from now on. The metric series of the connector stay.
     pub fn task(&self, connector: &str, id: usize) -> TaskStatus {
-        let task = TaskStatus { board: self.clone(), connector: connector.into(), id };
-        task.set(State::Starting, None, None, None);
-        task
+        self.task_of_generation(connector, id, 0)
     }
 
-    /// All connectors by name.
-    pub fn connectors(&self) -> Vec<ConnectorReport> {
-        let connectors = self.inner.connectors.read().unwrap_or_else(PoisonError::into_inner);
-        let report = |(name, tasks): (&String, &BTreeMap<usize, TaskReport>)| ConnectorReport {
-            name: name.clone(),
-            state: of_tasks(tasks),
-            tasks: tasks.values().cloned().collect(),
+    /// Same as [`task`](Self::task), for a task that was assigned in `generation`.
+    pub fn task_of_generation(&self, connector: &str, id: usize, generation: u64) -> TaskStatus {
+        let status = TaskStatus::new(self.clone(), connector, id);
+        let task = Task {
+            handle: status.handle(),
+            worker: Arc::clone(&self.worker),
+            generation,
+            since: SystemTime::now(),
+            latest: Update::of(State::Starting),
+            partitions: BTreeMap::new(),
         };
-        connectors.iter().map(report).collect()
+        let mut connectors = self.write();
+        let tasks = connectors.entry(connector.to_owned()).or_default();
+        tasks.insert(id, task);
+        self.set_gauges(connector, tasks);
+        status
     }
 
-    fn set(&self, connector: &str, report: TaskReport) {
-        let mut connectors = self.inner.connectors.write().unwrap_or_else(PoisonError::into_inner);
-        let tasks = connectors.entry(connector.to_owned()).or_default();
-        let since = tasks.get(&report.id).filter(|old| old.state == report.state).map(|old| old.since);
-        tasks.insert(report.id, TaskReport { since: since.unwrap_or(report.since), ..report });
+    /// Removes a task. After the last task, the connector is removed as by [`remove`](Self::remove).
+    pub fn remove_task(&self, connector: &str, id: usize) {
+        let mut connectors = self.write();
+        let Some(tasks) = connectors.get_mut(connector) else { return };
+        tasks.remove(&id);
+        if tasks.is_empty() {
+            connectors.remove(connector);
+            self.shared.metrics.remove_connector(connector);
+        } else {
+            self.set_gauges(connector, tasks);
+        }
+    }
 
-        let present = of_tasks(tasks);
+    /// Removes a connector with its tasks and all its series in the families of [`Metrics`]. If the connector is
+    /// started again, its series begin at 0.
+    ///
+    /// To be called after the tasks have ended. Status handles that are still alive have no effect from now on; metric
+    /// handles count into series that nobody sees.
+    pub fn remove(&self, connector: &str) {
+        let mut connectors = self.write();
+        connectors.remove(connector);
+        // Under the lock: no task can set a gauge in between.
+        self.shared.metrics.remove_connector(connector);
+    }
+
+    /// All connectors, ordered by name.
+    pub fn connectors(&self) -> Vec<ConnectorReport> {
+        let report = |(name, tasks): (&String, &Tasks)| ConnectorReport {
+            name: name.clone(),
+            state: state_of(tasks),
+            tasks: tasks.iter().map(|(id, task)| task.report(*id)).collect(),
+        };
+        self.read().iter().map(report).collect()
+    }
+
+    fn set(&self, connector: &str, id: usize, handle: u64, update: Update) {
+        let mut connectors = self.write();
+        let Some(tasks) = connectors.get_mut(connector) else { return };
+        let Some(task) = tasks.get_mut(&id).filter(|task| task.handle == handle) else { return };
+        if let Some(error) = &update.error {
+            let families = self.shared.metrics.connector_families();
+            families.last_error.with_label_values(&[connector]).set(seconds_since_epoch(error.at));
+        }
+        if task.latest.state != update.state {
+            task.since = SystemTime::now();
+        }
+        task.latest = update;
+        self.set_gauges(connector, tasks);
+    }
+
+    /// Calls `change` with the partitions of a task, unless the task was removed or replaced.
+    fn with_partitions(
+        &self,
+        connector: &str,
+        id: usize,
+        handle: u64,
+        change: impl FnOnce(&mut BTreeMap<TopicPartition, Arc<Progress>>),
+    ) {
+        let mut connectors = self.write();
+        let task = connectors.get_mut(connector).and_then(|tasks| tasks.get_mut(&id));
+        if let Some(task) = task.filter(|task| task.handle == handle) {
+            change(&mut task.partitions);
+        }
+    }
+
+    fn set_gauges(&self, connector: &str, tasks: &Tasks) {
+        let families = self.shared.metrics.connector_families();
+        let present = state_of(tasks);
         for state in State::ALL {
             let labels = [connector, state.as_str()];
-            let count = tasks.values().filter(|task| task.state == state).count();
-            self.inner.families.state.with_label_values(&labels).set(i64::from(state == present));
-            self.inner.families.tasks.with_label_values(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+            let count = tasks.values().filter(|task| task.latest.state == state).count();
+            families.state.with_label_values(&labels).set(i64::from(state == present));
+            families.tasks.with_label_values(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Tasks>> {
+        self.shared.connectors.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Tasks>> {
+        self.shared.connectors.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn of_tasks(tasks: &BTreeMap<usize, TaskReport>) -> State {
-    let states: Vec<State> = tasks.values().map(|task| task.state).collect();
+fn state_of(tasks: &Tasks) -> State {
+    let states: Vec<State> = tasks.values().map(|task| task.latest.state).collect();
     State::of_connector(&states)
 }
 
-/// Reports for one task. Dropping it leaves the last report on the board.
-#[derive(Debug, Clone)]
-pub struct TaskStatus {
-    board: StatusBoard,
-    connector: Arc<str>,
-    id: usize,
-}
-
-impl TaskStatus {
-    /// It is on its way to work.
-    pub fn starting(&self) {
-        self.set(State::Starting, None, None, None);
-    }
-
-    /// It works: it has made progress, or there is nothing to do.
-    pub fn running(&self) {
-        self.set(State::Running, None, None, None);
-    }
-
-    /// It keeps its place and does nothing.
-    pub fn paused(&self) {
-        self.set(State::Paused, None, None, None);
-    }
-
-    /// It has let go of everything.
-    pub fn stopped(&self) {
-        self.set(State::Stopped, None, None, None);
-    }
-
-    /// It waits because of `error` and makes its `attempt`th try at `next_try`.
-    pub fn retrying(&self, error: &Error, attempt: u32, next_try: SystemTime) {
-        self.set(State::Retrying, Some(error), Some(attempt), Some(next_try));
-    }
-
-    /// It gave up because of `error`.
-    pub fn failed(&self, error: &Error) {
-        self.set(State::Failed, Some(error), None, None);
-    }
-
-    fn set(&self, state: State, error: Option<&Error>, attempt: Option<u32>, next_try: Option<SystemTime>) {
-        let now = SystemTime::now();
-        if error.is_some() {
-            let last_error = &self.board.inner.families.last_error;
-            last_error.with_label_values(&[&self.connector]).set(seconds_since_epoch(now));
-        }
-        let error = error.map(|error| LastError { code: error.code, chain: error.chain(), at: now });
-        self.board.set(&self.connector, TaskReport { id: self.id, state, since: now, error, attempt, next_try });
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use towpath_api::ErrorType;
-
-    use super::*;
-
-    fn unavailable() -> Error {
-        Error::retry("postgres.unavailable", ErrorType::Unavailable, "connect to Postgres at db:5432")
-    }
-
-    #[test]
-    fn the_worst_task_decides_and_a_working_one_makes_it_degraded() {
-        use State::{Degraded, Failed, Paused, Retrying, Running, Starting, Stopped};
-        for (tasks, expected) in [
-            (&[][..], Starting),
-            (&[Running, Running], Running),
-            (&[Running, Starting], Starting),
-            (&[Running, Retrying], Retrying),
-            (&[Running, Failed], Degraded),
-            (&[Retrying, Failed], Failed),
-            (&[Failed], Failed),
-            (&[Paused, Paused], Paused),
-            (&[Stopped], Stopped),
-        ] {
-            assert_eq!(State::of_connector(tasks), expected, "{tasks:?}");
-        }
-    }
-
-    #[test]
-    fn a_retrying_task_says_why_and_when_next_and_forgets_it_once_it_runs() {
-        let board = StatusBoard::new(&Metrics::new());
-        let task = board.task("postgres", 0);
-        let next_try = SystemTime::now() + Duration::from_secs(22);
-        task.retrying(&unavailable(), 4, next_try);
-        let report = board.connectors().remove(0);
-        assert_eq!(report.state, State::Retrying);
-        assert_eq!(report.tasks[0].attempt, Some(4));
-        assert_eq!(report.tasks[0].next_try, Some(next_try));
-        assert_eq!(report.tasks[0].error.as_ref().unwrap().chain, "connect to Postgres at db:5432");
-
-        task.running();
-        let report = board.connectors().remove(0);
-        assert_eq!(
-            (report.state, report.tasks[0].error.as_ref(), report.tasks[0].attempt),
-            (State::Running, None, None)
-        );
-    }
-
-    #[test]
-    fn a_state_that_is_reported_again_keeps_its_time() {
-        let board = StatusBoard::new(&Metrics::new());
-        let task = board.task("postgres", 0);
-        task.retrying(&unavailable(), 1, SystemTime::now());
-        let since = board.connectors()[0].tasks[0].since;
-        task.retrying(&unavailable(), 2, SystemTime::now());
-        assert_eq!(board.connectors()[0].tasks[0].since, since);
-    }
-
-    #[test]
-    fn the_gauges_follow_the_board() {
-        let metrics = Metrics::new();
-        let board = StatusBoard::new(&metrics);
-        let tasks = [board.task("postgres", 0), board.task("postgres", 1)];
-        tasks[0].running();
-        tasks[1].failed(&unavailable());
-        let text = metrics.encode();
-        assert!(text.contains(r#"towpath_connector_state{connector="postgres",state="degraded"} 1"#));
-        assert!(text.contains(r#"towpath_connector_state{connector="postgres",state="starting"} 0"#));
-        assert!(text.contains(r#"towpath_connector_tasks{connector="postgres",state="failed"} 1"#));
-        assert!(text.contains(r#"towpath_connector_tasks{connector="postgres",state="running"} 1"#));
-        assert!(!text.contains(r#"towpath_last_error_timestamp_seconds{connector="postgres"} 0"#));
-    }
-}
+mod tests;

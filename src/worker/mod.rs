@@ -72,9 +72,11 @@ struct Worker {
 /// happens to a connector later is told by its state.
 pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, stop: CancellationToken) -> Result<()> {
     let metrics = Metrics::new();
-    let (board, readiness) = (StatusBoard::new(&metrics), Readiness::new());
+    let start = uuid::Uuid::new_v4().simple().to_string();
+    let owner = format!("{}@{}:{}:{}", config.group_id, hostname(), std::process::id(), &start[..8]);
+    let (board, readiness) = (StatusBoard::new(&metrics).with_worker(owner.as_str()), Readiness::new());
     let api = rest::Api::new(metrics.clone(), readiness.clone(), board.clone());
-    let server = rest::Server::bind(&config.listeners, api.clone()).await?;
+    let server = rest::Server::bind(&config.listeners, api).await?;
     let intake = Intake::bind(&config, &connectors, &metrics, &readiness).await?;
     let kafka = KafkaSettings::new(&config.bootstrap_servers, &config.group_id, config.kafka.iter());
     let source_metrics =
@@ -91,11 +93,10 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
             Ok(())
         });
     }
-    let watching = probe::watch(ClusterProbe::new(&kafka)?, registry.clone(), readiness.clone(), api, closed.clone());
+    let watching =
+        probe::watch(ClusterProbe::new(&kafka)?, registry.clone(), readiness.clone(), board.clone(), closed.clone());
     services.spawn(watching.map(Ok));
 
-    let start = uuid::Uuid::new_v4().simple().to_string();
-    let owner = format!("{}@{}:{}:{}", config.group_id, hostname(), std::process::id(), &start[..8]);
     let mut worker = Worker {
         kafka,
         registry,

@@ -5,7 +5,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use towpath_api::Result;
 
-use crate::{avro::registry::Registry, kafka::client::ClusterProbe, rest::Api, telemetry::Readiness};
+use crate::{
+    avro::registry::Registry,
+    kafka::client::ClusterProbe,
+    telemetry::{Readiness, StatusBoard},
+};
 
 /// How often both are asked.
 const EVERY: Duration = Duration::from_secs(3);
@@ -17,7 +21,7 @@ pub(super) async fn watch(
     kafka: ClusterProbe,
     registry: Registry,
     readiness: Readiness,
-    api: Api,
+    board: StatusBoard,
     stop: CancellationToken,
 ) {
     readiness.not_ready("kafka", "not asked yet");
@@ -25,7 +29,11 @@ pub(super) async fn watch(
     let mut was_well = true;
     loop {
         let (cluster, answer) = tokio::join!(kafka.cluster_id(), registry.ping());
-        let cluster = cluster.map(|id| api.set_kafka_cluster_id(id));
+        let cluster = cluster.map(|id| {
+            if let Some(id) = id {
+                board.set_kafka_cluster_id(id);
+            }
+        });
         let well = check(&readiness, "kafka", &cluster, was_well) & check(&readiness, "registry", &answer, was_well);
         was_well = well;
         tokio::select! {
