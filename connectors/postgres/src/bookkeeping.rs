@@ -6,9 +6,9 @@
 //! topic is still the one that the offset was made for.
 
 use tokio_postgres::{Client, Row, Statement, types::ToSql};
-use towpath_api::{Anchor, Batch, Beginning, Claim, Error, ErrorType, Result, StoredOffset, TopicPartition};
+use towpath_api::{Anchor, Batch, Beginning, Claim, Error, ErrorType, Result, StoredOffset, TopicPartition, failpoint};
 
-use crate::{failpoint, fencing::is_fenced, name::TableName, sqlstate::refused, table::DDL_LOCK};
+use crate::{fencing::is_fenced, name::TableName, sqlstate::refused, table::DDL_LOCK};
 
 const CREATE: &str = r#"
 CREATE SCHEMA IF NOT EXISTS towpath;

@@ -6,7 +6,7 @@
 mod array;
 mod numeric;
 
-use apache_avro::schema::{RecordField, Schema};
+use apache_avro::schema::{RecordField, RecordSchema, Schema};
 use tokio_postgres::types::Type;
 use towpath_api::json::is_json_text;
 
@@ -175,6 +175,14 @@ pub(crate) fn joined(a: ColumnType, b: ColumnType) -> Option<ColumnType> {
             C::Numeric { precision: before_a.max(before_b) + scale, scale }
         }
     })
+}
+
+/// The fields of a record schema.
+pub(crate) fn fields_of(schema: &Schema) -> &[RecordField] {
+    match schema {
+        Schema::Record(RecordSchema { fields, .. }) => fields,
+        _ => &[],
+    }
 }
 
 #[cfg(test)]

@@ -2,100 +2,98 @@
 
 use std::sync::Arc;
 
-use towpath_api::{Applied, Body, EVENT_ID_HEADER, Record, RecordOp, Result};
+use towpath_api::{Body, EVENT_ID_HEADER, Record, RecordOp, Result};
 
 use crate::{
-    apply::Transaction,
-    config::{DeleteMode, PrimaryKeyMode},
+    config::{DeleteMode, PostgresSinkConfig, PrimaryKeyMode},
     dead_letter::DeadLetter,
     name::TableName,
+    schemas::{insert_new, union},
     sqlstate::refused,
-    statement::{self, Appended},
+    statement::{self, Appended, out_of_range},
     table::{Table, Wish},
-    tally::count,
-    write::{misfit, remember, with},
+    transaction::Transaction,
+    written::{Written, count},
 };
 
-impl<'a> Transaction<'a> {
-    /// Adds a row for each record to the table `name`. With `counted` the table is the only one, and what becomes of
-    /// each record is counted.
-    pub(crate) async fn append(
-        &mut self,
-        records: &'a [Record],
-        name: &TableName,
-        counted: Option<&mut Applied>,
-        letters: &mut Vec<DeadLetter<'a>>,
-    ) -> Result<()> {
-        let pk = if counted.is_some() { self.config.primary_key() } else { PrimaryKeyMode::Kafka };
-        let mut uncounted = Applied::default();
-        let applied = counted.unwrap_or(&mut uncounted);
-        let mut rows: Vec<Appended<'a>> = Vec::with_capacity(records.len());
-        for record in records {
-            match &record.body {
-                Body::Undecodable { .. } => letters.push(DeadLetter::undecodable(record)),
-                Body::Change(_) | Body::Tombstone(_) if self.leaves_out(&record.body) => applied.filtered += 1,
-                Body::Tombstone(None) => applied.tombstones += 1,
-                // `leaves_out` has taken what is filtered.
-                Body::Filtered => {}
-                Body::Change(_) | Body::Tombstone(Some(_)) => match self.event_id(record, pk) {
-                    Some(event_id) => rows.push(Appended { record, event_id }),
-                    None => letters.push(DeadLetter::without_event_id(record)),
-                },
-            }
+/// Adds a row for each record to the table `name`, whose primary key is `pk`.
+pub(crate) async fn append<'a>(
+    transaction: &mut Transaction<'a>,
+    records: &'a [Record],
+    name: &TableName,
+    pk: PrimaryKeyMode,
+) -> Result<Written<'a>> {
+    let mut written = Written::default();
+    let mut rows: Vec<Appended<'a>> = Vec::with_capacity(records.len());
+    for record in records {
+        match &record.body {
+            Body::Undecodable { .. } => written.reject(DeadLetter::undecodable(record)),
+            Body::Filtered => written.applied.filtered += 1,
+            body if is_left_out(transaction.config, body) => written.applied.filtered += 1,
+            Body::Tombstone(None) => written.applied.tombstones += 1,
+            Body::Change(_) | Body::Tombstone(Some(_)) => match event_id(transaction, record, pk) {
+                Some(event_id) => rows.push(Appended { record, event_id }),
+                None => written.reject(DeadLetter::without_event_id(record)),
+            },
         }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let table = self.log_table(&rows, name, pk).await?;
-        let statement = statement::append(&table, pk, self.batch, &rows).map_err(misfit)?;
-        let prepared = self.prepare(&statement.sql).await?;
-        let added = self.client.execute(&prepared, &statement.parameters()).await;
-        let added = added.map_err(|error| refused(format!("add {} rows to table {name}", rows.len()), error))?;
-        applied.inserted += added;
-        applied.stale += count(rows.len()) - added;
-        Ok(())
     }
+    if rows.is_empty() {
+        return Ok(written);
+    }
+    let table = log_table(transaction, &rows, name, pk).await?;
+    let statement = statement::append(&table, pk, transaction.batch, &rows).map_err(out_of_range)?;
+    let prepared = transaction.prepare(&statement.sql).await?;
+    let added = transaction.client.execute(&prepared, &statement.parameters()).await;
+    let added = added.map_err(|error| refused(format!("add {} rows to table {name}", rows.len()), error))?;
+    written.applied.inserted += added;
+    written.applied.stale += count(rows.len()) - added;
+    Ok(written)
+}
 
-    fn leaves_out(&self, body: &Body) -> bool {
-        match body {
-            Body::Change(change) if change.op == RecordOp::Delete => self.config.delete_mode == DeleteMode::Ignore,
-            Body::Change(change) => change.op == RecordOp::Truncate && !self.config.truncate_enabled,
-            Body::Tombstone(_) => self.config.delete_mode == DeleteMode::Ignore,
-            Body::Filtered => true,
-            Body::Undecodable { .. } => false,
-        }
+/// Returns true if the configuration leaves out the delete or truncate.
+fn is_left_out(config: &PostgresSinkConfig, body: &Body) -> bool {
+    match body {
+        Body::Change(change) if change.op == RecordOp::Delete => config.delete_mode == DeleteMode::Ignore,
+        Body::Change(change) => change.op == RecordOp::Truncate && !config.truncate_enabled,
+        Body::Tombstone(_) => config.delete_mode == DeleteMode::Ignore,
+        Body::Filtered | Body::Undecodable { .. } => false,
     }
+}
 
-    /// The id of the event, where it is the key; `None` when it lacks.
-    fn event_id(&self, record: &Record, pk: PrimaryKeyMode) -> Option<&'a str> {
-        if pk != PrimaryKeyMode::EventId {
-            return Some("");
-        }
-        let (_, id) = self.batch.arena.headers(record.payload.headers).find(|(name, _)| *name == EVENT_ID_HEADER)?;
-        std::str::from_utf8(id?).ok()
+/// The event id of the record, empty unless it is the primary key; `None` if the header is missing.
+fn event_id<'a>(transaction: &Transaction<'a>, record: &Record, pk: PrimaryKeyMode) -> Option<&'a str> {
+    if pk != PrimaryKeyMode::EventId {
+        return Some("");
     }
+    let mut headers = transaction.batch.arena.headers(record.payload.headers);
+    let (_, id) = headers.find(|(name, _)| *name == EVENT_ID_HEADER)?;
+    std::str::from_utf8(id?).ok()
+}
 
-    async fn log_table(&mut self, rows: &[Appended<'a>], name: &TableName, pk: PrimaryKeyMode) -> Result<Arc<Table>> {
-        // The fields of the record's key are columns as the others are.
-        let (mut schemas, mut values) = (Vec::new(), Vec::new());
-        for row in rows {
-            match &row.record.body {
-                Body::Change(change) => {
-                    change.key.iter().for_each(|key| remember(&mut schemas, &key.schema));
-                    remember(&mut values, &change.schema);
-                }
-                Body::Tombstone(Some(key)) => remember(&mut schemas, &key.schema),
-                Body::Tombstone(None) | Body::Filtered | Body::Undecodable { .. } => {}
+/// The table of changes, with a column for each field of the rows and of their keys.
+async fn log_table(
+    transaction: &mut Transaction<'_>,
+    rows: &[Appended<'_>],
+    name: &TableName,
+    pk: PrimaryKeyMode,
+) -> Result<Arc<Table>> {
+    let (mut schemas, mut values) = (Vec::new(), Vec::new());
+    for row in rows {
+        match &row.record.body {
+            Body::Change(change) => {
+                change.key.iter().for_each(|key| insert_new(&mut schemas, &key.schema));
+                insert_new(&mut values, &change.schema);
             }
+            Body::Tombstone(Some(key)) => insert_new(&mut schemas, &key.schema),
+            Body::Tombstone(None) | Body::Filtered | Body::Undecodable { .. } => {}
         }
-        schemas = with(&schemas, &values);
-        if let Some(known) = self.known(name) {
-            if schemas.iter().all(|schema| known.holds(schema)) {
-                return Ok(known);
-            }
-            schemas = with(&known.schemas, &schemas);
-        }
-        let wish = Wish::of_log(name, self.config, pk, schemas);
-        self.ensure(wish).await
     }
+    schemas = union(&schemas, &values);
+    if let Some(cached) = transaction.cached(name) {
+        if schemas.iter().all(|schema| cached.holds(schema)) {
+            return Ok(cached);
+        }
+        schemas = union(&cached.schemas, &schemas);
+    }
+    transaction.ensure(Wish::of_log(name, transaction.config, pk, schemas)).await
 }

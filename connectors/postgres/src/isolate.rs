@@ -1,101 +1,97 @@
 //! Finds the records that the database refuses, and only those.
 //!
-//! The usual batch is written without savepoints. When one of its values is refused, or the batch takes too long, the
-//! transaction is begun again, and the records are written in halves, each behind a savepoint, always in offset order,
-//! until the culprits stand alone.
+//! The first attempt to write a batch uses no savepoints. If the database refuses one of its values, or the batch takes
+//! too long, the transaction starts over and the records are written in halves, in offset order, each half after a
+//! savepoint, until each refused record is isolated.
 
-use towpath_api::{Applied, Error, ErrorType, Reaction, Record, Result};
+use towpath_api::{Error, ErrorType, Reaction, Record, Result, failpoint};
 
 use crate::{
-    apply::{Attempt, Transaction},
     dead_letter::DeadLetter,
-    failpoint,
     sqlstate::{self, FOREIGN_KEY},
-    tally::count,
+    transaction::{Attempt, Transaction},
+    write::write,
+    written::Written,
 };
 
-impl<'a> Transaction<'a> {
-    /// Applies the records that can be applied, and sets aside those that cannot.
-    pub(crate) async fn write_around_poison(&mut self, letters: &mut Vec<DeadLetter<'a>>) -> Result<Applied> {
-        // What is checked at COMMIT otherwise could not be traced to its record.
-        self.run("SET CONSTRAINTS ALL IMMEDIATE").await?;
-        let mut applied = Applied::default();
-        let mut refused: Vec<(&'a [Record], Error)> = Vec::new();
-        let mut todo: Vec<&'a [Record]> = vec![&self.batch.records];
-        while let Some(records) = todo.pop() {
-            match self.write_part(records, true, letters).await? {
-                Ok(part) => applied += part,
-                Err(error) if records.len() == 1 => refused.push((records, error)),
-                Err(_) => {
-                    let (first, second) = records.split_at(records.len() / 2);
-                    todo.extend([second, first]);
-                }
-            }
-        }
-        // What a row refers to may have come behind it in the batch.
-        loop {
-            let (again, mut left): (Vec<_>, Vec<_>) =
-                refused.into_iter().partition(|(_, error)| error.code == FOREIGN_KEY);
-            let before = again.len();
-            let mut still = 0;
-            for (records, _) in again {
-                match self.write_part(records, false, letters).await? {
-                    Ok(part) => applied += part,
-                    Err(error) => {
-                        still += 1;
-                        left.push((records, error));
-                    }
-                }
-            }
-            refused = left;
-            if still == before {
-                break;
-            }
-        }
-        for (records, error) in &refused {
-            for record in *records {
-                letters.push(refused_record(record, error));
-                applied.set_aside(error.error_type);
-            }
-        }
-        Ok(applied)
-    }
+/// The savepoint before each part.
+const PART: &str = "part";
 
-    /// Writes records behind a savepoint. The inner error is one that smaller parts may escape, or the record's own;
-    /// nothing is left of it.
-    ///
-    /// Without `in_order` what is written comes late: where a later record of its key was there first, it has no place
-    /// any more, and is refused as it was before.
-    async fn write_part(
-        &mut self,
-        records: &'a [Record],
-        in_order: bool,
-        letters: &mut Vec<DeadLetter<'a>>,
-    ) -> Result<Result<Applied>> {
-        self.run("SAVEPOINT part").await?;
-        failpoint::hit("mid_bisect").await?;
-        let before = letters.len();
-        match self.write(records, Attempt::InParts, letters).await {
-            Ok(part) if !in_order && part.stale + count(letters.len() - before) > 0 => {
-                self.back_to_savepoint().await?;
-                letters.truncate(before);
-                let doing = "write a record behind a later one of its key, since what it refers to came last";
-                Ok(Err(Error::poison(FOREIGN_KEY, ErrorType::Constraint, doing)))
+/// Applies the records that can be applied, and dead-letters the others.
+pub(crate) async fn write_isolating_poison<'a>(transaction: &mut Transaction<'a>) -> Result<Written<'a>> {
+    // An error of a deferred constraint, raised at COMMIT, could not be traced to its record.
+    transaction.run("SET CONSTRAINTS ALL IMMEDIATE").await?;
+    let batch = transaction.batch;
+    let mut written = Written::default();
+    let mut refused: Vec<(&'a [Record], Error)> = Vec::new();
+    let mut todo: Vec<&'a [Record]> = vec![&batch.records];
+    while let Some(records) = todo.pop() {
+        match write_part(transaction, records, true).await? {
+            Ok(part) => written += part,
+            Err(error) if records.len() == 1 => refused.push((records, error)),
+            Err(_) => {
+                let (first, second) = records.split_at(records.len() / 2);
+                todo.extend([second, first]);
             }
-            Ok(part) => {
-                self.run("RELEASE SAVEPOINT part").await?;
-                Ok(Ok(part))
-            }
-            Err(error) if may_be_halved(&error, records) => {
-                self.back_to_savepoint().await?;
-                Ok(Err(error))
-            }
-            Err(error) => Err(error),
         }
+    }
+    // The referenced row may come later in the batch: retry until no retry succeeds.
+    loop {
+        let (retried, mut left): (Vec<_>, Vec<_>) =
+            refused.into_iter().partition(|(_, error)| error.code == FOREIGN_KEY);
+        let before = retried.len();
+        let mut still_refused = 0;
+        for (records, _) in retried {
+            match write_part(transaction, records, false).await? {
+                Ok(part) => written += part,
+                Err(error) => {
+                    still_refused += 1;
+                    left.push((records, error));
+                }
+            }
+        }
+        refused = left;
+        if still_refused == before {
+            break;
+        }
+    }
+    for (records, error) in &refused {
+        records.iter().for_each(|record| written.reject(refused_record(record, error)));
+    }
+    Ok(written)
+}
+
+/// Writes records after a savepoint. After the inner error, nothing of the part remains; smaller parts may succeed, or
+/// the error is that of the single record.
+///
+/// Pass `in_order: false` for a retried record. A later record of its key may then be in the table already; if so, the
+/// record has no place in its row and stays refused.
+async fn write_part<'a>(
+    transaction: &mut Transaction<'a>,
+    records: &'a [Record],
+    in_order: bool,
+) -> Result<Result<Written<'a>>> {
+    transaction.savepoint(PART).await?;
+    failpoint::hit("mid_bisect").await?;
+    match write(transaction, records, Attempt::InParts).await {
+        Ok(part) if !in_order && (part.applied.stale > 0 || !part.letters.is_empty()) => {
+            transaction.roll_back_to(PART).await?;
+            let doing = "write a record after a later one of its key, because the row it refers to came last";
+            Ok(Err(Error::poison(FOREIGN_KEY, ErrorType::Constraint, doing)))
+        }
+        Ok(part) => {
+            transaction.release(PART).await?;
+            Ok(Ok(part))
+        }
+        Err(error) if may_be_halved(&error, records) => {
+            transaction.roll_back_to(PART).await?;
+            Ok(Err(error))
+        }
+        Err(error) => Err(error),
     }
 }
 
-/// Whether smaller parts may fare better: one record of them is refused, or together they take too long.
+/// Returns true if smaller parts may succeed: one record is refused, or several together take too long.
 pub(crate) fn may_be_halved(error: &Error, records: &[Record]) -> bool {
     error.reaction == Reaction::Poison || (error.code == "postgres.too_slow" && records.len() > 1)
 }

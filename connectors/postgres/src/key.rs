@@ -9,10 +9,9 @@ use apache_avro::{
 use towpath_api::{Body, Change, Identity, RecordKey};
 
 use crate::{
-    column::{ColumnType, joined},
+    column::{ColumnType, fields_of, joined},
     config::PrimaryKeyMode,
     name::column,
-    table::{KeyColumn, fields_of},
 };
 
 /// Takes keys from records, by `pk.mode` and `pk.fields`.
@@ -28,6 +27,16 @@ pub(crate) struct Keyed<'a> {
     pub(crate) identity: Cow<'a, Identity>,
     /// The record schema in which the parts are described.
     pub(crate) schema: &'a Arc<Schema>,
+}
+
+/// A column of the primary key.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyColumn {
+    /// Not quoted.
+    pub(crate) name: String,
+    pub(crate) ty: ColumnType,
+    /// The type that values are cast to, if the column's type differs from `ty`.
+    pub(crate) cast: Option<String>,
 }
 
 /// A field of records that is in the key, and so needs no column of its own.

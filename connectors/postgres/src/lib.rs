@@ -7,15 +7,17 @@
 //! |---|---|
 //! | [`config`] | the keys of the connector |
 //! | `sink` | connects, claims, applies: what the worker calls |
-//! | `apply` | one batch in one transaction: begin, compare-and-set, upsert, commit |
+//! | `apply` | one attempt to write a batch: begin with the compare-and-set, write, commit |
 //! | `write`, `history` | the records of a batch as statements: present state, and every change |
-//! | `tally` | what became of the rows of a statement |
-//! | `pipeline` | statements on their way, and their answers |
-//! | `prospect` | batches whose rows are all new, or all known already |
+//! | `written`, `tally` | counts and dead letters of a batch, and of a statement |
+//! | `pipeline` | statements in flight, and their answers |
+//! | `transaction` | begin, prepare, savepoints, commit, rollback; the connection's cache |
+//! | `fast_path` | batches whose rows are all new, or all known already |
 //! | `isolate` | finds the records that the database refuses, and only those |
 //! | `absent` | rows that refer to others which are still to come |
 //! | `key` | where the primary key comes from |
 //! | `fold` | several changes of one key become one |
+//! | `schemas` | sets of schemas |
 //! | `statement`, `statement/` | the SQL, and the arrays it is given |
 //! | `table`, `table/` | tables, columns and views made from the schema |
 //! | `column` | an Avro type becomes a column, a value becomes bytes |
@@ -35,6 +37,7 @@ mod column;
 pub mod config;
 mod connection;
 mod dead_letter;
+mod fast_path;
 mod fencing;
 mod fold;
 mod history;
@@ -42,16 +45,16 @@ mod isolate;
 mod key;
 mod name;
 mod pipeline;
-mod prospect;
 mod publish;
+mod schemas;
 mod sink;
 mod sqlstate;
 mod statement;
 mod table;
 mod tally;
+mod transaction;
 mod write;
-
-use towpath_api::failpoint;
+mod written;
 
 pub use config::{
     DeleteMode, InsertMode, MetadataColumns, PostgresSinkConfig, PrimaryKeyMode, SchemaEvolution, SchemaMismatch,

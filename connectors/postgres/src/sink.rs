@@ -10,7 +10,7 @@ use towpath_api::{
 
 use crate::{
     absent::{AwaitedRows, refers_to_absent, waits},
-    apply::{Attempt, Known, Transaction},
+    apply::attempt,
     bookkeeping,
     config::PostgresSinkConfig,
     connection,
@@ -18,6 +18,7 @@ use crate::{
     name::TableName,
     publish,
     sqlstate::{FOREIGN_KEY, TABLE_CHANGED},
+    transaction::{Attempt, SessionCache, Transaction},
 };
 
 /// Opens connections of one connector.
@@ -81,7 +82,7 @@ impl OpenSink for OpenPostgresSink {
         let client = connection::connect(&settings.config, &format!("towpath/{}", settings.name)).await?;
         bookkeeping::require_primary(&client).await?;
         bookkeeping::ensure(&client).await?;
-        Ok(PostgresSink { settings, client, known: Known::default() })
+        Ok(PostgresSink { settings, client, cache: SessionCache::default() })
     }
 }
 
@@ -90,7 +91,7 @@ impl OpenSink for OpenPostgresSink {
 pub struct PostgresSink {
     settings: Arc<Settings>,
     client: Client,
-    known: Known,
+    cache: SessionCache,
 }
 
 impl PostgresSink {
@@ -124,28 +125,28 @@ impl Sink for PostgresSink {
         let tolerate = self.settings.tolerate_poison;
         let mut transaction = Transaction {
             client: &self.client,
-            known: &mut self.known,
+            cache: &mut self.cache,
             sink: &self.settings.name,
             owner: &self.settings.owner,
             table: &table,
             config: &self.settings.config,
             batch,
         };
-        let mut stored = transaction.attempt(claim, Attempt::Whole, tolerate).await;
+        let mut stored = attempt(&mut transaction, claim, Attempt::Whole, tolerate).await;
         if stored.as_ref().is_err_and(|failed| failed.error.code == TABLE_CHANGED) {
-            transaction.forget_tables();
-            stored = transaction.attempt(claim, Attempt::Whole, tolerate).await;
+            transaction.drop_cached_tables();
+            stored = attempt(&mut transaction, claim, Attempt::Whole, tolerate).await;
         }
         if refers_to_absent(&stored) {
             // The other row may be in the batch itself.
-            stored = transaction.attempt(claim, Attempt::Together, tolerate).await;
+            stored = attempt(&mut transaction, claim, Attempt::Together, tolerate).await;
         }
         match stored {
             Err(failed) if failed.error.code == FOREIGN_KEY && self.settings.may_still_come(batch) => {
                 return Err(waits(batch, failed.error).into());
             }
             Err(failed) if may_be_halved(&failed.error, &batch.records) => {
-                stored = transaction.attempt(claim, Attempt::InParts, tolerate).await;
+                stored = attempt(&mut transaction, claim, Attempt::InParts, tolerate).await;
             }
             done => stored = done,
         }

@@ -11,6 +11,7 @@ mod remove;
 mod upsert;
 
 use tokio_postgres::types::ToSql;
+use towpath_api::{Error, ErrorType};
 
 pub(crate) use self::{
     append::{Appended, append},
@@ -23,9 +24,13 @@ use crate::{
     column::{ColumnArray, ColumnType},
     config::MetadataColumns,
     fold::{Content, Row, carried},
+    key::KeyColumn,
     name::quoted,
-    table::{KeyColumn, Table},
+    table::Table,
 };
+
+/// Rows of one statement: enough to make its fixed cost negligible, few enough for the server to start early.
+pub(crate) const CHUNK_ROWS: usize = 1_250;
 
 /// A statement with its parameters.
 #[derive(Debug)]
@@ -43,6 +48,12 @@ impl Statement {
         let partition = self.partition.iter().map(|partition| partition as _);
         topic.chain(partition).chain(self.arrays.iter().map(|array| array as _)).collect()
     }
+}
+
+/// The error of a value that no column takes; `place` is the row's index in the statement.
+pub(crate) fn out_of_range(place: usize) -> Error {
+    let doing = format!("encode record {place} of a statement: a value is out of the range of its column");
+    Error::poison("postgres.out_of_range", ErrorType::Mapping, doing)
 }
 
 /// Which columns a whole row sets: positions in [`Table::columns`], ascending.

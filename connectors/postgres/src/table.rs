@@ -14,7 +14,7 @@ mod wish;
 
 use std::{collections::HashMap, sync::Arc};
 
-use apache_avro::schema::{RecordField, RecordSchema, Schema};
+use apache_avro::schema::Schema;
 use tokio_postgres::{Client, error::SqlState};
 use towpath_api::{Error, ErrorType, Result};
 
@@ -29,6 +29,7 @@ pub(crate) use self::{
 use crate::{
     column::ColumnType,
     config::{MetadataColumns, SchemaEvolution, SchemaMismatch},
+    key::KeyColumn,
     name::TableName,
     sqlstate::{refused_setup, shape_in_use},
 };
@@ -61,16 +62,6 @@ pub(crate) struct Table {
     pub(crate) is_partitioned: bool,
     /// Field of the Avro schema → position in `columns`.
     by_field: HashMap<String, usize>,
-}
-
-/// A column of the primary key.
-#[derive(Debug, Clone)]
-pub(crate) struct KeyColumn {
-    /// Its name, not quoted.
-    pub(crate) name: String,
-    pub(crate) ty: ColumnType,
-    /// What values are cast to, where the column has another type.
-    pub(crate) cast: Option<String>,
 }
 
 /// A column that holds a field.
@@ -110,14 +101,6 @@ impl Table {
     /// Whether each field of these schemas has its column, of the right type.
     pub(crate) fn holds(&self, schema: &Arc<Schema>) -> bool {
         self.schemas.iter().chain(&self.key_schemas).any(|known| Arc::ptr_eq(known, schema))
-    }
-}
-
-/// The fields of a record schema.
-pub(crate) fn fields_of(schema: &Schema) -> &[RecordField] {
-    match schema {
-        Schema::Record(RecordSchema { fields, .. }) => fields,
-        _ => &[],
     }
 }
 

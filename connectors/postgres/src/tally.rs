@@ -1,6 +1,6 @@
-//! What became of the rows of a statement, from the row that it returns.
+//! The outcome of a statement, from the row that it returns.
 
-use towpath_api::{Applied, Error, ErrorType, Result};
+use towpath_api::{Error, ErrorType, Result};
 
 use crate::{
     dead_letter::DeadLetter,
@@ -8,15 +8,14 @@ use crate::{
     pipeline::{Answered, Shape},
     sqlstate::refused,
     table::Table,
+    written::{Written, count},
 };
 
-/// Adds what a statement says of its rows.
-pub(crate) fn tally<'a>(
-    table: &Table,
-    Answered { shape, rows, answer }: Answered<'_, 'a>,
-    applied: &mut Applied,
-    letters: &mut Vec<DeadLetter<'a>>,
-) -> Result<()> {
+/// Counts the rows of a statement.
+///
+/// # Errors
+/// The database refused the statement, or two of its keys are one key to the database.
+pub(crate) fn tally<'a>(table: &Table, Answered { shape, rows, answer }: Answered<'_, 'a>) -> Result<Written<'a>> {
     let answer =
         answer.map_err(|error| refused(format!("write {} rows to table {}", rows.len(), table.name), error))?;
     let number = |at: usize| answer.get::<_, i64>(at).unsigned_abs();
@@ -27,6 +26,8 @@ pub(crate) fn tally<'a>(
         places.into_iter().filter_map(row).collect::<Vec<_>>()
     };
     let all = count(rows.len());
+    let mut written = Written::default();
+    let applied = &mut written.applied;
     match shape {
         Shape::Upsert => {
             let (inserted, written) = (number(0), number(1));
@@ -47,31 +48,28 @@ pub(crate) fn tally<'a>(
             applied.stale += number(3);
             applied.filtered += number(5);
             for row in at_places(4) {
-                match row.kind {
-                    // A whole record that is old is old; only fields have no place any more.
+                let letter = match row.kind {
+                    // A stale whole record needs no attention; the fields of a stale partial update are lost.
                     Kind::Whole => continue,
-                    Kind::Partial => letters.push(DeadLetter::stale_partial(row.record)),
-                    Kind::Delete | Kind::Tombstone => letters.push(DeadLetter::undecided_delete(row.record)),
-                }
-                applied.stale -= 1;
+                    Kind::Partial => DeadLetter::stale_partial(row.record),
+                    Kind::Delete | Kind::Tombstone => DeadLetter::undecided_delete(row.record),
+                };
+                written.applied.stale -= 1;
+                written.reject(letter);
             }
         }
         Shape::Remove => {
             let undecided = at_places(2);
             applied.stale += number(1);
             applied.deleted += all - number(1) - count(undecided.len());
-            letters.extend(undecided.into_iter().map(|row| DeadLetter::undecided_delete(row.record)));
+            undecided.into_iter().for_each(|row| written.reject(DeadLetter::undecided_delete(row.record)));
         }
         Shape::Bury => {
             let undecided = at_places(1);
             applied.deleted += number(0);
             applied.tombstones += all - number(0) - count(undecided.len());
-            letters.extend(undecided.into_iter().map(|row| DeadLetter::undecided_delete(row.record)));
+            undecided.into_iter().for_each(|row| written.reject(DeadLetter::undecided_delete(row.record)));
         }
     }
-    Ok(())
-}
-
-pub(crate) fn count(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
+    Ok(written)
 }

@@ -4,11 +4,11 @@ use towpath_api::{Batch, Body, Change, Identity, Record, RecordKey};
 
 use super::{Given, Statement, arrays::FieldLookup, given_as, given_keys, key_names};
 use crate::{
-    column::{ColumnArray, ColumnType, Misfit},
+    column::{ColumnArray, ColumnType, Misfit, fields_of},
     config::{MetadataColumns, PrimaryKeyMode},
     fold::{Field, version},
     name::quoted,
-    table::{Column, Table, fields_of},
+    table::{Column, Table},
 };
 
 /// A record that becomes a row of its own.

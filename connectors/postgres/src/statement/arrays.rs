@@ -5,11 +5,11 @@ use towpath_api::{Change, Identity};
 
 use super::{Given, columns_of};
 use crate::{
-    column::{ColumnArray, ColumnType, Misfit},
+    column::{ColumnArray, ColumnType, Misfit, fields_of},
     config::MetadataColumns,
     fold::{Content, Field, Row},
-    key::Keys,
-    table::{Column, KeyColumn, Table, fields_of},
+    key::{KeyColumn, Keys},
+    table::{Column, Table},
 };
 
 impl Given {

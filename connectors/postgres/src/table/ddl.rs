@@ -2,8 +2,11 @@
 
 use apache_avro::schema::RecordField;
 
-use super::{Column, KeyColumn, OwnColumn, Purpose, Wish};
-use crate::name::{TableName, literal, quoted};
+use super::{Column, OwnColumn, Purpose, Wish};
+use crate::{
+    key::KeyColumn,
+    name::{TableName, literal, quoted},
+};
 
 /// Makes the schema and the table: the key, the fields, then Towpath's own columns.
 pub(super) fn create(wish: &Wish<'_>, fields: &[(Column, RecordField)]) -> String {

@@ -5,11 +5,11 @@ use std::{collections::HashMap, sync::Arc};
 use apache_avro::schema::{RecordField, Schema};
 use towpath_api::{Error, ErrorType, Result};
 
-use super::{KeyColumn, MIXED, OwnColumn, Purpose, fields_of, look::Refusal, mismatch};
+use super::{MIXED, OwnColumn, Purpose, look::Refusal, mismatch};
 use crate::{
-    column::{ColumnType, joined},
+    column::{ColumnType, fields_of, joined},
     config::{MetadataColumns, PostgresSinkConfig, PrimaryKeyMode},
-    key::{KeyField, Keys},
+    key::{KeyColumn, KeyField, Keys},
     name::TableName,
 };
 

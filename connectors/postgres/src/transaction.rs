@@ -1,0 +1,189 @@
+//! The transaction of one batch: begin with the compare-and-set, savepoints, commit, rollback; and the connection's
+//! cache of tables and prepared statements, which a rollback invalidates.
+//!
+//! BEGIN and the compare-and-set are sent without waiting in between; the server runs them in that order. The
+//! compare-and-set therefore holds the lock on the partition's row before any data is touched.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tokio_postgres::{Client, Statement as Prepared};
+use towpath_api::{ApplyError, Batch, Claim, Error, ErrorType, Result, failpoint};
+
+use crate::{
+    bookkeeping::{self, BEGIN, COMPARE_AND_SET},
+    config::PostgresSinkConfig,
+    dead_letter,
+    name::TableName,
+    sqlstate::{leaves_open, refused},
+    table::{self, Table, Wish},
+    written::Written,
+};
+
+/// Tables, prepared statements and expectations that a connection keeps between batches.
+#[derive(Debug, Default)]
+pub(crate) struct SessionCache {
+    tables: HashMap<TableName, Arc<Table>>,
+    /// Whether the open transaction created or altered a table, which a rollback would undo.
+    altered: bool,
+    prepared: HashMap<String, Prepared>,
+    /// The kind of the last batch of each table, if all its rows were of one kind.
+    pub(crate) expected: HashMap<TableName, Expected>,
+}
+
+/// The kind of a batch whose rows were all of one kind; the next batch is expected to be the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// Every row was new.
+    New,
+    /// Every row was stale: the table already had it.
+    Known,
+}
+
+/// The transaction of one batch on one connection, with the batch's destination.
+pub(crate) struct Transaction<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) cache: &'a mut SessionCache,
+    pub(crate) sink: &'a str,
+    pub(crate) owner: &'a str,
+    pub(crate) table: &'a TableName,
+    pub(crate) config: &'a PostgresSinkConfig,
+    pub(crate) batch: &'a Batch,
+}
+
+/// Maximum prepared statements per connection. A table needs two or three, and more only while its schemas change.
+const MAX_PREPARED: usize = 200;
+
+/// How a batch is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// With several statements for each kind of row. This is the first attempt.
+    Whole,
+    /// With one statement for each kind of row, so that rows which refer to each other are written together.
+    Together,
+    /// In halves, each with a savepoint, until each record that the database refuses is isolated.
+    InParts,
+}
+
+impl Transaction<'_> {
+    /// Begins, and locks the partition's row if `claim` is the newest and the stored offset is the batch's first.
+    ///
+    /// # Errors
+    /// Fenced or retry when the row does not match; the transaction is then rolled back.
+    pub(crate) async fn begin(&mut self, claim: &Claim) -> Result<()> {
+        let compare_and_set = self.prepare(COMPARE_AND_SET).await?;
+        let (begun, held) = futures::join!(
+            self.client.batch_execute(BEGIN),
+            bookkeeping::compare_and_set(self.client, &compare_and_set, self.sink, claim, self.batch)
+        );
+        begun.map_err(|error| refused("begin the transaction", error))?;
+        failpoint::hit("after_begin").await?;
+        self.cache.altered = false;
+        if held.map_err(|error| refused("compare and set the next offset", error))? {
+            failpoint::hit("after_cas").await?;
+            return Ok(());
+        }
+        self.rollback().await?;
+        Err(bookkeeping::why_lost(self.client, self.sink, self.owner, claim, self.batch).await)
+    }
+
+    /// A table in the cache.
+    pub(crate) fn cached(&self, name: &TableName) -> Option<Arc<Table>> {
+        self.cache.tables.get(name).cloned()
+    }
+
+    /// Creates or alters a table as needed, and caches it.
+    pub(crate) async fn ensure(&mut self, wish: Wish<'_>) -> Result<Arc<Table>> {
+        let (table, altered) = table::ensure(self.client, wish).await?;
+        let table = Arc::new(table);
+        self.cache.altered |= altered;
+        self.cache.tables.insert(table.name.clone(), Arc::clone(&table));
+        Ok(table)
+    }
+
+    /// Returns true if the table exists.
+    pub(crate) async fn table_exists(&self) -> Result<bool> {
+        if self.cache.tables.contains_key(self.table) {
+            return Ok(true);
+        }
+        let found = self.client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&self.table.sql()]).await;
+        found.map(|row| row.get(0)).map_err(|error| refused(format!("look for table {}", self.table), error))
+    }
+
+    /// Prepares a statement, once per connection.
+    pub(crate) async fn prepare(&mut self, sql: &str) -> Result<Prepared> {
+        if let Some(prepared) = self.cache.prepared.get(sql) {
+            return Ok(prepared.clone());
+        }
+        if self.cache.prepared.len() >= MAX_PREPARED {
+            self.cache.prepared.clear();
+        }
+        let prepared = self.client.prepare(sql).await.map_err(|error| refused("prepare a statement", error))?;
+        self.cache.prepared.insert(sql.to_owned(), prepared.clone());
+        Ok(prepared)
+    }
+
+    /// Stores the dead letters and commits.
+    ///
+    /// # Errors
+    /// `if_stored` is set when the answer to COMMIT was lost, so that the outcome is unknown.
+    pub(crate) async fn commit(&mut self, written: &Written<'_>) -> Result<(), ApplyError> {
+        dead_letter::store(self.client, self.sink, self.batch, &written.letters).await?;
+        if !written.letters.is_empty() {
+            failpoint::hit("after_dlq").await?;
+        }
+        failpoint::hit("before_commit").await?;
+        let unknown = |cause: Error| {
+            let doing = "commit; the next claim finds out whether the batch is stored";
+            let error = Error::retry("postgres.commit_unknown", ErrorType::Unavailable, doing).because(cause);
+            ApplyError { error, if_stored: Some(Box::new(written.applied)) }
+        };
+        let committing = self.client.batch_execute("COMMIT");
+        failpoint::hit_once_sent("commit_sent", committing).await.map_err(unknown)?.map_err(|error| {
+            let is_open = leaves_open(&error);
+            let refused = refused("commit", error);
+            if is_open { unknown(refused) } else { refused.into() }
+        })?;
+        failpoint::hit("after_commit").await.map_err(unknown)
+    }
+
+    /// Rolls back. Tables that the transaction created or altered leave the cache.
+    pub(crate) async fn rollback(&mut self) -> Result<()> {
+        self.drop_altered();
+        self.run("ROLLBACK").await
+    }
+
+    /// Sets a savepoint; `name` is an SQL identifier.
+    pub(crate) async fn savepoint(&self, name: &str) -> Result<()> {
+        self.run(&format!("SAVEPOINT {name}")).await
+    }
+
+    /// Releases a savepoint and keeps the changes made since.
+    pub(crate) async fn release(&self, name: &str) -> Result<()> {
+        self.run(&format!("RELEASE SAVEPOINT {name}")).await
+    }
+
+    /// Undoes all changes since a savepoint, and releases it.
+    pub(crate) async fn roll_back_to(&mut self, name: &str) -> Result<()> {
+        self.drop_altered();
+        self.run(&format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")).await
+    }
+
+    /// Empties the cache of tables, because another session altered one.
+    pub(crate) fn drop_cached_tables(&mut self) {
+        self.cache.altered = true;
+        self.drop_altered();
+    }
+
+    /// Empties the cache of tables if the transaction created or altered one.
+    fn drop_altered(&mut self) {
+        if std::mem::take(&mut self.cache.altered) {
+            self.cache.tables.clear();
+            self.cache.prepared.retain(|sql, _| sql == COMPARE_AND_SET);
+        }
+    }
+
+    /// Runs a statement without parameters.
+    pub(crate) async fn run(&self, sql: &str) -> Result<()> {
+        self.client.batch_execute(sql).await.map_err(|error| refused(sql.to_lowercase(), error))
+    }
+}
