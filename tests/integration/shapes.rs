@@ -108,16 +108,15 @@ async fn what_cannot_be_widened_waits_with_the_statement_that_mends_it_and_then_
     shapes.put(1, INT, Value::Int(1)).await.unwrap();
     let error = shapes.put(2, TEXT, Value::String("two".into())).await.unwrap_err();
     assert_eq!((error.reaction, error.code), (Reaction::Retry, "postgres.schema_mismatch"));
-    let text = error.to_string();
-    let (_, mend) = text.split_once("It is mended by: ").expect("the statement is named");
+    let fix = error.help().and_then(|help| help.strip_prefix("run: ")).expect("the statement is named");
     let reader = format!("reader2_{}", lab.name);
     lab.client
         .batch_execute(&format!("CREATE ROLE {reader}; GRANT SELECT ON {}.deals_live TO {reader}", lab.name))
         .await
         .unwrap();
-    let error = shapes.put(2, TEXT, Value::String("two".into())).await.unwrap_err().to_string();
-    let (_, with_rights) = error.split_once("It is mended by: ").unwrap();
-    assert_ne!(mend, with_rights, "the rights to the view are part of the statements");
+    let error = shapes.put(2, TEXT, Value::String("two".into())).await.unwrap_err();
+    let with_rights = error.help().and_then(|help| help.strip_prefix("run: ")).unwrap();
+    assert_ne!(fix, with_rights, "the rights to the view are part of the statements");
     lab.client.batch_execute(with_rights).await.unwrap_or_else(|error| panic!("{with_rights}: {error}"));
     assert_eq!(lab.ask(&format!("SELECT has_table_privilege('{reader}', '$.deals_live', 'SELECT')")).await, ["t"]);
     lab.client.batch_execute(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}")).await.unwrap();
@@ -174,10 +173,9 @@ async fn a_new_field_waits_for_its_column_under_validate_and_is_left_out_when_ev
     let lab = Laboratory::new("validate").await;
     let mut shapes = Shapes::of(&lab, &[("schema.evolution", "validate")]).await;
     let error = shapes.put(1, INT, Value::Int(1)).await.unwrap_err();
-    let (_, mend) =
-        error.to_string().split_once("It is mended by: ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-    assert!(mend.contains("CREATE TABLE"), "{mend}");
-    lab.client.batch_execute(&mend).await.unwrap();
+    let fix = error.help().and_then(|help| help.strip_prefix("run: ")).unwrap();
+    assert!(fix.contains("CREATE TABLE"), "{fix}");
+    lab.client.batch_execute(fix).await.unwrap();
     shapes.put(1, INT, Value::Int(1)).await.unwrap();
 
     let wider = record_schema(

@@ -8,7 +8,7 @@
 use tokio_postgres::{Client, Row, Statement, types::ToSql};
 use towpath_api::{Anchor, Batch, Beginning, Claim, Error, ErrorType, Result, StoredOffset, TopicPartition, failpoint};
 
-use crate::{fencing::is_fenced, name::TableName, sqlstate::refused, table::DDL_LOCK};
+use crate::{fencing::is_fenced, name::TableName, sqlstate::database_error, table::DDL_LOCK};
 
 const CREATE: &str = r#"
 CREATE SCHEMA IF NOT EXISTS towpath;
@@ -85,13 +85,13 @@ pub(crate) async fn ensure(client: &Client) -> Result<()> {
             &[],
         )
         .await
-        .map_err(|error| refused("look for schema towpath", error))?;
+        .map_err(|error| database_error("look for schema towpath", error))?;
     if exists.get(0) {
         return Ok(());
     }
     // One message, so one transaction: the lock goes with it.
     let sql = format!("SELECT pg_advisory_xact_lock({DDL_LOCK}); {CREATE}");
-    client.batch_execute(&sql).await.map_err(|error| refused("create schema towpath", error))
+    client.batch_execute(&sql).await.map_err(|error| database_error("create schema towpath", error))
 }
 
 /// Begins a batch. The compare-and-set is sent right behind it and would stand alone, and be committed alone, should
@@ -132,12 +132,12 @@ pub(crate) async fn claim(
     sink: &str,
     owner: &str,
     table: &TableName,
-    beside: &[TableName],
+    companions: &[TableName],
     partition: &TopicPartition,
     beginning: &Beginning,
     previous: Option<&Claim>,
 ) -> Result<Claim> {
-    let failed = |error| refused(format!("claim {partition}"), error);
+    let failed = |error| database_error(format!("claim {partition}"), error);
     let transaction = client.transaction().await.map_err(failed)?;
     let held = transaction
         .query_opt(
@@ -180,9 +180,9 @@ pub(crate) async fn claim(
         )
         .await
         .map_err(failed)?;
-    // The table and what lies beside it. The update that changes nothing returns the row that is there, whoever made
+    // The table and what lies companions it. The update that changes nothing returns the row that is there, whoever made
     // it.
-    let names: Vec<String> = beside.iter().chain([table]).map(|name| name.table.clone()).collect();
+    let names: Vec<String> = companions.iter().chain([table]).map(|name| name.table.clone()).collect();
     let taken = transaction
         .query(
             "INSERT INTO towpath.tables AS t (table_schema, table_name, topic) SELECT $1, name, $3 FROM unnest($2::text[]) AS name
@@ -219,7 +219,7 @@ pub(crate) async fn positions(client: &Client, sink: &str) -> Result<Vec<StoredO
     let sql =
         "SELECT topic, partition, next_offset, epoch, owner, anchor_offset, anchor_hash FROM towpath.sink_partition
                WHERE sink = $1 ORDER BY topic, partition";
-    let rows = client.query(sql, &[&sink]).await.map_err(|error| refused("read the stored offsets", error))?;
+    let rows = client.query(sql, &[&sink]).await.map_err(|error| database_error("read the stored offsets", error))?;
     let stored = |row: &Row| StoredOffset {
         partition: TopicPartition { topic: row.get::<_, &str>(0).into(), partition: row.get(1) },
         next_offset: row.get(2),
@@ -249,16 +249,16 @@ pub(crate) async fn seek(
         .execute(sql, &[&sink, &&*partition.topic, &partition.partition, &to, &owner, &offset, &hash])
         .await
         .map(drop)
-        .map_err(|error| refused(format!("set the offset of {partition}"), error))
+        .map_err(|error| database_error(format!("set the offset of {partition}"), error))
 }
 
 /// Why a compare-and-set changed nothing: somebody else has the partition, or the database went back to an older copy.
-pub(crate) async fn why_lost(client: &Client, sink: &str, owner: &str, claim: &Claim, batch: &Batch) -> Error {
+pub(crate) async fn lost_claim_error(client: &Client, sink: &str, owner: &str, claim: &Claim, batch: &Batch) -> Error {
     let TopicPartition { topic, partition } = &batch.partition;
     let doing = format!("apply offsets {}..{} of {}; nothing was written", batch.from, batch.to, batch.partition);
     let sql = "SELECT epoch, next_offset, owner FROM towpath.sink_partition WHERE sink = $1 AND topic = $2 AND partition = $3";
     match client.query_opt(sql, &[&sink, &&**topic, partition]).await {
-        Err(error) => refused(doing, error),
+        Err(error) => database_error(doing, error),
         Ok(Some(row)) if is_fenced(row.get(0), row.get(2), claim.epoch, owner) => Error::fenced(
             "postgres.fenced",
             format!(
@@ -286,7 +286,7 @@ pub(crate) async fn require_primary(client: &Client) -> Result<()> {
     let row = client
         .query_one("SELECT pg_is_in_recovery(), current_setting('server_version_num')::integer", &[])
         .await
-        .map_err(|error| refused("ask the server for its version", error))?;
+        .map_err(|error| database_error("ask the server for its version", error))?;
     if row.get(0) {
         return Err(Error::retry(
             "postgres.read_only",

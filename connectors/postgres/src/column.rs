@@ -42,7 +42,7 @@ pub(crate) enum ColumnType {
 /// A value is not of the type that its schema says, or out of the range of its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a value is out of the range of its column")]
-pub(crate) struct Misfit;
+pub(crate) struct OutOfRange;
 
 impl ColumnType {
     /// The column for a field of a record.
@@ -154,7 +154,7 @@ impl ColumnType {
 }
 
 /// The type that holds the values of both without loss, if there is one.
-pub(crate) fn joined(a: ColumnType, b: ColumnType) -> Option<ColumnType> {
+pub(crate) fn common_type(a: ColumnType, b: ColumnType) -> Option<ColumnType> {
     use ColumnType as C;
     let digits = |ty| match ty {
         C::Integer => Some((10, 0)),

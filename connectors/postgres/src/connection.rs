@@ -7,7 +7,7 @@ use tokio_postgres::{Client, Config, config::SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use towpath_api::{Error, ErrorType, Result};
 
-use crate::{config::PostgresSinkConfig, sqlstate::refused};
+use crate::{config::PostgresSinkConfig, sqlstate::database_error};
 
 /// Session settings. A frozen worker must not hold its row locks for ever, and a plan for arrays of any length is made
 /// once.
@@ -36,24 +36,24 @@ pub(crate) async fn connect(config: &PostgresSinkConfig, application: &str) -> R
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_user_timeout(NETWORK_TIMEOUT)
         .keepalives_idle(NETWORK_TIMEOUT);
-    let doing = format!("connect to Postgres at {}", place(&options));
+    let doing = format!("connect to Postgres at {}", address(&options));
     let client = if options.get_ssl_mode() == SslMode::Disable {
         let (client, connection) =
-            options.connect(tokio_postgres::NoTls).await.map_err(|error| refused(&doing, error))?;
+            options.connect(tokio_postgres::NoTls).await.map_err(|error| database_error(&doing, error))?;
         tokio::spawn(connection);
         client
     } else {
         let tls = MakeRustlsConnect::new(tls(config)?);
-        let (client, connection) = options.connect(tls).await.map_err(|error| refused(&doing, error))?;
+        let (client, connection) = options.connect(tls).await.map_err(|error| database_error(&doing, error))?;
         tokio::spawn(connection);
         client
     };
-    client.batch_execute(SETTINGS).await.map_err(|error| refused("prepare the session", error))?;
+    client.batch_execute(SETTINGS).await.map_err(|error| database_error("prepare the session", error))?;
     Ok(client)
 }
 
 /// `host:port/database`, never the user or the password.
-fn place(options: &Config) -> String {
+fn address(options: &Config) -> String {
     let hosts: Vec<_> = options
         .get_hosts()
         .iter()

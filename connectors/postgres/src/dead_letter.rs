@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use tokio_postgres::Client;
 use towpath_api::{Batch, Body, Error, ErrorType, Record, Result, json::hexadecimal};
 
-use crate::{key::Unkeyed, sqlstate::refused_setup, table::MISMATCH};
+use crate::{key::Unkeyed, sqlstate::setup_error, table::MISMATCH};
 
 /// The end of the year 9999. A producer may set any time, and one that Postgres cannot hold must not keep the record
 /// from being set aside.
@@ -112,7 +112,7 @@ pub(crate) async fn store(client: &Client, sink: &str, batch: &Batch, letters: &
     if letters.is_empty() {
         return Ok(());
     }
-    let failed = |error| refused_setup("store dead letters in towpath.dead_letter", error);
+    let failed = |error| setup_error("store dead letters in towpath.dead_letter", error);
     let statement = client
         .prepare(
             r#"INSERT INTO towpath.dead_letter AS d

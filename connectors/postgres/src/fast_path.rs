@@ -12,7 +12,7 @@ use towpath_api::{Applied, Result, failpoint};
 use crate::{
     fold::Row,
     key::Keys,
-    sqlstate::refused,
+    sqlstate::database_error,
     statement::{self, CHUNK_ROWS, COPY_HEADER, COPY_TRAILER, out_of_range},
     table::Table,
     transaction::{Expected, Transaction},
@@ -93,6 +93,6 @@ pub(crate) async fn copy(
             transaction.roll_back_to(SAVEPOINT).await?;
             Ok(false)
         }
-        Err(error) => Err(refused(format!("copy {} rows into table {}", rows.len(), table.name), error)),
+        Err(error) => Err(database_error(format!("copy {} rows into table {}", rows.len(), table.name), error)),
     }
 }

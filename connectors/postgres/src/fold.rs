@@ -26,7 +26,7 @@ pub(crate) struct Row<'a> {
     /// The last record that counts; its offset goes into the row.
     pub(crate) record: &'a Record,
     pub(crate) version: RowVersion,
-    pub(crate) kind: Kind,
+    pub(crate) kind: RowKind,
     pub(crate) content: Content<'a>,
     /// Earlier records of the key that this row absorbed.
     pub(crate) folded: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Row<'a> {
 
 /// What a row does to the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum RowKind {
     /// Sets every field of its schema.
     Whole,
     /// Sets the fields that it carries; the others stay.
@@ -93,7 +93,7 @@ pub(crate) struct Folded<'a> {
 
 /// What a record asks of its row.
 #[derive(Debug, Clone, Copy)]
-enum Act<'a> {
+enum Incoming<'a> {
     Change(&'a Change),
     Tombstone,
 }
@@ -101,39 +101,39 @@ enum Act<'a> {
 /// Folds records that lie in offset order, none of them a truncate.
 pub(crate) fn fold<'a>(records: &'a [Record], rules: Rules<'_>) -> Folded<'a> {
     let mut folded = Folded::default();
-    let mut acts: Vec<(Keyed<'a>, &'a Record, Act<'a>)> = Vec::with_capacity(records.len());
+    let mut incoming: Vec<(Keyed<'a>, &'a Record, Incoming<'a>)> = Vec::with_capacity(records.len());
     for record in records {
         match &record.body {
             Body::Change(change) if change.op == RecordOp::Delete && rules.delete_mode == DeleteMode::Ignore => {
                 folded.filtered += 1
             }
             Body::Change(change) => match rules.keys.of(change) {
-                Ok(key) => acts.push((key, record, Act::Change(change))),
+                Ok(key) => incoming.push((key, record, Incoming::Change(change))),
                 Err(why) => folded.unkeyed.push((record, why)),
             },
             Body::Tombstone(_) if rules.delete_mode == DeleteMode::Ignore => folded.filtered += 1,
-            Body::Tombstone(Some(key)) => acts.push((Keys::of_record(key), record, Act::Tombstone)),
+            Body::Tombstone(Some(key)) => incoming.push((Keys::of_record(key), record, Incoming::Tombstone)),
             Body::Tombstone(None) => folded.tombstones += 1,
             Body::Filtered => folded.filtered += 1,
             Body::Undecodable { .. } => folded.undecodable.push(record),
         }
     }
     // In key order the index is filled page by page, and two writers of one table cannot deadlock.
-    acts.sort_unstable_by(|a, b| (&a.0.identity, a.1.offset).cmp(&(&b.0.identity, b.1.offset)));
-    folded.rows.reserve(acts.len());
-    for (key, record, act) in acts {
+    incoming.sort_unstable_by(|a, b| (&a.0.identity, a.1.offset).cmp(&(&b.0.identity, b.1.offset)));
+    folded.rows.reserve(incoming.len());
+    for (key, record, incoming) in incoming {
         match folded.rows.last_mut() {
-            Some(row) if row.key == key.identity => match row.absorb(record, act) {
-                Outcome::Taken => {}
+            Some(row) if row.key == key.identity => match row.absorb(record, incoming) {
+                Outcome::Absorbed => {}
                 Outcome::NextRound => {
                     let round = row.round + 1;
-                    folded.rows.push(Row { round, ..Row::new(key, record, act) });
+                    folded.rows.push(Row { round, ..Row::new(key, record, incoming) });
                 }
                 Outcome::Stale => folded.stale += 1,
                 Outcome::StalePartial => folded.stale_partials.push(record),
                 Outcome::Tombstone => folded.tombstones += 1,
             },
-            _ => folded.rows.push(Row::new(key, record, act)),
+            _ => folded.rows.push(Row::new(key, record, incoming)),
         }
     }
     folded
@@ -147,7 +147,7 @@ pub(crate) fn version(record: &Record, change: &Change) -> RowVersion {
 }
 
 enum Outcome {
-    Taken,
+    Absorbed,
     NextRound,
     Stale,
     StalePartial,
@@ -155,7 +155,7 @@ enum Outcome {
     Tombstone,
 }
 
-impl<'a> Act<'a> {
+impl<'a> Incoming<'a> {
     fn version(self, record: &Record) -> RowVersion {
         match self {
             Self::Change(change) => version(record, change),
@@ -163,13 +163,13 @@ impl<'a> Act<'a> {
         }
     }
 
-    fn kind(self) -> Kind {
+    fn kind(self) -> RowKind {
         match self {
-            Self::Tombstone => Kind::Tombstone,
+            Self::Tombstone => RowKind::Tombstone,
             Self::Change(change) => match (change.op, &change.changed) {
-                (RecordOp::Delete, _) => Kind::Delete,
-                (_, Some(_)) => Kind::Partial,
-                (_, None) => Kind::Whole,
+                (RecordOp::Delete, _) => RowKind::Delete,
+                (_, Some(_)) => RowKind::Partial,
+                (_, None) => RowKind::Whole,
             },
         }
     }
@@ -182,7 +182,7 @@ impl<'a> Act<'a> {
     }
 }
 
-impl Kind {
+impl RowKind {
     /// Whether nothing lives on.
     pub(crate) fn ends(self) -> bool {
         matches!(self, Self::Delete | Self::Tombstone)
@@ -190,51 +190,53 @@ impl Kind {
 }
 
 impl<'a> Row<'a> {
-    fn new(key: Keyed<'a>, record: &'a Record, act: Act<'a>) -> Self {
+    fn new(key: Keyed<'a>, record: &'a Record, incoming: Incoming<'a>) -> Self {
         Self {
             key: key.identity,
             key_schema: key.schema,
             record,
-            version: act.version(record),
-            kind: act.kind(),
-            content: act.content(),
+            version: incoming.version(record),
+            kind: incoming.kind(),
+            content: incoming.content(),
             folded: 0,
             round: 0,
         }
     }
 
     /// Lets the next record of the same key act on this row, if its version permits.
-    fn absorb(&mut self, record: &'a Record, act: Act<'a>) -> Outcome {
-        let (next, next_kind) = (act.version(record), act.kind());
+    fn absorb(&mut self, record: &'a Record, incoming: Incoming<'a>) -> Outcome {
+        let (next, next_kind) = (incoming.version(record), incoming.kind());
         // What a delete ends, and what comes after one, depends on the row in the table: only one delete behind another
         // is clear.
         if self.kind.ends() || next_kind.ends() {
             return match (self.kind, next_kind) {
                 // With a version of the source the table may have refused the first.
-                (Kind::Delete | Kind::Tombstone, Kind::Tombstone) if self.version.0 == 0 => Outcome::Tombstone,
-                (Kind::Delete, Kind::Delete) if (self.version.0 == 0) == (next.0 == 0) => self.take_over(record, next),
+                (RowKind::Delete | RowKind::Tombstone, RowKind::Tombstone) if self.version.0 == 0 => Outcome::Tombstone,
+                (RowKind::Delete, RowKind::Delete) if (self.version.0 == 0) == (next.0 == 0) => {
+                    self.take_over(record, next)
+                }
                 _ => Outcome::NextRound,
             };
         }
         // Partial updates of one version are applied in topic order; for whole records the first of a version stands.
-        let newer = if next_kind == Kind::Partial { next >= self.version } else { next > self.version };
+        let newer = if next_kind == RowKind::Partial { next >= self.version } else { next > self.version };
         if !newer {
-            return if next_kind == Kind::Partial { Outcome::StalePartial } else { Outcome::Stale };
+            return if next_kind == RowKind::Partial { Outcome::StalePartial } else { Outcome::Stale };
         }
         // What merges with an earlier record is only right if the table would have taken that record. Offsets say so,
         // for they are the order of the topic; with versions of the source only the table knows.
         let by_offset = self.version.0 == 0 && next.0 == 0;
-        let Act::Change(change) = act else { return Outcome::NextRound };
+        let Incoming::Change(change) = incoming else { return Outcome::NextRound };
         match &self.content {
-            Content::One(before) if next_kind == Kind::Whole && Arc::ptr_eq(&before.schema, &change.schema) => {
+            Content::One(before) if next_kind == RowKind::Whole && Arc::ptr_eq(&before.schema, &change.schema) => {
                 self.content = Content::One(change);
             }
             _ if by_offset => self.merge(change),
             _ => return Outcome::NextRound,
         }
         // A partial update over a whole record leaves a whole one.
-        if next_kind == Kind::Whole {
-            self.kind = Kind::Whole;
+        if next_kind == RowKind::Whole {
+            self.kind = RowKind::Whole;
         }
         self.take_over(record, next)
     }
@@ -246,7 +248,7 @@ impl<'a> Row<'a> {
         }
         (self.record, self.version) = (record, version);
         self.folded += 1;
-        Outcome::Taken
+        Outcome::Absorbed
     }
 
     /// Takes the fields that `change` carries over those already there.

@@ -9,9 +9,9 @@ use crate::{
     dead_letter::DeadLetter,
     name::TableName,
     schemas::{insert_new, union},
-    sqlstate::refused,
+    sqlstate::database_error,
     statement::{self, Appended, out_of_range},
-    table::{Table, Wish},
+    table::{DesiredTable, Table},
     transaction::Transaction,
     written::{Written, count},
 };
@@ -44,7 +44,7 @@ pub(crate) async fn append<'a>(
     let statement = statement::append(&table, pk, transaction.batch, &rows).map_err(out_of_range)?;
     let prepared = transaction.prepare(&statement.sql).await?;
     let added = transaction.client.execute(&prepared, &statement.parameters()).await;
-    let added = added.map_err(|error| refused(format!("add {} rows to table {name}", rows.len()), error))?;
+    let added = added.map_err(|error| database_error(format!("add {} rows to table {name}", rows.len()), error))?;
     written.applied.inserted += added;
     written.applied.stale += count(rows.len()) - added;
     Ok(written)
@@ -95,5 +95,5 @@ async fn log_table(
         }
         schemas = union(&cached.schemas, &schemas);
     }
-    transaction.ensure(Wish::of_log(name, transaction.config, pk, schemas)).await
+    transaction.ensure(DesiredTable::of_log(name, transaction.config, pk, schemas)).await
 }

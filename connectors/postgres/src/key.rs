@@ -9,9 +9,9 @@ use apache_avro::{
 use towpath_api::{Body, Change, Identity, RecordKey};
 
 use crate::{
-    column::{ColumnType, fields_of, joined},
+    column::{ColumnType, common_type, fields_of},
     config::PrimaryKeyMode,
-    name::column,
+    name::column_name,
 };
 
 /// Takes keys from records, by `pk.mode` and `pk.fields`.
@@ -52,7 +52,7 @@ impl KeyField {
     pub(crate) fn holds(&self, name: &str, ty: ColumnType) -> bool {
         let text_of_uuid =
             matches!((self.ty, ty), (ColumnType::Text, ColumnType::Uuid) | (ColumnType::Uuid, ColumnType::Text));
-        self.name == name && (text_of_uuid || joined(self.ty, ty).is_some())
+        self.name == name && (text_of_uuid || common_type(self.ty, ty).is_some())
     }
 }
 
@@ -121,7 +121,7 @@ impl<'c> Keys<'c> {
 
     /// Whether equal keys of these schemas may be different ones: 5 of `decimal(10,0)` and 0.5 of `decimal(10,1)` have
     /// the same bytes.
-    pub(crate) fn differ(&self, schemas: &[Arc<Schema>]) -> bool {
+    pub(crate) fn are_ambiguous(&self, schemas: &[Arc<Schema>]) -> bool {
         let whole = |schema: &Schema| matches!(schema, Schema::Int | Schema::Long);
         let same = |a: &RecordField, b: &RecordField| {
             a.name == b.name && (a.schema == b.schema || (whole(&a.schema) && whole(&b.schema)))
@@ -156,7 +156,7 @@ impl<'c> Keys<'c> {
                         names.push(part.name.clone());
                     }
                     Some(known) => {
-                        let both = joined(known.ty, ty);
+                        let both = common_type(known.ty, ty);
                         known.ty = both.ok_or_else(|| {
                             format!("field `{}` of the key was {} and now is {}", part.name, known.ty.sql(), ty.sql())
                         })?;
@@ -175,7 +175,7 @@ impl<'c> Keys<'c> {
 
     fn column_name(&self, field: &str, place: usize, parts: usize, before: &[KeyColumn]) -> Result<String, String> {
         if self.from_value || self.fields.is_empty() {
-            return Ok(column(field, |name| before.iter().any(|column| column.name == name)));
+            return Ok(column_name(field, |name| before.iter().any(|column| column.name == name)));
         }
         if self.fields.len() != parts {
             return Err(format!("the key has {parts} parts, and pk.fields has {} names", self.fields.len()));

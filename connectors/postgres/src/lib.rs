@@ -1,36 +1,36 @@
 //! The Postgres sink: Avro topics into tables, exactly once.
 //!
-//! Rows, dead letters and the next offset of a partition are written in one transaction whose first statement compares
-//! and sets that offset, so a batch is stored once or not at all, whoever else may try. Nothing here reads from Kafka.
+//! Rows, dead letters and the next offset of a partition are written in one transaction. Its first statement compares
+//! and sets that offset, so a batch is stored once or not at all, whatever other workers do. Nothing here reads Kafka.
+//!
+//! The files, from the top down; a file uses only files below it:
 //!
 //! | file | subject |
 //! |---|---|
-//! | [`config`] | the keys of the connector |
-//! | `sink` | connects, claims, applies: what the worker calls |
+//! | `sink` | connect, claim, apply: the interface to the worker |
 //! | `apply` | one attempt to write a batch: begin with the compare-and-set, write, commit |
-//! | `write`, `history` | the records of a batch as statements: present state, and every change |
-//! | `written`, `tally` | counts and dead letters of a batch, and of a statement |
-//! | `pipeline` | statements in flight, and their answers |
-//! | `transaction` | begin, prepare, savepoints, commit, rollback; the connection's cache |
-//! | `fast_path` | batches whose rows are all new, or all known already |
 //! | `isolate` | finds the records that the database refuses, and only those |
-//! | `absent` | rows that refer to others which are still to come |
-//! | `key` | where the primary key comes from |
+//! | `write`, `history` | the statements of a batch: for the present state, and for every change |
+//! | `fast_path` | batches whose rows are all new, or all known already |
+//! | `transaction` | begin, prepare, savepoints, commit, rollback; the connection's cache |
+//! | `tally`, `written` | counts and dead letters of a statement, and of a batch |
+//! | `pipeline` | statements in flight, and their answers |
+//! | `statement`, `statement/` | the SQL that changes rows, and its parameters |
+//! | `bookkeeping`, `dead_letter`, `outbox` | schema `towpath`: offsets, dead letters, dead letters to publish |
 //! | `fold` | several changes of one key become one |
+//! | `table`, `table/` | tables, columns and views for the schemas of the records |
 //! | `schemas` | sets of schemas |
-//! | `statement`, `statement/` | the SQL, and the arrays it is given |
-//! | `table`, `table/` | tables, columns and views made from the schema |
-//! | `column` | an Avro type becomes a column, a value becomes bytes |
-//! | `name` | names that Postgres takes, and how they are quoted |
-//! | `fencing` | who may go on with a partition |
-//! | `bookkeeping`, `dead_letter` | schema `towpath` |
-//! | `publish` | which dead letters a topic has yet to get |
-//! | `connection`, `sqlstate` | how to connect, and what an error means |
+//! | `key` | the primary key of a row |
+//! | `foreign_key_wait` | batches that wait for the rows they refer to |
+//! | `fencing` | which owner may write a partition |
+//! | `connection`, `sqlstate` | connecting, and the meaning of database errors |
+//! | `column` | Avro types as columns, values in binary format |
+//! | `name` | valid names, and quoting |
+//! | [`config`] | the keys of the connector |
 //!
-//! What always holds: a key is written by the one owner of its partition; a row never goes back to an older version; a
-//! record that the database refuses ends in `towpath.dead_letter` in the same transaction as its offset.
+//! Invariants: a key is written only by the owner of its partition; a row never returns to an older version; a record
+//! that the database refuses is stored in `towpath.dead_letter` in the same transaction as its offset.
 
-mod absent;
 mod apply;
 mod bookkeeping;
 mod column;
@@ -40,12 +40,13 @@ mod dead_letter;
 mod fast_path;
 mod fencing;
 mod fold;
+mod foreign_key_wait;
 mod history;
 mod isolate;
 mod key;
 mod name;
+mod outbox;
 mod pipeline;
-mod publish;
 mod schemas;
 mod sink;
 mod sqlstate;

@@ -25,7 +25,7 @@ pub(crate) fn literal(text: &str) -> String {
 ///
 /// `leadId`, `Lead-Id` and `lead id` all become `lead_id`. A name that folding would make ambiguous (letters lost,
 /// too long) gets a hash of the source behind it, so that equal names come from equal sources but for `taken` below.
-pub(crate) fn folded(source: &str) -> String {
+pub(crate) fn identifier(source: &str) -> String {
     let mut name = String::with_capacity(source.len());
     let mut lost = false;
     let mut previous = '_';
@@ -49,21 +49,21 @@ pub(crate) fn folded(source: &str) -> String {
     if name.starts_with(|first: char| first.is_ascii_digit()) || name.is_empty() {
         name.insert(0, '_');
     }
-    if lost || name.len() > MAX_BYTES { hashed(&name, source) } else { name }
+    if lost || name.len() > MAX_BYTES { with_hash(&name, source) } else { name }
 }
 
-/// [`folded`], with the hash also when another source has the name already or it is one of Towpath's own.
-pub(crate) fn column(source: &str, taken: impl Fn(&str) -> bool) -> String {
-    let name = folded(source);
+/// [`identifier`], with the hash also when another source has the name already or it is one of Towpath's own.
+pub(crate) fn column_name(source: &str, taken: impl Fn(&str) -> bool) -> String {
+    let name = identifier(source);
     if taken(&name) || name.starts_with("_towpath_") || SYSTEM_COLUMNS.contains(&name.as_str()) {
-        hashed(&name, source)
+        with_hash(&name, source)
     } else {
         name
     }
 }
 
 /// The first 54 bytes of the name, and 8 digits that only this source has.
-fn hashed(name: &str, source: &str) -> String {
+fn with_hash(name: &str, source: &str) -> String {
     let mut out: String = name.chars().take(STEM_BYTES).collect();
     out.push('_');
     for byte in &Sha256::digest(source.as_bytes())[..4] {
@@ -88,7 +88,7 @@ impl TableName {
     pub(crate) fn of_topic(format: &str, topic: &str) -> Result<Self, String> {
         let name = format.replace("${topic}", topic);
         let (schema, table) = name.split_once('.').unwrap_or(("public", &name));
-        let (schema, table) = (folded(schema), folded(table));
+        let (schema, table) = (identifier(schema), identifier(table));
         if schema == "towpath" || schema == "information_schema" || schema.starts_with("pg_") {
             return Err(format!(
                 "topic `{topic}` would fill schema `{schema}`, which is not for data; set `table.name.format`"
@@ -120,7 +120,7 @@ impl TableName {
         } else {
             // Nine bytes for the hash.
             let stem: String = self.table.chars().take(MAX_BYTES - 9 - suffix.len()).collect();
-            let hash = hashed("", &self.table);
+            let hash = with_hash("", &self.table);
             format!("{stem}{hash}{suffix}")
         };
         Self { schema: self.schema.clone(), table }
@@ -149,17 +149,17 @@ mod tests {
             ("cf_9Ab", "cf_9_ab"),
             ("1st", "_1st"),
         ] {
-            assert_eq!(folded(source), name, "{source}");
+            assert_eq!(identifier(source), name, "{source}");
         }
     }
 
     #[test]
     fn a_name_that_loses_letters_or_is_taken_gets_a_hash() {
-        assert!(folded("größe").starts_with("gr__e_"));
-        assert_ne!(folded("größe"), folded("gräße"));
-        assert!(column("leadId", |name| name == "lead_id").starts_with("lead_id_"));
-        assert!(column("_towpath_seq", |_| false).len() > "_towpath_seq".len());
-        assert!(column("xmin", |_| false).starts_with("xmin_"));
+        assert!(identifier("größe").starts_with("gr__e_"));
+        assert_ne!(identifier("größe"), identifier("gräße"));
+        assert!(column_name("leadId", |name| name == "lead_id").starts_with("lead_id_"));
+        assert!(column_name("_towpath_seq", |_| false).len() > "_towpath_seq".len());
+        assert!(column_name("xmin", |_| false).starts_with("xmin_"));
     }
 
     #[test]
@@ -176,18 +176,18 @@ mod tests {
     proptest! {
         #[test]
         fn every_name_is_one_that_postgres_takes(source in ".{0,200}", taken in any::<bool>()) {
-            for name in [folded(&source), column(&source, |_| taken)] {
+            for name in [identifier(&source), column_name(&source, |_| taken)] {
                 prop_assert!((1..=MAX_BYTES).contains(&name.len()));
                 prop_assert!(name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_'));
                 prop_assert!(name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_'));
             }
-            let view = TableName { schema: "s".into(), table: folded(&source) }.live_view();
+            let view = TableName { schema: "s".into(), table: identifier(&source) }.live_view();
             prop_assert!(view.table.len() <= MAX_BYTES && view.table.ends_with("_live"));
         }
 
         #[test]
         fn long_names_that_differ_stay_different(a in "[a-z]{70,90}", b in "[a-z]{70,90}") {
-            prop_assert_eq!(folded(&a) == folded(&b), a == b);
+            prop_assert_eq!(identifier(&a) == identifier(&b), a == b);
         }
 
         #[test]

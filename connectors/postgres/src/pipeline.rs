@@ -2,7 +2,7 @@
 //!
 //! A connection hands on the answer to one request before it looks at that of the next, and waits while nobody takes
 //! it. So whoever waits for something else on a connection with statements on their way has to take their answers
-//! meanwhile ([`Pipeline::meanwhile`]).
+//! meanwhile ([`Pipeline::run_alongside`]).
 
 use std::{pin::pin, task::Poll};
 
@@ -16,16 +16,16 @@ use crate::{fold::Row, statement::Statement};
 
 /// How the rows of a statement are counted from the row that it returns.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Shape {
+pub(crate) enum StatementKind {
     Upsert,
     Patch,
     Remove,
-    Bury,
+    DeleteByTombstone,
 }
 
 /// A statement with its answer.
 pub(crate) struct Answered<'s, 'a> {
-    pub(crate) shape: Shape,
+    pub(crate) kind: StatementKind,
     /// The rows that it was for.
     pub(crate) rows: Vec<&'s Row<'a>>,
     pub(crate) answer: Result<PgRow, Error>,
@@ -50,12 +50,12 @@ impl<'s, 'a: 's> Pipeline<'s, 'a> {
         client: &'s Client,
         prepared: Prepared,
         statement: Statement,
-        shape: Shape,
+        kind: StatementKind,
         rows: Vec<&'s Row<'a>>,
     ) {
         self.sent.push_back(Box::pin(async move {
             let answer = client.query_one(&prepared, &statement.parameters()).await;
-            Answered { shape, rows, answer }
+            Answered { kind, rows, answer }
         }));
         // The first poll sends it.
         while let Poll::Ready(Some(answered)) = futures::poll!(self.sent.next()) {
@@ -64,7 +64,7 @@ impl<'s, 'a: 's> Pipeline<'s, 'a> {
     }
 
     /// Waits for something else that goes over the same connection, and takes answers meanwhile.
-    pub(crate) async fn meanwhile<T>(&mut self, something: impl Future<Output = T>) -> T {
+    pub(crate) async fn run_alongside<T>(&mut self, something: impl Future<Output = T>) -> T {
         let mut something = pin!(something);
         loop {
             tokio::select! {

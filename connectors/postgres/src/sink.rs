@@ -9,14 +9,14 @@ use towpath_api::{
 };
 
 use crate::{
-    absent::{AwaitedRows, refers_to_absent, waits},
     apply::attempt,
     bookkeeping,
     config::PostgresSinkConfig,
     connection,
+    foreign_key_wait::{ForeignKeyWaits, violates_foreign_key, wait_error},
     isolate::may_be_halved,
     name::TableName,
-    publish,
+    outbox,
     sqlstate::{FOREIGN_KEY, TABLE_CHANGED},
     transaction::{Attempt, SessionCache, Transaction},
 };
@@ -48,12 +48,12 @@ struct Settings {
     config: PostgresSinkConfig,
     tolerate_poison: bool,
     retry_timeout: Option<Duration>,
-    awaited: AwaitedRows,
+    foreign_key_waits: ForeignKeyWaits,
 }
 
 impl Settings {
-    fn may_still_come(&self, batch: &Batch) -> bool {
-        self.awaited.may_still_come(batch, self.retry_timeout)
+    fn may_wait(&self, batch: &Batch) -> bool {
+        self.foreign_key_waits.may_wait(batch, self.retry_timeout)
     }
 }
 
@@ -68,7 +68,7 @@ impl OpenPostgresSink {
                 config,
                 tolerate_poison,
                 retry_timeout,
-                awaited: AwaitedRows::default(),
+                foreign_key_waits: ForeignKeyWaits::default(),
             }),
         }
     }
@@ -137,13 +137,13 @@ impl Sink for PostgresSink {
             transaction.drop_cached_tables();
             stored = attempt(&mut transaction, claim, Attempt::Whole, tolerate).await;
         }
-        if refers_to_absent(&stored) {
+        if violates_foreign_key(&stored) {
             // The other row may be in the batch itself.
             stored = attempt(&mut transaction, claim, Attempt::Together, tolerate).await;
         }
         match stored {
-            Err(failed) if failed.error.code == FOREIGN_KEY && self.settings.may_still_come(batch) => {
-                return Err(waits(batch, failed.error).into());
+            Err(failed) if failed.error.code == FOREIGN_KEY && self.settings.may_wait(batch) => {
+                return Err(wait_error(batch, failed.error).into());
             }
             Err(failed) if may_be_halved(&failed.error, &batch.records) => {
                 stored = attempt(&mut transaction, claim, Attempt::InParts, tolerate).await;
@@ -151,7 +151,7 @@ impl Sink for PostgresSink {
             done => stored = done,
         }
         if stored.is_ok() {
-            self.settings.awaited.settle(&batch.partition);
+            self.settings.foreign_key_waits.clear(&batch.partition);
         }
         stored
     }
@@ -165,11 +165,11 @@ impl Sink for PostgresSink {
     }
 
     async fn unpublished(&mut self, most: usize) -> Result<Vec<SetAside>> {
-        publish::unpublished(&self.client, &self.settings.name, most).await
+        outbox::unpublished(&self.client, &self.settings.name, most).await
     }
 
     async fn published(&mut self, letters: &[SetAside]) -> Result<()> {
-        publish::published(&self.client, &self.settings.name, letters).await
+        outbox::mark_published(&self.client, &self.settings.name, letters).await
     }
 
     fn is_open(&self) -> bool {

@@ -25,7 +25,7 @@ pub(crate) enum Class {
 
 /// Sorts an error by its `SQLSTATE` (`PostgreSQL` manual, appendix A). One without a state never reached the server
 /// whole.
-pub(crate) fn class(error: &PgError) -> Class {
+pub(crate) fn classify(error: &PgError) -> Class {
     let Some(state) = error.code() else {
         // A value that the client could not encode has no SQLSTATE either; that is a bug of ours, not an outage.
         return if error.source().is_some_and(<dyn std::error::Error>::is::<WrongType>) {
@@ -72,8 +72,8 @@ fn is_outdated(state: &SqlState) -> bool {
 /// Turns a database error into the error of the contract; `doing` is a verb phrase.
 ///
 /// Data errors come out as poison: who holds the batch looks for the record.
-pub(crate) fn refused(doing: impl Into<String>, error: PgError) -> Error {
-    let kind = match class(&error) {
+pub(crate) fn database_error(doing: impl Into<String>, error: PgError) -> Error {
+    let kind = match classify(&error) {
         Class::Outage if is_auth(&error) => Error::retry("postgres.auth", ErrorType::Auth, doing),
         Class::Outage => Error::retry("postgres.unavailable", ErrorType::Unavailable, doing),
         Class::Contention => Error::retry("postgres.contention", ErrorType::Conflict, doing),
@@ -85,29 +85,29 @@ pub(crate) fn refused(doing: impl Into<String>, error: PgError) -> Error {
         Class::Setup if error.code().is_some_and(is_outdated) => Error::fatal(TABLE_CHANGED, ErrorType::Schema, doing),
         Class::Setup => Error::fatal("postgres.setup", ErrorType::Config, doing),
     };
-    kind.because(Reason::from(error))
+    kind.because(ServerMessage::from(error))
 }
 
-/// As [`refused`], for statements that carry no record: an error of the data is then one of the setup, and a name that
+/// As [`database_error`], for statements that carry no record: an error of the data is then one of the setup, and a name that
 /// somebody else made at the same moment is there at the next try.
-pub(crate) fn refused_setup(doing: impl Into<String>, error: PgError) -> Error {
+pub(crate) fn setup_error(doing: impl Into<String>, error: PgError) -> Error {
     let raced = error.code() == Some(&SqlState::UNIQUE_VIOLATION);
-    match class(&error) {
+    match classify(&error) {
         Class::Data if raced => {
-            Error::retry("postgres.contention", ErrorType::Conflict, doing).because(Reason::from(error))
+            Error::retry("postgres.contention", ErrorType::Conflict, doing).because(ServerMessage::from(error))
         }
-        Class::Data => Error::fatal("postgres.setup", ErrorType::Config, doing).because(Reason::from(error)),
-        _ => refused(doing, error),
+        Class::Data => Error::fatal("postgres.setup", ErrorType::Config, doing).because(ServerMessage::from(error)),
+        _ => database_error(doing, error),
     }
 }
 
 /// Whether a column cannot get another type since views, rules or other objects use it.
-pub(crate) fn shape_in_use(error: &PgError) -> bool {
+pub(crate) fn blocked_by_dependents(error: &PgError) -> bool {
     [Some(&SqlState::FEATURE_NOT_SUPPORTED), Some(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST)].contains(&error.code())
 }
 
 /// Whether an error of COMMIT leaves open how the transaction ended: no answer came, or one that says so.
-pub(crate) fn leaves_open(error: &PgError) -> bool {
+pub(crate) fn leaves_outcome_unknown(error: &PgError) -> bool {
     error.code().is_none_or(|state| state.code() == "40003" || ["08", "57", "58"].contains(&&state.code()[..2]))
 }
 
@@ -117,24 +117,24 @@ fn is_auth(error: &PgError) -> bool {
 
 /// The server's message and SQLSTATE without its `DETAIL`, which quotes values of the row.
 #[derive(Debug)]
-pub(crate) struct Reason {
+pub(crate) struct ServerMessage {
     text: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-impl std::fmt::Display for Reason {
+impl std::fmt::Display for ServerMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl std::error::Error for Reason {
+impl std::error::Error for ServerMessage {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|cause| cause as _)
     }
 }
 
-impl From<PgError> for Reason {
+impl From<PgError> for ServerMessage {
     fn from(error: PgError) -> Self {
         let text = error.as_db_error().map(describe);
         match text {

@@ -1,4 +1,4 @@
-//! The SQL that changes rows, and the arrays it is given.
+//! The SQL that changes rows, and the arrays it is parameters.
 //!
 //! One statement takes many rows of a kind: an array for each column, unnested side by side. Each is guarded by the
 //! version of the row, so that a stale record changes nothing; only `metadata.columns=none` has no guard.
@@ -17,7 +17,7 @@ pub(crate) use self::{
     append::{Appended, append},
     copy::{HEADER as COPY_HEADER, TRAILER as COPY_TRAILER, copy},
     patch::patch,
-    remove::{bury, remove, truncate},
+    remove::{delete_by_tombstone, remove, truncate},
     upsert::upsert,
 };
 use crate::{
@@ -70,9 +70,9 @@ pub(crate) fn columns_of(table: &Table, row: &Row<'_>) -> ColumnSet {
     set
 }
 
-/// What a statement is given: scalars first, then arrays, each with the name that it has in the statement.
+/// What a statement is parameters: scalars first, then arrays, each with the name that it has in the statement.
 #[derive(Debug, Default)]
-struct Given {
+struct Parameters {
     topic: Option<String>,
     partition: Option<i32>,
     arrays: Vec<ColumnArray>,
@@ -80,7 +80,7 @@ struct Given {
     names: Vec<String>,
 }
 
-impl Given {
+impl Parameters {
     /// Takes the partition where the table has a column for it; [`PARTITION`] is then what it is called.
     fn with_partition(metadata: MetadataColumns, partition: i32) -> Self {
         Self { partition: (metadata != MetadataColumns::None).then_some(partition), ..Self::default() }
@@ -101,7 +101,7 @@ impl Given {
         format!("(SELECT {}) AS x", columns.join(", "))
     }
 
-    /// As [`Given::rows`], with the rows counted from 1 as `place`.
+    /// As [`Parameters::rows`], with the rows counted from 1 as `place`.
     fn counted_rows(&self) -> String {
         let casts: Vec<_> = self.casts().collect();
         format!("unnest({}) WITH ORDINALITY AS x({}, place)", casts.join(", "), self.names.join(", "))
@@ -121,7 +121,7 @@ impl Given {
 const PARTITION: &str = "$1::integer";
 
 /// What a key or a column is called in the rows of a statement, cast to the type of its column.
-fn given_as(prefix: char, at: usize, cast: Option<&str>) -> String {
+fn input_column(prefix: char, at: usize, cast: Option<&str>) -> String {
     match cast {
         None => format!("x.{prefix}{at}"),
         Some(ty) => format!("x.{prefix}{at}::{ty}"),
@@ -134,18 +134,18 @@ fn key_names(keys: &[KeyColumn]) -> Vec<String> {
 }
 
 /// `x.k0, x.k1::uuid`.
-fn given_keys(keys: &[KeyColumn]) -> Vec<String> {
-    keys.iter().enumerate().map(|(at, key)| given_as('k', at, key.cast.as_deref())).collect()
+fn input_keys(keys: &[KeyColumn]) -> Vec<String> {
+    keys.iter().enumerate().map(|(at, key)| input_column('k', at, key.cast.as_deref())).collect()
 }
 
-/// `t."id" = x.k0 AND …`: the row of the table that a given row means.
+/// `t."id" = x.k0 AND …`: the row of the table that a parameters row means.
 fn same_key(keys: &[KeyColumn]) -> String {
-    let pairs = key_names(keys).into_iter().zip(given_keys(keys)).zip(keys);
-    let equal = |((name, given), key): ((String, String), &KeyColumn)| {
+    let pairs = key_names(keys).into_iter().zip(input_keys(keys)).zip(keys);
+    let equal = |((name, parameters), key): ((String, String), &KeyColumn)| {
         // Its own operator lies where the extension does, and the session's search path is the system's alone.
         let schema = key.cast.as_deref().and_then(|ty| ty.strip_suffix(".citext"));
         let equals = schema.map_or_else(|| "=".to_owned(), |schema| format!("OPERATOR({schema}.=)"));
-        format!("t.{name} {equals} {given}")
+        format!("t.{name} {equals} {parameters}")
     };
     pairs.map(equal).collect::<Vec<_>>().join(" AND ")
 }
@@ -155,7 +155,7 @@ fn is_deleted(metadata: MetadataColumns) -> &'static str {
     if metadata == MetadataColumns::None { "false" } else { "t._towpath_deleted" }
 }
 
-/// Whether what is given is newer than the row in the table.
+/// Whether what is parameters is newer than the row in the table.
 fn is_newer(metadata: MetadataColumns) -> &'static str {
     if metadata == MetadataColumns::None { "true" } else { "(x.ts, x.seq) > (t._towpath_ts, t._towpath_seq)" }
 }

@@ -4,9 +4,9 @@ use towpath_api::{Error, ErrorType, Result};
 
 use crate::{
     dead_letter::DeadLetter,
-    fold::Kind,
-    pipeline::{Answered, Shape},
-    sqlstate::refused,
+    fold::RowKind,
+    pipeline::{Answered, StatementKind},
+    sqlstate::database_error,
     table::Table,
     written::{Written, count},
 };
@@ -15,9 +15,9 @@ use crate::{
 ///
 /// # Errors
 /// The database refused the statement, or two of its keys are one key to the database.
-pub(crate) fn tally<'a>(table: &Table, Answered { shape, rows, answer }: Answered<'_, 'a>) -> Result<Written<'a>> {
+pub(crate) fn tally<'a>(table: &Table, Answered { kind, rows, answer }: Answered<'_, 'a>) -> Result<Written<'a>> {
     let answer =
-        answer.map_err(|error| refused(format!("write {} rows to table {}", rows.len(), table.name), error))?;
+        answer.map_err(|error| database_error(format!("write {} rows to table {}", rows.len(), table.name), error))?;
     let number = |at: usize| answer.get::<_, i64>(at).unsigned_abs();
     // Places are counted from 1.
     let at_places = |at: usize| {
@@ -28,14 +28,14 @@ pub(crate) fn tally<'a>(table: &Table, Answered { shape, rows, answer }: Answere
     let all = count(rows.len());
     let mut written = Written::default();
     let applied = &mut written.applied;
-    match shape {
-        Shape::Upsert => {
+    match kind {
+        StatementKind::Upsert => {
             let (inserted, written) = (number(0), number(1));
             applied.inserted += inserted;
             applied.updated += written - inserted;
             applied.stale += all - written;
         }
-        Shape::Patch => {
+        StatementKind::Patch => {
             // Two keys that only the database holds to be one would each count, and one of them would be lost.
             if number(0) + number(1) + number(2) + number(3) + number(5) != all {
                 let doing =
@@ -50,21 +50,21 @@ pub(crate) fn tally<'a>(table: &Table, Answered { shape, rows, answer }: Answere
             for row in at_places(4) {
                 let letter = match row.kind {
                     // A stale whole record needs no attention; the fields of a stale partial update are lost.
-                    Kind::Whole => continue,
-                    Kind::Partial => DeadLetter::stale_partial(row.record),
-                    Kind::Delete | Kind::Tombstone => DeadLetter::undecided_delete(row.record),
+                    RowKind::Whole => continue,
+                    RowKind::Partial => DeadLetter::stale_partial(row.record),
+                    RowKind::Delete | RowKind::Tombstone => DeadLetter::undecided_delete(row.record),
                 };
                 written.applied.stale -= 1;
                 written.reject(letter);
             }
         }
-        Shape::Remove => {
+        StatementKind::Remove => {
             let undecided = at_places(2);
             applied.stale += number(1);
             applied.deleted += all - number(1) - count(undecided.len());
             undecided.into_iter().for_each(|row| written.reject(DeadLetter::undecided_delete(row.record)));
         }
-        Shape::Bury => {
+        StatementKind::DeleteByTombstone => {
             let undecided = at_places(1);
             applied.deleted += number(0);
             applied.tombstones += all - number(0) - count(undecided.len());

@@ -14,8 +14,8 @@ use crate::{
     config::PostgresSinkConfig,
     dead_letter,
     name::TableName,
-    sqlstate::{leaves_open, refused},
-    table::{self, Table, Wish},
+    sqlstate::{database_error, leaves_outcome_unknown},
+    table::{self, DesiredTable, Table},
     written::Written,
 };
 
@@ -75,15 +75,15 @@ impl Transaction<'_> {
             self.client.batch_execute(BEGIN),
             bookkeeping::compare_and_set(self.client, &compare_and_set, self.sink, claim, self.batch)
         );
-        begun.map_err(|error| refused("begin the transaction", error))?;
+        begun.map_err(|error| database_error("begin the transaction", error))?;
         failpoint::hit("after_begin").await?;
         self.cache.altered = false;
-        if held.map_err(|error| refused("compare and set the next offset", error))? {
+        if held.map_err(|error| database_error("compare and set the next offset", error))? {
             failpoint::hit("after_cas").await?;
             return Ok(());
         }
         self.rollback().await?;
-        Err(bookkeeping::why_lost(self.client, self.sink, self.owner, claim, self.batch).await)
+        Err(bookkeeping::lost_claim_error(self.client, self.sink, self.owner, claim, self.batch).await)
     }
 
     /// A table in the cache.
@@ -92,7 +92,7 @@ impl Transaction<'_> {
     }
 
     /// Creates or alters a table as needed, and caches it.
-    pub(crate) async fn ensure(&mut self, wish: Wish<'_>) -> Result<Arc<Table>> {
+    pub(crate) async fn ensure(&mut self, wish: DesiredTable<'_>) -> Result<Arc<Table>> {
         let (table, altered) = table::ensure(self.client, wish).await?;
         let table = Arc::new(table);
         self.cache.altered |= altered;
@@ -106,7 +106,7 @@ impl Transaction<'_> {
             return Ok(true);
         }
         let found = self.client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&self.table.sql()]).await;
-        found.map(|row| row.get(0)).map_err(|error| refused(format!("look for table {}", self.table), error))
+        found.map(|row| row.get(0)).map_err(|error| database_error(format!("look for table {}", self.table), error))
     }
 
     /// Prepares a statement, once per connection.
@@ -117,7 +117,7 @@ impl Transaction<'_> {
         if self.cache.prepared.len() >= MAX_PREPARED {
             self.cache.prepared.clear();
         }
-        let prepared = self.client.prepare(sql).await.map_err(|error| refused("prepare a statement", error))?;
+        let prepared = self.client.prepare(sql).await.map_err(|error| database_error("prepare a statement", error))?;
         self.cache.prepared.insert(sql.to_owned(), prepared.clone());
         Ok(prepared)
     }
@@ -139,8 +139,8 @@ impl Transaction<'_> {
         };
         let committing = self.client.batch_execute("COMMIT");
         failpoint::hit_once_sent("commit_sent", committing).await.map_err(unknown)?.map_err(|error| {
-            let is_open = leaves_open(&error);
-            let refused = refused("commit", error);
+            let is_open = leaves_outcome_unknown(&error);
+            let refused = database_error("commit", error);
             if is_open { unknown(refused) } else { refused.into() }
         })?;
         failpoint::hit("after_commit").await.map_err(unknown)
@@ -184,6 +184,6 @@ impl Transaction<'_> {
 
     /// Runs a statement without parameters.
     pub(crate) async fn run(&self, sql: &str) -> Result<()> {
-        self.client.batch_execute(sql).await.map_err(|error| refused(sql.to_lowercase(), error))
+        self.client.batch_execute(sql).await.map_err(|error| database_error(sql.to_lowercase(), error))
     }
 }

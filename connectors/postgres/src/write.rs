@@ -12,14 +12,14 @@ use crate::{
     config::{DeleteMode, InsertMode, PrimaryKeyMode},
     dead_letter::DeadLetter,
     fast_path::{copy, expect_the_same, expects_known_rows, expects_new_rows},
-    fold::{Folded, Kind, Row, Rules, fold},
+    fold::{Folded, Row, RowKind, Rules, fold},
     history::append,
     key::Keys,
-    pipeline::{Pipeline, Shape},
+    pipeline::{Pipeline, StatementKind},
     schemas::{schemas_of, union},
-    sqlstate::refused,
+    sqlstate::database_error,
     statement::{self, CHUNK_ROWS, ColumnSet, Statement, out_of_range},
-    table::{MIXED, Table, Wish},
+    table::{DesiredTable, MIXED, Table},
     tally::tally,
     transaction::{Attempt, Transaction},
     written::{Written, count},
@@ -66,7 +66,7 @@ async fn write_state<'a>(
     let config = transaction.config;
     let keys = Keys::new(config.primary_key(), &config.pk_fields);
     let (schemas, key_schemas) = schemas_of(records, keys);
-    if keys.differ(&key_schemas) {
+    if keys.are_ambiguous(&key_schemas) {
         let doing = format!("write to table {} at once: the keys have different types", transaction.table);
         return Err(Error::poison(MIXED, ErrorType::Schema, doing));
     }
@@ -76,7 +76,7 @@ async fn write_state<'a>(
     if rows.is_empty() {
         return Ok(written);
     }
-    if rows.iter().all(|row| row.kind == Kind::Tombstone) && !transaction.table_exists().await? {
+    if rows.iter().all(|row| row.kind == RowKind::Tombstone) && !transaction.table_exists().await? {
         written.applied.tombstones += count(rows.len());
         return Ok(written);
     }
@@ -154,7 +154,7 @@ async fn send_rows<'s, 'a: 's>(
     let mut last: Option<(&Schema, ColumnSet)> = None;
     for &row in rows {
         match row.kind {
-            Kind::Whole if !updates_only => {
+            RowKind::Whole if !updates_only => {
                 let schema = row.schema();
                 let set = match &last {
                     Some((known, set)) if schema.is_some_and(|schema| std::ptr::eq(schema, *known)) => set.clone(),
@@ -163,9 +163,9 @@ async fn send_rows<'s, 'a: 's>(
                 last = schema.map(|schema| (schema, set.clone()));
                 whole.entry(set).or_default().push(row);
             }
-            Kind::Delete if hard => removals.push(row),
-            Kind::Tombstone => tombstones.push(row),
-            Kind::Whole | Kind::Partial | Kind::Delete => patches.push(row),
+            RowKind::Delete if hard => removals.push(row),
+            RowKind::Tombstone => tombstones.push(row),
+            RowKind::Whole | RowKind::Partial | RowKind::Delete => patches.push(row),
         }
     }
     let partition = transaction.batch.partition.partition;
@@ -188,21 +188,22 @@ async fn send_rows<'s, 'a: 's>(
     for (set, rows) in whole {
         for chunk in rows.chunks(size) {
             let upsert = statement::upsert(table, keys, partition, &set, looks_first, chunk).map_err(out_of_range)?;
-            send(transaction, Shape::Upsert, chunk.to_vec(), upsert, pipeline).await?;
+            send(transaction, StatementKind::Upsert, chunk.to_vec(), upsert, pipeline).await?;
         }
     }
     if !patches.is_empty() {
         let patch = statement::patch(table, keys, partition, !updates_only, &patches).map_err(out_of_range)?;
-        send(transaction, Shape::Patch, patches, patch, pipeline).await?;
+        send(transaction, StatementKind::Patch, patches, patch, pipeline).await?;
     }
     if !removals.is_empty() {
         let remove = statement::remove(table, keys, partition, &removals).map_err(out_of_range)?;
-        send(transaction, Shape::Remove, removals, remove, pipeline).await?;
+        send(transaction, StatementKind::Remove, removals, remove, pipeline).await?;
     }
     if !tombstones.is_empty() {
         let mode = config.delete_mode;
-        let delete = statement::bury(table, keys, partition, mode, !updates_only, &tombstones).map_err(out_of_range)?;
-        send(transaction, Shape::Bury, tombstones, delete, pipeline).await?;
+        let delete = statement::delete_by_tombstone(table, keys, partition, mode, !updates_only, &tombstones)
+            .map_err(out_of_range)?;
+        send(transaction, StatementKind::DeleteByTombstone, tombstones, delete, pipeline).await?;
     }
     Ok(Applied::default())
 }
@@ -210,13 +211,13 @@ async fn send_rows<'s, 'a: 's>(
 /// Prepares a statement and appends it to the pipeline.
 async fn send<'s, 'a: 's>(
     transaction: &mut Transaction<'a>,
-    shape: Shape,
+    kind: StatementKind,
     rows: Vec<&'s Row<'a>>,
     statement: Statement,
     pipeline: &mut Pipeline<'s, 'a>,
 ) -> Result<()> {
-    let prepared = pipeline.meanwhile(transaction.prepare(&statement.sql)).await?;
-    pipeline.send(transaction.client, prepared, statement, shape, rows).await;
+    let prepared = pipeline.run_alongside(transaction.prepare(&statement.sql)).await?;
+    pipeline.send(transaction.client, prepared, statement, kind, rows).await;
     Ok(())
 }
 
@@ -237,7 +238,7 @@ async fn truncate<'a>(transaction: &mut Transaction<'a>, record: &'a Record) -> 
     let prepared = transaction.prepare(&statement.sql).await?;
     transaction.savepoint(SAVEPOINT).await?;
     let answer = transaction.client.query_one(&prepared, &statement.parameters()).await;
-    let answer = answer.map_err(|error| refused(format!("truncate table {}", transaction.table), error))?;
+    let answer = answer.map_err(|error| database_error(format!("truncate table {}", transaction.table), error))?;
     // The second column says that rows of other partitions may be newer.
     if answer.get(1) {
         transaction.roll_back_to(SAVEPOINT).await?;
@@ -267,13 +268,13 @@ async fn state_table(
     if let Some(cached) = &cached {
         // The schemas seen first come first: their order decides the names of columns.
         let (schemas, key_schemas) = (union(&cached.schemas, &schemas), union(&cached.key_schemas, &key_schemas));
-        let all = transaction.ensure(Wish::of_state(name, config, keys, schemas, key_schemas)?).await;
+        let all = transaction.ensure(DesiredTable::of_state(name, config, keys, schemas, key_schemas)?).await;
         // Another session may have given a column a type that earlier records did not have.
         if !all.as_ref().is_err_and(|error| error.code == MIXED) {
             return all;
         }
     }
-    transaction.ensure(Wish::of_state(name, config, keys, schemas, key_schemas)?).await
+    transaction.ensure(DesiredTable::of_state(name, config, keys, schemas, key_schemas)?).await
 }
 
 fn is_truncate(record: &Record) -> bool {

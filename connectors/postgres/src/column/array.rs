@@ -6,7 +6,7 @@ use num_bigint::BigInt;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use towpath_api::{Identity, json::to_json};
 
-use super::{ColumnType, Misfit, numeric::numeric};
+use super::{ColumnType, OutOfRange, numeric::numeric};
 
 /// Microseconds from 1970 to 2000, where Postgres counts from.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -55,14 +55,14 @@ impl ColumnArray {
     }
 
     /// Adds what `write` puts into the buffer, behind its length. After an error the array is as before.
-    fn push_with(&mut self, write: impl FnOnce(&mut BytesMut) -> Result<(), Misfit>) -> Result<(), Misfit> {
+    fn push_with(&mut self, write: impl FnOnce(&mut BytesMut) -> Result<(), OutOfRange>) -> Result<(), OutOfRange> {
         let start = self.elements.len();
         self.elements.put_i32(0);
-        if let Err(misfit) = write(&mut self.elements) {
+        if let Err(error) = write(&mut self.elements) {
             self.elements.truncate(start);
-            return Err(misfit);
+            return Err(error);
         }
-        let len = i32::try_from(self.elements.len() - start - 4).map_err(|_| Misfit)?;
+        let len = i32::try_from(self.elements.len() - start - 4).map_err(|_| OutOfRange)?;
         self.elements[start..start + 4].copy_from_slice(&len.to_be_bytes());
         self.len += 1;
         Ok(())
@@ -109,16 +109,16 @@ impl ColumnArray {
     ///
     /// # Errors
     /// As for [`ColumnArray::push`].
-    pub(crate) fn push_key(&mut self, part: &Identity, schema: &Schema) -> Result<(), Misfit> {
+    pub(crate) fn push_key(&mut self, part: &Identity, schema: &Schema) -> Result<(), OutOfRange> {
         match (part, self.column) {
             (Identity::Text(text), ColumnType::Text) => self.push_text(text),
             (Identity::Bytes(bytes), ColumnType::Bytea | ColumnType::Uuid) => self.push_bytes(bytes),
             (Identity::Boolean(flag), ColumnType::Boolean) => self.push_bool(*flag),
             (Identity::Text(text), ColumnType::Uuid) => {
-                self.push_bytes(uuid::Uuid::parse_str(text).map_err(|_| Misfit)?.as_bytes());
+                self.push_bytes(uuid::Uuid::parse_str(text).map_err(|_| OutOfRange)?.as_bytes());
             }
             (Identity::Long(number), ty) => {
-                let int = || i32::try_from(*number).map_err(|_| Misfit);
+                let int = || i32::try_from(*number).map_err(|_| OutOfRange);
                 let value = match plain(schema) {
                     Schema::Int if ty == ColumnType::Integer => Value::Int(int()?),
                     Schema::Date => Value::Date(int()?),
@@ -133,12 +133,12 @@ impl ColumnArray {
                 self.push(&value, schema)?;
             }
             (Identity::Bytes(_), ColumnType::AnyNumeric) if *plain(schema) == Schema::BigDecimal => {
-                self.push(&Value::BigDecimal(part.to_big_decimal().ok_or(Misfit)?), schema)?;
+                self.push(&Value::BigDecimal(part.to_big_decimal().ok_or(OutOfRange)?), schema)?;
             }
             (Identity::Bytes(bytes), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
                 self.push(&Value::Decimal(bytes.as_slice().into()), schema)?;
             }
-            _ => return Err(Misfit),
+            _ => return Err(OutOfRange),
         }
         Ok(())
     }
@@ -147,7 +147,7 @@ impl ColumnArray {
     ///
     /// # Errors
     /// The value is not of the schema's type, or out of the column's range; the array is then as before.
-    pub(crate) fn push(&mut self, value: &Value, schema: &Schema) -> Result<(), Misfit> {
+    pub(crate) fn push(&mut self, value: &Value, schema: &Schema) -> Result<(), OutOfRange> {
         if self.column == ColumnType::Jsonb {
             return self.push_json(value, schema);
         }
@@ -180,7 +180,7 @@ impl ColumnArray {
                 // The two ends of the range mean "infinity" to Postgres and to Debezium's connectors.
                 let days = match *days {
                     i32::MIN | i32::MAX => *days,
-                    _ => days.checked_sub(EPOCH_DAYS).filter(|days| *days != i32::MIN).ok_or(Misfit)?,
+                    _ => days.checked_sub(EPOCH_DAYS).filter(|days| *days != i32::MIN).ok_or(OutOfRange)?,
                 };
                 self.push_bytes(&days.to_be_bytes());
             }
@@ -188,33 +188,33 @@ impl ColumnArray {
             (Value::TimeMicros(micros), ColumnType::Time) => self.push_i64(*micros),
             (Value::TimestampMillis(millis), ColumnType::Timestamptz)
             | (Value::LocalTimestampMillis(millis), ColumnType::Timestamp) => {
-                self.push_instant(millis.checked_mul(1_000).ok_or(Misfit)?)?;
+                self.push_instant(millis.checked_mul(1_000).ok_or(OutOfRange)?)?;
             }
             (Value::TimestampMicros(micros), ColumnType::Timestamptz)
             | (Value::LocalTimestampMicros(micros), ColumnType::Timestamp) => self.push_instant(*micros)?,
             (Value::Decimal(decimal), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
-                let Schema::Decimal(ty) = plain(schema) else { return Err(Misfit) };
+                let Schema::Decimal(ty) = plain(schema) else { return Err(OutOfRange) };
                 let unscaled: BigInt = decimal.clone().into();
                 // A numeric with a precision has 1,000 digits at most: nothing longer is worth converting.
                 if unscaled.bits() > 3_400 {
-                    return Err(Misfit);
+                    return Err(OutOfRange);
                 }
-                self.push_number(unscaled, u32::try_from(ty.scale).map_err(|_| Misfit)?)?;
+                self.push_number(unscaled, u32::try_from(ty.scale).map_err(|_| OutOfRange)?)?;
             }
             (Value::BigDecimal(decimal), ColumnType::AnyNumeric) => {
                 let (unscaled, scale) = decimal.as_bigint_and_exponent();
                 let (unscaled, scale) = if scale < 0 {
-                    let zeros = u32::try_from(-scale).ok().filter(|zeros| *zeros <= 1_000).ok_or(Misfit)?;
+                    let zeros = u32::try_from(-scale).ok().filter(|zeros| *zeros <= 1_000).ok_or(OutOfRange)?;
                     (unscaled * BigInt::from(10).pow(zeros), 0)
                 } else {
-                    (unscaled, u32::try_from(scale).map_err(|_| Misfit)?)
+                    (unscaled, u32::try_from(scale).map_err(|_| OutOfRange)?)
                 };
                 self.push_with(|out| numeric(&unscaled, scale, out))?;
             }
             (Value::Duration(duration), ColumnType::Interval) => {
                 let micros = i64::from(u32::from(duration.millis())) * 1_000;
-                let days = i32::try_from(u32::from(duration.days())).map_err(|_| Misfit)?;
-                let months = i32::try_from(u32::from(duration.months())).map_err(|_| Misfit)?;
+                let days = i32::try_from(u32::from(duration.days())).map_err(|_| OutOfRange)?;
+                let months = i32::try_from(u32::from(duration.months())).map_err(|_| OutOfRange)?;
                 self.push_with(|out| {
                     out.put_i64(micros);
                     out.put_i32(days);
@@ -222,13 +222,13 @@ impl ColumnArray {
                     Ok(())
                 })?;
             }
-            _ => return Err(Misfit),
+            _ => return Err(OutOfRange),
         }
         Ok(())
     }
 
     /// Adds a number that has `scale` digits behind the point, with as many as the column has.
-    fn push_number(&mut self, unscaled: BigInt, scale: u32) -> Result<(), Misfit> {
+    fn push_number(&mut self, unscaled: BigInt, scale: u32) -> Result<(), OutOfRange> {
         let (unscaled, scale) = match self.column {
             ColumnType::Numeric { scale: wanted, .. } if wanted > scale => {
                 (unscaled * BigInt::from(10).pow(wanted - scale), wanted)
@@ -239,31 +239,31 @@ impl ColumnArray {
     }
 
     /// The ends of the range stand for infinity, as Debezium's connectors have it.
-    fn push_instant(&mut self, micros: i64) -> Result<(), Misfit> {
+    fn push_instant(&mut self, micros: i64) -> Result<(), OutOfRange> {
         if micros == i64::MAX || micros == i64::MIN {
             self.push_i64(micros);
             return Ok(());
         }
-        let micros = micros.checked_sub(EPOCH_MICROS).ok_or(Misfit)?;
+        let micros = micros.checked_sub(EPOCH_MICROS).ok_or(OutOfRange)?;
         // The two ends of the range mean "infinity" to Postgres.
         if micros == i64::MIN || micros == i64::MAX {
-            return Err(Misfit);
+            return Err(OutOfRange);
         }
         self.push_i64(micros);
         Ok(())
     }
 
     /// jsonb on the wire: version 1, then the text.
-    fn push_json(&mut self, value: &Value, schema: &Schema) -> Result<(), Misfit> {
+    fn push_json(&mut self, value: &Value, schema: &Schema) -> Result<(), OutOfRange> {
         let is_null = matches!(value, Value::Null) || matches!(value, Value::Union(_, inner) if **inner == Value::Null);
         if is_null {
             self.push_null();
             return Ok(());
         }
-        let json = to_json(value, schema).map_err(|_| Misfit)?;
+        let json = to_json(value, schema).map_err(|_| OutOfRange)?;
         self.push_with(|out| {
             out.put_u8(JSONB_VERSION);
-            serde_json::to_writer(out.writer(), &json).map_err(|_| Misfit)
+            serde_json::to_writer(out.writer(), &json).map_err(|_| OutOfRange)
         })
     }
 }

@@ -3,11 +3,11 @@
 use bytes::{BufMut as _, BytesMut};
 use num_bigint::BigInt;
 
-use super::Misfit;
+use super::OutOfRange;
 
 /// Writes `unscaled × 10^-scale` in the format of `numeric_send`: counts, sign, scale, then digits in base 10,000.
-pub(super) fn numeric(unscaled: &BigInt, scale: u32, out: &mut BytesMut) -> Result<(), Misfit> {
-    let scale_field = u16::try_from(scale).ok().filter(|scale| *scale <= 16_383).ok_or(Misfit)?;
+pub(super) fn numeric(unscaled: &BigInt, scale: u32, out: &mut BytesMut) -> Result<(), OutOfRange> {
+    let scale_field = u16::try_from(scale).ok().filter(|scale| *scale <= 16_383).ok_or(OutOfRange)?;
     // The fraction is filled up to whole groups of four digits, so that the point lies between two groups.
     let fraction_groups = scale.div_ceil(4);
     let filled = unscaled.magnitude() * num_bigint::BigUint::from(10_u32).pow(fraction_groups * 4 - scale);
@@ -15,7 +15,7 @@ pub(super) fn numeric(unscaled: &BigInt, scale: u32, out: &mut BytesMut) -> Resu
     if let Ok(mut small) = u128::try_from(&filled) {
         while small > 0 {
             // Below 10,000 by the remainder.
-            groups.push(u16::try_from(small % 10_000).map_err(|_| Misfit)?);
+            groups.push(u16::try_from(small % 10_000).map_err(|_| OutOfRange)?);
             small /= 10_000;
         }
         groups.reverse();
@@ -27,13 +27,13 @@ pub(super) fn numeric(unscaled: &BigInt, scale: u32, out: &mut BytesMut) -> Resu
             groups.push(group.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0')));
         }
     }
-    let weight = i64::try_from(groups.len()).map_err(|_| Misfit)? - i64::from(fraction_groups) - 1;
+    let weight = i64::try_from(groups.len()).map_err(|_| OutOfRange)? - i64::from(fraction_groups) - 1;
     while groups.last() == Some(&0) {
         groups.pop();
     }
     let negative = unscaled.sign() == num_bigint::Sign::Minus;
-    out.put_u16(u16::try_from(groups.len()).map_err(|_| Misfit)?);
-    out.put_i16(if groups.is_empty() { 0 } else { i16::try_from(weight).map_err(|_| Misfit)? });
+    out.put_u16(u16::try_from(groups.len()).map_err(|_| OutOfRange)?);
+    out.put_i16(if groups.is_empty() { 0 } else { i16::try_from(weight).map_err(|_| OutOfRange)? });
     out.put_u16(if negative { 0x4000 } else { 0 });
     out.put_u16(scale_field);
     for group in groups {

@@ -32,7 +32,7 @@ fn numeric_has_the_bytes_that_the_server_sends() {
 #[test]
 fn a_value_that_does_not_fit_leaves_the_array_as_it_was() {
     let mut array = ColumnArray::with_capacity(ColumnType::Timestamptz, 2);
-    assert_eq!(array.push(&Value::TimestampMillis(i64::MAX), &Schema::TimestampMillis), Err(Misfit));
+    assert_eq!(array.push(&Value::TimestampMillis(i64::MAX), &Schema::TimestampMillis), Err(OutOfRange));
     assert_eq!((array.len(), array.elements().len()), (0, 0));
     assert_eq!(array.push(&Value::TimestampMillis(0), &Schema::TimestampMillis), Ok(()));
     assert_eq!(array.len(), 1);

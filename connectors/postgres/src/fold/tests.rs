@@ -21,16 +21,16 @@ fn act(model: &mut Model, row: &Row<'_>) {
         let without_version = row.kind.ends() && row.version.0 == 0 && known.0 != 0;
         let newer = match row.kind {
             _ if without_version => offset > *last,
-            Kind::Partial => row.version >= *known,
+            RowKind::Partial => row.version >= *known,
             _ => row.version > *known,
         };
-        if !newer || (row.kind == Kind::Tombstone && *was_deleted) {
+        if !newer || (row.kind == RowKind::Tombstone && *was_deleted) {
             return;
         }
         if without_version {
             version = *known;
         }
-    } else if row.kind == Kind::Tombstone {
+    } else if row.kind == RowKind::Tombstone {
         return;
     }
     let (mut values, was_deleted, ..) = before.unwrap_or_default();
@@ -162,7 +162,7 @@ fn a_delete_and_what_follows_it_are_applied_one_after_the_other() {
     ]);
     let folded = fold(&history, RULES);
     let rows: Vec<_> = folded.rows.iter().map(|row| (row.kind, row.round, row.folded)).collect();
-    assert_eq!(rows, [(Kind::Whole, 0, 1), (Kind::Delete, 1, 0), (Kind::Partial, 2, 0)]);
+    assert_eq!(rows, [(RowKind::Whole, 0, 1), (RowKind::Delete, 1, 0), (RowKind::Partial, 2, 0)]);
     assert_eq!(folded.tombstones, 1);
 }
 

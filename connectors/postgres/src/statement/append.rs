@@ -2,9 +2,9 @@
 
 use towpath_api::{Batch, Body, Change, Identity, Record, RecordKey};
 
-use super::{Given, Statement, arrays::FieldLookup, given_as, given_keys, key_names};
+use super::{Parameters, Statement, arrays::FieldLookup, input_column, input_keys, key_names};
 use crate::{
-    column::{ColumnArray, ColumnType, Misfit, fields_of},
+    column::{ColumnArray, ColumnType, OutOfRange, fields_of},
     config::{MetadataColumns, PrimaryKeyMode},
     fold::{Field, version},
     name::quoted,
@@ -50,7 +50,7 @@ pub(crate) fn append(
     batch: &Batch,
     records: &[Appended<'_>],
 ) -> Result<Statement, usize> {
-    let mut given = Given::default();
+    let mut parameters = Parameters::default();
     let (mut list, mut row) = (key_names(&table.keys), Vec::new());
     let bigint = || ColumnArray::with_capacity(ColumnType::Bigint, records.len());
     let text = || ColumnArray::with_capacity(ColumnType::Text, records.len());
@@ -58,22 +58,22 @@ pub(crate) fn append(
         PrimaryKeyMode::EventId => {
             let mut ids = text();
             records.iter().for_each(|record| ids.push_text(record.event_id));
-            given.add("k0", ids);
-            row.extend(given_keys(&table.keys));
+            parameters.add("k0", ids);
+            row.extend(input_keys(&table.keys));
         }
         PrimaryKeyMode::None => {}
         PrimaryKeyMode::Kafka | PrimaryKeyMode::RecordKey | PrimaryKeyMode::RecordValue => {
-            given.topic = Some(batch.partition.topic.to_string());
-            given.partition = Some(batch.partition.partition);
+            parameters.topic = Some(batch.partition.topic.to_string());
+            parameters.partition = Some(batch.partition.partition);
             let mut offsets = bigint();
             records.iter().for_each(|record| offsets.push_i64(record.record.offset));
-            given.add("k2", offsets);
-            row.extend(["$1::text".to_owned(), "$2::integer".to_owned(), given_as('k', 2, None)]);
+            parameters.add("k2", offsets);
+            row.extend(["$1::text".to_owned(), "$2::integer".to_owned(), input_column('k', 2, None)]);
         }
     }
     for (at, column) in table.columns.iter().enumerate() {
-        given.add(format!("c{at}"), values(column, records)?);
-        row.push(given_as('c', at, column.cast.as_deref()));
+        parameters.add(format!("c{at}"), values(column, records)?);
+        row.push(input_column('c', at, column.cast.as_deref()));
         list.push(quoted(&column.name));
     }
     if table.metadata != MetadataColumns::None {
@@ -95,7 +95,7 @@ pub(crate) fn append(
             ("ts", "_towpath_ts", ts),
             ("seq", "_towpath_seq", seq),
         ] {
-            given.add(name, array);
+            parameters.add(name, array);
             list.push(column.to_owned());
             row.push(format!("x.{name}"));
         }
@@ -110,8 +110,8 @@ pub(crate) fn append(
         format!(" ON CONFLICT ({}) DO NOTHING", key_names(&table.keys).join(", "))
     };
     let (list, row, name) = (list.join(", "), row.join(", "), table.name.sql());
-    let sql = format!("INSERT INTO {name} ({list}) SELECT {row} FROM {}{conflict}", given.rows());
-    Ok(given.into_statement(sql))
+    let sql = format!("INSERT INTO {name} ({list}) SELECT {row} FROM {}{conflict}", parameters.rows());
+    Ok(parameters.into_statement(sql))
 }
 
 /// The names of the fields that a partial update carries, as a JSON array.
@@ -135,12 +135,12 @@ fn values(column: &Column, records: &[Appended<'_>]) -> Result<ColumnArray, usiz
                 Ok(())
             }
         };
-        pushed.map_err(|Misfit| place)?;
+        pushed.map_err(|OutOfRange| place)?;
     }
     Ok(array)
 }
 
-fn push_part(array: &mut ColumnArray, field: &str, key: &RecordKey) -> Result<(), Misfit> {
+fn push_part(array: &mut ColumnArray, field: &str, key: &RecordKey) -> Result<(), OutOfRange> {
     let fields = fields_of(&key.schema);
     let found = fields.iter().position(|part| part.name == field);
     let part = found.and_then(|at| match &key.identity {

@@ -3,21 +3,26 @@
 use apache_avro::{schema::Schema, types::Value};
 use towpath_api::{Change, Identity};
 
-use super::{Given, columns_of};
+use super::{Parameters, columns_of};
 use crate::{
-    column::{ColumnArray, ColumnType, Misfit, fields_of},
+    column::{ColumnArray, ColumnType, OutOfRange, fields_of},
     config::MetadataColumns,
     fold::{Content, Field, Row},
     key::{KeyColumn, Keys},
     table::{Column, Table},
 };
 
-impl Given {
+impl Parameters {
     /// Adds the keys, and where the table has columns for them versions and offsets.
     ///
     /// # Errors
     /// The place in `rows` of one whose key no column takes.
-    pub(super) fn add_own(&mut self, table: &Table, keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<(), usize> {
+    pub(super) fn add_keys_and_versions(
+        &mut self,
+        table: &Table,
+        keys: Keys<'_>,
+        rows: &[&Row<'_>],
+    ) -> Result<(), usize> {
         for (at, array) in key_arrays(&table.keys, keys, rows)?.into_iter().enumerate() {
             self.add(format!("k{at}"), array);
         }
@@ -61,7 +66,7 @@ fn key_arrays(columns: &[KeyColumn], keys: Keys<'_>, rows: &[&Row<'_>]) -> Resul
             return Err(place);
         }
         for ((array, identity), part) in arrays.iter_mut().zip(identities).zip(parts) {
-            array.push_key(identity, part).map_err(|Misfit| place)?;
+            array.push_key(identity, part).map_err(|OutOfRange| place)?;
         }
     }
     Ok(arrays)
@@ -100,7 +105,7 @@ pub(super) fn values(column: &Column, rows: &[&Row<'_>]) -> Result<ColumnArray, 
         };
         match field {
             None => array.push_null(),
-            Some(Field { value, schema }) => array.push(value, schema).map_err(|Misfit| place)?,
+            Some(Field { value, schema }) => array.push(value, schema).map_err(|OutOfRange| place)?,
         }
     }
     Ok(array)

@@ -6,7 +6,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio_postgres::types::Type;
 
-use super::{Given, arrays::values, key_names};
+use super::{Parameters, arrays::values, key_names};
 use crate::{
     column::ColumnArray,
     config::MetadataColumns,
@@ -39,10 +39,10 @@ pub(crate) const TRAILER: &[u8] = &(-1_i16).to_be_bytes();
 pub(crate) fn copy<'t>(table: &'t Table, partition: i32, set: &[usize]) -> Copy<'t> {
     let columns: Vec<&Column> = set.iter().filter_map(|&at| table.columns.get(at)).collect();
     let mut list = key_names(&table.keys);
-    list.extend(own_columns(table.metadata).iter().map(|name| (*name).to_owned()));
+    list.extend(metadata_columns(table.metadata).iter().map(|name| (*name).to_owned()));
     list.extend(columns.iter().map(|column| quoted(&column.name)));
     let (name, list) = (table.name.sql(), list.join(", "));
-    let own = own_columns(table.metadata).iter().map(|name| match *name {
+    let own = metadata_columns(table.metadata).iter().map(|name| match *name {
         "_towpath_deleted" => Type::BOOL,
         "_towpath_partition" => Type::INT4,
         _ => Type::INT8,
@@ -53,8 +53,8 @@ pub(crate) fn copy<'t>(table: &'t Table, partition: i32, set: &[usize]) -> Copy<
     Copy { sql, look: format!("SELECT {list} FROM {name} WHERE false"), types, table, columns, partition }
 }
 
-/// `_towpath_applied_at` has a default. The first ones are those of [`Given::add_own`], in its order.
-fn own_columns(metadata: MetadataColumns) -> &'static [&'static str] {
+/// `_towpath_applied_at` has a default. The first ones are those of [`Parameters::add_keys_and_versions`], in its order.
+fn metadata_columns(metadata: MetadataColumns) -> &'static [&'static str] {
     match metadata {
         MetadataColumns::None => &[],
         MetadataColumns::Version | MetadataColumns::Full => {
@@ -69,11 +69,11 @@ impl Copy<'_> {
     /// # Errors
     /// The index in `rows` of a row that holds a value which no column takes.
     pub(crate) fn rows(&self, keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<Bytes, usize> {
-        let mut given = Given::default();
-        given.add_own(self.table, keys, rows)?;
-        let before_constants = given.arrays.len();
+        let mut parameters = Parameters::default();
+        parameters.add_keys_and_versions(self.table, keys, rows)?;
+        let before_constants = parameters.arrays.len();
         for column in &self.columns {
-            given.add("", values(column, rows)?);
+            parameters.add("", values(column, rows)?);
         }
         let mut constants = BytesMut::new();
         if self.table.metadata != MetadataColumns::None {
@@ -82,10 +82,10 @@ impl Copy<'_> {
             constants.put_i32(4);
             constants.put_i32(self.partition);
         }
-        let constant_fields = own_columns(self.table.metadata).len() + self.table.keys.len() - before_constants;
+        let constant_fields = metadata_columns(self.table.metadata).len() + self.table.keys.len() - before_constants;
         // A table has 1,600 columns at most.
-        let fields = i16::try_from(given.arrays.len() + constant_fields).unwrap_or(i16::MAX);
-        let mut left: Vec<&[u8]> = given.arrays.iter().map(ColumnArray::elements).collect();
+        let fields = i16::try_from(parameters.arrays.len() + constant_fields).unwrap_or(i16::MAX);
+        let mut left: Vec<&[u8]> = parameters.arrays.iter().map(ColumnArray::elements).collect();
         let size = left.iter().map(|elements| elements.len()).sum::<usize>() + rows.len() * (constants.len() + 2);
         let mut out = BytesMut::with_capacity(size);
         for _ in rows {

@@ -1,13 +1,13 @@
 //! Rows that carry some of their fields, and soft deletes.
 
 use super::{
-    Given, PARTITION, Statement,
+    PARTITION, Parameters, Statement,
     arrays::{flags, masks, values},
-    came_later, given_as, given_keys, is_deleted, is_newer, is_undecided, key_names, same_key,
+    came_later, input_column, input_keys, is_deleted, is_newer, is_undecided, key_names, same_key,
 };
 use crate::{
     config::MetadataColumns,
-    fold::{Kind, Row},
+    fold::{Row, RowKind},
     key::Keys,
     name::quoted,
     table::Table,
@@ -29,15 +29,15 @@ pub(crate) fn patch(
     rows: &[&Row<'_>],
 ) -> Result<Statement, usize> {
     let metadata = table.metadata;
-    let mut given = Given::with_partition(metadata, partition);
-    given.add_own(table, keys, rows)?;
-    given.add("gone", flags(rows, |row| row.kind == Kind::Delete));
-    given.add("mask", masks(table, rows));
-    let (mut list, mut inserted) = (key_names(&table.keys), given_keys(&table.keys));
+    let mut parameters = Parameters::with_partition(metadata, partition);
+    parameters.add_keys_and_versions(table, keys, rows)?;
+    parameters.add("gone", flags(rows, |row| row.kind == RowKind::Delete));
+    parameters.add("mask", masks(table, rows));
+    let (mut list, mut inserted) = (key_names(&table.keys), input_keys(&table.keys));
     let mut assign = Vec::new();
     for (at, column) in table.columns.iter().enumerate() {
-        given.add(format!("c{at}"), values(column, rows)?);
-        let (name, value) = (quoted(&column.name), given_as('c', at, column.cast.as_deref()));
+        parameters.add(format!("c{at}"), values(column, rows)?);
+        let (name, value) = (quoted(&column.name), input_column('c', at, column.cast.as_deref()));
         assign.push(format!(
             "{name} = CASE WHEN get_bit(x.mask, {at}) = 1 THEN {value} WHEN {} AND NOT x.gone THEN NULL ELSE t.{name} END",
             is_deleted(metadata)
@@ -45,7 +45,7 @@ pub(crate) fn patch(
         list.push(name);
         inserted.push(value);
     }
-    for (name, on_insert, on_update) in own_values(metadata) {
+    for (name, on_insert, on_update) in metadata_values(metadata) {
         list.push(name.to_owned());
         inserted.push(on_insert.to_owned());
         assign.push(format!("{name} = {on_update}"));
@@ -83,14 +83,14 @@ pub(crate) fn patch(
          SELECT (SELECT count(*) FROM inserted WHERE NOT gone), (SELECT count(*) FROM updated WHERE NOT gone),
                 (SELECT count(*) FROM inserted WHERE gone) + (SELECT count(*) FROM updated WHERE gone),
                 (SELECT count(*) FROM old), (SELECT coalesce(array_agg(place), '{{}}') FROM old WHERE NOT known), {absent}",
-        rows = given.counted_rows(),
+        rows = parameters.counted_rows(),
         assign = assign.join(", "),
         undecided = is_undecided(metadata),
     );
-    Ok(given.into_statement(sql))
+    Ok(parameters.into_statement(sql))
 }
 
-/// Whether the table's row has taken in what is given: it holds what came before it in its own partition.
+/// Whether the table's row has taken in what is parameters: it holds what came before it in its own partition.
 fn known(metadata: MetadataColumns) -> String {
     if metadata == MetadataColumns::None {
         return "true".to_owned();
@@ -98,7 +98,7 @@ fn known(metadata: MetadataColumns) -> String {
     format!("({PARTITION} = t._towpath_partition AND x.o <= t._towpath_offset)")
 }
 
-/// Whether what is given changes the row. A partial update of the row's own version comes later in the topic; a delete
+/// Whether what is parameters changes the row. A partial update of the row's own version comes later in the topic; a delete
 /// of it came before.
 fn newer(metadata: MetadataColumns, known: &str) -> String {
     if metadata == MetadataColumns::None {
@@ -111,9 +111,9 @@ fn newer(metadata: MetadataColumns, known: &str) -> String {
     )
 }
 
-/// Towpath's own columns, what they are given in a new row, and in one that is there. A delete without a version leaves
+/// Towpath's own columns, what they are parameters in a new row, and in one that is there. A delete without a version leaves
 /// the version.
-fn own_values(metadata: MetadataColumns) -> Vec<(&'static str, &'static str, &'static str)> {
+fn metadata_values(metadata: MetadataColumns) -> Vec<(&'static str, &'static str, &'static str)> {
     let ts = (
         "_towpath_ts",
         "x.ts",

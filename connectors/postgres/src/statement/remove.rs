@@ -1,6 +1,6 @@
 //! Rows that go, or are marked as deleted by a record that says nothing else.
 
-use super::{Given, PARTITION, Statement, came_later, given_keys, is_newer, is_undecided, key_names, same_key};
+use super::{PARTITION, Parameters, Statement, came_later, input_keys, is_newer, is_undecided, key_names, same_key};
 use crate::{
     column::{ColumnArray, ColumnType},
     config::{DeleteMode, MetadataColumns},
@@ -15,8 +15,8 @@ use crate::{
 /// # Errors
 /// The index in `rows` of a row whose key no column takes.
 pub(crate) fn remove(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row<'_>]) -> Result<Statement, usize> {
-    let mut given = Given::with_partition(table.metadata, partition);
-    given.add_own(table, keys, rows)?;
+    let mut parameters = Parameters::with_partition(table.metadata, partition);
+    parameters.add_keys_and_versions(table, keys, rows)?;
     let newer = newer(table.metadata);
     let sql = format!(
         "WITH x AS MATERIALIZED (SELECT * FROM {rows}),
@@ -25,11 +25,11 @@ pub(crate) fn remove(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row
          SELECT (SELECT count(*) FROM removed), (SELECT count(*) FROM old WHERE NOT undecided),
                 (SELECT coalesce(array_agg(place), '{{}}') FROM old WHERE undecided)",
         undecided = is_undecided(table.metadata),
-        rows = given.counted_rows(),
+        rows = parameters.counted_rows(),
         name = table.name.sql(),
         same = same_key(&table.keys),
     );
-    Ok(given.into_statement(sql))
+    Ok(parameters.into_statement(sql))
 }
 
 /// Deletes the rows of tombstones, if they live; with `remembers` a record that is not there leaves a deleted row, so
@@ -37,7 +37,7 @@ pub(crate) fn remove(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row
 ///
 /// # Errors
 /// As for [`remove`].
-pub(crate) fn bury(
+pub(crate) fn delete_by_tombstone(
     table: &Table,
     keys: Keys<'_>,
     partition: i32,
@@ -45,8 +45,8 @@ pub(crate) fn bury(
     remembers: bool,
     rows: &[&Row<'_>],
 ) -> Result<Statement, usize> {
-    let mut given = Given::with_partition(table.metadata, partition);
-    given.add_own(table, keys, rows)?;
+    let mut parameters = Parameters::with_partition(table.metadata, partition);
+    parameters.add_keys_and_versions(table, keys, rows)?;
     let (same, name, key_list) = (same_key(&table.keys), table.name.sql(), key_names(&table.keys).join(", "));
     let remembered = if remembers && mode == DeleteMode::Soft && table.metadata != MetadataColumns::None {
         let (column, value) =
@@ -55,7 +55,7 @@ pub(crate) fn bury(
             ", remembered AS (INSERT INTO {name} ({key_list}, _towpath_ts, _towpath_seq, _towpath_offset, _towpath_partition, _towpath_deleted{column})
                SELECT {}, x.ts, x.seq, x.o, {PARTITION}, true{value} FROM x WHERE NOT EXISTS (SELECT FROM {name} AS t WHERE {same})
                ON CONFLICT ({key_list}) DO NOTHING)",
-            given_keys(&table.keys).join(", ")
+            input_keys(&table.keys).join(", ")
         )
     } else {
         String::new()
@@ -66,27 +66,27 @@ pub(crate) fn bury(
          SELECT (SELECT count(*) FROM buried), (SELECT coalesce(array_agg(place), '{{}}') FROM undecided)",
         end = end(table, mode, &format!("{same} AND")),
         undecided = is_undecided(table.metadata),
-        rows = given.counted_rows(),
+        rows = parameters.counted_rows(),
     );
-    Ok(given.into_statement(sql))
+    Ok(parameters.into_statement(sql))
 }
 
 /// Deletes every row that is older than a truncate. Returns one row: deleted, and whether there are rows of which this
 /// cannot be told, since they came from another partition and the truncate has no version; then nothing may be kept of
 /// it.
 pub(crate) fn truncate(table: &Table, partition: i32, mode: DeleteMode, version: RowVersion, offset: i64) -> Statement {
-    let mut given = Given::with_partition(table.metadata, partition);
+    let mut parameters = Parameters::with_partition(table.metadata, partition);
     for (name, number) in [("ts", version.0), ("seq", version.1), ("o", offset)] {
-        given.add(name, one(number));
+        parameters.add(name, one(number));
     }
     let sql = format!(
         "WITH x AS MATERIALIZED (SELECT * FROM {rows}), buried AS ({end})
          SELECT count(*), EXISTS (SELECT FROM {name} AS t, x WHERE x.ts = 0 AND t._towpath_partition NOT IN (-1, {PARTITION})) FROM buried",
         end = end(table, mode, ""),
         name = table.name.sql(),
-        rows = given.rows(),
+        rows = parameters.rows(),
     );
-    given.into_statement(sql)
+    parameters.into_statement(sql)
 }
 
 /// The statement that ends the rows for which `which` holds, if they live and are older.

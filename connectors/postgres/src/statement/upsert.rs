@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    ColumnSet, Given, PARTITION, Statement, arrays::values, given_as, given_keys, is_deleted, key_names, same_key,
+    ColumnSet, PARTITION, Parameters, Statement, arrays::values, input_column, input_keys, is_deleted, key_names,
+    same_key,
 };
 use crate::{
     config::MetadataColumns,
@@ -26,15 +27,15 @@ pub(crate) fn upsert(
     looks_first: bool,
     rows: &[&Row<'_>],
 ) -> Result<Statement, usize> {
-    let mut given = Given::with_partition(table.metadata, partition);
-    given.add_own(table, keys, rows)?;
+    let mut parameters = Parameters::with_partition(table.metadata, partition);
+    parameters.add_keys_and_versions(table, keys, rows)?;
     let columns: Vec<&Column> = set.iter().filter_map(|&at| table.columns.get(at)).collect();
-    let (mut list, mut values_list) = (key_names(&table.keys), given_keys(&table.keys));
+    let (mut list, mut values_list) = (key_names(&table.keys), input_keys(&table.keys));
     let mut assign = Vec::new();
     for (at, column) in columns.iter().enumerate() {
         let name = quoted(&column.name);
-        given.add(format!("c{at}"), values(column, rows)?);
-        values_list.push(given_as('c', at, column.cast.as_deref()));
+        parameters.add(format!("c{at}"), values(column, rows)?);
+        values_list.push(input_column('c', at, column.cast.as_deref()));
         assign.push(format!("{name} = EXCLUDED.{name}"));
         list.push(name);
     }
@@ -45,7 +46,7 @@ pub(crate) fn upsert(
             assign.push(format!("{name} = CASE WHEN {} THEN NULL ELSE t.{name} END", is_deleted(table.metadata)));
         }
     }
-    let own = own_values(table.metadata);
+    let own = metadata_values(table.metadata);
     for (name, value) in &own {
         list.push((*name).to_owned());
         values_list.push(value.clone());
@@ -79,9 +80,9 @@ pub(crate) fn upsert(
         ("RETURNING xmax = 0 AS inserted", "count(*) FILTER (WHERE inserted)".to_owned())
     };
     let (with, from) = if table.is_partitioned {
-        (format!("x AS MATERIALIZED (SELECT * FROM {}),", given.rows()), "x".to_owned())
+        (format!("x AS MATERIALIZED (SELECT * FROM {}),", parameters.rows()), "x".to_owned())
     } else {
-        (String::new(), given.rows())
+        (String::new(), parameters.rows())
     };
     let sql = format!(
         "WITH {with} applied AS (
@@ -91,11 +92,11 @@ pub(crate) fn upsert(
         list = list.join(", "),
         values = values_list.join(", "),
     );
-    Ok(given.into_statement(sql))
+    Ok(parameters.into_statement(sql))
 }
 
-/// Towpath's own columns of a row that lives, and what they are given.
-fn own_values(metadata: MetadataColumns) -> Vec<(&'static str, String)> {
+/// Towpath's own columns of a row that lives, and what they are parameters.
+fn metadata_values(metadata: MetadataColumns) -> Vec<(&'static str, String)> {
     if metadata == MetadataColumns::None {
         return vec![];
     }

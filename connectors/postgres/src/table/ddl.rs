@@ -2,28 +2,32 @@
 
 use apache_avro::schema::RecordField;
 
-use super::{Column, OwnColumn, Purpose, Wish};
+use super::{
+    Column,
+    desired::DesiredTable,
+    metadata::{MetadataColumn, Purpose},
+};
 use crate::{
     key::KeyColumn,
     name::{TableName, literal, quoted},
 };
 
 /// Makes the schema and the table: the key, the fields, then Towpath's own columns.
-pub(super) fn create(wish: &Wish<'_>, fields: &[(Column, RecordField)]) -> String {
+pub(super) fn create(desired: &DesiredTable<'_>, fields: &[(Column, RecordField)]) -> String {
     let mut columns: Vec<String> =
-        wish.keys.iter().map(|key| format!("{} {} NOT NULL", quoted(&key.name), key.ty.sql())).collect();
+        desired.keys.iter().map(|key| format!("{} {} NOT NULL", quoted(&key.name), key.ty.sql())).collect();
     columns.extend(fields.iter().map(|(column, _)| format!("{} {}", quoted(&column.name), column.ty.sql())));
-    columns.extend(wish.own().iter().map(|own| format!("{} {}", own.name(), own.definition())));
-    if !wish.keys.is_empty() {
-        columns.push(format!("PRIMARY KEY ({})", key_list(&wish.keys)));
+    columns.extend(desired.metadata_columns().iter().map(|own| format!("{} {}", own.name(), own.definition())));
+    if !desired.keys.is_empty() {
+        columns.push(format!("PRIMARY KEY ({})", key_list(&desired.keys)));
     }
     format!(
         "CREATE SCHEMA IF NOT EXISTS {}; CREATE TABLE {} ({}){}",
-        quoted(&wish.name.schema),
-        wish.name.sql(),
+        quoted(&desired.name.schema),
+        desired.name.sql(),
         columns.join(", "),
         // Room on each page for the next version of its rows, which then needs no new entry in the index.
-        if wish.purpose == Purpose::State { " WITH (fillfactor = 80)" } else { "" },
+        if desired.purpose == Purpose::State { " WITH (fillfactor = 80)" } else { "" },
     )
 }
 
@@ -40,7 +44,7 @@ pub(super) fn add_columns(name: &TableName, fields: &[(Column, RecordField)]) ->
 }
 
 /// Adds columns of Towpath's own to a table that others made; rows that are there count as older than every record.
-pub(super) fn add_own_columns(name: &TableName, own: &[OwnColumn]) -> String {
+pub(super) fn add_metadata_columns(name: &TableName, own: &[MetadataColumn]) -> String {
     let columns: Vec<_> =
         own.iter().map(|own| format!("ADD COLUMN {} {}{}", own.name(), own.definition(), own.before_all())).collect();
     format!("ALTER TABLE {} {}", name.sql(), columns.join(", "))
@@ -65,15 +69,15 @@ pub(super) fn drop_not_null(name: &TableName, column: &str) -> String {
 }
 
 /// What the table is, and what each of Towpath's own columns means.
-pub(super) fn table_comments(wish: &Wish<'_>) -> String {
-    let table = wish.name.sql();
-    let mut sql = format!("COMMENT ON TABLE {table} IS {};", literal(wish.purpose.comment()));
-    sql.push_str(&own_comments(wish.name, &wish.own()));
+pub(super) fn table_comments(desired: &DesiredTable<'_>) -> String {
+    let table = desired.name.sql();
+    let mut sql = format!("COMMENT ON TABLE {table} IS {};", literal(desired.purpose.comment()));
+    sql.push_str(&metadata_comments(desired.name, &desired.metadata_columns()));
     sql
 }
 
 /// What each of these columns means.
-pub(super) fn own_comments(name: &TableName, own: &[OwnColumn]) -> String {
+pub(super) fn metadata_comments(name: &TableName, own: &[MetadataColumn]) -> String {
     own.iter()
         .map(|own| format!("COMMENT ON COLUMN {}.{} IS {};", name.sql(), own.name(), literal(own.comment())))
         .collect()

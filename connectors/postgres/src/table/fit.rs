@@ -1,13 +1,13 @@
 //! Whether a column that is there holds values of a type without loss, and what it could become to hold them.
 
-use super::catalogue::PresentColumn;
+use super::catalog::CurrentColumn;
 use crate::column::ColumnType;
 
 /// How values of a type and a column go together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fit {
     /// The column takes them, after this cast if there is one.
-    Takes(Option<String>),
+    Accepts(Option<String>),
     /// The column takes them once it has this type, which holds all that is there.
     Widened(String),
     /// Neither.
@@ -19,13 +19,13 @@ const INTEGER_DIGITS: u32 = 10;
 const BIGINT_DIGITS: u32 = 19;
 
 /// Compares the type of the values with the column.
-pub(crate) fn fit(values: ColumnType, column: &PresentColumn) -> Fit {
+pub(crate) fn fit(values: ColumnType, column: &CurrentColumn) -> Fit {
     use ColumnType as C;
     if column.ty == values.sql() {
-        return Fit::Takes(None);
+        return Fit::Accepts(None);
     }
-    let takes = Fit::Takes(None);
-    let cast = || Fit::Takes(Some(column.ty.clone()));
+    let takes = Fit::Accepts(None);
+    let cast = || Fit::Accepts(Some(column.ty.clone()));
     let widened = |ty: &str| Fit::Widened(ty.to_owned());
     match (values, column.base.as_str()) {
         (C::Integer, "smallint") => widened("integer"),
@@ -68,11 +68,11 @@ fn numeric(before: u32, behind: u32) -> String {
 }
 
 /// Whether a `numeric` column has so many digits before and behind the point, or what it would be with them.
-fn digits(column: &PresentColumn, before: u32, behind: u32) -> Fit {
-    let Some((precision, scale)) = modifier(&column.ty) else { return Fit::Takes(None) };
+fn digits(column: &CurrentColumn, before: u32, behind: u32) -> Fit {
+    let Some((precision, scale)) = modifier(&column.ty) else { return Fit::Accepts(None) };
     let (has_before, has_behind) = (precision.saturating_sub(scale), scale);
     if has_before >= before && has_behind >= behind {
-        return Fit::Takes(None);
+        return Fit::Accepts(None);
     }
     Fit::Widened(numeric(has_before.max(before), has_behind.max(behind)))
 }
@@ -84,16 +84,16 @@ fn modifier(ty: &str) -> Option<(u32, u32)> {
 }
 
 /// `character varying` without a limit takes every text; one with a limit is widened.
-fn widened_text(column: &PresentColumn) -> Fit {
-    if column.ty == column.base { Fit::Takes(None) } else { Fit::Widened("text".to_owned()) }
+fn widened_text(column: &CurrentColumn) -> Fit {
+    if column.ty == column.base { Fit::Accepts(None) } else { Fit::Widened("text".to_owned()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn column(ty: &str, base: &str) -> PresentColumn {
-        PresentColumn {
+    fn column(ty: &str, base: &str) -> CurrentColumn {
+        CurrentColumn {
             ty: ty.to_owned(),
             base: base.to_owned(),
             is_enum: false,
@@ -107,9 +107,9 @@ mod tests {
     fn columns_take_what_they_hold_without_loss_and_are_widened_only_upwards() {
         use ColumnType as C;
         let plain = |ty: &'static str| column(ty, ty);
-        let of = |values, column: &PresentColumn| fit(values, column);
+        let of = |values, column: &CurrentColumn| fit(values, column);
         let widened = |ty: &str| Fit::Widened(ty.to_owned());
-        let takes = Fit::Takes(None);
+        let takes = Fit::Accepts(None);
         assert_eq!(of(C::Bigint, &plain("integer")), widened("bigint"));
         assert_eq!(of(C::Integer, &plain("bigint")), takes);
         assert_eq!(of(C::Bigint, &plain("numeric")), takes);
@@ -131,7 +131,7 @@ mod tests {
         ] {
             assert_eq!(of(values, &plain(there)), Fit::Refused, "{values:?} into {there}");
         }
-        assert_eq!(of(C::Integer, &plain("text")), Fit::Takes(Some("text".to_owned())));
+        assert_eq!(of(C::Integer, &plain("text")), Fit::Accepts(Some("text".to_owned())));
         // Rounding to whole seconds would lose something.
         let seconds = column("timestamp(0) with time zone", "timestamp with time zone");
         assert_eq!(of(C::Timestamptz, &seconds), Fit::Refused);

@@ -6,13 +6,13 @@ use apache_avro::schema::Schema;
 use tokio_postgres::Client;
 use towpath_api::{Error, ErrorType, Result};
 
-use super::{Purpose, Wish, ddl, look::compare};
+use super::{ddl, desired::DesiredTable, diff::diff, metadata::Purpose};
 use crate::{
     config::{InsertMode, PostgresSinkConfig, PrimaryKeyMode},
     connection::connect,
     key::Keys,
     name::TableName,
-    sqlstate::refused_setup,
+    sqlstate::setup_error,
 };
 
 /// What a table is, beside what the records of its topic need.
@@ -46,7 +46,7 @@ pub async fn preflight(
     let history = name.history();
     let schemas: Vec<_> = key.iter().cloned().chain([Arc::clone(&value)]).collect();
     if config.insert_mode == InsertMode::Insert {
-        return Ok(vec![table(&client, &Wish::of_log(&name, config, config.primary_key(), schemas)).await?]);
+        return Ok(vec![table(&client, &DesiredTable::of_log(&name, config, config.primary_key(), schemas)).await?]);
     }
     let keys = Keys::new(config.primary_key(), &config.pk_fields);
     let from_value = config.primary_key() == PrimaryKeyMode::RecordValue;
@@ -56,29 +56,31 @@ pub async fn preflight(
         let what = "the topic's records have no key, and pk.mode=record_key takes the row's from it".to_owned();
         tables.push(Preflight { table: name.to_string(), makes: vec![], lacks: vec![what], mends: vec![] });
     } else {
-        tables.push(table(&client, &Wish::of_state(&name, config, keys, vec![value], key_schemas)?).await?);
+        tables.push(table(&client, &DesiredTable::of_state(&name, config, keys, vec![value], key_schemas)?).await?);
     }
     if config.history_enabled {
-        tables.push(table(&client, &Wish::of_log(&history, config, PrimaryKeyMode::Kafka, schemas)).await?);
+        tables.push(table(&client, &DesiredTable::of_log(&history, config, PrimaryKeyMode::Kafka, schemas)).await?);
     }
     Ok(tables)
 }
 
-async fn table(client: &Client, wish: &Wish<'_>) -> Result<Preflight> {
-    let found = compare(client, wish).await?;
-    let name = wish.name;
+async fn table(client: &Client, desired: &DesiredTable<'_>) -> Result<Preflight> {
+    let diff = diff(client, desired).await?;
+    let name = desired.name;
     let mut makes = Vec::new();
-    if found.exists {
-        makes.extend(found.widened.iter().map(|(column, ty)| ddl::alter_type(name, column, ty)));
-        makes.extend(found.loosened.iter().map(|column| ddl::drop_not_null(name, column)));
-        makes.extend((!found.missing.is_empty()).then(|| ddl::add_columns(name, &found.missing)));
-        makes.extend((!found.missing_own.is_empty()).then(|| ddl::add_own_columns(name, &found.missing_own)));
-    } else if found.refusals.is_empty() {
-        makes.push(ddl::create(wish, &found.missing));
+    if diff.exists {
+        makes.extend(diff.widened.iter().map(|(column, ty)| ddl::alter_type(name, column, ty)));
+        makes.extend(diff.loosened.iter().map(|column| ddl::drop_not_null(name, column)));
+        makes.extend((!diff.missing.is_empty()).then(|| ddl::add_columns(name, &diff.missing)));
+        makes.extend(
+            (!diff.missing_metadata.is_empty()).then(|| ddl::add_metadata_columns(name, &diff.missing_metadata)),
+        );
+    } else if diff.mismatches.is_empty() {
+        makes.push(ddl::create(desired, &diff.missing));
     }
-    let mut mends = found.mends();
-    let mut lacks: Vec<String> = found.refusals.into_iter().map(|refusal| refusal.what).collect();
-    if let Some((what, grant)) = missing_rights(client, wish, found.exists, !makes.is_empty()).await? {
+    let mut mends = diff.remedies();
+    let mut lacks: Vec<String> = diff.mismatches.into_iter().map(|mismatch| mismatch.problem).collect();
+    if let Some((what, grant)) = missing_rights(client, desired, diff.exists, !makes.is_empty()).await? {
         lacks.push(what);
         mends.push(grant);
     }
@@ -88,11 +90,11 @@ async fn table(client: &Client, wish: &Wish<'_>) -> Result<Preflight> {
 /// What the role may not do and must, and what gives it the right.
 async fn missing_rights(
     client: &Client,
-    wish: &Wish<'_>,
+    desired: &DesiredTable<'_>,
     exists: bool,
     makes: bool,
 ) -> Result<Option<(String, String)>> {
-    let name = wish.name;
+    let name = desired.name;
     let sql = "SELECT current_user::text,
                       CASE WHEN to_regnamespace($2) IS NULL THEN has_database_privilege(current_database(), 'CREATE')
                            ELSE has_schema_privilege(to_regnamespace($2)::oid, CASE WHEN $3 THEN 'USAGE' ELSE 'CREATE' END) END,
@@ -100,9 +102,9 @@ async fn missing_rights(
                         AND has_table_privilege(to_regclass($1)::oid, 'INSERT') AND ($4 OR has_table_privilege(to_regclass($1)::oid, 'UPDATE')),
                       NOT $3 OR NOT $5 OR pg_has_role((SELECT relowner FROM pg_class WHERE oid = to_regclass($1)), 'USAGE')";
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-        [&name.sql(), &crate::name::quoted(&name.schema), &exists, &(wish.purpose == Purpose::Log), &makes];
+        [&name.sql(), &crate::name::quoted(&name.schema), &exists, &(desired.purpose == Purpose::Log), &makes];
     let row = client.query_one(sql, &parameters).await;
-    let row = row.map_err(|error| refused_setup(format!("look at the rights to table {name}"), error))?;
+    let row = row.map_err(|error| setup_error(format!("look at the rights to table {name}"), error))?;
     let (role, schema, table, owner): (String, bool, bool, bool) = (row.get(0), row.get(1), row.get(2), row.get(3));
     let grant = |grant: String| Some((format!("role `{role}` may not use it as it must"), grant));
     let role_name = crate::name::quoted(&role);

@@ -5,9 +5,13 @@ use std::{collections::HashMap, sync::Arc};
 use apache_avro::schema::{RecordField, Schema};
 use towpath_api::{Error, ErrorType, Result};
 
-use super::{MIXED, OwnColumn, Purpose, look::Refusal, mismatch};
+use super::{
+    MIXED,
+    metadata::{MetadataColumn, Purpose},
+    mismatch::{Mismatch, mismatch_error},
+};
 use crate::{
-    column::{ColumnType, fields_of, joined},
+    column::{ColumnType, common_type, fields_of},
     config::{MetadataColumns, PostgresSinkConfig, PrimaryKeyMode},
     key::{KeyColumn, KeyField, Keys},
     name::TableName,
@@ -18,7 +22,7 @@ const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__c
 
 /// What a table should be.
 #[derive(Debug)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct DesiredTable<'a> {
     pub(crate) name: &'a TableName,
     pub(crate) purpose: Purpose,
     pub(crate) config: &'a PostgresSinkConfig,
@@ -31,7 +35,7 @@ pub(crate) struct Wish<'a> {
     pub(crate) key_schemas: Vec<Arc<Schema>>,
 }
 
-impl<'a> Wish<'a> {
+impl<'a> DesiredTable<'a> {
     /// A table of the present state.
     ///
     /// # Errors
@@ -79,8 +83,8 @@ impl<'a> Wish<'a> {
         self.purpose == Purpose::State && self.config.metadata_columns != MetadataColumns::None
     }
 
-    pub(super) fn own(&self) -> Vec<OwnColumn> {
-        self.purpose.own(self.config.metadata_columns)
+    pub(super) fn metadata_columns(&self) -> Vec<MetadataColumn> {
+        self.purpose.metadata_columns(self.config.metadata_columns)
     }
 
     /// Each field that becomes a column, once, with the type that holds its values in all schemas.
@@ -92,11 +96,11 @@ impl<'a> Wish<'a> {
                 continue;
             }
             let ty = ColumnType::of_field(field).map_err(|reason| {
-                let what = format!(
+                let problem = format!(
                     "no column type holds field `{}`, which is {reason}; `fields.exclude` leaves it out",
                     field.name
                 );
-                mismatch(self, &[Refusal { what, remedy: None }], &[])
+                mismatch_error(self.name, self.config.schema_mismatch, &[Mismatch { problem, remedy: None }], &[])
             })?;
             if self.key_fields.iter().any(|key| key.holds(&field.name, ty)) {
                 continue;
@@ -108,7 +112,7 @@ impl<'a> Wish<'a> {
                 }
                 Some(&known) => {
                     let before = fields[known].0;
-                    fields[known].0 = joined(before, ty).ok_or_else(|| {
+                    fields[known].0 = common_type(before, ty).ok_or_else(|| {
                         let both = format!("field `{}` is {} and {}", field.name, before.sql(), ty.sql());
                         Error::poison(MIXED, ErrorType::Schema, format!("write to table {} at once: {both}", self.name))
                     })?;

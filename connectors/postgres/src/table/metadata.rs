@@ -21,8 +21,8 @@ impl Purpose {
     }
 
     /// The columns that tables of this kind have, in their order.
-    pub(super) fn own(self, columns: MetadataColumns) -> Vec<OwnColumn> {
-        use OwnColumn as C;
+    pub(super) fn metadata_columns(self, columns: MetadataColumns) -> Vec<MetadataColumn> {
+        use MetadataColumn as C;
         match (self, columns) {
             (_, MetadataColumns::None) => vec![],
             (Self::State, MetadataColumns::Version) => vec![C::Ts, C::Seq, C::Offset, C::Partition, C::Deleted],
@@ -37,7 +37,7 @@ impl Purpose {
 
 /// A column of Towpath's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OwnColumn {
+pub(crate) enum MetadataColumn {
     /// First part of the version.
     Ts,
     /// Second part of the version.
@@ -56,7 +56,7 @@ pub(crate) enum OwnColumn {
     Changed,
 }
 
-impl OwnColumn {
+impl MetadataColumn {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ts => "_towpath_ts",

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use tokio_postgres::{Client, Row};
 use towpath_api::{Result, SetAside, TopicPartition};
 
-use crate::sqlstate::refused;
+use crate::sqlstate::database_error;
 
 /// Up to `most` dead letters of a sink that are not published, in the order of the topics.
 pub(crate) async fn unpublished(client: &Client, sink: &str, most: usize) -> Result<Vec<SetAside>> {
@@ -19,7 +19,7 @@ pub(crate) async fn unpublished(client: &Client, sink: &str, most: usize) -> Res
             &[&sink, &i64::try_from(most).unwrap_or(i64::MAX)],
         )
         .await
-        .map_err(|error| refused("read dead letters from towpath.dead_letter", error))?;
+        .map_err(|error| database_error("read dead letters from towpath.dead_letter", error))?;
     Ok(rows.iter().map(letter).collect())
 }
 
@@ -59,7 +59,7 @@ fn bytes_of(text: &str) -> Vec<u8> {
 }
 
 /// Notes that the topic has these letters. One that was set aside once more meanwhile is to be published again.
-pub(crate) async fn published(client: &Client, sink: &str, letters: &[SetAside]) -> Result<()> {
+pub(crate) async fn mark_published(client: &Client, sink: &str, letters: &[SetAside]) -> Result<()> {
     let topics: Vec<&str> = letters.iter().map(|letter| &*letter.partition.topic).collect();
     let partitions: Vec<i32> = letters.iter().map(|letter| letter.partition.partition).collect();
     let offsets: Vec<i64> = letters.iter().map(|letter| letter.offset).collect();
@@ -73,7 +73,7 @@ pub(crate) async fn published(client: &Client, sink: &str, letters: &[SetAside])
             &[&sink, &topics, &partitions, &offsets, &revisions],
         )
         .await
-        .map_err(|error| refused("note in towpath.dead_letter what was published", error))?;
+        .map_err(|error| database_error("note in towpath.dead_letter what was published", error))?;
     Ok(())
 }
 

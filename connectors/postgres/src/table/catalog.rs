@@ -5,14 +5,14 @@ use std::collections::{BTreeSet, HashMap};
 use tokio_postgres::{Client, error::SqlState};
 use towpath_api::Result;
 
-use crate::{name::TableName, sqlstate::refused_setup};
+use crate::{name::TableName, sqlstate::setup_error};
 
 /// A table as it is.
-#[expect(clippy::struct_excessive_bools, reason = "each is a column of the catalogue")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of the catalog")]
 #[derive(Debug, Default)]
-pub(crate) struct Present {
+pub(crate) struct CurrentTable {
     /// Its columns by name; empty where there is no such table.
-    pub(crate) columns: HashMap<String, PresentColumn>,
+    pub(crate) columns: HashMap<String, CurrentColumn>,
     /// Whether its rows lie in partitions.
     pub(crate) is_partitioned: bool,
     /// Whether the role may make something beside it.
@@ -26,9 +26,9 @@ pub(crate) struct Present {
 }
 
 /// A column as it is.
-#[expect(clippy::struct_excessive_bools, reason = "each is a column of the catalogue")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of the catalog")]
 #[derive(Debug, Clone)]
-pub(crate) struct PresentColumn {
+pub(crate) struct CurrentColumn {
     /// Its type with its modifier, as `format_type` prints it: `numeric(12,2)`, `character varying(20)`.
     pub(crate) ty: String,
     /// Its type without.
@@ -42,7 +42,7 @@ pub(crate) struct PresentColumn {
     pub(crate) generated: bool,
 }
 
-impl Present {
+impl CurrentTable {
     pub(crate) fn exists(&self) -> bool {
         !self.columns.is_empty()
     }
@@ -57,7 +57,7 @@ impl Present {
 
     /// Looks a table up; it need not be there.
     pub(crate) async fn of(client: &Client, name: &TableName) -> Result<Self> {
-        let failed = |error| refused_setup(format!("look at table {name}"), error);
+        let failed = |error| setup_error(format!("look at table {name}"), error);
         let columns = client
             .query(
                 "SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, NULL), t.typtype = 'e', a.attnotnull,
@@ -68,7 +68,7 @@ impl Present {
             )
             .await
             .map_err(failed)?;
-        let column = |row: &tokio_postgres::Row| PresentColumn {
+        let column = |row: &tokio_postgres::Row| CurrentColumn {
             ty: row.get(1),
             base: row.get(2),
             is_enum: row.get(3),
@@ -114,10 +114,8 @@ impl Present {
 /// Names of the columns in the order of the table.
 pub(crate) async fn columns_in_order(client: &Client, name: &TableName) -> Result<Vec<String>> {
     let sql = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
-    let rows = client
-        .query(sql, &[&name.sql()])
-        .await
-        .map_err(|error| refused_setup(format!("look at table {name}"), error))?;
+    let rows =
+        client.query(sql, &[&name.sql()]).await.map_err(|error| setup_error(format!("look at table {name}"), error))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
@@ -128,24 +126,24 @@ pub(crate) async fn grants(client: &Client, view: &TableName) -> Result<Vec<Stri
                              CASE WHEN acl.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
                FROM pg_class c, aclexplode(c.relacl) acl WHERE c.oid = to_regclass($1) AND acl.grantee <> c.relowner";
     let rows = client.query(sql, &[&view.sql()]).await;
-    let rows = rows.map_err(|error| refused_setup(format!("look at the rights of view {view}"), error))?;
+    let rows = rows.map_err(|error| setup_error(format!("look at the rights of view {view}"), error))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Field → column, as fixed when the field was first seen.
-pub(crate) async fn agreed_names(client: &Client, name: &TableName) -> Result<HashMap<String, String>> {
+pub(crate) async fn column_names(client: &Client, name: &TableName) -> Result<HashMap<String, String>> {
     let sql = "SELECT field, column_name FROM towpath.columns WHERE table_schema = $1 AND table_name = $2";
     let rows = match client.query(sql, &[&name.schema, &name.table]).await {
         // Before the first start there is no bookkeeping, and nothing is agreed.
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(HashMap::new()),
-        rows => rows.map_err(|error| refused_setup("read the names of columns from towpath.columns", error))?,
+        rows => rows.map_err(|error| setup_error("read the names of columns from towpath.columns", error))?,
     };
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// Fixes the name of a field's column.
-pub(crate) async fn agree(client: &Client, name: &TableName, field: &str, column: &str) -> Result<()> {
+pub(crate) async fn fix_column_name(client: &Client, name: &TableName, field: &str, column: &str) -> Result<()> {
     let sql = "INSERT INTO towpath.columns (table_schema, table_name, field, column_name) VALUES ($1, $2, $3, $4)";
     let stored = client.execute(sql, &[&name.schema, &name.table, &field, &column]).await;
-    stored.map(drop).map_err(|error| refused_setup("fix the name of a column in towpath.columns", error))
+    stored.map(drop).map_err(|error| setup_error("fix the name of a column in towpath.columns", error))
 }

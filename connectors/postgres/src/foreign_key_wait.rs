@@ -12,19 +12,19 @@ use crate::sqlstate::FOREIGN_KEY;
 
 /// Which batches wait, and since when. Shared by the connections of a connector, since one that failed is closed.
 #[derive(Debug, Default)]
-pub(crate) struct AwaitedRows {
+pub(crate) struct ForeignKeyWaits {
     since: Mutex<HashMap<TopicPartition, (i64, Instant)>>,
 }
 
 /// Whether this is the error of a row that refers to an absent one.
-pub(crate) fn refers_to_absent<T>(stored: &Result<T, ApplyError>) -> bool {
+pub(crate) fn violates_foreign_key<T>(stored: &Result<T, ApplyError>) -> bool {
     stored.as_ref().is_err_and(|failed| failed.error.code == FOREIGN_KEY)
 }
 
-impl AwaitedRows {
+impl ForeignKeyWaits {
     /// Whether a batch that refers to absent rows may wait, `timeout` after its first try at most; `None` stands for
     /// ever.
-    pub(crate) fn may_still_come(&self, batch: &Batch, timeout: Option<Duration>) -> bool {
+    pub(crate) fn may_wait(&self, batch: &Batch, timeout: Option<Duration>) -> bool {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let (from, first) = since.entry(batch.partition.clone()).or_insert_with(|| (batch.from, Instant::now()));
         if *from != batch.from {
@@ -34,13 +34,13 @@ impl AwaitedRows {
     }
 
     /// The partition goes on.
-    pub(crate) fn settle(&self, partition: &TopicPartition) {
+    pub(crate) fn clear(&self, partition: &TopicPartition) {
         self.since.lock().unwrap_or_else(PoisonError::into_inner).remove(partition);
     }
 }
 
 /// The error of a batch that waits.
-pub(crate) fn waits(batch: &Batch, error: Error) -> Error {
+pub(crate) fn wait_error(batch: &Batch, error: Error) -> Error {
     let doing = format!(
         "apply {} from offset {}: a row refers to one that is not there yet; nothing was written, and the batch waits for it up to \
          errors.retry.timeout",

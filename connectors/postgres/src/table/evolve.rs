@@ -1,0 +1,121 @@
+//! Creates and alters tables.
+
+use tokio_postgres::{Client, error::SqlState};
+use towpath_api::{Error, Result};
+
+use super::{
+    DDL_LOCK, Table,
+    catalog::{columns_in_order, fix_column_name, grants},
+    ddl,
+    desired::DesiredTable,
+    diff::{TableDiff, acceptable_diff},
+    mismatch::{Mismatch, mismatch_error},
+};
+use crate::{
+    config::SchemaEvolution,
+    sqlstate::{blocked_by_dependents, setup_error},
+};
+
+/// Rewriting a column of a large table takes long. The worker gives up on a silent store after five minutes.
+const ALTER_TIMEOUT: &str = "SET LOCAL statement_timeout = '4min'";
+
+/// Creates or alters the table so that each field has a column. Returns the table, and whether anything was changed.
+///
+/// The lock is taken only if something has to change; the table is then compared again.
+///
+/// # Errors
+/// `postgres.schema_mismatch` when the table does not fit and may not or cannot be altered. The error lists each
+/// mismatch, and the statements to run as help. It is retry or poison, as `schema.mismatch` says.
+pub(crate) async fn ensure(client: &Client, desired: DesiredTable<'_>) -> Result<(Table, bool)> {
+    let diff = acceptable_diff(client, &desired).await?;
+    if diff.is_complete() {
+        return Ok((diff.into_table(desired), false));
+    }
+    let name = desired.name;
+    let doing = |what: &str| format!("{what} table {name}");
+    run(client, doing("lock the definition of"), &format!("SELECT pg_advisory_xact_lock({DDL_LOCK})")).await?;
+    let diff = acceptable_diff(client, &desired).await?;
+    let altered = !diff.is_complete();
+    if altered {
+        evolve(client, &desired, &diff).await?;
+    }
+    Ok((diff.into_table(desired), altered))
+}
+
+/// Adds all that is missing. The caller holds the lock.
+async fn evolve(client: &Client, desired: &DesiredTable<'_>, diff: &TableDiff) -> Result<()> {
+    let name = desired.name;
+    let doing = |what: &str| format!("{what} table {name}");
+    for (field, column) in &diff.unnamed {
+        fix_column_name(client, name, field, column).await?;
+    }
+    if desired.config.schema_evolution != SchemaEvolution::Evolve {
+        return Ok(());
+    }
+    run(client, doing("alter"), ALTER_TIMEOUT).await?;
+    let mut rights = Vec::new();
+    if diff.exists {
+        if !diff.widened.is_empty() && desired.has_live_view() {
+            // The type of a column cannot change while a view shows it. The live view is re-created below.
+            rights = grants(client, &name.live_view()).await?;
+            let sql = format!("DROP VIEW IF EXISTS {}", name.live_view().sql());
+            client
+                .batch_execute(&sql)
+                .await
+                .map_err(|error| blocked(desired, error, &name.live_view().to_string(), None))?;
+        }
+        for (column, ty) in &diff.widened {
+            let sql = ddl::alter_type(name, column, ty);
+            let altered = client.batch_execute(&sql).await;
+            altered.map_err(|error| {
+                blocked(desired, error, &format!("column `{column}`, which must become {ty},"), Some(&sql))
+            })?;
+        }
+        let loosened: Vec<String> = diff.loosened.iter().map(|column| ddl::drop_not_null(name, column)).collect();
+        run(client, doing("allow null in columns of"), &loosened.join("; ")).await?;
+        if !diff.missing.is_empty() {
+            run(client, doing("add columns to"), &ddl::add_columns(name, &diff.missing)).await?;
+        }
+        if !diff.missing_metadata.is_empty() {
+            run(client, doing("add columns to"), &ddl::add_metadata_columns(name, &diff.missing_metadata)).await?;
+            run(client, doing("comment on"), &ddl::metadata_comments(name, &diff.missing_metadata)).await?;
+        }
+    } else {
+        run(client, doing("create"), &ddl::create(desired, &diff.missing)).await?;
+        run(client, doing("comment on"), &ddl::table_comments(desired)).await?;
+    }
+    run(client, doing("comment on"), &ddl::field_comments(name, &diff.missing)).await?;
+    if desired.has_live_view() {
+        let columns = columns_in_order(client, name).await?;
+        run(client, doing("create the live view of"), &ddl::live_view(name, &columns)).await?;
+        run(client, doing("restore the grants on the live view of"), &rights.join("; ")).await?;
+    }
+    run(client, doing("alter"), "SET LOCAL statement_timeout = '30s'").await?;
+    tracing::info!(
+        table = %name, columns.added = diff.missing.len(), columns.widened = diff.widened.len(),
+        "added {} columns to table {name}, widened {}", diff.missing.len(), diff.widened.len()
+    );
+    Ok(())
+}
+
+/// The error of a column that cannot change its type because other views or rules use it, or because altering a large
+/// table would hold its lock for too long. Both need a person.
+fn blocked(desired: &DesiredTable<'_>, error: tokio_postgres::Error, what: &str, sql: Option<&str>) -> Error {
+    let why = if blocked_by_dependents(&error) {
+        "is used by another view or rule, which must be dropped and re-created"
+    } else if error.code() == Some(&SqlState::QUERY_CANCELED) {
+        "takes longer than four minutes to alter, while the table cannot be read"
+    } else {
+        return setup_error(format!("widen a column of table {}", desired.name), error);
+    };
+    let remedies: Vec<String> = sql.iter().map(|sql| (*sql).to_owned()).collect();
+    let mismatch = Mismatch { problem: format!("{what} {why}"), remedy: None };
+    mismatch_error(desired.name, desired.config.schema_mismatch, &[mismatch], &remedies)
+}
+
+async fn run(client: &Client, doing: String, sql: &str) -> Result<()> {
+    if sql.is_empty() {
+        return Ok(());
+    }
+    client.batch_execute(sql).await.map_err(|error| setup_error(doing, error))
+}

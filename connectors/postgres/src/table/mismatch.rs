@@ -1,0 +1,36 @@
+//! Differences between a table and its records that the sink may not or cannot remove.
+
+use towpath_api::{Error, ErrorType};
+
+use super::MISMATCH;
+use crate::{config::SchemaMismatch, name::TableName};
+
+/// A difference, and the statement that removes it.
+#[derive(Debug)]
+pub(super) struct Mismatch {
+    pub(super) problem: String,
+    /// `None` if no single statement removes it.
+    pub(super) remedy: Option<String>,
+}
+
+/// The error that lists all mismatches of a table, with all statements that remove them as help.
+///
+/// Retry or poison, as `schema.mismatch` says.
+pub(super) fn mismatch_error(
+    table: &TableName,
+    reaction: SchemaMismatch,
+    mismatches: &[Mismatch],
+    remedies: &[String],
+) -> Error {
+    let problems: Vec<_> = mismatches.iter().map(|mismatch| mismatch.problem.as_str()).collect();
+    let doing = |fate: &str| format!("write to table {table}: {}; {fate}", problems.join("; "));
+    let error = match reaction {
+        SchemaMismatch::Pause => Error::retry(
+            MISMATCH,
+            ErrorType::Schema,
+            doing("nothing was written, and the records wait until the table fits"),
+        ),
+        SchemaMismatch::DeadLetter => Error::poison(MISMATCH, ErrorType::Schema, doing("the record was not written")),
+    };
+    if remedies.is_empty() { error } else { error.with_help(format!("run: {}", remedies.join("; "))) }
+}
