@@ -285,6 +285,7 @@ mod object;
 mod set_aside;
 mod sink;
 mod source;
+mod streak;
 
 pub use anchor::{Anchor, Beginning};
 pub use apache_avro;
@@ -298,3 +299,4 @@ pub use sink::{
     StoredOffset, TopicPartition,
 };
 pub use source::{Journal, Lifecycle, OpenSource, Placed, Placement, Position, Publisher, Source};
+pub use streak::{DeadLetterStreak, SYSTEMATIC};
