@@ -1,4 +1,4 @@
-//! One connection, with the limits that keep a stuck one from blocking others.
+//! Opens a connection, with limits that keep a stuck session from blocking others.
 
 use std::{fs::File, io::BufReader, sync::Arc, time::Duration};
 
@@ -7,23 +7,25 @@ use tokio_postgres::{Client, Config, config::SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use towpath_api::{Error, ErrorType, Result};
 
-use crate::{config::PostgresSinkConfig, sqlstate::database_error};
+use crate::{codes, config::PostgresSinkConfig, sqlstate::database_error};
 
-/// Session settings. A frozen worker must not hold its row locks for ever, and a plan for arrays of any length is made
-/// once.
+/// Session settings. The timeouts keep a frozen worker from holding row locks forever; the generic plan serves arrays of
+/// any length.
 const SETTINGS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '30s';
     SET search_path = pg_catalog, pg_temp; SET timezone = 'UTC'; SET client_min_messages = warning; SET standard_conforming_strings = on; SET plan_cache_mode = force_generic_plan";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// After this long without an acknowledgement of the other side the connection counts as lost.
+/// After this long without an acknowledgement from the peer, the connection counts as lost.
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Connects as `application`, the name that `pg_stat_activity` shows.
+/// Connects under the name `application`, which `pg_stat_activity` shows.
 ///
 /// # Errors
-/// Retry while the server is away or refuses the credentials; fatal when the TLS settings cannot work.
+/// Retry while the server is unavailable or refuses the credentials; fatal for unusable URL or TLS settings.
 pub(crate) async fn connect(config: &PostgresSinkConfig, application: &str) -> Result<Client> {
     let mut options: Config = config.connection_url.parse().map_err(|error: tokio_postgres::Error| {
-        Error::fatal("postgres.url", ErrorType::Config, "read `connection.url`").because(error)
+        Error::fatal(codes::URL, ErrorType::Config, "read `connection.url`")
+            .with_help("set `connection.url` to a URL such as `postgres://host:5432/database`")
+            .because(error)
     })?;
     if let Some(user) = &config.connection_user {
         options.user(user);
@@ -48,11 +50,11 @@ pub(crate) async fn connect(config: &PostgresSinkConfig, application: &str) -> R
         tokio::spawn(connection);
         client
     };
-    client.batch_execute(SETTINGS).await.map_err(|error| database_error("prepare the session", error))?;
+    client.batch_execute(SETTINGS).await.map_err(|error| database_error("apply the session settings", error))?;
     Ok(client)
 }
 
-/// `host:port/database`, never the user or the password.
+/// `host:port/database`, without the user and the password.
 fn address(options: &Config) -> String {
     let hosts: Vec<_> = options
         .get_hosts()
@@ -66,13 +68,15 @@ fn address(options: &Config) -> String {
     format!("{}:{port}/{}", hosts.join(","), options.get_dbname().unwrap_or_default())
 }
 
-/// Trusts the certificates of the system and those of `connection.ssl.ca`.
+/// Trusts the certificates of the system and those in `connection.ssl.ca`.
 fn tls(config: &PostgresSinkConfig) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = &config.connection_ssl_ca {
-        let wrong =
-            || Error::fatal("postgres.tls", ErrorType::Config, format!("read certificates from {}", path.display()));
+        let wrong = || {
+            Error::fatal(codes::TLS, ErrorType::Config, format!("read certificates from {}", path.display()))
+                .with_help("set `connection.ssl.ca` to a readable file of PEM certificates")
+        };
         let file = File::open(path).map_err(|error| wrong().because(error))?;
         let certificates = certificates(BufReader::new(file)).map_err(|error| wrong().because(error))?;
         roots.add_parsable_certificates(certificates);
@@ -80,7 +84,7 @@ fn tls(config: &PostgresSinkConfig) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Error::fatal("postgres.tls", ErrorType::Config, "set up TLS").because(error))?;
+        .map_err(|error| Error::fatal(codes::TLS, ErrorType::Config, "set up TLS").because(error))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 

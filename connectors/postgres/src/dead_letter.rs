@@ -1,113 +1,111 @@
-//! Records that can never be applied, as they came, with the reason.
+//! Records that can never be applied: unchanged, with the reason, in `towpath.dead_letter`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use serde_json::{Value as Json, json};
 use tokio_postgres::Client;
-use towpath_api::{Batch, Body, Error, ErrorType, Record, Result, json::hexadecimal};
+use towpath_api::{Batch, Body, DeadLetterStreak, Error, ErrorType, Record, Result, json::hexadecimal};
 
-use crate::{key::Unkeyed, sqlstate::setup_error, table::MISMATCH};
+use crate::{codes, key::Unkeyed, sqlstate::setup_error};
 
-/// The end of the year 9999. A producer may set any time, and one that Postgres cannot hold must not keep the record
-/// from being set aside.
+/// The end of the year 9999. A producer may set any time, and a time that Postgres cannot hold must not prevent the dead
+/// letter.
 const LAST_MILLISECOND: i64 = 253_402_300_799_999;
 
-/// A record to be set aside.
+/// A record to be dead-lettered.
 #[derive(Debug)]
 pub(crate) struct DeadLetter<'a> {
     pub(crate) record: &'a Record,
-    /// Where it failed: `decode` or `apply`.
+    /// Where the record failed: `decode` or `apply`.
     pub(crate) stage: &'static str,
-    /// The code, `area.reason`.
     pub(crate) code: &'static str,
-    /// The coarse cause, for metrics.
     pub(crate) error_type: ErrorType,
-    /// Why, without any value of the record.
+    /// The reason, without any value of the record.
     pub(crate) reason: String,
 }
 
 impl<'a> DeadLetter<'a> {
-    /// For a record that could not be read.
+    /// A record that cannot be decoded.
     pub(crate) fn undecodable(record: &'a Record) -> Self {
         let (code, reason) = match &record.body {
             Body::Undecodable { code, reason } => (*code, reason.clone()),
-            Body::Change(_) | Body::Tombstone(_) | Body::Filtered => ("decode.unknown", String::new()),
+            Body::Change(_) | Body::Tombstone(_) | Body::Filtered => (codes::DECODE_UNKNOWN, String::new()),
         };
         Self { record, stage: "decode", code, error_type: ErrorType::Decode, reason }
     }
 
-    /// For a record that has no key to find its row by.
+    /// A record without a key.
     pub(crate) fn unkeyed(record: &'a Record, (code, reason): Unkeyed) -> Self {
         Self { record, stage: "apply", code, error_type: ErrorType::Mapping, reason: reason.to_owned() }
     }
 
-    /// For a record without the header that its key is taken from.
+    /// A record without the header that has the key.
     pub(crate) fn without_event_id(record: &'a Record) -> Self {
-        let reason = "the record has no header `towpath_event_id`, and pk.mode=event_id takes the row's key from it";
-        Self::unkeyed(record, ("apply.event_id_absent", reason))
+        let reason = "the record has no header `towpath_event_id`, and pk.mode=event_id needs one";
+        Self::unkeyed(record, (codes::EVENT_ID_ABSENT, reason))
     }
 
-    /// For a truncate of a table whose rows come from several partitions.
+    /// A truncate without a version, of a table with rows of several partitions.
     pub(crate) fn truncate_across_partitions(record: &'a Record) -> Self {
-        let reason = "the table has rows of other partitions, and without versions of the source nothing says which of them came before; \
+        let reason = "the table has rows of other partitions, and without versions of the source their order is unknown; \
                       give the topic one partition, or set `version.field`";
-        Self::unkeyed(record, ("apply.truncate_across_partitions", reason))
+        Self::unkeyed(record, (codes::TRUNCATE_ACROSS_PARTITIONS, reason))
     }
 
-    /// For a delete without a version whose row, which has one, was written from another partition.
+    /// A delete without a version, of a row that has one and was written from another partition.
     pub(crate) fn undecided_delete(record: &'a Record) -> Self {
-        let reason = "the delete has no version, its row has one and was written from another partition, so that nothing says which of them is \
-                      newer; were partitions added to the topic?";
-        Self::unkeyed(record, ("apply.undecided_delete", reason))
+        let reason = "the delete has no version, and its row has one and was written from another partition, so their \
+                      order is unknown; partitions were probably added to the topic";
+        Self::unkeyed(record, (codes::UNDECIDED_DELETE, reason))
     }
 
-    /// For a partial update that is older than its row.
+    /// A partial update that is older than its row.
     pub(crate) fn stale_partial(record: &'a Record) -> Self {
-        let reason =
-            "the row holds a newer version, so the fields of this partial update have no place in it".to_owned();
-        Self { record, stage: "apply", code: "stale_partial_update", error_type: ErrorType::Conflict, reason }
+        let reason = "the row has a newer version, so the fields of this partial update cannot be applied".to_owned();
+        Self { record, stage: "apply", code: codes::STALE_PARTIAL_UPDATE, error_type: ErrorType::Conflict, reason }
     }
 }
 
-/// So many records set aside in a row are no accident of the data: something is wrong with all of them.
-const SYSTEMATIC: usize = 100;
-
-/// Whether these records may be set aside.
+/// Checks whether these dead letters of a batch may be stored.
 ///
 /// # Errors
-/// Fatal when none may be, or when they are so many in a row that draining the topic into the dead letters would hide
-/// what is wrong.
+/// Fatal if none is tolerated, or if they are too many in a row: draining the topic into the dead letters would hide
+/// the cause.
 pub(crate) fn accept(letters: &[DeadLetter<'_>], batch: &Batch, tolerate_poison: bool) -> Result<()> {
     let Some(first) = letters.iter().min_by_key(|letter| letter.record.offset) else { return Ok(()) };
     let (offset, reason, code) = (first.record.offset, &first.reason, first.code);
     if !tolerate_poison {
         let doing = format!(
-            "apply offset {offset} of {}: {reason} ({code}); nothing from offset {} on was written. With errors.tolerance=all it becomes a dead letter",
+            "apply offset {offset} of {}: {reason} ({code}); nothing from offset {} on was written",
             batch.partition, batch.from
         );
-        return Err(Error::fatal("postgres.poison", ErrorType::Constraint, doing));
+        return Err(Error::fatal(codes::POISON, ErrorType::Constraint, doing)
+            .with_help("fix the record's source, or set `errors.tolerance=all` to dead-letter such records"));
     }
-    // That a table has another shape is known, and `schema.mismatch` says what to do.
-    let accidents = letters.iter().filter(|letter| letter.code != MISMATCH);
-    let set_aside: HashSet<i64> = accidents.map(|letter| letter.record.offset).collect();
-    let mut in_a_row = 0;
+    let types: HashMap<i64, ErrorType> =
+        letters.iter().map(|letter| (letter.record.offset, letter.error_type)).collect();
+    let mut streak = DeadLetterStreak::default();
     for record in batch.records.iter().filter(|record| !matches!(record.body, Body::Tombstone(_))) {
-        in_a_row = if set_aside.contains(&record.offset) { in_a_row + 1 } else { 0 };
-        if in_a_row >= SYSTEMATIC {
-            let doing = format!(
-                "apply {}: {SYSTEMATIC} records in a row up to offset {} would be dead letters, the first because {reason} ({code}); nothing from \
-                 offset {} on was written. Mend the cause and restart",
-                batch.partition, record.offset, batch.from
-            );
-            return Err(Error::fatal("postgres.systematic", ErrorType::Constraint, doing));
+        match types.get(&record.offset) {
+            Some(error_type) => streak.add_dead_letter(*error_type),
+            None => streak.end(),
         }
+        streak.check(|| {
+            format!(
+                "apply {}: {} records in a row up to offset {} would be dead letters, the first because {reason} \
+                 ({code}); nothing from offset {} on was written",
+                batch.partition,
+                streak.length(),
+                record.offset,
+                batch.from
+            )
+        })?;
     }
     Ok(())
 }
 
-/// Stores dead letters, in the transaction that is open on `client`.
-///
-/// One that is there already (its offset was replayed) is renewed.
+/// Stores dead letters in the open transaction of `client`. A dead letter stored before (its offset was replayed) is
+/// updated.
 pub(crate) async fn store(client: &Client, sink: &str, batch: &Batch, letters: &[DeadLetter<'_>]) -> Result<()> {
     if letters.is_empty() {
         return Ok(());
@@ -155,7 +153,7 @@ pub(crate) async fn store(client: &Client, sink: &str, batch: &Batch, letters: &
     Ok(())
 }
 
-/// Headers in their order, as pairs: names may repeat, so an object would lose some.
+/// Headers as pairs, in order. Names may repeat, so an object would lose some.
 fn headers(batch: &Batch, record: &Record) -> Json {
     let pair = |(name, value): (&str, Option<&[u8]>)| {
         let value = match value.map(std::str::from_utf8) {

@@ -7,8 +7,9 @@
 use towpath_api::{Error, ErrorType, Reaction, Record, Result, failpoint};
 
 use crate::{
+    codes,
     dead_letter::DeadLetter,
-    sqlstate::{self, FOREIGN_KEY},
+    sqlstate,
     transaction::{Attempt, Transaction},
     write::write,
     written::Written,
@@ -38,7 +39,7 @@ pub(crate) async fn write_isolating_poison<'a>(transaction: &mut Transaction<'a>
     // The referenced row may come later in the batch: retry until no retry succeeds.
     loop {
         let (retried, mut left): (Vec<_>, Vec<_>) =
-            refused.into_iter().partition(|(_, error)| error.code == FOREIGN_KEY);
+            refused.into_iter().partition(|(_, error)| error.code == codes::FOREIGN_KEY);
         let before = retried.len();
         let mut still_refused = 0;
         for (records, _) in retried {
@@ -77,7 +78,7 @@ async fn write_part<'a>(
         Ok(part) if !in_order && (part.applied.stale > 0 || !part.letters.is_empty()) => {
             transaction.roll_back_to(PART).await?;
             let doing = "write a record after a later one of its key, because the row it refers to came last";
-            Ok(Err(Error::poison(FOREIGN_KEY, ErrorType::Constraint, doing)))
+            Ok(Err(Error::poison(codes::FOREIGN_KEY, ErrorType::Constraint, doing)))
         }
         Ok(part) => {
             transaction.release(PART).await?;
@@ -93,7 +94,7 @@ async fn write_part<'a>(
 
 /// Returns true if smaller parts may succeed: one record is refused, or several together take too long.
 pub(crate) fn may_be_halved(error: &Error, records: &[Record]) -> bool {
-    error.reaction == Reaction::Poison || (error.code == "postgres.too_slow" && records.len() > 1)
+    error.reaction == Reaction::Poison || (error.code == codes::TOO_SLOW && records.len() > 1)
 }
 
 fn refused_record<'a>(record: &'a Record, error: &Error) -> DeadLetter<'a> {

@@ -1,4 +1,4 @@
-//! Where the primary key of a row comes from.
+//! The primary key of a row, taken from records.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -9,12 +9,13 @@ use apache_avro::{
 use towpath_api::{Body, Change, Identity, RecordKey};
 
 use crate::{
+    codes,
     column::{ColumnType, common_type, fields_of},
     config::PrimaryKeyMode,
     name::column_name,
 };
 
-/// Takes keys from records, by `pk.mode` and `pk.fields`.
+/// Takes keys from records, as `pk.mode` and `pk.fields` say.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keys<'c> {
     from_value: bool,
@@ -25,7 +26,7 @@ pub(crate) struct Keys<'c> {
 #[derive(Debug, Clone)]
 pub(crate) struct Keyed<'a> {
     pub(crate) identity: Cow<'a, Identity>,
-    /// The record schema in which the parts are described.
+    /// The record schema that describes the parts.
     pub(crate) schema: &'a Arc<Schema>,
 }
 
@@ -39,7 +40,7 @@ pub(crate) struct KeyColumn {
     pub(crate) cast: Option<String>,
 }
 
-/// A field of records that is in the key, and so needs no column of its own.
+/// A field of records that the key holds, so it needs no other column.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyField {
     name: String,
@@ -47,8 +48,8 @@ pub(crate) struct KeyField {
 }
 
 impl KeyField {
-    /// Whether a field of this name and type holds what is in the key. A key that is no record has a part `id`, and its
-    /// value may have a field `id` that is something else.
+    /// Returns true if a field of this name and type has the same value as the key. A key that is not a record has one
+    /// part, named `id`, and the value may have an unrelated field `id`.
     pub(crate) fn holds(&self, name: &str, ty: ColumnType) -> bool {
         let text_of_uuid =
             matches!((self.ty, ty), (ColumnType::Text, ColumnType::Uuid) | (ColumnType::Uuid, ColumnType::Text));
@@ -56,22 +57,21 @@ impl KeyField {
     }
 }
 
-/// A record that has no key: its code, and the reason.
+/// Why a record has no key: a code, and the reason.
 pub(crate) type Unkeyed = (&'static str, &'static str);
 
-const KEY_ABSENT: Unkeyed =
-    ("apply.key_absent", "the record has no key, and pk.mode=record_key takes the row's from it");
-const FIELD_ABSENT: Unkeyed = ("apply.key_absent", "the value lacks a field of pk.fields");
-const FIELD_NULL: Unkeyed = ("apply.key_null", "a field of pk.fields is null");
-const FIELD_TYPE: Unkeyed = ("apply.key_type", "a field of pk.fields has a type that cannot be a key");
+const KEY_ABSENT: Unkeyed = (codes::KEY_ABSENT, "the record has no key, and pk.mode=record_key needs one");
+const FIELD_ABSENT: Unkeyed = (codes::KEY_ABSENT, "the value lacks a field of pk.fields");
+const FIELD_NULL: Unkeyed = (codes::KEY_NULL, "a field of pk.fields is null");
+const FIELD_TYPE: Unkeyed = (codes::KEY_TYPE, "a field of pk.fields has a type that cannot be a key");
 
 impl<'c> Keys<'c> {
-    /// For tables of state.
+    /// For tables of the present state.
     pub(crate) fn new(mode: PrimaryKeyMode, fields: &'c [String]) -> Self {
         Self { from_value: mode == PrimaryKeyMode::RecordValue, fields }
     }
 
-    /// The key that records have in their topic.
+    /// Takes the key that a record has in its topic.
     #[cfg(test)]
     pub(crate) const fn by_record() -> Self {
         Self { from_value: false, fields: &[] }
@@ -119,8 +119,8 @@ impl<'c> Keys<'c> {
         }
     }
 
-    /// Whether equal keys of these schemas may be different ones: 5 of `decimal(10,0)` and 0.5 of `decimal(10,1)` have
-    /// the same bytes.
+    /// Returns true if different keys of these schemas may have equal bytes: 5 as `decimal(10,0)` and 0.5 as
+    /// `decimal(10,1)` do.
     pub(crate) fn are_ambiguous(&self, schemas: &[Arc<Schema>]) -> bool {
         let whole = |schema: &Schema| matches!(schema, Schema::Int | Schema::Long);
         let same = |a: &RecordField, b: &RecordField| {
@@ -135,7 +135,7 @@ impl<'c> Keys<'c> {
     /// The columns of the primary key for keys described by `schemas`, and the fields that they hold.
     ///
     /// # Errors
-    /// The schemas describe different keys, or one that no column holds; a primary key is never changed.
+    /// The schemas describe different keys, or a key that no column holds. A primary key never changes.
     pub(crate) fn columns(&self, schemas: &[Arc<Schema>]) -> Result<(Vec<KeyColumn>, Vec<KeyField>), String> {
         let mut columns: Vec<KeyColumn> = Vec::new();
         let mut names: Vec<String> = Vec::new();
@@ -166,7 +166,7 @@ impl<'c> Keys<'c> {
         }
         let field = |(name, column): (String, &KeyColumn)| KeyField { name, ty: column.ty };
         let mut fields: Vec<KeyField> = names.into_iter().zip(&columns).map(field).collect();
-        // Fields that are called as the key's columns were named hold the same.
+        // Fields named as the columns in pk.fields have the value of the key.
         if !self.fields.is_empty() {
             fields.extend(columns.iter().map(|column| field((column.name.clone(), column))));
         }

@@ -16,7 +16,8 @@
 //! | `tally`, `written` | counts and dead letters of a statement, and of a batch |
 //! | `pipeline` | statements in flight, and their answers |
 //! | `statement`, `statement/` | the SQL that changes rows, and its parameters |
-//! | `bookkeeping`, `dead_letter`, `outbox` | schema `towpath`: offsets, dead letters, dead letters to publish |
+//! | `bookkeeping`, `offsets` | schema `towpath`: claims and the compare-and-set; reading and setting offsets |
+//! | `dead_letter`, `outbox` | schema `towpath`: dead letters; those to publish to a topic |
 //! | `fold` | several changes of one key become one |
 //! | `table`, `table/` | tables, columns and views for the schemas of the records |
 //! | `schemas` | sets of schemas |
@@ -25,6 +26,7 @@
 //! | `fencing` | which owner may write a partition |
 //! | `connection`, `sqlstate` | connecting, and the meaning of database errors |
 //! | `column` | Avro types as columns, values in binary format |
+//! | `codes` | the codes of errors and dead letters |
 //! | `name` | valid names, and quoting |
 //! | [`config`] | the keys of the connector |
 //!
@@ -33,6 +35,7 @@
 
 mod apply;
 mod bookkeeping;
+mod codes;
 mod column;
 pub mod config;
 mod connection;
@@ -45,6 +48,7 @@ mod history;
 mod isolate;
 mod key;
 mod name;
+mod offsets;
 mod outbox;
 mod pipeline;
 mod schemas;

@@ -10,14 +10,13 @@ use towpath_api::{
 
 use crate::{
     apply::attempt,
-    bookkeeping,
+    bookkeeping, codes,
     config::PostgresSinkConfig,
     connection,
     foreign_key_wait::{ForeignKeyWaits, violates_foreign_key, wait_error},
     isolate::may_be_halved,
     name::TableName,
-    outbox,
-    sqlstate::{FOREIGN_KEY, TABLE_CHANGED},
+    offsets, outbox,
     transaction::{Attempt, SessionCache, Transaction},
 };
 
@@ -97,11 +96,7 @@ pub struct PostgresSink {
 impl PostgresSink {
     fn table(&self, topic: &str) -> Result<TableName> {
         TableName::of_topic(&self.settings.config.table_name_format, topic).map_err(|reason| {
-            Error::fatal(
-                "postgres.table_name",
-                ErrorType::Config,
-                format!("name the table of topic `{topic}`: {reason}"),
-            )
+            Error::fatal(codes::TABLE_NAME, ErrorType::Config, format!("name the table of topic `{topic}`: {reason}"))
         })
     }
 }
@@ -133,7 +128,7 @@ impl Sink for PostgresSink {
             batch,
         };
         let mut stored = attempt(&mut transaction, claim, Attempt::Whole, tolerate).await;
-        if stored.as_ref().is_err_and(|failed| failed.error.code == TABLE_CHANGED) {
+        if stored.as_ref().is_err_and(|failed| failed.error.code == codes::TABLE_CHANGED) {
             transaction.drop_cached_tables();
             stored = attempt(&mut transaction, claim, Attempt::Whole, tolerate).await;
         }
@@ -142,7 +137,7 @@ impl Sink for PostgresSink {
             stored = attempt(&mut transaction, claim, Attempt::Together, tolerate).await;
         }
         match stored {
-            Err(failed) if failed.error.code == FOREIGN_KEY && self.settings.may_wait(batch) => {
+            Err(failed) if failed.error.code == codes::FOREIGN_KEY && self.settings.may_wait(batch) => {
                 return Err(wait_error(batch, failed.error).into());
             }
             Err(failed) if may_be_halved(&failed.error, &batch.records) => {
@@ -157,11 +152,11 @@ impl Sink for PostgresSink {
     }
 
     async fn positions(&mut self) -> Result<Vec<StoredOffset>> {
-        bookkeeping::positions(&self.client, &self.settings.name).await
+        offsets::positions(&self.client, &self.settings.name).await
     }
 
     async fn seek(&mut self, partition: &TopicPartition, to: i64, anchor: Option<Anchor>) -> Result<()> {
-        bookkeeping::seek(&mut self.client, &self.settings.name, &self.settings.owner, partition, to, anchor).await
+        offsets::seek(&self.client, &self.settings.name, &self.settings.owner, partition, to, anchor).await
     }
 
     async fn unpublished(&mut self, most: usize) -> Result<Vec<SetAside>> {

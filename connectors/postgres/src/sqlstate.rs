@@ -1,4 +1,4 @@
-//! What a database error means: wait, set the record aside, or stop.
+//! The meaning of a database error: retry, dead-letter the record, or stop.
 
 use std::error::Error as _;
 
@@ -8,26 +8,27 @@ use tokio_postgres::{
 };
 use towpath_api::{Error, ErrorType};
 
-/// The classes that differ in what is done about them.
+use crate::codes;
+
+/// Classes of errors by reaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// The server or the way to it is away, full or read-only: wait for as long as it takes.
+    /// The server is unreachable, full or read-only: retry without a limit.
     Outage,
-    /// Another transaction was in the way: try again.
+    /// Another transaction interfered: retry.
     Contention,
-    /// It took too long.
+    /// The statement timed out.
     TooSlow,
-    /// A value that can never be stored.
+    /// The value can never be stored.
     Data,
     /// Rights, tables or columns are not as needed: a person has to act.
     Setup,
 }
 
-/// Sorts an error by its `SQLSTATE` (`PostgreSQL` manual, appendix A). One without a state never reached the server
-/// whole.
+/// Classifies an error by its `SQLSTATE` (`PostgreSQL` manual, appendix A). Without a state the server did not answer.
 pub(crate) fn classify(error: &PgError) -> Class {
     let Some(state) = error.code() else {
-        // A value that the client could not encode has no SQLSTATE either; that is a bug of ours, not an outage.
+        // A value that the client could not encode has no SQLSTATE either; that is our bug, not an outage.
         return if error.source().is_some_and(<dyn std::error::Error>::is::<WrongType>) {
             Class::Setup
         } else {
@@ -43,9 +44,9 @@ pub(crate) fn classify(error: &PgError) -> Class {
         return Class::Contention;
     }
     match state.code() {
-        // Corruption does not heal by waiting.
+        // Corrupted data does not recover by waiting.
         "XX001" | "XX002" => Class::Setup,
-        // A pooler or an administrator has taken the session's statements away; a fresh connection has them.
+        // A pooler or an administrator dropped the session's prepared statements; a new connection prepares them again.
         "25006" | "25P02" | "28P01" | "28000" | "55006" | "25P03" | "25P04" | "26000" | "42P05" => Class::Outage,
         code => match &code[..2] {
             "08" | "57" | "53" | "58" | "XX" => Class::Outage,
@@ -56,57 +57,59 @@ pub(crate) fn classify(error: &PgError) -> Class {
     }
 }
 
-/// The code of a row that refers to one which is not there, and may come.
-pub(crate) const FOREIGN_KEY: &str = "postgres.foreign_key";
-
-/// The code of a statement that no longer fits its table. It is prepared anew once; only if that does not help, a
-/// person has to act.
-pub(crate) const TABLE_CHANGED: &str = "postgres.table_changed";
-
-/// Whether a column has another type or is gone since the statement was prepared. A table that is gone is another
-/// matter: made anew, it would lack what it held.
+/// Returns true if a column changed its type or was dropped since the statement was prepared. A dropped table does not
+/// count: re-created, it would lack the earlier rows.
 fn is_outdated(state: &SqlState) -> bool {
     [SqlState::DATATYPE_MISMATCH, SqlState::UNDEFINED_COLUMN, SqlState::FEATURE_NOT_SUPPORTED].contains(state)
 }
 
-/// Turns a database error into the error of the contract; `doing` is a verb phrase.
+const SETUP_HELP: &str = "check the rights of the role and the tables, then restart the task";
+
+/// Converts a database error into an error of the contract; `doing` is a verb phrase.
 ///
-/// Data errors come out as poison: who holds the batch looks for the record.
+/// Errors of class data become poison: the caller, which has the batch, isolates the record.
 pub(crate) fn database_error(doing: impl Into<String>, error: PgError) -> Error {
     let kind = match classify(&error) {
-        Class::Outage if is_auth(&error) => Error::retry("postgres.auth", ErrorType::Auth, doing),
-        Class::Outage => Error::retry("postgres.unavailable", ErrorType::Unavailable, doing),
-        Class::Contention => Error::retry("postgres.contention", ErrorType::Conflict, doing),
-        Class::TooSlow => Error::retry("postgres.too_slow", ErrorType::Timeout, doing),
+        Class::Outage if is_auth(&error) => Error::retry(codes::AUTH, ErrorType::Auth, doing)
+            .with_help("check `connection.user` and `connection.password`"),
+        Class::Outage => Error::retry(codes::UNAVAILABLE, ErrorType::Unavailable, doing),
+        Class::Contention => Error::retry(codes::CONTENTION, ErrorType::Conflict, doing),
+        Class::TooSlow => Error::retry(codes::TOO_SLOW, ErrorType::Timeout, doing)
+            .with_help("look for slow triggers and missing indexes of the table"),
         Class::Data if error.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION) => {
-            Error::poison(FOREIGN_KEY, ErrorType::Constraint, doing)
+            Error::poison(codes::FOREIGN_KEY, ErrorType::Constraint, doing)
         }
-        Class::Data => Error::poison("postgres.refused_value", ErrorType::Constraint, doing),
-        Class::Setup if error.code().is_some_and(is_outdated) => Error::fatal(TABLE_CHANGED, ErrorType::Schema, doing),
-        Class::Setup => Error::fatal("postgres.setup", ErrorType::Config, doing),
+        Class::Data => Error::poison(codes::REFUSED_VALUE, ErrorType::Constraint, doing),
+        Class::Setup if error.code().is_some_and(is_outdated) => {
+            Error::fatal(codes::TABLE_CHANGED, ErrorType::Schema, doing)
+                .with_help("compare the table with its records using `towpath preflight`")
+        }
+        Class::Setup => Error::fatal(codes::SETUP, ErrorType::Config, doing).with_help(SETUP_HELP),
     };
     kind.because(ServerMessage::from(error))
 }
 
-/// As [`database_error`], for statements that carry no record: an error of the data is then one of the setup, and a name that
-/// somebody else made at the same moment is there at the next try.
+/// As [`database_error`], for statements without records: errors of class data mean a wrong setup, except that a unique
+/// violation means another session created the same object at the same time, so the next try finds it.
 pub(crate) fn setup_error(doing: impl Into<String>, error: PgError) -> Error {
     let raced = error.code() == Some(&SqlState::UNIQUE_VIOLATION);
     match classify(&error) {
         Class::Data if raced => {
-            Error::retry("postgres.contention", ErrorType::Conflict, doing).because(ServerMessage::from(error))
+            Error::retry(codes::CONTENTION, ErrorType::Conflict, doing).because(ServerMessage::from(error))
         }
-        Class::Data => Error::fatal("postgres.setup", ErrorType::Config, doing).because(ServerMessage::from(error)),
+        Class::Data => Error::fatal(codes::SETUP, ErrorType::Config, doing)
+            .with_help(SETUP_HELP)
+            .because(ServerMessage::from(error)),
         _ => database_error(doing, error),
     }
 }
 
-/// Whether a column cannot get another type since views, rules or other objects use it.
+/// Returns true if the type of a column cannot change because views, rules or other objects use the column.
 pub(crate) fn blocked_by_dependents(error: &PgError) -> bool {
     [Some(&SqlState::FEATURE_NOT_SUPPORTED), Some(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST)].contains(&error.code())
 }
 
-/// Whether an error of COMMIT leaves open how the transaction ended: no answer came, or one that says so.
+/// Returns true if the outcome of COMMIT is unknown after this error: no answer came, or the answer says so.
 pub(crate) fn leaves_outcome_unknown(error: &PgError) -> bool {
     error.code().is_none_or(|state| state.code() == "40003" || ["08", "57", "58"].contains(&&state.code()[..2]))
 }
@@ -115,7 +118,7 @@ fn is_auth(error: &PgError) -> bool {
     error.code().is_some_and(|state| state.code().starts_with("28"))
 }
 
-/// The server's message and SQLSTATE without its `DETAIL`, which quotes values of the row.
+/// The server's message and SQLSTATE, without `DETAIL`, which quotes values of the row.
 #[derive(Debug)]
 pub(crate) struct ServerMessage {
     text: String,
@@ -144,8 +147,8 @@ impl From<PgError> for ServerMessage {
     }
 }
 
-/// `a number is out of range (SQLSTATE 22003, column amount)`. Messages about values quote them, in the language of the
-/// server and in words that triggers may choose, so classes 22, 23 and P0 are told in ours.
+/// For example `a number is out of range (SQLSTATE 22003, column amount)`. Messages of classes 22, 23 and P0 quote values,
+/// in the server's language or in a trigger's words, so they are replaced by our own.
 fn describe(error: &tokio_postgres::error::DbError) -> String {
     let code = error.code().code();
     let message = match code {
@@ -153,8 +156,8 @@ fn describe(error: &tokio_postgres::error::DbError) -> String {
         "22003" => "a number is out of range",
         "22007" | "22008" => "a date or time is out of range",
         "22021" | "22P05" => "a text holds a character that the database cannot store",
-        "23502" => "a column that must have a value got null",
-        "23503" => "the row that it refers to is not there",
+        "23502" => "a NOT NULL column got null",
+        "23503" => "the row that it refers to does not exist",
         "23505" => "another row has the same unique value",
         "23514" => "a check of the table is violated",
         _ if ["22", "23", "P0"].contains(&&code[..2]) => "the database refuses a value",
@@ -170,7 +173,7 @@ fn describe(error: &tokio_postgres::error::DbError) -> String {
     text
 }
 
-/// The cause of an error in the server's words, without what we were doing.
+/// The cause of an error, without the operation that failed.
 pub(crate) fn cause(error: &Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -21,6 +21,7 @@ pub(crate) use self::{
     upsert::upsert,
 };
 use crate::{
+    codes,
     column::{ColumnArray, ColumnType},
     config::MetadataColumns,
     fold::{Content, Row, carried},
@@ -53,7 +54,7 @@ impl Statement {
 /// The error of a value that no column takes; `place` is the row's index in the statement.
 pub(crate) fn out_of_range(place: usize) -> Error {
     let doing = format!("encode record {place} of a statement: a value is out of the range of its column");
-    Error::poison("postgres.out_of_range", ErrorType::Mapping, doing)
+    Error::poison(codes::OUT_OF_RANGE, ErrorType::Mapping, doing)
 }
 
 /// Which columns a whole row sets: positions in [`Table::columns`], ascending.

@@ -24,10 +24,6 @@ use crate::{column::ColumnType, config::MetadataColumns, key::KeyColumn, name::T
 /// Advisory lock for changes of tables and of schema `towpath`, held until the transaction ends. The number is
 /// "towpath" in ASCII.
 pub(crate) const DDL_LOCK: i64 = 0x0074_6f77_7061_7468;
-/// The code of records whose table does not fit them.
-pub(crate) const MISMATCH: &str = "postgres.schema_mismatch";
-/// The code of records that one statement cannot write, because no column type holds all types of a field.
-pub(crate) const MIXED: &str = "postgres.mixed_shapes";
 
 /// A table as the connection last saw it.
 #[derive(Debug, Clone)]

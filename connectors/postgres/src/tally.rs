@@ -3,6 +3,7 @@
 use towpath_api::{Error, ErrorType, Result};
 
 use crate::{
+    codes,
     dead_letter::DeadLetter,
     fold::RowKind,
     pipeline::{Answered, StatementKind},
@@ -40,7 +41,7 @@ pub(crate) fn tally<'a>(table: &Table, Answered { kind, rows, answer }: Answered
             if number(0) + number(1) + number(2) + number(3) + number(5) != all {
                 let doing =
                     format!("write {all} rows to table {}: two of their keys are one to the database", table.name);
-                return Err(Error::poison("postgres.ambiguous_key", ErrorType::Constraint, doing));
+                return Err(Error::poison(codes::AMBIGUOUS_KEY, ErrorType::Constraint, doing));
             }
             applied.inserted += number(0);
             applied.updated += number(1);

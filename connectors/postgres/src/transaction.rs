@@ -11,6 +11,7 @@ use towpath_api::{ApplyError, Batch, Claim, Error, ErrorType, Result, failpoint}
 
 use crate::{
     bookkeeping::{self, BEGIN, COMPARE_AND_SET},
+    codes,
     config::PostgresSinkConfig,
     dead_letter,
     name::TableName,
@@ -134,7 +135,7 @@ impl Transaction<'_> {
         failpoint::hit("before_commit").await?;
         let unknown = |cause: Error| {
             let doing = "commit; the next claim finds out whether the batch is stored";
-            let error = Error::retry("postgres.commit_unknown", ErrorType::Unavailable, doing).because(cause);
+            let error = Error::retry(codes::COMMIT_UNKNOWN, ErrorType::Unavailable, doing).because(cause);
             ApplyError { error, if_stored: Some(Box::new(written.applied)) }
         };
         let committing = self.client.batch_execute("COMMIT");

@@ -9,6 +9,7 @@ use apache_avro::schema::Schema;
 use towpath_api::{Applied, Body, Error, ErrorType, Record, RecordOp, Result, failpoint};
 
 use crate::{
+    codes,
     config::{DeleteMode, InsertMode, PrimaryKeyMode},
     dead_letter::DeadLetter,
     fast_path::{copy, expect_the_same, expects_known_rows, expects_new_rows},
@@ -19,7 +20,7 @@ use crate::{
     schemas::{schemas_of, union},
     sqlstate::database_error,
     statement::{self, CHUNK_ROWS, ColumnSet, Statement, out_of_range},
-    table::{DesiredTable, MIXED, Table},
+    table::{DesiredTable, Table},
     tally::tally,
     transaction::{Attempt, Transaction},
     written::{Written, count},
@@ -68,7 +69,7 @@ async fn write_state<'a>(
     let (schemas, key_schemas) = schemas_of(records, keys);
     if keys.are_ambiguous(&key_schemas) {
         let doing = format!("write to table {} at once: the keys have different types", transaction.table);
-        return Err(Error::poison(MIXED, ErrorType::Schema, doing));
+        return Err(Error::poison(codes::MIXED_SHAPES, ErrorType::Schema, doing));
     }
     let folded = fold(records, Rules { keys, delete_mode: config.delete_mode });
     let mut written = outcome_of_folding(&folded);
@@ -270,7 +271,7 @@ async fn state_table(
         let (schemas, key_schemas) = (union(&cached.schemas, &schemas), union(&cached.key_schemas, &key_schemas));
         let all = transaction.ensure(DesiredTable::of_state(name, config, keys, schemas, key_schemas)?).await;
         // Another session may have given a column a type that earlier records did not have.
-        if !all.as_ref().is_err_and(|error| error.code == MIXED) {
+        if !all.as_ref().is_err_and(|error| error.code == codes::MIXED_SHAPES) {
             return all;
         }
     }

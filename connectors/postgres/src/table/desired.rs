@@ -6,11 +6,11 @@ use apache_avro::schema::{RecordField, Schema};
 use towpath_api::{Error, ErrorType, Result};
 
 use super::{
-    MIXED,
     metadata::{MetadataColumn, Purpose},
     mismatch::{Mismatch, mismatch_error},
 };
 use crate::{
+    codes,
     column::{ColumnType, common_type, fields_of},
     config::{MetadataColumns, PostgresSinkConfig, PrimaryKeyMode},
     key::{KeyColumn, KeyField, Keys},
@@ -39,7 +39,7 @@ impl<'a> DesiredTable<'a> {
     /// A table of the present state.
     ///
     /// # Errors
-    /// Poison [`MIXED`] when the keys are not of one shape.
+    /// Poison [`codes::MIXED_SHAPES`] when the keys are not of one shape.
     pub(crate) fn of_state(
         name: &'a TableName,
         config: &'a PostgresSinkConfig,
@@ -49,7 +49,7 @@ impl<'a> DesiredTable<'a> {
     ) -> Result<Self> {
         let (keys, key_fields) = keys.columns(&key_schemas).map_err(|why| {
             let doing = format!("write to table {name} at once: {why}, and a primary key is never changed");
-            Error::poison(MIXED, ErrorType::Schema, doing)
+            Error::poison(codes::MIXED_SHAPES, ErrorType::Schema, doing)
         })?;
         Ok(Self { name, purpose: Purpose::State, config, keys, key_fields, schemas, key_schemas })
     }
@@ -114,7 +114,11 @@ impl<'a> DesiredTable<'a> {
                     let before = fields[known].0;
                     fields[known].0 = common_type(before, ty).ok_or_else(|| {
                         let both = format!("field `{}` is {} and {}", field.name, before.sql(), ty.sql());
-                        Error::poison(MIXED, ErrorType::Schema, format!("write to table {} at once: {both}", self.name))
+                        Error::poison(
+                            codes::MIXED_SHAPES,
+                            ErrorType::Schema,
+                            format!("write to table {} at once: {both}", self.name),
+                        )
                     })?;
                 }
             }

@@ -2,8 +2,7 @@
 
 use towpath_api::{Error, ErrorType};
 
-use super::MISMATCH;
-use crate::{config::SchemaMismatch, name::TableName};
+use crate::{codes, config::SchemaMismatch, name::TableName};
 
 /// A difference, and the statement that removes it.
 #[derive(Debug)]
@@ -26,11 +25,13 @@ pub(super) fn mismatch_error(
     let doing = |fate: &str| format!("write to table {table}: {}; {fate}", problems.join("; "));
     let error = match reaction {
         SchemaMismatch::Pause => Error::retry(
-            MISMATCH,
+            codes::SCHEMA_MISMATCH,
             ErrorType::Schema,
             doing("nothing was written, and the records wait until the table fits"),
         ),
-        SchemaMismatch::DeadLetter => Error::poison(MISMATCH, ErrorType::Schema, doing("the record was not written")),
+        SchemaMismatch::DeadLetter => {
+            Error::poison(codes::SCHEMA_MISMATCH, ErrorType::Schema, doing("the record was not written"))
+        }
     };
     if remedies.is_empty() { error } else { error.with_help(format!("run: {}", remedies.join("; "))) }
 }

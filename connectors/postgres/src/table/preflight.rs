@@ -8,6 +8,7 @@ use towpath_api::{Error, ErrorType, Result};
 
 use super::{ddl, desired::DesiredTable, diff::diff, metadata::Purpose};
 use crate::{
+    codes,
     config::{InsertMode, PostgresSinkConfig, PrimaryKeyMode},
     connection::connect,
     key::Keys,
@@ -41,7 +42,7 @@ pub async fn preflight(
 ) -> Result<Vec<Preflight>> {
     let client = connect(config, "towpath/preflight").await?;
     let name = TableName::of_topic(&config.table_name_format, topic).map_err(|reason| {
-        Error::fatal("postgres.table_name", ErrorType::Config, format!("name the table of topic `{topic}`: {reason}"))
+        Error::fatal(codes::TABLE_NAME, ErrorType::Config, format!("name the table of topic `{topic}`: {reason}"))
     })?;
     let history = name.history();
     let schemas: Vec<_> = key.iter().cloned().chain([Arc::clone(&value)]).collect();

@@ -1,0 +1,83 @@
+//! The codes of errors and dead letters of this sink. `docs/operations.md` lists them with what to do.
+
+// Connecting.
+
+/// `connection.url` cannot be read.
+pub(crate) const URL: &str = "postgres.url";
+/// `connection.ssl.ca` cannot be read, or TLS cannot be set up.
+pub(crate) const TLS: &str = "postgres.tls";
+/// The server refuses the role or its password.
+pub(crate) const AUTH: &str = "postgres.auth";
+/// The server is unreachable, full, shutting down or out of connections.
+pub(crate) const UNAVAILABLE: &str = "postgres.unavailable";
+/// The server is a standby.
+pub(crate) const READ_ONLY: &str = "postgres.read_only";
+/// The server is older than PostgreSQL 12.
+pub(crate) const VERSION: &str = "postgres.version";
+/// Rights, tables or settings of the database are not as needed.
+pub(crate) const SETUP: &str = "postgres.setup";
+
+// Partitions and offsets.
+
+/// Another worker has claimed the partition.
+pub(crate) const FENCED: &str = "postgres.fenced";
+/// The stored offset differs from the first offset of the batch.
+pub(crate) const OFFSET_MOVED: &str = "postgres.offset_moved";
+/// The answer to COMMIT was lost.
+pub(crate) const COMMIT_UNKNOWN: &str = "postgres.commit_unknown";
+/// An offset cannot be set while the connector has connections to the database.
+pub(crate) const CONNECTOR_RUNNING: &str = "postgres.connector_running";
+
+// Statements.
+
+/// A lock of another transaction, a deadlock, or a serialization failure.
+pub(crate) const CONTENTION: &str = "postgres.contention";
+/// A statement took longer than `statement_timeout`.
+pub(crate) const TOO_SLOW: &str = "postgres.too_slow";
+
+// Tables.
+
+/// The topic has no valid table name.
+pub(crate) const TABLE_NAME: &str = "postgres.table_name";
+/// Another topic fills the table.
+pub(crate) const TABLE_TAKEN: &str = "postgres.table_taken";
+/// A prepared statement no longer fits its table. The sink prepares it again once; a second failure needs a person.
+pub(crate) const TABLE_CHANGED: &str = "postgres.table_changed";
+/// The table does not fit its records, and may not or cannot be altered.
+pub(crate) const SCHEMA_MISMATCH: &str = "postgres.schema_mismatch";
+/// No column type holds all types that a field has in these records, so one statement cannot write them together.
+pub(crate) const MIXED_SHAPES: &str = "postgres.mixed_shapes";
+
+// Records.
+
+/// A record was refused, and `errors.tolerance=none`.
+pub(crate) const POISON: &str = "postgres.poison";
+/// The database refuses a value.
+pub(crate) const REFUSED_VALUE: &str = "postgres.refused_value";
+/// A value is out of the range of its column.
+pub(crate) const OUT_OF_RANGE: &str = "postgres.out_of_range";
+/// Two keys of the records are one key to the database.
+pub(crate) const AMBIGUOUS_KEY: &str = "postgres.ambiguous_key";
+/// A row refers to a row that does not exist.
+pub(crate) const FOREIGN_KEY: &str = "postgres.foreign_key";
+/// A batch waits for a row that it refers to.
+pub(crate) const FOREIGN_KEY_WAIT: &str = "postgres.foreign_key_wait";
+
+// Dead letters.
+
+/// A record that cannot be decoded came without a code.
+pub(crate) const DECODE_UNKNOWN: &str = "decode.unknown";
+/// The record has no key, or lacks a field of `pk.fields`.
+pub(crate) const KEY_ABSENT: &str = "apply.key_absent";
+/// A field of `pk.fields` is null.
+pub(crate) const KEY_NULL: &str = "apply.key_null";
+/// A field of `pk.fields` has a type that cannot be a key.
+pub(crate) const KEY_TYPE: &str = "apply.key_type";
+/// The header `towpath_event_id` is missing, and `pk.mode=event_id`.
+pub(crate) const EVENT_ID_ABSENT: &str = "apply.event_id_absent";
+/// A truncate has no version, and its table has rows of several partitions.
+pub(crate) const TRUNCATE_ACROSS_PARTITIONS: &str = "apply.truncate_across_partitions";
+/// A delete has no version, and its row has one and was written from another partition.
+pub(crate) const UNDECIDED_DELETE: &str = "apply.undecided_delete";
+/// A partial update is older than its row.
+pub(crate) const STALE_PARTIAL_UPDATE: &str = "stale_partial_update";
