@@ -1,4 +1,4 @@
-//! How every client of ours reaches Kafka, and what its errors mean.
+//! How every client reaches Kafka, and what its errors mean.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +10,12 @@ use rdkafka::{
 };
 use towpath_api::{Error, ErrorType, Result};
 
+use super::codes;
+
 /// How long a probe waits for an answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The settings that all clients share: the brokers, and what the operator passes on with `kafka.*`.
+/// Settings that all clients share: the brokers, and the operator's properties `kafka.*`.
 #[derive(Clone)]
 pub struct KafkaSettings {
     bootstrap: String,
@@ -34,19 +36,24 @@ impl std::fmt::Debug for KafkaSettings {
 }
 
 impl KafkaSettings {
-    /// For these brokers and the workers of this `group.id`, with properties of librdkafka.
+    /// `group` is the workers' `group.id`; `properties` are librdkafka's.
     pub fn new<'a>(bootstrap: &str, group: &str, properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let properties = properties.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Self { bootstrap: bootstrap.to_owned(), group: group.to_owned(), properties }
     }
 
-    /// Settings of a client that calls itself `towpath-<group.id>-<role>`. What the operator passes on overrules ours.
+    /// The workers' `group.id`.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// Settings of the client `towpath-<group.id>-<role>`. The operator's properties overrule the defaults here.
     pub fn client(&self, role: &str) -> ClientConfig {
         let mut settings = ClientConfig::new();
         settings
             .set("bootstrap.servers", &self.bootstrap)
             .set("client.id", format!("towpath-{}-{role}", self.group))
-            // A broker that comes back is found at once, not after ten seconds.
+            // Reconnects to a restarted broker at once, not after ten seconds.
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.nagle.disable", "true");
@@ -57,7 +64,7 @@ impl KafkaSettings {
     }
 }
 
-/// A client that only asks whether Kafka answers.
+/// A client that only checks that Kafka answers.
 #[derive(Clone)]
 pub struct ClusterProbe {
     consumer: Arc<BaseConsumer>,
@@ -72,28 +79,39 @@ impl ClusterProbe {
         Ok(Self { consumer: Arc::new(kafka.client("probe").create().map_err(refused_settings)?) })
     }
 
-    /// The id of the cluster, from a broker that answered just now.
+    /// The cluster's id, from a broker that answers now.
     ///
     /// # Errors
-    /// Retry while none does.
+    /// Retry while no broker answers.
     pub async fn cluster_id(&self) -> Result<Option<String>> {
         let consumer = Arc::clone(&self.consumer);
-        let asked = tokio::task::spawn_blocking(move || {
+        blocking("reach Kafka", move || {
             // Serves the client's own events; there are no records.
             consumer.poll(Duration::ZERO);
-            // The id is kept once it is known, so it is the metadata that shows a broker is there.
+            // The client caches the id, so only fresh metadata proves that a broker answers.
             consumer.fetch_metadata(Some("__consumer_offsets"), PROBE_TIMEOUT)?;
             Ok(consumer.client().fetch_cluster_id(PROBE_TIMEOUT))
-        });
-        match asked.await {
-            Ok(answer) => answer.map_err(|error| unavailable("reach Kafka", error)),
-            Err(panic) => Err(Error::fatal("internal.panic", ErrorType::Internal, "reach Kafka").because(panic)),
-        }
+        })
+        .await
     }
 }
 
-/// The error of a request that time may cure; rights and wrong settings are waited for as well, since brokers cure
-/// those, too.
+/// Runs a blocking call to librdkafka on a thread for such calls.
+///
+/// # Errors
+/// Those of [`unavailable`]; fatal when the call panics.
+pub(super) async fn blocking<T: Send + 'static>(
+    doing: &str,
+    call: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(call).await {
+        Ok(answer) => answer.map_err(|error| unavailable(doing, error)),
+        Err(panic) => Err(Error::fatal(codes::PANIC, ErrorType::Internal, doing).because(panic)),
+    }
+}
+
+/// The error of a request that may succeed later. Missing rights and wrong settings are retried as well, since an
+/// operator may fix them on the broker.
 pub fn unavailable(doing: impl Into<String>, error: KafkaError) -> Error {
     use RDKafkaErrorCode as Code;
     let doing = doing.into();
@@ -102,37 +120,42 @@ pub fn unavailable(doing: impl Into<String>, error: KafkaError) -> Error {
             Code::TopicAuthorizationFailed
             | Code::GroupAuthorizationFailed
             | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
             | Code::SaslAuthenticationFailed
             | Code::Authentication,
-        ) => Error::retry("kafka.auth", ErrorType::Auth, doing),
+        ) => Error::retry(codes::AUTH, ErrorType::Auth, doing),
         Some(Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut) => {
-            Error::retry("kafka.timeout", ErrorType::Timeout, doing)
+            Error::retry(codes::TIMEOUT, ErrorType::Timeout, doing)
         }
-        _ => Error::retry("kafka.unavailable", ErrorType::Unavailable, doing),
+        _ => Error::retry(codes::UNAVAILABLE, ErrorType::Unavailable, doing),
     }
     .because(error)
 }
 
-/// Kafka's or librdkafka's code of an error, where it has one.
+/// The code of an error of Kafka or librdkafka, if it has one.
 pub fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     match error {
-        // The one that `rdkafka_error_code` leaves out.
+        // `rdkafka_error_code` has no code for this variant.
         KafkaError::AdminOp(code) => Some(*code),
         other => other.rdkafka_error_code(),
     }
 }
 
-/// The error of a client that librdkafka refuses to make. Names the property that it does not like, never its value.
+/// The error of a client that librdkafka refuses to create. Names the refused property, never its value.
 pub fn refused_settings(error: KafkaError) -> Error {
-    let refused = |doing: &str| Error::fatal("kafka.config", ErrorType::Config, doing);
+    let refused = |doing: &str| Error::fatal(codes::CONFIG, ErrorType::Config, doing);
     match error {
         KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, property, _) => {
-            refused(&format!("make a Kafka client: librdkafka does not know `kafka.{property}`"))
+            refused(&format!("create a Kafka client: librdkafka does not know `kafka.{property}`"))
+                .with_help("remove the key or correct its name; librdkafka's CONFIGURATION.md lists all properties")
         }
         KafkaError::ClientConfig(_, _, property, _) => {
-            refused(&format!("make a Kafka client: librdkafka refuses the value of `kafka.{property}`"))
+            refused(&format!("create a Kafka client: librdkafka refuses the value of `kafka.{property}`"))
+                .with_help("set the key to a value that librdkafka's CONFIGURATION.md allows")
         }
-        other => refused("make a Kafka client; check `bootstrap.servers` and the keys `kafka.*`").because(other),
+        other => refused("create a Kafka client")
+            .because(other)
+            .with_help("check `bootstrap.servers` and the keys `kafka.*`"),
     }
 }
 
@@ -141,11 +164,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_is_named_after_its_workers_and_its_role() {
+    fn a_client_is_named_after_its_group_and_role() {
         let kafka = KafkaSettings::new("127.0.0.1:1", "blue", []);
         assert_eq!(kafka.client("probe").get("client.id"), Some("towpath-blue-probe"));
-        let kafka = KafkaSettings::new("127.0.0.1:1", "blue", [("client.id", "ours")]);
-        assert_eq!(kafka.client("probe").get("client.id"), Some("ours"));
+        let kafka = KafkaSettings::new("127.0.0.1:1", "blue", [("client.id", "custom")]);
+        assert_eq!(kafka.client("probe").get("client.id"), Some("custom"));
     }
 
     #[test]

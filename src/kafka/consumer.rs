@@ -1,11 +1,11 @@
-//! Reads partitions for one sink task, each from the offset that the sink says.
+//! Reads partitions for one sink task, each from the offset that the sink names.
 //!
-//! Partitions are assigned by hand and never by a consumer group: which task reads what follows from names and numbers
-//! alone ([`is_mine`]), and a zombie is fenced where it would do harm, in the store. So a restart waits for no session
-//! to time out. The group `connect-<connector>` only receives offsets, so that every Kafka tool shows the lag; it is
-//! never read back.
+//! Partitions are assigned by hand and not by a consumer group: names and numbers alone decide which task reads a
+//! partition ([`is_mine`]), and the store fences a zombie. So a restart waits for no session timeout. The group
+//! `connect-<connector>` only receives offsets, so that every Kafka tool shows the lag; they are never read back.
 //!
-//! Each partition has a queue of its own: one that is not read holds no other up, and what is prefetched stays.
+//! Each partition has its own queue: a partition that is not read does not delay the others, and keeps its prefetched
+//! records.
 
 use std::{
     collections::HashMap,
@@ -23,36 +23,35 @@ use rdkafka::{
 };
 use towpath_api::{Beginning, Error, ErrorType, Result, TopicPartition};
 
+pub use super::share::is_mine;
 use super::{
-    client::{refused_settings, unavailable},
-    topics,
+    client::{blocking, refused_settings, unavailable},
+    codes, topics,
 };
 
-/// How long a question to the broker may take.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
-/// What librdkafka may prefetch of one partition, besides the fetch that is under way (1 MiB).
+/// How much librdkafka prefetches of one partition, besides the fetch in flight (1 MiB).
 const PREFETCH_KIB: u32 = 1_024;
 
-/// Which topics a sink reads.
+/// The topics that a sink reads.
 #[derive(Debug, Clone)]
 pub enum Selection {
-    /// Those of these names.
+    /// Topics with these names.
     Names(Vec<String>),
-    /// Those whose whole name the expression matches; new ones are found as they appear. Made by
-    /// [`Selection::pattern`].
+    /// Topics whose whole name matches, including topics that are created later. See [`Selection::pattern`].
     Pattern(regex::Regex),
 }
 
 impl Selection {
-    /// Selects by an expression for the whole name.
+    /// Selects topics whose whole name matches `expression`.
     ///
     /// # Errors
-    /// The text is no regular expression.
+    /// The text is not a regular expression.
     pub fn pattern(expression: &str) -> Result<Self, regex::Error> {
         regex::Regex::new(&format!("^(?:{expression})$")).map(Self::Pattern)
     }
 
-    /// The names, where topics are selected so.
+    /// The names; empty for a pattern.
     pub fn names(&self) -> &[String] {
         match self {
             Self::Names(names) => names,
@@ -60,7 +59,7 @@ impl Selection {
         }
     }
 
-    /// Whether a topic of this name is read.
+    /// Returns true if the topic is read.
     pub fn includes(&self, topic: &str) -> bool {
         match self {
             Self::Names(names) => names.iter().any(|name| name == topic),
@@ -69,26 +68,16 @@ impl Selection {
     }
 }
 
-/// Whether task `task` of `tasks` reads `partition`. The partitions of one topic go round the tasks, starting at one
-/// that the topic's name decides; a new topic or partition moves no other.
-pub fn is_mine(partition: &TopicPartition, task: u32, tasks: u32) -> bool {
-    // FNV-1a: stable across builds and machines, which the standard hasher is not.
-    let hash =
-        partition.topic.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let number = u32::try_from(partition.partition).unwrap_or(0);
-    (hash % tasks + number % tasks) % tasks == task
-}
-
-/// What a partition has.
+/// The offsets that a partition has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionRange {
-    /// Its first offset, and the cluster that it lies in.
+    /// The first offset, and the cluster of the partition.
     pub beginning: Beginning,
-    /// The offset behind its last.
+    /// The offset of the next committed record.
     pub end: i64,
 }
 
-/// The end of each partition as the broker last told it, written by librdkafka's statistics.
+/// The last known end of each partition, from librdkafka's statistics.
 type Ends = Mutex<HashMap<TopicPartition, i64>>;
 
 #[derive(Debug, Default)]
@@ -110,16 +99,16 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {}
 
-/// One client of a sink task. Cheap to clone.
+/// The client of a sink task. Cheap to clone.
 #[derive(Clone)]
 pub struct TopicConsumer {
     consumer: Arc<StreamConsumer<Context>>,
-    /// What all clients share, for a question that is asked once in a long while.
+    /// For the rare request that needs a client with other settings.
     settings: Arc<ClientConfig>,
 }
 
 impl TopicConsumer {
-    /// Makes the client for connector `connector` from the settings that all clients share. Connects in the background.
+    /// `settings` are those that all clients share. Connects in the background.
     ///
     /// # Errors
     /// Fatal when librdkafka refuses a setting.
@@ -129,25 +118,24 @@ impl TopicConsumer {
             .set("group.id", format!("connect-{connector}"))
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            // The stored offset decides; where it is out of range a person has to.
+            // The stored offset decides; if it is out of range, a person has to.
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
             .set("check.crcs", "true")
             .set("queued.max.messages.kbytes", PREFETCH_KIB.to_string())
-            // The small queue fills often; it must not be looked at once a second only.
+            // The small queue fills often; the default looks at it only once a second.
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.wait.max.ms", "100")
             .set("statistics.interval.ms", "1000");
         let consumer = settings.create_with_context::<_, StreamConsumer<Context>>(Context::default());
         let consumer = Arc::new(consumer.map_err(refused_settings)?);
-        // Serves callbacks and collects errors of the client as a whole; records never come this way. Ends with the
-        // last clone.
+        // Serves callbacks and errors of the whole client; records never come this way. Ends with the last clone.
         let main = Arc::downgrade(&consumer);
         tokio::spawn(async move {
             while let Some(consumer) = main.upgrade() {
                 let event = tokio::time::timeout(Duration::from_secs(1), consumer.recv()).await;
                 if let Ok(Err(error)) = event {
-                    tracing::debug!(%error, "the Kafka client reports");
+                    tracing::debug!(%error, "the Kafka client reports an error");
                 }
             }
         });
@@ -176,26 +164,26 @@ impl TopicConsumer {
         Ok(partitions)
     }
 
-    /// What the partition has, and in which cluster.
+    /// The offsets that the partition has, and its cluster.
     ///
     /// # Errors
-    /// Retry while the broker does not answer or the partition is not there.
+    /// Retry while the broker does not answer or the partition does not exist.
     pub async fn range(&self, partition: &TopicPartition) -> Result<PartitionRange> {
         let (topic, number) = (Arc::clone(&partition.topic), partition.partition);
-        let doing = format!("ask for the offsets of {partition}");
+        let doing = format!("fetch the offsets of {partition}");
         self.ask(&doing, move |consumer| {
             let (earliest, end) = consumer.fetch_watermarks(&topic, number, METADATA_TIMEOUT)?;
-            // Known from the first metadata on, and kept by the client.
+            // The client caches the id.
             let cluster_id = consumer.client().fetch_cluster_id(METADATA_TIMEOUT).map(Arc::from);
             Ok(PartitionRange { beginning: Beginning { earliest, cluster_id }, end })
         })
         .await
     }
 
-    /// Whether the topic is compacted, so that any of its records may rightly be gone.
+    /// Returns true if the topic is compacted, so that any of its records may be gone for good reason.
     ///
     /// # Errors
-    /// Retry while the broker does not answer, or does not allow the question.
+    /// Retry while the broker does not answer or denies the request.
     pub async fn is_compacted(&self, topic: &str) -> Result<bool> {
         let admin: AdminClient<DefaultClientContext> = self.settings.create().map_err(refused_settings)?;
         Ok(topics::is_compaction(&topics::cleanup_policy(&admin, topic).await?))
@@ -204,14 +192,14 @@ impl TopicConsumer {
     /// Starts to read `partition` at `offset`.
     ///
     /// # Errors
-    /// Retry when the client refuses the partition, which it does while it is torn down.
+    /// Retry when the client refuses the partition, as it does while it shuts down.
     pub fn open(&self, partition: &TopicPartition, offset: i64) -> Result<PartitionReader> {
         let doing = || format!("read {partition} from offset {offset}");
-        // The queue is split off before the partition is assigned, so that no record goes to the common queue.
+        // Split before the partition is assigned, so that no record goes to the common queue.
         let queue = self
             .consumer
             .split_partition_queue(&partition.topic, partition.partition)
-            .ok_or_else(|| Error::retry("kafka.unavailable", ErrorType::Unavailable, doing()))?;
+            .ok_or_else(|| Error::retry(codes::UNAVAILABLE, ErrorType::Unavailable, doing()))?;
         let mut assignment = TopicPartitionList::with_capacity(1);
         assignment
             .add_partition_offset(&partition.topic, partition.partition, Offset::Offset(offset))
@@ -220,22 +208,20 @@ impl TopicConsumer {
         Ok(PartitionReader { queue, partition: partition.clone(), consumer: self.clone() })
     }
 
-    /// The end of the partition as the broker told it within the last second or so; `None` until it first has.
+    /// The end of the partition, about a second old at most; `None` until the broker first reports it.
     pub fn end(&self, partition: &TopicPartition) -> Option<i64> {
         self.consumer.context().ends.lock().unwrap_or_else(PoisonError::into_inner).get(partition).copied()
     }
 
-    /// Tells the group how far the store is, for the tools that show its lag. A failure is logged and of no
-    /// consequence.
-    ///
-    /// In [`CommitMode::Async`] it is sent in the background and nothing waits.
+    /// Commits the stored offsets to the group, for tools that show its lag. A failure is logged and has no other
+    /// effect. [`CommitMode::Async`] sends in the background and does not wait.
     pub async fn show_progress(&self, offsets: Vec<(TopicPartition, i64)>, mode: CommitMode) {
         if offsets.is_empty() {
             return;
         }
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for (partition, offset) in offsets {
-            // Fails only for an offset that is no number of a record.
+            // Fails only for a negative offset.
             let _ = list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(offset));
         }
         let committed = match mode {
@@ -246,20 +232,17 @@ impl TopicConsumer {
             }
         };
         if let Err(error) = committed {
-            tracing::debug!(%error, "the group's offsets were not updated; the stored ones are what counts");
+            tracing::debug!(%error, "the group's offsets were not updated; the offsets in the store are the ones that count");
         }
     }
 
     async fn ask<T: Send + 'static>(
         &self,
         doing: &str,
-        question: impl FnOnce(&StreamConsumer<Context>) -> Result<T, KafkaError> + Send + 'static,
+        request: impl FnOnce(&StreamConsumer<Context>) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T> {
         let consumer = Arc::clone(&self.consumer);
-        match tokio::task::spawn_blocking(move || question(&consumer)).await {
-            Ok(answer) => answer.map_err(|error| unavailable(doing, error)),
-            Err(panic) => Err(Error::fatal("internal.panic", ErrorType::Internal, doing).because(panic)),
-        }
+        blocking(doing, move || request(&consumer)).await
     }
 }
 
@@ -271,10 +254,11 @@ pub struct PartitionReader {
 }
 
 impl PartitionReader {
-    /// The next record.
+    /// Waits for the next record.
     ///
     /// # Errors
-    /// Fatal when the offset is not in the partition (any more); retry for everything that the broker may recover from.
+    /// Fatal [`codes::OFFSET_OUT_OF_RANGE`] when the partition does not have the offset (any more); retry for all other
+    /// errors.
     ///
     /// # Cancel safety
     /// Safe: a record is returned or stays in the queue.
@@ -282,7 +266,7 @@ impl PartitionReader {
         self.queue.recv().await.map_err(|error| self.explain(error))
     }
 
-    /// The next record if it is here already.
+    /// The next record, if it is prefetched.
     ///
     /// # Errors
     /// As for [`PartitionReader::next`].
@@ -295,7 +279,7 @@ impl PartitionReader {
         let doing = format!("read {}", self.partition);
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset) => Error::fatal(
-                "kafka.offset_out_of_range",
+                codes::OFFSET_OUT_OF_RANGE,
                 ErrorType::NotFound,
                 format!("{doing}: the topic no longer has the stored offset"),
             )
@@ -309,7 +293,7 @@ impl Drop for PartitionReader {
     fn drop(&mut self) {
         let mut assignment = TopicPartitionList::with_capacity(1);
         assignment.add_partition(&self.partition.topic, self.partition.partition);
-        // It fails only when the partition is not assigned, which is what is wanted.
+        // Fails only if the partition is not assigned.
         let _ = self.consumer.consumer.incremental_unassign(&assignment);
     }
 }
@@ -317,24 +301,6 @@ impl Drop for PartitionReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn partition(topic: &str, partition: i32) -> TopicPartition {
-        TopicPartition { topic: topic.into(), partition }
-    }
-
-    #[test]
-    fn each_partition_has_one_task_and_the_tasks_share_a_topic_evenly() {
-        for tasks in 1..=5 {
-            let mut shares = vec![0; tasks as usize];
-            for number in 0..10 * i32::try_from(tasks).unwrap() {
-                let owners: Vec<_> =
-                    (0..tasks).filter(|task| is_mine(&partition("acme.deals", number), *task, tasks)).collect();
-                assert_eq!(owners.len(), 1);
-                shares[owners[0] as usize] += 1;
-            }
-            assert!(shares.iter().all(|share| *share == 10), "{shares:?}");
-        }
-    }
 
     #[test]
     fn a_pattern_matches_the_whole_name() {

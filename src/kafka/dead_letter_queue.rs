@@ -1,5 +1,5 @@
-//! A topic for dead letters, as Kafka Connect's tools know it: the records as they came, with headers that say why they
-//! are there.
+//! A topic for dead letters, in the form that Kafka Connect's tools know: the original records, with headers that give
+//! the reason.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,25 +18,25 @@ use super::{
     topics,
 };
 
-/// How long a record may take; librdkafka tries again by itself meanwhile.
+/// How long librdkafka retries a record.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
-/// The queue takes what the topic it came from took, and its headers.
+/// Large enough for every record that another topic accepted, and for its headers.
 const MAX_BYTES: &str = "100000000";
 
-/// What the headers say of the connector.
+/// The connector, as the headers name it.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// The name of the connector.
     pub connector: String,
-    /// How many tasks it has, from which the task of a record follows.
+    /// The number of tasks, which decides the task of a record.
     pub tasks: u32,
 }
 
-/// Sends dead letters of one connector.
+/// Sends the dead letters of one connector.
 pub struct DeadLetterQueue {
     topic: String,
     replication: i32,
-    /// `None` where no headers are wanted.
+    /// `None` adds no headers.
     context: Option<Context>,
     producer: FutureProducer,
     admin: Arc<AdminClient<DefaultClientContext>>,
@@ -64,21 +64,22 @@ impl DeadLetterQueue {
         Ok(Self { topic: topic.to_owned(), replication, context, producer, admin })
     }
 
-    /// Makes the topic, with one partition, unless it is there.
+    /// Creates the topic if it is absent, with one partition.
     ///
     /// # Errors
-    /// Retry while no broker answers; fatal `kafka.topic_refused` when the broker cannot make such a topic.
+    /// Retry while no broker answers. Fatal [`codes::TOPIC_REFUSED`](super::codes::TOPIC_REFUSED) when the broker cannot
+    /// create such a topic.
     pub async fn ensure(&self) -> Result<()> {
         topics::ensure_queue(&self.admin, &self.topic, self.replication).await
     }
 
     /// Sends letters, and returns once the broker has all of them.
     ///
-    /// A letter that is larger than the topic takes goes without its value, which stays in the store; the header
+    /// A letter that is too large for the topic is sent without its value, which stays in the store; the header
     /// `towpath.error.value` says so.
     ///
     /// # Errors
-    /// Retry while the broker does not take them; some may be there already.
+    /// Retry while the broker does not accept them; some may be in the topic already.
     pub async fn publish(&self, letters: &[SetAside]) -> Result<()> {
         let sent = futures::future::join_all(letters.iter().map(|letter| self.send(letter, true))).await;
         for (letter, sent) in letters.iter().zip(sent) {
@@ -104,7 +105,7 @@ impl DeadLetterQueue {
         if !whole {
             headers = headers.insert(Header {
                 key: "towpath.error.value",
-                value: Some(b"too large for this topic; see towpath.dead_letter"),
+                value: Some(b"too large for this topic; the value is kept with the dead letter in the sink's store"),
             });
         }
         let mut record = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers);
@@ -115,13 +116,13 @@ impl DeadLetterQueue {
     }
 }
 
-/// Kafka Connect's headers, in its words as far as it has one, and our code. They are added behind those that the
-/// record has, also where it has been through a queue before.
+/// Kafka Connect's headers, with its names as far as it has them, and Towpath's error code. They are appended to the
+/// headers of the record, also if the record has been through such a topic before.
 fn context_headers(context: &Context, letter: &SetAside) -> [(&'static str, String); 11] {
     let SetAside { partition, offset, code, reason, .. } = letter;
-    let task = (0..context.tasks).find(|task| super::consumer::is_mine(partition, *task, context.tasks)).unwrap_or(0);
+    let task = (0..context.tasks).find(|task| super::share::is_mine(partition, *task, context.tasks)).unwrap_or(0);
     let (stage, class) = match (letter.stage.as_str(), code.as_str()) {
-        // Some codes are of key and value alike; the reason then begins with which.
+        // Some codes are shared by key and value; the reason then begins with `the key`.
         ("decode", code) if code.starts_with("decode.key") || reason.starts_with("the key ") => {
             ("KEY_CONVERTER", "towpath::avro::codec::Decoder")
         }

@@ -1,4 +1,4 @@
-//! Makes the topics that a source needs, and refuses those that would lose its data.
+//! Creates the topics that Towpath needs, and refuses existing ones that would lose data.
 
 use std::{
     sync::Arc,
@@ -8,27 +8,30 @@ use std::{
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
-    error::{KafkaError, RDKafkaErrorCode},
+    error::{KafkaError, RDKafkaErrorCode as Code},
 };
 use towpath_api::{Error, ErrorType, Result, Updates};
 
-use super::client::unavailable;
+use super::{
+    client::{blocking, unavailable},
+    codes,
+};
 
 const TIMEOUT: Duration = Duration::from_secs(4);
-/// Between two questions to a broker that does not know its new partition yet.
+/// Pause between requests to a broker that does not know its new partition yet.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Seven days: for so long every version of a record can be read, although the topic is compacted.
+/// Seven days: every version of a record stays readable for this long, although the topic is compacted.
 const MIN_COMPACTION_LAG_MS: &str = "604800000";
 
-/// What asks the brokers.
-type Admin = AdminClient<DefaultClientContext>;
+pub(super) type Admin = AdminClient<DefaultClientContext>;
 
-/// Makes sure that `topic` exists and keeps what `updates` need kept. `replication` of `None` is the brokers' default.
+/// Creates `topic` if it is absent, and checks that it keeps everything that `updates` need. `replication` of `None` is
+/// the broker's default.
 ///
 /// # Errors
-/// Retry while no broker answers; fatal `kafka.compacted_topic` when the topic is compacted although updates are
-/// partial: compaction would keep only the fields of the last one; fatal `kafka.topic_refused` when the broker cannot
-/// make such a topic.
+/// Retry while no broker answers. Fatal [`codes::COMPACTED_TOPIC`] when the topic is compacted although updates are
+/// partial: compaction would keep only the fields of the last update. Fatal [`codes::TOPIC_REFUSED`] when the broker
+/// cannot create such a topic.
 pub async fn ensure(
     admin: &Arc<Admin>,
     topic: &str,
@@ -36,30 +39,84 @@ pub async fn ensure(
     replication: Option<i32>,
     updates: Updates,
 ) -> Result<()> {
-    use RDKafkaErrorCode as Code;
-    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication.unwrap_or(-1)));
+    let new = NewTopic::new(topic, partitions, factor(replication));
     let new = match updates {
         Updates::Whole => new.set("cleanup.policy", "compact").set("min.compaction.lag.ms", MIN_COMPACTION_LAG_MS),
         Updates::Partial => new.set("cleanup.policy", "delete").set("retention.ms", "-1"),
     };
-    let doing = || format!("create topic `{topic}`");
-    let created = admin.create_topics([&new], &options()).await.map_err(|error| unavailable(doing(), error))?;
+    let help = "check `topic.prefix`, `topic.partitions` and `topic.replication.factor`";
+    match create(admin, &new, help).await? {
+        Creation::Created => Ok(()),
+        Creation::Exists => accept(admin, topic, partitions, updates).await,
+        // Somebody else may have created the topic for a client that may not.
+        Creation::Denied(denied) => accept(admin, topic, partitions, updates).await.map_err(|error| {
+            if error.code == codes::COMPACTED_TOPIC { error } else { unavailable(doing(topic), denied) }
+        }),
+    }
+}
+
+/// Creates the compacted topic `topic` if it is absent, and refuses an existing one that is not compacted.
+///
+/// # Errors
+/// Retry while no broker answers. Fatal [`codes::NOT_COMPACTED`] when the topic exists and is not compacted; fatal
+/// [`codes::TOPIC_REFUSED`] when the broker cannot create such a topic.
+pub(super) async fn ensure_compacted(
+    admin: &Arc<Admin>,
+    topic: &str,
+    partitions: i32,
+    replication: Option<i32>,
+) -> Result<()> {
+    let new = NewTopic::new(topic, partitions, factor(replication)).set("cleanup.policy", "compact");
+    let help = "check the keys of this topic: its name, `.partitions` and `.replication.factor`";
+    let created = create(admin, &new, help).await?;
+    if matches!(created, Creation::Created) {
+        return Ok(());
+    }
+    match (cleanup_policy(admin, topic).await, created) {
+        (Ok(policy), _) if policy.trim() == "compact" => Ok(()),
+        (Ok(policy), _) => Err(Error::fatal(
+            codes::NOT_COMPACTED,
+            ErrorType::Config,
+            format!("use topic `{topic}`: it has cleanup.policy={policy}, so the broker would delete records by age"),
+        )
+        .with_help(format!("set cleanup.policy=compact on topic `{topic}`, or name another topic"))),
+        (Err(_), Creation::Denied(denied)) => Err(unavailable(doing(topic), denied)),
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// Creates the topic `topic` for dead letters if it is absent, with a single partition.
+///
+/// # Errors
+/// Retry while no broker answers. Fatal [`codes::TOPIC_REFUSED`] when the broker cannot create such a topic.
+pub(super) async fn ensure_queue(admin: &Arc<Admin>, topic: &str, replication: i32) -> Result<()> {
+    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(replication)).set("cleanup.policy", "delete");
+    let help = "check `errors.deadletterqueue.topic.name` and `errors.deadletterqueue.topic.replication.factor`; the \
+                dead letters are kept in the store until then";
+    // A topic that exists is not checked, and neither is one that this client may not create: the first record fails
+    // if the topic is absent.
+    create(admin, &new, help).await.map(drop)
+}
+
+enum Creation {
+    Created,
+    Exists,
+    /// The client may not create topics.
+    Denied(KafkaError),
+}
+
+async fn create(admin: &Arc<Admin>, new: &NewTopic<'_>, help: &'static str) -> Result<Creation> {
+    let (topic, partitions) = (new.name, new.num_partitions);
+    let created = admin.create_topics([new], &options()).await.map_err(|error| unavailable(doing(topic), error))?;
     match created.into_iter().next() {
         Some(Ok(_)) => {
             tracing::info!(topic, partitions, "created topic `{topic}` with {partitions} partitions");
-            wait_for_leaders(admin, topic, partitions).await
+            wait_for_leaders(admin, topic, partitions).await?;
+            Ok(Creation::Created)
         }
-        Some(Err((_, Code::TopicAlreadyExists))) => accept(admin, topic, partitions, updates).await,
-        // Who may not make topics may have been given this one.
+        Some(Err((_, Code::TopicAlreadyExists))) => Ok(Creation::Exists),
         Some(Err((_, code @ (Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)))) => {
-            let accepted = accept(admin, topic, partitions, updates).await;
-            accepted.map_err(|error| {
-                if error.code == "kafka.compacted_topic" {
-                    error
-                } else {
-                    unavailable(doing(), KafkaError::AdminOp(code))
-                }
-            })
+            Ok(Creation::Denied(KafkaError::AdminOp(code)))
         }
         Some(Err((
             _,
@@ -68,117 +125,102 @@ pub async fn ensure(
             | Code::InvalidTopic
             | Code::PolicyViolation),
         ))) => {
-            let doing = format!("{}; check `topic.prefix`, `topic.partitions` and `topic.replication.factor`", doing());
-            Err(Error::fatal("kafka.topic_refused", ErrorType::Config, doing).because(KafkaError::AdminOp(code)))
+            let refused = Error::fatal(codes::TOPIC_REFUSED, ErrorType::Config, doing(topic));
+            Err(refused.because(KafkaError::AdminOp(code)).with_help(help))
         }
-        Some(Err((_, code))) => Err(unavailable(doing(), KafkaError::AdminOp(code))),
-        None => Err(Error::retry("kafka.unavailable", ErrorType::Unavailable, doing())),
+        Some(Err((_, code))) => Err(unavailable(doing(topic), KafkaError::AdminOp(code))),
+        None => Err(Error::retry(codes::UNAVAILABLE, ErrorType::Unavailable, doing(topic))),
     }
 }
 
-/// Makes sure that a topic for dead letters exists; a new one gets a single partition.
-///
-/// # Errors
-/// Retry while no broker answers; fatal `kafka.topic_refused` when the broker cannot make such a topic.
-pub(super) async fn ensure_queue(admin: &Arc<Admin>, topic: &str, replication: i32) -> Result<()> {
-    use RDKafkaErrorCode as Code;
-    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(replication)).set("cleanup.policy", "delete");
-    let doing = || format!("create topic `{topic}` for dead letters");
-    let created = admin.create_topics([&new], &options()).await.map_err(|error| unavailable(doing(), error))?;
-    match created.into_iter().next() {
-        Some(Ok(_)) => wait_for_leaders(admin, topic, 1).await,
-        // Who may not make topics may have been given this one; if not, the first record says so.
-        Some(Err((
-            _,
-            Code::TopicAlreadyExists | Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed,
-        ))) => Ok(()),
-        Some(Err((_, code @ (Code::InvalidReplicationFactor | Code::InvalidTopic | Code::PolicyViolation)))) => {
-            let doing = format!(
-                "{}; check `errors.deadletterqueue.topic.name` and `errors.deadletterqueue.topic.replication.factor` ({replication}). What \
-                 was set aside is in the store",
-                doing()
-            );
-            Err(Error::fatal("kafka.topic_refused", ErrorType::Config, doing).because(KafkaError::AdminOp(code)))
-        }
-        Some(Err((_, code))) => Err(unavailable(doing(), KafkaError::AdminOp(code))),
-        None => Err(Error::retry("kafka.unavailable", ErrorType::Unavailable, doing())),
-    }
+fn doing(topic: &str) -> String {
+    format!("create topic `{topic}`")
 }
 
-/// Waits until the brokers that lead the partitions of a fresh topic know of them, as far as time allows: they refuse a
-/// record that comes earlier, and whoever posted it would have to come back.
+/// -1 is the broker's default.
+fn factor(replication: Option<i32>) -> TopicReplication<'static> {
+    TopicReplication::Fixed(replication.unwrap_or(-1))
+}
+
+/// Waits, at most [`TIMEOUT`], until the leaders of a new topic's partitions know them: they refuse earlier records.
 async fn wait_for_leaders(admin: &Arc<Admin>, topic: &str, partitions: i32) -> Result<()> {
     let (admin, name) = (Arc::clone(admin), topic.to_owned());
-    let asking = tokio::task::spawn_blocking(move || {
+    let doing = format!("wait for the partitions of topic `{topic}`");
+    blocking(&doing, move || {
         let begun = Instant::now();
         for partition in 0..partitions {
-            // Only a leader answers this question.
+            // Only the leader answers this request.
             while admin.inner().fetch_watermarks(&name, partition, TIMEOUT).is_err() {
                 if begun.elapsed() > TIMEOUT {
-                    return;
+                    return Ok(());
                 }
                 std::thread::sleep(PAUSE);
             }
         }
-    });
-    let doing = || format!("wait for the partitions of topic `{topic}`");
-    asking.await.map_err(|panic| Error::fatal("internal.panic", ErrorType::Internal, doing()).because(panic))
+        Ok(())
+    })
+    .await
 }
 
-/// Takes a topic that was there before, unless it would throw away what partial updates need.
+/// Accepts an existing topic, unless it would lose fields of partial updates.
 async fn accept(admin: &Arc<Admin>, topic: &str, partitions: i32, updates: Updates) -> Result<()> {
     if updates == Updates::Partial {
         let policy = cleanup_policy(admin, topic).await?;
         if is_compaction(&policy) {
             return Err(Error::fatal(
-                "kafka.compacted_topic",
+                codes::COMPACTED_TOPIC,
                 ErrorType::Config,
                 format!(
-                    "publish partial updates to topic `{topic}`: it has cleanup.policy={policy}, and compaction would lose fields. Nothing was published; \
-                     set `update.mode` of the object to `replace`, or the topic to cleanup.policy=delete"
+                    "publish partial updates to topic `{topic}`: it has cleanup.policy={policy}, and compaction would \
+                     lose fields. Nothing was published"
                 ),
-            ));
+            )
+            .with_help("set `update.mode` of the object to `replace`, or cleanup.policy=delete on the topic"));
         }
     }
-    let found = count_partitions(admin, topic).await?;
+    let found = partitions_of(admin, topic).await?.len();
     if i32::try_from(found) != Ok(partitions) {
         tracing::warn!(
             topic,
             partitions,
             found,
-            "topic `{topic}` has {found} partitions and stays so, though {partitions} are configured"
+            "topic `{topic}` keeps its {found} partitions, although {partitions} are configured"
         );
     }
     Ok(())
 }
 
-/// Whether a `cleanup.policy` lets records go that later ones of their key replace.
+/// Returns true if a topic with this `cleanup.policy` loses records that a later record of their key replaces.
 pub(super) fn is_compaction(policy: &str) -> bool {
     policy.split(',').any(|part| part.trim() == "compact")
 }
 
 /// The `cleanup.policy` of a topic.
 pub(super) async fn cleanup_policy(admin: &Admin, topic: &str) -> Result<String> {
-    let doing = || format!("look at the settings of topic `{topic}`");
+    let doing = || format!("read the settings of topic `{topic}`");
     let found = admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options()).await;
     let found = found.map_err(|error| unavailable(doing(), error))?;
     let config =
-        found.into_iter().next().ok_or_else(|| Error::retry("kafka.unavailable", ErrorType::Unavailable, doing()))?;
+        found.into_iter().next().ok_or_else(|| Error::retry(codes::UNAVAILABLE, ErrorType::Unavailable, doing()))?;
     let config = config.map_err(|code| unavailable(doing(), KafkaError::AdminOp(code)))?;
     Ok(config.get("cleanup.policy").and_then(|entry| entry.value.clone()).unwrap_or_default())
 }
 
-async fn count_partitions(admin: &Arc<Admin>, topic: &str) -> Result<usize> {
-    let doing = format!("count the partitions of topic `{topic}`");
+/// The partitions of a topic, in ascending order; none if the topic does not exist.
+pub(super) async fn partitions_of(admin: &Arc<Admin>, topic: &str) -> Result<Vec<i32>> {
+    let doing = format!("list the partitions of topic `{topic}`");
     let (admin, topic) = (Arc::clone(admin), topic.to_owned());
-    let asked = tokio::task::spawn_blocking(move || {
+    blocking(&doing, move || {
         let metadata = admin.inner().fetch_metadata(Some(&topic), TIMEOUT)?;
-        Ok(metadata.topics().iter().map(|topic| topic.partitions().len()).sum())
-    });
-    match asked.await {
-        Ok(answer) => answer.map_err(|error| unavailable(doing, error)),
-        Err(panic) => Err(Error::fatal("internal.panic", ErrorType::Internal, doing).because(panic)),
-    }
+        let mut partitions: Vec<_> = metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id))
+            .collect();
+        partitions.sort_unstable();
+        Ok(partitions)
+    })
+    .await
 }
 
 fn options() -> AdminOptions {
