@@ -38,6 +38,18 @@ config_keys! {
         /// `info,towpath=debug`.
         #[key("log.level")]
         pub log_level: String = "info".to_owned(),
+        /// The compacted topic that keeps the positions of source tasks. It is created if it is absent. A task writes its
+        /// position and its events in one transaction, with the transactional id
+        /// `towpath.<group.id>.<connector>.<task>`; ACLs have to allow both.
+        #[key("offset.storage.topic")]
+        pub offset_storage_topic: String = "towpath-offsets".to_owned(),
+        /// The replication factor of `offset.storage.topic` when it is created. Without it, the broker's default is
+        /// used.
+        #[key("offset.storage.replication.factor", range = 1..)]
+        pub offset_storage_replication: Option<i32>,
+        /// The number of partitions of `offset.storage.topic` when it is created.
+        #[key("offset.storage.partitions", range = 1..)]
+        pub offset_storage_partitions: i32 = 25,
         /// Passed on to librdkafka, for every client: `kafka.security.protocol`, `kafka.sasl.password`, …
         #[key("kafka.{}")]
         pub kafka: Pairs,
@@ -51,6 +63,9 @@ impl Check for WorkerConfig {
         }
         if self.group_id.trim().is_empty() {
             problems.invalid("group.id", "must not be empty");
+        }
+        if self.offset_storage_topic.trim().is_empty() {
+            problems.invalid("offset.storage.topic", "must not be empty");
         }
         if !is_http(&self.schema_registry_url) {
             problems.invalid("schema.registry.url", "must begin with `http://` or `https://`");

@@ -1,0 +1,81 @@
+//! An event that is ready to be produced: routed, encoded, and known to fit into a record.
+
+use std::sync::Arc;
+
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode as Code},
+    message::{Header, OwnedHeaders},
+};
+use towpath_api::{ChangeEvent, EVENT_ID_HEADER, Op, Placed, Result};
+
+use super::{
+    TRACE_HEADER,
+    producer::explain,
+    route::{Route, Router},
+};
+use crate::{avro::codec::Encoded, kafka::client::KafkaSettings};
+
+/// The default of `message.max.bytes` in librdkafka.
+const MAX_BYTES: usize = 1_000_000;
+
+pub(super) struct Outgoing {
+    pub(super) event: ChangeEvent,
+    pub(super) route: Arc<Route>,
+    pub(super) encoded: Encoded,
+}
+
+impl Outgoing {
+    /// Routes and encodes all events of a call before any of them is sent: an event that cannot be published holds back
+    /// the others.
+    ///
+    /// # Errors
+    /// Those of [`Router::route`]; poison for an event that does not fit its schema or is too large.
+    pub(super) async fn prepare(router: &Router, events: Vec<ChangeEvent>, max_bytes: usize) -> Result<Vec<Self>> {
+        let mut routed = Vec::with_capacity(events.len());
+        for event in events {
+            let route = router.route(&event.object).await?;
+            route.read[event.op as usize].inc();
+            routed.push((event, route));
+        }
+        let encode = routed.into_iter().map(|(event, route)| {
+            let encoded = route.encoder.encode(&event)?;
+            check_size(&route.topic, encoded.key.len() + encoded.value.len(), max_bytes)?;
+            Ok(Self { event, route, encoded })
+        });
+        encode.collect()
+    }
+
+    pub(super) fn headers(&self) -> OwnedHeaders {
+        let id = Header { key: EVENT_ID_HEADER, value: Some(self.event.event_id.as_bytes()) };
+        let headers = OwnedHeaders::new_with_capacity(2).insert(id);
+        match &self.event.traceparent {
+            Some(trace) => headers.insert(Header { key: TRACE_HEADER, value: Some(trace.as_bytes()) }),
+            None => headers,
+        }
+    }
+
+    /// Returns true if a tombstone follows the change, as after every delete.
+    pub(super) fn needs_tombstone(&self) -> bool {
+        self.event.op == Op::Delete
+    }
+
+    pub(super) fn placed(&self, partition: i32, offset: i64) -> Placed {
+        Placed { topic: Arc::clone(&self.route.topic), partition, offset }
+    }
+}
+
+/// Checks that the client accepts a record of this size.
+///
+/// # Errors
+/// Poison when the client does not.
+pub(super) fn check_size(topic: &str, bytes: usize, max_bytes: usize) -> Result<()> {
+    if bytes <= max_bytes {
+        return Ok(());
+    }
+    Err(explain(topic, KafkaError::MessageProduction(Code::MessageSizeTooLarge)))
+}
+
+/// The maximum size of key and value of one record, in bytes.
+pub(super) fn max_bytes(kafka: &KafkaSettings) -> usize {
+    kafka.client("publisher").get("message.max.bytes").and_then(|bytes| bytes.parse().ok()).unwrap_or(MAX_BYTES)
+}

@@ -1,0 +1,136 @@
+//! The route of an object: its topic, its schemas in the registry, and its encoder.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Instant,
+};
+
+use prometheus::IntCounter;
+use rdkafka::{admin::AdminClient, client::DefaultClientContext};
+use towpath_api::{Error, ErrorType, Object, Op, Reaction, Result};
+
+use super::{TopicSettings, metrics::ConnectorSeries};
+use crate::{
+    avro::{codec::Encoder, envelope::TopicSchemas, registry::Registry},
+    kafka::{
+        client::{KafkaSettings, refused_settings},
+        topics,
+    },
+};
+
+pub(super) struct Route {
+    pub(super) topic: Arc<str>,
+    pub(super) encoder: Encoder,
+    pub(super) written: IntCounter,
+    pub(super) read: [IntCounter; Op::ALL.len()],
+    object: Arc<Object>,
+}
+
+/// Finds the route of an object, or creates it.
+pub(super) struct Router {
+    connector: String,
+    registry: Registry,
+    topics: TopicSettings,
+    admin: Arc<AdminClient<DefaultClientContext>>,
+    series: Arc<ConnectorSeries>,
+    /// By the name of the object.
+    routes: RwLock<HashMap<String, Arc<Route>>>,
+    /// Held while a route is created; the last failure that a retry may cure.
+    creating: tokio::sync::Mutex<Option<Outage>>,
+}
+
+struct Outage {
+    at: Instant,
+    code: &'static str,
+    error_type: ErrorType,
+    text: String,
+}
+
+impl Router {
+    /// Connects in the background.
+    ///
+    /// # Errors
+    /// Fatal when librdkafka refuses a setting.
+    pub(super) fn new(
+        kafka: &KafkaSettings,
+        registry: Registry,
+        topics: TopicSettings,
+        connector: &str,
+        series: Arc<ConnectorSeries>,
+    ) -> Result<Self> {
+        let admin = kafka.client(&format!("{connector}-admin")).create().map_err(refused_settings)?;
+        Ok(Self {
+            connector: connector.to_owned(),
+            registry,
+            topics,
+            admin: Arc::new(admin),
+            series,
+            routes: RwLock::default(),
+            creating: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The route of an object; creates topic and subjects if needed.
+    ///
+    /// Calls for one object that arrive together create the route once and fail together. If each waiting call made an
+    /// attempt of its own during an outage, the last caller would wait for all attempts.
+    ///
+    /// # Errors
+    /// Those of [`Publisher::prepare`](towpath_api::Publisher::prepare).
+    pub(super) async fn route(&self, object: &Arc<Object>) -> Result<Arc<Route>> {
+        if let Some(route) = self.known(object) {
+            return Ok(route);
+        }
+        let asked = Instant::now();
+        let mut outage = self.creating.lock().await;
+        if let Some(route) = self.known(object) {
+            return Ok(route);
+        }
+        if let Some(Outage { code, error_type, text, .. }) = outage.as_ref().filter(|outage| outage.at >= asked) {
+            let doing = format!("prepare the topic of object `{}`", object.name());
+            return Err(Error::retry(code, *error_type, doing).because(text.as_str()));
+        }
+        let created = self.create(object).await;
+        if let Err(error) = created.as_ref()
+            && error.reaction == Reaction::Retry
+        {
+            *outage = Some(Outage {
+                at: Instant::now(),
+                code: error.code,
+                error_type: error.error_type,
+                text: error.chain(),
+            });
+        }
+        created
+    }
+
+    /// Removes a route whose topic is gone; the next call creates the topic again.
+    pub(super) fn forget(&self, route: &Route) {
+        self.routes.write().unwrap_or_else(PoisonError::into_inner).remove(route.object.name());
+    }
+
+    async fn create(&self, object: &Arc<Object>) -> Result<Arc<Route>> {
+        let Self { topics, registry, connector, .. } = self;
+        let topic = format!("{}.{}", topics.prefix, object.name());
+        let schemas = TopicSchemas::new(object, &topic)?;
+        topics::ensure(&self.admin, &topic, topics.partitions, topics.replication, object.updates()).await?;
+        let key_id = registry.register(&format!("{topic}-key"), &schemas.key).await?;
+        let value_id = registry.register(&format!("{topic}-value"), &schemas.value).await?;
+        let route = Arc::new(Route {
+            object: Arc::clone(object),
+            encoder: Encoder::new(connector, object, &schemas, key_id, value_id),
+            written: self.series.written(&topic),
+            read: self.series.read(object.name()),
+            topic: topic.into(),
+        });
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        routes.insert(object.name().to_owned(), Arc::clone(&route));
+        Ok(route)
+    }
+
+    fn known(&self, object: &Arc<Object>) -> Option<Arc<Route>> {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        routes.get(object.name()).filter(|route| Arc::ptr_eq(&route.object, object) || route.object == *object).cloned()
+    }
+}

@@ -1,0 +1,503 @@
+//! A transactional producer on a thread of its own, since its calls block.
+//!
+//! librdkafka does not raise the producer epoch with each transaction, so a delayed request of one transaction may hit
+//! the next. A producer is therefore *spent*, and used for no further transaction, after an abort, an unknown outcome,
+//! an error of the connection since the transaction began, or a slow commit. A fresh producer with the same
+//! `transactional.id` fences the spent one and settles its transaction.
+//!
+//! One abort leaves the producer usable: a record that the broker refuses as too large, if the broker has answered all
+//! other records and no connection had an error. No request can then be delayed, and the caller can go on without the
+//! poisoned event.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientContext, Message as _,
+    error::{KafkaError, RDKafkaErrorCode as Code},
+    message::{DeliveryResult, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig},
+};
+use tokio::sync::oneshot;
+use towpath_api::{Error, ErrorType, Reaction, Result};
+
+use super::{
+    metrics::ConnectorSeries,
+    producer::{explain, label, set_defaults},
+};
+use crate::kafka::{
+    client::{KafkaSettings, code, refused_settings, unavailable},
+    codes,
+};
+
+/// How long librdkafka retries a record. Shorter than the transaction, so that the outcome of each record is known
+/// before the broker ends the transaction.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(20);
+/// After this time the broker aborts the transaction of a dead producer.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(40);
+const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
+const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long records may stay unanswered beyond their timeout.
+const DRAIN_SLACK: Duration = Duration::from_secs(5);
+/// `BaseProducer::poll` always takes this long, so a long poll would delay every commit.
+const POLL: Duration = Duration::from_millis(1);
+/// Between two polls while no transaction is open.
+const IDLE: Duration = Duration::from_secs(1);
+/// The default of `socket.timeout.ms` in librdkafka.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(60);
+/// A call to librdkafka that makes no progress for this long will not return. Every call has a shorter timeout.
+const WATCHDOG: Duration = Duration::from_secs(80);
+
+/// A record of a transaction.
+pub(super) struct Record {
+    pub(super) topic: Arc<str>,
+    /// `None` lets the key decide.
+    pub(super) partition: Option<i32>,
+    pub(super) key: Vec<u8>,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) headers: Option<OwnedHeaders>,
+}
+
+/// The end of one transaction.
+pub(super) struct Ended {
+    /// Partition and offset of each record, in their order.
+    pub(super) result: Result<Vec<(i32, i64)>>,
+    /// False if the producer is spent.
+    pub(super) reusable: bool,
+}
+
+impl Ended {
+    fn spent(error: Error) -> Self {
+        Self { result: Err(error), reusable: false }
+    }
+}
+
+/// The handle to the thread of one transactional producer. The thread ends after the handle was dropped.
+pub(super) struct Transactions {
+    task: String,
+    requests: mpsc::Sender<Request>,
+    progress: Arc<Progress>,
+}
+
+struct Request {
+    records: Vec<Record>,
+    reply: oneshot::Sender<Ended>,
+}
+
+impl Transactions {
+    /// Creates a producer and initializes it: this fences every older producer of `transactional_id`, and settles its
+    /// transaction.
+    ///
+    /// # Errors
+    /// Retry while no broker answers. Fatal when librdkafka or the broker refuses a setting, and
+    /// [`codes::NO_PROGRESS`].
+    pub(super) async fn open(
+        kafka: &KafkaSettings,
+        task: &str,
+        transactional_id: &str,
+        series: Arc<ConnectorSeries>,
+    ) -> Result<Self> {
+        let mut settings = kafka.client(&format!("{task}-journal"));
+        set_defaults(&mut settings);
+        settings
+            .set("transactional.id", transactional_id)
+            .set("enable.idempotence", "true")
+            .set("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string())
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
+        let socket_timeout = settings.get("socket.timeout.ms").and_then(|millis| millis.parse().ok());
+        let socket_timeout = socket_timeout.map_or(SOCKET_TIMEOUT, Duration::from_millis);
+        let producer = settings.create_with_context(Deliveries::default()).map_err(refused_settings)?;
+        let progress = Arc::new(Progress::default());
+        let lane = Lane {
+            task: task.to_owned(),
+            producer,
+            slow_commit: socket_timeout / 2,
+            progress: Arc::clone(&progress),
+            series,
+        };
+        let (requests, received) = mpsc::channel();
+        let (ready, initialized) = oneshot::channel();
+        let doing = format!("initialize the transactions of task {task}");
+        std::thread::Builder::new()
+            .name(format!("journal {task}"))
+            .spawn(move || {
+                let initialized = lane.init();
+                let usable = initialized.is_ok();
+                if ready.send(initialized).is_ok() && usable {
+                    lane.serve(&received);
+                }
+            })
+            .map_err(|error| Error::retry(codes::UNAVAILABLE, ErrorType::Internal, doing.as_str()).because(error))?;
+        progress.watch(initialized, &doing, WATCHDOG).await??;
+        Ok(Self { task: task.to_owned(), requests, progress })
+    }
+
+    /// Writes `records` in one transaction and commits it.
+    ///
+    /// # Cancel safety
+    /// Not safe: the outcome stays unknown, so the producer is spent.
+    pub(super) async fn commit(&self, records: Vec<Record>) -> Ended {
+        let doing = format!("publish {} records of task {} in a transaction", records.len(), self.task);
+        let (reply, ended) = oneshot::channel();
+        self.progress.made();
+        // Fails only if the thread is gone; the reply says so.
+        let _ = self.requests.send(Request { records, reply });
+        self.progress.watch(ended, &doing, WATCHDOG).await.unwrap_or_else(Ended::spent)
+    }
+}
+
+/// When a thread last made progress.
+struct Progress(Mutex<Instant>);
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+}
+
+impl Progress {
+    fn made(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn idle(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// Waits for a reply, at most `limit` without progress.
+    ///
+    /// # Errors
+    /// Fatal [`codes::NO_PROGRESS`]: a thread that hangs in librdkafka cannot be ended, so a person has to restart the
+    /// process. Fatal when the thread panics.
+    async fn watch<T>(&self, mut reply: oneshot::Receiver<T>, doing: &str, limit: Duration) -> Result<T> {
+        loop {
+            match tokio::time::timeout(limit / 16, &mut reply).await {
+                Ok(Ok(reply)) => return Ok(reply),
+                Ok(Err(gone)) => return Err(Error::fatal(codes::PANIC, ErrorType::Internal, doing).because(gone)),
+                Err(_) if self.idle() > limit => {
+                    let doing = format!("{doing}: a call to librdkafka made no progress for {limit:?}");
+                    return Err(Error::fatal(codes::NO_PROGRESS, ErrorType::Internal, doing)
+                        .with_help("restart the worker: the thread that hangs ends only with its process"));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// The thread's side.
+struct Lane {
+    task: String,
+    producer: BaseProducer<Deliveries>,
+    slow_commit: Duration,
+    progress: Arc<Progress>,
+    series: Arc<ConnectorSeries>,
+}
+
+impl Lane {
+    fn init(&self) -> Result<()> {
+        let doing = format!("initialize the transactions of task {}", self.task);
+        let initialized = self.producer.init_transactions(INIT_TIMEOUT);
+        self.progress.made();
+        initialized.map_err(|error| {
+            self.series.error(&label(&error));
+            match code(&error) {
+                Some(Code::InvalidTransactionTimeout) => Error::fatal(codes::CONFIG, ErrorType::Config, doing)
+                    .because(error)
+                    .with_help("set the broker's `transaction.max.timeout.ms` to 40000 or more"),
+                _ => unavailable(doing, error),
+            }
+        })
+    }
+
+    /// Serves requests until the producer is spent or the handle is gone.
+    fn serve(&self, requests: &mpsc::Receiver<Request>) {
+        loop {
+            match requests.recv_timeout(IDLE) {
+                Ok(Request { records, reply }) => {
+                    let ended = self.transaction(&records);
+                    let reusable = ended.reusable;
+                    let _ = reply.send(ended);
+                    if !reusable {
+                        return;
+                    }
+                }
+                // Serves events of the client, so that those of an idle hour do not count against a transaction.
+                Err(mpsc::RecvTimeoutError::Timeout) => self.producer.poll(Duration::ZERO),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn transaction(&self, records: &[Record]) -> Ended {
+        self.producer.poll(POLL);
+        self.deliveries().begin(records.len());
+        self.progress.made();
+        if let Err(error) = self.producer.begin_transaction() {
+            return Ended::spent(self.failed("begin", error));
+        }
+        if let Err(error) = self.produce(records).and_then(|()| self.drain(records)) {
+            return self.abort(error);
+        }
+        let begun = Instant::now();
+        // Nothing is in flight: with records in flight, this call would poll in steps of 100 ms.
+        let committed = self.producer.commit_transaction(COMMIT_TIMEOUT);
+        self.progress.made();
+        match committed {
+            Ok(()) => {
+                let reusable = begun.elapsed() < self.slow_commit && !self.deliveries().is_troubled();
+                if !reusable {
+                    tracing::warn!(
+                        task = self.task,
+                        "the transaction is committed; the producer is renewed because the broker was slow or away"
+                    );
+                }
+                Ended { result: Ok(self.deliveries().places()), reusable }
+            }
+            Err(error @ KafkaError::Transaction(_)) if requires_abort(&error) => {
+                self.abort(self.failed("commit", error))
+            }
+            Err(error) => Ended::spent(self.failed("commit with an unknown outcome", error)),
+        }
+    }
+
+    fn produce(&self, records: &[Record]) -> Result<()> {
+        let deadline = Instant::now() + MESSAGE_TIMEOUT;
+        for (slot, record) in records.iter().enumerate() {
+            let mut headers = record.headers.clone();
+            loop {
+                let outgoing = BaseRecord::<[u8], [u8], usize> {
+                    topic: &record.topic,
+                    partition: record.partition,
+                    payload: record.value.as_deref(),
+                    key: Some(&record.key),
+                    timestamp: None,
+                    headers: headers.take(),
+                    delivery_opaque: slot,
+                };
+                match self.producer.send(outgoing) {
+                    Ok(()) => break,
+                    // A transaction may be larger than the queue.
+                    Err((KafkaError::MessageProduction(Code::QueueFull), refused)) if Instant::now() < deadline => {
+                        headers = refused.headers;
+                        self.poll();
+                    }
+                    Err((error, _)) => {
+                        self.deliveries().drop_from(slot);
+                        self.producer.purge(PurgeConfig::default().queue());
+                        let error = self.refused(record, error);
+                        let _ = self.drain(records);
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until every record is answered. After the first failure the records that are still queued are dropped;
+    /// those in flight are awaited.
+    fn drain(&self, records: &[Record]) -> Result<()> {
+        let deadline = Instant::now() + MESSAGE_TIMEOUT + DRAIN_SLACK;
+        let mut purged = false;
+        loop {
+            self.poll();
+            if !purged && self.deliveries().first_failure().is_some() {
+                self.producer.purge(PurgeConfig::default().queue());
+                purged = true;
+            }
+            if self.deliveries().is_complete() {
+                break;
+            }
+            if Instant::now() > deadline {
+                self.producer.purge(PurgeConfig::default().queue().inflight());
+                self.producer.poll(POLL);
+                break;
+            }
+        }
+        match self.deliveries().first_failure() {
+            None if self.deliveries().is_complete() => Ok(()),
+            None => Err(self.failed("await", KafkaError::MessageProduction(Code::MessageTimedOut))),
+            Some((slot, error)) => Err(self.refused(&records[slot], error)),
+        }
+    }
+
+    /// Polls, and notes progress if a record was answered.
+    fn poll(&self) {
+        let before = self.deliveries().answered();
+        self.producer.poll(POLL);
+        if self.deliveries().answered() > before {
+            self.progress.made();
+        }
+    }
+
+    /// Aborts, so that readers need not wait until the transaction times out.
+    fn abort(&self, error: Error) -> Ended {
+        let settled = self.deliveries().is_settled() && !self.deliveries().is_troubled();
+        let aborted = self.producer.abort_transaction(ABORT_TIMEOUT);
+        self.progress.made();
+        if let Err(error) = &aborted {
+            tracing::debug!(task = self.task, %error, "the transaction is left to the next producer, which aborts it");
+        }
+        let reusable = error.reaction == Reaction::Poison && settled && aborted.is_ok();
+        Ended { result: Err(error), reusable }
+    }
+
+    fn refused(&self, record: &Record, error: KafkaError) -> Error {
+        self.series.error(&label(&error));
+        if self.is_fenced(&error) { self.fenced(error) } else { explain(&record.topic, error) }
+    }
+
+    fn failed(&self, step: &str, error: KafkaError) -> Error {
+        self.series.error(&label(&error));
+        if self.is_fenced(&error) {
+            return self.fenced(error);
+        }
+        unavailable(format!("{step} a transaction of task {}; events and position stay together", self.task), error)
+    }
+
+    fn fenced(&self, error: KafkaError) -> Error {
+        let doing = format!(
+            "publish for task {}: another instance of the task has taken over, or the broker has timed out the \
+             transaction. Nothing of the call was published",
+            self.task
+        );
+        Error::fenced(codes::FENCED, doing).because(error)
+    }
+
+    /// Records of a fenced producer may fail with another code; the fatal error of the client says why.
+    fn is_fenced(&self, error: &KafkaError) -> bool {
+        let fenced = |code| matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch);
+        code(error).is_some_and(fenced) || self.producer.client().fatal_error().is_some_and(|(code, _)| fenced(code))
+    }
+
+    fn deliveries(&self) -> &Deliveries {
+        self.producer.context()
+    }
+}
+
+fn requires_abort(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
+}
+
+/// The answers to the records of the present transaction.
+#[derive(Default)]
+struct Deliveries {
+    slots: Mutex<Vec<Option<Result<(i32, i64), KafkaError>>>>,
+    /// An error of a connection since the transaction began.
+    troubled: AtomicBool,
+}
+
+impl Deliveries {
+    fn begin(&self, records: usize) {
+        let mut slots = self.slots();
+        slots.clear();
+        slots.resize_with(records, || None);
+        self.troubled.store(false, Ordering::Relaxed);
+    }
+
+    /// Forgets the records from `slot` on: they were not queued.
+    fn drop_from(&self, slot: usize) {
+        self.slots().truncate(slot);
+    }
+
+    fn answered(&self) -> usize {
+        self.slots().iter().filter(|slot| slot.is_some()).count()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.slots().iter().all(Option::is_some)
+    }
+
+    /// Returns true if no request can still be under way: the broker has answered each record that was sent.
+    fn is_settled(&self) -> bool {
+        self.slots().iter().all(|slot| match slot {
+            Some(Ok(_)) => true,
+            Some(Err(error)) => {
+                matches!(code(error), Some(Code::PurgeQueue | Code::MessageSizeTooLarge | Code::MessageBatchTooLarge))
+            }
+            None => false,
+        })
+    }
+
+    /// The first failure other than of a record that was dropped because of another failure.
+    fn first_failure(&self) -> Option<(usize, KafkaError)> {
+        let slots = self.slots();
+        let failures = || slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.as_ref()?.as_ref().err()?)));
+        let cause = failures().find(|(_, error)| code(error) != Some(Code::PurgeQueue));
+        cause.or_else(|| failures().next()).map(|(at, error)| (at, error.clone()))
+    }
+
+    fn places(&self) -> Vec<(i32, i64)> {
+        self.slots().iter().flatten().filter_map(|delivered| delivered.as_ref().ok().copied()).collect()
+    }
+
+    fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Relaxed)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Vec<Option<Result<(i32, i64), KafkaError>>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.troubled.store(true, Ordering::Relaxed);
+        tracing::error!(target: "rdkafka::client", "librdkafka: {error}: {reason}");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, delivered: &DeliveryResult<'_>, slot: usize) {
+        let delivered = match delivered {
+            Ok(message) => Ok((message.partition(), message.offset())),
+            Err((error, _)) => Err(error.clone()),
+        };
+        if let Some(slot) = self.slots().get_mut(slot) {
+            *slot = Some(delivered);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_without_progress_is_fatal_and_progress_extends_the_limit() {
+        let (limit, progress) = (Duration::from_millis(80), Arc::new(Progress::default()));
+        let (_reply, reply) = oneshot::channel::<()>();
+        let error = progress.watch(reply, "commit", limit).await.unwrap_err();
+        assert_eq!((error.reaction, error.code), (Reaction::Fatal, codes::NO_PROGRESS));
+
+        let (send, reply) = oneshot::channel();
+        let working = Arc::clone(&progress);
+        progress.made();
+        std::thread::spawn(move || {
+            for _ in 0..12 {
+                std::thread::sleep(Duration::from_millis(20));
+                working.made();
+            }
+            send.send(7)
+        });
+        assert_eq!(progress.watch(reply, "commit", limit).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_is_gone_is_fatal() {
+        let (reply, ended) = oneshot::channel::<()>();
+        drop(reply);
+        let error = Progress::default().watch(ended, "commit", WATCHDOG).await.unwrap_err();
+        assert_eq!(error.reaction, Reaction::Fatal);
+    }
+}
