@@ -1,22 +1,24 @@
-//! Avro: the envelope's schemas, the registry that keeps them, and the bytes between events and topics.
+//! Avro: the schemas of our topics, the registry that keeps them, and the bytes between events and topics.
 //!
-//! Nothing here knows Kafka. Reading order: `envelope` (what is registered), `codec` (what is written and read),
-//! `registry`; `readable` (what people see); behind them `shape` (what a foreign schema means to us), `semantic`,
-//! `plan` and `convert` (what Connect and Debezium mean by a type), `connect` (their JSON), `inline`, `read` and
-//! `write`.
+//! Nothing here knows Kafka. Each room uses only those below it:
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | `codec` | events to bytes, bytes to changes; records as JSON for people (`display`) |
+//! | `connect` | Kafka Connect's JSON, with schemas and without |
+//! | `registry` | the client of the schema registry |
+//! | `schema` | the envelope that we register; the meaning of any registered schema |
+//! | `binary` | Avro's binary encoding |
+//! | `refusal`, `schema_id` | the two words that all of them share |
 
+mod binary;
 pub mod codec;
 mod connect;
-mod convert;
-pub mod envelope;
-#[cfg(test)]
-mod generate;
-mod inline;
-mod plan;
-mod read;
-pub mod readable;
+mod refusal;
 pub mod registry;
-mod semantic;
-mod shape;
-pub mod topic;
-mod write;
+mod schema;
+mod schema_id;
+#[cfg(test)]
+mod tests;
+
+pub use schema::envelope;

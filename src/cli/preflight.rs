@@ -13,7 +13,7 @@ use super::{
     files::Files,
 };
 use crate::{
-    avro::{registry::Registry, topic::schemas_of},
+    avro::registry::{Registry, latest_schemas},
     config::{Converter, WorkerConfig},
     kafka::{client::KafkaSettings, consumer::TopicConsumer},
     worker::{OwnConfig, SinkConfig, selection},
@@ -95,7 +95,7 @@ async fn look(
         consumer.partitions(&selected).await?.into_iter().map(|partition| partition.topic.to_string()).collect();
     let mut found = Vec::new();
     for topic in topics {
-        let tables = match schemas_of(&registry, &topic).await? {
+        let tables = match latest_schemas(&registry, &topic).await? {
             _ if sink.reading.value_converter != Converter::Avro => {
                 Err("its values bring their schema along, if they have one".to_owned())
             }

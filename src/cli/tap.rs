@@ -16,7 +16,7 @@ use super::{
     files::Files,
 };
 use crate::{
-    avro::{readable::Readable, registry::Registry},
+    avro::{codec::display::Readable, registry::Registry},
     config::WorkerConfig,
     kafka::client::KafkaSettings,
 };

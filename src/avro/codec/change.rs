@@ -9,27 +9,46 @@ use apache_avro::{
 use towpath_api::{Body, Change, RecordKey, RecordOp, Version};
 
 use super::{
+    settings::KnownSchema,
     unavailable::Unavailable,
     version::{VersionAt, nowhere, version, version_of_end},
 };
 use crate::avro::{
-    plan::Plan,
-    read::{Malformed, Reader},
-    shape::{Content, Envelope, Meaning, Nullable, Plain, Refusal, SourceField, Step},
+    binary::read::{Malformed, Reader},
+    refusal::Refusal,
+    schema::{
+        plan::Plan,
+        shape::{Content, Envelope, Meaning, Nullable, Plain, SourceField, Step, ValueShape},
+    },
 };
 
 /// What the configuration says about the reading of values.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) version_at: Option<VersionAt>,
-    pub(super) unavailable: &'a Unavailable,
+struct ReadOptions<'a> {
+    version_at: Option<VersionAt>,
+    unavailable: &'a Unavailable,
 }
 
-pub(super) fn decode_envelope(
+/// A value of a schema that is known.
+pub(super) fn decode_value(
+    known: &KnownSchema,
+    key: Option<RecordKey>,
+    datum: &[u8],
+    unavailable: &Unavailable,
+) -> Result<Body, Refusal> {
+    let options = ReadOptions { version_at: known.version_at, unavailable };
+    match known.prepared.value.as_ref().map_err(Clone::clone)? {
+        ValueShape::Envelope(envelope) => decode_envelope(envelope, key, datum, options),
+        ValueShape::Plain(plain) => decode_plain(plain, key, datum, options),
+        ValueShape::Message => Ok(Body::Filtered),
+    }
+}
+
+fn decode_envelope(
     envelope: &Envelope,
     key: Option<RecordKey>,
     datum: &[u8],
-    asked: Asked<'_>,
+    options: ReadOptions<'_>,
 ) -> Result<Body, Refusal> {
     let mut reader = Reader::new(datum);
     let mut change = Change {
@@ -42,11 +61,11 @@ pub(super) fn decode_envelope(
         source_time_ms: None,
     };
     let fields = envelope.after.fields();
-    let placeholder = envelope.is_debezium.then_some(asked.unavailable);
+    let placeholder = envelope.is_debezium.then_some(options.unavailable);
     let (mut before, mut asked_version, mut filtered) = (None, None, false);
     for step in &envelope.steps {
         match step {
-            Step::Before(nullable, _) if matches!(asked.version_at, Some(VersionAt::Record(_))) => {
+            Step::Before(nullable, _) if matches!(options.version_at, Some(VersionAt::Record(_))) => {
                 before = read_record(&mut reader, Some(*nullable), &envelope.after, placeholder, "`before`")?;
             }
             Step::Before(_, schema) | Step::Skip(schema) => {
@@ -56,7 +75,7 @@ pub(super) fn decode_envelope(
                 change.after = read_record(&mut reader, Some(*nullable), &envelope.after, placeholder, "`after`")?;
             }
             Step::Source(steps) => {
-                let read = read_source(&mut reader, steps, &mut change, asked.version_at);
+                let read = read_source(&mut reader, steps, &mut change, options.version_at);
                 asked_version = read.map_err(|malformed| in_part(malformed, "`source`"))?;
             }
             Step::Op => match reader.text().map_err(|malformed| in_part(malformed, "`op`"))? {
@@ -75,7 +94,7 @@ pub(super) fn decode_envelope(
         _ if change.after.is_none() => return Err(Refusal::no_after()),
         _ => {}
     }
-    if let Some(at) = asked.version_at {
+    if let Some(at) = options.version_at {
         change.version = match at {
             VersionAt::Nowhere => return Err(nowhere()),
             VersionAt::Source(_) => Some(version(&asked_version.unwrap_or(Value::Null))?),
@@ -90,22 +109,22 @@ pub(super) fn decode_envelope(
     if envelope.is_debezium
         && let Some(after) = &mut change.after
     {
-        change.changed = available(after, asked.unavailable);
+        change.changed = available(after, options.unavailable);
     }
     Ok(Body::Change(Box::new(change)))
 }
 
-pub(super) fn decode_plain(
+fn decode_plain(
     plain: &Plain,
     key: Option<RecordKey>,
     datum: &[u8],
-    asked: Asked<'_>,
+    options: ReadOptions<'_>,
 ) -> Result<Body, Refusal> {
     let mut reader = Reader::new(datum);
     let after = read_record(&mut reader, plain.nullable, &plain.content, None, "the value")?;
     nothing_left(&reader, "value")?;
     let Some(after) = after else { return Ok(Body::Tombstone(key)) };
-    let version = match asked.version_at {
+    let version = match options.version_at {
         None => None,
         Some(VersionAt::Record(position)) => Some(version(&after[position])?),
         Some(VersionAt::Source(_) | VersionAt::Nowhere) => return Err(nowhere()),

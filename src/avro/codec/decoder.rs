@@ -6,17 +6,13 @@ use apache_avro::{Uuid, util::max_allocation_bytes};
 use towpath_api::{Body, Reaction, RecordKey, Result};
 
 use super::{
-    GUID_MAGIC, HEADER_BYTES, MAGIC,
-    change::{Asked, decode_envelope, decode_plain},
-    forms::{text_key, text_value},
+    change::decode_value,
+    forms::{bare_key, bare_value, json_key, json_value, text_key, text_value},
+    framing::{SchemaHeaders, header_id, prefix_id},
     key::decode_key,
-    reading::{Form, Known, Reading},
-    unavailable::Unavailable,
+    settings::{Form, KnownSchema, Reading},
 };
-use crate::avro::{
-    registry::Registry,
-    shape::{Prepared, Refusal, ValueShape},
-};
+use crate::avro::{refusal::Refusal, registry::Registry, schema::shape::Prepared, schema_id::SchemaId};
 
 /// Waits between the questions for an id that the registry does not know: three within a minute, in case that it lags
 /// behind the one that registered it.
@@ -28,46 +24,6 @@ const PATIENT_UNKNOWN_IDS: usize = 20;
 
 /// What apache-avro may allocate for one value that it reads itself; ours are bounded by the bytes there are.
 const MAX_ALLOCATION_BYTES: usize = 64 * 1024 * 1024;
-
-/// What a registry knows a schema by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SchemaId {
-    /// The number in front of the bytes.
-    Number(u32),
-    /// The unique id in a header, in registries that give them.
-    Guid(Uuid),
-}
-
-impl From<u32> for SchemaId {
-    fn from(id: u32) -> Self {
-        Self::Number(id)
-    }
-}
-
-impl std::fmt::Display for SchemaId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Number(id) => write!(f, "id {id}"),
-            Self::Guid(guid) => write!(f, "guid {guid}"),
-        }
-    }
-}
-
-/// The headers in which newer serialisers tell a schema, instead of in front of the bytes.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SchemaHeaders<'a> {
-    /// The value of [`SchemaHeaders::KEY`].
-    pub key: Option<&'a [u8]>,
-    /// The value of [`SchemaHeaders::VALUE`].
-    pub value: Option<&'a [u8]>,
-}
-
-impl SchemaHeaders<'_> {
-    /// The header with the schema of the key.
-    pub const KEY: &'static str = "__key_schema_id";
-    /// The header with the schema of the value.
-    pub const VALUE: &'static str = "__value_schema_id";
-}
 
 /// What became of the bytes of a record.
 #[derive(Debug)]
@@ -84,8 +40,8 @@ pub struct Decoder {
     registry: Registry,
     reading: Reading,
     /// By number. Looked up for each record, so that the rarer guids have a map of their own.
-    schemas: HashMap<u32, Result<Known, Refusal>>,
-    guids: HashMap<Uuid, Result<Known, Refusal>>,
+    schemas: HashMap<u32, Result<KnownSchema, Refusal>>,
+    guids: HashMap<Uuid, Result<KnownSchema, Refusal>>,
     unknown: usize,
 }
 
@@ -163,10 +119,10 @@ impl Decoder {
 
     /// Keeps a schema under its id.
     pub(super) fn keep(&mut self, id: impl Into<SchemaId>, prepared: Arc<Prepared>) {
-        self.remember(id.into(), Ok(self.reading.shared.know(prepared)));
+        self.remember(id.into(), Ok(self.reading.converter.know(prepared)));
     }
 
-    fn remember(&mut self, id: SchemaId, known: Result<Known, Refusal>) {
+    fn remember(&mut self, id: SchemaId, known: Result<KnownSchema, Refusal>) {
         match id {
             SchemaId::Number(id) => self.schemas.insert(id, known),
             SchemaId::Guid(guid) => self.guids.insert(guid, known),
@@ -174,38 +130,43 @@ impl Decoder {
     }
 
     fn body(&self, key: Option<&[u8]>, value: Option<&[u8]>, headers: SchemaHeaders<'_>) -> Result<Body, Stop> {
-        let reading = &*self.reading.shared;
+        let converter = &*self.reading.converter;
         let key = match key {
             Some(key) => self.key(key, headers.key)?,
             None => None,
         };
         let Some(value) = value else { return Ok(Body::Tombstone(key)) };
-        Ok(match reading.value {
+        Ok(match converter.value {
             Form::Avro => {
                 let (known, datum) = self.unframe(value, headers.value, "value")?;
-                decode_value(known, key, datum, &reading.unavailable)?
+                decode_value(known, key, datum, &converter.unavailable)?
             }
-            Form::JsonWithSchema => reading.json_value(key, value)?,
-            Form::Json => reading.bare_value(key, value)?,
+            Form::JsonWithSchema => json_value(converter, key, value)?,
+            Form::Json => bare_value(converter, key, value)?,
             Form::Text => text_value(key, value)?,
         })
     }
 
     fn key(&self, key: &[u8], header: Option<&[u8]>) -> Result<Option<RecordKey>, Stop> {
-        let reading = &*self.reading.shared;
-        Ok(match reading.key {
+        let converter = &*self.reading.converter;
+        Ok(match converter.key {
             Form::Avro => {
                 let (known, datum) = self.unframe(key, header, "key")?;
                 Some(decode_key(known.prepared.key.as_ref().map_err(Clone::clone)?, datum)?)
             }
-            Form::JsonWithSchema => reading.json_key(key)?,
-            Form::Json => reading.bare_key(key)?,
+            Form::JsonWithSchema => json_key(converter, key)?,
+            Form::Json => bare_key(converter, key)?,
             Form::Text => Some(text_key(key)?),
         })
     }
 
     /// The schema of some bytes, by their header or what stands in front of them, and the bytes by that schema.
-    fn unframe<'a>(&self, bytes: &'a [u8], header: Option<&[u8]>, part: &str) -> Result<(&Known, &'a [u8]), Stop> {
+    fn unframe<'a>(
+        &self,
+        bytes: &'a [u8],
+        header: Option<&[u8]>,
+        part: &str,
+    ) -> Result<(&KnownSchema, &'a [u8]), Stop> {
         let (id, datum) = match header {
             Some(header) => (header_id(header, part)?, bytes),
             None => prefix_id(bytes, part)?,
@@ -219,42 +180,5 @@ impl Decoder {
             Some(Err(refusal)) => Err(refusal.clone().into()),
             None => Err(Stop::Needs(id)),
         }
-    }
-}
-
-fn prefix_id<'a>(bytes: &'a [u8], part: &str) -> Result<(SchemaId, &'a [u8]), Refusal> {
-    let Some((&[magic, a, b, c, d], datum)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
-        let reason = format!("the {part} has {} bytes, fewer than a schema id takes", bytes.len());
-        return Err(Refusal::new("decode.framing", reason));
-    };
-    if magic != MAGIC {
-        return Err(Refusal::new("decode.framing", format!("the {part} does not begin with a schema id")));
-    }
-    Ok((SchemaId::Number(u32::from_be_bytes([a, b, c, d])), datum))
-}
-
-/// The id in a header: a byte for its kind, then a number or a unique id.
-fn header_id(header: &[u8], part: &str) -> Result<SchemaId, Refusal> {
-    match header {
-        &[MAGIC, a, b, c, d] => Ok(SchemaId::Number(u32::from_be_bytes([a, b, c, d]))),
-        [GUID_MAGIC, guid @ ..] if guid.len() == 16 => Uuid::from_slice(guid)
-            .map(SchemaId::Guid)
-            .map_err(|error| Refusal::new("decode.framing", error.to_string())),
-        _ => Err(Refusal::new("decode.framing", format!("the header with the schema id of the {part} holds none"))),
-    }
-}
-
-/// A value of a schema that is known.
-pub(super) fn decode_value(
-    known: &Known,
-    key: Option<RecordKey>,
-    datum: &[u8],
-    unavailable: &Unavailable,
-) -> Result<Body, Refusal> {
-    let asked = Asked { version_at: known.version_at, unavailable };
-    match known.prepared.value.as_ref().map_err(Clone::clone)? {
-        ValueShape::Envelope(envelope) => decode_envelope(envelope, key, datum, asked),
-        ValueShape::Plain(plain) => decode_plain(plain, key, datum, asked),
-        ValueShape::Message => Ok(Body::Filtered),
     }
 }

@@ -7,10 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use apache_avro::Schema;
 use towpath_api::{ChangeEvent, Error, ErrorType, Key, KeyType, Object, Op, Result};
 
-use super::{MAGIC, fields};
+use super::framing::frame;
 use crate::avro::{
-    envelope::TopicSchemas,
-    write::{Misfit, write, write_count, write_long, write_sized},
+    binary::write::{WriteError, write, write_count, write_long, write_sized},
+    schema::{envelope::TopicSchemas, shape::fields},
 };
 
 /// Key and value of one record, framed.
@@ -79,7 +79,7 @@ impl Encoder {
         let same_names =
             fields.len() == after.len() && fields.iter().zip(after).all(|(field, (name, _))| field.name == *name);
         if !same_names {
-            return Err(self.misfit(&Misfit::Fields.to_string()));
+            return Err(self.misfit(&WriteError::Fields.to_string()));
         }
         write_long(out, 1);
         for (field, (_, value)) in fields.iter().zip(after) {
@@ -103,13 +103,6 @@ impl Encoder {
         let doing = format!("encode an event of object `{}`: {reason}", self.object);
         Error::poison("encode.misfit", ErrorType::Serialization, doing)
     }
-}
-
-fn frame(schema_id: u32, capacity: usize) -> Vec<u8> {
-    let mut framed = Vec::with_capacity(capacity);
-    framed.push(MAGIC);
-    framed.extend_from_slice(&schema_id.to_be_bytes());
-    framed
 }
 
 fn write_null(out: &mut Vec<u8>) {

@@ -7,14 +7,14 @@ use serde_json::value::RawValue;
 use towpath_api::{Body, Change, Identity, RecordKey, RecordOp};
 
 use super::{
-    decoder::decode_value,
+    change::decode_value,
     key::decode_key,
-    reading::Shared,
+    settings::Converter,
     version::{VersionField, nowhere, version, version_of_end},
 };
 use crate::avro::{
-    connect::{BareChange, BareValue, WithSchema, bare_value, datum, json, single_text},
-    shape::Refusal,
+    connect::{self, BareChange, BareValue, WithSchema, datum, json, single_text},
+    refusal::Refusal,
 };
 
 pub(super) fn text_key(key: &[u8]) -> Result<RecordKey, Refusal> {
@@ -36,72 +36,68 @@ fn change(change: Change) -> Body {
     Body::Change(Box::new(change))
 }
 
-impl Shared {
-    /// A key in bare JSON; `None` for null.
-    pub(super) fn bare_key(&self, key: &[u8]) -> Result<Option<RecordKey>, Refusal> {
-        self.bare_keys.key(json(key, "key")?)
-    }
+/// A key in bare JSON; `None` for null.
+pub(super) fn bare_key(converter: &Converter, key: &[u8]) -> Result<Option<RecordKey>, Refusal> {
+    converter.bare_keys.key(json(key, "key")?)
+}
 
-    /// A key in JSON with its schema; `None` for null.
-    pub(super) fn json_key(&self, key: &[u8]) -> Result<Option<RecordKey>, Refusal> {
-        let WithSchema { schema, payload } = WithSchema::parse(key, "key")?;
-        let Some(schema) = schema else { return self.bare_keys.key(payload) };
-        if payload.get() == "null" {
-            return Ok(None);
-        }
-        let known = self.json_schema(schema.get());
-        let schema = known.as_ref().as_ref().map_err(Clone::clone)?;
-        let datum = datum(&schema.written, payload)?;
-        decode_key(schema.known.prepared.key.as_ref().map_err(Clone::clone)?, &datum).map(Some)
+/// A key in JSON with its schema; `None` for null.
+pub(super) fn json_key(converter: &Converter, key: &[u8]) -> Result<Option<RecordKey>, Refusal> {
+    let WithSchema { schema, payload } = WithSchema::parse(key, "key")?;
+    let Some(schema) = schema else { return converter.bare_keys.key(payload) };
+    if payload.get() == "null" {
+        return Ok(None);
     }
+    let known = converter.json_schema(schema.get());
+    let schema = known.as_ref().as_ref().map_err(Clone::clone)?;
+    let datum = datum(&schema.written, payload)?;
+    decode_key(schema.known.prepared.key.as_ref().map_err(Clone::clone)?, &datum).map(Some)
+}
 
-    /// A value in JSON with its schema.
-    pub(super) fn json_value(&self, key: Option<RecordKey>, value: &[u8]) -> Result<Body, Refusal> {
-        let WithSchema { schema, payload } = WithSchema::parse(value, "value")?;
-        let Some(schema) = schema else { return self.bare(key, payload) };
-        if payload.get() == "null" {
-            return Ok(Body::Tombstone(key));
-        }
-        let known = self.json_schema(schema.get());
-        let schema = known.as_ref().as_ref().map_err(Clone::clone)?;
-        let datum = datum(&schema.written, payload)?;
-        decode_value(&schema.known, key, &datum, &self.unavailable)
+/// A value in JSON with its schema.
+pub(super) fn json_value(converter: &Converter, key: Option<RecordKey>, value: &[u8]) -> Result<Body, Refusal> {
+    let WithSchema { schema, payload } = WithSchema::parse(value, "value")?;
+    let Some(schema) = schema else { return bare(converter, key, payload) };
+    if payload.get() == "null" {
+        return Ok(Body::Tombstone(key));
     }
+    let known = converter.json_schema(schema.get());
+    let schema = known.as_ref().as_ref().map_err(Clone::clone)?;
+    let datum = datum(&schema.written, payload)?;
+    decode_value(&schema.known, key, &datum, &converter.unavailable)
+}
 
-    /// A value in bare JSON.
-    pub(super) fn bare_value(&self, key: Option<RecordKey>, value: &[u8]) -> Result<Body, Refusal> {
-        self.bare(key, json(value, "value")?)
-    }
+/// A value in bare JSON.
+pub(super) fn bare_value(converter: &Converter, key: Option<RecordKey>, value: &[u8]) -> Result<Body, Refusal> {
+    bare(converter, key, json(value, "value")?)
+}
 
-    fn bare(&self, key: Option<RecordKey>, value: &RawValue) -> Result<Body, Refusal> {
-        let bare = match bare_value(value)? {
-            BareValue::Null => return Ok(Body::Tombstone(key)),
-            BareValue::Message => return Ok(Body::Filtered),
-            BareValue::Change(bare) => bare,
-        };
-        if bare.source.is_some() && bare.lacks_a_value(self.unavailable.text()) {
-            let reason = "the record lacks a value, and without a schema it is one value that cannot be stored in part; \
-                          set REPLICA IDENTITY FULL at the source, or let it write schemas";
-            return Err(Refusal::new("decode.unavailable_value", reason));
-        }
-        let version = match &self.version {
-            None => None,
-            Some(VersionField::Source(name)) => {
-                Some(version(&BareChange::field(bare.source, name).ok_or_else(nowhere)?)?)
-            }
-            Some(VersionField::Record(name)) => match bare.op {
-                // It has no record.
-                RecordOp::Truncate => None,
-                RecordOp::Delete => version_of_end(BareChange::field(bare.before, name).as_ref())?,
-                _ => Some(version(&BareChange::field(bare.after, name).ok_or_else(nowhere)?)?),
-            },
-        };
-        let source_time_ms = match BareChange::field(bare.source, "ts_ms") {
-            Some(Value::Long(millis)) => Some(millis),
-            _ => None,
-        };
-        let after = bare.after.map(|after| vec![Value::String(after.get().to_owned())]);
-        let schema = BareChange::schema();
-        Ok(change(Change { key, op: bare.op, schema, after, changed: None, version, source_time_ms }))
+fn bare(converter: &Converter, key: Option<RecordKey>, value: &RawValue) -> Result<Body, Refusal> {
+    let bare = match connect::bare_value(value)? {
+        BareValue::Null => return Ok(Body::Tombstone(key)),
+        BareValue::Message => return Ok(Body::Filtered),
+        BareValue::Change(bare) => bare,
+    };
+    if bare.source.is_some() && bare.lacks_a_value(converter.unavailable.text()) {
+        let reason = "the record lacks a value, and without a schema it is one value that cannot be stored in part; \
+                      set REPLICA IDENTITY FULL at the source, or let it write schemas";
+        return Err(Refusal::new("decode.unavailable_value", reason));
     }
+    let version = match &converter.version {
+        None => None,
+        Some(VersionField::Source(name)) => Some(version(&BareChange::field(bare.source, name).ok_or_else(nowhere)?)?),
+        Some(VersionField::Record(name)) => match bare.op {
+            // It has no record.
+            RecordOp::Truncate => None,
+            RecordOp::Delete => version_of_end(BareChange::field(bare.before, name).as_ref())?,
+            _ => Some(version(&BareChange::field(bare.after, name).ok_or_else(nowhere)?)?),
+        },
+    };
+    let source_time_ms = match BareChange::field(bare.source, "ts_ms") {
+        Some(Value::Long(millis)) => Some(millis),
+        _ => None,
+    };
+    let after = bare.after.map(|after| vec![Value::String(after.get().to_owned())]);
+    let schema = BareChange::schema();
+    Ok(change(Change { key, op: bare.op, schema, after, changed: None, version, source_time_ms }))
 }

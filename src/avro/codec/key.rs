@@ -8,8 +8,9 @@ use towpath_api::{Identity, RecordKey};
 
 use super::change::{in_part, is_null, nothing_left};
 use crate::avro::{
-    read::{Malformed, Reader},
-    shape::{KeyParts, KeyShape, Refusal},
+    binary::read::{Malformed, Reader},
+    refusal::Refusal,
+    schema::shape::{KeyParts, KeyShape, fields},
 };
 
 pub(super) fn decode_key(shape: &KeyShape, datum: &[u8]) -> Result<RecordKey, Refusal> {
@@ -37,7 +38,7 @@ pub(super) fn decode_key(shape: &KeyShape, datum: &[u8]) -> Result<RecordKey, Re
 }
 
 fn named(schema: &Schema, position: usize) -> String {
-    let field = super::fields(schema).get(position).map_or("", |field| &field.name);
+    let field = fields(schema).get(position).map_or("", |field| &field.name);
     format!("the key's field `{field}`")
 }
 

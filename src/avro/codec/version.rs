@@ -3,7 +3,10 @@
 use apache_avro::types::Value;
 use towpath_api::Version;
 
-use crate::avro::shape::{Content, Refusal, ValueShape};
+use crate::avro::{
+    refusal::Refusal,
+    schema::shape::{Content, ValueShape},
+};
 
 /// The greatest rank there is.
 const RANK_OF_END: i8 = 3;

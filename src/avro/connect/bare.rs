@@ -11,8 +11,11 @@ use serde_json::value::RawValue;
 use towpath_api::{Identity, RecordKey, RecordOp, json::JSON_TEXT};
 
 use crate::avro::{
-    semantic::CONNECT_NAME,
-    shape::{Refusal, record_of, single_field},
+    refusal::Refusal,
+    schema::{
+        semantic::CONNECT_NAME,
+        shape::{record_of, single_field},
+    },
 };
 
 /// Kinds of keys that are remembered; more of them are forgotten at once.

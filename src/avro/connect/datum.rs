@@ -12,19 +12,22 @@ use num_bigint::BigInt;
 use serde_json::value::RawValue;
 
 use crate::avro::{
-    plan::ORIGINAL_NAME,
-    semantic::{self, Semantic},
-    shape::{Refusal, nullable},
-    write::{write_count, write_long, write_sized},
+    binary::write::{write_count, write_long, write_sized},
+    refusal::Refusal,
+    schema::{
+        plan::ORIGINAL_NAME,
+        semantic::{self, Semantic},
+        shape::nullable,
+    },
 };
 
 /// Digits before and behind the point, at most: what Postgres' numeric has room for.
 const MAX_DIGITS: i64 = 131_072;
 
 /// A payload is not what its schema says.
-struct Misfit;
+struct PayloadMismatch;
 
-impl<E: std::error::Error> From<E> for Misfit {
+impl<E: std::error::Error> From<E> for PayloadMismatch {
     fn from(_: E) -> Self {
         Self
     }
@@ -36,7 +39,7 @@ impl<E: std::error::Error> From<E> for Misfit {
 /// `decode.json_payload`, with the part that does not fit.
 pub(crate) fn datum(schema: &Schema, payload: &RawValue) -> Result<Vec<u8>, Refusal> {
     let mut writer = Writer { out: Vec::with_capacity(payload.get().len()), path: Vec::new() };
-    if let Err(Misfit) = writer.write(schema, payload) {
+    if let Err(PayloadMismatch) = writer.write(schema, payload) {
         let place =
             if writer.path.is_empty() { "the payload".to_owned() } else { format!("`{}`", writer.path.join(".")) };
         return Err(Refusal::new("decode.json_payload", format!("{place} is not what the schema beside it says")));
@@ -51,11 +54,11 @@ struct Writer {
 }
 
 impl Writer {
-    fn write(&mut self, schema: &Schema, raw: &RawValue) -> Result<(), Misfit> {
+    fn write(&mut self, schema: &Schema, raw: &RawValue) -> Result<(), PayloadMismatch> {
         let text = raw.get();
         match schema {
             Schema::Union(_) => {
-                let (nullable, other) = nullable(schema).ok_or(Misfit)?;
+                let (nullable, other) = nullable(schema).ok_or(PayloadMismatch)?;
                 let (null, some) = (nullable.null, 1 - nullable.null);
                 let branch = if text == "null" { null } else { some };
                 write_long(&mut self.out, i64::try_from(branch)?);
@@ -75,7 +78,7 @@ impl Writer {
             Schema::Decimal(decimal) => self.decimal(i64::try_from(decimal.scale)?, text)?,
             Schema::Record(record) if semantic::is_marker(record) => match Semantic::of_record(record) {
                 Some(Semantic::Zeros(zeros)) => self.decimal(-i64::from(zeros), text)?,
-                _ => return self.write(&record.fields.first().ok_or(Misfit)?.schema, raw),
+                _ => return self.write(&record.fields.first().ok_or(PayloadMismatch)?.schema, raw),
             },
             Schema::Record(record) => return self.record(record, text),
             Schema::Array(array) => {
@@ -93,17 +96,17 @@ impl Writer {
                 }
                 self.end_of_blocks();
             }
-            _ => return Err(Misfit),
+            _ => return Err(PayloadMismatch),
         }
         Ok(())
     }
 
-    fn record(&mut self, record: &RecordSchema, text: &str) -> Result<(), Misfit> {
+    fn record(&mut self, record: &RecordSchema, text: &str) -> Result<(), PayloadMismatch> {
         // A pair of a map whose keys are no texts.
         if text.starts_with('[') {
             let parts: Vec<&RawValue> = serde_json::from_str(text)?;
             if parts.len() != record.fields.len() {
-                return Err(Misfit);
+                return Err(PayloadMismatch);
             }
             return record.fields.iter().zip(parts).try_for_each(|(field, part)| self.write(&field.schema, part));
         }
@@ -119,15 +122,15 @@ impl Writer {
     }
 
     /// Bytes in base 64, or a number, as the converter's `decimal.format` says.
-    fn decimal(&mut self, wanted: i64, text: &str) -> Result<(), Misfit> {
+    fn decimal(&mut self, wanted: i64, text: &str) -> Result<(), PayloadMismatch> {
         if text.starts_with('"') {
             write_sized(&mut self.out, &STANDARD.decode(&*string(text)?)?);
             return Ok(());
         }
         let (digits, scale) = text.parse::<BigDecimal>()?.into_bigint_and_scale();
-        let missing = wanted.checked_sub(scale).ok_or(Misfit)?;
+        let missing = wanted.checked_sub(scale).ok_or(PayloadMismatch)?;
         if missing.abs() > MAX_DIGITS {
-            return Err(Misfit);
+            return Err(PayloadMismatch);
         }
         let ten = BigInt::from(10).pow(u32::try_from(missing.abs())?);
         let unscaled = if missing >= 0 {
@@ -136,7 +139,7 @@ impl Writer {
             digits / ten
         } else {
             // Digits behind the point that the schema has no room for would be lost.
-            return Err(Misfit);
+            return Err(PayloadMismatch);
         };
         write_sized(&mut self.out, &unscaled.to_signed_bytes_be());
         Ok(())
@@ -147,7 +150,7 @@ impl Writer {
     }
 }
 
-fn string(text: &str) -> Result<Cow<'_, str>, Misfit> {
+fn string(text: &str) -> Result<Cow<'_, str>, PayloadMismatch> {
     // Borrowed where nothing is escaped.
     match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
         Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
@@ -156,13 +159,13 @@ fn string(text: &str) -> Result<Cow<'_, str>, Misfit> {
 }
 
 /// Java writes what is no number as a text.
-fn float<T: std::str::FromStr>(text: &str) -> Result<T, Misfit> {
+fn float<T: std::str::FromStr>(text: &str) -> Result<T, PayloadMismatch> {
     let text = match text {
         "\"NaN\"" => "NaN",
         "\"Infinity\"" => "inf",
         "\"-Infinity\"" => "-inf",
         _ if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => text,
-        _ => return Err(Misfit),
+        _ => return Err(PayloadMismatch),
     };
-    text.parse().map_err(|_| Misfit)
+    text.parse().map_err(|_| PayloadMismatch)
 }

@@ -5,7 +5,10 @@
 use apache_avro::Schema;
 use serde_json::{Map, Value as Json, json};
 
-use crate::avro::{plan::ORIGINAL_NAME, semantic, shape::Refusal};
+use crate::avro::{
+    refusal::Refusal,
+    schema::{plan::ORIGINAL_NAME, semantic},
+};
 
 /// The Avro schema of a Connect schema.
 ///

@@ -6,7 +6,7 @@ use rdkafka::{Message, message::OwnedMessage};
 use serde_json::{Map, Value, json};
 use towpath_api::Result;
 
-use crate::avro::readable::{Readable, Shown, plain};
+use crate::avro::codec::display::{Readable, Shown, plain};
 
 /// Decodes a record. Its parts are `topic`, `partition`, `offset`, `timestamp`, `key`, `value` and `headers`; a part
 /// that cannot be decoded is shown as it is, with the reason in `key_problem` or `value_problem`.

@@ -9,8 +9,10 @@ use super::reference_bytes;
 use crate::avro::{
     codec::{Decoded, Decoder, Reading},
     registry::Registry,
-    semantic,
-    shape::Prepared,
+    schema::{
+        semantic,
+        shape::{Prepared, fields},
+    },
 };
 
 /// Made once, since its clients take their time; nothing asks it.
@@ -119,5 +121,5 @@ pub(super) fn null() -> Value {
 
 /// The names and types of a record's fields.
 pub(super) fn types(schema: &Schema) -> Vec<(String, Schema)> {
-    crate::avro::codec::fields(schema).iter().map(|field| (field.name.clone(), field.schema.clone())).collect()
+    fields(schema).iter().map(|field| (field.name.clone(), field.schema.clone())).collect()
 }

@@ -4,7 +4,10 @@ use serde_json::{Value as Json, json};
 use towpath_api::{Identity, RecordKey, RecordOp};
 
 use super::{foreign::*, *};
-use crate::avro::codec::{Form, Reading, ReadingSettings, VersionField};
+use crate::avro::{
+    codec::{Form, Reading, ReadingSettings, VersionField},
+    schema::shape::fields,
+};
 
 fn decoder(key: Form, value: Form, version: Option<&str>) -> Decoder {
     let version = version.map(VersionField::parse);
@@ -166,7 +169,7 @@ fn debeziums_envelope_in_json_is_the_change_that_it_is() {
     let found = change(read(&decoder, Some(key), Some(&envelope(payload))));
     assert_eq!((found.op, found.source_time_ms, found.version.unwrap().ts), (RecordOp::Update, Some(5), 7));
     assert_eq!((found.key.unwrap().identity, found.changed), (Identity::Long(1), Some(vec![0, 1])));
-    let fields = super::super::fields(&found.schema);
+    let fields = fields(&found.schema);
     assert_eq!(fields[2].name, "big-text");
     assert!(towpath_api::json::is_json_text(&fields[1]));
     let again = change(read(&decoder, Some(key), Some(&envelope(payload))));
@@ -210,7 +213,7 @@ fn json_without_a_schema_stays_the_text_that_it_is() {
     {
         let found = change(value(Form::Json, given));
         assert_eq!((found.op, found.after), (RecordOp::Update, Some(vec![text(given)])), "{given}");
-        let fields = super::super::fields(&found.schema);
+        let fields = fields(&found.schema);
         assert!(fields[0].name == "value" && towpath_api::json::is_json_text(&fields[0]));
     }
     assert!(tombstone(value(Form::Json, "null")).is_some());

@@ -3,6 +3,7 @@
 use apache_avro::{BigDecimal, Decimal, Uuid};
 
 use super::{foreign::*, *};
+use crate::avro::schema::shape::fields;
 
 const ZONED: &str = r#"{"type":"string","connect.name":"io.debezium.time.ZonedTimestamp"}"#;
 
@@ -203,10 +204,10 @@ fn json_is_text_that_its_field_marks() {
     for (ty, given) in [(json.clone(), text("{}")), (format!(r#"["null",{json}]"#), some(text("{}")))] {
         let change = topic(&ty).change(record(&[("v", given)]));
         assert_eq!(change.after, Some(vec![text("{}")]));
-        assert!(towpath_api::json::is_json_text(&crate::avro::codec::fields(&change.schema)[0]), "{ty}");
+        assert!(towpath_api::json::is_json_text(&fields(&change.schema)[0]), "{ty}");
     }
     let change = topic("\"string\"").change(record(&[("v", text("{}"))]));
-    assert!(!towpath_api::json::is_json_text(&crate::avro::codec::fields(&change.schema)[0]));
+    assert!(!towpath_api::json::is_json_text(&fields(&change.schema)[0]));
 }
 
 #[test]

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use apache_avro::schema::Schema;
 use towpath_api::Result;
 
-use super::{registry::Registry, shape::ValueShape};
+use super::Registry;
+use crate::avro::schema::shape::ValueShape;
 
 /// The newest schemas of a topic, as its records have them once they are decoded.
 #[derive(Debug, Clone)]
-pub struct TopicSchemas {
+pub struct LatestSchemas {
     /// The record of the key; `None` where the keys have no schema.
     pub key: Option<Arc<Schema>>,
     /// The record that the values are, or that their envelopes carry.
@@ -21,7 +22,7 @@ pub struct TopicSchemas {
 ///
 /// # Errors
 /// Retry while the registry is away.
-pub async fn schemas_of(registry: &Registry, topic: &str) -> Result<Result<TopicSchemas, String>> {
+pub async fn latest_schemas(registry: &Registry, topic: &str) -> Result<Result<LatestSchemas, String>> {
     let key = registry.newest(&format!("{topic}-key")).await?;
     let Some(value) = registry.newest(&format!("{topic}-value")).await? else {
         return Ok(Err(format!("the registry has no subject `{topic}-value` yet")));
@@ -31,8 +32,8 @@ pub async fn schemas_of(registry: &Registry, topic: &str) -> Result<Result<Topic
         Err(refusal) => return Ok(Err(refusal.reason.clone())),
     };
     Ok(match &value.value {
-        Ok(ValueShape::Envelope(envelope)) => Ok(TopicSchemas { key, value: Arc::clone(&envelope.after.schema) }),
-        Ok(ValueShape::Plain(plain)) => Ok(TopicSchemas { key, value: Arc::clone(&plain.content.schema) }),
+        Ok(ValueShape::Envelope(envelope)) => Ok(LatestSchemas { key, value: Arc::clone(&envelope.after.schema) }),
+        Ok(ValueShape::Plain(plain)) => Ok(LatestSchemas { key, value: Arc::clone(&plain.content.schema) }),
         Ok(ValueShape::Message) => Err("its values are messages that change no row".to_owned()),
         Err(refusal) => Err(refusal.reason.clone()),
     })

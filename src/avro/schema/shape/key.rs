@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use apache_avro::schema::Schema;
 
-use super::{super::plan::Plan, Content, Nullable, Refusal, nullable, single_field};
-use crate::avro::shape::record_of;
+use super::content::{Content, Nullable, nullable, record_of, single_field};
+use crate::avro::{refusal::Refusal, schema::plan::Plan};
 
 /// A shape of key that we can decode.
 #[derive(Debug)]

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use apache_avro::{reader::datum::GenericDatumReader, types::Value, writer::datum::GenericDatumWriter};
+use apache_avro::{Schema, reader::datum::GenericDatumReader, types::Value, writer::datum::GenericDatumWriter};
 use proptest::prelude::*;
 use towpath_api::{Body, ChangeEvent, Key, Object, Op, Reaction, RecordOp, Updates, Version};
 
 use super::*;
 use crate::avro::{
-    envelope::TopicSchemas,
-    generate::{bare, fields as field_values, records, schemas, values},
-    read::Reader,
+    binary::{read::Reader, write::write},
     registry::Registry,
-    shape::Prepared,
-    write::write,
+    schema::{envelope::TopicSchemas, shape::Prepared},
+    tests::generate::{bare, fields as field_values, records, schemas, values},
 };
 
 mod foreign;

@@ -5,7 +5,7 @@
 //! in `codec/tests.rs` holds the two equal on everything that is well formed.
 //!
 //! What always holds: nothing is allocated that the bytes left could not fill; a length or count that promises more is
-//! refused first. Schemas have no references here (see [`inlined`](super::inline::inlined)), so the depth of a walk is
+//! refused first. Schemas have no references here (see [`inlined`](crate::avro::schema::inline::inlined)), so the depth of a walk is
 //! bounded by the schema.
 
 use std::collections::HashMap;

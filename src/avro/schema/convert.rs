@@ -5,10 +5,8 @@ use apache_avro::{BigDecimal, types::Value};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use num_bigint::BigInt;
 
-use super::{
-    read::{Malformed, Reader},
-    semantic::Semantic,
-};
+use super::semantic::Semantic;
+use crate::avro::binary::read::{Malformed, Reader};
 
 /// What Debezium sends for `infinity` and `-infinity`: the numbers that Postgres' JDBC driver has for them.
 const INFINITY: i64 = 9_223_372_036_825_200_000;

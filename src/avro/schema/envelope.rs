@@ -1,7 +1,7 @@
 //! The schemas of a topic's keys and values, built from the templates in `avro/`.
 //!
 //! The value is Debezium's envelope around the object's own record. The order of its fields is part of the contract
-//! with [`Encoder`](super::codec::Encoder), which writes them one after another. Nothing here reads or writes a record.
+//! with [`Encoder`](crate::avro::codec::Encoder), which writes them one after another. Nothing here reads or writes a record.
 
 use std::collections::HashSet;
 
@@ -11,8 +11,8 @@ use towpath_api::{Error, ErrorType, KeyType, Object, Result};
 
 use super::inline::inlined;
 
-const ENVELOPE: &str = include_str!("../../avro/envelope.avsc");
-const KEY: &str = include_str!("../../avro/key.avsc");
+const ENVELOPE: &str = include_str!("../../../avro/envelope.avsc");
+const KEY: &str = include_str!("../../../avro/key.avsc");
 
 /// What is registered for a topic, and what its records are written by.
 #[derive(Debug, Clone)]

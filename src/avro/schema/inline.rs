@@ -17,7 +17,7 @@ const MAX_PARTS: usize = 100_000;
 
 /// Why a schema cannot be written without references.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum InlineError {
+pub(crate) enum InlineError {
     /// A type contains itself.
     #[error("type `{0}` contains itself")]
     Recursive(String),
@@ -41,7 +41,7 @@ const WHOLE: &str = "_towpath_whole";
 ///
 /// # Errors
 /// One of them is no JSON.
-pub(super) fn with_parts(parts: &[String], schema: &str) -> serde_json::Result<String> {
+pub(crate) fn with_parts(parts: &[String], schema: &str) -> serde_json::Result<String> {
     let texts = parts.iter().map(String::as_str).chain([schema]);
     // Without a namespace, so that names in the texts mean what they mean alone.
     let fields = texts
@@ -53,7 +53,7 @@ pub(super) fn with_parts(parts: &[String], schema: &str) -> serde_json::Result<S
 /// Returns `schema` with the definition in place of each reference; of one that [`with_parts`] made the last part.
 ///
 /// The result is for reading and writing values. Its text would define names twice, so it cannot be registered.
-pub(super) fn inlined(schema: &Schema) -> Result<Schema, InlineError> {
+pub(crate) fn inlined(schema: &Schema) -> Result<Schema, InlineError> {
     let resolved = ResolvedSchema::new(schema).map_err(|error| InlineError::Invalid(error.to_string()))?;
     let inlined = Inliner { names: resolved.get_names(), open: Vec::new(), parts: 0 }.walk(schema, None, 0)?;
     match inlined {

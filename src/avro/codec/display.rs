@@ -12,7 +12,7 @@ use towpath_api::{
     json::{hexadecimal, to_json},
 };
 
-use super::{inline::inlined, read::Reader, registry::Registry};
+use crate::avro::{binary::read::Reader, registry::Registry, schema::inline::inlined};
 
 /// Decodes keys and values one by one, with the schemas that it has met.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ pub(crate) use self::{
     datum::datum,
     schema::avro_schema,
 };
-use super::shape::Refusal;
+use super::refusal::Refusal;
 
 /// The parts of `{"schema": …, "payload": …}`, as they are written.
 #[derive(Debug, Clone, Copy)]

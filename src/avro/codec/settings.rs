@@ -13,8 +13,8 @@ use super::{
 };
 use crate::avro::{
     connect::{BareKeys, avro_schema},
-    inline::inlined,
-    shape::{Prepared, Refusal},
+    refusal::Refusal,
+    schema::{inline::inlined, shape::Prepared},
 };
 
 /// Schemas beside JSON values that are remembered, by their text; more of them are forgotten at once.
@@ -56,25 +56,25 @@ impl Default for ReadingSettings {
 /// How keys and values are read. Cheap to clone; clones share what they have learned.
 #[derive(Debug, Clone)]
 pub struct Reading {
-    pub(super) shared: Arc<Shared>,
+    pub(super) converter: Arc<Converter>,
 }
 
 /// A schema that stood beside a value, or why it cannot be used.
-type LearnedSchema = Arc<Result<JsonSchema, Refusal>>;
+type CachedJsonSchema = Arc<Result<JsonSchema, Refusal>>;
 
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct Converter {
     pub(super) key: Form,
     pub(super) value: Form,
     pub(super) version: Option<VersionField>,
     pub(super) unavailable: Unavailable,
     pub(super) bare_keys: BareKeys,
-    json_schemas: Mutex<HashMap<Box<str>, LearnedSchema>>,
+    json_schemas: Mutex<HashMap<Box<str>, CachedJsonSchema>>,
 }
 
 /// A schema, and where in it the configuration looks for the version.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct KnownSchema {
     pub(super) prepared: Arc<Prepared>,
     pub(super) version_at: Option<VersionAt>,
 }
@@ -84,7 +84,7 @@ pub(super) struct Known {
 pub(super) struct JsonSchema {
     /// As Avro would write its values, without references.
     pub(super) written: Schema,
-    pub(super) known: Known,
+    pub(super) known: KnownSchema,
 }
 
 impl Default for Reading {
@@ -99,20 +99,20 @@ impl Reading {
         let ReadingSettings { key, value, version, unavailable } = settings;
         let unavailable = Unavailable::new(&unavailable);
         let (bare_keys, json_schemas) = (BareKeys::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { key, value, version, unavailable, bare_keys, json_schemas }) }
+        Self { converter: Arc::new(Converter { key, value, version, unavailable, bare_keys, json_schemas }) }
     }
 }
 
-impl Shared {
+impl Converter {
     /// Looks for the version in a schema.
-    pub(super) fn know(&self, prepared: Arc<Prepared>) -> Known {
+    pub(super) fn know(&self, prepared: Arc<Prepared>) -> KnownSchema {
         let version = self.version.as_ref().zip(prepared.value.as_ref().ok());
         let version_at = version.map(|(field, shape)| VersionAt::find(field, shape));
-        Known { prepared, version_at }
+        KnownSchema { prepared, version_at }
     }
 
     /// The schema that a JSON value brings along. Equal texts give one schema.
-    pub(super) fn json_schema(&self, text: &str) -> LearnedSchema {
+    pub(super) fn json_schema(&self, text: &str) -> CachedJsonSchema {
         let mut schemas = self.json_schemas.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = schemas.get(text) {
             return Arc::clone(known);

@@ -15,7 +15,7 @@ use super::read::is_nullable;
 
 /// A value that its schema has no place for. Says nothing about its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Misfit {
+pub(crate) enum WriteError {
     #[error("a {value:?} where the schema says {schema:?}")]
     Type { value: ValueKind, schema: SchemaKind },
     #[error("the union has no such branch")]
@@ -32,7 +32,7 @@ pub(crate) enum Misfit {
     Decimal,
 }
 
-type Write = Result<(), Misfit>;
+type Write = Result<(), WriteError>;
 
 /// Appends `value` to `out`. For a union of null and one other type the value may be bare.
 pub(crate) fn write(out: &mut Vec<u8>, schema: &Schema, value: &Value) -> Write {
@@ -60,7 +60,7 @@ pub(crate) fn write(out: &mut Vec<u8>, schema: &Schema, value: &Value) -> Write 
         (Schema::Decimal(decimal), Value::Decimal(value)) => return write_decimal(out, &decimal.inner, value),
         (Schema::Uuid(kind), Value::Uuid(uuid)) => return write_uuid(out, kind, *uuid),
         (Schema::Uuid(kind), Value::String(text)) => {
-            return write_uuid(out, kind, Uuid::parse_str(text).map_err(|_| Misfit::Uuid)?);
+            return write_uuid(out, kind, Uuid::parse_str(text).map_err(|_| WriteError::Uuid)?);
         }
         (Schema::Fixed(fixed), Value::Fixed(_, bytes) | Value::Bytes(bytes)) => {
             return write_fixed(out, fixed.size, bytes);
@@ -70,11 +70,11 @@ pub(crate) fn write(out: &mut Vec<u8>, schema: &Schema, value: &Value) -> Write 
         }
         (Schema::Record(record), Value::Record(fields)) => {
             if record.fields.len() != fields.len() {
-                return Err(Misfit::Fields);
+                return Err(WriteError::Fields);
             }
             for (field, (name, value)) in record.fields.iter().zip(fields) {
                 if field.name != *name {
-                    return Err(Misfit::Fields);
+                    return Err(WriteError::Fields);
                 }
                 write(out, &field.schema, value)?;
             }
@@ -96,8 +96,8 @@ pub(crate) fn write(out: &mut Vec<u8>, schema: &Schema, value: &Value) -> Write 
             out.extend_from_slice(&<[u8; 12]>::from(*duration));
         }
         (Schema::BigDecimal, Value::BigDecimal(_)) => {
-            let writer = GenericDatumWriter::builder(schema).build().map_err(|_| Misfit::Decimal)?;
-            writer.write_value_ref(out, value).map_err(|_| Misfit::Decimal)?;
+            let writer = GenericDatumWriter::builder(schema).build().map_err(|_| WriteError::Decimal)?;
+            writer.write_value_ref(out, value).map_err(|_| WriteError::Decimal)?;
         }
         _ => return Err(misfit(schema, value)),
     }
@@ -131,8 +131,8 @@ fn write_len(out: &mut Vec<u8>, len: usize) {
     write_long(out, i64::try_from(len).unwrap_or(i64::MAX));
 }
 
-fn misfit(schema: &Schema, value: &Value) -> Misfit {
-    Misfit::Type { value: value.into(), schema: schema.into() }
+fn misfit(schema: &Schema, value: &Value) -> WriteError {
+    WriteError::Type { value: value.into(), schema: schema.into() }
 }
 
 fn write_union(out: &mut Vec<u8>, union: &UnionSchema, value: &Value) -> Write {
@@ -141,18 +141,18 @@ fn write_union(out: &mut Vec<u8>, union: &UnionSchema, value: &Value) -> Write {
         Value::Union(branch, value) => (*branch as usize, &**value),
         Value::Null => {
             let null = branches.iter().position(|branch| matches!(branch, Schema::Null));
-            (null.ok_or(Misfit::Branch)?, value)
+            (null.ok_or(WriteError::Branch)?, value)
         }
         _ if is_nullable(branches) => (usize::from(matches!(branches[0], Schema::Null)), value),
-        _ => return Err(Misfit::Branch),
+        _ => return Err(WriteError::Branch),
     };
-    let schema = branches.get(branch).ok_or(Misfit::Branch)?;
+    let schema = branches.get(branch).ok_or(WriteError::Branch)?;
     write_len(out, branch);
     write(out, schema, value)
 }
 
 fn write_decimal(out: &mut Vec<u8>, inner: &InnerDecimalSchema, value: &Decimal) -> Write {
-    let bytes = Vec::try_from(value).map_err(|_| Misfit::Decimal)?;
+    let bytes = Vec::try_from(value).map_err(|_| WriteError::Decimal)?;
     let InnerDecimalSchema::Fixed(fixed) = inner else {
         write_sized(out, &bytes);
         return Ok(());
@@ -166,7 +166,7 @@ fn write_decimal(out: &mut Vec<u8>, inner: &InnerDecimalSchema, value: &Decimal)
     let (excess, kept) = bytes.split_at(bytes.len() - fixed.size);
     let same_sign = kept.first().is_some_and(|first| first & 0x80 == sign & 0x80);
     if !same_sign || excess.iter().any(|byte| *byte != sign) {
-        return Err(Misfit::Size { value: bytes.len(), schema: fixed.size });
+        return Err(WriteError::Size { value: bytes.len(), schema: fixed.size });
     }
     out.extend_from_slice(kept);
     Ok(())
@@ -188,14 +188,14 @@ fn write_uuid(out: &mut Vec<u8>, kind: &UuidSchema, uuid: Uuid) -> Write {
 
 fn write_fixed(out: &mut Vec<u8>, size: usize, bytes: &[u8]) -> Write {
     if bytes.len() != size {
-        return Err(Misfit::Size { value: bytes.len(), schema: size });
+        return Err(WriteError::Size { value: bytes.len(), schema: size });
     }
     out.extend_from_slice(bytes);
     Ok(())
 }
 
 fn write_symbol(out: &mut Vec<u8>, schema: &EnumSchema, symbol: &str) -> Write {
-    let index = schema.symbols.iter().position(|known| known == symbol).ok_or(Misfit::Symbol)?;
+    let index = schema.symbols.iter().position(|known| known == symbol).ok_or(WriteError::Symbol)?;
     write_len(out, index);
     Ok(())
 }
@@ -204,7 +204,7 @@ fn write_symbol(out: &mut Vec<u8>, schema: &EnumSchema, symbol: &str) -> Write {
 mod tests {
     use super::*;
 
-    fn encoded(schema: &str, value: &Value) -> Result<Vec<u8>, Misfit> {
+    fn encoded(schema: &str, value: &Value) -> Result<Vec<u8>, WriteError> {
         let mut out = Vec::new();
         write(&mut out, &Schema::parse_str(schema).unwrap(), value)?;
         Ok(out)
@@ -222,15 +222,15 @@ mod tests {
     #[test]
     fn a_value_that_does_not_fit_is_an_error_and_never_bad_bytes() {
         let null_as_long = encoded(r#""long""#, &Value::Null);
-        assert_eq!(null_as_long, Err(Misfit::Type { value: ValueKind::Null, schema: SchemaKind::Long }));
-        assert_eq!(encoded(r#"["null","long","string"]"#, &Value::Long(1)), Err(Misfit::Branch));
-        assert_eq!(encoded(r#"["null","long"]"#, &Value::Union(7, Box::new(Value::Long(1)))), Err(Misfit::Branch));
+        assert_eq!(null_as_long, Err(WriteError::Type { value: ValueKind::Null, schema: SchemaKind::Long }));
+        assert_eq!(encoded(r#"["null","long","string"]"#, &Value::Long(1)), Err(WriteError::Branch));
+        assert_eq!(encoded(r#"["null","long"]"#, &Value::Union(7, Box::new(Value::Long(1)))), Err(WriteError::Branch));
         let symbols = r#"{"type":"enum","name":"e","symbols":["a"]}"#;
-        assert_eq!(encoded(symbols, &Value::Enum(0, "b".into())), Err(Misfit::Symbol));
+        assert_eq!(encoded(symbols, &Value::Enum(0, "b".into())), Err(WriteError::Symbol));
         let fixed = r#"{"type":"fixed","name":"f","size":2}"#;
-        assert_eq!(encoded(fixed, &Value::Fixed(3, vec![0; 3])), Err(Misfit::Size { value: 3, schema: 2 }));
+        assert_eq!(encoded(fixed, &Value::Fixed(3, vec![0; 3])), Err(WriteError::Size { value: 3, schema: 2 }));
         let record = r#"{"type":"record","name":"r","fields":[{"name":"a","type":"int"}]}"#;
-        assert_eq!(encoded(record, &Value::Record(vec![("b".into(), Value::Int(1))])), Err(Misfit::Fields));
+        assert_eq!(encoded(record, &Value::Record(vec![("b".into(), Value::Int(1))])), Err(WriteError::Fields));
     }
 
     #[test]
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(written(&[0xff]), Ok(vec![0xff, 0xff]));
         assert_eq!(written(&[0x7f]), Ok(vec![0x00, 0x7f]));
         assert_eq!(written(&[0x00, 0x00, 0x7f]), Ok(vec![0x00, 0x7f]));
-        assert_eq!(written(&[0x00, 0x80, 0x00]), Err(Misfit::Size { value: 3, schema: 2 }));
-        assert_eq!(written(&[0xff, 0x7f, 0x00]), Err(Misfit::Size { value: 3, schema: 2 }));
+        assert_eq!(written(&[0x00, 0x80, 0x00]), Err(WriteError::Size { value: 3, schema: 2 }));
+        assert_eq!(written(&[0xff, 0x7f, 0x00]), Err(WriteError::Size { value: 3, schema: 2 }));
     }
 }

@@ -10,10 +10,10 @@ use apache_avro::{
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 use serde_json::{Value as Json, json};
 
-use super::read::is_nullable;
+use crate::avro::binary::read::is_nullable;
 
 /// A schema of any type, some levels deep, no two types in it of one name.
-pub(super) fn schemas() -> impl Strategy<Value = Schema> {
+pub(crate) fn schemas() -> impl Strategy<Value = Schema> {
     types().prop_map(|mut json| {
         name_types(&mut json, &mut 0);
         Schema::parse(&json).unwrap()
@@ -21,7 +21,7 @@ pub(super) fn schemas() -> impl Strategy<Value = Schema> {
 }
 
 /// A record schema `Deal` with an `id` of type string and some fields of any type.
-pub(super) fn records() -> impl Strategy<Value = Schema> {
+pub(crate) fn records() -> impl Strategy<Value = Schema> {
     vec(types(), 0..6).prop_map(|types| {
         let mut fields = vec![json!({"name": "id", "type": "string"})];
         fields.extend(
@@ -34,7 +34,7 @@ pub(super) fn records() -> impl Strategy<Value = Schema> {
 }
 
 /// A value of `schema` as apache-avro has it: each union says its branch.
-pub(super) fn values(schema: &Schema) -> BoxedStrategy<Value> {
+pub(crate) fn values(schema: &Schema) -> BoxedStrategy<Value> {
     match schema {
         Schema::Null => Just(Value::Null).boxed(),
         Schema::Boolean => any::<bool>().prop_map(Value::Boolean).boxed(),
@@ -98,13 +98,13 @@ pub(super) fn values(schema: &Schema) -> BoxedStrategy<Value> {
 }
 
 /// A value for each field, with its name.
-pub(super) fn fields(fields: &[RecordField]) -> BoxedStrategy<Vec<(String, Value)>> {
+pub(crate) fn fields(fields: &[RecordField]) -> BoxedStrategy<Vec<(String, Value)>> {
     let fields: Vec<_> = fields.iter().map(|field| (Just(field.name.clone()), values(&field.schema))).collect();
     fields.boxed()
 }
 
 /// The value as our reader gives it: a union of null and one other type is bare.
-pub(super) fn bare(schema: &Schema, value: Value) -> Value {
+pub(crate) fn bare(schema: &Schema, value: Value) -> Value {
     match (schema, value) {
         (Schema::Union(union), Value::Union(branch, value)) => {
             let value = bare(&union.variants()[branch as usize], *value);

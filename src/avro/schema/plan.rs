@@ -10,10 +10,10 @@ use apache_avro::{
     types::Value,
 };
 
-use super::{
-    read::{Malformed, Reader, is_nullable},
-    semantic::{CONNECT_NAME, Semantic},
-    shape::Refusal,
+use super::semantic::{CONNECT_NAME, Semantic};
+use crate::avro::{
+    binary::read::{Malformed, Reader, is_nullable},
+    refusal::Refusal,
 };
 
 /// The attribute that holds the name of a field which Avro would not let it have.

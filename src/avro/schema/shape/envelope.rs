@@ -2,7 +2,8 @@
 
 use apache_avro::schema::{RecordSchema, Schema};
 
-use super::{Content, Nullable, Refusal, nullable};
+use super::content::{Content, Nullable, nullable};
+use crate::avro::refusal::Refusal;
 
 /// An envelope: what to do with each field, in the order in which they lie in the bytes.
 #[derive(Debug)]

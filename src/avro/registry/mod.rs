@@ -6,6 +6,7 @@
 
 mod address;
 mod answer;
+mod latest;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -27,11 +28,15 @@ use schema_registry_converter::{
 use serde_json::json;
 use towpath_api::{Error, ErrorType, Result};
 
+pub use self::latest::{LatestSchemas, latest_schemas};
 use self::{
     address::{Address, refused},
     answer::{explain, is_unknown_schema, status, unavailable},
 };
-use super::{codec::SchemaId, inline::with_parts, semantic, shape::Prepared};
+use super::{
+    schema::{inline::with_parts, semantic, shape::Prepared},
+    schema_id::SchemaId,
+};
 
 /// Long enough for a registry that is busy, short enough that a post is answered in time.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -43,10 +48,10 @@ const COMPATIBILITY: &str = "BACKWARD_TRANSITIVE";
 /// A client of the registry. Cheap to clone; clones share what they know.
 #[derive(Clone)]
 pub struct Registry {
-    shared: Arc<Shared>,
+    shared: Arc<RegistryState>,
 }
 
-struct Shared {
+struct RegistryState {
     settings: SrSettings,
     /// For what the converter's client does not offer.
     http: reqwest::Client,
@@ -84,7 +89,9 @@ impl Registry {
         let http = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(|error| refused().because(error))?;
         let (requests, duration) = families(metrics).map_err(|error| refused().because(error))?;
         let (prepared, registered) = (RwLock::default(), tokio::sync::Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { settings, http, address, prepared, registered, requests, duration }) })
+        Ok(Self {
+            shared: Arc::new(RegistryState { settings, http, address, prepared, registered, requests, duration }),
+        })
     }
 
     /// Registers `schema` under `subject` and returns its id; asks once for each pair. A subject that is new gets

@@ -7,7 +7,7 @@
 //!
 //! Nothing here talks to Kafka, and only [`Decoder::learn`] talks to the registry.
 //!
-//! Both directions walk the schema themselves (`read.rs`, `write.rs`). For a record of 12 columns in its envelope,
+//! Both directions walk the schema themselves (`binary/read.rs`, `binary/write.rs`). For a record of 12 columns in its envelope,
 //! framing and key included, `benches/codec.rs` measured (2 cores, busy; apache-avro 0.22 with one reader and writer
 //! for a schema):
 //!
@@ -20,35 +20,24 @@
 
 mod change;
 mod decoder;
+pub mod display;
 mod encoder;
 mod forms;
+mod framing;
 mod key;
-mod reading;
+mod settings;
 mod unavailable;
 mod version;
 
-use apache_avro::schema::{RecordField, Schema};
-
 pub use self::{
-    decoder::{Decoded, Decoder, SchemaHeaders, SchemaId},
+    decoder::{Decoded, Decoder},
     encoder::{Encoded, Encoder},
-    reading::{Form, Reading, ReadingSettings},
+    framing::SchemaHeaders,
+    settings::{Form, Reading, ReadingSettings},
     unavailable::UNAVAILABLE_VALUE,
     version::VersionField,
 };
-
-/// The first byte of Confluent's framing; the schema id follows, big endian.
-const MAGIC: u8 = 0;
-/// The first byte of a header with a unique id, of which the rest is that id.
-const GUID_MAGIC: u8 = 1;
-const HEADER_BYTES: usize = 5;
-
-fn fields(record: &Schema) -> &[RecordField] {
-    match record {
-        Schema::Record(record) => &record.fields,
-        _ => &[],
-    }
-}
+pub use super::schema_id::SchemaId;
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,124 @@
+//! A record, and how to read each of its fields.
+
+use std::sync::Arc;
+
+use apache_avro::schema::{Name, RecordField, RecordSchema, Schema, UnionSchema};
+
+use crate::avro::{
+    refusal::Refusal,
+    schema::{
+        plan::{Plan, Planned},
+        semantic::Semantic,
+    },
+};
+
+/// A record, and how to read each of its fields.
+#[derive(Debug)]
+pub(crate) struct Content {
+    /// The record without references, with the types that its values have once they are read.
+    pub(crate) schema: Arc<Schema>,
+    /// One for each field.
+    pub(crate) plans: Vec<Plan>,
+    /// The types as they are written, one for each field.
+    pub(crate) written: Vec<Schema>,
+}
+
+impl Content {
+    /// The record that a key or value is, and where its null lies if it may be null; `None` as for [`Content::of`].
+    pub(super) fn of_whole(schema: &Schema) -> Result<Option<(Option<Nullable>, Self)>, Refusal> {
+        let (nullable, record) = match nullable(schema) {
+            Some((nullable, record)) => (Some(nullable), record),
+            None => (None, schema),
+        };
+        Ok(Self::of(record)?.map(|content| (nullable, content)))
+    }
+
+    /// `None` when the schema is no record, or one that stands for a value.
+    pub(super) fn of(schema: &Schema) -> Result<Option<Self>, Refusal> {
+        let Schema::Record(written) = schema else { return Ok(None) };
+        let written = with_columns_refused(written);
+        let planned = Planned::new(&Schema::Record(written.clone()))?;
+        if !matches!(planned.schema, Schema::Record(_)) {
+            return Ok(None);
+        }
+        let plans = match planned.plan {
+            Plan::Record(fields) => fields.into_iter().map(|(_, plan)| plan).collect(),
+            _ => written.fields.iter().map(|field| Plan::As(field.schema.clone())).collect(),
+        };
+        let written = written.fields.into_iter().map(|field| field.schema).collect();
+        Ok(Some(Self { schema: Arc::new(planned.schema), plans, written }))
+    }
+
+    pub(crate) fn fields(&self) -> &[RecordField] {
+        fields(&self.schema)
+    }
+}
+
+/// The fields of a record; none for any other type.
+pub(crate) fn fields(record: &Schema) -> &[RecordField] {
+    match record {
+        Schema::Record(record) => &record.fields,
+        _ => &[],
+    }
+}
+
+/// The record with a type for times of a day in nanoseconds that no column takes, where they would be columns. Avro
+/// itself has none.
+fn with_columns_refused(record: &RecordSchema) -> RecordSchema {
+    let mut record = record.clone();
+    for field in &mut record.fields {
+        let is_refused =
+            |ty: &Schema| matches!(ty, Schema::Record(ty) if Semantic::of_record(ty) == Some(Semantic::NanoTime));
+        let nanos = Schema::LocalTimestampNanos;
+        match nullable(&field.schema) {
+            Some((at, ty)) if is_refused(ty) => {
+                let branches = if at.null == 0 { vec![Schema::Null, nanos] } else { vec![nanos, Schema::Null] };
+                field.schema = UnionSchema::new(branches).map_or(Schema::LocalTimestampNanos, Schema::Union);
+            }
+            None if is_refused(&field.schema) => field.schema = nanos,
+            _ => {}
+        }
+    }
+    record
+}
+
+/// A record of one field; its bytes are those of the field.
+pub(crate) fn single_field(name: &str, schema: Schema) -> Schema {
+    record_of(vec![(name.to_owned(), schema)])
+}
+
+/// A record of fields that are no part of a written schema.
+pub(crate) fn record_of(fields: Vec<(String, Schema)>) -> Schema {
+    let lookup = fields.iter().enumerate().map(|(position, (name, _))| (name.clone(), position)).collect();
+    let field = |(name, schema)| RecordField {
+        name,
+        doc: None,
+        aliases: Vec::new(),
+        default: None,
+        schema,
+        custom_attributes: std::collections::BTreeMap::new(),
+    };
+    Schema::Record(RecordSchema {
+        name: Name::new("record").expect("the name is valid"),
+        aliases: None,
+        doc: None,
+        fields: fields.into_iter().map(field).collect(),
+        lookup,
+        attributes: std::collections::BTreeMap::new(),
+    })
+}
+
+/// Where the null lies in a union of null and one other type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Nullable {
+    pub(crate) null: usize,
+}
+
+pub(crate) fn nullable(schema: &Schema) -> Option<(Nullable, &Schema)> {
+    let Schema::Union(union) = schema else { return None };
+    match union.variants() {
+        [Schema::Null, other] => Some((Nullable { null: 0 }, other)),
+        [other, Schema::Null] => Some((Nullable { null: 1 }, other)),
+        _ => None,
+    }
+}

@@ -1,0 +1,27 @@
+//! The id of a schema in the registry.
+
+use apache_avro::Uuid;
+
+/// What a registry knows a schema by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SchemaId {
+    /// The number in front of the bytes.
+    Number(u32),
+    /// The unique id in a header, in registries that give them.
+    Guid(Uuid),
+}
+
+impl From<u32> for SchemaId {
+    fn from(id: u32) -> Self {
+        Self::Number(id)
+    }
+}
+
+impl std::fmt::Display for SchemaId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(id) => write!(f, "id {id}"),
+            Self::Guid(guid) => write!(f, "guid {guid}"),
+        }
+    }
+}
