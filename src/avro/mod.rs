@@ -13,6 +13,7 @@
 
 mod binary;
 pub mod codec;
+pub mod codes;
 mod connect;
 mod refusal;
 pub mod registry;

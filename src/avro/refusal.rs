@@ -2,6 +2,8 @@
 
 use towpath_api::Body;
 
+use super::codes;
+
 /// Why records of a schema cannot be decoded; becomes [`Body::Undecodable`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -18,17 +20,17 @@ impl Refusal {
 
     /// For a key, or a part of one, that is null.
     pub(crate) fn key_null(what: &str) -> Self {
-        Self::new("decode.key_null", format!("{what} is null, so it names no record"))
+        Self::new(codes::KEY_NULL, format!("{what} is null, so it names no record"))
     }
 
     /// For an envelope whose `op` has no meaning.
     pub(crate) fn unknown_op() -> Self {
-        Self::new("decode.unknown_op", "`op` is none of c, u, d, r, t and m")
+        Self::new(codes::UNKNOWN_OP, "`op` is none of c, u, d, r, t and m")
     }
 
     /// For an envelope that changes a record and does not say to what.
     pub(crate) fn no_after() -> Self {
-        Self::new("decode.no_after", "a change that is no delete has no `after`")
+        Self::new(codes::NO_AFTER, "a change that is no delete has no `after`")
     }
 }
 

@@ -17,6 +17,8 @@ use apache_avro::{
     types::Value,
 };
 
+use crate::avro::codes;
+
 /// Values that take no bytes (null, an empty record) are free to repeat; this is how many of them one datum may have.
 const MAX_EMPTY_VALUES: usize = 65_536;
 
@@ -58,12 +60,12 @@ impl Malformed {
     /// The code of a record that fails so.
     pub(crate) fn code(self) -> &'static str {
         match self {
-            Self::Truncated => "decode.truncated",
-            Self::Utf8 => "decode.utf8",
-            Self::Length => "decode.length",
-            Self::Nanoseconds => "decode.nanoseconds",
-            Self::OutOfRange => "decode.out_of_range",
-            _ => "decode.malformed",
+            Self::Truncated => codes::TRUNCATED,
+            Self::Utf8 => codes::UTF8,
+            Self::Length => codes::LENGTH,
+            Self::Nanoseconds => codes::NANOSECONDS,
+            Self::OutOfRange => codes::OUT_OF_RANGE,
+            _ => codes::MALFORMED,
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::avro::{
     binary::read::{Malformed, Reader},
+    codes,
     refusal::Refusal,
     schema::{
         plan::Plan,
@@ -249,7 +250,7 @@ fn read_changed(reader: &mut Reader, nullable: Nullable, fields: &[RecordField])
             let found = (next..fields.len()).chain(0..next).find(|&position| fields[position].name == name);
             let position = found.and_then(|position| u16::try_from(position).ok());
             let unknown =
-                || Refusal::new("decode.unknown_field", "`changed` names a field that the schema does not have");
+                || Refusal::new(codes::UNKNOWN_FIELD, "`changed` names a field that the schema does not have");
             positions.push(position.ok_or_else(unknown)?);
             next = found.map_or(0, |position| position + 1);
         }
@@ -279,6 +280,6 @@ pub(super) fn in_part(malformed: Malformed, part: &str) -> Refusal {
 pub(super) fn nothing_left(reader: &Reader, part: &str) -> Result<(), Refusal> {
     match reader.left() {
         0 => Ok(()),
-        left => Err(Refusal::new("decode.trailing_bytes", format!("the {part} has {left} bytes more than its schema"))),
+        left => Err(Refusal::new(codes::TRAILING_BYTES, format!("the {part} has {left} bytes more than its schema"))),
     }
 }

@@ -12,7 +12,7 @@ use super::{
     key::decode_key,
     settings::{Form, KnownSchema, Reading},
 };
-use crate::avro::{refusal::Refusal, registry::Registry, schema::shape::Prepared, schema_id::SchemaId};
+use crate::avro::{codes, refusal::Refusal, registry::Registry, schema::shape::Prepared, schema_id::SchemaId};
 
 /// Waits between the questions for an id that the registry does not know: three within a minute, in case that it lags
 /// behind the one that registered it.
@@ -104,7 +104,7 @@ impl Decoder {
                     return Ok(());
                 }
                 Err(error) if error.reaction == Reaction::Poison => {
-                    let pause = pauses.next().filter(|_| error.code == "registry.unknown_schema");
+                    let pause = pauses.next().filter(|_| error.code == codes::UNKNOWN_SCHEMA);
                     let Some(pause) = pause else {
                         self.unknown += 1;
                         self.remember(id, Err(Refusal::new(error.code, error.chain())));

@@ -10,6 +10,7 @@ use towpath_api::{ChangeEvent, Error, ErrorType, Key, KeyType, Object, Op, Resul
 use super::framing::frame;
 use crate::avro::{
     binary::write::{WriteError, write, write_count, write_long, write_sized},
+    codes,
     schema::{envelope::TopicSchemas, shape::fields},
 };
 
@@ -101,7 +102,7 @@ impl Encoder {
 
     fn misfit(&self, reason: &str) -> Error {
         let doing = format!("encode an event of object `{}`: {reason}", self.object);
-        Error::poison("encode.misfit", ErrorType::Serialization, doing)
+        Error::poison(codes::ENCODE_MISFIT, ErrorType::Serialization, doing)
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     version::{VersionField, nowhere, version, version_of_end},
 };
 use crate::avro::{
+    codes,
     connect::{self, BareChange, BareValue, WithSchema, datum, json, single_text},
     refusal::Refusal,
 };
@@ -28,7 +29,7 @@ pub(super) fn text_value(key: Option<RecordKey>, value: &[u8]) -> Result<Body, R
 
 fn text(bytes: &[u8], part: &str) -> Result<String, Refusal> {
     let text =
-        str::from_utf8(bytes).map_err(|_| Refusal::new("decode.utf8", format!("the {part}: a text is not UTF-8")))?;
+        str::from_utf8(bytes).map_err(|_| Refusal::new(codes::UTF8, format!("the {part}: a text is not UTF-8")))?;
     Ok(text.to_owned())
 }
 
@@ -81,7 +82,7 @@ fn bare(converter: &Converter, key: Option<RecordKey>, value: &RawValue) -> Resu
     if bare.source.is_some() && bare.lacks_a_value(converter.unavailable.text()) {
         let reason = "the record lacks a value, and without a schema it is one value that cannot be stored in part; \
                       set REPLICA IDENTITY FULL at the source, or let it write schemas";
-        return Err(Refusal::new("decode.unavailable_value", reason));
+        return Err(Refusal::new(codes::UNAVAILABLE_VALUE, reason));
     }
     let version = match &converter.version {
         None => None,

@@ -2,7 +2,7 @@
 
 use apache_avro::Uuid;
 
-use crate::avro::{refusal::Refusal, schema_id::SchemaId};
+use crate::avro::{codes, refusal::Refusal, schema_id::SchemaId};
 
 /// The first byte of Confluent's framing; the schema id follows, big endian.
 const MAGIC: u8 = 0;
@@ -37,10 +37,10 @@ pub(super) fn frame(schema_id: u32, capacity: usize) -> Vec<u8> {
 pub(super) fn prefix_id<'a>(bytes: &'a [u8], part: &str) -> Result<(SchemaId, &'a [u8]), Refusal> {
     let Some((&[magic, a, b, c, d], datum)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         let reason = format!("the {part} has {} bytes, fewer than a schema id takes", bytes.len());
-        return Err(Refusal::new("decode.framing", reason));
+        return Err(Refusal::new(codes::FRAMING, reason));
     };
     if magic != MAGIC {
-        return Err(Refusal::new("decode.framing", format!("the {part} does not begin with a schema id")));
+        return Err(Refusal::new(codes::FRAMING, format!("the {part} does not begin with a schema id")));
     }
     Ok((SchemaId::Number(u32::from_be_bytes([a, b, c, d])), datum))
 }
@@ -49,9 +49,9 @@ pub(super) fn prefix_id<'a>(bytes: &'a [u8], part: &str) -> Result<(SchemaId, &'
 pub(super) fn header_id(header: &[u8], part: &str) -> Result<SchemaId, Refusal> {
     match header {
         &[MAGIC, a, b, c, d] => Ok(SchemaId::Number(u32::from_be_bytes([a, b, c, d]))),
-        [GUID_MAGIC, guid @ ..] if guid.len() == 16 => Uuid::from_slice(guid)
-            .map(SchemaId::Guid)
-            .map_err(|error| Refusal::new("decode.framing", error.to_string())),
-        _ => Err(Refusal::new("decode.framing", format!("the header with the schema id of the {part} holds none"))),
+        [GUID_MAGIC, guid @ ..] if guid.len() == 16 => {
+            Uuid::from_slice(guid).map(SchemaId::Guid).map_err(|error| Refusal::new(codes::FRAMING, error.to_string()))
+        }
+        _ => Err(Refusal::new(codes::FRAMING, format!("the header with the schema id of the {part} holds none"))),
     }
 }

@@ -12,6 +12,7 @@ use super::{
     version::{VersionAt, VersionField},
 };
 use crate::avro::{
+    codes,
     connect::{BareKeys, avro_schema},
     refusal::Refusal,
     schema::{inline::inlined, shape::Prepared},
@@ -127,7 +128,7 @@ impl Converter {
 
     fn make(&self, text: &str) -> Result<JsonSchema, Refusal> {
         let schema = avro_schema(text)?;
-        let written = inlined(&schema).map_err(|error| Refusal::new("decode.unusable_schema", error.to_string()))?;
+        let written = inlined(&schema).map_err(|error| Refusal::new(codes::UNUSABLE_SCHEMA, error.to_string()))?;
         Ok(JsonSchema { written, known: self.know(Arc::new(Prepared::new(&schema))) })
     }
 }

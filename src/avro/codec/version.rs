@@ -4,6 +4,7 @@ use apache_avro::types::Value;
 use towpath_api::Version;
 
 use crate::avro::{
+    codes,
     refusal::Refusal,
     schema::shape::{Content, ValueShape},
 };
@@ -73,11 +74,11 @@ pub(super) fn version(value: &Value) -> Result<Version, Refusal> {
         Value::TimestampMillis(number) | Value::LocalTimestampMillis(number) => number.checked_mul(1_000),
         Value::Date(days) => Some(i64::from(*days) * 86_400_000_000),
         Value::String(text) => of_text(text),
-        Value::Null => return Err(Refusal::new("decode.version_null", "the field that holds the version is null")),
+        Value::Null => return Err(Refusal::new(codes::VERSION_NULL, "the field that holds the version is null")),
         Value::Union(_, inner) => return version(inner),
-        _ => return Err(Refusal::new("decode.version_type", "the field that holds the version is no number, date or timestamp")),
+        _ => return Err(Refusal::new(codes::VERSION_TYPE, "the field that holds the version is no number, date or timestamp")),
     };
-    let unusable = || Refusal::new("decode.version_range", "the version is no number from 0 to 2^63 - 2");
+    let unusable = || Refusal::new(codes::VERSION_RANGE, "the version is no number from 0 to 2^63 - 2");
     let ts = number.filter(|number| *number >= 0).and_then(|number| number.checked_add(1)).ok_or_else(unusable)?;
     Ok(Version { ts, seq: 0, rank: 0 })
 }
@@ -93,7 +94,7 @@ pub(super) fn version_of_end(before: Option<&Value>) -> Result<Option<Version>, 
 }
 
 pub(super) fn nowhere() -> Refusal {
-    Refusal::new("decode.version_absent", "the schema has no field of the name that `version.field` gives")
+    Refusal::new(codes::VERSION_ABSENT, "the schema has no field of the name that `version.field` gives")
 }
 
 /// A number in digits, or a position in Postgres' log such as `16/B374D848`.

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use towpath_api::{Identity, RecordKey, RecordOp, json::JSON_TEXT};
 
 use crate::avro::{
+    codes,
     refusal::Refusal,
     schema::{
         semantic::CONNECT_NAME,
@@ -202,5 +203,5 @@ fn part(raw: &RawValue, name: &str) -> Result<(Kind, Identity), Refusal> {
 }
 
 fn no_key(what: &str) -> Refusal {
-    Refusal::new("decode.key_type", format!("{what} is no text, whole number or truth value"))
+    Refusal::new(codes::KEY_TYPE, format!("{what} is no text, whole number or truth value"))
 }

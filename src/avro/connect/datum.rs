@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::avro::{
     binary::write::{write_count, write_long, write_sized},
+    codes,
     refusal::Refusal,
     schema::{
         plan::ORIGINAL_NAME,
@@ -42,7 +43,7 @@ pub(crate) fn datum(schema: &Schema, payload: &RawValue) -> Result<Vec<u8>, Refu
     if let Err(PayloadMismatch) = writer.write(schema, payload) {
         let place =
             if writer.path.is_empty() { "the payload".to_owned() } else { format!("`{}`", writer.path.join(".")) };
-        return Err(Refusal::new("decode.json_payload", format!("{place} is not what the schema beside it says")));
+        return Err(Refusal::new(codes::JSON_PAYLOAD, format!("{place} is not what the schema beside it says")));
     }
     Ok(writer.out)
 }

@@ -17,7 +17,7 @@ pub(crate) use self::{
     datum::datum,
     schema::avro_schema,
 };
-use super::refusal::Refusal;
+use super::{codes, refusal::Refusal};
 
 /// The parts of `{"schema": …, "payload": …}`, as they are written.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,7 @@ impl<'a> WithSchema<'a> {
         let no_schema = || {
             let reason =
                 format!("the {part} is JSON without `schema` and `payload`; see `{part}.converter.schemas.enable`");
-            Refusal::new("decode.json_schema", reason)
+            Refusal::new(codes::JSON_SCHEMA, reason)
         };
         let parts: HashMap<String, &RawValue> = serde_json::from_str(whole.get()).map_err(|_| no_schema())?;
         let get = |name: &str| parts.get(name).copied().ok_or_else(no_schema);
@@ -55,6 +55,6 @@ impl<'a> WithSchema<'a> {
 /// `decode.utf8`, or `decode.json` when it is not JSON.
 pub(crate) fn json<'a>(bytes: &'a [u8], part: &str) -> Result<&'a RawValue, Refusal> {
     let text =
-        str::from_utf8(bytes).map_err(|_| Refusal::new("decode.utf8", format!("the {part}: a text is not UTF-8")))?;
-    serde_json::from_str(text).map_err(|_| Refusal::new("decode.json", format!("the {part} is not JSON")))
+        str::from_utf8(bytes).map_err(|_| Refusal::new(codes::UTF8, format!("the {part}: a text is not UTF-8")))?;
+    serde_json::from_str(text).map_err(|_| Refusal::new(codes::JSON, format!("the {part} is not JSON")))
 }

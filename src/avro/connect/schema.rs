@@ -6,6 +6,7 @@ use apache_avro::Schema;
 use serde_json::{Map, Value as Json, json};
 
 use crate::avro::{
+    codes,
     refusal::Refusal,
     schema::{plan::ORIGINAL_NAME, semantic},
 };
@@ -17,11 +18,11 @@ use crate::avro::{
 pub(crate) fn avro_schema(connect: &str) -> Result<Schema, Refusal> {
     let connect: Json = serde_json::from_str(connect).map_err(|_| unusable())?;
     let avro = Naming::default().schema(&connect)?;
-    semantic::parse_json(avro).map_err(|error| Refusal::new("decode.unusable_schema", error.to_string()))
+    semantic::parse_json(avro).map_err(|error| Refusal::new(codes::UNUSABLE_SCHEMA, error.to_string()))
 }
 
 fn unusable() -> Refusal {
-    Refusal::new("decode.unusable_schema", "the schema beside the payload is none of Kafka Connect's")
+    Refusal::new(codes::UNUSABLE_SCHEMA, "the schema beside the payload is none of Kafka Connect's")
 }
 
 /// Gives each record a name of its own.

@@ -2,6 +2,8 @@
 
 use towpath_api::{Error, ErrorType, Result};
 
+use crate::avro::codes;
+
 /// The URLs of `schema.registry.url`, without the credentials that they may hold.
 #[derive(Clone)]
 pub(super) struct Address {
@@ -36,7 +38,8 @@ impl Address {
 }
 
 pub(super) fn refused() -> Error {
-    Error::fatal("config.invalid_value", ErrorType::Config, "use `schema.registry.url`")
+    Error::fatal(codes::REGISTRY_URL, ErrorType::Config, "use `schema.registry.url`")
+        .with_help("set it to `http://host:port`, or to several such URLs separated by commas")
 }
 
 /// The text that a URL writes with `%40` and the like.

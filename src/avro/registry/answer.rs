@@ -5,6 +5,8 @@ use std::error::Error as StdError;
 use schema_registry_converter::{error::SRCError, schema_registry_common::RawError};
 use towpath_api::{Error, ErrorType};
 
+use crate::avro::codes;
+
 /// Confluent's error code for an id that is not there (Schema Registry API reference, "Errors").
 const SCHEMA_NOT_FOUND: u32 = 40_403;
 
@@ -22,28 +24,27 @@ pub(super) fn is_unknown_schema(error: &SRCError) -> bool {
 /// The error of a request while doing what `doing` says.
 pub(super) fn explain(error: &SRCError, doing: String) -> Error {
     let innermost = causes(error).filter_map(|cause| cause.downcast_ref::<SRCError>()).last().unwrap_or(error);
-    let words = innermost.cause.clone().unwrap_or_else(|| innermost.error.clone());
+    let reply = innermost.cause.clone().unwrap_or_else(|| innermost.error.clone());
     match status(innermost) {
         Some(409) => {
-            let doing = format!("{doing}: it does not fit what was registered before");
-            Error::fatal("registry.incompatible", ErrorType::Schema, doing)
+            let doing = format!("{doing}: it is not compatible with the versions already registered");
+            Error::fatal(codes::INCOMPATIBLE, ErrorType::Schema, doing)
+                .with_help("make the new schema compatible, or change the compatibility of the subject")
         }
-        Some(401 | 403) => Error::retry("registry.auth", ErrorType::Auth, doing),
-        Some(404) => Error::fatal(
-            "registry.refused",
-            ErrorType::Config,
-            format!("{doing}; check the path in `schema.registry.url`"),
-        ),
-        Some(408 | 429) => Error::retry("registry.unavailable", ErrorType::RateLimited, doing),
-        Some(400..500) => Error::fatal("registry.refused", ErrorType::Schema, doing),
+        Some(401 | 403) => Error::retry(codes::REGISTRY_AUTH, ErrorType::Auth, doing)
+            .with_help("check the user and password in `schema.registry.url`"),
+        Some(404) => Error::fatal(codes::REGISTRY_REFUSED, ErrorType::Config, doing)
+            .with_help("check the path in `schema.registry.url`"),
+        Some(408 | 429) => Error::retry(codes::REGISTRY_UNAVAILABLE, ErrorType::RateLimited, doing),
+        Some(400..500) => Error::fatal(codes::REGISTRY_REFUSED, ErrorType::Schema, doing),
         _ => unavailable(doing),
     }
-    .because(words)
+    .because(reply)
 }
 
 /// The error of a registry that is away.
 pub(super) fn unavailable(doing: String) -> Error {
-    Error::retry("registry.unavailable", ErrorType::Unavailable, doing)
+    Error::retry(codes::REGISTRY_UNAVAILABLE, ErrorType::Unavailable, doing)
 }
 
 /// The error and its causes. The converter wraps one of its errors in another when a schema refers to a second one.

@@ -34,6 +34,7 @@ use self::{
     answer::{explain, is_unknown_schema, status, unavailable},
 };
 use super::{
+    codes,
     schema::{inline::with_parts, semantic, shape::Prepared},
     schema_id::SchemaId,
 };
@@ -160,8 +161,7 @@ impl Registry {
     /// them together itself, but without their semantic types.
     async fn parsed(&self, id: SchemaId, parse: impl FnOnce(&str) -> AvroResult<Schema>) -> Result<Schema> {
         let doing = format!("look up schema {id}");
-        let unusable =
-            || Error::poison("registry.unusable_schema", ErrorType::Schema, format!("{doing}: it is no Avro schema"));
+        let unusable = || Error::poison(codes::NOT_AVRO, ErrorType::Schema, format!("{doing}: it is no Avro schema"));
         let found = match id {
             SchemaId::Number(id) => self.counted("schema", get_schema_by_id(id, &self.shared.settings)).await,
             SchemaId::Guid(guid) => {
@@ -172,12 +172,12 @@ impl Registry {
         let found = found.map_err(|error| {
             if is_unknown_schema(&error) {
                 let doing = format!("{doing}: the registry does not know it");
-                return Error::poison("registry.unknown_schema", ErrorType::Schema, doing);
+                return Error::poison(codes::UNKNOWN_SCHEMA, ErrorType::Schema, doing);
             }
             if matches!(id, SchemaId::Guid(_)) && matches!(status(&error), Some(404 | 405 | 501)) {
                 let doing =
                     format!("{doing}: the registry does not look schemas up by guid, which is in the record's header");
-                return Error::poison("registry.no_guids", ErrorType::Schema, doing);
+                return Error::poison(codes::NO_GUIDS, ErrorType::Schema, doing);
             }
             explain(&error, doing.clone())
         })?;

@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use towpath_api::{Error, ErrorType, KeyType, Object, Result};
 
 use super::inline::inlined;
+use crate::avro::codes;
 
 const ENVELOPE: &str = include_str!("../../../avro/envelope.avsc");
 const KEY: &str = include_str!("../../../avro/key.avsc");
@@ -33,7 +34,7 @@ impl TopicSchemas {
     pub fn new(object: &Object, topic: &str) -> Result<Self> {
         let unusable = |cause: Box<dyn std::error::Error + Send + Sync>| {
             let doing = format!("build the envelope of object `{}`", object.name());
-            Error::fatal("schema.unusable", ErrorType::Schema, doing).because(cause)
+            Error::fatal(codes::OBJECT_SCHEMA, ErrorType::Schema, doing).because(cause)
         };
         let after = inlined(object.value_schema()).map_err(|error| unusable(error.into()))?;
         let value = envelope(object, topic).map_err(unusable)?.to_string();

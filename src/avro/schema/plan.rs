@@ -13,6 +13,7 @@ use apache_avro::{
 use super::semantic::{CONNECT_NAME, Semantic};
 use crate::avro::{
     binary::read::{Malformed, Reader, is_nullable},
+    codes,
     refusal::Refusal,
 };
 
@@ -149,7 +150,7 @@ impl Planned {
     fn union_of(branches: impl Iterator<Item = Schema>) -> Result<Schema, Refusal> {
         let mut union = UnionSchemaBuilder::new();
         for branch in branches {
-            union.variant(branch).map_err(|error| Refusal::new("decode.unusable_schema", error.to_string()))?;
+            union.variant(branch).map_err(|error| Refusal::new(codes::UNUSABLE_SCHEMA, error.to_string()))?;
         }
         Ok(Schema::Union(union.build()))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use apache_avro::schema::Schema;
 
 use super::content::{Content, Nullable, nullable, record_of, single_field};
-use crate::avro::{refusal::Refusal, schema::plan::Plan};
+use crate::avro::{codes, refusal::Refusal, schema::plan::Plan};
 
 /// A shape of key that we can decode.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl KeyShape {
             None => (None, Content::of(&single_field("id", schema.clone()))?.ok_or_else(|| refused("the key"))?),
         };
         if content.plans.is_empty() {
-            return Err(Refusal::new("decode.key_type", "the key is a record without fields"));
+            return Err(Refusal::new(codes::KEY_TYPE, "the key is a record without fields"));
         }
         let mut fields = Vec::with_capacity(content.plans.len());
         for field in content.fields() {
@@ -56,7 +56,7 @@ impl KeyShape {
 
 fn refused(what: &str) -> Refusal {
     let kinds = "text, whole number, truth value, bytes, uuid, enum, date, time or decimal";
-    Refusal::new("decode.key_type", format!("{what} is of no type that names a record: {kinds}"))
+    Refusal::new(codes::KEY_TYPE, format!("{what} is of no type that names a record: {kinds}"))
 }
 
 fn can_identify(part: &Schema) -> bool {

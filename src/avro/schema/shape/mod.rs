@@ -15,7 +15,7 @@ pub(crate) use self::{
     key::{KeyParts, KeyShape},
 };
 use super::inline::inlined;
-use crate::avro::refusal::Refusal;
+use crate::avro::{codes, refusal::Refusal};
 
 /// A schema of the registry, made ready for decoding.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Prepared {
         match inlined(schema) {
             Ok(schema) => Self { key: KeyShape::recognise(&schema), value: ValueShape::recognise(&schema) },
             Err(error) => {
-                let refusal = Refusal::new("decode.unusable_schema", error.to_string());
+                let refusal = Refusal::new(codes::UNUSABLE_SCHEMA, error.to_string());
                 Self { key: Err(refusal.clone()), value: Err(refusal) }
             }
         }
@@ -75,11 +75,11 @@ impl Plain {
         let (nullable, content) = match Content::of_whole(schema)? {
             Some(found) => found,
             None if *schema == Schema::Null => {
-                return Err(Refusal::new("decode.unusable_schema", "the value is always null"));
+                return Err(Refusal::new(codes::UNUSABLE_SCHEMA, "the value is always null"));
             }
             None => {
                 let content = Content::of(&single_field("value", schema.clone()))?;
-                (None, content.ok_or_else(|| Refusal::new("decode.unusable_schema", ""))?)
+                (None, content.ok_or_else(|| Refusal::new(codes::UNUSABLE_SCHEMA, ""))?)
             }
         };
         Ok(Self { nullable, content })
