@@ -7,6 +7,7 @@
 mod address;
 mod answer;
 mod latest;
+mod metrics;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,7 +16,6 @@ use std::{
 };
 
 use apache_avro::{AvroResult, Schema};
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
 use reqwest::{RequestBuilder, StatusCode, Url};
 use schema_registry_converter::{
     async_impl::schema_registry::{
@@ -32,6 +32,7 @@ pub use self::latest::{LatestSchemas, latest_schemas};
 use self::{
     address::{Address, refused},
     answer::{explain, is_unknown_schema, status, unavailable},
+    metrics::RequestMetrics,
 };
 use super::{
     codes,
@@ -59,8 +60,7 @@ struct RegistryState {
     address: Address,
     prepared: RwLock<HashMap<SchemaId, Arc<Prepared>>>,
     registered: tokio::sync::Mutex<HashMap<(String, String), u32>>,
-    requests: IntCounterVec,
-    duration: HistogramVec,
+    metrics: RequestMetrics,
 }
 
 impl std::fmt::Debug for Registry {
@@ -74,7 +74,10 @@ impl Registry {
     /// nothing yet.
     ///
     /// # Errors
-    /// Fatal when a URL is none, or when the metrics are registered already.
+    /// Fatal when a URL is not an HTTP URL.
+    ///
+    /// # Panics
+    /// When `metrics` holds the metrics of another client already.
     pub fn new(urls: &str, metrics: &prometheus::Registry) -> Result<Self> {
         let address = Address::parse(urls)?;
         let (first, others) = address.urls.split_first().ok_or_else(refused)?;
@@ -88,11 +91,9 @@ impl Registry {
         }
         let settings = builder.build().map_err(|error| refused().because(error))?;
         let http = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(|error| refused().because(error))?;
-        let (requests, duration) = families(metrics).map_err(|error| refused().because(error))?;
+        let metrics = RequestMetrics::register(metrics).map_err(|error| refused().because(error))?;
         let (prepared, registered) = (RwLock::default(), tokio::sync::Mutex::default());
-        Ok(Self {
-            shared: Arc::new(RegistryState { settings, http, address, prepared, registered, requests, duration }),
-        })
+        Ok(Self { shared: Arc::new(RegistryState { settings, http, address, prepared, registered, metrics }) })
     }
 
     /// Registers `schema` under `subject` and returns its id; asks once for each pair. A subject that is new gets
@@ -292,8 +293,8 @@ impl Registry {
 
     fn count(&self, operation: &str, status: Option<u16>, begun: Instant) {
         let code = status.map_or_else(|| "error".to_owned(), |status| status.to_string());
-        self.shared.requests.with_label_values(&[operation, &code]).inc();
-        self.shared.duration.with_label_values(&[operation]).observe(begun.elapsed().as_secs_f64());
+        self.shared.metrics.requests.with_label_values(&[operation, &code]).inc();
+        self.shared.metrics.duration.with_label_values(&[operation]).observe(begun.elapsed().as_secs_f64());
     }
 }
 
@@ -304,22 +305,6 @@ fn endpoint(url: &str, segments: &[&str]) -> String {
         path.pop_if_empty().extend(segments);
     }
     endpoint.into()
-}
-
-fn families(metrics: &prometheus::Registry) -> prometheus::Result<(IntCounterVec, HistogramVec)> {
-    let requests = Opts::new(
-        "towpath_schema_registry_requests_total",
-        "Requests to the schema registry; code `error` when none came back.",
-    );
-    let requests = IntCounterVec::new(requests, &["operation", "code"])?;
-    let duration = HistogramOpts::new(
-        "towpath_schema_registry_request_duration_seconds",
-        "Duration of a request to the schema registry.",
-    );
-    let duration = HistogramVec::new(duration, &["operation"])?;
-    metrics.register(Box::new(requests.clone()))?;
-    metrics.register(Box::new(duration.clone()))?;
-    Ok((requests, duration))
 }
 
 #[cfg(test)]

@@ -1,0 +1,15 @@
+//! Metrics of requests to the schema registry.
+
+use prometheus::{HistogramVec, IntCounterVec};
+
+use crate::telemetry::families::families;
+
+families! {
+    /// Counts and durations of requests, by operation.
+    pub(super) struct RequestMetrics {
+        /// Requests to the schema registry; code `error` when none came back.
+        requests: IntCounterVec = "towpath_schema_registry_requests_total" [operation, code],
+        /// Duration of a request to the schema registry.
+        duration: HistogramVec = "towpath_schema_registry_request_duration_seconds" [operation],
+    }
+}
