@@ -22,12 +22,7 @@ fn source() -> WebhookSource {
     let path = folder.path().join("deals.avsc");
     std::fs::write(&path, SCHEMA).expect("the schema can be written");
     let path = path.display().to_string();
-    let keys = [
-        ("topic.prefix", "bench"),
-        ("objects", "deals"),
-        ("objects.deals.schema", path.as_str()),
-        ("clients.acme.secret", "bench-secret"),
-    ];
+    let keys = [("objects", "deals"), ("objects.deals.schema", path.as_str()), ("clients.acme.secret", "bench-secret")];
     let (config, _) = read::<WebhookConfig>(&Flat::from_strings(keys)).expect("a config");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let listener = runtime.block_on(Listener::bind(&["http://127.0.0.1:0"])).expect("a free port");

@@ -66,7 +66,7 @@ fn print_text(files: &Files) {
 
 fn class(own: &OwnConfig) -> &'static str {
     match own {
-        OwnConfig::Webhook(_) => "WebhookSource",
+        OwnConfig::Webhook(..) => "WebhookSource",
         OwnConfig::Postgres(..) => "PostgresSink",
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use towpath_api::{Error, ErrorType, Result};
+use towpath_api::Result;
 use towpath_postgres::{PostgresSinkConfig, Preflight, preflight as compare};
 
 use super::{
@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{
     avro::registry::{Registry, latest_schemas},
-    config::{Converter, WorkerConfig},
+    config::{Converter, SinkConfig, WorkerConfig},
     kafka::{client::KafkaSettings, consumer::TopicConsumer},
-    worker::{OwnConfig, SinkConfig, selection},
+    worker::OwnConfig,
 };
 
 #[derive(Debug, Args)]
@@ -88,9 +88,7 @@ async fn look(
     let kafka = KafkaSettings::new(&worker.bootstrap_servers, &worker.group_id, worker.kafka.iter());
     let registry = Registry::new(&worker.schema_registry_url, &prometheus::Registry::new())?;
     let consumer = TopicConsumer::new(kafka.client("preflight"), connector)?;
-    let selected = selection(own).map_err(|error| {
-        Error::fatal("config.invalid_value", ErrorType::Config, "read `topics.regex`").because(error)
-    })?;
+    let selected = sink.topics.selection()?;
     let topics: BTreeSet<String> =
         consumer.partitions(&selected).await?.into_iter().map(|partition| partition.topic.to_string()).collect();
     let mut found = Vec::new();

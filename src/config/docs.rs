@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use towpath_keys::{KeyDefinition, KeyGroup, Keys};
 
-use super::{ConnectorConfig, WorkerConfig};
+use super::{ConnectorConfig, SinkConfig, SourceConfig, WorkerConfig};
 
 const INTRODUCTION: &str = "\
 <!-- Generated from the declarations of the keys; a test fails when this page is not what they say. -->
@@ -24,12 +24,14 @@ of them are reported before anything is started.
   nowhere.
 ";
 
-/// The page `docs/configuration.md`: the worker, what all connectors share, then each of `connectors`, a title and its
-/// keys.
+/// The page `docs/configuration.md`: the worker, what all connectors, sources and sinks share, then each of
+/// `connectors`, a title and its keys.
 pub fn configuration_page(connectors: &[(&str, Vec<KeyDefinition>)]) -> String {
     let mut page = INTRODUCTION.to_owned();
     section(&mut page, "Worker", &WorkerConfig::definitions());
     section(&mut page, "Every connector", &ConnectorConfig::definitions());
+    section(&mut page, "Every source", &SourceConfig::definitions());
+    section(&mut page, "Every sink", &SinkConfig::definitions());
     for (title, definitions) in connectors {
         section(&mut page, title, definitions);
     }

@@ -1,13 +1,10 @@
 //! The connectors that there are: one variant and one arm each, and the compiler finds what is missing.
 
-use towpath_keys::{Flat, KeyDefinition, Keys as _, Problem, read};
+use towpath_keys::{Check, Flat, FlatReader, KeyDefinition, Keys, Problem, Problems, read};
 use towpath_postgres::PostgresSinkConfig;
 use towpath_webhook::WebhookConfig;
 
-use crate::{
-    config::{ConnectorClass, ConnectorConfig, DeadLetterQueueConfig, DeliveryConfig, ReadingConfig},
-    kafka::consumer::Selection,
-};
+use crate::config::{ConnectorClass, ConnectorConfig, SinkConfig, SourceConfig};
 
 const NO_TASKS: &str = "has no effect for this class: one task listens, and it serves posts side by side";
 const NO_TOLERANCE: &str =
@@ -22,22 +19,11 @@ pub struct ConnectorDefinition {
     pub own: OwnConfig,
 }
 
-/// The keys that every sink has.
-#[derive(Debug, Clone)]
-pub struct SinkConfig {
-    /// How its topics are read.
-    pub reading: ReadingConfig,
-    /// How fast it writes.
-    pub delivery: DeliveryConfig,
-    /// Where dead letters go as well.
-    pub dead_letter_queue: DeadLetterQueueConfig,
-}
-
 /// The keys of one class.
 #[derive(Debug, Clone)]
 pub enum OwnConfig {
     /// `connector.class = "WebhookSource"`.
-    Webhook(WebhookConfig),
+    Webhook(SourceConfig, Box<WebhookConfig>),
     /// `connector.class = "PostgresSink"`.
     Postgres(SinkConfig, Box<PostgresSinkConfig>),
 }
@@ -50,56 +36,89 @@ impl ConnectorDefinition {
     pub fn read(flat: &Flat) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         match class(flat)? {
             ConnectorClass::WebhookSource => {
-                let ((common, own), mut warnings) = read::<(ConnectorConfig, WebhookConfig)>(flat)?;
+                let ((common, WebhookKeys(source, own)), mut warnings) = read::<(ConnectorConfig, WebhookKeys)>(flat)?;
                 let tasks = ("tasks.max", common.tasks_max > 1, NO_TASKS);
                 let tolerance = ("errors.tolerance", flat.get("errors.tolerance").is_some(), NO_TOLERANCE);
                 let timeout = ("errors.retry.timeout", flat.get("errors.retry.timeout").is_some(), NO_TOLERANCE);
                 for (key, given, why) in [tasks, tolerance, timeout] {
                     warnings.extend(given.then(|| without_effect(flat, key, why)));
                 }
-                Ok((Self { common, own: OwnConfig::Webhook(own) }, warnings))
+                Ok((Self { common, own: OwnConfig::Webhook(source, Box::new(own)) }, warnings))
             }
             ConnectorClass::PostgresSink => {
-                let ((common, (reading, ((delivery, dead_letter_queue), own))), warnings) = read::<(
-                    ConnectorConfig,
-                    (ReadingConfig, ((DeliveryConfig, DeadLetterQueueConfig), PostgresSinkConfig)),
-                )>(flat)?;
-                refuse_own_letters(flat, &dead_letter_queue, &own)?;
-                let sink = SinkConfig { reading, delivery, dead_letter_queue };
+                let ((common, PostgresKeys(sink, own)), warnings) = read::<(ConnectorConfig, PostgresKeys)>(flat)?;
+                refuse_own_letters(flat, &sink)?;
                 Ok((Self { common, own: OwnConfig::Postgres(sink, Box::new(own)) }, warnings))
             }
         }
     }
 }
 
-/// Which topics the keys of a sink select.
-///
-/// # Errors
-/// `topics.regex` is no regular expression.
-pub(crate) fn selection(own: &PostgresSinkConfig) -> Result<Selection, regex::Error> {
-    match &own.topics_regex {
-        None => Ok(Selection::Names(own.topics.clone())),
-        Some(pattern) => Selection::pattern(pattern),
+/// All keys of a webhook source but those of every connector, with the checks across them.
+struct WebhookKeys(SourceConfig, WebhookConfig);
+
+impl Keys for WebhookKeys {
+    fn definitions() -> Vec<KeyDefinition> {
+        <(SourceConfig, WebhookConfig)>::definitions()
+    }
+
+    fn read(reader: &mut FlatReader<'_>) -> Option<Self> {
+        let (source, own) = Keys::read(reader)?;
+        let keys = Self(source, own);
+        reader.check(&keys);
+        Some(keys)
+    }
+}
+
+impl Check for WebhookKeys {
+    fn check(&self, problems: &mut Problems) {
+        let Self(source, own) = self;
+        source.check_topics(own.object_names(), problems);
+    }
+}
+
+/// All keys of a Postgres sink but those of every connector, with the checks across them.
+struct PostgresKeys(SinkConfig, PostgresSinkConfig);
+
+impl Keys for PostgresKeys {
+    fn definitions() -> Vec<KeyDefinition> {
+        <(SinkConfig, PostgresSinkConfig)>::definitions()
+    }
+
+    fn read(reader: &mut FlatReader<'_>) -> Option<Self> {
+        let (sink, own) = Keys::read(reader)?;
+        let keys = Self(sink, own);
+        reader.check(&keys);
+        Some(keys)
+    }
+}
+
+impl Check for PostgresKeys {
+    fn check(&self, problems: &mut Problems) {
+        let Self(sink, own) = self;
+        if sink.topics.several() && !own.parts_topics() {
+            // Offsets of different topics say nothing about each other's order.
+            problems.invalid(
+                "table.name.format",
+                "must contain `${topic}` where several topics are read: two topics cannot share a table",
+            );
+        }
     }
 }
 
 /// A sink that reads its own dead letters would set each aside again for ever.
-fn refuse_own_letters(
-    flat: &Flat,
-    queue: &DeadLetterQueueConfig,
-    own: &PostgresSinkConfig,
-) -> Result<(), Vec<Problem>> {
-    let Some(topic) = queue.topic() else { return Ok(()) };
-    if !selection(own).is_ok_and(|selection| selection.includes(topic)) {
+fn refuse_own_letters(flat: &Flat, sink: &SinkConfig) -> Result<(), Vec<Problem>> {
+    let Some(topic) = sink.dead_letter_queue.topic() else { return Ok(()) };
+    if !sink.topics.selection().is_ok_and(|selection| selection.includes(topic)) {
         return Ok(());
     }
     let key = "errors.deadletterqueue.topic.name";
     let entry = flat.entries().iter().find(|entry| entry.key == key);
     let origin = entry.and_then(|entry| entry.origin.clone()).or_else(|| flat.file_origin());
-    let read = own
-        .topics_regex
-        .as_ref()
-        .map_or_else(|| format!("topics=[{}]", own.topics.join(", ")), |regex| format!("topics.regex={regex}"));
+    let read = match &sink.topics.regex {
+        None => format!("topics=[{}]", sink.topics.names.join(", ")),
+        Some(regex) => format!("topics.regex={regex}"),
+    };
     let message = format!(
         "The DLQ topic '{topic}' may not be included in the list of topics ('{read}') consumed by the connector"
     );
@@ -132,11 +151,7 @@ fn class(flat: &Flat) -> Result<ConnectorClass, Vec<Problem>> {
 
 /// Title and keys of each class, for the documentation.
 pub fn catalogue() -> Vec<(&'static str, Vec<KeyDefinition>)> {
-    vec![
-        ("WebhookSource", WebhookConfig::definitions()),
-        ("Every sink", <(ReadingConfig, (DeliveryConfig, DeadLetterQueueConfig))>::definitions()),
-        ("PostgresSink", PostgresSinkConfig::definitions()),
-    ]
+    vec![("WebhookSource", WebhookConfig::definitions()), ("PostgresSink", PostgresSinkConfig::definitions())]
 }
 
 #[cfg(test)]
@@ -188,7 +203,24 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_do_nothing_for_a_webhook_are_warned_of() {
+    fn two_topics_do_not_share_a_table() {
+        let keys = [("name", "pg"), ("connector.class", "PostgresSink"), ("connection.url", "postgres://h/d")];
+        let read = |more: [(&str, &str); 2]| {
+            ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain(more))).err().unwrap_or_default()
+        };
+        for format in ["table.name.format", "collection.name.format"] {
+            for topics in [("topics", "a,b"), ("topics.regex", "a")] {
+                let found = read([topics, (format, "deals")]);
+                assert_eq!((found.len(), found[0].key.as_str(), found[0].code), (1, format, "config.invalid_value"));
+                assert!(found[0].message.contains("two topics cannot share a table"), "{}", found[0].message);
+                assert!(read([topics, (format, "t_${topic}")]).is_empty());
+            }
+            assert!(read([("topics", "a"), (format, "deals")]).is_empty());
+        }
+    }
+
+    /// Reads a webhook source: keys that are enough, with `given` in their place or added.
+    fn webhook(given: &[(&str, &str)]) -> Result<(ConnectorDefinition, Vec<Problem>), Vec<Problem>> {
         let folder = tempfile::tempdir().unwrap();
         let schema = r#"{"type":"record","name":"deals","fields":[{"name":"id","type":"string"}]}"#;
         std::fs::write(folder.path().join("deals.avsc"), schema).unwrap();
@@ -200,9 +232,36 @@ mod tests {
             ("objects.deals.schema", "deals.avsc"),
             ("clients.acme.secret", "s"),
         ];
+        let others = needed.iter().filter(|(key, _)| !given.iter().any(|(other, _)| key == other));
+        let flat = Flat::from_strings(others.chain(given).copied()).with_base_dir(folder.path());
+        ConnectorDefinition::read(&flat)
+    }
+
+    #[test]
+    fn a_prefix_and_an_object_make_a_name_that_a_topic_can_have() {
+        assert!(webhook(&[("topic.prefix", &"x".repeat(243))]).is_ok());
+        for (prefix, objects, messages) in [
+            ("a b".to_owned(), "deals", &["as Kafka's topics are"][..]),
+            ("x".repeat(244), "deals", &["over 249 bytes, as it does with `deals`"]),
+            (
+                "x".repeat(244),
+                "deals,Pasted",
+                &["name 2 must be lower-case", "over 249 bytes, as it does with `deals`"],
+            ),
+            ("x".repeat(244), "deals,deals", &["must not name `deals` twice", "over 249 bytes"]),
+        ] {
+            let found = webhook(&[("topic.prefix", &prefix), ("objects", objects)]).unwrap_err();
+            assert_eq!(found.len(), messages.len(), "{found:?}");
+            for (problem, message) in found.iter().zip(messages) {
+                assert!(problem.message.contains(message), "{}", problem.message);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_do_nothing_for_a_webhook_are_warned_of() {
         let warned = |given: &[(&str, &str)]| {
-            let flat = Flat::from_strings(needed.iter().chain(given).copied()).with_base_dir(folder.path());
-            let (_, warnings) = ConnectorDefinition::read(&flat).unwrap();
+            let (_, warnings) = webhook(given).unwrap();
             assert!(warnings.iter().all(|warning| warning.code == "config.warning"));
             warnings.into_iter().map(|warning| warning.key).collect::<Vec<_>>()
         };

@@ -28,8 +28,7 @@ use towpath_api::{Error, ErrorType, OpenSink, Result};
 use towpath_postgres::{OpenPostgresSink, PostgresSinkConfig, SinkSettings};
 use towpath_webhook::{Listener, WebhookConfig, WebhookMetrics, WebhookSource};
 
-pub(crate) use connectors::selection;
-pub use connectors::{ConnectorDefinition, OwnConfig, SinkConfig, catalogue};
+pub use connectors::{ConnectorDefinition, OwnConfig, catalogue};
 
 use self::{
     collect::Limits,
@@ -39,10 +38,9 @@ use self::{
 };
 use crate::{
     avro::registry::Registry,
-    config::{ConnectorConfig, DeadLetterQueueConfig, ErrorsTolerance, WorkerConfig},
+    config::{ConnectorConfig, DeadLetterQueueConfig, ErrorsTolerance, SinkConfig, SourceConfig, WorkerConfig},
     kafka::{
         client::{ClusterProbe, KafkaSettings},
-        consumer::Selection,
         dead_letter_queue::{Context, DeadLetterQueue},
         publisher::{KafkaPublisher, SourceMetrics, TopicSettings},
     },
@@ -111,8 +109,8 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
     let mut started = Ok(());
     for ConnectorDefinition { common, own } in connectors {
         started = match (own, &intake) {
-            (OwnConfig::Webhook(own), Some(intake)) => worker.start_webhook(common, own, intake),
-            (OwnConfig::Webhook(_), None) => Err(internal("start a webhook source", "its listener is not bound")),
+            (OwnConfig::Webhook(topics, own), Some(intake)) => worker.start_webhook(common, &topics, *own, intake),
+            (OwnConfig::Webhook(..), None) => Err(internal("start a webhook source", "its listener is not bound")),
             (OwnConfig::Postgres(sink, own), _) => worker.start_postgres(&common, &sink, *own),
         };
         if started.is_err() {
@@ -158,7 +156,7 @@ impl Intake {
         metrics: &Metrics,
         readiness: &Readiness,
     ) -> Result<Option<Self>> {
-        if !connectors.iter().any(|connector| matches!(connector.own, OwnConfig::Webhook(_))) {
+        if !connectors.iter().any(|connector| matches!(connector.own, OwnConfig::Webhook(..))) {
             return Ok(None);
         }
         let listener = Listener::bind(&config.webhook_listeners).await.map_err(|error| {
@@ -167,7 +165,7 @@ impl Intake {
         })?;
         // Known before the first post can arrive: who posts while the source starts is told to come back, not that
         // there is none.
-        for connector in connectors.iter().filter(|connector| matches!(connector.own, OwnConfig::Webhook(_))) {
+        for connector in connectors.iter().filter(|connector| matches!(connector.own, OwnConfig::Webhook(..))) {
             listener.announce(&connector.common.name);
             source_task::announce(readiness, &connector.common.name);
         }
@@ -178,11 +176,17 @@ impl Intake {
 }
 
 impl Worker {
-    fn start_webhook(&mut self, common: ConnectorConfig, own: WebhookConfig, intake: &Intake) -> Result<()> {
+    fn start_webhook(
+        &mut self,
+        common: ConnectorConfig,
+        source: &SourceConfig,
+        own: WebhookConfig,
+        intake: &Intake,
+    ) -> Result<()> {
         let topics = TopicSettings {
-            prefix: own.topic_prefix.clone(),
-            partitions: own.topic_partitions,
-            replication: own.topic_replication_factor,
+            prefix: source.topic_prefix.clone(),
+            partitions: source.topic_partitions,
+            replication: source.topic_replication_factor,
         };
         let (name, listener, metrics) = (common.name.clone(), intake.listener.clone(), intake.metrics.clone());
         let make = move || WebhookSource::new(&name, own.clone(), listener.clone(), metrics.clone());
@@ -194,11 +198,6 @@ impl Worker {
     }
 
     fn start_postgres(&mut self, common: &ConnectorConfig, sink: &SinkConfig, own: PostgresSinkConfig) -> Result<()> {
-        let selection = connectors::selection(&own).map_err(|error| {
-            Error::fatal("config.invalid_value", ErrorType::Config, "read `topics.regex`").because(error)
-        })?;
-        let limits = Limits { rows: own.batch_max_rows as usize, bytes: own.batch_max_bytes.as_usize() };
-        let connections_max = own.connections_max;
         let settings = SinkSettings {
             name: common.name.clone(),
             owner: self.owner.clone(),
@@ -206,18 +205,12 @@ impl Worker {
             retry_timeout: common.errors_retry_timeout.duration(),
         };
         let opener = OpenPostgresSink::new(settings, own);
-        self.start_sink(common, sink, &selection, &opener, connections_max, limits)
+        self.start_sink(common, sink, &opener)
     }
 
-    fn start_sink<O: OpenSink>(
-        &mut self,
-        common: &ConnectorConfig,
-        sink: &SinkConfig,
-        selection: &Selection,
-        opener: &O,
-        connections_max: u32,
-        limits: Limits,
-    ) -> Result<()> {
+    fn start_sink<O: OpenSink>(&mut self, common: &ConnectorConfig, sink: &SinkConfig, opener: &O) -> Result<()> {
+        let selection = sink.topics.selection()?;
+        let limits = Limits { rows: sink.batch.max_rows as usize, bytes: sink.batch.max_bytes.as_usize() };
         let sink_metrics = self.metrics.sink(&common.name);
         let pace = Pace::new(&sink.delivery, limits, sink_metrics.clone());
         let set_aside = Arc::new(Notify::new());
@@ -231,7 +224,7 @@ impl Worker {
                 tasks: common.tasks_max,
                 selection: selection.clone(),
                 opener: opener.clone(),
-                connections_max,
+                connections_max: sink.batch.connections_max,
                 limits,
                 linger: sink.delivery.linger,
                 queue,

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use apache_avro::{Schema, types::Value};
 use tokio_postgres::Client;
+use towpath::config::SinkConfig;
 use towpath_api::{
     Arena, Batch, Beginning, Body, Change, Claim, Identity, OpenSink as _, Payload, Record, RecordKey, RecordOp,
     Sink as _, TopicPartition, Version,
@@ -66,7 +67,7 @@ impl Laboratory {
 
     fn opener_to(&self, url: &str, owner: &str, patience: Duration, more: &[(&str, &str)]) -> OpenPostgresSink {
         let keys = [("connection.url", url), ("topics", "deals")].into_iter().chain(more.iter().copied());
-        let (config, _) = read::<PostgresSinkConfig>(&Flat::from_strings(keys)).unwrap();
+        let ((_, config), _) = read::<(SinkConfig, PostgresSinkConfig)>(&Flat::from_strings(keys)).unwrap();
         let settings = SinkSettings {
             name: self.name.clone(),
             owner: owner.to_owned(),

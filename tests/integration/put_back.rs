@@ -108,9 +108,7 @@ impl Refusing {
     /// By a sink of another name, which stands where the record lies; that of the worker goes on meanwhile.
     async fn apply(&self, batch: &Batch) -> Applied {
         let url = env("DATABASE_URL");
-        let (config, _) =
-            read::<PostgresSinkConfig>(&Flat::from_strings([("connection.url", url.as_str()), ("topics", "notes")]))
-                .unwrap();
+        let (config, _) = read::<PostgresSinkConfig>(&Flat::from_strings([("connection.url", url.as_str())])).unwrap();
         let settings = SinkSettings {
             name: format!("again-{}-{}", batch.from, self.worker.name),
             owner: "put back".to_owned(),

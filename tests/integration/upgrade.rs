@@ -39,7 +39,7 @@ async fn a_database_of_the_first_version_is_taken_over_where_it_was_left() {
     tokio::spawn(connection);
     old.batch_execute(FIRST_VERSION).await.unwrap();
 
-    let keys = Flat::from_strings([("connection.url", url.as_str()), ("topics", "acme.deals")]);
+    let keys = Flat::from_strings([("connection.url", url.as_str())]);
     let (config, _) = read::<PostgresSinkConfig>(&keys).unwrap();
     let settings = SinkSettings { name: "pg".into(), owner: "new".into(), tolerate_poison: true, retry_timeout: None };
     let mut sink = OpenPostgresSink::new(settings, config).open().await.unwrap();

@@ -12,7 +12,7 @@
 //! use std::time::Duration;
 //! use towpath_keys::{Check, Flat, Secret, read};
 //!
-//! towpath_keys_keys! {
+//! towpath_keys::config_keys! {
 //!     /// Keys of a source.
 //!     pub struct PollerConfig {
 //!         /// Where the API is.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use towpath_keys::{ByteSize, Check, Problems, Secret, config_enum, config_keys};
+use towpath_keys::{Check, Problems, Secret, config_enum, config_keys};
 
 config_enum! {
     /// What a record does to the table.
@@ -82,12 +82,6 @@ config_enum! {
 config_keys! {
     /// Keys of the Postgres sink.
     pub struct PostgresSinkConfig {
-        /// The topics to read, each by its name. Exactly one of `topics` and `topics.regex` must be given.
-        #[key("topics")]
-        pub topics: Vec<String> = vec![],
-        /// A regular expression for the whole name of the topics to read; new ones are picked up as they appear.
-        #[key("topics.regex")]
-        pub topics_regex: Option<String>,
         /// Where the database is: `postgres://host:port/database`, with `?sslmode=disable|prefer|require` at need.
         #[key("connection.url")]
         pub connection_url: String,
@@ -101,9 +95,6 @@ config_keys! {
         /// own.
         #[key("connection.ssl.ca")]
         pub connection_ssl_ca: Option<PathBuf>,
-        /// Connections that a task may hold; that many partitions are written side by side.
-        #[key("connections.max", range = 1..=64)]
-        pub connections_max: u32 = 4,
         /// Which table a topic fills; `${topic}` stands for its name. The first dot parts schema and table.
         #[key("table.name.format", alias = "collection.name.format")]
         pub table_name_format: String = "${topic}".to_owned(),
@@ -143,12 +134,6 @@ config_keys! {
         /// Which columns of Towpath's own a table has.
         #[key("metadata.columns")]
         pub metadata_columns: MetadataColumns = MetadataColumns::Full,
-        /// Records in one transaction, at most. A transaction holds what arrived while the one before it ran.
-        #[key("batch.max.rows", alias = "batch.size", range = 1..=100_000)]
-        pub batch_max_rows: u32 = 5_000,
-        /// Bytes of keys and values in one transaction, at most (a single larger record still goes alone).
-        #[key("batch.max.bytes")]
-        pub batch_max_bytes: ByteSize = ByteSize::mib(8),
     }
 }
 
@@ -162,6 +147,11 @@ impl PostgresSinkConfig {
         })
     }
 
+    /// Returns true if each topic has a table of its own.
+    pub fn parts_topics(&self) -> bool {
+        self.table_name_format.contains("${topic}")
+    }
+
     /// Whether a field of this name becomes a column.
     pub fn takes(&self, field: &str) -> bool {
         (self.fields_include.is_empty() || self.fields_include.iter().any(|name| name == field))
@@ -171,7 +161,6 @@ impl PostgresSinkConfig {
 
 impl Check for PostgresSinkConfig {
     fn check(&self, problems: &mut Problems) {
-        self.check_topics(problems);
         self.check_modes(problems);
         if self.connection_url.parse::<tokio_postgres::Config>().is_err() {
             problems.invalid("connection.url", "is no Postgres URL; one looks like `postgres://host:5432/database`");
@@ -180,24 +169,6 @@ impl Check for PostgresSinkConfig {
 }
 
 impl PostgresSinkConfig {
-    fn check_topics(&self, problems: &mut Problems) {
-        if self.topics.is_empty() == self.topics_regex.is_none() {
-            problems.invalid("topics", "exactly one of `topics` and `topics.regex` must be given");
-        }
-        if !self.table_name_format.contains("${topic}") && (self.topics.len() > 1 || self.topics_regex.is_some()) {
-            // Offsets of different topics say nothing about each other's order.
-            problems.invalid(
-                "table.name.format",
-                "must contain `${topic}` where several topics are read: two topics cannot share a table",
-            );
-        }
-        if let Some(pattern) = &self.topics_regex
-            && regex::Regex::new(pattern).is_err()
-        {
-            problems.invalid("topics.regex", "is no regular expression");
-        }
-    }
-
     /// Modes that contradict each other would lose records, so they are refused.
     fn check_modes(&self, problems: &mut Problems) {
         use PrimaryKeyMode as Pk;

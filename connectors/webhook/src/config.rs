@@ -11,9 +11,6 @@ use towpath_keys::{ByteSize, Check, Named, Problems, Secret, config_enum, config
 
 use crate::map::Mapper;
 
-/// Kafka's own limit for the name of a topic.
-const MAX_TOPIC: usize = 249;
-
 config_enum! {
     /// What an `update` carries.
     pub enum UpdateMode {
@@ -27,15 +24,6 @@ config_enum! {
 config_keys! {
     /// Keys of the webhook source.
     pub struct WebhookConfig {
-        /// The beginning of the topics' names: object `deal` goes to topic `<topic.prefix>.deal`.
-        #[key("topic.prefix")]
-        pub topic_prefix: String,
-        /// Partitions of a topic that does not exist yet.
-        #[key("topic.partitions", range = 1..=10_000)]
-        pub topic_partitions: i32 = 6,
-        /// Replicas of a topic that does not exist yet; without it the broker's default.
-        #[key("topic.replication.factor", range = 1..=100)]
-        pub topic_replication_factor: Option<i32>,
         /// The objects that may be posted: lower-case letters, digits and underscores. Each has a group
         /// `objects.<name>`.
         #[key("objects")]
@@ -92,11 +80,6 @@ impl Check for WebhookConfig {
             }
             if self.objects[..at].contains(name) {
                 problems.invalid("objects", format!("must not name `{name}` twice"));
-            } else if self.topic_prefix.len() + 1 + name.len() > MAX_TOPIC {
-                problems.invalid(
-                    "topic.prefix",
-                    format!("must not make a topic of over {MAX_TOPIC} bytes, as it does with `{name}`"),
-                );
             }
             if self.object.get(name).is_none() {
                 problems.missing(&format!("objects.{name}.schema"), format!("needed, since `objects` names `{name}`"));
@@ -104,11 +87,6 @@ impl Check for WebhookConfig {
         }
         for name in self.object.names().filter(|name| !self.objects.iter().any(|listed| listed == name)) {
             problems.invalid(&format!("objects.{name}.schema"), format!("given, but `objects` does not name `{name}`"));
-        }
-        if !self.topic_prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-            || self.topic_prefix.is_empty()
-        {
-            problems.invalid("topic.prefix", "must be letters, digits, `.`, `_` and `-`, as Kafka's topics are");
         }
         if self.clients.is_empty() {
             problems.missing("clients.<id>.secret", "needed at least once; nobody could post otherwise");
@@ -125,6 +103,13 @@ impl Check for WebhookConfig {
 }
 
 impl WebhookConfig {
+    /// The names in `objects` that have the right form, each once.
+    pub fn object_names(&self) -> impl Iterator<Item = &str> {
+        let first = |at: usize, name: &String| is_object_name(name) && !self.objects[..at].contains(name);
+        let names = self.objects.iter().enumerate().filter(move |(at, name)| first(*at, name));
+        names.map(|(_, name)| name.as_str())
+    }
+
     /// Loads the schema of each object that has one. An error is a key and what is wrong with its file, for each of
     /// them.
     pub(crate) fn mappers(&self) -> Result<BTreeMap<String, Mapper>, Vec<(String, String)>> {
@@ -180,7 +165,6 @@ mod tests {
         std::fs::write(folder.path().join("bad.avsc"), "{").unwrap();
         std::fs::write(folder.path().join("no_id.avsc"), r#"{"type":"record","name":"deal","fields":[]}"#).unwrap();
         let mut pairs = BTreeMap::from([
-            ("topic.prefix", "acme"),
             ("objects", "deal"),
             ("objects.deal.schema", "deal.avsc"),
             ("clients.acme.secret", "canary-1"),
@@ -208,14 +192,7 @@ mod tests {
     #[test]
     fn a_config_with_its_schema_file_does() {
         assert_eq!(problems(&[]), [""; 0]);
-        assert_eq!(
-            problems(&[
-                ("objects.deal.update.mode", "replace"),
-                ("topic.replication.factor", "3"),
-                ("body.max.bytes", "2MiB")
-            ]),
-            [""; 0]
-        );
+        assert_eq!(problems(&[("objects.deal.update.mode", "replace"), ("body.max.bytes", "2MiB")]), [""; 0]);
     }
 
     #[test]
@@ -256,7 +233,5 @@ mod tests {
     fn names_are_those_that_topics_and_tables_can_have() {
         assert!(problems(&[("objects", "Deal")])[0].contains("lower-case"));
         assert!(problems(&[("objects", "deal,deal")])[0].contains("twice"));
-        assert!(problems(&[("topic.prefix", "a b")])[0].contains("Kafka"));
-        assert!(problems(&[("topic.prefix", &"x".repeat(245))])[0].contains("over 249 bytes"));
     }
 }

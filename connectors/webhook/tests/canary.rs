@@ -55,7 +55,6 @@ async fn no_secret_and_no_payload_reaches_a_log_or_an_answer() {
     let schema = r#"{"type":"record","name":"deal","fields":[{"name":"id","type":"string"},{"name":"name","type":"string"},{"name":"n","type":["null","long"]}]}"#;
     std::fs::write(folder.path().join("deal.avsc"), schema).unwrap();
     let flat = Flat::from_strings([
-        ("topic.prefix", "acme"),
         ("objects", "deal"),
         ("objects.deal.schema", "deal.avsc"),
         ("clients.acme.secret", SECRET),

@@ -114,7 +114,6 @@ impl Webhook {
         std::fs::write(folder.path().join("deal.avsc"), DEAL).unwrap();
         std::fs::write(folder.path().join("purchase.avsc"), ORDER).unwrap();
         let usual = [
-            ("topic.prefix", "acme"),
             ("objects", "deal,purchase"),
             ("objects.deal.schema", "deal.avsc"),
             ("objects.purchase.schema", "purchase.avsc"),

@@ -1,0 +1,137 @@
+//! The keys that every sink has: which topics it reads, in which form, and how it writes, whatever its store is.
+
+use towpath_api::{Error, ErrorType, Result};
+use towpath_keys::{ByteSize, Check, FlatReader, KeyDefinition, Keys, Problems, config_keys};
+
+use super::{DeadLetterQueueConfig, DeliveryConfig, ReadingConfig};
+use crate::kafka::consumer::Selection;
+
+config_keys! {
+    /// Which topics a sink reads.
+    pub struct TopicsConfig {
+        /// The topics to read, each by its name. Exactly one of `topics` and `topics.regex` must be given.
+        #[key("topics")]
+        pub names: Vec<String> = vec![],
+        /// A regular expression for the whole name of the topics to read; new ones are picked up as they appear.
+        #[key("topics.regex")]
+        pub regex: Option<String>,
+    }
+}
+
+impl Check for TopicsConfig {
+    fn check(&self, problems: &mut Problems) {
+        if self.names.is_empty() == self.regex.is_none() {
+            problems.invalid("topics", "exactly one of `topics` and `topics.regex` must be given");
+        }
+        if self.regex.as_deref().is_some_and(|pattern| Selection::pattern(pattern).is_err()) {
+            problems.invalid("topics.regex", "is no regular expression");
+        }
+    }
+}
+
+impl TopicsConfig {
+    /// The topics that the sink reads.
+    ///
+    /// # Errors
+    /// `topics.regex` is not a regular expression, which reading the config has refused before.
+    pub fn selection(&self) -> Result<Selection> {
+        match &self.regex {
+            None => Ok(Selection::Names(self.names.clone())),
+            Some(pattern) => Selection::pattern(pattern).map_err(|error| {
+                Error::fatal("config.invalid_value", ErrorType::Config, "read `topics.regex`").because(error)
+            }),
+        }
+    }
+
+    /// Returns true if the sink may read more than one topic.
+    pub fn several(&self) -> bool {
+        self.names.len() > 1 || self.regex.is_some()
+    }
+}
+
+config_keys! {
+    /// How much a sink writes at once.
+    pub struct BatchConfig {
+        /// Connections that a task may hold; that many partitions are written side by side.
+        #[key("connections.max", range = 1..=64)]
+        pub connections_max: u32 = 4,
+        /// Records in one transaction, at most. A transaction holds what arrived while the one before it ran.
+        #[key("batch.max.rows", alias = "batch.size", range = 1..=100_000)]
+        pub max_rows: u32 = 5_000,
+        /// Bytes of keys and values in one transaction, at most (a single larger record still goes alone).
+        #[key("batch.max.bytes")]
+        pub max_bytes: ByteSize = ByteSize::mib(8),
+    }
+}
+
+impl Check for BatchConfig {}
+
+/// Keys of every sink.
+#[derive(Debug, Clone)]
+pub struct SinkConfig {
+    /// Which topics it reads.
+    pub topics: TopicsConfig,
+    /// In which form their records are.
+    pub reading: ReadingConfig,
+    /// How much it writes at once.
+    pub batch: BatchConfig,
+    /// How fast it writes.
+    pub delivery: DeliveryConfig,
+    /// Where dead letters go as well.
+    pub dead_letter_queue: DeadLetterQueueConfig,
+}
+
+type Parts = (TopicsConfig, (ReadingConfig, (BatchConfig, (DeliveryConfig, DeadLetterQueueConfig))));
+
+impl Keys for SinkConfig {
+    fn definitions() -> Vec<KeyDefinition> {
+        Parts::definitions()
+    }
+
+    fn read(reader: &mut FlatReader<'_>) -> Option<Self> {
+        let (topics, (reading, (batch, (delivery, dead_letter_queue)))) = Parts::read(reader)?;
+        Some(Self { topics, reading, batch, delivery, dead_letter_queue })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use towpath_keys::{Flat, Problem, read};
+
+    use super::*;
+
+    fn sink(pairs: &[(&str, &str)]) -> Result<SinkConfig, Vec<Problem>> {
+        read(&Flat::from_strings(pairs.iter().copied())).map(|(config, _)| config)
+    }
+
+    #[test]
+    fn topics_are_enough() {
+        let config = sink(&[("topics", "a,b")]).unwrap();
+        assert!(config.topics.several() && config.topics.selection().unwrap().includes("b"));
+        assert_eq!((config.batch.connections_max, config.batch.max_rows), (4, 5_000));
+        assert_eq!(config.batch.max_bytes.as_usize(), 8 << 20);
+        assert!(!sink(&[("topics", "a")]).unwrap().topics.several());
+        assert_eq!(sink(&[("topics", "a"), ("batch.size", "7")]).unwrap().batch.max_rows, 7);
+    }
+
+    #[test]
+    fn a_regex_is_for_the_whole_name_of_a_topic() {
+        let config = sink(&[("topics.regex", "a|b")]).unwrap();
+        assert!(config.topics.several());
+        let selection = config.topics.selection().unwrap();
+        assert!(selection.includes("b") && !selection.includes("ab"));
+    }
+
+    #[test]
+    fn exactly_one_of_topics_and_regex_is_given() {
+        for pairs in [&[][..], &[("topics", "a"), ("topics.regex", "b")]] {
+            let found = sink(pairs).unwrap_err();
+            assert_eq!((found.len(), found[0].key.as_str()), (1, "topics"), "{found:?}");
+        }
+        // `(?x)` makes the rest of the line a comment, and with it the end of the group around the pattern.
+        for pattern in ["a(", "(?x)a # b"] {
+            let found = sink(&[("topics.regex", pattern)]).unwrap_err();
+            assert_eq!((found.len(), found[0].key.as_str()), (1, "topics.regex"), "{pattern}");
+        }
+    }
+}
