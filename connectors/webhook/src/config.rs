@@ -8,8 +8,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use apache_avro::Schema;
 use towpath_api::{Object, Updates};
 use towpath_keys::{ByteSize, Check, Named, Problems, Secret, config_enum, config_keys};
-
-use crate::map::Mapper;
+use towpath_mapping::Mapper;
 
 config_enum! {
     /// What an `update` carries.

@@ -22,16 +22,12 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod config;
-mod json;
 mod listener;
 mod map;
 mod metrics;
-mod misfit;
 mod receive;
 mod reply;
-mod scalar;
 mod source;
-mod value;
 mod verify;
 
 pub use config::{ClientConfig, ObjectConfig, UpdateMode, WebhookConfig};

@@ -22,10 +22,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Error, Publisher, Reaction};
+use towpath_mapping::Mapper;
 use tracing::{debug, warn};
 
 use crate::{
-    map::{Mapper, Unmapped, map},
+    map::{Mapped, Unmapped, map},
     metrics::{HookMetrics, RequestMetrics, UNKNOWN},
     reply::{Answer, Refusal, accepted},
     verify::{Clients, verify},
@@ -122,16 +123,14 @@ impl<P: Publisher> Hook<P> {
         let (client, post) = verify(&body, &self.setup.clients)?;
         metrics.client = Some(client);
 
-        let is_array = post.data.as_ref().is_some_and(|data| data.json.get().starts_with('['));
-        let events = map(&post, &self.setup.mappers, traceparent(&head.headers));
-        let events = events.inspect_err(|unmapped| match unmapped {
+        let mapped = map(&post, &self.setup.mappers, traceparent(&head.headers));
+        let Mapped { object, events, is_array } = mapped.inspect_err(|unmapped| match unmapped {
             Unmapped::Schema { object, events, .. } => metrics.events(object, "rejected", *events),
             _ => metrics.events(UNKNOWN, "rejected", 1),
         })?;
 
-        let object = events.first().map(|event| event.object.clone());
         let keys: Vec<_> = events.iter().map(|event| event.key.clone()).collect();
-        let object = object.as_ref().map_or(UNKNOWN, |object| object.name());
+        let object = object.name();
         match self.out.publish(events).await {
             Ok(placed) => {
                 metrics.events(object, "accepted", keys.len());

@@ -11,8 +11,9 @@ use hyper::{
 };
 use serde::Serialize;
 use towpath_api::{Error, ErrorType, Key, Placed, Reaction};
+use towpath_mapping::{Misfit, quote};
 
-use crate::{map::Unmapped, misfit::Misfit, verify::Unverified};
+use crate::{map::Unmapped, verify::Unverified};
 
 /// What a request is answered with.
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -223,7 +224,7 @@ impl From<Unmapped> for Refusal {
                 Self::malformed(StatusCode::BAD_REQUEST, "The body is not the JSON of a post", malformed.to_string())
             }
             Unmapped::UnknownObject { name, near } => {
-                let detail = format!("No object {} is agreed{near}", crate::misfit::quote(&name));
+                let detail = format!("No object {} is agreed{near}", quote(&name));
                 let (status, title) = (StatusCode::NOT_FOUND, "There is no such object");
                 Self::new(status, "webhook.unknown_object", Some(Reason::UnknownObject), title, detail)
             }

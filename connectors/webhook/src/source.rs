@@ -62,7 +62,7 @@ impl WebhookSource {
 
     /// The objects that it emits, by name.
     pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
-        self.setup.mappers.values().map(crate::map::Mapper::object)
+        self.setup.mappers.values().map(towpath_mapping::Mapper::object)
     }
 
     /// The events that the body of a post comes to, without publishing them; `None` when it would be refused. For
@@ -70,7 +70,7 @@ impl WebhookSource {
     #[doc(hidden)]
     pub fn events_of(&self, body: &[u8]) -> Option<Vec<ChangeEvent>> {
         let (_, post) = verify(body, &self.setup.clients).ok()?;
-        map(&post, &self.setup.mappers, None).ok()
+        map(&post, &self.setup.mappers, None).ok().map(|mapped| mapped.events)
     }
 }
 

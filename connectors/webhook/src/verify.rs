@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::json::{Malformed, as_text, members, offset};
+use towpath_mapping::{Malformed, as_text, members, offset};
 
 /// At most so many unknown fields are named in an answer.
 const UNKNOWN_NAMED: usize = 10;

@@ -1,9 +1,9 @@
-//! JSON to Avro, value by value, by the agreed schema and strictly.
+//! One JSON value into one Avro value, strictly by the schema.
 //!
 //! | Avro | JSON |
 //! |---|---|
-//! | `boolean`, `string` | the same; a string without U+0000, which Postgres cannot hold |
-//! | `int`, `long` | a number without point and exponent, in range |
+//! | `boolean`, `string` | the same; strings must not contain U+0000, which Postgres cannot store |
+//! | `int`, `long` | a number in range, without decimal point and exponent |
 //! | `float`, `double` | a finite number |
 //! | `decimal(p,s)` | a number or a string of digits, taken exactly |
 //! | `bytes`, `fixed` | a string in padded base64 |
@@ -22,65 +22,64 @@ use apache_avro::{
 
 use crate::{
     json::{Json, Members},
-    misfit::{Misfits, Path, Wrong, did_you_mean, expected, quote, show},
+    misfit::{Misfits, Path, Violation, did_you_mean, expected, quote, show},
     scalar,
 };
 
 /// The named types of a schema.
 pub(crate) type Names = HashMap<Name, Schema>;
 
-/// A body has at most 10,000 values, each visited once; only nested unions visit one more often.
+/// Maximum visits of values. A body has at most 10,000 values; only nested unions visit a value more than once.
 const MAX_STEPS: u32 = 100_000;
 
-/// One walk over one body.
+/// Maps the values of one body.
 pub(crate) struct Walk<'s> {
     names: &'s Names,
     steps: u32,
-    /// What did not fit so far.
-    pub(crate) wrong: Misfits,
+    pub(crate) misfits: Misfits,
 }
 
 impl<'s> Walk<'s> {
     pub(crate) fn new(names: &'s Names) -> Self {
-        Self { names, steps: 0, wrong: Misfits::default() }
+        Self { names, steps: 0, misfits: Misfits::default() }
     }
 
-    /// Notes that the value at `at` breaks a rule.
-    fn refuse<T>(&mut self, at: &Path<'_>, wrong: Wrong) -> Option<T> {
-        self.wrong.add(at, wrong);
+    /// Reports a violation at `at`.
+    fn refuse<T>(&mut self, at: &Path<'_>, wrong: Violation) -> Option<T> {
+        self.misfits.add(at, wrong);
         None
     }
 
-    /// The Avro value of `json`; `None` when it does not fit, which is then noted.
+    /// The Avro value of `json`; `None` after a misfit, which is reported.
     pub(crate) fn value(&mut self, schema: &Schema, json: &Json<'_>, at: &Path<'_>) -> Option<Value> {
         self.steps += 1;
         if self.steps > MAX_STEPS {
-            return self.refuse(at, Wrong::new("range", "too many ways to read this value"));
+            return self.refuse(at, Violation::new("range", "the value has too many possible readings"));
         }
         match (schema, json) {
             (Schema::Ref { name }, _) => match self.names.get(name) {
                 Some(named) => self.value(named, json, at),
-                None => self.refuse(at, Wrong::new("type", format!("the schema does not define `{name}`"))),
+                None => self.refuse(at, Violation::new("type", format!("the schema does not define `{name}`"))),
             },
             (Schema::Union(union), _) => self.union(union, json, at),
             (Schema::Array(array), Json::Array(items)) => {
-                let before = self.wrong.total();
+                let before = self.misfits.total();
                 let value =
                     |(index, item)| self.value(&array.items, item, &Path::Index(at, index)).unwrap_or(Value::Null);
                 let values = items.iter().enumerate().map(value).collect();
-                (self.wrong.total() == before).then_some(Value::Array(values))
+                (self.misfits.total() == before).then_some(Value::Array(values))
             }
             (Schema::Map(map), Json::Object(members)) => {
-                let before = self.wrong.total();
+                let before = self.misfits.total();
                 let mut values = HashMap::with_capacity(members.len());
                 for (name, json) in members {
                     let at = &Path::Name(at, name);
                     if let Err(wrong) = storable(name) {
-                        self.wrong.add(at, wrong);
+                        self.misfits.add(at, wrong);
                     }
                     values.insert(name.to_string(), self.value(&map.types, json, at).unwrap_or(Value::Null));
                 }
-                (self.wrong.total() == before).then_some(Value::Map(values))
+                (self.misfits.total() == before).then_some(Value::Map(values))
             }
             (Schema::Record(record), Json::Object(members)) => self.record(record, members, at).map(Value::Record),
             _ => scalar_value(schema, json).map_or_else(|wrong| self.refuse(at, wrong), Some),
@@ -93,12 +92,12 @@ impl<'s> Walk<'s> {
         };
         let wrap = |index| move |value| Value::Union(index, Box::new(value));
         match (branches().next(), branches().nth(1)) {
-            // With one branch in question its own complaint says most.
+            // The misfits of the only candidate are more precise than a list of types.
             (Some((index, branch)), None) => self.value(branch, json, at).map(wrap(index)),
             (None, _) if *json == Json::Null => self.refuse(at, expected(describe(union.variants()), json)),
             _ => {
                 for (index, branch) in branches() {
-                    let mut attempt = Walk { names: self.names, steps: self.steps, wrong: Misfits::default() };
+                    let mut attempt = Walk { names: self.names, steps: self.steps, misfits: Misfits::default() };
                     let fits = attempt.value(branch, json, at);
                     self.steps = attempt.steps;
                     if let Some(value) = fits {
@@ -110,19 +109,19 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// A record that lies within another; it is always whole.
+    /// A record within another record; it is always whole.
     fn record(&mut self, record: &RecordSchema, members: &Members<'_>, at: &Path<'_>) -> Option<Vec<(String, Value)>> {
-        let before = self.wrong.total();
+        let before = self.misfits.total();
         let present = self.present(record, members.iter().map(|(name, json)| (&**name, json)), at);
         let fields = record.fields.iter().zip(present).map(|(field, value)| {
             let value = value.or_else(|| absent(field, self.names)).unwrap_or_else(|| self.missing(field, at));
             (field.name.clone(), value)
         });
         let fields = fields.collect();
-        (self.wrong.total() == before).then_some(fields)
+        (self.misfits.total() == before).then_some(fields)
     }
 
-    /// The fields of `record` that are given, by their place in the schema. A wrong one is noted and stands as null.
+    /// The given fields of `record`, by their place in the schema. A field that does not fit is reported and null.
     pub(crate) fn present<'j>(
         &mut self,
         record: &RecordSchema,
@@ -136,20 +135,21 @@ impl<'s> Walk<'s> {
                 values[index] = Some(self.value(&record.fields[index].schema, json, at).unwrap_or(Value::Null));
             } else {
                 let near = did_you_mean(name, record.fields.iter().map(|field| &*field.name));
-                self.wrong.add(at, Wrong::new("unknown", format!("the schema has no field {}{near}", quote(name))));
+                self.misfits
+                    .add(at, Violation::new("unknown", format!("the schema has no field {}{near}", quote(name))));
             }
         }
         values
     }
 
-    /// Notes that `field` is missing in the record at `at`; null stands in for it.
+    /// Reports that `field` is missing in the record at `at` and returns null in its place.
     pub(crate) fn missing(&mut self, field: &RecordField, at: &Path<'_>) -> Value {
-        self.wrong.add(&Path::Name(at, &field.name), Wrong::new("required", "missing required field"));
+        self.misfits.add(&Path::Name(at, &field.name), Violation::new("required", "missing required field"));
         Value::Null
     }
 }
 
-/// What a field is when it is absent: its default, or null where it may be null, or nothing.
+/// The value of an absent field: its default, else null if the schema allows it, else `None`.
 pub(crate) fn absent(field: &RecordField, names: &Names) -> Option<Value> {
     if let Ok(Some(default)) = default(field, names) {
         return Some(default);
@@ -164,13 +164,13 @@ pub(crate) fn absent(field: &RecordField, names: &Names) -> Option<Value> {
     }
 }
 
-/// The default of a field as a value; an error when it does not fit the field's own schema.
+/// The default of a field as a value; an error if it does not fit the schema of the field.
 pub(crate) fn default(field: &RecordField, names: &Names) -> Result<Option<Value>, apache_avro::Error> {
     let resolve = |json: &serde_json::Value| Value::try_from(json.clone())?.resolve_with_names(&field.schema, names);
     field.default.as_ref().map(resolve).transpose()
 }
 
-fn scalar_value(schema: &Schema, json: &Json<'_>) -> Result<Value, Wrong> {
+fn scalar_value(schema: &Schema, json: &Json<'_>) -> Result<Value, Violation> {
     let value = match (schema, json) {
         (Schema::Null, Json::Null) => Value::Null,
         (Schema::Boolean, Json::Bool(value)) => Value::Boolean(*value),
@@ -178,11 +178,15 @@ fn scalar_value(schema: &Schema, json: &Json<'_>) -> Result<Value, Wrong> {
         (Schema::Long, Json::Number(digits)) => Value::Long(integer(digits, "64")?),
         (Schema::Float, Json::Number(digits)) => {
             let number = digits.parse().ok().filter(|number: &f32| number.is_finite());
-            Value::Float(number.ok_or_else(|| Wrong::new("range", format!("out of the range of a float: {digits}")))?)
+            Value::Float(
+                number.ok_or_else(|| Violation::new("range", format!("out of the range of a float: {digits}")))?,
+            )
         }
         (Schema::Double, Json::Number(digits)) => {
             let number = digits.parse().ok().filter(|number: &f64| number.is_finite());
-            Value::Double(number.ok_or_else(|| Wrong::new("range", format!("out of the range of a double: {digits}")))?)
+            Value::Double(
+                number.ok_or_else(|| Violation::new("range", format!("out of the range of a double: {digits}")))?,
+            )
         }
         (Schema::Decimal(decimal), Json::Number(text)) => decimal_value(decimal, text)?,
         (Schema::Decimal(decimal), Json::Text(text)) => decimal_value(decimal, text)?,
@@ -213,39 +217,39 @@ fn scalar_value(schema: &Schema, json: &Json<'_>) -> Result<Value, Wrong> {
     Ok(value)
 }
 
-fn integer<T: std::str::FromStr>(digits: &str, bits: &str) -> Result<T, Wrong> {
+fn integer<T: std::str::FromStr>(digits: &str, bits: &str) -> Result<T, Violation> {
     if digits.contains(['.', 'e', 'E']) {
-        return Err(expected("an integer, without point and exponent", &Json::Number(digits)));
+        return Err(expected("an integer, without decimal point and exponent", &Json::Number(digits)));
     }
-    digits.parse().map_err(|_| Wrong::new("range", format!("out of the range of a {bits}-bit integer: {digits}")))
+    digits.parse().map_err(|_| Violation::new("range", format!("out of the range of a {bits}-bit integer: {digits}")))
 }
 
-fn decimal_value(decimal: &DecimalSchema, text: &str) -> Result<Value, Wrong> {
+fn decimal_value(decimal: &DecimalSchema, text: &str) -> Result<Value, Violation> {
     let bytes = scalar::decimal(text, decimal.precision, decimal.scale)?;
     match &decimal.inner {
         InnerDecimalSchema::Fixed(fixed) if bytes.len() > fixed.size => {
-            Err(Wrong::new("precision", format!("more than {} bytes can hold: {}", fixed.size, quote(text))))
+            Err(Violation::new("precision", format!("does not fit into {} bytes: {}", fixed.size, quote(text))))
         }
         _ => Ok(Value::Decimal(bytes.into())),
     }
 }
 
-/// Postgres has no text with U+0000.
-pub(crate) fn storable(text: &str) -> Result<&str, Wrong> {
-    if text.contains('\0') { Err(Wrong::new("format", "a string must not hold U+0000")) } else { Ok(text) }
+/// Refuses U+0000, which Postgres cannot store in text.
+pub(crate) fn storable(text: &str) -> Result<&str, Violation> {
+    if text.contains('\0') { Err(Violation::new("format", "a string must not contain U+0000")) } else { Ok(text) }
 }
 
-fn symbol(schema: &EnumSchema, text: &str) -> Result<Value, Wrong> {
+fn symbol(schema: &EnumSchema, text: &str) -> Result<Value, Violation> {
     if let Some((index, symbol)) = (0_u32..).zip(&schema.symbols).find(|(_, symbol)| *symbol == text) {
         return Ok(Value::Enum(index, symbol.clone()));
     }
     let near = did_you_mean(text, schema.symbols.iter().map(String::as_str));
     let known =
         if schema.symbols.len() <= 20 { format!("; known: {}", schema.symbols.join(", ")) } else { String::new() };
-    Err(Wrong::new("enum", format!("got {}{known}{near}", show(&Json::Text(Cow::Borrowed(text))))))
+    Err(Violation::new("enum", format!("got {}{known}{near}", show(&Json::Text(Cow::Borrowed(text))))))
 }
 
-/// What fits these schemas, in the words of JSON.
+/// Describes the values that fit these schemas, in the words of JSON.
 fn describe(schemas: &[Schema]) -> String {
     let words: Vec<String> = schemas
         .iter()
@@ -263,10 +267,10 @@ fn describe(schemas: &[Schema]) -> String {
             Schema::Date => "a date string `YYYY-MM-DD`".into(),
             Schema::TimeMillis | Schema::TimeMicros => "a time string `HH:MM:SS[.fraction]`".into(),
             Schema::TimestampMillis | Schema::TimestampMicros | Schema::TimestampNanos => {
-                "an RFC 3339 string with zone".into()
+                "an RFC 3339 string with time zone".into()
             }
             Schema::LocalTimestampMillis | Schema::LocalTimestampMicros | Schema::LocalTimestampNanos => {
-                "a date and time string without zone".into()
+                "a date and time string without time zone".into()
             }
             Schema::Array(_) => "an array".into(),
             Schema::Map(_) | Schema::Record(_) => "an object".into(),

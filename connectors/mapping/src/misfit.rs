@@ -1,7 +1,7 @@
-//! What does not fit the agreed schema: where, by which rule, and said so that the sender can mend it.
+//! Misfits: violations of the agreed schema, each with its place, its rule and a message from which the sender can fix
+//! it.
 //!
-//! A place is a JSON pointer (RFC 6901) into the body as it was sent. The list is bounded; what passes the bound is
-//! counted.
+//! A place is a JSON pointer (RFC 6901) into the body as sent. At most [`LISTED`] misfits are listed, the rest counted.
 
 use std::fmt;
 
@@ -10,16 +10,19 @@ use towpath_keys::nearest;
 
 use crate::json::Json;
 
-/// So many wrong fields are listed; of a body with 10,000 wrong ones nobody reads more.
+/// Maximum misfits to list. A body may have 10,000, and nobody reads more than this.
 const LISTED: usize = 100;
-/// So many characters of a wrong value are shown.
+/// Maximum characters of a value to quote.
 const SHOWN: usize = 40;
 
-/// A place in the body, linked to the one around it, so that a walk allocates only where something is wrong.
+/// A place in the body, linked to the enclosing place, so that only a misfit allocates.
 #[derive(Clone, Copy)]
-pub(crate) enum Path<'p> {
+pub enum Path<'p> {
+    /// The body itself.
     Root,
+    /// A member of the object at the enclosing place.
     Name(&'p Path<'p>, &'p str),
+    /// An item of the array at the enclosing place.
     Index(&'p Path<'p>, usize),
 }
 
@@ -33,61 +36,68 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// One wrong field, as the answer lists it.
+/// One misfit, as an answer lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Misfit {
-    pub(crate) pointer: String,
-    /// The rule: `type`, `range`, `precision`, `format`, `enum`, `null`, `required`, `unknown`, `id`, `action`,
+pub struct Misfit {
+    /// The JSON pointer, such as `/data/amount`.
+    pub pointer: String,
+    /// The violated rule: `type`, `range`, `precision`, `format`, `enum`, `null`, `required`, `unknown`, `id`, `action`,
     /// `duplicate`.
-    pub(crate) code: &'static str,
-    pub(crate) message: String,
+    pub code: &'static str,
+    /// The reason, for the sender. It may quote at most 40 characters of the value.
+    pub message: String,
 }
 
-/// A rule that a value breaks.
+/// A rule that a value violates, without the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wrong {
-    pub(crate) code: &'static str,
-    pub(crate) message: String,
+pub struct Violation {
+    /// One of the rules of [`Misfit::code`].
+    pub code: &'static str,
+    /// The reason, for the sender.
+    pub message: String,
 }
 
-impl Wrong {
-    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+impl Violation {
+    /// Violates the rule `code`.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 }
 
-/// Everything that is wrong with a body.
+/// All misfits of one body.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Misfits {
+pub struct Misfits {
     listed: Vec<Misfit>,
     total: usize,
 }
 
 impl Misfits {
-    pub(crate) fn add(&mut self, at: &Path<'_>, wrong: Wrong) {
+    /// Adds a violation at a place.
+    pub fn add(&mut self, at: &Path<'_>, wrong: Violation) {
         self.total += 1;
         if self.listed.len() < LISTED {
             self.listed.push(Misfit { pointer: at.to_string(), code: wrong.code, message: wrong.message });
         }
     }
 
-    /// How many there are, listed or not.
-    pub(crate) fn total(&self) -> usize {
+    /// The number of misfits, listed or not.
+    pub fn total(&self) -> usize {
         self.total
     }
 
-    pub(crate) fn into_listed(self) -> Vec<Misfit> {
+    /// The listed misfits, in the order in which they were found.
+    pub fn into_listed(self) -> Vec<Misfit> {
         self.listed
     }
 }
 
-/// `expected …, got …`.
-pub(crate) fn expected(what: impl fmt::Display, got: &Json<'_>) -> Wrong {
+/// The violation `expected …, got …`: rule `null` if `got` is null, else `type`.
+pub fn expected(what: impl fmt::Display, got: &Json<'_>) -> Violation {
     let code = if *got == Json::Null { "null" } else { "type" };
-    Wrong::new(code, format!("expected {what}, got {}", show(got)))
+    Violation::new(code, format!("expected {what}, got {}", show(got)))
 }
 
-/// A value in a few words, cut where it is long.
+/// Describes a value in a few words.
 pub(crate) fn show(json: &Json<'_>) -> String {
     match json {
         Json::Null => "null".into(),
@@ -99,16 +109,16 @@ pub(crate) fn show(json: &Json<'_>) -> String {
     }
 }
 
-/// A text in quotes, cut where it is long.
-pub(crate) fn quote(text: &str) -> String {
+/// Quotes a text, at most its first 40 characters.
+pub fn quote(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((cut, _)) => format!("{:?}…", &text[..cut]),
         None => format!("{text:?}"),
     }
 }
 
-/// `; did you mean …?` with the known word that is nearest, or nothing when none is near.
-pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+/// `; did you mean …?` with the nearest known word; empty if none is near.
+pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     if word.len() > 2 * SHOWN {
         return String::new();
     }
@@ -121,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pointer_escapes_what_rfc_6901_escapes() {
+    fn pointers_escape_tilde_and_slash() {
         let data = Path::Name(&Path::Root, "data");
         let item = Path::Index(&data, 3);
         assert_eq!(Path::Name(&item, "a/b~c").to_string(), "/data/3/a~1b~0c");
@@ -129,10 +139,10 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_are_listed_and_the_rest_counted() {
+    fn a_hundred_misfits_are_listed_and_the_rest_counted() {
         let mut misfits = Misfits::default();
         for index in 0..150 {
-            misfits.add(&Path::Index(&Path::Root, index), Wrong::new("type", "x"));
+            misfits.add(&Path::Index(&Path::Root, index), Violation::new("type", "x"));
         }
         assert_eq!((misfits.total(), misfits.into_listed().len()), (150, 100));
     }
@@ -145,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn long_values_are_cut() {
+    fn long_values_are_truncated() {
         assert_eq!(quote(&"ä".repeat(50)).chars().count(), 43);
     }
 }

@@ -1,14 +1,13 @@
-//! Reads JSON (RFC 8259) within limits. The grammar is `serde_json`'s; what a body may ask of us is said here.
+//! JSON (RFC 8259) within limits. `serde_json` has the grammar; this file sets the limits.
 //!
-//! Each value is taken as a [`RawValue`], its text as it stands in the body, so a number keeps its digits (12.10 is a
-//! decimal, not a float). [`members`] goes over an object and builds nothing; [`parse`] builds the tree, whose strings
-//! borrow from the body where they can. A value is gone over once for each level that it is under, which [`MAX_DEPTH`]
-//! bounds.
+//! Each value is read as a [`RawValue`], its text in the body, so a number keeps its digits (12.10 is a decimal, not a
+//! float). [`members`] scans an object and builds nothing; [`parse`] builds the tree, whose strings borrow from the
+//! body where possible. A value is scanned once per enclosing level, which [`MAX_DEPTH`] bounds.
 //!
-//! It is not done with `serde_json`'s feature `arbitrary_precision`, which holds for the whole program, breaks floats
-//! in flattened and untagged types there (serde-rs/json#1157), and takes an object with its private key for a number.
+//! `serde_json`'s feature `arbitrary_precision` is not used: it applies to the whole program, breaks floats in
+//! flattened and untagged types (serde-rs/json#1157), and reads an object with its private key as a number.
 //!
-//! What always holds: an error names a place and a rule, and never quotes what stands there.
+//! What always holds: an error names a place and a rule, and never quotes the text.
 
 #[cfg(test)]
 mod tests;
@@ -21,50 +20,53 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// Levels of arrays and objects.
-pub(crate) const MAX_DEPTH: usize = 32;
-/// Values in one tree.
-pub(crate) const MAX_NODES: usize = 10_000;
-/// Bytes of one string, as written.
-pub(crate) const MAX_STRING: usize = 256 * 1024;
-/// Digits of one number, without its exponent.
-pub(crate) const MAX_DIGITS: usize = 40;
-/// The greatest exponent, either way; a longer one asks for gigabytes when it is written out.
+/// Maximum levels of arrays and objects.
+const MAX_DEPTH: usize = 32;
+/// Maximum values in one tree.
+const MAX_NODES: usize = 10_000;
+/// Maximum bytes of one string, as written.
+const MAX_STRING: usize = 256 * 1024;
+/// Maximum digits of one number, without its exponent.
+const MAX_DIGITS: usize = 40;
+/// Maximum exponent, positive or negative. A number with a larger one would take gigabytes when written out.
 pub(crate) const MAX_EXPONENT: i32 = 400;
 
-/// One JSON value; numbers as written, objects in their order.
+/// One JSON value. Numbers are kept as written, members in their order.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Json<'a> {
+#[allow(missing_docs, reason = "the types of JSON")]
+pub enum Json<'a> {
     Null,
     Bool(bool),
+    /// The number as written, such as `12.10` or `1e3`.
     Number(&'a str),
     Text(Cow<'a, str>),
     Array(Vec<Json<'a>>),
     Object(Members<'a>),
 }
 
-/// The members of an object, in their order, each name once.
-pub(crate) type Members<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
+/// The members of an object, in their order; names are unique.
+pub type Members<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
 
-/// Why a text is no JSON that we take.
+/// The rule that a text breaks, and the byte at which it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Malformed {
+pub struct Malformed {
     at: usize,
     rule: Cow<'static, str>,
 }
 
 impl Malformed {
-    pub(crate) fn new(at: usize, rule: &'static str) -> Self {
+    /// `rule` is broken at byte `at`.
+    pub fn new(at: usize, rule: &'static str) -> Self {
         Self { at, rule: Cow::Borrowed(rule) }
     }
 
-    /// The same, said of a text that has `bytes` more before it.
-    pub(crate) fn after(self, bytes: usize) -> Self {
+    /// Moves the place: the text begins `bytes` bytes into a larger one.
+    pub fn after(self, bytes: usize) -> Self {
         Self { at: self.at + bytes, ..self }
     }
 
-    /// What `serde_json` found in `text`, a part of `root`. It is a rule of the grammar: an error that quotes is about
-    /// types, and none is asked for here that is not there.
+    /// Converts an error of `serde_json` about `text`, a part of `root`. It states a rule of the grammar and quotes
+    /// nothing: only type errors quote, and no type is requested here.
     fn found(root: &str, text: &str, error: &serde_json::Error) -> Self {
         let before: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
         let said = error.to_string();
@@ -79,8 +81,11 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// Goes over the members of the object that `body` is, in their order, without looking into their values.
-pub(crate) fn members<'a>(
+/// Calls `with` for each member of the object in `body`, in order. Values are scanned, not parsed.
+///
+/// # Errors
+/// `body` is not an object, or `with` returned an error.
+pub fn members<'a>(
     body: &'a str,
     with: impl FnMut(Cow<'a, str>, &'a RawValue) -> Result<(), Malformed>,
 ) -> Result<(), Malformed> {
@@ -91,28 +96,31 @@ pub(crate) fn members<'a>(
     each(body, body, with)
 }
 
-/// The value as a tree.
-pub(crate) fn parse(json: &RawValue) -> Result<Json<'_>, Malformed> {
+/// Parses the value into a tree. Places in errors count from the beginning of `json`.
+///
+/// # Errors
+/// A limit is exceeded, a name is repeated within an object, or a string has half a surrogate pair.
+pub fn parse(json: &RawValue) -> Result<Json<'_>, Malformed> {
     Tree { root: json.get(), nodes: 0 }.value(json.get(), 1)
 }
 
-/// The string that `json` is; `None` when it is something else or holds half a character.
-pub(crate) fn as_text(json: &RawValue) -> Option<Cow<'_, str>> {
+/// The string in `json`; `None` for other types and for half a surrogate pair.
+pub fn as_text(json: &RawValue) -> Option<Cow<'_, str>> {
     let text = serde_json::from_str(json.get()).ok();
     text.map(|Text(text)| text)
 }
 
-/// Where in `text` its part `part` begins.
-pub(crate) fn offset(text: &str, part: &str) -> usize {
+/// The byte of `text` at which `part`, a slice of it, begins.
+pub fn offset(text: &str, part: &str) -> usize {
     part.as_ptr().addr() - text.as_ptr().addr()
 }
 
-/// A string, borrowed where nothing in it is escaped.
+/// A string, borrowed if it has no escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Goes over an array or an object, a part of `root`, up to the first value that `with` refuses. The items of an array
-/// have no name.
+/// Calls `with` for each value of an array or object, a part of `root`, until it returns an error. The items of an
+/// array have an empty name.
 fn each<'a>(
     root: &str,
     text: &'a str,
@@ -127,7 +135,7 @@ fn each<'a>(
 
 struct Each<F> {
     with: F,
-    /// Kept here, as an error on its way through serde would lose its place.
+    /// Kept here because an error that passes through serde loses its place.
     refused: Option<Malformed>,
 }
 
@@ -162,7 +170,7 @@ impl<'a, F: FnMut(Cow<'a, str>, &'a RawValue) -> Result<(), Malformed>> Visitor<
     }
 }
 
-/// A tree that is being built, and what was taken for it so far.
+/// A tree under construction, with the number of values in it.
 struct Tree<'a> {
     root: &'a str,
     nodes: usize,
@@ -214,7 +222,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// A number that is not too long, written out or not.
+/// Checks the length of a number, as written and written out.
 fn number(text: &str) -> Result<&str, &'static str> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     if mantissa.bytes().filter(u8::is_ascii_digit).count() > MAX_DIGITS {

@@ -1,7 +1,7 @@
-//! Texts that stand for one value: decimals, dates, times, moments, UUIDs, bytes.
+//! Strings that encode one value: decimals, dates, times, timestamps, UUIDs, bytes.
 //!
-//! What always holds: a value is taken exactly or refused. Digits that the type cannot hold are refused unless they are
-//! zeros; nothing is rounded, cut or moved to another zone in silence.
+//! What always holds: a value is taken exactly or refused. Digits beyond the type's precision are refused unless they
+//! are zeros; nothing is rounded, truncated or converted to another time zone.
 
 use apache_avro::types::Value;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -11,21 +11,21 @@ use uuid::Uuid;
 
 use crate::{
     json::MAX_EXPONENT,
-    misfit::{Wrong, quote},
+    misfit::{Violation, quote},
 };
 
-type Result<T> = std::result::Result<T, Wrong>;
+type Result<T> = std::result::Result<T, Violation>;
 
 const SECONDS_PER_DAY: i64 = 86_400;
-/// A decimal that is written longer is refused before it is looked at.
+/// Maximum bytes of a decimal, as written.
 const MAX_DECIMAL: usize = 1_000;
 
-fn format(what: &str, text: &str) -> Wrong {
-    Wrong::new("format", format!("expected {what}, got {}", quote(text)))
+fn format(what: &str, text: &str) -> Violation {
+    Violation::new("format", format!("expected {what}, got {}", quote(text)))
 }
 
-/// The unscaled value of a decimal with `scale` digits after the point, as Avro wants it: big-endian two's complement,
-/// shortest form.
+/// The unscaled value of a decimal with `scale` digits after the point, as Avro encodes it: big-endian two's
+/// complement in its shortest form.
 pub(crate) fn decimal(text: &str, precision: usize, scale: usize) -> Result<Vec<u8>> {
     let wrong = || format(&format!("a decimal of at most {precision} digits, {scale} of them after the point"), text);
     if text.len() > MAX_DECIMAL {
@@ -51,14 +51,14 @@ pub(crate) fn decimal(text: &str, precision: usize, scale: usize) -> Result<Vec<
         let kept = digits.len().saturating_sub(usize::try_from(-point).unwrap_or(usize::MAX));
         if digits[kept..].bytes().any(|digit| digit != b'0') {
             let message = format!("more than {scale} digits after the point: {}", quote(text));
-            return Err(Wrong::new("precision", message));
+            return Err(Violation::new("precision", message));
         }
         digits.truncate(kept);
     }
     let digits = digits.trim_start_matches('0');
     if digits.len() > precision {
         let message = format!("more than {precision} digits, {scale} of them after the point: {}", quote(text));
-        return Err(Wrong::new("precision", message));
+        return Err(Violation::new("precision", message));
     }
     let unscaled: BigInt = digits.parse().map_err(|_| wrong())?;
     Ok(if negative { -unscaled } else { unscaled }.to_signed_bytes_be())
@@ -79,22 +79,22 @@ pub(crate) fn time(text: &str, digits: usize) -> Result<i64> {
     Ok(seconds * power(digits) + units(fraction, digits, text)?)
 }
 
-/// `YYYY-MM-DDTHH:MM:SS[.fraction]` and a zone (RFC 3339), in units of 10^-`digits` seconds since the epoch.
+/// `YYYY-MM-DDTHH:MM:SS[.fraction]` and a time zone (RFC 3339), in units of 10^-`digits` seconds since the epoch.
 pub(crate) fn timestamp(text: &str, digits: usize) -> Result<i64> {
-    let what = "a moment with zone (RFC 3339), for example `2026-01-31T12:00:00Z`";
+    let what = "a timestamp with time zone (RFC 3339), for example `2026-01-31T12:00:00Z`";
     let (civil, offset) = split_zone(text).ok_or_else(|| format(what, text))?;
     let (seconds, fraction) = date_and_clock(civil).ok_or_else(|| format(what, text))?;
     scaled(seconds - offset, fraction, digits, text)
 }
 
-/// `YYYY-MM-DDTHH:MM:SS[.fraction]` without zone, in units of 10^-`digits` seconds since the local epoch.
+/// `YYYY-MM-DDTHH:MM:SS[.fraction]` without time zone, in units of 10^-`digits` seconds since the local epoch.
 pub(crate) fn local_timestamp(text: &str, digits: usize) -> Result<i64> {
-    let what = "a local date and time without zone, for example `2026-01-31T12:00:00`";
+    let what = "a local date and time without time zone, for example `2026-01-31T12:00:00`";
     let (seconds, fraction) = date_and_clock(text).ok_or_else(|| format(what, text))?;
     scaled(seconds, fraction, digits, text)
 }
 
-/// A UUID with its hyphens.
+/// A UUID with hyphens.
 pub(crate) fn uuid(text: &str) -> Result<Uuid> {
     let parsed = (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten();
     parsed.ok_or_else(|| format("a UUID with hyphens", text))
@@ -105,11 +105,11 @@ pub(crate) fn bytes(text: &str) -> Result<Vec<u8>> {
     STANDARD.decode(text).map_err(|_| format("bytes in padded base64", text))
 }
 
-/// The same, of an exact size.
+/// [`bytes`] of an exact size.
 pub(crate) fn fixed(text: &str, size: usize) -> Result<Value> {
     let decoded = bytes(text)?;
     if decoded.len() != size {
-        return Err(Wrong::new("range", format!("expected {size} bytes, got {}", decoded.len())));
+        return Err(Violation::new("range", format!("expected {size} bytes, got {}", decoded.len())));
     }
     Ok(Value::Fixed(size, decoded))
 }
@@ -120,8 +120,8 @@ fn days(text: &str) -> Option<i64> {
     Some(date.duration_since(civil::date(1970, 1, 1)).as_hours() / 24)
 }
 
-/// Seconds since midnight and the digits of the fraction. A leap second is refused: no type below could tell it from
-/// the next one.
+/// Seconds since midnight and the digits of the fraction. A leap second is refused: no Avro type distinguishes it from
+/// the next second.
 fn clock(text: &str) -> Option<(i64, &str)> {
     let (whole, fraction) = match text.split_once('.') {
         Some((_, "")) => return None,
@@ -141,7 +141,7 @@ fn date_and_clock(text: &str) -> Option<(i64, &str)> {
     Some((days(date)? * SECONDS_PER_DAY + seconds, fraction))
 }
 
-/// Parts off the zone; returns its offset from UTC in seconds.
+/// Splits off the time zone and returns its offset from UTC in seconds.
 fn split_zone(text: &str) -> Option<(&str, i64)> {
     if let Some(civil) = text.strip_suffix(['Z', 'z']) {
         return Some((civil, 0));
@@ -156,7 +156,7 @@ fn split_zone(text: &str) -> Option<(&str, i64)> {
     (hours < 24 && minutes < 60).then_some((civil, sign * (hours * 3_600 + minutes * 60)))
 }
 
-/// Numbers of exactly these widths, parted by `separator`.
+/// Numbers of exactly these widths, separated by `separator`.
 fn fields<const N: usize>(text: &str, widths: [usize; N], separator: u8) -> Option<[i64; N]> {
     let mut numbers = [0; N];
     let mut rest = text.as_bytes();
@@ -176,14 +176,14 @@ fn fields<const N: usize>(text: &str, widths: [usize; N], separator: u8) -> Opti
 fn scaled(seconds: i64, fraction: &str, digits: usize, text: &str) -> Result<i64> {
     let units = units(fraction, digits, text)?;
     let whole = seconds.checked_mul(power(digits)).and_then(|whole| whole.checked_add(units));
-    whole.ok_or_else(|| Wrong::new("range", format!("out of the range of the type: {}", quote(text))))
+    whole.ok_or_else(|| Violation::new("range", format!("out of the range of the type: {}", quote(text))))
 }
 
 /// A fraction of a second in units of 10^-`digits`.
 fn units(fraction: &str, digits: usize, text: &str) -> Result<i64> {
     let kept = &fraction[..fraction.len().min(digits)];
     if fraction[kept.len()..].bytes().any(|digit| digit != b'0') {
-        return Err(Wrong::new("precision", format!("more than {digits} digits of a second: {}", quote(text))));
+        return Err(Violation::new("precision", format!("more than {digits} digits of a second: {}", quote(text))));
     }
     let number = kept.bytes().fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
     Ok(number * power(digits - kept.len()))
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decimal_with_a_digit_too_many_is_refused() {
+    fn a_decimal_beyond_precision_or_scale_is_refused() {
         for text in ["0.001", "1e-3", "10000000000.00", "1e11", "1e400", "1e-400"] {
             assert_eq!(unscaled(text, 12, 2), Err("precision"), "{text}");
         }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_as_short_as_they_can_be() {
+    fn decimals_are_in_their_shortest_form() {
         for (text, expected) in [
             ("127", &[0x7f][..]),
             ("128", &[0, 0x80]),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn times_lose_nothing() {
+    fn times_are_exact() {
         assert_eq!((time("00:00:01.5", 3), time("23:59:59.999999", 6)), (Ok(1_500), Ok(86_399_999_999)));
         assert_eq!(time("00:00:00.0010000", 3), Ok(1));
         assert_eq!(time("00:00:00.0001", 3).unwrap_err().code, "precision");
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_needs_a_zone_and_a_local_one_must_not_have_one() {
+    fn a_timestamp_needs_a_zone_and_a_local_timestamp_refuses_it() {
         assert_eq!(timestamp("2026-01-31T12:00:00.250Z", 3), Ok(1_769_860_800_250));
         assert_eq!(timestamp("2026-01-31T14:00:00+02:00", 6), Ok(1_769_860_800_000_000));
         assert_eq!(timestamp("1969-12-31 23:59:59.5-00:00", 3), Ok(-500));
@@ -304,7 +304,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_decimal_comes_back(number: i64, scale in 0_usize..=18) {
+        fn every_decimal_survives_the_round_trip(number: i64, scale in 0_usize..=18) {
             let digits = format!("{:019}", number.unsigned_abs());
             let (whole, fraction) = digits.split_at(digits.len() - scale);
             let sign = if number < 0 { "-" } else { "" };
@@ -313,7 +313,7 @@ mod tests {
         }
 
         #[test]
-        fn jiff_reads_the_same_moment(seconds in -62_000_000_000_i64..200_000_000_000, micros in 0_i32..1_000_000, minutes in -839_i32..840) {
+        fn timestamps_agree_with_jiff(seconds in -62_000_000_000_i64..200_000_000_000, micros in 0_i32..1_000_000, minutes in -839_i32..840) {
             let moment = jiff::Timestamp::new(seconds, micros * 1_000).unwrap();
             let zone = jiff::tz::TimeZone::fixed(jiff::tz::Offset::from_seconds(minutes * 60).unwrap());
             let text = moment.to_zoned(zone).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string();
@@ -321,7 +321,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_them_panic(text: String, near in r"[0-9:TZ.+eE -]{0,32}") {
+        fn no_text_causes_a_panic(text: String, near in r"[0-9:TZ.+eE -]{0,32}") {
             for text in [&text, &near] {
                 let _ = (decimal(text, 10, 2), date(text), time(text, 3), timestamp(text, 6), local_timestamp(text, 9), uuid(text), bytes(text));
             }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Reads the whole of `text`, as [`members`] and [`super::parse`] do one after the other.
+/// Reads all of `text`, as [`members`] and [`super::parse`] do in turn.
 fn parse(text: &str) -> Result<Json<'_>, Malformed> {
     let json: &RawValue = serde_json::from_str(text).map_err(|error| Malformed::found(text, text, &error))?;
     super::parse(json).map_err(|malformed| malformed.after(offset(text, json.get())))
@@ -20,7 +20,7 @@ fn numbers_keep_their_digits() {
 }
 
 #[test]
-fn each_limit_is_held_and_one_below_it_passes() {
+fn a_value_at_each_limit_passes_and_one_above_is_refused() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!([rule(&nested(32)), rule(&nested(33))], ["", "more than 32 levels"]);
     let many = |count: usize| format!("[{}0]", "0,".repeat(count - 2));
@@ -38,7 +38,7 @@ fn each_limit_is_held_and_one_below_it_passes() {
 }
 
 #[test]
-fn what_is_no_json_is_refused_with_its_place() {
+fn invalid_json_is_refused_with_its_place() {
     assert_eq!(parse("{\"a\":1,}").unwrap_err().to_string(), "key must be a string at byte 7");
     assert_eq!(parse("[1 2]").unwrap_err().to_string(), "expected `,` or `]` at byte 3");
     assert_eq!(parse("[{\"\u{e4}\":\n [\n 1e401]}]").unwrap_err().to_string(), "an exponent over 400 at byte 12");
@@ -71,7 +71,7 @@ fn what_is_no_json_is_refused_with_its_place() {
 }
 
 #[test]
-fn escapes_are_written_out() {
+fn escapes_are_decoded() {
     let expected = "a\"\\/\u{8}\u{c}\n\r\t\u{e9}\u{1f600}\0z";
     assert_eq!(parse(r#""a\"\\\/\b\f\n\r\t\u00e9\ud83d\uDE00\u0000z""#), Ok(Json::Text(expected.into())));
     let text = |json| as_text(serde_json::from_str(json).unwrap());
@@ -80,7 +80,7 @@ fn escapes_are_written_out() {
 }
 
 #[test]
-fn strings_are_borrowed_where_nothing_is_escaped() {
+fn strings_without_escapes_are_borrowed() {
     let Ok(Json::Object(members)) = parse(r#"{"a":"b","\u0061a":"\n"}"#) else { panic!("not an object") };
     let borrowed = members
         .iter()
@@ -89,7 +89,7 @@ fn strings_are_borrowed_where_nothing_is_escaped() {
 }
 
 #[test]
-fn a_private_key_of_serde_json_is_a_name_like_any_other() {
+fn a_private_key_of_serde_json_is_an_ordinary_name() {
     for key in ["$serde_json::private::Number", "$serde_json::private::RawValue"] {
         for value in ["\"12\"", "12", "\"x\"", "{}", "[1]", "null"] {
             let inner = format!("{{\"{key}\":{value}}}");
@@ -153,20 +153,20 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
 
 proptest! {
     #[test]
-    fn what_serde_json_writes_is_read_the_same(json in any_json(), pretty: bool) {
+    fn output_of_serde_json_is_read_as_the_same_value(json in any_json(), pretty: bool) {
         let text = if pretty { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) }.unwrap();
         prop_assert!(same(&parse(&text).unwrap(), &json));
     }
 
     #[test]
-    fn a_text_that_we_take_is_json_for_others_too(text in r#"[\[\]{}:,"\\u0-9eE+. a-d-]{0,24}"#) {
+    fn accepted_text_is_json_for_serde_json_too(text in r#"[\[\]{}:,"\\u0-9eE+. a-d-]{0,24}"#) {
         if parse(&text).is_ok() {
             prop_assert!(serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok());
         }
     }
 
     #[test]
-    fn no_bytes_make_it_panic(text: String, cut in 0_usize..200) {
+    fn no_text_causes_a_panic(text: String, cut in 0_usize..200) {
         let _ = (parse(&text), members(&text, |_, _| Ok(())));
         let quoted = serde_json::to_string(&text).unwrap();
         let _ = parse(quoted.get(..cut).unwrap_or(&quoted));

@@ -1,0 +1,287 @@
+use apache_avro::{schema::Schema, types::Value};
+use proptest::prelude::*;
+use serde_json::{Value as Serde, json};
+use towpath_api::{Key, Object, Updates};
+use uuid::Uuid;
+
+use super::*;
+use crate::json::parse;
+
+/// A schema with every type, a namespace, and a named type that is used twice.
+const ALL: &str = include_str!("../../tests/every_type.avsc");
+
+const DEAL: &str = r#"{"type":"record","name":"deal","fields":[{"name":"id","type":"long"},
+    {"name":"name","type":"string"},{"name":"amount","type":["null","long"],"default":null},{"name":"stage","type":"string","default":"open"}]}"#;
+
+fn mapper(schema: &str, updates: Updates) -> Mapper {
+    let schema = Schema::parse_str(schema).unwrap();
+    Mapper::new(Object::new("deal", schema, updates).unwrap()).unwrap()
+}
+
+/// Maps a record with places `/id` and `/data`.
+#[expect(clippy::needless_pass_by_value, reason = "tests pass `json!(…)`")]
+fn one(
+    schema: &str,
+    updates: Updates,
+    contents: Contents,
+    id: Serde,
+    data: Serde,
+) -> Result<(Key, Record), Vec<String>> {
+    let mapper = mapper(schema, updates);
+    let (id, data) = (serde_json::value::to_raw_value(&id).unwrap(), serde_json::value::to_raw_value(&data).unwrap());
+    let (id, data) = (parse(&id).unwrap(), parse(&data).unwrap());
+    let Json::Object(members) = data else { panic!("not an object") };
+    let mut mapping = mapper.begin();
+    let key = mapping.key(&id, &Path::Name(&Path::Root, "id"));
+    let given = members.iter().map(|(name, json)| (&**name, json));
+    let record = mapping.record(contents, key.as_ref(), given, &Path::Name(&Path::Root, "data"));
+    let misfits = mapping.finish();
+    if misfits.total() > 0 {
+        let line = |misfit: crate::Misfit| format!("{} {}: {}", misfit.pointer, misfit.code, misfit.message);
+        return Err(misfits.into_listed().into_iter().map(line).collect());
+    }
+    if contents != Contents::Unknown {
+        assert_fits(mapper.object(), &record);
+    }
+    Ok((key.unwrap(), record))
+}
+
+/// The contents of an update of an object with these updates.
+fn of_update(updates: Updates) -> Contents {
+    if updates == Updates::Partial { Contents::Changes } else { Contents::Whole }
+}
+
+fn field(record: &(Key, Record), name: &str) -> Value {
+    record.1.after.iter().find(|(own, _)| own == name).unwrap().1.clone()
+}
+
+fn some(index: u32, value: Value) -> Value {
+    Value::Union(index, Box::new(value))
+}
+
+/// A source relies on one value per field, in order, that fits the schema of the topic.
+fn assert_fits(object: &Object, record: &Record) {
+    let names: Vec<&str> = record.after.iter().map(|(name, _)| name.as_str()).collect();
+    let expected: Vec<&str> = object.fields().iter().map(|field| field.name.as_str()).collect();
+    assert_eq!(names, expected);
+    assert!(Value::Record(record.after.clone()).validate(object.value_schema()), "{:?}", record.after);
+}
+
+#[test]
+fn null_is_refused_where_the_agreed_schema_has_no_null() {
+    let error = one(DEAL, Updates::Partial, Contents::Changes, json!(7), json!({"name": null})).unwrap_err();
+    assert_eq!(error, ["/data/name null: expected a string, got null"]);
+}
+
+#[test]
+fn a_string_or_integer_id_takes_the_type_of_the_key() {
+    let key = |schema, id: Serde| one(schema, Updates::Whole, Contents::Unknown, id, json!({})).map(|(key, _)| key);
+    let text = r#"{"type":"record","name":"deal","fields":[{"name":"id","type":"string"}]}"#;
+    assert_eq!(
+        (key(DEAL, json!(42)), key(DEAL, json!("42")), key(DEAL, json!("-1"))),
+        (Ok(Key::Long(42)), Ok(Key::Long(42)), Ok(Key::Long(-1)))
+    );
+    assert_eq!((key(text, json!(42)), key(text, json!("x"))), (Ok(Key::Text("42".into())), Ok(Key::Text("x".into()))));
+    for id in [
+        json!("042"),
+        json!("+42"),
+        json!("4 2"),
+        json!("9223372036854775808"),
+        json!(4.5),
+        json!(1e3),
+        json!(null),
+        json!([]),
+    ] {
+        assert!(key(DEAL, id.clone()).unwrap_err()[0].starts_with("/id "), "{id}");
+    }
+    for id in [json!(""), json!("x".repeat(513)), json!("a\0b"), json!(4.5), json!(true)] {
+        assert!(key(text, id.clone()).unwrap_err()[0].starts_with("/id "), "{id}");
+    }
+}
+
+#[test]
+fn a_uuid_id_is_one_key_in_any_letter_case() {
+    let schema =
+        r#"{"type":"record","name":"deal","fields":[{"name":"id","type":{"type":"string","logicalType":"uuid"}}]}"#;
+    let event =
+        one(schema, Updates::Partial, Contents::Whole, json!("018F4F3E-0000-7000-8000-00000000000A"), json!({}))
+            .unwrap();
+    assert_eq!(event.0, Key::Text("018f4f3e-0000-7000-8000-00000000000a".into()));
+}
+
+/// A record of `ALL` with a value for each field.
+fn full() -> Serde {
+    json!({"flag": true, "small": -3, "big": 9_007_199_254_740_993_i64, "single": 0.5, "real": 1e300, "text": "ä", "raw": "AP8=", "hash": "AAECAw==",
+        "stage": "won", "before": "open", "ref": "018f4f3e-0000-7000-8000-000000000001", "day": "2026-01-31", "at_ms": "12:00:00.5",
+        "at_us": "12:00:00.000001", "ts_ms": "2026-01-31T12:00:00Z", "ts_us": "2026-01-31T12:00:00.000001+01:00", "local_us": "2026-01-31T12:00:00",
+        "amount": "12.10", "price": 0.1, "address": {"city": "Wien", "zip": null}, "second": {"city": "Graz", "zip": "8010", "country": "AT"},
+        "tags": ["a", "b"], "extra": {"a": null, "b": 1, "c": "x"}, "either": [1, 2]})
+}
+
+#[test]
+fn every_type_is_mapped_and_fits_the_topic() {
+    for updates in [Updates::Whole, Updates::Partial] {
+        for contents in [Contents::Whole, of_update(updates)] {
+            let event = one(ALL, updates, contents, json!("x"), full()).unwrap();
+            assert_eq!(field(&event, "big"), some(1, Value::Long(9_007_199_254_740_993)));
+            assert_eq!(field(&event, "amount"), some(1, Value::Decimal(vec![0x04, 0xba].into())));
+            assert_eq!(field(&event, "price"), some(1, Value::Decimal(vec![0x03, 0xe8].into())));
+            assert_eq!(field(&event, "ts_us"), some(1, Value::TimestampMicros(1_769_857_200_000_001)));
+            assert_eq!(field(&event, "either"), some(3, Value::Array(vec![Value::Long(1), Value::Long(2)])));
+            let Value::Union(1, address) = field(&event, "address") else { panic!() };
+            let Value::Record(address) = *address else { panic!() };
+            assert_eq!(address[2], ("country".to_owned(), Value::String("AT".into())));
+        }
+    }
+}
+
+#[test]
+fn null_has_its_place_in_the_union_of_the_topic() {
+    let real = |updates| {
+        field(&one(ALL, updates, Contents::Whole, json!("x"), json!({"flag": true, "small": 1})).unwrap(), "real")
+    };
+    assert_eq!(
+        (real(Updates::Whole), real(Updates::Partial)),
+        (some(0, Value::Double(1.5)), some(1, Value::Double(1.5)))
+    );
+    let null = |updates| {
+        field(
+            &one(ALL, updates, Contents::Whole, json!("x"), json!({"flag": true, "small": 1, "real": null})).unwrap(),
+            "real",
+        )
+    };
+    assert_eq!((null(Updates::Whole), null(Updates::Partial)), (some(1, Value::Null), some(0, Value::Null)));
+}
+
+#[test]
+fn values_that_do_not_fit_exactly_are_refused() {
+    for (name, value, code) in [
+        ("small", json!(2_147_483_648_i64), "range"),
+        ("small", json!("1"), "type"),
+        ("small", json!(1.0), "type"),
+        ("big", json!(1e3), "type"),
+        ("single", json!(1e39), "range"),
+        ("amount", json!(0.001), "precision"),
+        ("amount", json!("12345678901.00"), "precision"),
+        ("price", json!("99999999.9999"), ""),
+        ("text", json!("a\0b"), "format"),
+        ("raw", json!("AP8"), "format"),
+        ("hash", json!("AAEC"), "range"),
+        ("stage", json!("Won"), "enum"),
+        ("ref", json!("018f4f3e000070008000000000000001"), "format"),
+        ("ts_ms", json!("2026-01-31T12:00:00"), "format"),
+        ("ts_ms", json!("2026-01-31T12:00:00.0001Z"), "precision"),
+        ("local_us", json!("2026-01-31T12:00:00Z"), "format"),
+        ("extra", json!({"a\0": 1}), "format"),
+        ("extra", json!({"a": true}), "type"),
+        ("either", json!({}), "type"),
+        ("address", json!({"zip": "1"}), "required"),
+        ("tags", json!([1]), "type"),
+    ] {
+        let outcome = one(ALL, Updates::Partial, Contents::Changes, json!("x"), json!({name: value}));
+        let found = outcome.err().map_or_else(String::new, |lines| lines.join("\n"));
+        assert!(found.contains(&format!(" {code}: ")) || (code.is_empty() && found.is_empty()), "{name}: {found}");
+    }
+    let stage = one(ALL, Updates::Partial, Contents::Changes, json!("x"), json!({"stage": "wonn"})).unwrap_err();
+    assert_eq!(stage, ["/data/stage enum: got \"wonn\"; known: open, won, lost; did you mean `won`?"]);
+}
+
+#[test]
+fn a_schema_with_types_beyond_json_is_refused() {
+    let refused = |field: &str| {
+        let schema = format!(r#"{{"type":"record","name":"deal","fields":[{{"name":"id","type":"long"}},{field}]}}"#);
+        Mapper::new(Object::new("deal", Schema::parse_str(&schema).unwrap(), Updates::Whole).unwrap()).unwrap_err()
+    };
+    let duration = r#"{"name":"d","type":{"type":"fixed","name":"f","size":12,"logicalType":"duration"}}"#;
+    assert_eq!(refused(duration), "field `d` is a duration, which has no form in JSON");
+    assert!(
+        refused(r#"{"name":"l","type":{"type":"array","items":{"type":"bytes","logicalType":"big-decimal"}}}"#)
+            .contains("big-decimal")
+    );
+}
+
+#[test]
+fn a_schema_that_refers_to_itself_takes_bounded_work() {
+    let schema = r#"{"type":"record","name":"tree","fields":[{"name":"id","type":"long"},{"name":"kids","type":{"type":"array","items":
+        {"type":"record","name":"a","fields":[{"name":"x","type":["null","a",{"type":"record","name":"b","fields":[{"name":"x","type":["null","a","b","long"]}]}]}]}}}]}"#;
+    let deep = |leaf: &str| {
+        let nested = format!("{}{leaf}{}", r#"{"x":"#.repeat(28), "}".repeat(28));
+        let data = serde_json::from_str(&format!(r#"{{"kids":[{nested}]}}"#)).unwrap();
+        one(schema, Updates::Whole, Contents::Whole, json!(1), data)
+    };
+    assert!(deep("null").is_ok());
+    assert!(deep("true").is_err());
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    any::<String>().prop_map(|text| text.replace('\0', ""))
+}
+
+/// Records of `ALL` with values that fit.
+fn fitting() -> impl Strategy<Value = serde_json::Map<String, Serde>> {
+    let cents = any::<i32>().prop_map(|cents| {
+        format!("{}{}.{:02}", if cents < 0 { "-" } else { "" }, cents.unsigned_abs() / 100, cents.unsigned_abs() % 100)
+    });
+    let moment = (0_i64..4_000_000_000, 0_i32..1_000)
+        .prop_map(|(seconds, millis)| jiff::Timestamp::new(seconds, millis * 1_000_000).unwrap());
+    let optional =
+        |strategy: BoxedStrategy<Serde>| proptest::option::of(prop_oneof![4 => strategy, 1 => Just(Serde::Null)]);
+    let first = (
+        any::<bool>(),
+        any::<i32>(),
+        optional(any::<i64>().prop_map(Into::into).boxed()),
+        optional(any::<f64>().prop_map(Into::into).boxed()),
+        optional(any_text().prop_map(Into::into).boxed()),
+        optional(cents.prop_map(Into::into).boxed()),
+        proptest::option::of(proptest::sample::select(vec!["open", "won", "lost"])),
+    );
+    let second = (
+        optional(moment.prop_map(|moment| moment.to_string().into()).boxed()),
+        optional(any::<[u8; 16]>().prop_map(|bytes| Uuid::from_bytes(bytes).to_string().into()).boxed()),
+        proptest::option::of(proptest::collection::vec(any_text(), 0..4)),
+        optional(
+            (any_text(), proptest::option::of(any_text()))
+                .prop_map(|(city, zip)| json!({"city": city, "zip": zip}))
+                .boxed(),
+        ),
+        optional(
+            proptest::collection::hash_map(
+                any_text(),
+                prop_oneof![any::<i64>().prop_map(Serde::from), any_text().prop_map(Serde::from), Just(Serde::Null)],
+                0..4,
+            )
+            .prop_map(|map| map.into_iter().collect())
+            .boxed(),
+        ),
+    );
+    (first, second).prop_map(|((flag, small, big, real, text, amount, stage), (ts, uuid, tags, address, extra))| {
+        let given = [
+            ("flag", Some(json!(flag))),
+            ("small", Some(json!(small))),
+            ("big", big),
+            ("real", real),
+            ("text", text),
+            ("amount", amount),
+            ("stage", stage.map(Into::into)),
+            ("ts_ms", ts),
+            ("ref", uuid),
+            ("tags", tags.map(Into::into)),
+            ("address", address.clone()),
+            ("second", address),
+            ("extra", extra),
+        ];
+        given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_fitting_record_fits_the_topic(record in fitting(), whole: bool, update: bool) {
+        let updates = if whole { Updates::Whole } else { Updates::Partial };
+        let contents = if update { of_update(updates) } else { Contents::Whole };
+        let event = one(ALL, updates, contents, json!("x"), record.clone().into()).unwrap();
+            if update && !whole {
+            prop_assert_eq!(event.1.changed.unwrap().len(), record.len());
+        }
+    }
+}
