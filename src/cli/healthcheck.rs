@@ -67,7 +67,7 @@ mod tests {
         let metrics = Metrics::new();
         let readiness = Readiness::new();
         let api = Api::new(metrics.clone(), readiness.clone(), StatusBoard::new(&metrics));
-        let server = Server::bind(&["http://127.0.0.1:0".to_owned()], api).await.unwrap();
+        let server = Server::bind(&["http://127.0.0.1:0".parse().unwrap()], api).await.unwrap();
         let url = format!("http://{}/", server.addresses()[0]);
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.serve(stop.clone()));

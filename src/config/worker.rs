@@ -1,6 +1,6 @@
 //! The keys of the worker.
 
-use towpath_keys::{Check, Pairs, Problems, config_enum, config_keys};
+use towpath_keys::{Check, ListenerAddress, Pairs, Problems, config_enum, config_keys};
 
 config_enum! {
     /// The form of log lines.
@@ -27,10 +27,10 @@ config_keys! {
         pub schema_registry_url: String,
         /// Where health and metrics are served.
         #[key("listeners")]
-        pub listeners: Vec<String> = vec!["http://127.0.0.1:8083".to_owned()],
+        pub listeners: Vec<ListenerAddress> = vec![ListenerAddress::new("127.0.0.1", 8083)],
         /// Where webhook posts are taken in, at `POST /hooks/<connector name>`.
         #[key("webhook.listeners")]
-        pub webhook_listeners: Vec<String> = vec!["http://0.0.0.0:8080".to_owned()],
+        pub webhook_listeners: Vec<ListenerAddress> = vec![ListenerAddress::new("0.0.0.0", 8080)],
         /// The form of log lines.
         #[key("log.format")]
         pub log_format: LogFormat = LogFormat::Text,
@@ -70,10 +70,9 @@ impl Check for WorkerConfig {
         if !is_http(&self.schema_registry_url) {
             problems.invalid("schema.registry.url", "must begin with `http://` or `https://`");
         }
-        for (key, listeners) in [("listeners", &self.listeners), ("webhook.listeners", &self.webhook_listeners)] {
-            if !listeners.iter().all(|listener| is_listener(listener)) {
-                problems.invalid(key, "must be like `http://127.0.0.1:8083`, each of them");
-            }
+        // Connect's default port is for `listeners` alone; senders of posts know the port from the config only.
+        if self.webhook_listeners.iter().any(|address| address.port().is_none()) {
+            problems.invalid("webhook.listeners", "must name the port, as in `http://0.0.0.0:8080`");
         }
         if tracing_subscriber::EnvFilter::try_new(&self.log_level).is_err() {
             problems.invalid("log.level", "must be a level such as `info`, or directives such as `info,towpath=debug`");
@@ -83,14 +82,6 @@ impl Check for WorkerConfig {
 
 fn is_http(url: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
-}
-
-/// `http://host:port`, where port 0 lets the system choose.
-fn is_listener(url: &str) -> bool {
-    let authority = url.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-    authority
-        .and_then(|authority| authority.rsplit_once(':'))
-        .is_some_and(|(host, port)| !host.is_empty() && !host.contains(['/', '@', '?']) && port.parse::<u16>().is_ok())
 }
 
 #[cfg(test)]
@@ -105,8 +96,8 @@ mod tests {
     fn two_keys_are_enough() {
         let (config, _) = read::<WorkerConfig>(&Flat::from_strings(NEEDED)).unwrap();
         assert_eq!((config.group_id.as_str(), config.log_level.as_str()), ("towpath", "info"));
-        assert_eq!(config.listeners, ["http://127.0.0.1:8083"]);
-        assert_eq!(config.webhook_listeners, ["http://0.0.0.0:8080"]);
+        assert_eq!(config.listeners, ["http://127.0.0.1:8083".parse().unwrap()]);
+        assert_eq!(config.webhook_listeners, ["http://0.0.0.0:8080".parse().unwrap()]);
     }
 
     #[test]

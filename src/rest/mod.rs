@@ -6,7 +6,6 @@
 
 mod connect;
 mod health;
-mod listener;
 mod problem;
 mod towpath;
 
@@ -16,11 +15,12 @@ use axum::{Router, routing::get};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Error, ErrorType, Result};
+use towpath_keys::ListenerAddress;
 
 use crate::telemetry::{Metrics, Readiness, StatusBoard};
 
-pub use listener::{ListenerError, check_listener};
-
+/// The port of a listener without one; Connect's default.
+const DEFAULT_PORT: u16 = 8083;
 /// How long requests under way may take to end once the listener stops.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -61,18 +61,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds each of `urls`, such as `http://127.0.0.1:8083`; nothing is answered before [`Server::serve`].
+    /// Binds to each address; nothing is answered before [`Server::serve`].
     ///
     /// # Errors
-    /// Fatal: a URL that is none of ours (type `config`), or an address that cannot be had (type `unavailable`).
-    pub async fn bind(urls: &[String], api: Api) -> Result<Self> {
+    /// Fatal: an address cannot be bound to, for example because another process has it.
+    pub async fn bind(addresses: &[ListenerAddress], api: Api) -> Result<Self> {
         let mut listeners = Vec::new();
-        for url in urls {
-            let doing = || format!("listen on `{url}`");
-            let address = check_listener(url)
-                .map_err(|error| Error::fatal("config.invalid_value", ErrorType::Config, doing()).because(error))?;
-            let unavailable = |error| Error::fatal("rest.unavailable", ErrorType::Unavailable, doing()).because(error);
-            let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(unavailable)?;
+        for url in addresses {
+            let unavailable = |error| {
+                Error::fatal("rest.unavailable", ErrorType::Unavailable, format!("listen on `{url}`")).because(error)
+            };
+            let listener = TcpListener::bind(url.socket(DEFAULT_PORT)).await.map_err(unavailable)?;
             let bound = listener.local_addr().map_err(unavailable)?;
             if !bound.ip().is_loopback() {
                 tracing::warn!(

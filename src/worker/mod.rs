@@ -26,7 +26,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Error, ErrorType, OpenSink, Result};
 use towpath_postgres::{OpenPostgresSink, PostgresSinkConfig, SinkSettings};
-use towpath_webhook::{Listener, WebhookConfig, WebhookMetrics, WebhookSource};
+use towpath_webhook::{Listener, OpenWebhookSource, WebhookConfig, WebhookMetrics};
 
 pub use connectors::{ConnectorDefinition, OwnConfig, catalogue};
 
@@ -84,13 +84,6 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
     let closed = CancellationToken::new();
     let mut services = JoinSet::new();
     services.spawn(server.serve(closed.clone()));
-    if let Some(intake) = &intake {
-        let (listener, closed) = (intake.listener.clone(), closed.clone());
-        services.spawn(async move {
-            listener.run(closed).await;
-            Ok(())
-        });
-    }
     let watching =
         probe::watch(ClusterProbe::new(&kafka)?, registry.clone(), readiness.clone(), board.clone(), closed.clone());
     services.spawn(watching.map(Ok));
@@ -137,6 +130,9 @@ pub async fn run(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, sto
             tracing::error!(code = "internal.panic", error = %panic, "a task ended by a bug; please report it");
         }
     }
+    if let Some(intake) = &intake {
+        intake.listener.close().await;
+    }
     closed.cancel();
     while services.join_next().await.is_some() {}
     started
@@ -159,16 +155,12 @@ impl Intake {
         if !connectors.iter().any(|connector| matches!(connector.own, OwnConfig::Webhook(..))) {
             return Ok(None);
         }
-        let listener = Listener::bind(&config.webhook_listeners).await.map_err(|error| {
-            let doing = format!("listen on {}", config.webhook_listeners.join(", "));
-            Error::fatal("webhook.listener", ErrorType::Unavailable, doing).because(error)
-        })?;
-        // Known before the first post can arrive: who posts while the source starts is told to come back, not that
-        // there is none.
-        for connector in connectors.iter().filter(|connector| matches!(connector.own, OwnConfig::Webhook(..))) {
-            listener.announce(&connector.common.name);
-            source_task::announce(readiness, &connector.common.name);
-        }
+        let webhooks = connectors.iter().filter(|connector| matches!(connector.own, OwnConfig::Webhook(..)));
+        let names: Vec<&str> = webhooks.map(|connector| connector.common.name.as_str()).collect();
+        let listener = Listener::new(config.webhook_listeners.clone());
+        // Announce webhooks before accepting connections: during start-up clients get 503 (retry), not 404 (final).
+        listener.announce(names.iter().copied()).await?;
+        names.into_iter().for_each(|name| source_task::announce(readiness, name));
         let metrics =
             WebhookMetrics::register(metrics.registry()).map_err(|error| internal("register metrics", error))?;
         Ok(Some(Self { listener, metrics }))
@@ -188,12 +180,11 @@ impl Worker {
             partitions: source.topic_partitions,
             replication: source.topic_replication_factor,
         };
-        let (name, listener, metrics) = (common.name.clone(), intake.listener.clone(), intake.metrics.clone());
-        let make = move || WebhookSource::new(&name, own.clone(), listener.clone(), metrics.clone());
+        let opener = OpenWebhookSource::new(&common.name, own, intake.listener.clone(), intake.metrics.clone());
         let out =
             KafkaPublisher::new(&self.kafka, self.registry.clone(), topics, &common.name, self.source_metrics.clone())?;
         let health = self.health(&common, 0, Stage::SOURCE);
-        self.tasks.spawn(source_task::run(common.name, make, out, health, self.readiness.clone(), self.stop.clone()));
+        self.tasks.spawn(source_task::run(common.name, opener, out, health, self.readiness.clone(), self.stop.clone()));
         Ok(())
     }
 

@@ -3,7 +3,9 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use towpath_api::{ChangeEvent, Error, ErrorType, Lifecycle, Object, Placed, Publisher, Reaction, Result, Source};
+use towpath_api::{
+    ChangeEvent, Error, ErrorType, Lifecycle, Object, OpenSource, Placed, Publisher, Reaction, Result, Source,
+};
 
 use super::health::TaskHealth;
 use crate::telemetry::{Readiness, Stage};
@@ -25,10 +27,10 @@ fn check(name: &str) -> String {
     format!("connector {name}")
 }
 
-/// Runs what `make` makes until `stop`, or until an error that waiting does not cure.
-pub(super) async fn run<S: Source<Reporting<P>>, P: Publisher>(
+/// Runs task 0 of `opener` until `stop`, or until an error that waiting does not cure.
+pub(super) async fn run<O: OpenSource<Source: Source<Reporting<P>>>, P: Publisher>(
     name: String,
-    make: impl Fn() -> Result<S>,
+    opener: O,
     out: P,
     health: TaskHealth,
     readiness: Readiness,
@@ -40,7 +42,7 @@ pub(super) async fn run<S: Source<Reporting<P>>, P: Publisher>(
     let mut out = Reporting { out, health: Arc::clone(&health) };
     let mut backoff = health.backoff();
     let outcome = loop {
-        let mut source = match make() {
+        let mut source = match opener.open(0).await {
             Ok(source) => source,
             Err(error) => break Err(error),
         };

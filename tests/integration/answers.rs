@@ -118,12 +118,12 @@ async fn what_is_refused_is_told_why_and_leaves_no_record() {
     misspelled.as_object_mut().unwrap().remove("objectname");
     let unknown = refused(&worker, misspelled.to_string(), 400).await;
     let errors = errors(&unknown);
-    assert_eq!(errors["/objctname"], "unknown: no field of an envelope: \"objctname\"; did you mean `objectname`?");
+    assert_eq!(errors["/objctname"], "unknown: not a field of the envelope: \"objctname\"; did you mean `objectname`?");
     assert_eq!(errors["/objectname"], "required: missing required field of the envelope");
 
     let object = refused(&worker, with("objectname", json!("deal")), 404).await;
     assert_eq!(object["code"], "webhook.unknown_object");
-    assert_eq!(object["detail"], "No object \"deal\" is agreed; did you mean `deals`?");
+    assert_eq!(object["detail"], "The webhook has no object \"deal\"; did you mean `deals`?");
 
     let too_large = refused(&worker, with("data", json!({"title": "x".repeat(3_000)})), 413).await;
     assert_eq!(too_large["code"], "webhook.too_large");

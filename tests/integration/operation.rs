@@ -145,7 +145,7 @@ async fn a_drain_finishes_the_batch_in_flight_and_refuses_posts_meanwhile() {
     let _stack = shared().await;
     let (mut worker, blocker) = stuck_in_a_batch("inflight").await;
     worker.signal("TERM");
-    logs(&worker, "the webhook takes no more posts").await;
+    logs(&worker, "the webhook accepts no more posts").await;
     let (status, refusal) = worker.post("deals", "create", "c", json!({"title": "too late"})).await;
     assert_eq!(status, 503, "{refusal}");
     eventually("a draining worker is not ready", || async { (worker.get("/readyz").await.0 == 503).then_some(()) })

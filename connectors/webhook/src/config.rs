@@ -1,7 +1,6 @@
 //! The keys of a webhook source, and the agreed schemas that they name.
 //!
-//! Nothing here connects. Checking reads the schema files, so that a schema which does not do is known before anything
-//! runs.
+//! Nothing here connects. The check reads the schema files, so that an unusable schema is reported before anything runs.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -69,7 +68,7 @@ impl Check for WebhookConfig {
             problems.invalid("objects", "must name at least one object");
         }
         for (at, name) in self.objects.iter().enumerate() {
-            // A name of another form is told by its place: who knows what was pasted there.
+            // A malformed name is reported by its position and not quoted: it may be a pasted secret.
             if !is_object_name(name) {
                 problems.invalid(
                     "objects",
@@ -81,14 +80,15 @@ impl Check for WebhookConfig {
                 problems.invalid("objects", format!("must not name `{name}` twice"));
             }
             if self.object.get(name).is_none() {
-                problems.missing(&format!("objects.{name}.schema"), format!("needed, since `objects` names `{name}`"));
+                problems
+                    .missing(&format!("objects.{name}.schema"), format!("required, because `objects` names `{name}`"));
             }
         }
         for name in self.object.names().filter(|name| !self.objects.iter().any(|listed| listed == name)) {
             problems.invalid(&format!("objects.{name}.schema"), format!("given, but `objects` does not name `{name}`"));
         }
         if self.clients.is_empty() {
-            problems.missing("clients.<id>.secret", "needed at least once; nobody could post otherwise");
+            problems.missing("clients.<id>.secret", "required at least once; no client could post otherwise");
         }
         for (id, _) in self.clients.iter().filter(|(_, client)| client.secret.reveal().is_empty()) {
             problems.invalid(&format!("clients.{id}.secret"), "must not be empty");
@@ -109,8 +109,10 @@ impl WebhookConfig {
         names.map(|(_, name)| name.as_str())
     }
 
-    /// Loads the schema of each object that has one. An error is a key and what is wrong with its file, for each of
-    /// them.
+    /// Loads the schema of each object.
+    ///
+    /// # Errors
+    /// For each unusable file, its key and the reason.
     pub(crate) fn mappers(&self) -> Result<BTreeMap<String, Mapper>, Vec<(String, String)>> {
         let mut mappers = BTreeMap::new();
         let mut problems = Vec::new();
@@ -132,13 +134,13 @@ impl WebhookConfig {
 impl ObjectConfig {
     fn load(&self, name: &str) -> Result<Mapper, String> {
         let text = std::fs::read_to_string(&self.schema).map_err(|error| format!("cannot be read: {error}"))?;
-        let schema = Schema::parse_str(&text).map_err(|error| format!("is no Avro schema: {error}"))?;
+        let schema = Schema::parse_str(&text).map_err(|error| format!("is not an Avro schema: {error}"))?;
         let updates = match self.update_mode {
             UpdateMode::Merge => Updates::Partial,
             UpdateMode::Replace => Updates::Whole,
         };
-        let object = Object::new(name, schema, updates).map_err(|error| format!("does not do: {error}"))?;
-        Mapper::new(object).map_err(|reason| format!("does not do: {reason}"))
+        let object = Object::new(name, schema, updates).map_err(|error| format!("cannot be used: {error}"))?;
+        Mapper::new(object).map_err(|reason| format!("cannot be used: {reason}"))
     }
 }
 
@@ -189,16 +191,16 @@ mod tests {
     }
 
     #[test]
-    fn a_config_with_its_schema_file_does() {
+    fn a_config_with_its_schema_file_is_accepted() {
         assert_eq!(problems(&[]), [""; 0]);
         assert_eq!(problems(&[("objects.deal.update.mode", "replace"), ("body.max.bytes", "2MiB")]), [""; 0]);
     }
 
     #[test]
-    fn every_object_has_a_group_and_every_group_an_object() {
+    fn every_object_has_a_schema_and_every_schema_an_object() {
         assert_eq!(
             problems(&[("objects", "deal,lead")]),
-            ["`objects.lead.schema`: needed, since `objects` names `lead`"]
+            ["`objects.lead.schema`: required, because `objects` names `lead`"]
         );
         assert_eq!(
             problems(&[("objects.lead.schema", "deal.avsc")]),
@@ -207,29 +209,29 @@ mod tests {
     }
 
     #[test]
-    fn somebody_must_be_able_to_post_something() {
+    fn at_least_one_client_and_one_object_are_required() {
         assert_eq!(
             problems(&[("clients.acme.secret", "")]),
-            ["`clients.<id>.secret`: needed at least once; nobody could post otherwise"]
+            ["`clients.<id>.secret`: required at least once; no client could post otherwise"]
         );
         assert_eq!(problems(&[("objects", "")]).len(), 1);
     }
 
     #[test]
-    fn a_schema_that_does_not_do_is_told_with_its_file() {
+    fn an_unusable_schema_is_reported_with_its_file() {
         assert!(
             problems(&[("objects.deal.schema", "none.avsc")])[0]
                 .starts_with("`objects.deal.schema`: the file `…/none.avsc` cannot be read: ")
         );
         assert!(
             problems(&[("objects.deal.schema", "bad.avsc")])[0]
-                .starts_with("`objects.deal.schema`: the file `…/bad.avsc` is no Avro schema: ")
+                .starts_with("`objects.deal.schema`: the file `…/bad.avsc` is not an Avro schema: ")
         );
         assert!(problems(&[("objects.deal.schema", "no_id.avsc")])[0].contains("no field `id`"));
     }
 
     #[test]
-    fn names_are_those_that_topics_and_tables_can_have() {
+    fn names_must_be_valid_for_topics_and_tables() {
         assert!(problems(&[("objects", "Deal")])[0].contains("lower-case"));
         assert!(problems(&[("objects", "deal,deal")])[0].contains("twice"));
     }

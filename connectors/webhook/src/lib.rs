@@ -1,27 +1,34 @@
-//! The webhook source: posts of `{clientid, clientSecret, objectname, id, data, action}` become change events.
+//! The webhook source: turns posts of `{clientid, clientSecret, objectname, id, data, action}` into change events.
 //!
 //! ```text
 //! POST /hooks/<connector> ─ receive ─ verify ─ map ─ Publisher::publish ─ 202
 //! ```
 //!
-//! The walk of a post: `receive` keeps its raw bytes, `verify` finds out who sent it and takes the credentials out,
-//! `map` makes events of it by the agreed schema (`value`, `scalar`), the publisher stores them, `reply` says where.
-//! `listener` is the socket that all webhooks of a worker share, `source` starts and stops one of them, `config`
-//! declares its keys.
+//! A post is received by `receive`, which keeps its raw bytes. `verify` identifies the client and removes the
+//! credentials. `map` maps the records to events with [`towpath_mapping`]. The publisher stores the events, and `reply`
+//! answers with their offsets.
+//!
+//! Around that walk: `listener` owns the sockets that all webhooks of a worker share, `accept` their connections,
+//! `hooks` the connectors by name; `discard` drains refused bodies; `source` starts and stops one webhook; `config`
+//! declares its keys, `codes` its error codes, `metrics` its metrics.
 //!
 //! It is not a queue: there is no buffer between a client and the broker, and backpressure is the client's wait. It is
-//! not a mapping language: a post fits the agreed schema or is refused with every wrong field. It serves no TLS and
-//! signs nothing.
+//! not a mapping language: a post fits the agreed schema or is refused with all misfits. It has no TLS and no
+//! signatures.
 //!
 //! What always holds:
-//! * A post is answered 202 only after the broker has all of its events for good; a post is taken whole or not at all.
-//! * Until its sender is known a body costs one pass over its bytes, of which there are so many at most, and nothing is
-//!   built of it.
-//! * What is built is bounded: levels, values, lengths, digits.
-//! * Secrets and bodies are in no log, error, metric or topic.
+//! * A post is answered 202 only after the broker has all its events for good; a post is accepted whole or not at all.
+//! * Before its client is known, a body costs one pass over its bytes, at most `body.max.bytes`, and nothing is built
+//!   from it.
+//! * Parsed values are bounded: levels, values, lengths, digits.
+//! * Secrets and bodies appear in no log, error or metric, and secrets in no topic.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+mod accept;
+mod codes;
 mod config;
+mod discard;
+mod hooks;
 mod listener;
 mod map;
 mod metrics;
@@ -33,4 +40,4 @@ mod verify;
 pub use config::{ClientConfig, ObjectConfig, UpdateMode, WebhookConfig};
 pub use listener::Listener;
 pub use metrics::WebhookMetrics;
-pub use source::WebhookSource;
+pub use source::{OpenWebhookSource, WebhookSource};

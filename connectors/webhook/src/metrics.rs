@@ -1,7 +1,7 @@
-//! What a webhook counts.
+//! Metrics of the webhook.
 //!
-//! Labels are names from the config, `_unknown` for what is not in it, and closed sets: no value of a stranger becomes
-//! a series. Every series that can exist is there from the start with 0.
+//! Labels are names from the config, `_unknown` for other names, and closed sets: no value from a client becomes a
+//! series. Every series that can exist is present from the start with 0.
 
 use std::{
     sync::Arc,
@@ -14,17 +14,17 @@ use prometheus::{
 
 use crate::reply::Reason;
 
-/// Stands for a client or object that the config does not name.
+/// The label of a client or object that the config does not name.
 pub(crate) const UNKNOWN: &str = "_unknown";
-/// Answers that a client gets, once it is known who it is.
+/// Answers to a known client.
 const CODES: [&str; 6] = ["202", "400", "404", "413", "422", "503"];
-/// Answers that are given before that.
+/// Answers before the client is known.
 const CODES_UNKNOWN: [&str; 8] = ["400", "401", "405", "408", "413", "415", "499", "503"];
-/// What can be wrong with a known client's post.
+/// Reasons to reject the post of a known client.
 const REASONS: [Reason; 4] = [Reason::Malformed, Reason::TooLarge, Reason::UnknownObject, Reason::Schema];
-/// What can be wrong before it is known whose post it is.
+/// Reasons to reject a post before its client is known.
 const REASONS_UNKNOWN: [Reason; 3] = [Reason::Credentials, Reason::Malformed, Reason::TooLarge];
-/// From a post without a wait to one that gave up.
+/// Buckets from a post without any wait to one that timed out.
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// The metrics of all webhook sources of a worker. Cheap to clone.
@@ -39,10 +39,10 @@ pub struct WebhookMetrics {
 }
 
 impl WebhookMetrics {
-    /// Makes them and registers them with `registry`.
+    /// Creates the metrics and registers them with `registry`.
     ///
     /// # Errors
-    /// One of the names is taken.
+    /// A name is already registered.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let counter = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
             let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
@@ -80,7 +80,7 @@ impl WebhookMetrics {
         })
     }
 
-    /// The metrics of one connector, every series that can exist at 0 or where an earlier run left it.
+    /// The metrics of one connector: every series that can exist, at 0 or at the value that an earlier run left.
     pub(crate) fn of_connector<'a>(
         &self,
         connector: &str,
@@ -124,18 +124,18 @@ pub(crate) struct HookMetrics {
 }
 
 impl HookMetrics {
-    /// A request begins; what is returned counts it when it ends, also when its client goes away and it is dropped.
+    /// Begins a request. The returned guard counts it when it ends, even if its client disconnects and it is dropped.
     pub(crate) fn request(&self) -> RequestMetrics<'_> {
         self.in_flight.inc();
         RequestMetrics { hook: self, started: Instant::now(), client: None, code: "499" }
     }
 }
 
-/// One request under way.
+/// A request in flight.
 pub(crate) struct RequestMetrics<'m> {
     hook: &'m HookMetrics,
     started: Instant,
-    /// Who sent it, once that is known.
+    /// The client, once it is known.
     pub(crate) client: Option<Arc<str>>,
     code: &'static str,
 }
@@ -145,18 +145,18 @@ impl RequestMetrics<'_> {
         self.client.as_deref().unwrap_or(UNKNOWN)
     }
 
-    /// Events of a known client came to an end. `object` is one of the config, or [`UNKNOWN`].
+    /// Counts events of a known client. `object` is a name from the config, or [`UNKNOWN`].
     pub(crate) fn events(&self, object: &str, outcome: &str, count: usize) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         self.hook.all.events.with_label_values(&[&*self.hook.connector, self.client(), object, outcome]).inc_by(count);
     }
 
-    /// The request was refused for what the client sent.
+    /// Counts a refusal that the client caused.
     pub(crate) fn rejected(&self, reason: Reason) {
         self.hook.all.rejections.with_label_values(&[&*self.hook.connector, self.client(), reason.as_str()]).inc();
     }
 
-    /// The request is answered.
+    /// Sets the status of the answer and returns the time since the request began.
     pub(crate) fn answered(&mut self, status: hyper::StatusCode) -> Duration {
         self.code = CODES.into_iter().chain(CODES_UNKNOWN).find(|code| *code == status.as_str()).unwrap_or("500");
         self.started.elapsed()

@@ -1,10 +1,10 @@
-//! Stop 1 of the walk: the post comes in, its bytes are kept as they are, and at the end it is answered.
+//! Stop 1 of the walk: receives a post, keeps its bytes, and answers at the end.
 //!
-//! [`Hook::answer`] is the walk of one request: receive, verify, map, publish, and only then 202. What is refused early
-//! costs least: method, type and size are looked at before a byte of the body.
+//! [`Hook::answer`] is the walk of one request: receive, verify, map, publish, and only then 202. Cheap checks come
+//! first: method, content type and size are checked before the body is read.
 //!
-//! What always holds: nothing is answered 202 before `publish` returned, so the future may be dropped at any await, as
-//! it is when a client hangs up; and nobody sees the body before [`verify`] has taken the credentials out.
+//! What always holds: 202 is answered only after `publish` has returned, so the future may be dropped at any await, as
+//! happens when a client disconnects; and no other code sees the body before [`verify`] has removed the credentials.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -26,21 +26,19 @@ use towpath_mapping::Mapper;
 use tracing::{debug, warn};
 
 use crate::{
+    discard::discard,
     map::{Mapped, Unmapped, map},
     metrics::{HookMetrics, RequestMetrics, UNKNOWN},
     reply::{Answer, Refusal, accepted},
     verify::{Clients, verify},
 };
 
-/// A body arrives within this time or is given up: a slow client must not hold memory.
+/// Time for a body to arrive: a slow client must not hold memory.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
-/// So much of a refused body is read and thrown away, so that its client gets to read the answer instead of a reset.
-const DISCARDED_BYTES: usize = 16 * 1024 * 1024;
-const DISCARD_DEADLINE: Duration = Duration::from_secs(5);
-/// A stopping worker has 10 seconds in all.
+/// Time for requests in flight to end. A stopping worker has 10 seconds in all.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(8);
 
-/// What a webhook is made of, from its config.
+/// The parts of a webhook that come from its config.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) name: String,
@@ -53,15 +51,15 @@ pub(crate) struct Setup {
     pub(crate) metrics: HookMetrics,
 }
 
-/// A webhook that runs.
+/// A running webhook.
 pub(crate) struct Hook<P> {
     setup: Arc<Setup>,
     out: P,
-    /// Cancelled when no more requests are taken.
+    /// Cancelled when no more requests are accepted.
     closing: CancellationToken,
-    /// One for each request that may be under way.
+    /// One permit per request in flight.
     permits: Semaphore,
-    /// Takes the first error that ends the webhook.
+    /// Receives the first error that ends the webhook.
     failed: mpsc::Sender<Error>,
 }
 
@@ -71,7 +69,7 @@ impl<P: Publisher> Hook<P> {
         Self { setup, out, closing, permits, failed }
     }
 
-    /// Takes nothing more in and waits for what is under way, for a bounded time.
+    /// Refuses further requests and waits for those in flight, at most [`DRAIN_DEADLINE`].
     pub(crate) async fn drain(&self) {
         self.closing.cancel();
         if timeout(DRAIN_DEADLINE, self.permits.acquire_many(self.setup.requests_max)).await.is_err() {
@@ -113,11 +111,11 @@ impl<P: Publisher> Hook<P> {
         let _permit = match self.admit(&head, &body) {
             Ok(permit) => permit,
             Err(refusal) => {
-                discard(body);
+                discard(&head.headers, body);
                 return Err(refusal);
             }
         };
-        let body = read_body(body, self.setup.body_max_bytes).await?;
+        let body = read_body(&head.headers, body, self.setup.body_max_bytes).await?;
         self.setup.metrics.received_bytes.inc_by(body.len() as u64);
 
         let (client, post) = verify(&body, &self.setup.clients)?;
@@ -147,7 +145,7 @@ impl<P: Publisher> Hook<P> {
         }
     }
 
-    /// What can be said before the body is read.
+    /// Checks everything that needs no body.
     fn admit(&self, head: &request::Parts, body: &Incoming) -> Result<SemaphorePermit<'_>, Refusal> {
         if self.closing.is_cancelled() {
             return Err(Refusal::draining());
@@ -160,15 +158,15 @@ impl<P: Publisher> Hook<P> {
         }
         let max = self.setup.body_max_bytes;
         if body.size_hint().lower() > max as u64 {
-            return Err(too_large(max));
+            return Err(Refusal::body_too_large(max));
         }
         self.permits.try_acquire().map_err(|_| Refusal::overloaded())
     }
 
-    /// The client was told to come back; here it is said why. What ends the webhook is said by the worker.
+    /// Logs the reason of a 503, which the client does not get. The worker logs errors that end the webhook.
     fn report(&self, error: Error) {
         if matches!(error.reaction, Reaction::Fenced | Reaction::Fatal) {
-            // Full when another request met the same end first.
+            // Full if another request has reported the same error first.
             let _ = self.failed.try_send(error);
         } else {
             let (connector, code) = (&self.setup.name, error.code);
@@ -177,7 +175,8 @@ impl<P: Publisher> Hook<P> {
     }
 }
 
-/// `application/json`, in UTF-8 if it says so, and not encoded: what is packed small can unpack large.
+/// Returns true if the body is `application/json`, in UTF-8 if it names a charset, and not encoded: a small compressed
+/// body can decompress to a large one.
 fn is_plain_json(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let mut parts = text(CONTENT_TYPE).unwrap_or_default().split(';').map(str::trim);
@@ -188,19 +187,15 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
     is_json && in_utf8 && text(CONTENT_ENCODING).is_none_or(|encoding| encoding.trim().eq_ignore_ascii_case("identity"))
 }
 
-fn too_large(max: usize) -> Refusal {
-    Refusal::too_large(format!("The body has more than {max} bytes; send fewer records at once."))
-}
-
-/// Reads the body as it is, up to `max` bytes. A body that came in one piece is not copied.
-async fn read_body(mut body: Incoming, max: usize) -> Result<Bytes, Refusal> {
+/// Reads the body, at most `max` bytes. A body that arrives in one piece is not copied.
+async fn read_body(headers: &HeaderMap, mut body: Incoming, max: usize) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     let reading = async {
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| Refusal::broken_off())?.into_data() else { continue };
             if first.len().max(whole.len()) + data.len() > max {
-                return Err(too_large(max));
+                return Err(Refusal::body_too_large(max));
             }
             if first.is_empty() {
                 first = data;
@@ -216,30 +211,14 @@ async fn read_body(mut body: Incoming, max: usize) -> Result<Bytes, Refusal> {
     match timeout(BODY_DEADLINE, reading).await {
         Ok(Ok(())) => Ok(if whole.is_empty() { first } else { whole.freeze() }),
         Ok(Err(refusal)) => {
-            discard(body);
+            discard(headers, body);
             Err(refusal)
         }
         Err(_) => Err(Refusal::too_slow()),
     }
 }
 
-/// Reads on for a while and throws away, beside the answer.
-pub(crate) fn discard(mut body: Incoming) {
-    if body.is_end_stream() {
-        return;
-    }
-    tokio::spawn(timeout(DISCARD_DEADLINE, async move {
-        let mut discarded = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            discarded += frame.data_ref().map_or(0, Bytes::len);
-            if discarded > DISCARDED_BYTES {
-                break;
-            }
-        }
-    }));
-}
-
-/// The W3C trace context, where it is well formed: version 00, no part all zeros.
+/// The W3C trace context if it is well formed: version 00, no part all zeros.
 fn traceparent(headers: &HeaderMap) -> Option<&str> {
     let text = headers.get("traceparent")?.to_str().ok()?;
     let mut parts = text.split('-');
@@ -264,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_json_in_utf_8_is_taken() {
+    fn only_plain_json_in_utf_8_is_accepted() {
         for kind in [
             "application/json",
             "Application/JSON; charset=utf-8",
@@ -284,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_well_formed_trace_context_goes_on() {
+    fn only_a_well_formed_trace_context_is_passed_on() {
         let name = HeaderName::from_static("traceparent");
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(traceparent(&headers(&[(name.clone(), good)])), Some(good));

@@ -1,7 +1,7 @@
-//! What a client is told: 202 with the place of each event, or a problem (RFC 9457) with a code and every wrong field.
+//! Answers to clients: 202 with the place of each event, or a problem (RFC 9457) with a code and all misfits.
 //!
-//! What always holds: a stranger learns what to do, not what broke in here; the log has that. Each 503 says when to
-//! come back.
+//! What always holds: an answer says what the client can do, never what failed inside; the log has that. Every 503 has
+//! a `Retry-After`.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -13,12 +13,12 @@ use serde::Serialize;
 use towpath_api::{Error, ErrorType, Key, Placed, Reaction};
 use towpath_mapping::{Misfit, quote};
 
-use crate::{map::Unmapped, verify::Unverified};
+use crate::{codes, map::Unmapped, verify::Unverified};
 
-/// What a request is answered with.
+/// The answer to a request.
 pub(crate) type Answer = Response<Full<Bytes>>;
 
-/// Why a post was refused, for `towpath_webhook_rejections_total`. Refusals that are not the client's doing have none.
+/// The reason of a rejection in `towpath_webhook_rejections_total`. Refusals that the client did not cause have none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
     Credentials,
@@ -29,7 +29,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    /// The label.
+    /// The value of the label `reason`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Credentials => "credentials",
@@ -41,7 +41,7 @@ impl Reason {
     }
 }
 
-/// A request that makes no event.
+/// The refusal of a request.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
@@ -51,7 +51,7 @@ pub(crate) struct Refusal {
     detail: String,
     errors: Vec<Misfit>,
     retry_after_secs: Option<u16>,
-    /// Whether the connection ends with the answer.
+    /// Whether the connection closes after the answer.
     close: bool,
 }
 
@@ -82,89 +82,95 @@ impl Refusal {
     }
 
     fn malformed(status: StatusCode, title: &str, detail: impl Into<String>) -> Self {
-        Self::new(status, "webhook.malformed", Some(Reason::Malformed), title, detail)
+        Self::new(status, codes::MALFORMED, Some(Reason::Malformed), title, detail)
     }
 
     pub(crate) fn unknown_connector() -> Self {
-        let detail = "The path is `/hooks/` and the name of a running webhook connector.";
-        Self::new(StatusCode::NOT_FOUND, "webhook.unknown_connector", None, "There is no such webhook", detail)
+        let detail = "The path must be `/hooks/` and the name of a webhook connector.";
+        Self::new(StatusCode::NOT_FOUND, codes::UNKNOWN_CONNECTOR, None, "There is no such webhook", detail)
     }
 
     pub(crate) fn method() -> Self {
-        Self::malformed(StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed", "Events are sent with POST.")
+        Self::malformed(StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed", "Send events with POST.")
     }
 
     pub(crate) fn content_type() -> Self {
         let detail = "The body must be `application/json` in UTF-8, without a content encoding.";
-        let (status, title) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is of a type that is not taken");
-        Self::new(status, "webhook.content_type", Some(Reason::Malformed), title, detail)
+        let (status, title) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The type of the body is not supported");
+        Self::new(status, codes::CONTENT_TYPE, Some(Reason::Malformed), title, detail)
     }
 
     pub(crate) fn too_large(detail: impl Into<String>) -> Self {
         let (status, title) = (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large");
-        Self::new(status, "webhook.too_large", Some(Reason::TooLarge), title, detail)
+        Self::new(status, codes::TOO_LARGE, Some(Reason::TooLarge), title, detail)
     }
 
-    /// The body did not come in time.
+    /// The body exceeds `body.max.bytes`. The connection closes, as the rest of the body may not be read to its end.
+    pub(crate) fn body_too_large(max: usize) -> Self {
+        let detail = format!("The body has more than {max} bytes; send fewer records per request.");
+        Self { close: true, ..Self::too_large(detail) }
+    }
+
+    /// The body did not arrive in time.
     pub(crate) fn too_slow() -> Self {
         let detail = "The body did not arrive within 10 seconds; nothing was stored.";
         Self { close: true, ..Self::malformed(StatusCode::REQUEST_TIMEOUT, "The body did not arrive", detail) }
     }
 
-    /// The body broke off. Nobody is there to read the answer; it is counted.
+    /// The body ended early. The client is gone and reads no answer, but the request is counted.
     pub(crate) fn broken_off() -> Self {
         let refusal = Self::malformed(
             StatusCode::BAD_REQUEST,
-            "The body broke off",
-            "The body did not arrive whole; nothing was stored.",
+            "The body ended early",
+            "The body did not arrive in full; nothing was stored.",
         );
         Self { close: true, ..refusal }
     }
 
     pub(crate) fn overloaded() -> Self {
         Self::later(
-            "webhook.overloaded",
-            "Too many requests are under way",
-            "Nothing was stored; send the event again.",
+            codes::OVERLOADED,
+            "Too many requests are in flight",
+            "Nothing was stored; send the same post again.",
             1,
         )
     }
 
     pub(crate) fn draining() -> Self {
         let refusal =
-            Self::later("webhook.draining", "The webhook is stopping", "Nothing was stored; send the event again.", 5);
+            Self::later(codes::DRAINING, "The webhook is stopping", "Nothing was stored; send the same post again.", 5);
         Self { close: true, ..refusal }
     }
 
     /// The connector is known but not running: it is starting, failed, or between two runs.
     pub(crate) fn not_running() -> Self {
         Self::later(
-            "webhook.unavailable",
+            codes::UNAVAILABLE,
             "The webhook is not running at the moment",
-            "Nothing was stored; send the event again.",
+            "Nothing was stored; send the same post again.",
             5,
         )
     }
 
-    /// What the publisher's error means for the client.
+    /// The answer for an error of the publisher.
     pub(crate) fn unpublished(error: &Error) -> Self {
         match (error.reaction, error.error_type) {
             (Reaction::Poison, ErrorType::TooLarge) => {
-                Self::too_large("An event is larger than its topic takes; split it or leave something out.")
+                Self::too_large("An event exceeds the size limit of its topic; shorten it or split it.")
             }
             (Reaction::Poison, _) => {
-                let (status, title) = (StatusCode::UNPROCESSABLE_ENTITY, "An event can never be stored");
+                let (status, title) = (StatusCode::UNPROCESSABLE_ENTITY, "An event cannot be stored");
                 Self::new(
                     status,
-                    "webhook.schema",
+                    codes::SCHEMA,
                     Some(Reason::Schema),
                     title,
-                    "The event is refused for good; the log of the worker has the reason.",
+                    "Sending it again does not help; the reason is in the log of the worker.",
                 )
             }
             _ => {
-                let detail = "Whether it was stored is not known; send the event again.";
-                Self::later("webhook.unavailable", "The event could not be stored for now", detail, 5)
+                let detail = "It is not known whether the event was stored; send the same post again.";
+                Self::later(codes::UNAVAILABLE, "The event could not be stored at the moment", detail, 5)
             }
         }
     }
@@ -196,14 +202,14 @@ impl Refusal {
 
 impl From<Unverified> for Refusal {
     fn from(unverified: Unverified) -> Self {
-        let title = "The body is not the JSON of a post";
+        let title = "The body is not a post in JSON";
         match unverified {
             Unverified::Credentials => {
-                let detail = "`clientid` and `clientSecret` must be those of a client of this webhook.";
-                let (status, title) = (StatusCode::UNAUTHORIZED, "The credentials are not right");
-                Self::new(status, "webhook.credentials", Some(Reason::Credentials), title, detail)
+                let detail = "`clientid` and `clientSecret` must belong to a client of this webhook.";
+                let (status, title) = (StatusCode::UNAUTHORIZED, "The credentials are wrong");
+                Self::new(status, codes::CREDENTIALS, Some(Reason::Credentials), title, detail)
             }
-            Unverified::NotUtf8 => Self::malformed(StatusCode::BAD_REQUEST, title, "not UTF-8"),
+            Unverified::NotUtf8 => Self::malformed(StatusCode::BAD_REQUEST, title, "The body is not UTF-8."),
             Unverified::Malformed(malformed) => Self::malformed(StatusCode::BAD_REQUEST, title, malformed.to_string()),
         }
     }
@@ -214,19 +220,19 @@ impl From<Unmapped> for Refusal {
         match unmapped {
             Unmapped::Envelope(errors) => {
                 let detail =
-                    "Its fields are clientid, clientSecret, objectname, id, data and action; nothing was stored.";
+                    "It has the fields clientid, clientSecret, objectname, id, data and action; nothing was stored.";
                 Self {
                     errors,
-                    ..Self::malformed(StatusCode::BAD_REQUEST, "The fields of the envelope are not right", detail)
+                    ..Self::malformed(StatusCode::BAD_REQUEST, "The fields of the envelope are wrong", detail)
                 }
             }
             Unmapped::Malformed(malformed) => {
-                Self::malformed(StatusCode::BAD_REQUEST, "The body is not the JSON of a post", malformed.to_string())
+                Self::malformed(StatusCode::BAD_REQUEST, "The body is not a post in JSON", malformed.to_string())
             }
             Unmapped::UnknownObject { name, near } => {
-                let detail = format!("No object {} is agreed{near}", quote(&name));
+                let detail = format!("The webhook has no object {}{near}", quote(&name));
                 let (status, title) = (StatusCode::NOT_FOUND, "There is no such object");
-                Self::new(status, "webhook.unknown_object", Some(Reason::UnknownObject), title, detail)
+                Self::new(status, codes::UNKNOWN_OBJECT, Some(Reason::UnknownObject), title, detail)
             }
             Unmapped::Schema { object, misfits, .. } => {
                 let total = misfits.total();
@@ -242,13 +248,13 @@ impl From<Unmapped> for Refusal {
                 };
                 let title = format!("The event does not fit the agreed schema of `{object}`");
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
-                Self { errors, ..Self::new(status, "webhook.schema", Some(Reason::Schema), &title, detail) }
+                Self { errors, ..Self::new(status, codes::SCHEMA, Some(Reason::Schema), &title, detail) }
             }
         }
     }
 }
 
-/// The answer to a post whose events the broker has for good.
+/// 202: the broker has the events for good.
 pub(crate) fn accepted(keys: &[Key], placed: &[Placed], is_array: bool) -> Answer {
     let mut events = keys.iter().zip(placed).map(|(key, placed)| Stored {
         id: match key {
@@ -270,7 +276,7 @@ pub(crate) fn accepted(keys: &[Key], placed: &[Placed], is_array: bool) -> Answe
 }
 
 fn json(status: StatusCode, content_type: &'static str, body: &impl Serialize) -> Answer {
-    // Structs of texts and numbers serialise without fail.
+    // Structs of strings and numbers always serialize.
     let body = serde_json::to_vec(body).unwrap_or_default();
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = status;

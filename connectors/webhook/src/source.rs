@@ -1,16 +1,17 @@
 //! The webhook as a [`Source`]: prepares its objects, opens its hook, and closes it in order.
 //!
-//! It waits for nothing that is away: when the broker or the registry cannot be reached at the start, `run` returns
-//! that error and the worker tries again, visibly. Clients get 503 meanwhile, for the listener knows the name from
-//! [`WebhookSource::new`] on.
+//! It does not wait for outside systems: if the broker or the registry is away at the start, `run` returns the error
+//! and the worker retries. Meanwhile clients get 503, because the listener has known the name since it was announced.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use towpath_api::{ChangeEvent, Error, ErrorType, Lifecycle, Object, Publisher, Result, Source};
+use towpath_api::{ChangeEvent, Error, ErrorType, Lifecycle, Object, OpenSource, Placement, Publisher, Result, Source};
+use towpath_mapping::Mapper;
 use tracing::info;
 
 use crate::{
+    codes,
     config::WebhookConfig,
     listener::{Listener, log_open},
     map::map,
@@ -19,7 +20,48 @@ use crate::{
     verify::{Clients, verify},
 };
 
-/// Takes posts at `/hooks/<name>` and publishes the events in them.
+/// Opens the source of one webhook connector.
+#[derive(Debug, Clone)]
+pub struct OpenWebhookSource {
+    name: String,
+    config: WebhookConfig,
+    listener: Listener,
+    metrics: WebhookMetrics,
+}
+
+impl OpenWebhookSource {
+    /// For connector `name`, whose posts arrive at `listener`.
+    pub fn new(name: &str, config: WebhookConfig, listener: Listener, metrics: WebhookMetrics) -> Self {
+        Self { name: name.to_owned(), config, listener, metrics }
+    }
+}
+
+impl OpenSource for OpenWebhookSource {
+    type Source = WebhookSource;
+
+    /// Every worker listens, as a load balancer in front of them expects.
+    fn placement(&self) -> Placement {
+        Placement::EveryWorker
+    }
+
+    /// One, whatever `max` is: it serves requests in parallel.
+    fn tasks(&self, _max: u32) -> u32 {
+        1
+    }
+
+    /// Announces the connector at its listener, which changes nothing if the worker has done so, and reads the schema
+    /// files. Does not connect to anything.
+    ///
+    /// # Errors
+    /// Fatal: an address of the listener cannot be bound to, a schema file cannot be used, or the name cannot be part
+    /// of a path.
+    async fn open(&self, _task: u32) -> Result<WebhookSource> {
+        self.listener.announce([self.name.as_str()]).await?;
+        WebhookSource::new(&self.name, &self.config, self.listener.clone(), &self.metrics)
+    }
+}
+
+/// Accepts posts at `/hooks/<name>` and publishes their events.
 #[derive(Debug)]
 pub struct WebhookSource {
     setup: Arc<Setup>,
@@ -27,24 +69,18 @@ pub struct WebhookSource {
 }
 
 impl WebhookSource {
-    /// Makes the source of connector `name` and announces it at `listener`. Reads the schema files; connects to
-    /// nothing.
-    ///
-    /// # Errors
-    /// Fatal: a schema file cannot be used, or `name` cannot stand in a path as it is.
-    #[expect(clippy::needless_pass_by_value, reason = "a source owns its config; nobody else should go on with it")]
-    pub fn new(name: &str, config: WebhookConfig, listener: Listener, metrics: WebhookMetrics) -> Result<Self> {
-        let refused = |doing: String| Error::fatal("webhook.config", ErrorType::Config, doing);
+    fn new(name: &str, config: &WebhookConfig, listener: Listener, metrics: &WebhookMetrics) -> Result<Self> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
         if name.is_empty() || !name.bytes().all(plain) {
-            return Err(refused(format!(
-                "serve `/hooks/{name}`: a webhook's name has letters, digits, `-`, `.`, `_` and `~` only"
-            )));
+            let doing = format!("serve `/hooks/{name}`: the connector's name cannot be part of a path");
+            return Err(Error::fatal(codes::CONFIG, ErrorType::Config, doing)
+                .with_help("name a webhook connector with letters, digits, `-`, `.`, `_` and `~` only"));
         }
         let mappers = config.mappers().map_err(|problems| {
             let problems: Vec<String> =
                 problems.into_iter().map(|(key, message)| format!("`{key}`: {message}")).collect();
-            refused(format!("load the agreed schemas: {}", problems.join("; ")))
+            let doing = format!("load the agreed schemas: {}", problems.join("; "));
+            Error::fatal(codes::CONFIG, ErrorType::Config, doing)
         })?;
         let objects: Vec<&str> = mappers.keys().map(String::as_str).collect();
         let setup = Setup {
@@ -56,17 +92,15 @@ impl WebhookSource {
             requests_max: config.requests_max_in_flight,
             mappers,
         };
-        listener.announce(name);
         Ok(Self { setup: Arc::new(setup), listener })
     }
 
-    /// The objects that it emits, by name.
+    /// The objects whose events it publishes, by name.
     pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
-        self.setup.mappers.values().map(towpath_mapping::Mapper::object)
+        self.setup.mappers.values().map(Mapper::object)
     }
 
-    /// The events that the body of a post comes to, without publishing them; `None` when it would be refused. For
-    /// benchmarks.
+    /// The events in the body of a post, not published; `None` if the post would be refused. For benchmarks.
     #[doc(hidden)]
     pub fn events_of(&self, body: &[u8]) -> Option<Vec<ChangeEvent>> {
         let (_, post) = verify(body, &self.setup.clients).ok()?;
@@ -95,7 +129,7 @@ impl<P: Publisher> Source<P> for WebhookSource {
         };
         hook.drain().await;
         drop(open);
-        info!(connector = self.setup.name, "the webhook takes no more posts");
+        info!(connector = self.setup.name, "the webhook accepts no more posts");
         failed.map_or(Ok(()), Err)
     }
 }

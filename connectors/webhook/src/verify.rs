@@ -1,11 +1,11 @@
-//! Stop 2 of the walk: who sent the post.
+//! Stop 2 of the walk: identifies the client.
 //!
-//! A body holds its own credentials, so it must be looked at before the sender is known. What a stranger reaches is one
-//! pass over the bytes ([`members`]) that notes where the fields of the envelope lie and builds nothing. Client id and
-//! secret are read from it, compared, and left behind: what goes on is a [`Post`], which has no place for them.
+//! A body contains its own credentials, so it must be scanned before the client is known. An unknown client causes one
+//! pass over the bytes ([`members`]) that locates the fields of the envelope and builds nothing. Client id and secret
+//! are read, compared and dropped: the result is a [`Post`], which has no fields for them.
 //!
 //! What always holds: an unknown client and a wrong secret cost the same work and get the same answer; a secret, right
-//! or wrong, reaches no error text, no log and no `Debug`.
+//! or wrong, appears in no error text, log or `Debug` output.
 
 use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
@@ -15,57 +15,58 @@ use subtle::ConstantTimeEq;
 
 use towpath_mapping::{Malformed, as_text, members, offset};
 
-/// At most so many unknown fields are named in an answer.
+/// Maximum unknown fields to name in an answer.
 const UNKNOWN_NAMED: usize = 10;
 
 /// One field of the envelope.
 pub(crate) struct Field<'a> {
-    /// Its name as the sender spelled it.
+    /// Its name as the client spelled it.
     pub(crate) name: Cow<'a, str>,
-    /// Its value, as it stands in the body, and where.
+    /// Its value as text of the body.
     pub(crate) json: &'a RawValue,
+    /// The byte of the body at which the value begins.
     pub(crate) at: usize,
 }
 
 /// A post from a known client, without its credentials.
 ///
-/// It has no `Debug`: what a client sends belongs into its topic and nowhere else.
+/// It has no `Debug`: a client's data belongs in its topic and nowhere else.
 #[derive(Default)]
 pub(crate) struct Post<'a> {
     pub(crate) object: Option<Field<'a>>,
     pub(crate) id: Option<Field<'a>>,
     pub(crate) data: Option<Field<'a>>,
     pub(crate) action: Option<Field<'a>>,
-    /// Names of fields that no envelope has, the first few.
+    /// Names of unknown fields, at most [`UNKNOWN_NAMED`].
     pub(crate) unknown: Vec<Cow<'a, str>>,
 }
 
-/// Why nobody is known to have sent the post.
+/// The reason why the client of a post is not known.
 #[derive(Debug)]
 pub(crate) enum Unverified {
-    /// The body is no JSON object or has a field twice.
+    /// The body is not a JSON object, or has a field twice.
     Malformed(Malformed),
-    /// The body is not UTF-8, which JSON is by definition.
+    /// The body is not UTF-8, as JSON must be.
     NotUtf8,
-    /// There are no credentials, or they are not right. It stays open which.
+    /// The credentials are missing or wrong; the answer does not say which.
     Credentials,
 }
 
-/// The clients that may post, with what is needed to know them.
+/// The clients that may post, with the digests of their secrets.
 pub(crate) struct Clients {
     known: HashMap<String, Client>,
-    /// Compared when the client is unknown.
+    /// Compared with the secret of an unknown client.
     dummy: [u8; 32],
 }
 
 struct Client {
     name: Arc<str>,
-    /// SHA-256 of the secret. A digest, so that what is compared has one length and says nothing of the secret's.
+    /// SHA-256 of the secret: digests have one length, so the comparison reveals nothing about the length of the secret.
     digest: [u8; 32],
 }
 
 impl Clients {
-    /// Takes pairs of client id and secret.
+    /// From pairs of client id and secret.
     pub(crate) fn new<'a>(clients: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let known = clients
             .into_iter()
@@ -93,7 +94,7 @@ fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
-/// Reads the envelope of `body`, finds out who sent it, and drops the credentials.
+/// Reads the envelope of `body`, identifies the client, and drops the credentials.
 pub(crate) fn verify<'a>(body: &'a [u8], clients: &Clients) -> Result<(Arc<str>, Post<'a>), Unverified> {
     let text = std::str::from_utf8(body).map_err(|_| Unverified::NotUtf8)?;
     let envelope = read_envelope(text).map_err(Unverified::Malformed)?;
@@ -103,7 +104,7 @@ pub(crate) fn verify<'a>(body: &'a [u8], clients: &Clients) -> Result<(Arc<str>,
     Ok((client, envelope.post))
 }
 
-/// A body's fields by where they lie in it; credentials among them.
+/// The fields of a body, with the credentials.
 #[derive(Default)]
 struct Envelope<'a> {
     client_id: Option<&'a RawValue>,
@@ -146,7 +147,7 @@ fn read_envelope(text: &str) -> Result<Envelope<'_>, Malformed> {
 /// The fields of an envelope, in canonical spelling.
 const FIELDS: [&str; 6] = ["clientid", "clientsecret", "objectname", "id", "data", "action"];
 
-/// The field that `name` spells, letter case, `_` and `-` aside; empty when it is none.
+/// The field that `name` spells, ignoring letter case, `_` and `-`; empty for an unknown field.
 fn canonical(name: &str) -> &'static str {
     let letters = || name.bytes().filter(|byte| !matches!(byte, b'_' | b'-')).map(|byte| byte.to_ascii_lowercase());
     FIELDS.into_iter().find(|field| letters().eq(field.bytes())).unwrap_or_default()
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_known_by_its_own_secret_only() {
+    fn a_client_is_accepted_with_its_own_secret_only() {
         assert_eq!(outcome(r#"{"clientid":"acme","clientSecret":"s3cret-of-acme"}"#), "acme");
         for (id, secret) in [
             ("acme", "s3cret-of-globex"),
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_that_are_missing_or_no_strings_are_wrong_credentials() {
+    fn missing_credentials_and_other_types_are_wrong_credentials() {
         for body in [
             "{}",
             r#"{"clientid":"acme"}"#,
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn field_names_may_be_spelled_in_many_ways_but_once() {
+    fn each_field_is_accepted_in_many_spellings_but_once() {
         for (id, secret) in [
             ("clientid", "clientsecret"),
             ("clientId", "clientSecret"),
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_has_every_field_but_the_credentials() {
+    fn a_post_has_every_field_but_the_credentials() {
         let body = br#"{"object_name":"deal","clientid":"acme","clientSecret":"s3cret-of-acme","ID": 7 ,"data":{"a":[1]},"action":"create","extra":1}"#;
         let (_, post) = verify(body, &clients()).unwrap();
         let json =
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_object_is_malformed() {
+    fn a_body_other_than_an_object_is_malformed() {
         assert_eq!(outcome("[]"), "expected an object at byte 0");
         assert_eq!(outcome(""), "expected an object at byte 0");
         assert_eq!(outcome("{} x"), "trailing characters at byte 3");
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stranger_sends_is_not_looked_into() {
+    fn the_data_of_an_unknown_client_is_not_parsed() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(outcome(&format!(r#"{{"clientid":"acme","clientSecret":{deep},"data":{deep}}}"#)), "Credentials");
         assert_eq!(
@@ -253,13 +254,13 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_in_the_debug_text() {
+    fn debug_output_has_no_secret() {
         assert!(!format!("{:?}", clients()).contains("s3cret"));
     }
 
     proptest! {
         #[test]
-        fn no_body_makes_it_panic(body: Vec<u8>, text in r#"[{}\[\]:,"a-z0-9\\_ -]{0,60}"#) {
+        fn no_body_causes_a_panic(body: Vec<u8>, text in r#"[{}\[\]:,"a-z0-9\\_ -]{0,60}"#) {
             let _ = verify(&body, &clients());
             let _ = verify(text.as_bytes(), &clients());
         }

@@ -1,4 +1,4 @@
-//! A secret or a payload must reach no log. A process of its own, since what is logged is caught for all of it.
+//! Secrets and payloads must not appear in the log. A separate process, because the log is captured for all of it.
 
 use std::{
     io::Write,
@@ -7,9 +7,9 @@ use std::{
 
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
-use towpath_api::{ChangeEvent, Error, ErrorType, Object, Placed, Publisher, Result, Source};
+use towpath_api::{ChangeEvent, Error, ErrorType, Object, OpenSource, Placed, Publisher, Result, Source};
 use towpath_keys::{Flat, read};
-use towpath_webhook::{Listener, WebhookConfig, WebhookMetrics, WebhookSource};
+use towpath_webhook::{Listener, OpenWebhookSource, WebhookConfig, WebhookMetrics};
 
 const SECRET: &str = "canary-of-the-secret";
 const WRONG: &str = "canary-of-a-wrong-secret";
@@ -29,7 +29,7 @@ impl Write for Log {
     }
 }
 
-/// Refuses everything, so that each post ends in the log.
+/// Fails every call, so that each post leads to a log line.
 #[derive(Clone)]
 struct Away;
 
@@ -44,7 +44,7 @@ impl Publisher for Away {
 }
 
 #[tokio::test]
-async fn no_secret_and_no_payload_reaches_a_log_or_an_answer() {
+async fn no_secret_and_no_payload_appears_in_logs_or_answers() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber =
@@ -61,12 +61,12 @@ async fn no_secret_and_no_payload_reaches_a_log_or_an_answer() {
     ]);
     let (config, _) = read::<WebhookConfig>(&flat.with_base_dir(folder.path())).unwrap();
     let metrics = WebhookMetrics::register(&prometheus::Registry::new()).unwrap();
-    let listener = Listener::bind(&["http://127.0.0.1:0"]).await.unwrap();
-    let url = format!("http://{}/hooks/acme", listener.local_addrs()[0]);
+    let listener = Listener::new(vec!["http://127.0.0.1:0".parse().unwrap()]);
     let debug_of_config = format!("{config:?}");
-    let mut source = WebhookSource::new("acme", config, listener.clone(), metrics).unwrap();
-    assert!(!format!("{debug_of_config}{source:?}").contains(SECRET));
-    tokio::spawn(async move { listener.run(CancellationToken::new()).await });
+    let opener = OpenWebhookSource::new("acme", config, listener.clone(), metrics);
+    let mut source = opener.open(0).await.unwrap();
+    assert!(!format!("{debug_of_config}{opener:?}{source:?}").contains(SECRET));
+    let url = format!("http://{}/hooks/acme", listener.local_addrs()[0]);
     let (stop, client) = (CancellationToken::new(), reqwest::Client::new());
     let running = tokio::spawn({
         let stop = stop.clone();

@@ -1,0 +1,7 @@
+//! Every answer of the webhook over real HTTP.
+
+mod answers; // one status and code after the other
+mod bodies; // bodies that are too large, in pieces, or never read
+mod listening; // sockets and connections
+mod running; // broker, start, stop, load
+mod webhook; // the fixture
