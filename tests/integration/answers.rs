@@ -176,7 +176,7 @@ async fn each_field_that_does_not_fit_is_named_with_its_pointer_and_the_reason()
         ("/data/amount", "precision: more than 2 digits after the point: \"12.345\""),
         (
             "/data/closed_at",
-            "format: expected a moment with zone (RFC 3339), for example `2026-01-31T12:00:00Z`, got \"yesterday\"",
+            "format: expected a timestamp with time zone (RFC 3339), for example `2026-01-31T12:00:00Z`, got \"yesterday\"",
         ),
         ("/data/titel", "unknown: the schema has no field \"titel\"; did you mean `title`?"),
         ("/data/title", "required: missing required field"),

@@ -52,7 +52,7 @@ async fn a_forgotten_name_is_404_and_the_last_one_closes_the_sockets() {
 }
 
 #[tokio::test]
-async fn a_source_can_be_opened_again_after_its_name_was_forgotten() {
+async fn a_name_announced_again_does_not_get_its_forgotten_hook() {
     let webhook = Webhook::start().await;
     webhook.listener.forget("acme").await;
     webhook.listener.announce(["acme"]).await.unwrap();

@@ -33,7 +33,7 @@ pub(crate) enum Broker {
 
 #[derive(Clone)]
 pub(crate) struct FakePublisher {
-    pub(crate) broker: watch::Sender<Broker>,
+    broker: watch::Sender<Broker>,
     /// Events stored by the broker.
     pub(crate) taken: Arc<Mutex<Vec<ChangeEvent>>>,
     /// Calls of `publish` in flight.
@@ -94,7 +94,7 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 pub(crate) struct Webhook {
     pub(crate) listener: Listener,
     pub(crate) out: FakePublisher,
-    pub(crate) registry: Registry,
+    registry: Registry,
     pub(crate) source_stop: CancellationToken,
     pub(crate) source: JoinHandle<Result<()>>,
     pub(crate) client: Client,
