@@ -193,7 +193,7 @@ async fn read_body(headers: &HeaderMap, mut body: Incoming, max: usize) -> Resul
     let mut whole = BytesMut::new();
     let reading = async {
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| Refusal::broken_off())?.into_data() else { continue };
+            let Ok(data) = frame.map_err(|_| Refusal::ended_early())?.into_data() else { continue };
             if first.len().max(whole.len()) + data.len() > max {
                 return Err(Refusal::body_too_large(max));
             }

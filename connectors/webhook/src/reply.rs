@@ -118,7 +118,7 @@ impl Refusal {
     }
 
     /// The body ended early. The client is gone and reads no answer, but the request is counted.
-    pub(crate) fn broken_off() -> Self {
+    pub(crate) fn ended_early() -> Self {
         let refusal = Self::malformed(
             StatusCode::BAD_REQUEST,
             "The body ended early",
