@@ -1,5 +1,5 @@
-//! Encoding and decoding one record of 12 columns in its envelope, beside what apache-avro's own reader and writer take
-//! for the same bytes.
+//! Encodes and decodes one record of 12 columns in its envelope, compared with apache-avro's reader and writer on the
+//! same bytes.
 
 use std::{hint::black_box, sync::Arc};
 
@@ -17,7 +17,7 @@ use towpath_api::{
 };
 
 #[path = "end_to_end/deals.rs"]
-#[expect(dead_code, reason = "the end-to-end benchmark uses the rest")]
+#[expect(dead_code, reason = "the end-to-end benchmark uses the other items")]
 mod deals;
 
 const KEY_ID: u32 = 1;
@@ -25,7 +25,7 @@ const VALUE_ID: u32 = 2;
 /// Magic byte and schema id.
 const HEADER_BYTES: usize = 5;
 
-/// One record, in every form that is measured.
+/// One record, in every form under measurement.
 struct Sample {
     event: ChangeEvent,
     encoder: Encoder,
@@ -46,7 +46,7 @@ impl Sample {
         let reader = GenericDatumReader::builder(&envelope).build().expect("a reader");
         let value = reader.read_value(&mut &encoded.value[HEADER_BYTES..]).expect("a value");
         drop(reader);
-        Self { event, encoder: writer, decoder: learned(schemas), encoded, envelope, value }
+        Self { event, encoder: writer, decoder: decoder_with(schemas), encoded, envelope, value }
     }
 
     fn decode(&self) -> Decoded {
@@ -58,8 +58,8 @@ impl Sample {
     }
 }
 
-/// A decoder that has learned both schemas from a registry.
-fn learned(schemas: Arc<TopicSchemas>) -> Decoder {
+/// Returns a decoder with both schemas cached, from a local registry.
+fn decoder_with(schemas: Arc<TopicSchemas>) -> Decoder {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");

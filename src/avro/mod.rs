@@ -1,15 +1,15 @@
-//! Avro: the schemas of our topics, the registry that keeps them, and the bytes between events and topics.
+//! Avro: the schemas of our topics, the client of the schema registry, and the codec between events and bytes.
 //!
-//! Nothing here knows Kafka. Each room uses only those below it:
+//! Nothing here talks to Kafka. Each room uses only the rooms below it:
 //!
 //! | room | what lives there |
 //! |---|---|
-//! | `codec` | events to bytes, bytes to changes; records as JSON for people (`display`) |
-//! | `connect` | Kafka Connect's JSON, with schemas and without |
+//! | `codec` | encodes events, decodes records into changes, shows records to people (`display`) |
+//! | `connect` | Kafka Connect's JSON, with and without schemas |
 //! | `registry` | the client of the schema registry |
-//! | `schema` | the envelope that we register; the meaning of any registered schema |
+//! | `schema` | the envelope that we register; the interpretation of any registered schema |
 //! | `binary` | Avro's binary encoding |
-//! | `refusal`, `schema_id` | the two words that all of them share |
+//! | `codes`, `refusal`, `schema_id` | error codes and two small types that all rooms share |
 
 mod binary;
 pub mod codec;

@@ -1,15 +1,15 @@
-//! Why a record cannot be decoded.
+//! The reason why a record cannot be decoded.
 
 use towpath_api::Body;
 
 use super::codes;
 
-/// Why records of a schema cannot be decoded; becomes [`Body::Undecodable`].
+/// A reason not to decode a record, or every record of a schema; becomes [`Body::Undecodable`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// The code, `decode.reason`.
+    /// One of [`codes`], such as `decode.truncated`.
     pub(crate) code: &'static str,
-    /// The reason, without any payload.
+    /// The reason for people, without any payload.
     pub(crate) reason: String,
 }
 
@@ -18,19 +18,19 @@ impl Refusal {
         Self { code, reason: reason.into() }
     }
 
-    /// For a key, or a part of one, that is null.
+    /// For a key, or a field of a key, that is null.
     pub(crate) fn key_null(what: &str) -> Self {
-        Self::new(codes::KEY_NULL, format!("{what} is null, so it names no record"))
+        Self::new(codes::KEY_NULL, format!("{what} is null and cannot identify a record"))
     }
 
-    /// For an envelope whose `op` has no meaning.
+    /// For an envelope with an unknown `op`.
     pub(crate) fn unknown_op() -> Self {
-        Self::new(codes::UNKNOWN_OP, "`op` is none of c, u, d, r, t and m")
+        Self::new(codes::UNKNOWN_OP, "`op` is not one of c, u, d, r, t and m")
     }
 
-    /// For an envelope that changes a record and does not say to what.
+    /// For an envelope of a create, update or read without the new record.
     pub(crate) fn no_after() -> Self {
-        Self::new(codes::NO_AFTER, "a change that is no delete has no `after`")
+        Self::new(codes::NO_AFTER, "`after` is null or missing, which only a delete or truncate allows")
     }
 }
 

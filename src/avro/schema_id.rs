@@ -2,12 +2,12 @@
 
 use apache_avro::Uuid;
 
-/// What a registry knows a schema by.
+/// Identifies a schema in the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SchemaId {
-    /// The number in front of the bytes.
+    /// The id that precedes the encoded bytes.
     Number(u32),
-    /// The unique id in a header, in registries that give them.
+    /// The guid in a record header, in registries that support guids.
     Guid(Uuid),
 }
 

@@ -1,4 +1,4 @@
-//! Avro's binary encoding: reading and writing one value by its schema, without references.
+//! Avro's binary encoding: reads and writes one value by a schema without references.
 
 pub(super) mod read;
 pub(super) mod write;

@@ -1,12 +1,12 @@
 //! Reads Avro's binary encoding straight into values, by the writer's schema.
 //!
-//! Not apache-avro's reader: that one takes the end of the bytes inside a boolean, a string or a union for a null,
-//! allocates what a length says before it looks whether the bytes are there, and clones the name of every field. A test
-//! in `codec/tests.rs` holds the two equal on everything that is well formed.
+//! apache-avro's reader is not used: it reads a null where the bytes end inside a boolean, a string or a union, it
+//! allocates the announced length before checking that the bytes exist, and it clones the name of every field. A test
+//! in `codec/tests` asserts that both readers agree on all well-formed bytes.
 //!
-//! What always holds: nothing is allocated that the bytes left could not fill; a length or count that promises more is
-//! refused first. Schemas have no references here (see [`inlined`](crate::avro::schema::inline::inlined)), so the depth of a walk is
-//! bounded by the schema.
+//! Invariant: no allocation exceeds what the remaining bytes could fill. A larger length or count is refused first.
+//! Schemas have no references here (see [`inlined`](crate::avro::schema::inline::inlined)), so the schema bounds the
+//! recursion depth.
 
 use std::collections::HashMap;
 
@@ -19,45 +19,46 @@ use apache_avro::{
 
 use crate::avro::codes;
 
-/// Values that take no bytes (null, an empty record) are free to repeat; this is how many of them one datum may have.
+/// Maximum array items in one datum whose encoding is empty (null, an empty record): the size of the input does not
+/// bound these.
 const MAX_EMPTY_VALUES: usize = 65_536;
 
-/// Room that is made before the first element is read; more comes as elements come.
+/// Initial capacity of arrays and maps; they grow as elements are read.
 const FIRST_CAPACITY: usize = 64;
 
-/// How bytes fail to be what the schema says. Says nothing about their content.
+/// A mismatch between bytes and schema. The text never contains their content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {
     #[error("the bytes end early")]
     Truncated,
-    #[error("a text is not UTF-8")]
+    #[error("a string is not UTF-8")]
     Utf8,
     #[error("a number is too large for its type")]
     Number,
-    #[error("a length is negative or larger than the bytes left")]
+    #[error("a length is negative or exceeds the remaining bytes")]
     Length,
     #[error("a boolean is neither 0 nor 1")]
     Boolean,
-    #[error("a union has no such branch")]
+    #[error("the branch of a union does not exist")]
     Branch,
-    #[error("an enum has no such symbol")]
+    #[error("the symbol of an enum does not exist")]
     Symbol,
-    #[error("a uuid is not one")]
+    #[error("a uuid is not valid")]
     Uuid,
-    #[error("a big decimal is not one")]
+    #[error("a big decimal is not valid")]
     BigDecimal,
-    #[error("a text is no date or time that can be read")]
+    #[error("a string is not a valid date or time")]
     Time,
-    #[error("a time has more digits than microseconds")]
+    #[error("a time is more precise than microseconds")]
     Nanoseconds,
-    #[error("a number is out of the range of its type")]
+    #[error("a number is outside the range of its type")]
     OutOfRange,
-    #[error("a type that cannot be read")]
+    #[error("the type is not supported")]
     Unsupported,
 }
 
 impl Malformed {
-    /// The code of a record that fails so.
+    /// The code for dead letters.
     pub(crate) fn code(self) -> &'static str {
         match self {
             Self::Truncated => codes::TRUNCATED,
@@ -72,7 +73,7 @@ impl Malformed {
 
 type Read<T> = Result<T, Malformed>;
 
-/// Takes values off the front of some bytes.
+/// Reads values from the front of a slice.
 #[derive(Clone)]
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
@@ -84,13 +85,13 @@ impl<'a> Reader<'a> {
         Self { bytes, empty_values_left: MAX_EMPTY_VALUES }
     }
 
-    /// The bytes that were not read.
+    /// The number of unread bytes.
     pub(crate) fn left(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Reads one value. A union of null and one other type gives the bare value, at every depth; any other union gives
-    /// a `Value::Union`.
+    /// Reads one value. A union of null and one other type gives the bare value, at any depth; any other union gives a
+    /// `Value::Union`.
     pub(crate) fn value(&mut self, schema: &Schema) -> Read<Value> {
         Ok(match schema {
             Schema::Null => Value::Null,
@@ -143,7 +144,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Passes over one value; cheap where nothing must be looked at.
+    /// Skips one value, without building it where the encoding allows.
     pub(crate) fn skip(&mut self, schema: &Schema) -> Read<()> {
         match schema {
             Schema::Bytes | Schema::String => self.sized().map(drop),
@@ -156,7 +157,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a `long`: zigzag, seven bits a byte, the lowest first.
+    /// Reads a `long`: zigzag, seven bits per byte, lowest first.
     pub(crate) fn long(&mut self) -> Read<i64> {
         let mut number = 0_u64;
         for (position, &byte) in self.bytes.iter().take(10).enumerate() {
@@ -181,17 +182,17 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.sized()?).map_err(|_| Malformed::Utf8)
     }
 
-    /// Reads the branch of a union that has `branches` of them.
+    /// Reads the branch of a union with `branches` branches; the result is less than `branches`.
     pub(crate) fn branch(&mut self, branches: usize) -> Read<usize> {
         let branch = usize::try_from(self.long()?).map_err(|_| Malformed::Branch)?;
         if branch < branches { Ok(branch) } else { Err(Malformed::Branch) }
     }
 
-    /// Reads how many elements the next block of an array or map has; 0 ends it.
+    /// Reads the element count of the next block of an array or map; 0 is the end.
     pub(crate) fn block(&mut self, element_is_empty: bool) -> Read<usize> {
         let mut count = self.long()?;
         if count < 0 {
-            // The size of the block in bytes follows, for readers that want to skip it.
+            // The size of the block in bytes follows; only needed to skip the block.
             self.long()?;
             count = count.checked_neg().ok_or(Malformed::Length)?;
         }
@@ -252,7 +253,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Rare, and its parts are private to apache-avro: read by its own reader, from bytes of a known size.
+    /// Reads with apache-avro, since its constructor is private; big decimals are rare. The sizes are checked first.
     fn big_decimal(&mut self) -> Read<Value> {
         let whole = self.bytes;
         let mut inner = Reader::new(self.sized()?);
@@ -263,7 +264,7 @@ impl<'a> Reader<'a> {
         reader.and_then(|reader| reader.read_value(&mut datum)).map_err(|_| Malformed::BigDecimal)
     }
 
-    /// Bytes after their length.
+    /// Reads a length, then as many bytes.
     pub(crate) fn sized(&mut self) -> Read<&'a [u8]> {
         let size = usize::try_from(self.long()?).map_err(|_| Malformed::Length)?;
         if size > self.bytes.len() {
@@ -285,12 +286,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a union is of null and one other type, in either order: its values are read bare.
+/// Returns true for a union of null and one other type, in either order. Its values are read bare.
 pub(crate) fn is_nullable(branches: &[Schema]) -> bool {
     matches!(branches, [Schema::Null, _] | [_, Schema::Null])
 }
 
-/// Whether a value of this type takes no bytes.
+/// Returns true if the encoding of every value is empty.
 fn is_empty(schema: &Schema) -> bool {
     match schema {
         Schema::Null => true,

@@ -1,8 +1,9 @@
-//! Writes values in Avro's binary encoding, by their schema, and checks each against it on the way.
+//! Writes values in Avro's binary encoding, and checks each value against the schema while writing.
 //!
-//! Not apache-avro's writer: without its separate validation that one writes a null into a field that is not nullable
-//! as no bytes at all, a bare value into a union without its branch, and panics on a branch that does not exist; and it
-//! builds a table of names for each record. A test in `codec/tests.rs` holds the two equal on everything that fits.
+//! apache-avro's writer is not used: without its separate validation it writes a null as no bytes into a field that is
+//! not nullable, writes a bare value into a union without the branch, and panics on a branch that does not exist. It
+//! also builds a table of names for each record. A test in `codec/tests` asserts that both writers agree on all values
+//! that match.
 
 use apache_avro::{
     Decimal, Uuid,
@@ -13,20 +14,20 @@ use apache_avro::{
 
 use super::read::is_nullable;
 
-/// A value that its schema has no place for. Says nothing about its content.
+/// A mismatch between value and schema. The text never contains the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WriteError {
-    #[error("a {value:?} where the schema says {schema:?}")]
+    #[error("the value is of type {value:?}, the schema expects {schema:?}")]
     Type { value: ValueKind, schema: SchemaKind },
-    #[error("the union has no such branch")]
+    #[error("the union has no branch for the value")]
     Branch,
-    #[error("the enum has no such symbol")]
+    #[error("the enum does not have the symbol")]
     Symbol,
-    #[error("the record has other fields than the schema")]
+    #[error("the fields of the record differ from the schema")]
     Fields,
-    #[error("the value has {value} bytes where the schema says {schema}")]
+    #[error("the value has {value} bytes, the schema expects {schema}")]
     Size { value: usize, schema: usize },
-    #[error("the text is not a uuid")]
+    #[error("the string is not a uuid")]
     Uuid,
     #[error("the decimal cannot be written")]
     Decimal,
@@ -99,12 +100,12 @@ pub(crate) fn write(out: &mut Vec<u8>, schema: &Schema, value: &Value) -> Write 
             let writer = GenericDatumWriter::builder(schema).build().map_err(|_| WriteError::Decimal)?;
             writer.write_value_ref(out, value).map_err(|_| WriteError::Decimal)?;
         }
-        _ => return Err(misfit(schema, value)),
+        _ => return Err(type_mismatch(schema, value)),
     }
     Ok(())
 }
 
-/// Appends a `long`: zigzag, seven bits a byte, the lowest first.
+/// Appends a `long`: zigzag, seven bits per byte, lowest first.
 pub(crate) fn write_long(out: &mut Vec<u8>, number: i64) {
     let mut rest = (number.cast_unsigned() << 1) ^ (number >> 63).cast_unsigned();
     while rest >= 0x80 {
@@ -114,13 +115,14 @@ pub(crate) fn write_long(out: &mut Vec<u8>, number: i64) {
     out.push(rest.to_le_bytes()[0]);
 }
 
-/// Appends bytes after their length.
+/// Appends the length of `bytes`, then `bytes`.
 pub(crate) fn write_sized(out: &mut Vec<u8>, bytes: &[u8]) {
     write_len(out, bytes.len());
     out.extend_from_slice(bytes);
 }
 
-/// Appends the count of the one block that an array or map is written as; an empty one has none. A 0 ends both.
+/// Appends the element count of an array or map, which is written as one block. An empty one has no block. The caller
+/// appends the final 0.
 pub(crate) fn write_count(out: &mut Vec<u8>, count: usize) {
     if count > 0 {
         write_len(out, count);
@@ -131,7 +133,7 @@ fn write_len(out: &mut Vec<u8>, len: usize) {
     write_long(out, i64::try_from(len).unwrap_or(i64::MAX));
 }
 
-fn misfit(schema: &Schema, value: &Value) -> WriteError {
+fn type_mismatch(schema: &Schema, value: &Value) -> WriteError {
     WriteError::Type { value: value.into(), schema: schema.into() }
 }
 
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_does_not_fit_is_an_error_and_never_bad_bytes() {
+    fn a_value_that_does_not_match_is_an_error_and_never_bad_bytes() {
         let null_as_long = encoded(r#""long""#, &Value::Null);
         assert_eq!(null_as_long, Err(WriteError::Type { value: ValueKind::Null, schema: SchemaKind::Long }));
         assert_eq!(encoded(r#"["null","long","string"]"#, &Value::Long(1)), Err(WriteError::Branch));

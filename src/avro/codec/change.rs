@@ -1,4 +1,4 @@
-//! The content of a record as a [`Change`]: an envelope, ours or Debezium's, or the plain record.
+//! Decodes the value of a record into a [`Change`]: our envelope, Debezium's envelope, or the plain record.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use towpath_api::{Body, Change, RecordKey, RecordOp, Version};
 use super::{
     settings::KnownSchema,
     unavailable::Unavailable,
-    version::{VersionAt, nowhere, version, version_of_end},
+    version::{VersionAt, version, version_absent, version_of_delete},
 };
 use crate::avro::{
     binary::read::{Malformed, Reader},
@@ -23,14 +23,14 @@ use crate::avro::{
     },
 };
 
-/// What the configuration says about the reading of values.
+/// Settings that apply to values of one schema.
 #[derive(Debug, Clone, Copy)]
 struct ReadOptions<'a> {
     version_at: Option<VersionAt>,
     unavailable: &'a Unavailable,
 }
 
-/// A value of a schema that is known.
+/// Decodes a value in Avro, without framing.
 pub(super) fn decode_value(
     known: &KnownSchema,
     key: Option<RecordKey>,
@@ -63,30 +63,30 @@ fn decode_envelope(
     };
     let fields = envelope.after.fields();
     let placeholder = envelope.is_debezium.then_some(options.unavailable);
-    let (mut before, mut asked_version, mut filtered) = (None, None, false);
+    let (mut before, mut version_field, mut filtered) = (None, None, false);
     for step in &envelope.steps {
         match step {
             Step::Before(nullable, _) if matches!(options.version_at, Some(VersionAt::Record(_))) => {
                 before = read_record(&mut reader, Some(*nullable), &envelope.after, placeholder, "`before`")?;
             }
             Step::Before(_, schema) | Step::Skip(schema) => {
-                reader.skip(schema).map_err(|malformed| in_part(malformed, "the envelope"))?;
+                reader.skip(schema).map_err(|malformed| with_part(malformed, "the envelope"))?;
             }
             Step::After(nullable) => {
                 change.after = read_record(&mut reader, Some(*nullable), &envelope.after, placeholder, "`after`")?;
             }
             Step::Source(steps) => {
                 let read = read_source(&mut reader, steps, &mut change, options.version_at);
-                asked_version = read.map_err(|malformed| in_part(malformed, "`source`"))?;
+                version_field = read.map_err(|malformed| with_part(malformed, "`source`"))?;
             }
-            Step::Op => match reader.text().map_err(|malformed| in_part(malformed, "`op`"))? {
+            Step::Op => match reader.text().map_err(|malformed| with_part(malformed, "`op`"))? {
                 "m" if envelope.is_debezium => filtered = true,
                 letter => change.op = RecordOp::from_letter(letter).ok_or_else(Refusal::unknown_op)?,
             },
             Step::Changed(nullable) => change.changed = read_changed(&mut reader, *nullable, fields)?,
         }
     }
-    nothing_left(&reader, "value")?;
+    require_end(&reader, "value")?;
     if filtered {
         return Ok(Body::Filtered);
     }
@@ -97,12 +97,12 @@ fn decode_envelope(
     }
     if let Some(at) = options.version_at {
         change.version = match at {
-            VersionAt::Nowhere => return Err(nowhere()),
-            VersionAt::Source(_) => Some(version(&asked_version.unwrap_or(Value::Null))?),
+            VersionAt::Nowhere => return Err(version_absent()),
+            VersionAt::Source(_) => Some(version(&version_field.unwrap_or(Value::Null))?),
             VersionAt::Record(position) => match change.op {
-                // It has no record.
+                // A truncate has no record.
                 RecordOp::Truncate => None,
-                RecordOp::Delete => version_of_end(before.as_ref().map(|record| &record[position]))?,
+                RecordOp::Delete => version_of_delete(before.as_ref().map(|record| &record[position]))?,
                 _ => Some(version(change.after.as_ref().map_or(&Value::Null, |record| &record[position]))?),
             },
         };
@@ -123,12 +123,12 @@ fn decode_plain(
 ) -> Result<Body, Refusal> {
     let mut reader = Reader::new(datum);
     let after = read_record(&mut reader, plain.nullable, &plain.content, None, "the value")?;
-    nothing_left(&reader, "value")?;
+    require_end(&reader, "value")?;
     let Some(after) = after else { return Ok(Body::Tombstone(key)) };
     let version = match options.version_at {
         None => None,
         Some(VersionAt::Record(position)) => Some(version(&after[position])?),
-        Some(VersionAt::Source(_) | VersionAt::Nowhere) => return Err(nowhere()),
+        Some(VersionAt::Source(_) | VersionAt::Nowhere) => return Err(version_absent()),
     };
     let (schema, changed, source_time_ms) = (Arc::clone(&plain.content.schema), None, None);
     Ok(Body::Change(Box::new(Change {
@@ -142,7 +142,7 @@ fn decode_plain(
     })))
 }
 
-/// The positions of the fields whose values are not placeholders; `None` when all are there. Placeholders become null.
+/// Replaces placeholders by null, and returns the positions of all other fields; `None` if there was no placeholder.
 fn available(after: &mut [Value], unavailable: &Unavailable) -> Option<Vec<u16>> {
     if !after.iter().any(|value| unavailable.is(value)) {
         return None;
@@ -152,14 +152,14 @@ fn available(after: &mut [Value], unavailable: &Unavailable) -> Option<Vec<u16>>
         if unavailable.is(value) {
             *value = Value::Null;
         } else {
-            // Postgres has 1,600 columns at most.
+            // Larger positions do not occur: Postgres has at most 1,600 columns.
             positions.extend(u16::try_from(position));
         }
     }
     Some(positions)
 }
 
-/// `None` for null. A `placeholder` may stand where its text is no value of the field's type.
+/// Reads a record; `None` for null. A field that cannot be converted may contain `placeholder` instead of a value.
 fn read_record<'a>(
     reader: &mut Reader<'a>,
     nullable: Option<Nullable>,
@@ -168,13 +168,13 @@ fn read_record<'a>(
     part: &str,
 ) -> Result<Option<Vec<Value>>, Refusal> {
     if let Some(nullable) = nullable
-        && is_null(reader, nullable).map_err(|malformed| in_part(malformed, part))?
+        && is_null(reader, nullable).map_err(|malformed| with_part(malformed, part))?
     {
         return Ok(None);
     }
     let mut values = Vec::with_capacity(content.plans.len());
     for (position, plan) in content.plans.iter().enumerate() {
-        let named = |malformed| in_part(malformed, &format!("field `{}`", content.fields()[position].name));
+        let named = |malformed| with_part(malformed, &format!("field `{}`", content.fields()[position].name));
         let start =
             if let Plan::As(_) = plan { None } else { placeholder.map(|placeholder| (placeholder, reader.clone())) };
         let value = match (plan.read(reader), start) {
@@ -189,15 +189,15 @@ fn read_record<'a>(
     Ok(Some(values))
 }
 
-/// A field whose bytes are no value of its semantic type.
+/// A field whose bytes are not a value of its semantic type.
 struct Unread<'a> {
     start: Reader<'a>,
     written: &'a Schema,
 }
 
 impl<'a> Unread<'a> {
-    /// The placeholder, when that is what was written, such as in an array of timestamps; `reader` then stands behind
-    /// it.
+    /// Returns the placeholder if the field contains it (for example, in an array of timestamps), and advances `reader`
+    /// past the field.
     fn into_placeholder(mut self, reader: &mut Reader<'a>, placeholder: &Unavailable) -> Option<Value> {
         let written = self.start.value(self.written).ok()?;
         placeholder.is(&written).then(|| {
@@ -207,17 +207,17 @@ impl<'a> Unread<'a> {
     }
 }
 
-/// Also returns the value of the field that holds the version, where one was asked for.
+/// Returns the value of the field that `version_at` locates in `source`, if any.
 fn read_source(
     reader: &mut Reader,
     fields: &[SourceField],
     change: &mut Change,
     version_at: Option<VersionAt>,
 ) -> Result<Option<Value>, Malformed> {
-    let (mut ts, mut seq, mut rank, mut asked) = (None, None, None, None);
+    let (mut ts, mut seq, mut rank, mut version_field) = (None, None, None, None);
     for (position, field) in fields.iter().enumerate() {
         if version_at == Some(VersionAt::Source(position)) {
-            asked = Some(reader.clone().value(&field.schema)?);
+            version_field = Some(reader.clone().value(&field.schema)?);
         }
         match field.meaning {
             Meaning::TimeMs => change.source_time_ms = optional(reader, field.nullable)?,
@@ -229,16 +229,16 @@ fn read_source(
     }
     let rank = i8::try_from(rank.unwrap_or(0)).map_err(|_| Malformed::Number)?;
     change.version = ts.map(|ts| Version { ts, seq: seq.unwrap_or(0), rank });
-    Ok(asked)
+    Ok(version_field)
 }
 
 fn read_changed(reader: &mut Reader, nullable: Nullable, fields: &[RecordField]) -> Result<Option<Vec<u16>>, Refusal> {
-    let malformed = |malformed| in_part(malformed, "`changed`");
+    let malformed = |malformed| with_part(malformed, "`changed`");
     if is_null(reader, nullable).map_err(malformed)? {
         return Ok(None);
     }
     let mut positions = Vec::new();
-    // Names mostly come in the schema's order, so the search goes on where the last one was found.
+    // Names are mostly in the order of the schema, so the search resumes after the last match.
     let mut next = 0;
     loop {
         let count = reader.block(false).map_err(malformed)?;
@@ -249,8 +249,7 @@ fn read_changed(reader: &mut Reader, nullable: Nullable, fields: &[RecordField])
             let name = reader.text().map_err(malformed)?;
             let found = (next..fields.len()).chain(0..next).find(|&position| fields[position].name == name);
             let position = found.and_then(|position| u16::try_from(position).ok());
-            let unknown =
-                || Refusal::new(codes::UNKNOWN_FIELD, "`changed` names a field that the schema does not have");
+            let unknown = || Refusal::new(codes::UNKNOWN_FIELD, "`changed` names a field that is not in the schema");
             positions.push(position.ok_or_else(unknown)?);
             next = found.map_or(0, |position| position + 1);
         }
@@ -273,13 +272,15 @@ fn optional(reader: &mut Reader, nullable: Option<Nullable>) -> Result<Option<i6
     }
 }
 
-pub(super) fn in_part(malformed: Malformed, part: &str) -> Refusal {
+pub(super) fn with_part(malformed: Malformed, part: &str) -> Refusal {
     Refusal::new(malformed.code(), format!("{part}: {malformed}"))
 }
 
-pub(super) fn nothing_left(reader: &Reader, part: &str) -> Result<(), Refusal> {
+pub(super) fn require_end(reader: &Reader, part: &str) -> Result<(), Refusal> {
     match reader.left() {
         0 => Ok(()),
-        left => Err(Refusal::new(codes::TRAILING_BYTES, format!("the {part} has {left} bytes more than its schema"))),
+        left => {
+            Err(Refusal::new(codes::TRAILING_BYTES, format!("the {part} has {left} more bytes than its schema allows")))
+        }
     }
 }

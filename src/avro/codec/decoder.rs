@@ -1,4 +1,4 @@
-//! From the bytes of a record to what it means.
+//! Decodes the bytes of a record.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -14,38 +14,38 @@ use super::{
 };
 use crate::avro::{codes, refusal::Refusal, registry::Registry, schema::shape::Prepared, schema_id::SchemaId};
 
-/// Waits between the questions for an id that the registry does not know: three within a minute, in case that it lags
-/// behind the one that registered it.
+/// Pauses before retrying the lookup of an unknown id: a replica of the registry may lag behind the one that registered
+/// the schema.
 const UNKNOWN_ID_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
-/// How many unknown ids are asked for three times; from then on once, lest rubbish in a topic holds a task up for
-/// hours.
+/// Number of unknown ids whose lookup is retried. Further ids are looked up once, so that garbage in a topic cannot
+/// delay a task for hours.
 const PATIENT_UNKNOWN_IDS: usize = 20;
 
-/// What apache-avro may allocate for one value that it reads itself; ours are bounded by the bytes there are.
+/// Maximum allocation of apache-avro for one value. Our own reader is bounded by the size of the input.
 const MAX_ALLOCATION_BYTES: usize = 64 * 1024 * 1024;
 
-/// What became of the bytes of a record.
+/// The result of decoding a record.
 #[derive(Debug)]
 pub enum Decoded {
-    /// What the record means.
+    /// The decoded record, or the reason why it cannot be decoded.
     Body(Body),
-    /// A schema is missing: [`Decoder::learn`] it, then decode again.
+    /// The schema is not cached: call [`Decoder::learn`], then decode again.
     NeedsSchema(SchemaId),
 }
 
-/// Decodes records; one for each task, with the schemas that it has met.
+/// Decodes records, with a cache of schemas. Each task has its own.
 #[derive(Debug)]
 pub struct Decoder {
     registry: Registry,
     reading: Reading,
-    /// By number. Looked up for each record, so that the rarer guids have a map of their own.
+    /// By number. Separate from the rarer guids, since each record needs a lookup.
     schemas: HashMap<u32, Result<KnownSchema, Refusal>>,
     guids: HashMap<Uuid, Result<KnownSchema, Refusal>>,
     unknown: usize,
 }
 
-/// Why a record has no change to give.
+/// A reason to stop decoding a record.
 enum Stop {
     Needs(SchemaId),
     Refused(Refusal),
@@ -58,12 +58,12 @@ impl From<Refusal> for Stop {
 }
 
 impl Decoder {
-    /// A decoder that knows no schema yet and reads as [`Reading::default`] says.
+    /// Creates a decoder for Avro keys and values, as [`Reading::default`].
     pub fn new(registry: Registry) -> Self {
         Self::reading(registry, Reading::default())
     }
 
-    /// A decoder that knows no schema yet.
+    /// Creates a decoder with an empty cache.
     pub fn reading(registry: Registry, reading: Reading) -> Self {
         max_allocation_bytes(MAX_ALLOCATION_BYTES);
         Self { registry, reading, schemas: HashMap::new(), guids: HashMap::new(), unknown: 0 }
@@ -74,7 +74,7 @@ impl Decoder {
         self.decode_with(key, value, SchemaHeaders::default())
     }
 
-    /// Decodes one record. Never waits. A null value is a tombstone of the record that the key names.
+    /// Decodes one record without waiting. A null value is a tombstone for the key.
     pub fn decode_with(&self, key: Option<&[u8]>, value: Option<&[u8]>, headers: SchemaHeaders<'_>) -> Decoded {
         match self.body(key, value, headers) {
             Ok(body) => Decoded::Body(body),
@@ -83,16 +83,17 @@ impl Decoder {
         }
     }
 
-    /// Fetches schema `id`, or finds it in the registry's shared cache.
+    /// Fetches schema `id`, from the registry or its shared cache.
     ///
-    /// An id that the registry does not know is asked for three times within some seconds and then remembered: from
-    /// there on its records are undecodable. The same holds for a schema that is no Avro.
+    /// The lookup of an unknown id is retried for some seconds. After that the decoder caches the failure, and the
+    /// records of this schema are undecodable. A schema that is not Avro is cached as a failure at once.
     ///
     /// # Errors
-    /// Retry `registry.unavailable` while the registry is away; fatal when it refuses to talk to us.
+    /// Retry while the registry is unavailable or rejects the credentials; fatal `registry.refused` when it rejects the
+    /// request.
     ///
     /// # Cancel safety
-    /// May be dropped at any await; nothing is remembered then.
+    /// May be dropped at any await; the cache is then unchanged.
     pub async fn learn(&mut self, id: impl Into<SchemaId>) -> Result<()> {
         let id = id.into();
         let pauses = if self.unknown < PATIENT_UNKNOWN_IDS { &UNKNOWN_ID_PAUSES[..] } else { &[] };
@@ -100,14 +101,14 @@ impl Decoder {
         loop {
             match self.registry.schema(id).await {
                 Ok(prepared) => {
-                    self.keep(id, prepared);
+                    self.insert(id, prepared);
                     return Ok(());
                 }
                 Err(error) if error.reaction == Reaction::Poison => {
                     let pause = pauses.next().filter(|_| error.code == codes::UNKNOWN_SCHEMA);
                     let Some(pause) = pause else {
                         self.unknown += 1;
-                        self.remember(id, Err(Refusal::new(error.code, error.chain())));
+                        self.cache(id, Err(Refusal::new(error.code, error.chain())));
                         return Ok(());
                     };
                     tokio::time::sleep(*pause).await;
@@ -117,12 +118,12 @@ impl Decoder {
         }
     }
 
-    /// Keeps a schema under its id.
-    pub(super) fn keep(&mut self, id: impl Into<SchemaId>, prepared: Arc<Prepared>) {
-        self.remember(id.into(), Ok(self.reading.converter.know(prepared)));
+    /// Caches a schema.
+    pub(super) fn insert(&mut self, id: impl Into<SchemaId>, prepared: Arc<Prepared>) {
+        self.cache(id.into(), Ok(self.reading.converter.locate_version(prepared)));
     }
 
-    fn remember(&mut self, id: SchemaId, known: Result<KnownSchema, Refusal>) {
+    fn cache(&mut self, id: SchemaId, known: Result<KnownSchema, Refusal>) {
         match id {
             SchemaId::Number(id) => self.schemas.insert(id, known),
             SchemaId::Guid(guid) => self.guids.insert(guid, known),
@@ -160,7 +161,7 @@ impl Decoder {
         })
     }
 
-    /// The schema of some bytes, by their header or what stands in front of them, and the bytes by that schema.
+    /// Returns the schema of `bytes`, by the id in the header or before the bytes, and the bytes without framing.
     fn unframe<'a>(
         &self,
         bytes: &'a [u8],

@@ -1,7 +1,6 @@
-//! Records of a topic as JSON for people: any Avro schema, not only our envelope.
+//! Shows records of a topic to people as JSON, for any Avro schema.
 //!
-//! Timestamps, dates, decimals and uuids become the text that a person would write, bytes become hex. The result is for
-//! reading; nothing reads it back.
+//! Timestamps, dates, decimals and uuids become readable text, bytes become hex. The result is not parsed again.
 
 use std::collections::HashMap;
 
@@ -14,34 +13,34 @@ use towpath_api::{
 
 use crate::avro::{binary::read::Reader, registry::Registry, schema::inline::inlined};
 
-/// Decodes keys and values one by one, with the schemas that it has met.
+/// Decodes keys and values one by one, with a cache of schemas.
 #[derive(Debug)]
 pub struct Readable {
     registry: Registry,
     schemas: HashMap<u32, Result<Schema, String>>,
 }
 
-/// The bytes of a key or a value, for people.
+/// A key or a value for people.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shown {
-    /// The decoded datum, or the bytes as text or hex when they cannot be decoded.
+    /// The decoded datum; if it cannot be decoded, the bytes as [`plain`] shows them.
     pub json: Json,
-    /// The schema's id, when the bytes name one.
+    /// The schema id in the framing, if any.
     pub schema_id: Option<u32>,
-    /// Why the bytes could not be decoded.
+    /// The reason if the bytes cannot be decoded.
     pub problem: Option<String>,
 }
 
 impl Readable {
-    /// Knows no schema yet.
+    /// Creates an empty cache.
     pub fn new(registry: Registry) -> Self {
         Self { registry, schemas: HashMap::new() }
     }
 
-    /// Decodes a framed datum. What cannot be decoded is shown as it is, with the reason.
+    /// Decodes a framed datum. Bytes that cannot be decoded are shown with the reason.
     ///
     /// # Errors
-    /// Retry while the registry is away.
+    /// Retry while the registry is unavailable.
     pub async fn show(&mut self, bytes: &[u8]) -> Result<Shown> {
         let Some((&[0, a, b, c, d], datum)) = bytes.split_first_chunk::<5>() else {
             let problem = Some("it does not begin with a schema id".to_owned());
@@ -76,11 +75,11 @@ fn decode(schema: &Schema, datum: &[u8]) -> Result<Json, String> {
     let value = reader.value(schema).map_err(|malformed| malformed.to_string())?;
     match reader.left() {
         0 => to_json(&value, schema).map_err(|misfit| misfit.to_string()),
-        left => Err(format!("it has {left} bytes more than its schema")),
+        left => Err(format!("it has {left} more bytes than its schema allows")),
     }
 }
 
-/// Bytes that follow no schema: as text where they are text, otherwise as hex.
+/// Shows bytes without a schema: printable UTF-8 as text, anything else as hex.
 pub fn plain(bytes: &[u8]) -> Json {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains(|c: char| c.is_control() && !c.is_whitespace()) => text.into(),
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn times_read_as_a_person_writes_them() {
+    fn times_are_shown_as_people_write_them() {
         let logical = |base: &str, kind: &str| format!(r#"{{"type":"{base}","logicalType":"{kind}"}}"#);
         for (base, kind, value, expected) in [
             ("long", "timestamp-millis", Value::TimestampMillis(1_795_536_123_450), "2026-11-24T16:02:03.45Z"),
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn unions_are_shown_without_their_branch_and_records_in_their_order() {
+    fn unions_lose_their_branch_and_records_keep_their_order() {
         let schema = r#"{"type":"record","name":"r","fields":[
             {"name":"z","type":["null","long"]},
             {"name":"a","type":["null",{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}]},
@@ -141,12 +140,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_that_cannot_be_decoded_say_why() {
+    async fn bytes_that_cannot_be_decoded_come_with_the_reason() {
         let registry = Registry::new("http://127.0.0.1:1", &prometheus::Registry::new()).unwrap();
         let mut readable = Readable::new(registry);
         let shown = readable.show(b"plain text").await.unwrap();
         assert_eq!((shown.json, shown.schema_id), (json!("plain text"), None));
         assert_eq!(shown.problem.as_deref(), Some("it does not begin with a schema id"));
-        assert!(readable.show(&[0, 0, 0, 0, 1, 2]).await.is_err(), "the registry is away");
+        assert!(readable.show(&[0, 0, 0, 0, 1, 2]).await.is_err(), "the registry is unavailable");
     }
 }

@@ -1,6 +1,6 @@
-//! From an event to the bytes of a record.
+//! Encodes an event as the bytes of a record.
 //!
-//! The envelope is written field after field, in the order of `avro/envelope.avsc`.
+//! The envelope is written field by field, in the order of `avro/envelope.avsc`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,9 +17,9 @@ use crate::avro::{
 /// Key and value of one record, framed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
-    /// The key.
+    /// The framing, then the key; never empty.
     pub key: Vec<u8>,
-    /// The value.
+    /// The framing, then the envelope.
     pub value: Vec<u8>,
 }
 
@@ -35,7 +35,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder for `schemas`, which the registry knows by the two ids.
+    /// Creates an encoder for `schemas`, which are registered under `key_id` and `value_id`.
     pub fn new(connector: &str, object: &Object, schemas: &TopicSchemas, key_id: u32, value_id: u32) -> Self {
         Self {
             connector: connector.to_owned(),
@@ -47,16 +47,16 @@ impl Encoder {
         }
     }
 
-    /// Encodes one event. `ts_ms` becomes the time of encoding.
+    /// Encodes one event. `ts_ms` is the time of encoding.
     ///
     /// # Errors
-    /// Poison `encode.misfit` when the event does not fit the object's schema; names the field, never a value.
+    /// Poison `encode.misfit` when the event does not match the object's schema; names the field, never a value.
     pub fn encode(&self, event: &ChangeEvent) -> Result<Encoded> {
         let mut key = frame(self.key_id, 48);
         match (&event.key, self.key_type) {
             (Key::Text(id), KeyType::Text) => write_sized(&mut key, id.as_bytes()),
             (Key::Long(id), KeyType::Long) => write_long(&mut key, *id),
-            _ => return Err(self.misfit("the key is of another type than the object's `id`")),
+            _ => return Err(self.misfit("the type of the key differs from the object's `id`")),
         }
         let mut value = frame(self.value_id, 512);
         write_null(&mut value);
@@ -71,7 +71,7 @@ impl Encoder {
     fn write_after(&self, out: &mut Vec<u8>, event: &ChangeEvent) -> Result<()> {
         let Some(after) = &event.after else {
             if event.op != Op::Delete {
-                return Err(self.misfit("only a delete may have no `after`"));
+                return Err(self.misfit("`after` is missing, which only a delete allows"));
             }
             write_null(out);
             return Ok(());
@@ -85,7 +85,7 @@ impl Encoder {
         write_long(out, 1);
         for (field, (_, value)) in fields.iter().zip(after) {
             let fits = write(out, &field.schema, value);
-            fits.map_err(|misfit| self.misfit(&format!("field `{}`: {misfit}", field.name)))?;
+            fits.map_err(|mismatch| self.misfit(&format!("field `{}`: {mismatch}", field.name)))?;
         }
         Ok(())
     }

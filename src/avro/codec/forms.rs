@@ -1,4 +1,4 @@
-//! Keys and values that are no Avro: JSON with a schema beside it, bare JSON, and text.
+//! Decodes keys and values that are not Avro: JSON with a schema, JSON without one, and text.
 
 use std::str;
 
@@ -10,7 +10,7 @@ use super::{
     change::decode_value,
     key::decode_key,
     settings::Converter,
-    version::{VersionField, nowhere, version, version_of_end},
+    version::{VersionField, version, version_absent, version_of_delete},
 };
 use crate::avro::{
     codes,
@@ -29,7 +29,7 @@ pub(super) fn text_value(key: Option<RecordKey>, value: &[u8]) -> Result<Body, R
 
 fn text(bytes: &[u8], part: &str) -> Result<String, Refusal> {
     let text =
-        str::from_utf8(bytes).map_err(|_| Refusal::new(codes::UTF8, format!("the {part}: a text is not UTF-8")))?;
+        str::from_utf8(bytes).map_err(|_| Refusal::new(codes::UTF8, format!("the {part}: a string is not UTF-8")))?;
     Ok(text.to_owned())
 }
 
@@ -37,12 +37,12 @@ fn change(change: Change) -> Body {
     Body::Change(Box::new(change))
 }
 
-/// A key in bare JSON; `None` for null.
+/// Decodes a key in JSON without a schema; `None` for null.
 pub(super) fn bare_key(converter: &Converter, key: &[u8]) -> Result<Option<RecordKey>, Refusal> {
     converter.bare_keys.key(json(key, "key")?)
 }
 
-/// A key in JSON with its schema; `None` for null.
+/// Decodes a key in JSON with a schema; `None` for null.
 pub(super) fn json_key(converter: &Converter, key: &[u8]) -> Result<Option<RecordKey>, Refusal> {
     let WithSchema { schema, payload } = WithSchema::parse(key, "key")?;
     let Some(schema) = schema else { return converter.bare_keys.key(payload) };
@@ -55,7 +55,7 @@ pub(super) fn json_key(converter: &Converter, key: &[u8]) -> Result<Option<Recor
     decode_key(schema.known.prepared.key.as_ref().map_err(Clone::clone)?, &datum).map(Some)
 }
 
-/// A value in JSON with its schema.
+/// Decodes a value in JSON with a schema.
 pub(super) fn json_value(converter: &Converter, key: Option<RecordKey>, value: &[u8]) -> Result<Body, Refusal> {
     let WithSchema { schema, payload } = WithSchema::parse(value, "value")?;
     let Some(schema) = schema else { return bare(converter, key, payload) };
@@ -68,7 +68,7 @@ pub(super) fn json_value(converter: &Converter, key: Option<RecordKey>, value: &
     decode_value(&schema.known, key, &datum, &converter.unavailable)
 }
 
-/// A value in bare JSON.
+/// Decodes a value in JSON without a schema.
 pub(super) fn bare_value(converter: &Converter, key: Option<RecordKey>, value: &[u8]) -> Result<Body, Refusal> {
     bare(converter, key, json(value, "value")?)
 }
@@ -79,19 +79,21 @@ fn bare(converter: &Converter, key: Option<RecordKey>, value: &RawValue) -> Resu
         BareValue::Message => return Ok(Body::Filtered),
         BareValue::Change(bare) => bare,
     };
-    if bare.source.is_some() && bare.lacks_a_value(converter.unavailable.text()) {
-        let reason = "the record lacks a value, and without a schema it is one value that cannot be stored in part; \
-                      set REPLICA IDENTITY FULL at the source, or let it write schemas";
+    if bare.source.is_some() && bare.has_unavailable_value(converter.unavailable.text()) {
+        let reason = "a value of the record is unavailable, and JSON without a schema cannot be stored in part; \
+             set REPLICA IDENTITY FULL at the source, or let it write schemas";
         return Err(Refusal::new(codes::UNAVAILABLE_VALUE, reason));
     }
     let version = match &converter.version {
         None => None,
-        Some(VersionField::Source(name)) => Some(version(&BareChange::field(bare.source, name).ok_or_else(nowhere)?)?),
+        Some(VersionField::Source(name)) => {
+            Some(version(&BareChange::field(bare.source, name).ok_or_else(version_absent)?)?)
+        }
         Some(VersionField::Record(name)) => match bare.op {
-            // It has no record.
+            // A truncate has no record.
             RecordOp::Truncate => None,
-            RecordOp::Delete => version_of_end(BareChange::field(bare.before, name).as_ref())?,
-            _ => Some(version(&BareChange::field(bare.after, name).ok_or_else(nowhere)?)?),
+            RecordOp::Delete => version_of_delete(BareChange::field(bare.before, name).as_ref())?,
+            _ => Some(version(&BareChange::field(bare.after, name).ok_or_else(version_absent)?)?),
         },
     };
     let source_time_ms = match BareChange::field(bare.source, "ts_ms") {

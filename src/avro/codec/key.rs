@@ -1,4 +1,4 @@
-//! The key of a record as the identity that it is.
+//! Decodes the key of a record into its identity.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use apache_avro::{schema::Schema, types::Value};
 use num_bigint::BigInt;
 use towpath_api::{Identity, RecordKey};
 
-use super::change::{in_part, is_null, nothing_left};
+use super::change::{is_null, require_end, with_part};
 use crate::avro::{
     binary::read::{Malformed, Reader},
     refusal::Refusal,
@@ -15,7 +15,7 @@ use crate::avro::{
 
 pub(super) fn decode_key(shape: &KeyShape, datum: &[u8]) -> Result<RecordKey, Refusal> {
     let mut reader = Reader::new(datum);
-    let malformed = |malformed: Malformed| in_part(malformed, "the key");
+    let malformed = |malformed: Malformed| with_part(malformed, "the key");
     if let Some(nullable) = shape.nullable
         && is_null(&mut reader, nullable).map_err(malformed)?
     {
@@ -33,7 +33,7 @@ pub(super) fn decode_key(shape: &KeyShape, datum: &[u8]) -> Result<RecordKey, Re
             if parts.len() > 1 { Identity::Parts(parts) } else { parts.swap_remove(0) }
         }
     };
-    nothing_left(&reader, "key")?;
+    require_end(&reader, "key")?;
     Ok(RecordKey { identity, schema: Arc::clone(&shape.schema) })
 }
 
@@ -42,7 +42,7 @@ fn named(schema: &Schema, position: usize) -> String {
     format!("the key's field `{field}`")
 }
 
-/// What a part says; `None` for null. The key's schema lets nothing else through that is no part.
+/// Converts a field of a key; `None` for null. [`KeyShape`] refuses schemas with any other type.
 fn identity(value: Value) -> Option<Identity> {
     Some(match value {
         Value::String(text) | Value::Enum(_, text) => Identity::Text(text),
@@ -56,7 +56,7 @@ fn identity(value: Value) -> Option<Identity> {
         Value::Boolean(flag) => Identity::Boolean(flag),
         Value::Bytes(bytes) | Value::Fixed(_, bytes) => Identity::Bytes(bytes),
         Value::Uuid(uuid) => Identity::Bytes(uuid.as_bytes().to_vec()),
-        // As short as can be: 5 and 05 are one number.
+        // The shortest form, so that equal numbers are equal keys.
         Value::Decimal(decimal) => Identity::Bytes(BigInt::from(decimal).to_signed_bytes_be()),
         Value::BigDecimal(number) => Identity::of_big_decimal(&number),
         _ => return None,

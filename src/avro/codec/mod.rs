@@ -1,22 +1,25 @@
-//! Between events and the bytes of a topic: Confluent's framing around our envelope. What others wrote is read as well,
-//! in their envelopes and forms (`forms`); see [`Reading`].
+//! Converts between events and the bytes of a topic: Confluent's framing around our envelope. Also decodes records of
+//! other producers: Debezium's envelope, plain records, JSON and text; see [`Reading`].
 //!
 //! ```text
 //! ChangeEvent ─ Encoder::encode ─▶ 0, schema id, Avro ─ Decoder::decode ─▶ Body
 //! ```
 //!
-//! Nothing here talks to Kafka, and only [`Decoder::learn`] talks to the registry.
+//! Nothing here talks to Kafka. Only [`Decoder::learn`] and [`display`] talk to the registry.
 //!
-//! Both directions walk the schema themselves (`binary/read.rs`, `binary/write.rs`). For a record of 12 columns in its envelope,
-//! framing and key included, `benches/codec.rs` measured (2 cores, busy; apache-avro 0.22 with one reader and writer
-//! for a schema):
+//! Reading order: `encoder`; `decoder`, `framing`, `key` and `change` (Avro), `forms` (JSON and text); `version` and
+//! `unavailable` (settings for other producers, see `settings`); `display` (records as JSON for people).
+//!
+//! Both directions walk the schema without apache-avro (`binary/read.rs`, `binary/write.rs`). For a record of 12
+//! columns in its envelope, framing and key included, `benches/codec.rs` measured (2 busy cores; apache-avro 0.22 with
+//! one reader and writer per schema):
 //!
 //! | | here | apache-avro |
 //! |---|---|---|
-//! | decode | 0.5–0.7 µs | 1.7–1.9 µs to its generic value, before anything is taken out of that |
-//! | encode | 0.2 µs | 1.4 µs, 1.9 µs with its validation; before that the generic value is to be built |
+//! | decode | 0.5–0.7 µs | 1.7–1.9 µs to its generic value, before conversion to a `Change` |
+//! | encode | 0.2 µs | 1.4 µs, 1.9 µs with validation, after building the generic value |
 //!
-//! apache-avro's serde reader is no way out: it wants the names of records and enums in the types that it fills.
+//! apache-avro's serde reader cannot be used: it requires the names of records and enums in the target types.
 
 mod change;
 mod decoder;

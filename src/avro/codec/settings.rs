@@ -1,4 +1,4 @@
-//! How the records of a connector's topics are to be read: what its configuration says about it.
+//! Settings for decoding the topics of a connector, from its configuration.
 
 use std::{
     collections::HashMap,
@@ -18,33 +18,33 @@ use crate::avro::{
     schema::{inline::inlined, shape::Prepared},
 };
 
-/// Schemas beside JSON values that are remembered, by their text; more of them are forgotten at once.
+/// Maximum cached schemas of JSON records, by their text. The cache is cleared when it is full.
 const MAX_JSON_SCHEMAS: usize = 1_000;
 
-/// In which form a key or value lies in the topic.
+/// The format of keys or values in a topic; Kafka Connect's converter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {
-    /// Avro with the id of a schema.
+    /// Avro with a schema id.
     #[default]
     Avro,
-    /// JSON as `{"schema": …, "payload": …}`.
+    /// JSON of the form `{"schema": …, "payload": …}`.
     JsonWithSchema,
-    /// Any JSON.
+    /// Any JSON, without a schema.
     Json,
-    /// A text in UTF-8.
+    /// A string in UTF-8.
     Text,
 }
 
-/// What the configuration says.
+/// The settings as configured.
 #[derive(Debug, Clone)]
 pub struct ReadingSettings {
-    /// The form of keys.
+    /// The format of keys.
     pub key: Form,
-    /// The form of values.
+    /// The format of values.
     pub value: Form,
-    /// The field that holds a record's version; without one the envelope's own counts, or the offset.
+    /// The field with the version of a record; `None` for the version in the envelope or, without that, the offset.
     pub version: Option<VersionField>,
-    /// What Debezium writes in place of a value that is not available.
+    /// Debezium's placeholder for unavailable values.
     pub unavailable: String,
 }
 
@@ -54,13 +54,13 @@ impl Default for ReadingSettings {
     }
 }
 
-/// How keys and values are read. Cheap to clone; clones share what they have learned.
+/// Settings and shared caches for decoding. Cheap to clone; clones share the caches.
 #[derive(Debug, Clone)]
 pub struct Reading {
     pub(super) converter: Arc<Converter>,
 }
 
-/// A schema that stood beside a value, or why it cannot be used.
+/// A schema from a JSON record, or the reason why it cannot be used.
 type CachedJsonSchema = Arc<Result<JsonSchema, Refusal>>;
 
 #[derive(Debug)]
@@ -73,17 +73,17 @@ pub(super) struct Converter {
     json_schemas: Mutex<HashMap<Box<str>, CachedJsonSchema>>,
 }
 
-/// A schema, and where in it the configuration looks for the version.
+/// A schema, and the location of the configured version field in it.
 #[derive(Debug)]
 pub(super) struct KnownSchema {
     pub(super) prepared: Arc<Prepared>,
     pub(super) version_at: Option<VersionAt>,
 }
 
-/// A schema that stands beside JSON values.
+/// A schema from a JSON record.
 #[derive(Debug)]
 pub(super) struct JsonSchema {
-    /// As Avro would write its values, without references.
+    /// The Avro schema by which payloads are encoded, without references.
     pub(super) written: Schema,
     pub(super) known: KnownSchema,
 }
@@ -95,7 +95,7 @@ impl Default for Reading {
 }
 
 impl Reading {
-    /// Reads as `settings` say.
+    /// Creates empty caches.
     pub fn new(settings: ReadingSettings) -> Self {
         let ReadingSettings { key, value, version, unavailable } = settings;
         let unavailable = Unavailable::new(&unavailable);
@@ -105,14 +105,14 @@ impl Reading {
 }
 
 impl Converter {
-    /// Looks for the version in a schema.
-    pub(super) fn know(&self, prepared: Arc<Prepared>) -> KnownSchema {
+    /// Locates the version field in a schema.
+    pub(super) fn locate_version(&self, prepared: Arc<Prepared>) -> KnownSchema {
         let version = self.version.as_ref().zip(prepared.value.as_ref().ok());
         let version_at = version.map(|(field, shape)| VersionAt::find(field, shape));
         KnownSchema { prepared, version_at }
     }
 
-    /// The schema that a JSON value brings along. Equal texts give one schema.
+    /// Returns the schema with this text, from the cache if possible. Equal texts share one schema.
     pub(super) fn json_schema(&self, text: &str) -> CachedJsonSchema {
         let mut schemas = self.json_schemas.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = schemas.get(text) {
@@ -121,14 +121,14 @@ impl Converter {
         if schemas.len() >= MAX_JSON_SCHEMAS {
             schemas.clear();
         }
-        let made = Arc::new(self.make(text));
-        schemas.insert(text.into(), Arc::clone(&made));
-        made
+        let parsed = Arc::new(self.parse(text));
+        schemas.insert(text.into(), Arc::clone(&parsed));
+        parsed
     }
 
-    fn make(&self, text: &str) -> Result<JsonSchema, Refusal> {
+    fn parse(&self, text: &str) -> Result<JsonSchema, Refusal> {
         let schema = avro_schema(text)?;
         let written = inlined(&schema).map_err(|error| Refusal::new(codes::UNUSABLE_SCHEMA, error.to_string()))?;
-        Ok(JsonSchema { written, known: self.know(Arc::new(Prepared::new(&schema))) })
+        Ok(JsonSchema { written, known: self.locate_version(Arc::new(Prepared::new(&schema))) })
     }
 }

@@ -1,19 +1,19 @@
-//! What Debezium writes in place of a value that the database's log does not hold: a large one that an update left as
-//! it was.
+//! Debezium's placeholder for unavailable values: large values that an update did not change, and that the log of the
+//! database therefore does not contain.
 
 use apache_avro::{Uuid, types::Value};
 
-/// The text that Debezium writes by default.
+/// Debezium's default placeholder.
 pub const UNAVAILABLE_VALUE: &str = "__debezium_unavailable_value";
 
-/// The uuid that Debezium makes of that text (version 3, without a namespace), for arrays of uuids.
+/// The uuid that Debezium derives from the default placeholder (version 3, without a namespace), for arrays of uuids.
 const UNAVAILABLE_UUID: Uuid = Uuid::from_u128(0xb68a_35a7_17ad_35b3_af2a_ae46_edb4_545a);
 
-/// The placeholder in the forms that it takes in columns of different types.
+/// The placeholder, in the form for each column type.
 #[derive(Debug, Clone)]
 pub(crate) struct Unavailable {
     text: String,
-    /// An hstore as JSON, with the placeholder for key and value.
+    /// For an hstore as JSON: the placeholder as key and as value.
     hstore: String,
     uuid: Option<Uuid>,
 }
@@ -32,21 +32,21 @@ impl Unavailable {
         &self.text
     }
 
-    /// Whether `value` is the placeholder.
+    /// Returns true if `value` is the placeholder.
     pub(crate) fn is(&self, value: &Value) -> bool {
         match value {
             Value::String(text) => *text == self.text || *text == self.hstore,
             Value::Bytes(bytes) => bytes == self.text.as_bytes(),
             Value::Array(items) => self.is_items(items),
-            // What stands for a semantic type.
+            // The record that marks a semantic type.
             Value::Record(fields) => matches!(fields.as_slice(), [(_, value)] if self.is(value)),
             Value::Map(entries) => entries.len() == 1 && entries.contains_key(&self.text),
             _ => false,
         }
     }
 
-    /// An array of texts, bytes or uuids holds it as its one item; one of numbers holds the bytes of the text, each as
-    /// a number.
+    /// An array of strings, bytes or uuids contains the placeholder as its only item. An array of numbers contains each
+    /// byte of the placeholder as a number.
     fn is_items(&self, items: &[Value]) -> bool {
         match items {
             [Value::Uuid(uuid)] => Some(*uuid) == self.uuid,
@@ -69,7 +69,7 @@ fn is_byte(item: &Value, byte: u8) -> bool {
         | Value::TimeMicros(number)
         | Value::TimestampMillis(number)
         | Value::LocalTimestampNanos(number) => *number == i64::from(byte),
-        // Some of them were milliseconds.
+        // Converted from milliseconds in some cases.
         Value::LocalTimestampMicros(number) => *number == i64::from(byte) || *number == i64::from(byte) * 1_000,
         Value::Float(number) => number.to_bits() == f32::from(byte).to_bits(),
         Value::Double(number) => number.to_bits() == f64::from(byte).to_bits(),

@@ -1,4 +1,4 @@
-//! The version of a record from a field that the configuration names, in place of the envelope's own or the offset.
+//! The version of a record from a configured field, instead of the version in the envelope or the offset.
 
 use apache_avro::types::Value;
 use towpath_api::Version;
@@ -9,10 +9,10 @@ use crate::avro::{
     schema::shape::{Content, ValueShape},
 };
 
-/// The greatest rank there is.
-const RANK_OF_END: i8 = 3;
+/// The highest rank.
+const DELETE_RANK: i8 = 3;
 
-/// Which field holds the version.
+/// The field with the version of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VersionField {
     /// A field of the envelope's `source`, such as `lsn`.
@@ -22,7 +22,7 @@ pub enum VersionField {
 }
 
 impl VersionField {
-    /// Reads `source.<name>` or `<name>`.
+    /// Parses `source.<name>` or `<name>`.
     pub fn parse(text: &str) -> Self {
         match text.strip_prefix("source.") {
             Some(name) => Self::Source(name.to_owned()),
@@ -31,14 +31,14 @@ impl VersionField {
     }
 }
 
-/// Where that field lies in values of one schema.
+/// The location of the version field in values of one schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum VersionAt {
     /// The position in `source`.
     Source(usize),
     /// The position in the record.
     Record(usize),
-    /// The schema has no such field.
+    /// The schema lacks the field.
     Nowhere,
 }
 
@@ -53,51 +53,50 @@ impl VersionAt {
                 in_record(&envelope.after, name).map(Self::Record)
             }
             (VersionField::Record(name), ValueShape::Plain(plain)) => in_record(&plain.content, name).map(Self::Record),
-            // Flattened records have the source's fields among their own, under a name of their own.
+            // Flattened records have the fields of `source` among their fields, under other names.
             (VersionField::Source(_), ValueShape::Plain(_)) | (_, ValueShape::Message) => None,
         };
         found.unwrap_or(Self::Nowhere)
     }
 }
 
-/// The version that a value gives. Times become microseconds, whatever their unit; 0 stands for a version that is an
-/// offset, so that all are one more than the value.
+/// Converts a value to a version. Times become microseconds. The version is the value plus one, since 0 means that the
+/// offset is the version.
 pub(super) fn version(value: &Value) -> Result<Version, Refusal> {
     let number = match value {
         Value::Int(number) => Some(i64::from(*number)),
         Value::Long(number)
         | Value::TimestampMicros(number)
         | Value::LocalTimestampMicros(number)
-        // Nanoseconds are compared as they are.
+        // Nanoseconds are compared without conversion.
         | Value::TimestampNanos(number)
         | Value::LocalTimestampNanos(number) => Some(*number),
         Value::TimestampMillis(number) | Value::LocalTimestampMillis(number) => number.checked_mul(1_000),
         Value::Date(days) => Some(i64::from(*days) * 86_400_000_000),
         Value::String(text) => of_text(text),
-        Value::Null => return Err(Refusal::new(codes::VERSION_NULL, "the field that holds the version is null")),
+        Value::Null => return Err(Refusal::new(codes::VERSION_NULL, "the version field is null")),
         Value::Union(_, inner) => return version(inner),
-        _ => return Err(Refusal::new(codes::VERSION_TYPE, "the field that holds the version is no number, date or timestamp")),
+        _ => return Err(Refusal::new(codes::VERSION_TYPE, "the version field is not a number, date or timestamp")),
     };
-    let unusable = || Refusal::new(codes::VERSION_RANGE, "the version is no number from 0 to 2^63 - 2");
+    let unusable = || Refusal::new(codes::VERSION_RANGE, "the version is not a number from 0 to 2^63 - 2");
     let ts = number.filter(|number| *number >= 0).and_then(|number| number.checked_add(1)).ok_or_else(unusable)?;
     Ok(Version { ts, seq: 0, rank: 0 })
 }
 
-/// The version of a delete from that of the row which it ends. The delete comes after its row and before all that is
-/// newer, which the rank says. `None` without one: a delete may come without the record before it, or with nothing but
-/// its key.
-pub(super) fn version_of_end(before: Option<&Value>) -> Result<Option<Version>, Refusal> {
+/// The version of a delete: that of the deleted row, with a rank that orders the delete after the row and before any
+/// newer version. `None` without a version: a delete may lack the record before it, or contain only its key.
+pub(super) fn version_of_delete(before: Option<&Value>) -> Result<Option<Version>, Refusal> {
     match before {
         None | Some(Value::Null) => Ok(None),
-        Some(before) => Ok(Some(Version { rank: RANK_OF_END, ..version(before)? })),
+        Some(before) => Ok(Some(Version { rank: DELETE_RANK, ..version(before)? })),
     }
 }
 
-pub(super) fn nowhere() -> Refusal {
-    Refusal::new(codes::VERSION_ABSENT, "the schema has no field of the name that `version.field` gives")
+pub(super) fn version_absent() -> Refusal {
+    Refusal::new(codes::VERSION_ABSENT, "the schema lacks the field that `version.field` names")
 }
 
-/// A number in digits, or a position in Postgres' log such as `16/B374D848`.
+/// Parses digits, or a position in the Postgres log such as `16/B374D848`.
 fn of_text(text: &str) -> Option<i64> {
     match text.split_once('/') {
         None => text.parse().ok(),

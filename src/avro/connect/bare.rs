@@ -1,5 +1,5 @@
-//! JSON without a schema: a value stays the text that it is, so that no digit is lost; a key is one or more simple
-//! parts.
+//! JSON without a schema. A value keeps its text, so that no digit is lost. A key is a simple value or an object of
+//! simple values.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,10 +19,10 @@ use crate::avro::{
     },
 };
 
-/// Kinds of keys that are remembered; more of them are forgotten at once.
-const MAX_KINDS: usize = 1_000;
+/// Maximum cached schemas of keys. The cache is cleared when it is full.
+const MAX_SCHEMAS: usize = 1_000;
 
-/// A record whose field `value` is text that is JSON.
+/// A record with a field `value` that is marked as JSON text.
 static JSON_VALUE: LazyLock<Arc<Schema>> = LazyLock::new(|| {
     let mut schema = single_field("value", Schema::String);
     if let Schema::Record(record) = &mut schema {
@@ -33,31 +33,31 @@ static JSON_VALUE: LazyLock<Arc<Schema>> = LazyLock::new(|| {
     Arc::new(schema)
 });
 
-/// A record whose one field is a text.
+/// A record with one string field.
 static TEXT_VALUE: LazyLock<Arc<Schema>> = LazyLock::new(|| Arc::new(single_field("value", Schema::String)));
 static TEXT_KEY: LazyLock<Arc<Schema>> = LazyLock::new(|| Arc::new(single_field("id", Schema::String)));
 
-/// The schemas of a key and a value that are one text.
+/// Returns the schemas of a key and of a value that are plain text.
 pub(crate) fn single_text() -> (Arc<Schema>, Arc<Schema>) {
     (Arc::clone(&TEXT_KEY), Arc::clone(&TEXT_VALUE))
 }
 
-/// What a bare value means.
+/// A value in JSON without a schema.
 #[derive(Debug)]
 pub(crate) enum BareValue<'a> {
-    /// Nothing any more.
+    /// A tombstone.
     Null,
-    /// A message that changes no row.
+    /// A logical decoding message, which changes no row.
     Message,
-    /// A change, by Debezium's envelope or, without one, an upsert.
+    /// A change from Debezium's envelope; JSON of any other form is an upsert.
     Change(BareChange<'a>),
 }
 
-/// The change that a bare value is.
+/// A change in JSON without a schema.
 #[derive(Debug)]
 pub(crate) struct BareChange<'a> {
     pub(crate) op: RecordOp,
-    /// The JSON of the record, as it is written.
+    /// The record, unparsed.
     pub(crate) after: Option<&'a RawValue>,
     pub(crate) before: Option<&'a RawValue>,
     pub(crate) source: Option<&'a RawValue>,
@@ -68,7 +68,8 @@ impl BareChange<'_> {
         Arc::clone(&JSON_VALUE)
     }
 
-    /// A number or text in a part of the envelope, as a value; `None` where it is not.
+    /// Returns the field `name` in a part of the envelope; `None` if it is missing. Anything other than null, a string
+    /// or a 64-bit integer becomes a boolean, which is not a valid version.
     pub(crate) fn field(part: Option<&RawValue>, name: &str) -> Option<Value> {
         let fields: HashMap<String, &RawValue> = serde_json::from_str(part?.get()).ok()?;
         let text = fields.get(name)?.get();
@@ -79,18 +80,18 @@ impl BareChange<'_> {
         })
     }
 
-    /// Whether a field of the record holds the text for a value that is not available.
-    pub(crate) fn lacks_a_value(&self, placeholder: &str) -> bool {
+    /// Returns true if a field of the record is the placeholder for an unavailable value.
+    pub(crate) fn has_unavailable_value(&self, placeholder: &str) -> bool {
         let Some(after) = self.after.filter(|after| after.get().contains(placeholder)) else { return false };
         let fields: HashMap<String, &RawValue> = serde_json::from_str(after.get()).unwrap_or_default();
         fields.values().any(|field| serde_json::from_str::<String>(field.get()).is_ok_and(|text| text == placeholder))
     }
 }
 
-/// Tells an envelope of Debezium's from other JSON.
+/// Distinguishes Debezium's envelope from other JSON.
 ///
 /// # Errors
-/// `decode.unknown_op` and `decode.no_after` for an envelope that is broken.
+/// `decode.unknown_op` and `decode.no_after` for an invalid envelope.
 pub(crate) fn bare_value(raw: &RawValue) -> Result<BareValue<'_>, Refusal> {
     let text = raw.get();
     if text == "null" {
@@ -122,7 +123,7 @@ pub(crate) fn bare_value(raw: &RawValue) -> Result<BareValue<'_>, Refusal> {
     Ok(BareValue::Change(BareChange { op, after, before: part("before"), source: part("source") }))
 }
 
-/// What a part of a bare key is.
+/// The type of a field of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Text,
@@ -130,17 +131,17 @@ enum Kind {
     Boolean,
 }
 
-/// Names and kinds of a key's parts.
+/// Names and types of the fields of a key.
 type Parts = Vec<(String, Kind)>;
 
-/// The schemas of bare keys: keys of one form share one.
+/// A cache of schemas for keys: keys with the same names and types share one.
 #[derive(Debug, Default)]
 pub(crate) struct BareKeys {
     schemas: Mutex<HashMap<Parts, Arc<Schema>>>,
 }
 
 impl BareKeys {
-    /// The key that some JSON is; `None` for null. The parts of an object come in the order of their names.
+    /// Decodes a key; `None` for null. The fields of an object are ordered by name.
     ///
     /// # Errors
     /// `decode.key_type` and `decode.key_null`.
@@ -150,7 +151,7 @@ impl BareKeys {
             return Ok(None);
         }
         let parts: BTreeMap<String, &RawValue> = if text.starts_with('{') {
-            serde_json::from_str(text).map_err(|_| no_key("the key"))?
+            serde_json::from_str(text).map_err(|_| not_a_key("the key"))?
         } else {
             [("id".to_owned(), raw)].into()
         };
@@ -162,7 +163,7 @@ impl BareKeys {
             identities.push(identity);
         }
         let identity = match identities.len() {
-            0 => return Err(no_key("an empty key")),
+            0 => return Err(not_a_key("an empty key")),
             1 => identities.swap_remove(0),
             _ => Identity::Parts(identities),
         };
@@ -171,11 +172,11 @@ impl BareKeys {
 
     fn schema(&self, kinds: Parts) -> Arc<Schema> {
         let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
-        if schemas.len() >= MAX_KINDS {
+        if schemas.len() >= MAX_SCHEMAS {
             schemas.clear();
         }
         let entry = schemas.entry(kinds);
-        let made = |kinds: &Parts| {
+        let create = |kinds: &Parts| {
             let field = |(name, kind): &(String, Kind)| {
                 let schema = match kind {
                     Kind::Text => Schema::String,
@@ -186,22 +187,22 @@ impl BareKeys {
             };
             Arc::new(record_of(kinds.iter().map(field).collect()))
         };
-        Arc::clone(entry.or_insert_with_key(made))
+        Arc::clone(entry.or_insert_with_key(create))
     }
 }
 
 fn part(raw: &RawValue, name: &str) -> Result<(Kind, Identity), Refusal> {
     let text = raw.get();
-    let refused = || no_key(&format!("the key's part `{name}`"));
+    let refused = || not_a_key(&format!("the key's field `{name}`"));
     Ok(match text.as_bytes().first() {
         Some(b'"') => (Kind::Text, Identity::Text(serde_json::from_str(text).map_err(|_| refused())?)),
         Some(b't' | b'f') => (Kind::Boolean, Identity::Boolean(text == "true")),
-        Some(b'n') => return Err(Refusal::key_null(&format!("the key's part `{name}`"))),
+        Some(b'n') => return Err(Refusal::key_null(&format!("the key's field `{name}`"))),
         Some(b'-' | b'0'..=b'9') => (Kind::Long, Identity::Long(text.parse().map_err(|_| refused())?)),
         _ => return Err(refused()),
     })
 }
 
-fn no_key(what: &str) -> Refusal {
-    Refusal::new(codes::KEY_TYPE, format!("{what} is no text, whole number or truth value"))
+fn not_a_key(what: &str) -> Refusal {
+    Refusal::new(codes::KEY_TYPE, format!("{what} is not a string, whole number or boolean"))
 }

@@ -1,5 +1,4 @@
-//! A payload of Connect's JSON as the bytes that Avro has for it. Numbers go over in their digits, never through a
-//! float.
+//! Encodes a payload of Connect's JSON in Avro. Decimals are converted digit by digit, never through a float.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -22,10 +21,10 @@ use crate::avro::{
     },
 };
 
-/// Digits before and behind the point, at most: what Postgres' numeric has room for.
+/// Maximum powers of ten by which a decimal is shifted to its scale; Postgres' numeric has at most that many digits.
 const MAX_DIGITS: i64 = 131_072;
 
-/// A payload is not what its schema says.
+/// A payload does not match its schema.
 struct PayloadMismatch;
 
 impl<E: std::error::Error> From<E> for PayloadMismatch {
@@ -34,23 +33,23 @@ impl<E: std::error::Error> From<E> for PayloadMismatch {
     }
 }
 
-/// The bytes of `payload` by `schema`, which has no references.
+/// Encodes `payload` by `schema`, which has no references.
 ///
 /// # Errors
-/// `decode.json_payload`, with the part that does not fit.
+/// `decode.json_payload`, with the path of the field that does not match.
 pub(crate) fn datum(schema: &Schema, payload: &RawValue) -> Result<Vec<u8>, Refusal> {
     let mut writer = Writer { out: Vec::with_capacity(payload.get().len()), path: Vec::new() };
     if let Err(PayloadMismatch) = writer.write(schema, payload) {
         let place =
             if writer.path.is_empty() { "the payload".to_owned() } else { format!("`{}`", writer.path.join(".")) };
-        return Err(Refusal::new(codes::JSON_PAYLOAD, format!("{place} is not what the schema beside it says")));
+        return Err(Refusal::new(codes::JSON_PAYLOAD, format!("{place} does not match the schema of the record")));
     }
     Ok(writer.out)
 }
 
 struct Writer {
     out: Vec<u8>,
-    /// Names of fields, outermost first; after an error those of the place.
+    /// Names of the enclosing fields, outermost first. After an error, the path to the field at fault.
     path: Vec<String>,
 }
 
@@ -103,7 +102,7 @@ impl Writer {
     }
 
     fn record(&mut self, record: &RecordSchema, text: &str) -> Result<(), PayloadMismatch> {
-        // A pair of a map whose keys are no texts.
+        // An entry of a map whose keys are not strings.
         if text.starts_with('[') {
             let parts: Vec<&RawValue> = serde_json::from_str(text)?;
             if parts.len() != record.fields.len() {
@@ -122,7 +121,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Bytes in base 64, or a number, as the converter's `decimal.format` says.
+    /// Writes a decimal from base64 or from a number, the two values of the converter's `decimal.format`.
     fn decimal(&mut self, wanted: i64, text: &str) -> Result<(), PayloadMismatch> {
         if text.starts_with('"') {
             write_sized(&mut self.out, &STANDARD.decode(&*string(text)?)?);
@@ -139,7 +138,7 @@ impl Writer {
         } else if &digits % &ten == BigInt::ZERO {
             digits / ten
         } else {
-            // Digits behind the point that the schema has no room for would be lost.
+            // Digits beyond the scale of the schema would be lost.
             return Err(PayloadMismatch);
         };
         write_sized(&mut self.out, &unscaled.to_signed_bytes_be());
@@ -152,14 +151,14 @@ impl Writer {
 }
 
 fn string(text: &str) -> Result<Cow<'_, str>, PayloadMismatch> {
-    // Borrowed where nothing is escaped.
+    // Borrowed if nothing is escaped.
     match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
         Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
         _ => Ok(Cow::Owned(serde_json::from_str(text)?)),
     }
 }
 
-/// Java writes what is no number as a text.
+/// Parses a number. Connect writes NaN and the infinities as strings.
 fn float<T: std::str::FromStr>(text: &str) -> Result<T, PayloadMismatch> {
     let text = match text {
         "\"NaN\"" => "NaN",

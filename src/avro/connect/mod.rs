@@ -1,8 +1,8 @@
-//! Records that Kafka Connect's JSON converter wrote: with a schema beside each value, or bare.
+//! Records in the format of Kafka Connect's JSON converter, with or without schemas.
 //!
-//! A schema beside a value becomes an Avro schema (`schema`), its payload the bytes that Avro would have for it
-//! (`datum`), so that what keys, envelopes and types mean is decided in one place, for JSON and for Avro. Bare JSON has
-//! no types; it stays text (`bare`).
+//! A Connect schema is translated to an Avro schema (`schema`), its payload to Avro's encoding (`datum`). So one
+//! decoder interprets keys, envelopes and types for both JSON and Avro. JSON without a schema has no types and stays
+//! text (`bare`).
 
 mod bare;
 mod datum;
@@ -19,19 +19,20 @@ pub(crate) use self::{
 };
 use super::{codes, refusal::Refusal};
 
-/// The parts of `{"schema": …, "payload": …}`, as they are written.
+/// The parts of `{"schema": …, "payload": …}`, unparsed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WithSchema<'a> {
-    /// `None` where it is null: then the payload is bare.
+    /// `None` for null: the payload then has no schema.
     pub(crate) schema: Option<&'a RawValue>,
     pub(crate) payload: &'a RawValue,
 }
 
 impl<'a> WithSchema<'a> {
-    /// Takes a key or value apart.
+    /// Splits a key or value.
     ///
     /// # Errors
-    /// `decode.json` when it is no JSON, `decode.json_schema` when it does not have these two parts.
+    /// `decode.utf8`, `decode.json` when it is not JSON, `decode.json_schema` when it does not have exactly these
+    /// parts.
     pub(crate) fn parse(bytes: &'a [u8], part: &str) -> Result<Self, Refusal> {
         let whole = json(bytes, part)?;
         let no_schema = || {
@@ -49,12 +50,12 @@ impl<'a> WithSchema<'a> {
     }
 }
 
-/// The one JSON value that the bytes are, as it is written.
+/// Returns the JSON value in `bytes`, unparsed.
 ///
 /// # Errors
 /// `decode.utf8`, or `decode.json` when it is not JSON.
 pub(crate) fn json<'a>(bytes: &'a [u8], part: &str) -> Result<&'a RawValue, Refusal> {
     let text =
-        str::from_utf8(bytes).map_err(|_| Refusal::new(codes::UTF8, format!("the {part}: a text is not UTF-8")))?;
+        str::from_utf8(bytes).map_err(|_| Refusal::new(codes::UTF8, format!("the {part}: a string is not UTF-8")))?;
     serde_json::from_str(text).map_err(|_| Refusal::new(codes::JSON, format!("the {part} is not JSON")))
 }

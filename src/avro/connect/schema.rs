@@ -1,6 +1,7 @@
-//! Connect's schemas, as its JSON converter writes them beside each value, as Avro's.
+//! Translates schemas of Connect's JSON converter to Avro.
 //!
-//! Names of types are made up, since Connect's need not be there or be unique; what they mean stays in `connect.name`.
+//! Record names are generated, since Connect's names are optional and not unique. The Connect name stays in
+//! `connect.name`.
 
 use apache_avro::Schema;
 use serde_json::{Map, Value as Json, json};
@@ -11,10 +12,10 @@ use crate::avro::{
     schema::{plan::ORIGINAL_NAME, semantic},
 };
 
-/// The Avro schema of a Connect schema.
+/// Translates a Connect schema to Avro.
 ///
 /// # Errors
-/// `decode.unusable_schema` when it is none.
+/// `decode.unusable_schema` when it is not a valid Connect schema.
 pub(crate) fn avro_schema(connect: &str) -> Result<Schema, Refusal> {
     let connect: Json = serde_json::from_str(connect).map_err(|_| unusable())?;
     let avro = Naming::default().schema(&connect)?;
@@ -22,10 +23,10 @@ pub(crate) fn avro_schema(connect: &str) -> Result<Schema, Refusal> {
 }
 
 fn unusable() -> Refusal {
-    Refusal::new(codes::UNUSABLE_SCHEMA, "the schema beside the payload is none of Kafka Connect's")
+    Refusal::new(codes::UNUSABLE_SCHEMA, "`schema` is not a valid Kafka Connect schema")
 }
 
-/// Gives each record a name of its own.
+/// Gives each record a unique name.
 #[derive(Default)]
 struct Naming {
     records: usize,
@@ -70,7 +71,7 @@ impl Naming {
         Ok(json!({"type": "record", "name": name, "fields": fields}))
     }
 
-    /// A map by texts; one by anything else is an array of pairs, as Connect writes it.
+    /// A map with string keys. With any other keys it is an array of pairs, as Connect writes it.
     fn map(&mut self, connect: &Map<String, Json>) -> Result<Json, Refusal> {
         let (keys, values) = (connect.get("keys").ok_or_else(unusable)?, connect.get("values").ok_or_else(unusable)?);
         let (key, value) = (self.schema(keys)?, self.schema(values)?);

@@ -1,23 +1,24 @@
-//! Where the registry is, with what it must be told to let us in.
+//! The addresses of the registry, and the credentials for it.
 
 use towpath_api::{Error, ErrorType, Result};
 
 use crate::avro::codes;
 
-/// The URLs of `schema.registry.url`, without the credentials that they may hold.
+/// The URLs of `schema.registry.url`, separated from their credentials.
 #[derive(Clone)]
 pub(super) struct Address {
-    /// Each without a slash at its end.
+    /// Without trailing slashes and credentials.
     pub(super) urls: Vec<String>,
-    /// User and password; those of the first URL that has them.
+    /// User and password of the first URL that has them.
     pub(super) credentials: Option<(String, String)>,
 }
 
 impl Address {
-    /// Reads URLs with commas between them.
+    /// Parses URLs separated by commas.
     ///
     /// # Errors
-    /// Fatal when one is no HTTP URL, or when there is none; never shows the text, since it may hold a password.
+    /// Fatal when a URL is not an HTTP URL, or when there is none. The error omits the text, which may contain a
+    /// password.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let mut address = Self { urls: Vec::new(), credentials: None };
         for url in text.split(',').map(str::trim).filter(|url| !url.is_empty()) {
@@ -29,7 +30,7 @@ impl Address {
                 let password = url.password().unwrap_or_default();
                 address.credentials = Some((percent_decoded(url.username()), percent_decoded(password)));
             }
-            // They fail only for URLs without a host, which HTTP URLs have.
+            // These fail only for URLs without a host; HTTP URLs have one.
             let _ = (url.set_username(""), url.set_password(None));
             address.urls.push(url.as_str().trim_end_matches('/').to_owned());
         }
@@ -42,7 +43,7 @@ pub(super) fn refused() -> Error {
         .with_help("set it to `http://host:port`, or to several such URLs separated by commas")
 }
 
-/// The text that a URL writes with `%40` and the like.
+/// Decodes percent-encoding.
 fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn several_urls_are_read_and_their_credentials_taken_out() {
+    fn several_urls_are_parsed_and_lose_their_credentials() {
         let address = Address::parse("https://u%40x:p%2Fw@one:1/api/, http://two:2").unwrap();
         assert_eq!(address.urls, ["https://one:1/api", "http://two:2"]);
         assert_eq!(address.credentials, Some(("u@x".to_owned(), "p/w".to_owned())));
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_refused_without_being_shown() {
+    fn an_invalid_url_is_refused_without_being_shown() {
         for text in ["", " , ", "registry:8081", "ftp://user:canary@host", "user:canary@host"] {
             let error = Address::parse(text).err().unwrap();
             assert!(!error.chain().contains("canary"), "{}", error.chain());

@@ -1,4 +1,4 @@
-//! What an answer of the registry, or its absence, means.
+//! Translates failed requests to the registry into errors.
 
 use std::error::Error as StdError;
 
@@ -7,21 +7,21 @@ use towpath_api::{Error, ErrorType};
 
 use crate::avro::codes;
 
-/// Confluent's error code for an id that is not there (Schema Registry API reference, "Errors").
+/// Confluent's error code for an unknown id (Schema Registry API reference, "Errors").
 const SCHEMA_NOT_FOUND: u32 = 40_403;
 
-/// The HTTP status of a refusal, which the converter tells in words only; `None` when no answer came.
+/// Returns the HTTP status, which `schema_registry_converter` reports only in its text; `None` without an answer.
 pub(super) fn status(error: &SRCError) -> Option<u16> {
     error.error.split("with status ").nth(1)?.get(..3)?.parse().ok()
 }
 
-/// Whether the registry says that it does not know the schema. A 404 alone does not say so: a wrong path in the URL
-/// gives one, too.
+/// Returns true if the registry reports an unknown schema. The status 404 is not sufficient: a wrong path in the URL
+/// also leads to 404.
 pub(super) fn is_unknown_schema(error: &SRCError) -> bool {
     causes(error).filter_map(|cause| cause.downcast_ref::<RawError>()).any(|raw| raw.error_code == SCHEMA_NOT_FOUND)
 }
 
-/// The error of a request while doing what `doing` says.
+/// Translates a failed request; `doing` is the verb phrase of the error.
 pub(super) fn explain(error: &SRCError, doing: String) -> Error {
     let innermost = causes(error).filter_map(|cause| cause.downcast_ref::<SRCError>()).last().unwrap_or(error);
     let reply = innermost.cause.clone().unwrap_or_else(|| innermost.error.clone());
@@ -42,12 +42,12 @@ pub(super) fn explain(error: &SRCError, doing: String) -> Error {
     .because(reply)
 }
 
-/// The error of a registry that is away.
+/// Returns the error for an unavailable registry.
 pub(super) fn unavailable(doing: String) -> Error {
     Error::retry(codes::REGISTRY_UNAVAILABLE, ErrorType::Unavailable, doing)
 }
 
-/// The error and its causes. The converter wraps one of its errors in another when a schema refers to a second one.
+/// Returns the error and its causes. `schema_registry_converter` nests its errors when a referenced schema fails.
 fn causes(error: &SRCError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(Some(error as &(dyn StdError + 'static)), |&error| error.source())
 }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_decides_what_is_done() {
+    fn the_status_determines_the_reaction() {
         for (status, reaction, code) in [
             ("409 Conflict", Fatal, "registry.incompatible"),
             ("422 Unprocessable Entity", Fatal, "registry.refused"),
@@ -82,14 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_registrys_own_word_makes_a_schema_unknown() {
+    fn only_the_registrys_error_code_makes_a_schema_unknown() {
         assert!(is_unknown_schema(&refusal("404 Not Found", 40_403)));
         assert!(!is_unknown_schema(&refusal("404 Not Found", 404)));
         assert!(!is_unknown_schema(&refusal("500 Internal Server Error", 0)));
     }
 
     #[test]
-    fn a_registry_that_is_away_while_a_reference_is_looked_up_is_waited_for() {
+    fn an_outage_during_the_lookup_of_a_reference_is_a_retry() {
         let inner = SRCError::retryable_with_cause("refused", "http call to schema registry failed");
         let outer = SRCError::non_retryable_with_cause(inner, "problem with reference");
         assert_eq!(explain(&outer, "do".into()).code, "registry.unavailable");

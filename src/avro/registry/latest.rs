@@ -1,4 +1,4 @@
-//! What the registry says of a topic before a record is read.
+//! Looks up the latest schemas of a topic, before any record is read.
 
 use std::sync::Arc;
 
@@ -8,23 +8,23 @@ use towpath_api::Result;
 use super::Registry;
 use crate::avro::schema::shape::ValueShape;
 
-/// The newest schemas of a topic, as its records have them once they are decoded.
+/// The latest schemas of a topic, with the types of decoded records.
 #[derive(Debug, Clone)]
 pub struct LatestSchemas {
-    /// The record of the key; `None` where the keys have no schema.
+    /// The record of the key; `None` if keys have no schema.
     pub key: Option<Arc<Schema>>,
-    /// The record that the values are, or that their envelopes carry.
+    /// The record in the value, or in its envelope.
     pub value: Arc<Schema>,
 }
 
-/// Looks `topic` up in the registry, under the subjects `<topic>-key` and `<topic>-value`. `Err` within says why its
-/// records cannot be decoded, or that there is no such subject.
+/// Looks up the subjects `<topic>-key` and `<topic>-value`. The inner `Err` is the reason why records cannot be
+/// decoded, or that the subject does not exist.
 ///
 /// # Errors
-/// Retry while the registry is away.
+/// Retry while the registry is unavailable.
 pub async fn latest_schemas(registry: &Registry, topic: &str) -> Result<Result<LatestSchemas, String>> {
-    let key = registry.newest(&format!("{topic}-key")).await?;
-    let Some(value) = registry.newest(&format!("{topic}-value")).await? else {
+    let key = registry.latest(&format!("{topic}-key")).await?;
+    let Some(value) = registry.latest(&format!("{topic}-value")).await? else {
         return Ok(Err(format!("the registry has no subject `{topic}-value` yet")));
     };
     let key = match key.as_ref().map(|key| key.key.as_ref()).transpose() {
@@ -34,7 +34,7 @@ pub async fn latest_schemas(registry: &Registry, topic: &str) -> Result<Result<L
     Ok(match &value.value {
         Ok(ValueShape::Envelope(envelope)) => Ok(LatestSchemas { key, value: Arc::clone(&envelope.after.schema) }),
         Ok(ValueShape::Plain(plain)) => Ok(LatestSchemas { key, value: Arc::clone(&plain.content.schema) }),
-        Ok(ValueShape::Message) => Err("its values are messages that change no row".to_owned()),
+        Ok(ValueShape::Message) => Err("its values are logical decoding messages, which change no row".to_owned()),
         Err(refusal) => Err(refusal.reason.clone()),
     })
 }

@@ -1,8 +1,9 @@
-//! The schema registry: registers what we write, and looks up what others wrote.
+//! The client of the schema registry: registers our schemas, and looks up the schemas of records.
 //!
-//! Confluent's REST API, as Confluent, Apicurio, Karapace and Redpanda serve it. What was answered once is kept for the
-//! life of the process: an id means one schema for ever. What was refused is not kept here; the converter's caches,
-//! which would keep it, are not used. Credentials in the URL go into a header and are shown nowhere.
+//! It speaks Confluent's REST API, as served by Confluent, Apicurio, Karapace and Redpanda. Successful answers are
+//! cached for the life of the process, since an id never changes its schema. Failures are not cached here; the caches
+//! of `schema_registry_converter` would cache them and are not used. Credentials in the URL are sent as a header and
+//! never shown.
 
 mod address;
 mod answer;
@@ -40,14 +41,15 @@ use super::{
     schema_id::SchemaId,
 };
 
-/// Long enough for a registry that is busy, short enough that a post is answered in time.
+/// Long enough for a busy registry, short enough to answer a webhook's client in time.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// A schema that refers to more schemas than this, in all, is refused.
+/// Maximum schemas that one schema may reference, directly or indirectly.
 const MAX_REFERENCES: usize = 1_000;
-/// Each new version of a schema must be able to read all that was written before (registries differ in their defaults).
+/// Each new version of a schema must be able to read data of all earlier versions. Set explicitly, since registries
+/// differ in their defaults.
 const COMPATIBILITY: &str = "BACKWARD_TRANSITIVE";
 
-/// A client of the registry. Cheap to clone; clones share what they know.
+/// A client of the registry. Cheap to clone; clones share the cache.
 #[derive(Clone)]
 pub struct Registry {
     shared: Arc<RegistryState>,
@@ -55,7 +57,7 @@ pub struct Registry {
 
 struct RegistryState {
     settings: SrSettings,
-    /// For what the converter's client does not offer.
+    /// For requests that `schema_registry_converter` does not offer.
     http: reqwest::Client,
     address: Address,
     prepared: RwLock<HashMap<SchemaId, Arc<Prepared>>>,
@@ -70,14 +72,14 @@ impl std::fmt::Debug for Registry {
 }
 
 impl Registry {
-    /// A client for `urls` (`http://host:port/path`, with commas between several), counting on `metrics`. Connects to
-    /// nothing yet.
+    /// Creates a client for `urls` (`http://host:port/path`, several are separated by commas), and registers its
+    /// metrics. Does not connect.
     ///
     /// # Errors
     /// Fatal when a URL is not an HTTP URL.
     ///
     /// # Panics
-    /// When `metrics` holds the metrics of another client already.
+    /// Panics when `metrics` already contains the metrics of another client.
     pub fn new(urls: &str, metrics: &prometheus::Registry) -> Result<Self> {
         let address = Address::parse(urls)?;
         let (first, others) = address.urls.split_first().ok_or_else(refused)?;
@@ -96,17 +98,18 @@ impl Registry {
         Ok(Self { shared: Arc::new(RegistryState { settings, http, address, prepared, registered, metrics }) })
     }
 
-    /// Registers `schema` under `subject` and returns its id; asks once for each pair. A subject that is new gets
-    /// `BACKWARD_TRANSITIVE` first.
+    /// Registers `schema` under `subject` and returns its id. Sends one request for each pair. The compatibility of a
+    /// new subject is set to `BACKWARD_TRANSITIVE` first.
     ///
     /// # Errors
-    /// Retry while the registry is away; fatal `registry.incompatible` or `registry.refused` with its own words.
+    /// Retry while the registry is unavailable or rejects the credentials; fatal `registry.incompatible` or
+    /// `registry.refused`, with the message of the registry.
     ///
     /// # Cancel safety
-    /// May be dropped at any await: registering again gives the same id.
+    /// May be dropped at any await: registering the same schema again returns the same id.
     pub async fn register(&self, subject: &str, schema: &str) -> Result<u32> {
         let key = (subject.to_owned(), schema.to_owned());
-        // Held while asking: several first events of one object ask once.
+        // Held during the request, so that concurrent first events of an object send one request.
         let mut registered = self.shared.registered.lock().await;
         if let Some(id) = registered.get(&key) {
             return Ok(*id);
@@ -120,49 +123,50 @@ impl Registry {
         Ok(id)
     }
 
-    /// The schema of `id`, made ready for decoding.
+    /// Returns the schema of `id`, prepared for decoding.
     ///
     /// # Errors
-    /// Retry while the registry is away; poison `registry.unknown_schema` when it does not know the id,
-    /// `registry.unusable_schema` when what it has is no Avro schema, `registry.no_guids` when it knows none; fatal
-    /// `registry.refused` when what answers is no registry.
+    /// Retry while the registry is unavailable; poison `registry.unknown_schema` when it does not have the id,
+    /// `registry.unusable_schema` when the schema is not Avro, `registry.no_guids` when it does not support guids;
+    /// fatal `registry.refused` when the server is not a registry.
     pub(crate) async fn schema(&self, id: SchemaId) -> Result<Arc<Prepared>> {
         if let Some(prepared) = self.shared.prepared.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
             return Ok(Arc::clone(prepared));
         }
         let prepared = Arc::new(Prepared::new(&self.parsed(id, semantic::parse).await?));
-        // Of two who asked at once both get the first answer, so that one schema stays one `Arc`.
+        // Concurrent requests all return the first answer, so that a schema has one `Arc`.
         let mut known = self.shared.prepared.write().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(known.entry(id).or_insert(prepared)))
     }
 
-    /// The schema of `id` as it was registered, with those that it refers to; asks each time.
+    /// Returns the schema of `id` as registered, including the schemas that it references. Not cached.
     ///
     /// # Errors
-    /// As for [`Registry::schema`].
+    /// As [`Registry::schema`].
     pub(super) async fn written_schema(&self, id: u32) -> Result<Schema> {
         self.parsed(SchemaId::Number(id), Schema::parse_str).await
     }
 
-    /// The newest schema of `subject`, made ready for decoding; `None` when there is no such subject.
+    /// Returns the latest schema of `subject`, prepared for decoding; `None` when the subject does not exist.
     ///
     /// # Errors
-    /// As for [`Registry::schema`].
-    pub(super) async fn newest(&self, subject: &str) -> Result<Option<Arc<Prepared>>> {
+    /// As [`Registry::schema`].
+    pub(super) async fn latest(&self, subject: &str) -> Result<Option<Arc<Prepared>>> {
         let found =
             self.counted("latest", get_schema_by_subject_and_version(&self.shared.settings, subject, None)).await;
         match found {
             Ok(found) => self.schema(SchemaId::Number(found.id)).await.map(Some),
             Err(error) if status(&error) == Some(StatusCode::NOT_FOUND.as_u16()) => Ok(None),
-            Err(error) => Err(explain(&error, format!("look up the newest schema of subject `{subject}`"))),
+            Err(error) => Err(explain(&error, format!("look up the latest schema of subject `{subject}`"))),
         }
     }
 
-    /// Parses what is registered under `id`, as one text with the schemas that it refers to: the converter would put
-    /// them together itself, but without their semantic types.
+    /// Parses the schema of `id` together with the schemas that it references. `schema_registry_converter` would
+    /// resolve references too, but would drop semantic types.
     async fn parsed(&self, id: SchemaId, parse: impl FnOnce(&str) -> AvroResult<Schema>) -> Result<Schema> {
         let doing = format!("look up schema {id}");
-        let unusable = || Error::poison(codes::NOT_AVRO, ErrorType::Schema, format!("{doing}: it is no Avro schema"));
+        let unusable =
+            || Error::poison(codes::NOT_AVRO, ErrorType::Schema, format!("{doing}: it is not an Avro schema"));
         let found = match id {
             SchemaId::Number(id) => self.counted("schema", get_schema_by_id(id, &self.shared.settings)).await,
             SchemaId::Guid(guid) => {
@@ -172,12 +176,13 @@ impl Registry {
         };
         let found = found.map_err(|error| {
             if is_unknown_schema(&error) {
-                let doing = format!("{doing}: the registry does not know it");
+                let doing = format!("{doing}: the registry does not have it");
                 return Error::poison(codes::UNKNOWN_SCHEMA, ErrorType::Schema, doing);
             }
             if matches!(id, SchemaId::Guid(_)) && matches!(status(&error), Some(404 | 405 | 501)) {
-                let doing =
-                    format!("{doing}: the registry does not look schemas up by guid, which is in the record's header");
+                let doing = format!(
+                    "{doing}: the registry does not support lookups by guid, which the record's header requires"
+                );
                 return Error::poison(codes::NO_GUIDS, ErrorType::Schema, doing);
             }
             explain(&error, doing.clone())
@@ -193,26 +198,25 @@ impl Registry {
         parse(&whole).map_err(|error| unusable().because(error))
     }
 
-    /// The texts of schemas that are referred to, each once by its name, and behind those that it refers to itself;
-    /// `None` when they are too many.
+    /// Returns the texts of all referenced schemas, each once, in dependency order; `None` when there are too many.
     async fn referenced(&self, references: Vec<RegisteredReference>, doing: &str) -> Result<Option<Vec<String>>> {
         enum Step {
             Fetch(RegisteredReference),
-            Put(String),
+            Append(String),
         }
         let (mut texts, mut names) = (Vec::new(), HashSet::new());
         let mut steps: Vec<_> = references.into_iter().rev().map(Step::Fetch).collect();
         while let Some(step) = steps.pop() {
             match step {
-                Step::Put(text) => texts.push(text),
+                Step::Append(text) => texts.push(text),
                 Step::Fetch(reference) if !names.insert(reference.name.clone()) => {}
                 Step::Fetch(_) if names.len() > MAX_REFERENCES => return Ok(None),
                 Step::Fetch(reference) => {
                     let found =
                         self.counted("reference", get_referenced_schema(&self.shared.settings, &reference)).await;
-                    let found =
-                        found.map_err(|error| explain(&error, format!("{doing}: look up one that it refers to")))?;
-                    steps.push(Step::Put(found.schema));
+                    let found = found
+                        .map_err(|error| explain(&error, format!("{doing}: look up a schema that it references")))?;
+                    steps.push(Step::Append(found.schema));
                     steps.extend(found.references.into_iter().rev().map(Step::Fetch));
                 }
             }
@@ -220,16 +224,16 @@ impl Registry {
         Ok(Some(texts))
     }
 
-    /// Whether the registry answers.
+    /// Checks that the registry answers.
     ///
     /// # Errors
-    /// Retry while it does not.
+    /// Retry while it does not answer.
     pub async fn ping(&self) -> Result<()> {
         let answer = self.counted("ping", get_all_subjects(&self.shared.settings)).await;
         answer.map(drop).map_err(|error| explain(&error, "reach the schema registry".to_owned()))
     }
 
-    /// Sets the compatibility of a subject that has no version yet; one that exists keeps what its owner has set.
+    /// Sets the compatibility of a subject without versions. An existing subject keeps its setting.
     async fn set_compatibility(&self, subject: &str, doing: &str) -> Result<()> {
         let mut last = None;
         for url in &self.shared.address.urls {
@@ -247,28 +251,29 @@ impl Registry {
 
     async fn try_set_compatibility(&self, url: &str, subject: &str) -> reqwest::Result<()> {
         let versions =
-            self.ask("versions", self.shared.http.get(endpoint(url, &["subjects", subject, "versions"]))).await?;
+            self.send("versions", self.shared.http.get(endpoint(url, &["subjects", subject, "versions"]))).await?;
         if versions.status() != StatusCode::NOT_FOUND {
-            // Anything but an outage is for the registration to say.
+            // Any failure other than an outage is reported by the registration.
             return if versions.status().is_server_error() { versions.error_for_status().map(drop) } else { Ok(()) };
         }
         let set =
             self.shared.http.put(endpoint(url, &["config", subject])).json(&json!({"compatibility": COMPATIBILITY}));
-        let answer = self.ask("compatibility", set).await?;
+        let answer = self.send("compatibility", set).await?;
         if answer.status().is_client_error() {
             let status = answer.status().as_u16();
             tracing::warn!(
                 subject,
                 status,
-                "the registry keeps its own compatibility for subject `{subject}`: it refused {COMPATIBILITY}"
+                "the registry refused to set the compatibility of subject `{subject}` to {COMPATIBILITY}; \
+                 its own setting applies"
             );
             return Ok(());
         }
         answer.error_for_status().map(drop)
     }
 
-    /// Sends a request of our own, with the credentials, and counts it as [`Registry::counted`] does.
-    async fn ask(&self, operation: &str, request: RequestBuilder) -> reqwest::Result<reqwest::Response> {
+    /// Sends a request with the credentials, and counts it as [`Registry::counted`] does.
+    async fn send(&self, operation: &str, request: RequestBuilder) -> reqwest::Result<reqwest::Response> {
         let request = match &self.shared.address.credentials {
             Some((user, password)) => request.basic_auth(user, Some(password)),
             None => request,
@@ -279,7 +284,7 @@ impl Registry {
         answer
     }
 
-    /// Waits for an answer, and counts it by its status and time.
+    /// Awaits an answer and counts it, with status and duration.
     async fn counted<T>(
         &self,
         operation: &str,
@@ -298,7 +303,7 @@ impl Registry {
     }
 }
 
-/// `url` with more segments, each escaped as it must be.
+/// Appends path segments to `url`, each percent-encoded.
 fn endpoint(url: &str, segments: &[&str]) -> String {
     let Ok(mut endpoint) = Url::parse(url) else { return url.to_owned() };
     if let Ok(mut path) = endpoint.path_segments_mut() {
@@ -312,14 +317,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_in_the_url_are_shown_nowhere() {
+    fn credentials_in_the_url_are_never_shown() {
         let registry =
             Registry::new("http://user:canary-secret@127.0.0.1:1/api", &prometheus::Registry::new()).unwrap();
         assert_eq!(format!("{registry:?}"), r#"Registry { urls: ["http://127.0.0.1:1/api"], .. }"#);
     }
 
     #[tokio::test]
-    async fn a_registry_that_is_away_is_waited_for_and_its_password_is_not_in_the_error() {
+    async fn an_unavailable_registry_is_a_retry_without_the_password() {
         let registry = Registry::new("http://user:canary-secret@127.0.0.1:1", &prometheus::Registry::new()).unwrap();
         for error in [
             registry.register("s-value", "\"string\"").await.unwrap_err(),

@@ -1,5 +1,4 @@
-//! Values of Connect's and Debezium's semantic types as what they mean. Nothing is rounded: what does not fit is
-//! refused.
+//! Converts values of semantic types. Nothing is rounded: a value that cannot be represented is refused.
 
 use apache_avro::{BigDecimal, types::Value};
 use jiff::{Timestamp, civil, tz::TimeZone};
@@ -8,24 +7,24 @@ use num_bigint::BigInt;
 use super::semantic::Semantic;
 use crate::avro::binary::read::{Malformed, Reader};
 
-/// What Debezium sends for `infinity` and `-infinity`: the numbers that Postgres' JDBC driver has for them.
+/// Debezium's values for `infinity` and `-infinity`, those of the Postgres JDBC driver.
 const INFINITY: i64 = 9_223_372_036_825_200_000;
 const MINUS_INFINITY: i64 = -9_223_372_036_832_400_000;
 
-/// The same as texts of `java.time`: the numbers taken as milliseconds, and as microseconds.
+/// The same as text of `java.time`, with the numbers read as milliseconds and as microseconds.
 const INFINITY_TEXTS: [&str; 3] = ["+292278994-08-16T23:00:00Z", "+294247-01-10T04:00:25.2Z", "infinity"];
 const MINUS_INFINITY_TEXTS: [&str; 3] = ["-292275055-05-16T23:00:00Z", "-290308-12-21T19:59:27.6Z", "-infinity"];
 
-/// What Debezium sends for the infinities of a date: 5877611-06-21 and -5877611-06-22, as days since the epoch.
+/// Debezium's values for the infinities of a date: 5877611-06-21 and -5877611-06-22, as days since the epoch.
 const INFINITE_DAY: i32 = 2_146_033_979;
 const MINUS_INFINITE_DAY: i32 = -2_147_472_691;
 
-/// More digits than this behind the point (or zeros before it) no numeric of Postgres has; writing them out would take
-/// any memory.
+/// Maximum digits after the decimal point (or trailing zeros before it), as in Postgres' numeric. Bounds the memory for
+/// formatting.
 const MAX_SCALE: i32 = 16_383;
 
 impl Semantic {
-    /// Reads a value of this type; the greatest and the least number stand for the infinities of a date or timestamp.
+    /// Reads and converts a value. The infinities of a date or timestamp become the maximum and minimum of the type.
     pub(super) fn read(self, reader: &mut Reader) -> Result<Value, Malformed> {
         Ok(match self {
             Self::Days => Value::Date(days(reader.int()?)),
@@ -58,7 +57,8 @@ fn big_decimal(unscaled: BigInt, scale: i32) -> Result<Value, Malformed> {
 }
 
 fn local_millis(millis: i64) -> Result<i64, Malformed> {
-    // Debezium divides the microseconds of a column of up to three digits by a thousand, those of an infinity as well.
+    // For columns with a precision of at most 3, Debezium divides microseconds by 1,000, including those of an
+    // infinity.
     match millis {
         _ if millis == INFINITY || millis == INFINITY / 1_000 => Ok(i64::MAX),
         _ if millis == MINUS_INFINITY || millis == MINUS_INFINITY / 1_000 => Ok(i64::MIN),
@@ -100,7 +100,7 @@ fn zoned(text: &str) -> Result<i64, Malformed> {
     Ok(instant.as_microsecond())
 }
 
-/// The text without the `Z` that Debezium may write behind dates and times that have no zone.
+/// Removes the `Z` that Debezium may append to dates and times without a zone.
 fn without_zone(text: &str) -> &str {
     text.strip_suffix('Z').unwrap_or(text)
 }

@@ -1,7 +1,7 @@
-//! The schemas of a topic's keys and values, built from the templates in `avro/`.
+//! Builds the schemas of our topics from the templates in `avro/`.
 //!
-//! The value is Debezium's envelope around the object's own record. The order of its fields is part of the contract
-//! with [`Encoder`](crate::avro::codec::Encoder), which writes them one after another. Nothing here reads or writes a record.
+//! The value is Debezium's envelope around the record of the object. The order of its fields is part of the contract
+//! with [`Encoder`](crate::avro::codec::Encoder), which writes them in order. Nothing here reads or writes a record.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use crate::avro::codes;
 const ENVELOPE: &str = include_str!("../../../avro/envelope.avsc");
 const KEY: &str = include_str!("../../../avro/key.avsc");
 
-/// What is registered for a topic, and what its records are written by.
+/// The schemas to register for a topic, and to encode its records.
 #[derive(Debug, Clone)]
 pub struct TopicSchemas {
     /// The key schema as text, for subject `<topic>-key`.
@@ -30,7 +30,7 @@ impl TopicSchemas {
     /// Builds the schemas of `object` in `topic`.
     ///
     /// # Errors
-    /// Fatal `schema.unusable` when the object's schema contains itself or cannot stand inside an envelope.
+    /// Fatal `schema.unusable` when the object's schema is recursive or cannot be placed in an envelope.
     pub fn new(object: &Object, topic: &str) -> Result<Self> {
         let unusable = |cause: Box<dyn std::error::Error + Send + Sync>| {
             let doing = format!("build the envelope of object `{}`", object.name());
@@ -74,7 +74,7 @@ fn key(key_type: KeyType, topic: &str) -> Result<Json, Box<dyn std::error::Error
     Ok(key)
 }
 
-/// The topic's name as an Avro namespace: what Avro does not allow becomes an underscore.
+/// Converts a topic name to an Avro namespace. Characters that Avro does not allow become underscores.
 fn namespace(topic: &str) -> String {
     let part = |part: &str| {
         let plain = part.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect::<String>();
@@ -83,13 +83,13 @@ fn namespace(topic: &str) -> String {
     topic.split('.').map(part).collect::<Vec<_>>().join(".")
 }
 
-/// The full names that `schema` defines when it stands in `namespace`.
+/// Returns the full names that `schema` defines within `namespace`.
 fn names(schema: &Schema, namespace: &str) -> Result<HashSet<String>, apache_avro::Error> {
     let resolved = ResolvedSchema::new(schema)?;
     Ok(resolved.get_names().keys().map(|name| name.fullname(Some(namespace))).collect())
 }
 
-/// `name`, or a longer one while a type of the object has that name.
+/// Returns `name`, with a prefix if a type of the object already has this name.
 fn free_name(name: &str, namespace: &str, taken: &HashSet<String>) -> String {
     let mut free = name.to_owned();
     while taken.contains(&format!("{namespace}.{free}")) {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_record_is_defined_once_and_named_the_second_time() {
+    fn the_record_is_defined_once_and_then_referenced() {
         let object = object(
             r#"{"type":"record","name":"Deal","fields":[{"name":"id","type":"string"},
                 {"name":"billing","type":{"type":"record","name":"Address","fields":[{"name":"city","type":"string"}]}},
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_may_be_called_envelope_or_source() {
+    fn an_object_may_be_named_envelope_or_source() {
         let object = object(
             r#"{"type":"record","name":"Envelope","fields":[{"name":"id","type":"long"},
                 {"name":"from","type":{"type":"enum","name":"Source","symbols":["a"]}}]}"#,
@@ -137,15 +137,16 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_valid_whatever_the_topic_is_called() {
+    fn every_topic_name_becomes_a_valid_namespace() {
         assert_eq!(namespace("close.lead"), "close.lead");
         assert_eq!(namespace("9lives..x-y"), "_9lives._.x_y");
     }
 
     #[test]
-    fn an_object_that_contains_itself_is_refused() {
+    fn a_recursive_object_is_refused() {
         let list = object(
-            r#"{"type":"record","name":"List","fields":[{"name":"id","type":"string"},{"name":"next","type":["null","List"]}]}"#,
+            r#"{"type":"record","name":"List","fields":[{"name":"id","type":"string"},
+                {"name":"next","type":["null","List"]}]}"#,
         );
         let error = TopicSchemas::new(&list, "t").unwrap_err();
         assert_eq!((error.code, error.chain().contains("contains itself")), ("schema.unusable", true));

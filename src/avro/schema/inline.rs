@@ -1,7 +1,7 @@
-//! Schemas without references: every use of a named type becomes its definition.
+//! Inlines schemas: every reference to a named type becomes its definition.
 //!
-//! Who walks such a schema needs no table of names and cannot run in circles. A recursive schema has no such form and
-//! is refused; it could not be stored in columns either.
+//! Code that walks an inlined schema needs no table of names and always terminates. A recursive schema cannot be
+//! inlined and is refused; it could not be stored in columns either.
 
 use apache_avro::schema::{
     ArraySchema, MapSchema, Name, NamesRef, NamespaceRef, RecordField, RecordSchema, ResolvedSchema, Schema,
@@ -9,50 +9,46 @@ use apache_avro::schema::{
 };
 use serde_json::{Value as Json, json};
 
-/// Definitions nested deeper than this are refused, so that no walk can exhaust the stack.
+/// Maximum nesting, so that no walk can exhaust the stack.
 const MAX_DEPTH: usize = 64;
 
-/// A schema of more parts than this is refused: a few lines of references can unfold to billions of parts.
+/// Maximum number of types: a few lines of references can unfold to billions.
 const MAX_PARTS: usize = 100_000;
 
-/// Why a schema cannot be written without references.
+/// A reason why a schema cannot be inlined.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InlineError {
-    /// A type contains itself.
     #[error("type `{0}` contains itself")]
     Recursive(String),
-    /// A name is used and nowhere defined.
+    /// A name is used but not defined.
     #[error("type `{0}` is used but not defined")]
     Undefined(String),
-    /// Too deep or too large.
-    #[error("the schema has more than {MAX_DEPTH} levels or {MAX_PARTS} parts")]
+    #[error("the schema has more than {MAX_DEPTH} levels or {MAX_PARTS} types")]
     TooLarge,
-    /// It is no valid schema.
     #[error("the schema is not valid: {0}")]
     Invalid(String),
 }
 
-/// The name of the record that [`with_parts`] makes.
+/// The name of the record that [`with_parts`] returns.
 const WHOLE: &str = "_towpath_whole";
 
-/// The text of a schema and of others that it refers to, each behind those that it refers to itself, as one that
-/// [`inlined`] makes the first one of. Parts are not put in the places of their names, since a name may be that of a
-/// type within a part.
+/// Wraps `schema` and the schemas it references, `parts` in dependency order, into one record; [`inlined`] unwraps it.
+/// Parts do not replace references here, since a reference may name a type within a part.
 ///
 /// # Errors
-/// One of them is no JSON.
+/// A text is not JSON.
 pub(crate) fn with_parts(parts: &[String], schema: &str) -> serde_json::Result<String> {
     let texts = parts.iter().map(String::as_str).chain([schema]);
-    // Without a namespace, so that names in the texts mean what they mean alone.
+    // The record has no namespace, so that names in the texts keep their meaning.
     let fields = texts
         .enumerate()
         .map(|(at, text)| Ok(json!({"name": format!("f{at}"), "type": serde_json::from_str::<Json>(text)?})));
     Ok(json!({"type": "record", "name": WHOLE, "fields": fields.collect::<serde_json::Result<Vec<_>>>()?}).to_string())
 }
 
-/// Returns `schema` with the definition in place of each reference; of one that [`with_parts`] made the last part.
+/// Replaces each reference in `schema` by its definition. For the record of [`with_parts`], returns its last part.
 ///
-/// The result is for reading and writing values. Its text would define names twice, so it cannot be registered.
+/// The result is for reading and writing values. It cannot be registered, since its text would define names twice.
 pub(crate) fn inlined(schema: &Schema) -> Result<Schema, InlineError> {
     let resolved = ResolvedSchema::new(schema).map_err(|error| InlineError::Invalid(error.to_string()))?;
     let inlined = Inliner { names: resolved.get_names(), open: Vec::new(), parts: 0 }.walk(schema, None, 0)?;
@@ -66,7 +62,7 @@ pub(crate) fn inlined(schema: &Schema) -> Result<Schema, InlineError> {
 
 struct Inliner<'a> {
     names: &'a NamesRef<'a>,
-    /// The references that are being unfolded, outermost first.
+    /// The enclosing records, outermost first.
     open: Vec<Name>,
     parts: usize,
 }
@@ -144,10 +140,11 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_known_by_the_names_that_they_define_and_mean_what_they_mean_alone() {
+    fn parts_define_names_for_later_parts_and_keep_their_meaning() {
         let parts = [
             r#"{"type":"enum","name":"a.Stage","symbols":["open"]}"#,
-            r#"{"type":"record","name":"a.Deal","fields":[{"name":"stage","type":"Stage"},{"name":"at","type":{"type":"fixed","name":"At","size":2}}]}"#,
+            r#"{"type":"record","name":"a.Deal","fields":[{"name":"stage","type":"Stage"},
+                {"name":"at","type":{"type":"fixed","name":"At","size":2}}]}"#,
         ];
         let whole = |schema: &str| inlined(&parse(&with_parts(&parts.map(str::to_owned), schema).unwrap()));
         let Schema::Record(deal) = inlined(&parse(&parts[1].replace(r#""Stage""#, parts[0]))).unwrap() else {
@@ -157,7 +154,7 @@ mod tests {
         let Schema::Record(found) = &union.variants()[1] else { panic!("a record") };
         assert_eq!((&found.name, found.fields.len()), (&deal.name, 2));
         assert!(matches!(found.fields[0].schema, Schema::Enum(_)));
-        // A type within a part.
+        // A reference to a type within a part.
         let Schema::Record(found) =
             whole(r#"{"type":"record","name":"a.Log","fields":[{"name":"at","type":"At"}]}"#).unwrap()
         else {
@@ -189,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_unfolds_without_end_is_refused() {
+    fn a_schema_that_unfolds_to_billions_of_types_is_refused() {
         let mut fields = vec![r#"{"name":"f0","type":{"type":"enum","name":"t0","symbols":["a"]}}"#.to_owned()];
         for level in 1..30 {
             let inner = format!("t{}", level - 1);

@@ -1,8 +1,8 @@
-//! Schemas: those that we register (`envelope`), and what any registered schema means to us.
+//! Schemas: the envelope that we register, and the interpretation of any registered schema.
 //!
-//! Reading order: `envelope`; `shape` (is it an envelope, a plain record, a key?), which takes a schema without
-//! references (`inline`) and compiles its reading (`plan`) by the types of Connect and Debezium (`semantic`,
-//! `convert`). Nothing here talks to the registry.
+//! Reading order: `envelope`; `shape` (distinguishes envelopes, plain records and keys) takes a schema without
+//! references (`inline`) and compiles how to read its values (`plan`), including the types of Connect and Debezium
+//! (`semantic`, `convert`). Nothing here talks to the registry.
 
 mod convert;
 pub mod envelope;

@@ -1,7 +1,7 @@
-//! How the values of a schema are read: compiled once, so that a record asks nothing again.
+//! Compiles a schema into a plan for reading its values, once per schema instead of once per record.
 //!
-//! Types that need no conversion, ours all of them, are read by [`Reader::value`]; a plan descends only to where
-//! something is converted.
+//! Types without conversion, which includes all types of our own schemas, are read by [`Reader::value`]. A plan
+//! descends only to the types that need conversion.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,34 +17,34 @@ use crate::avro::{
     refusal::Refusal,
 };
 
-/// The attribute that holds the name of a field which Avro would not let it have.
+/// The attribute with the original name of a field whose name Avro does not allow.
 pub(crate) const ORIGINAL_NAME: &str = "towpath.name";
 
 /// How to read one value.
 #[derive(Debug)]
 pub(crate) enum Plan {
-    /// As it is.
+    /// Without conversion.
     As(Schema),
-    /// As a semantic type.
+    /// With the conversion of a semantic type.
     Converted(Semantic),
-    /// Null or the other; gives the bare value.
-    Nullable { null: usize, other: Box<Plan> },
-    /// One of several; gives a `Value::Union`.
+    /// A union of null and one other type; gives the bare value.
+    Nullable {
+        null: usize,
+        other: Box<Plan>,
+    },
+    /// Any other union; gives a `Value::Union`.
     OneOf(Vec<Plan>),
-    /// Fields, one after another.
     Record(Vec<(String, Plan)>),
-    /// Items of one kind.
     Array(Box<Plan>),
-    /// Entries of one kind.
     Map(Box<Plan>),
 }
 
-/// A plan, and the schema of the values that it gives.
+/// A plan, and the schema of the converted values.
 #[derive(Debug)]
 pub(crate) struct Planned {
     pub(crate) plan: Plan,
     pub(crate) schema: Schema,
-    /// Whether it is text that is JSON, null or not.
+    /// True for JSON text, nullable or not.
     json_text: bool,
 }
 
@@ -52,7 +52,7 @@ impl Planned {
     /// Plans the reading of a schema without references.
     ///
     /// # Errors
-    /// `decode.unusable_schema` for a type that nothing keeps without loss, by its name.
+    /// `decode.unusable_schema` for a union that is not valid after conversion.
     pub(crate) fn new(written: &Schema) -> Result<Self, Refusal> {
         match written {
             Schema::Record(record) => match Semantic::of_record(record) {
@@ -160,7 +160,7 @@ impl Plan {
     /// Reads one value.
     ///
     /// # Errors
-    /// The bytes are not what the schema says, or not what its semantic type says.
+    /// The bytes do not match the schema or its semantic type.
     pub(crate) fn read(&self, reader: &mut Reader) -> Result<Value, Malformed> {
         Ok(match self {
             Self::As(schema) => reader.value(schema)?,
@@ -186,7 +186,7 @@ impl Plan {
                 }
                 Value::Record(values)
             }
-            // What is converted takes a byte at least, so a count is bounded by the bytes left.
+            // A converted item takes at least one byte, so the remaining bytes bound the count.
             Self::Array(items) => {
                 let mut values = Vec::new();
                 loop {

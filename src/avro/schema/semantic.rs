@@ -1,58 +1,58 @@
-//! What Kafka Connect and Debezium mean by a type, which Avro itself cannot say: the attribute `connect.name`.
+//! Semantic types of Kafka Connect and Debezium, which Avro lacks: the attribute `connect.name`.
 //!
-//! apache-avro drops attributes of primitive types, so they are looked at in the schema's text before it is parsed.
-//! Where Avro has a logical type of the same meaning, the text gets that one. Where values must be converted, the type
-//! is wrapped in a record of one field with a name of ours, which takes the same bytes; [`Plan`](super::plan::Plan)
-//! finds it again.
+//! apache-avro drops attributes of primitive types, so the text of a schema is rewritten before parsing. If Avro has an
+//! equivalent logical type, the type gets this logical type. If values need conversion, the type is wrapped in a
+//! marker: a record with one field and a reserved name, which has the same encoding. [`Plan`](super::plan::Plan)
+//! recognizes markers.
 //!
-//! A text without such attributes, as our own are, is parsed as it is.
+//! A text without such attributes, as in our own schemas, is parsed unchanged.
 
 use std::collections::HashSet;
 
 use apache_avro::{Schema, schema::RecordSchema};
 use serde_json::{Map, Value as Json, json};
 
-/// How Connect marks what a type means.
+/// Connect's attribute for the semantic type.
 pub(crate) const CONNECT_NAME: &str = "connect.name";
 
-/// The namespace of the records that stand for a semantic type.
+/// The namespace of markers.
 const NAMESPACE: &str = "towpath.semantic";
 
-/// The digits that Connect's Avro converter writes for a decimal whose number of digits is not known.
+/// The precision that Connect's Avro converter writes for a decimal of unknown precision.
 const UNKNOWN_PRECISION: u64 = 64;
 
-/// A type whose values are converted as they are read, or that is refused by name.
+/// A type whose values are converted while reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Semantic {
-    /// Days since the epoch, with two numbers for the infinities.
+    /// Days since the epoch, with two special values for the infinities.
     Days,
-    /// Milliseconds or microseconds since the epoch without a zone, with two numbers for the infinities.
+    /// Milliseconds or microseconds since the epoch without a zone, with two special values for the infinities.
     LocalMillis,
     LocalMicros,
-    /// A text with date, time and offset.
+    /// A string with date, time and offset.
     ZonedTimestamp,
-    /// Texts in ISO's form, without an offset or with `Z`.
+    /// Strings in ISO 8601, without an offset or with `Z`.
     IsoDate,
     IsoTime,
     IsoTimestamp,
-    /// A text that is JSON.
+    /// A string that contains JSON.
     Json,
-    /// A record of a scale and an unscaled value.
+    /// A record with a scale and an unscaled value.
     VariableScaleDecimal {
         scale_first: bool,
     },
-    /// Nanoseconds of a day. No column of a time keeps all digits, which is for the sink to say; within other values it
-    /// is a number.
+    /// Nanoseconds since midnight. As a column it is refused by the sink, since no column type keeps all digits; within
+    /// other values it is a number.
     NanoTime,
-    /// A decimal that counts tens or hundreds: digits, and so many zeros behind them.
+    /// A decimal with a negative scale: the unscaled value is followed by this number of zeros.
     Zeros(u16),
 }
 
-/// What the record is called that stands for [`Semantic::Zeros`]; their number follows.
+/// Name prefix of the marker for [`Semantic::Zeros`], followed by the number of zeros.
 const ZEROS: &str = "Zeros";
 
 impl Semantic {
-    /// Those that stand in a record of ours, with its name and the type within.
+    /// Types with a marker: its name, and the type of its field.
     const MARKED: [(Self, &'static str, &'static str); 9] = [
         (Self::Days, "Days", "int"),
         (Self::LocalMillis, "LocalMillis", "long"),
@@ -65,7 +65,7 @@ impl Semantic {
         (Self::NanoTime, "NanoTime", "long"),
     ];
 
-    /// The meaning of a record: one of ours, or Debezium's decimal with a scale of its own.
+    /// Returns the semantic type of a marker or of Debezium's `VariableScaleDecimal`.
     pub(crate) fn of_record(record: &RecordSchema) -> Option<Self> {
         if is_marker(record) {
             let name = record.name.name();
@@ -75,9 +75,9 @@ impl Semantic {
             let marked = Self::MARKED.iter().find(|(_, marked, _)| *marked == name);
             return marked.map(|(semantic, ..)| *semantic);
         }
-        let own = "io.debezium.data.VariableScaleDecimal";
-        let named =
-            record.attributes.get(CONNECT_NAME).is_some_and(|name| name == own) || record.name.fullname(None) == own;
+        let variable_scale = "io.debezium.data.VariableScaleDecimal";
+        let named = record.attributes.get(CONNECT_NAME).is_some_and(|name| name == variable_scale)
+            || record.name.fullname(None) == variable_scale;
         let [first, second] = record.fields.as_slice() else { return None };
         let scale_first = match (first.name.as_str(), &first.schema, second.name.as_str(), &second.schema) {
             ("scale", Schema::Int, "value", Schema::Bytes) => true,
@@ -87,7 +87,7 @@ impl Semantic {
         named.then_some(Self::VariableScaleDecimal { scale_first })
     }
 
-    /// What Debezium's and Connect's names mean on a type that must be converted.
+    /// Returns the semantic type for a `connect.name` on the primitive type `base`, if values need conversion.
     fn of_name(name: &str, base: &str) -> Option<Self> {
         let (semantic, expected) = match name {
             "io.debezium.time.Date" => (Self::Days, "int"),
@@ -105,7 +105,7 @@ impl Semantic {
     }
 }
 
-/// The logical type of Avro that means the same as Connect's or Debezium's name.
+/// Returns Avro's logical type that is equivalent to a `connect.name` on the primitive type `base`.
 fn logical_type(name: &str, base: &str) -> Option<&'static str> {
     Some(match (name, base) {
         ("org.apache.kafka.connect.data.Date", "int") => "date",
@@ -118,15 +118,15 @@ fn logical_type(name: &str, base: &str) -> Option<&'static str> {
     })
 }
 
-/// Parses a schema's text and keeps what its `connect.name`s mean.
+/// Parses a schema, including its semantic types.
 ///
 /// # Errors
-/// It is no Avro schema.
+/// The text is not an Avro schema.
 pub(crate) fn parse(text: &str) -> apache_avro::AvroResult<Schema> {
     if !text.contains(CONNECT_NAME) {
         return Schema::parse_str(text);
     }
-    // What is no JSON is told by the parser of schemas.
+    // For anything but JSON, the schema parser returns the error.
     let Ok(json) = serde_json::from_str(text) else { return Schema::parse_str(text) };
     parse_json(json)
 }
@@ -134,21 +134,21 @@ pub(crate) fn parse(text: &str) -> apache_avro::AvroResult<Schema> {
 /// As [`parse`], from JSON.
 ///
 /// # Errors
-/// It is no Avro schema.
+/// The JSON is not an Avro schema.
 pub(crate) fn parse_json(mut schema: Json) -> apache_avro::AvroResult<Schema> {
     Marking::default().mark(&mut schema);
     Schema::parse(&schema)
 }
 
-/// Whether a record is one of ours that stands for a semantic type.
+/// Returns true if a record is a marker.
 pub(crate) fn is_marker(record: &RecordSchema) -> bool {
     record.name.namespace() == Some(NAMESPACE)
 }
 
-/// Walks a schema's JSON. Its depth is bounded by the parser of JSON.
+/// Walks the JSON of a schema. The JSON parser bounds its depth.
 #[derive(Default)]
 struct Marking {
-    /// The records of ours that the schema defines so far; Avro wants each name defined once.
+    /// The markers defined so far; Avro allows one definition per name.
     defined: HashSet<String>,
 }
 
@@ -180,13 +180,13 @@ impl Marking {
     fn mark_fields(&mut self, record: &mut Map<String, Json>) {
         for field in record.get_mut("fields").and_then(Json::as_array_mut).into_iter().flatten() {
             let Some(field) = field.as_object_mut() else { continue };
-            // Nothing reads defaults here, and one may not fit the record that stands for its type.
+            // Defaults are not used, and a default may not match the marker of its type.
             field.remove("default");
             self.mark_within(field, "type");
         }
     }
 
-    /// What takes the place of a type with a `connect.name`.
+    /// Returns the replacement for a primitive type with a `connect.name`.
     fn primitive(&mut self, object: &Map<String, Json>, base: &str) -> Option<Json> {
         let name = object.get(CONNECT_NAME)?.as_str()?;
         if let Some(logical) = logical_type(name, base) {
@@ -208,14 +208,13 @@ impl Marking {
         let precision =
             object.get("precision").and_then(Json::as_i64).or_else(|| parameter("connect.decimal.precision"));
         let precision = precision.and_then(|digits| u64::try_from(digits).ok()).unwrap_or(UNKNOWN_PRECISION);
-        // Postgres has numeric(2, 5), Avro does not.
+        // Postgres allows numeric(2, 5), Avro does not.
         json!({"type": "bytes", "logicalType": "decimal", "precision": precision.max(scale).max(1), "scale": scale})
     }
 
     fn marker(&mut self, semantic: Semantic) -> Json {
         let marked = Semantic::MARKED.iter().find(|(marked, ..)| *marked == semantic);
-        let (_, name, base) =
-            marked.expect("the decimal with a scale of its own is a record already and is not marked");
+        let (_, name, base) = marked.expect("of_name returns only types in MARKED");
         self.defined_once((*name).to_owned(), base)
     }
 

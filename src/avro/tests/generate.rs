@@ -1,4 +1,4 @@
-//! Random schemas and values for the tests of this room.
+//! Random schemas and values.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use crate::avro::binary::read::is_nullable;
 
-/// A schema of any type, some levels deep, no two types in it of one name.
+/// A schema of any type, some levels deep, with unique type names.
 pub(crate) fn schemas() -> impl Strategy<Value = Schema> {
     types().prop_map(|mut json| {
         name_types(&mut json, &mut 0);
@@ -33,7 +33,7 @@ pub(crate) fn records() -> impl Strategy<Value = Schema> {
     })
 }
 
-/// A value of `schema` as apache-avro has it: each union says its branch.
+/// A value of `schema` in apache-avro's form: each union names its branch.
 pub(crate) fn values(schema: &Schema) -> BoxedStrategy<Value> {
     match schema {
         Schema::Null => Just(Value::Null).boxed(),
@@ -93,17 +93,17 @@ pub(crate) fn values(schema: &Schema) -> BoxedStrategy<Value> {
             proptest::strategy::Union::new(branches).boxed()
         }
         Schema::Record(record) => fields(&record.fields).prop_map(Value::Record).boxed(),
-        Schema::Ref { name } => panic!("the schemas here have no references, yet there is {name:?}"),
+        Schema::Ref { name } => panic!("generated schemas have no references, found {name:?}"),
     }
 }
 
-/// A value for each field, with its name.
+/// Names and values for `fields`.
 pub(crate) fn fields(fields: &[RecordField]) -> BoxedStrategy<Vec<(String, Value)>> {
     let fields: Vec<_> = fields.iter().map(|field| (Just(field.name.clone()), values(&field.schema))).collect();
     fields.boxed()
 }
 
-/// The value as our reader gives it: a union of null and one other type is bare.
+/// Converts a value to the form of our reader: a union of null and one other type is bare.
 pub(crate) fn bare(schema: &Schema, value: Value) -> Value {
     match (schema, value) {
         (Schema::Union(union), Value::Union(branch, value)) => {
@@ -151,7 +151,7 @@ fn record(types: Vec<Json>) -> Json {
     json!({"type": "record", "name": "", "fields": fields.collect::<Vec<_>>()})
 }
 
-/// Branches of a union, none like another.
+/// Branches of a union, all different.
 fn unions() -> impl Strategy<Value = Vec<Json>> {
     let branches = [
         json!("null"),
@@ -196,7 +196,7 @@ fn leaves() -> impl Strategy<Value = Json> {
     ]
 }
 
-/// Gives each type with an empty name one of its own.
+/// Gives each type with an empty name a unique name.
 fn name_types(json: &mut Json, next: &mut u32) {
     match json {
         Json::Object(members) => {

@@ -1,3 +1,3 @@
-//! What the tests of this room share.
+//! Shared by the tests of this room.
 
 pub(super) mod generate;

@@ -5,7 +5,7 @@ fn read(schema: &str, bytes: &[u8]) -> Read<Value> {
 }
 
 #[test]
-fn a_few_bytes_that_promise_many_are_refused_before_anything_is_allocated() {
+fn a_length_beyond_the_bytes_is_refused_before_allocating() {
     let huge = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
     let huge_block = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x02];
     for ty in [
@@ -25,7 +25,7 @@ fn a_few_bytes_that_promise_many_are_refused_before_anything_is_allocated() {
         }
     }
     assert_eq!(read(r#"{"type":"fixed","name":"f","size":1000000000000}"#, &[1]), Err(Malformed::Truncated));
-    // A big decimal whose inner length lies.
+    // The inner length of a big decimal exceeds its bytes.
     assert_eq!(
         read(r#"{"type":"bytes","logicalType":"big-decimal"}"#, &[0x0a, 0xfe, 0xff, 0xff, 0xff, 0x0f]),
         Err(Malformed::Length)
@@ -33,7 +33,7 @@ fn a_few_bytes_that_promise_many_are_refused_before_anything_is_allocated() {
 }
 
 #[test]
-fn nested_arrays_of_nothing_share_one_allowance() {
+fn nested_arrays_of_nulls_share_one_limit() {
     let nested = r#"{"type":"array","items":{"type":"array","items":"null"}}"#;
     // Two inner arrays of 40,000 nulls each.
     let inner = [0x80, 0xf1, 0x04, 0x00];
@@ -43,7 +43,7 @@ fn nested_arrays_of_nothing_share_one_allowance() {
 }
 
 #[test]
-fn the_end_of_the_bytes_is_no_null() {
+fn the_end_of_the_bytes_is_not_a_null() {
     for ty in [r#""boolean""#, r#""string""#, r#"["null","string"]"#, r#""long""#, r#""double""#] {
         assert_eq!(read(ty, &[]), Err(Malformed::Truncated), "{ty}");
     }
@@ -51,7 +51,7 @@ fn the_end_of_the_bytes_is_no_null() {
 }
 
 #[test]
-fn what_no_type_allows_is_refused() {
+fn bytes_that_the_type_does_not_allow_are_refused() {
     assert_eq!(read(r#""boolean""#, &[2]), Err(Malformed::Boolean));
     assert_eq!(read(r#""int""#, &[0xfe, 0xff, 0xff, 0xff, 0x1f]), Err(Malformed::Number));
     assert_eq!(read(r#""long""#, &[0xff; 11]), Err(Malformed::Number));
@@ -64,7 +64,7 @@ fn what_no_type_allows_is_refused() {
 }
 
 #[test]
-fn a_nullable_value_comes_bare_and_another_union_says_its_branch() {
+fn a_nullable_value_is_bare_and_any_other_union_names_its_branch() {
     assert_eq!(read(r#"["null","int"]"#, &[0x00]), Ok(Value::Null));
     assert_eq!(read(r#"["int","null"]"#, &[0x00, 0x02]), Ok(Value::Int(1)));
     assert_eq!(read(r#"["null","int","string"]"#, &[0x02, 0x02]), Ok(Value::Union(1, Box::new(Value::Int(1)))));

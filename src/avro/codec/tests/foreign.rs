@@ -1,4 +1,4 @@
-//! Topics of other makers, for the tests: a schema as text, and bytes as apache-avro writes them by that text.
+//! Topics of other producers: a schema as text, and records encoded by apache-avro.
 
 use std::sync::{Arc, LazyLock};
 
@@ -15,14 +15,14 @@ use crate::avro::{
     },
 };
 
-/// Made once, since its clients take their time; nothing asks it.
+/// Shared, since creating its clients is slow. No test sends a request with it.
 pub(super) static REGISTRY: LazyLock<Registry> =
     LazyLock::new(|| Registry::new("http://127.0.0.1:1", &prometheus::Registry::new()).expect("an address"));
 
 const KEY_ID: u32 = 1;
 const VALUE_ID: u32 = 2;
 
-/// A topic whose keys and values have schemas that somebody else registered.
+/// A topic whose schemas were registered by another producer.
 pub(super) struct Foreign {
     decoder: Decoder,
     key: Schema,
@@ -37,18 +37,18 @@ impl Foreign {
     pub(super) fn reading(key: &str, value: &str, reading: Reading) -> Self {
         let mut decoder = Decoder::reading(REGISTRY.clone(), reading);
         for (id, text) in [(KEY_ID, key), (VALUE_ID, value)] {
-            decoder.keep(id, Arc::new(Prepared::new(&semantic::parse(text).unwrap())));
+            decoder.insert(id, Arc::new(Prepared::new(&semantic::parse(text).unwrap())));
         }
         let parse = |text: &str| Schema::parse_str(text).unwrap();
         Self { decoder, key: parse(key), value: parse(value) }
     }
 
-    /// A topic of values only.
+    /// A topic without keys.
     pub(super) fn of_values(value: &str) -> Self {
         Self::new("\"string\"", value)
     }
 
-    /// What a record means; one without a key, or without a value, where they are `None`.
+    /// Decodes a record; `None` is a null key or value.
     pub(super) fn read(&self, key: Option<Value>, value: Option<Value>) -> Body {
         let framed = |id: u32, schema: &Schema, value: Value| {
             [&[0], &id.to_be_bytes()[..], &reference_bytes(schema, &value)].concat()
@@ -57,19 +57,19 @@ impl Foreign {
         let value = value.map(|value| framed(VALUE_ID, &self.value, value));
         match self.decoder.decode(key.as_deref(), value.as_deref()) {
             Decoded::Body(body) => body,
-            Decoded::NeedsSchema(id) => panic!("schema {id} is not known"),
+            Decoded::NeedsSchema(id) => panic!("schema {id} is not cached"),
         }
     }
 
-    /// What the bytes of a key mean, framing included.
+    /// Decodes the bytes of a key, including the framing.
     pub(super) fn read_key_bytes(&self, key: &[u8]) -> towpath_api::Identity {
         match self.decoder.decode(Some(key), None) {
             Decoded::Body(body) => tombstone(body).expect("a key").identity,
-            Decoded::NeedsSchema(id) => panic!("schema {id} is not known"),
+            Decoded::NeedsSchema(id) => panic!("schema {id} is not cached"),
         }
     }
 
-    /// What the bytes of a value mean, without their framing.
+    /// Decodes the bytes of a value, without framing.
     pub(super) fn read_value_bytes(&self, datum: &[u8]) -> Decoded {
         let framed = [&[0], &VALUE_ID.to_be_bytes()[..], datum].concat();
         self.decoder.decode(None, Some(&framed))
@@ -94,7 +94,7 @@ pub(super) fn code(body: &Body) -> &'static str {
     }
 }
 
-/// The key that a tombstone names.
+/// Returns the key of a tombstone.
 pub(super) fn tombstone(body: Body) -> Option<RecordKey> {
     match body {
         Body::Tombstone(key) => key,
@@ -110,7 +110,7 @@ pub(super) fn text(text: &str) -> Value {
     Value::String(text.to_owned())
 }
 
-/// A value of a type that may be null, in the second branch.
+/// A value in the second branch of a nullable type.
 pub(super) fn some(value: Value) -> Value {
     Value::Union(1, Box::new(value))
 }
@@ -119,7 +119,7 @@ pub(super) fn null() -> Value {
     Value::Union(0, Box::new(Value::Null))
 }
 
-/// The names and types of a record's fields.
+/// Names and types of the fields of a record.
 pub(super) fn types(schema: &Schema) -> Vec<(String, Schema)> {
     fields(schema).iter().map(|field| (field.name.clone(), field.schema.clone())).collect()
 }

@@ -1,4 +1,4 @@
-//! Schema ids in headers, as newer serialisers write them.
+//! Schema ids in headers, as newer serializers write them.
 
 use axum::{Json, Router, extract::Path, http::StatusCode, routing::get};
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::avro::codec::SchemaHeaders;
 
 const GUID: &str = "6f1a7d0e-3a52-4a5e-9b0b-0d5a1c2b3e4f";
 
-/// A registry that knows one schema by its guid, and says of every other path what a server says that does not have it.
+/// A registry with one schema, under its guid. Any other path is answered as by a server without that route.
 async fn registry() -> Registry {
     let by_guid = |Path(guid): Path<String>| async move {
         if guid == GUID {
@@ -32,20 +32,22 @@ fn header(guid: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_guid_in_a_header_is_looked_up_and_the_bytes_have_no_prefix() {
+async fn a_guid_in_a_header_replaces_the_framing_of_the_bytes() {
     let mut decoder = Decoder::new(registry().await);
     let header = header(GUID);
     let headers = SchemaHeaders { key: Some(&header), value: Some(&header) };
     let (key, value) = (&[0x06][..], &[0x08][..]);
     let Decoded::NeedsSchema(id @ SchemaId::Guid(_)) = decoder.decode_with(Some(key), Some(value), headers) else {
-        panic!("it is not known yet")
+        panic!("the schema is not cached yet")
     };
     decoder.learn(id).await.unwrap();
-    let Decoded::Body(body) = decoder.decode_with(Some(key), Some(value), headers) else { panic!("it is known") };
+    let Decoded::Body(body) = decoder.decode_with(Some(key), Some(value), headers) else {
+        panic!("the schema is cached")
+    };
     let change = change(body);
     assert_eq!(change.key.unwrap().identity, towpath_api::Identity::Long(3));
     assert_eq!(change.after, Some(vec![Value::Date(4)]));
-    // A header of the key says nothing about the value.
+    // A header for the key does not apply to the value.
     let only_key = SchemaHeaders { value: None, ..headers };
     assert!(matches!(
         decoder.decode_with(Some(key), Some(&[0, 0, 0, 0, 9, 8]), only_key),
@@ -54,20 +56,20 @@ async fn a_guid_in_a_header_is_looked_up_and_the_bytes_have_no_prefix() {
 }
 
 #[tokio::test]
-async fn a_registry_without_guids_makes_the_record_undecodable_and_says_so() {
+async fn a_record_with_a_guid_is_undecodable_if_the_registry_lacks_guids() {
     let mut decoder = Decoder::new(registry().await);
     let header = header("00000000-0000-0000-0000-000000000001");
     let headers = SchemaHeaders { key: None, value: Some(&header) };
     let Decoded::NeedsSchema(id) = decoder.decode_with(None, Some(&[8]), headers) else {
-        panic!("it is not known yet")
+        panic!("the schema is not cached yet")
     };
     decoder.learn(id).await.unwrap();
-    let Decoded::Body(body) = decoder.decode_with(None, Some(&[8]), headers) else { panic!("it was asked for") };
+    let Decoded::Body(body) = decoder.decode_with(None, Some(&[8]), headers) else { panic!("the lookup failed") };
     assert_eq!(code(&body), "registry.no_guids");
 }
 
 #[test]
-fn a_header_may_hold_a_number_and_nothing_else() {
+fn a_header_contains_a_number_or_a_guid() {
     let decoder = Decoder::new(REGISTRY.clone());
     let read = |header: &[u8]| decoder.decode_with(None, Some(&[8]), SchemaHeaders { key: None, value: Some(header) });
     assert!(matches!(read(&[0, 0, 0, 0, 9]), Decoded::NeedsSchema(SchemaId::Number(9))));

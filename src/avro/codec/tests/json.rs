@@ -1,4 +1,4 @@
-//! Topics of Connect's JSON converter, with and without schemas, and of its string converter.
+//! Records of Connect's JSON converter, with and without schemas, and of its string converter.
 
 use serde_json::{Value as Json, json};
 use towpath_api::{Identity, RecordKey, RecordOp};
@@ -20,7 +20,7 @@ fn decoder(key: Form, value: Form, version: Option<&str>) -> Decoder {
 fn read(decoder: &Decoder, key: Option<&str>, value: Option<&str>) -> Body {
     match decoder.decode(key.map(str::as_bytes), value.map(str::as_bytes)) {
         Decoded::Body(body) => body,
-        Decoded::NeedsSchema(id) => panic!("no schema is asked for, but {id} is"),
+        Decoded::NeedsSchema(id) => panic!("JSON needs no schema, but {id} is requested"),
     }
 }
 
@@ -35,7 +35,7 @@ fn key(form: Form, key: &str) -> Result<Option<RecordKey>, &'static str> {
     }
 }
 
-/// A field of a struct: its type with what belongs to it, optional.
+/// An optional field of a struct.
 fn field(name: &str, mut ty: Json) -> Json {
     ty["field"] = json!(name);
     ty["optional"] = json!(true);
@@ -47,15 +47,15 @@ fn with_schema(ty: &Json, payload: &str) -> String {
     format!(r#"{{"schema":{schema},"payload":{{"v":{payload}}}}}"#)
 }
 
-/// Type and value that become of the one field of a struct.
+/// Decodes a struct with one field, and returns the type and value of this field.
 fn typed(ty: &Json, payload: &str) -> (Schema, Value) {
     let mut change = change(value(Form::JsonWithSchema, &with_schema(ty, payload)));
-    let Schema::Union(union) = types(&change.schema).swap_remove(0).1 else { panic!("it is optional") };
+    let Schema::Union(union) = types(&change.schema).swap_remove(0).1 else { panic!("the field is optional") };
     (union.variants()[1].clone(), change.after.as_mut().unwrap().swap_remove(0))
 }
 
 #[test]
-fn each_type_of_connects_schemas_is_read_value_by_value() {
+fn each_type_of_connects_schemas_is_converted() {
     let plain = |ty: &str| json!({"type": ty});
     let named = |ty: &str, name: &str| json!({"type": ty, "name": name, "version": 1});
     for (ty, payload, schema, expected) in [
@@ -105,7 +105,7 @@ fn each_type_of_connects_schemas_is_read_value_by_value() {
 }
 
 #[test]
-fn decimals_come_as_bytes_or_as_numbers_and_keep_their_digits() {
+fn decimals_are_bytes_or_numbers_and_keep_their_digits() {
     let ty = json!({"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2", "connect.decimal.precision": "30"}});
     let decimal = |number: i128| {
         Value::Decimal(apache_avro::Decimal::from(num_bigint::BigInt::from(number).to_signed_bytes_be()))
@@ -135,7 +135,7 @@ fn decimals_come_as_bytes_or_as_numbers_and_keep_their_digits() {
 }
 
 #[test]
-fn structs_arrays_and_maps_are_read_as_well() {
+fn structs_arrays_and_maps_are_converted() {
     let inner = json!({"type": "struct", "fields": [field("a", json!({"type": "int32"})), field("not-avro", json!({"type": "string"}))]});
     let array = json!({"type": "array", "items": inner});
     let (schema, value) = typed(&array, r#"[{"not-avro":"x","a":1},{}]"#);
@@ -153,7 +153,7 @@ fn structs_arrays_and_maps_are_read_as_well() {
 }
 
 #[test]
-fn debeziums_envelope_in_json_is_the_change_that_it_is() {
+fn debeziums_envelope_in_json_is_decoded_as_a_change() {
     let row = json!({"type": "struct", "name": "s.t.Value", "fields": [
         {"type": "int32", "optional": false, "field": "id"}, field("doc", json!({"type": "string", "name": "io.debezium.data.Json"})),
         field("big-text", json!({"type": "string"}))]});
@@ -181,7 +181,7 @@ fn debeziums_envelope_in_json_is_the_change_that_it_is() {
 }
 
 #[test]
-fn defects_of_json_have_their_codes_and_name_the_field() {
+fn each_defect_of_json_has_its_code_and_names_the_field() {
     for (given, expected) in [
         ("{", "decode.json"),
         ("\u{0}", "decode.json"),
@@ -200,14 +200,14 @@ fn defects_of_json_have_their_codes_and_name_the_field() {
     let Body::Undecodable { reason, .. } =
         value(Form::JsonWithSchema, &with_schema(&json!({"type": "int32"}), "\"canary\""))
     else {
-        panic!("it does not fit")
+        panic!("the payload does not match")
     };
-    assert_eq!(reason, "`v` is not what the schema beside it says");
+    assert_eq!(reason, "`v` does not match the schema of the record");
     assert_eq!(code(&read(&decoder(Form::Text, Form::Json, None), None, Some("nul"))), "decode.json");
 }
 
 #[test]
-fn json_without_a_schema_stays_the_text_that_it_is() {
+fn json_without_a_schema_keeps_its_text() {
     for given in
         [r#"{"big":123456789012345678901234567890.123,"a": [1, 2]}"#, "[1]", "\"x\"", "7", r#"{"op":"u","after":1}"#]
     {
@@ -254,7 +254,7 @@ fn an_envelope_without_a_schema_gives_its_record_as_json() {
 }
 
 #[test]
-fn bare_keys_are_simple_values_or_objects_of_such() {
+fn bare_keys_are_simple_values_or_objects_of_simple_values() {
     let parts = |given: &str| {
         let key = key(Form::Json, given).unwrap().unwrap();
         (key.identity.clone(), types(&key.schema))
@@ -286,7 +286,7 @@ fn bare_keys_are_simple_values_or_objects_of_such() {
 }
 
 #[test]
-fn keys_with_schemas_and_texts_are_read() {
+fn keys_with_schemas_and_text_keys_are_decoded() {
     let typed = |payload: &str| format!(r#"{{"schema":{{"type":"int64","optional":true}},"payload":{payload}}}"#);
     assert_eq!(key(Form::JsonWithSchema, &typed("5")).unwrap().unwrap().identity, Identity::Long(5));
     assert!(key(Form::JsonWithSchema, &typed("null")).unwrap().is_none());
@@ -302,7 +302,7 @@ fn keys_with_schemas_and_texts_are_read() {
 
 proptest! {
     #[test]
-    fn what_connect_writes_comes_back(long in any::<i64>(), double in prop::num::f64::NORMAL, words in any::<String>(), bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+    fn values_that_connect_writes_are_decoded_unchanged(long in any::<i64>(), double in prop::num::f64::NORMAL, words in any::<String>(), bytes in prop::collection::vec(any::<u8>(), 0..20)) {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         let plain = |ty: &str| json!({"type": ty});
         prop_assert_eq!(typed(&plain("int64"), &long.to_string()).1, Value::Long(long));
@@ -312,7 +312,7 @@ proptest! {
     }
 
     #[test]
-    fn any_json_is_kept_as_it_is_and_rubbish_never_brings_the_decoder_down(bytes in prop::collection::vec(any::<u8>(), 0..64), number in any::<f64>()) {
+    fn json_keeps_its_text_and_random_bytes_never_panic_the_decoder(bytes in prop::collection::vec(any::<u8>(), 0..64), number in any::<f64>()) {
         for form in [Form::Json, Form::JsonWithSchema, Form::Text] {
             decoder(form, form, None).decode(Some(&bytes), Some(&bytes));
         }

@@ -1,4 +1,4 @@
-//! Keys of every kind that names a record, and those that do not.
+//! Keys of each supported type, and keys that are refused.
 
 use apache_avro::{Decimal, Uuid};
 use num_bigint::BigInt;
@@ -16,7 +16,7 @@ fn refused(schema: &str, value: Value) -> &'static str {
 }
 
 #[test]
-fn a_primitive_is_a_record_with_an_id() {
+fn a_primitive_key_becomes_a_record_with_an_id() {
     let bytes = |bytes: &[u8]| Identity::Bytes(bytes.to_vec());
     let uuid = Uuid::from_u128(7);
     let decimal = |number: i64| Value::Decimal(Decimal::from(BigInt::from(number).to_signed_bytes_be()));
@@ -57,7 +57,7 @@ fn a_primitive_is_a_record_with_an_id() {
 }
 
 #[test]
-fn numbers_of_any_scale_are_keys_and_equal_ones_are_one() {
+fn equal_numbers_of_different_scales_are_equal_keys() {
     let scaled = r#"{"type":"record","name":"VariableScaleDecimal","namespace":"io.debezium.data","fields":[
         {"name":"scale","type":"int"},{"name":"value","type":"bytes"}],"connect.name":"io.debezium.data.VariableScaleDecimal"}"#;
     let number = |scale: i32, unscaled: i64| {
@@ -73,7 +73,7 @@ fn numbers_of_any_scale_are_keys_and_equal_ones_are_one() {
     }
     let back = of(3, -1_500).0.to_big_decimal().unwrap();
     assert_eq!(back, "-1.5".parse::<apache_avro::BigDecimal>().unwrap());
-    // A part of several, and one that may be null.
+    // As one of several fields, and as a nullable key.
     let several = format!(
         r#"{{"type":"record","name":"k","fields":[{{"name":"n","type":["null",{scaled}]}},{{"name":"t","type":"string"}}]}}"#
     );
@@ -85,9 +85,9 @@ fn numbers_of_any_scale_are_keys_and_equal_ones_are_one() {
 }
 
 #[test]
-fn equal_decimals_are_one_key_however_many_bytes_they_take() {
+fn equal_decimals_of_different_lengths_are_equal_keys() {
     let schema = r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}"#;
-    // apache-avro would shorten it, so the bytes are written by hand.
+    // Encoded by hand, since apache-avro would shorten the decimal.
     let topic = Foreign::new(schema, "\"string\"");
     let long = topic.read_key_bytes(&[0, 0, 0, 0, 1, 6, 0, 0, 5]);
     let short = topic.read_key_bytes(&[0, 0, 0, 0, 1, 2, 5]);
@@ -95,7 +95,7 @@ fn equal_decimals_are_one_key_however_many_bytes_they_take() {
 }
 
 #[test]
-fn a_record_keeps_the_names_and_the_order_of_its_parts() {
+fn a_record_key_keeps_the_names_and_order_of_its_fields() {
     let schema = r#"{"type":"record","name":"k","fields":[
         {"name":"region","type":["null","string"]},{"name":"number","type":"int"},
         {"name":"at","type":{"type":"long","connect.name":"io.debezium.time.MicroTimestamp"}}]}"#;
@@ -112,7 +112,7 @@ fn a_record_keeps_the_names_and_the_order_of_its_parts() {
 }
 
 #[test]
-fn what_names_no_record_is_refused_with_its_code() {
+fn a_key_that_cannot_identify_a_record_is_refused() {
     assert_eq!(refused(r#""double""#, Value::Double(1.0)), "decode.key_type");
     assert_eq!(refused(r#"{"type":"array","items":"int"}"#, Value::Array(vec![])), "decode.key_type");
     assert_eq!(refused(r#"{"type":"map","values":"int"}"#, Value::Map([].into())), "decode.key_type");
@@ -130,7 +130,7 @@ fn what_names_no_record_is_refused_with_its_code() {
 }
 
 #[test]
-fn a_tombstone_names_its_record_and_one_without_a_key_none() {
+fn a_tombstone_has_the_key_of_its_record_if_any() {
     let topic = Foreign::new(r#""int""#, "\"string\"");
     assert_eq!(tombstone(topic.read(Some(Value::Int(1)), None)).unwrap().identity, Identity::Long(1));
     assert!(tombstone(topic.read(None, None)).is_none());

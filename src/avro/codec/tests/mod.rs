@@ -1,4 +1,4 @@
-//! The codec against apache-avro's own reader and writer, and against bytes that are wrong.
+//! Compares the codec with apache-avro's reader and writer, and decodes invalid bytes.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ mod values;
 const KEY_ID: u32 = 7;
 const VALUE_ID: u32 = 0x0102_0304;
 
-/// What apache-avro writes; the value says the branch of each union.
+/// Encodes with apache-avro; the value names the branch of each union.
 fn reference_bytes(schema: &Schema, value: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();
     GenericDatumWriter::builder(schema).build().unwrap().write_value_ref(&mut bytes, value).unwrap();
@@ -46,7 +46,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn what_apache_avro_writes_is_read_as_apache_avro_reads_it((schema, value) in schema_and_value()) {
+    fn values_are_read_as_apache_avro_reads_them((schema, value) in schema_and_value()) {
         let bytes = reference_bytes(&schema, &value);
         let mut reader = Reader::new(&bytes);
         let read = reader.value(&schema).unwrap();
@@ -59,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_what_apache_avro_writes((schema, value) in schema_and_value()) {
+    fn values_are_written_as_apache_avro_writes_them((schema, value) in schema_and_value()) {
         let expected = reference_bytes(&schema, &value);
         let mut bytes = Vec::new();
         write(&mut bytes, &schema, &value).unwrap();
@@ -67,11 +67,11 @@ proptest! {
     }
 
     #[test]
-    fn a_bare_value_is_written_as_the_one_that_says_its_branch((schema, value) in schema_and_value()) {
+    fn a_bare_value_is_written_as_a_value_with_its_branch((schema, value) in schema_and_value()) {
         let mut bytes = Vec::new();
         let value = bare(&schema, value);
         write(&mut bytes, &schema, &value).unwrap();
-        // A map may come in another order once it was rebuilt, so the values are compared.
+        // Rebuilding a map may change its order, so values are compared instead of bytes.
         prop_assert_eq!(bare(&schema, reference_value(&schema, &bytes).unwrap()), value);
     }
 
@@ -83,14 +83,14 @@ proptest! {
     }
 
     #[test]
-    fn rubbish_is_refused_or_means_what_apache_avro_says(schema in schemas(), bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn random_bytes_are_refused_or_read_as_apache_avro_reads_them(schema in schemas(), bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         if let Ok(value) = Reader::new(&bytes).value(&schema) {
             prop_assert_eq!(format!("{value:?}"), format!("{:?}", bare(&schema, reference_value(&schema, &bytes).unwrap())));
         }
     }
 
     #[test]
-    fn an_event_comes_back_as_the_change_that_it_is(event in events()) {
+    fn an_event_is_decoded_as_the_same_change(event in events()) {
         let topic = Topic::new(&event.object);
         let encoded = topic.encoder.encode(&event).unwrap();
         let Decoded::Body(Body::Change(change)) = topic.decoder.decode(Some(&encoded.key), Some(&encoded.value)) else {
@@ -114,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn a_broken_record_never_brings_the_decoder_down(event in events(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn a_broken_record_never_panics_the_decoder(event in events(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let topic = Topic::new(&event.object);
         let mut encoded = topic.encoder.encode(&event).unwrap();
         let at = at.index(encoded.value.len());
@@ -125,7 +125,7 @@ proptest! {
     }
 }
 
-/// A topic of one object, its schemas known to both sides.
+/// A topic of one object, with its schemas cached in encoder and decoder.
 struct Topic {
     encoder: Encoder,
     decoder: Decoder,
@@ -138,8 +138,8 @@ impl Topic {
         let envelope = Schema::parse_str(&schemas.value).unwrap();
         let registry = Registry::new("http://127.0.0.1:1", &prometheus::Registry::new()).unwrap();
         let mut decoder = Decoder::new(registry);
-        decoder.keep(KEY_ID, Arc::new(Prepared::new(&Schema::parse_str(&schemas.key).unwrap())));
-        decoder.keep(VALUE_ID, Arc::new(Prepared::new(&envelope)));
+        decoder.insert(KEY_ID, Arc::new(Prepared::new(&Schema::parse_str(&schemas.key).unwrap())));
+        decoder.insert(VALUE_ID, Arc::new(Prepared::new(&envelope)));
         Self { encoder: Encoder::new("webhook", object, &schemas, KEY_ID, VALUE_ID), decoder, envelope }
     }
 
@@ -155,7 +155,7 @@ fn events() -> impl Strategy<Value = ChangeEvent> {
     (records(), any::<bool>())
         .prop_flat_map(|(schema, partial)| {
             let updates = if partial { Updates::Partial } else { Updates::Whole };
-            // A type that is not nullable yet and whose union would have a union in it cannot be partial.
+            // A union without null cannot become nullable, so such an object cannot be partial.
             let object =
                 Object::new("deals", schema.clone(), updates).or_else(|_| Object::new("deals", schema, Updates::Whole));
             let object = Arc::new(object.unwrap());
@@ -207,7 +207,7 @@ fn deal() -> ChangeEvent {
 }
 
 #[test]
-fn any_avro_reader_understands_the_envelope() {
+fn apache_avro_reads_the_envelope() {
     let event = deal();
     let topic = Topic::new(&event.object);
     let encoded = topic.encoder.encode(&event).unwrap();
@@ -251,7 +251,7 @@ fn records_of_one_schema_share_it() {
 }
 
 #[test]
-fn each_defect_has_its_code_and_none_shows_the_payload() {
+fn each_defect_has_its_code() {
     let event = deal();
     let topic = Topic::new(&event.object);
     let Encoded { key, value } = topic.encoder.encode(&event).unwrap();
@@ -271,12 +271,12 @@ fn each_defect_has_its_code_and_none_shows_the_payload() {
     assert_eq!(code(&replaced(b"\x06won", b"\x06wox")), "decode.unknown_field");
     assert_eq!(code(&replaced(b"\x02u", b"\x02q")), "decode.unknown_op");
     assert_eq!(code(&replaced(b"\x02u", b"\x02\xff")), "decode.utf8");
-    // The title claims to be a billion bytes long.
+    // The title announces a billion bytes.
     assert_eq!(code(&replaced(b"\x02\x02x", b"\x02\x80\xa8\xd6\xb9\x07x")), "decode.length");
 }
 
 #[test]
-fn a_null_value_is_a_tombstone_and_a_schema_that_is_not_known_is_asked_for() {
+fn a_null_value_is_a_tombstone_and_an_unknown_schema_is_requested() {
     let event = deal();
     let topic = Topic::new(&event.object);
     let encoded = topic.encoder.encode(&event).unwrap();
@@ -293,7 +293,7 @@ fn a_null_value_is_a_tombstone_and_a_schema_that_is_not_known_is_asked_for() {
 }
 
 #[test]
-fn an_event_that_does_not_fit_is_poison_and_names_the_field_only() {
+fn a_mismatching_event_is_poison_and_names_only_the_field() {
     let encode = |event: &ChangeEvent| Topic::new(&event.object).encoder.encode(event).unwrap_err();
     let mut event = deal();
     event.after.as_mut().unwrap()[2].1 = Value::String("canary".into());
@@ -313,9 +313,9 @@ fn an_event_that_does_not_fit_is_poison_and_names_the_field_only() {
 }
 
 #[test]
-fn blocks_that_tell_their_size_are_read_as_well() {
+fn blocks_with_a_size_are_read() {
     let schema = Schema::parse_str(r#"{"type":"array","items":"int"}"#).unwrap();
-    // Two items in a block of two bytes, then one in a block without a size.
+    // Two items in a block with its size of two bytes, then one item in a block without a size.
     let bytes = [0x03, 0x04, 0x02, 0x04, 0x02, 0x06, 0x00];
     let read = Reader::new(&bytes).value(&schema).unwrap();
     assert_eq!(read, Value::Array(vec![Value::Int(1), Value::Int(2), Value::Int(3)]));

@@ -1,4 +1,4 @@
-//! Every type that Avro, Kafka Connect and Debezium have, value by value.
+//! Each semantic type of Kafka Connect and Debezium.
 
 use apache_avro::{BigDecimal, Decimal, Uuid};
 
@@ -11,7 +11,7 @@ fn topic(ty: &str) -> Foreign {
     Foreign::of_values(&format!(r#"{{"type":"record","name":"r","fields":[{{"name":"v","type":{ty}}}]}}"#))
 }
 
-/// The type and the value that become of a value of type `ty`.
+/// Decodes a value of type `ty`, and returns the converted type and value.
 fn read(ty: &str, value: Value) -> (Schema, Value) {
     let mut change = topic(ty).change(record(&[("v", value)]));
     (types(&change.schema).swap_remove(0).1, change.after.as_mut().unwrap().swap_remove(0))
@@ -26,7 +26,7 @@ fn named(base: &str, name: &str) -> String {
 }
 
 #[test]
-fn each_name_of_debezium_and_connect_has_its_type() {
+fn each_semantic_type_of_debezium_and_connect_is_converted() {
     let uuid = "00000000-0000-0000-0000-000000000007";
     let micros = Value::LocalTimestampMicros;
     for (base, name, given, schema, expected) in [
@@ -68,7 +68,7 @@ fn each_name_of_debezium_and_connect_has_its_type() {
             Schema::parse_str(r#"{"type":"string","logicalType":"uuid"}"#).unwrap(),
             Value::Uuid(Uuid::from_u128(7)),
         ),
-        // What has no type of its own stays what it is.
+        // Types without a conversion are unchanged.
         ("string", "io.debezium.time.ZonedTime", text("10:00:00+02:00"), Schema::String, text("10:00:00+02:00")),
         ("string", "io.debezium.time.Interval", text("P1Y2M"), Schema::String, text("P1Y2M")),
         ("string", "io.debezium.data.Enum", text("red"), Schema::String, text("red")),
@@ -77,7 +77,7 @@ fn each_name_of_debezium_and_connect_has_its_type() {
         ("bytes", "io.debezium.data.Bits", Value::Bytes(vec![1, 2]), Schema::Bytes, Value::Bytes(vec![1, 2])),
         ("int", "io.debezium.time.Year", Value::Int(1999), Schema::Int, Value::Int(1999)),
         ("long", "io.debezium.time.MicroDuration", Value::Long(9), Schema::Long, Value::Long(9)),
-        // A name on a type that it does not belong to says nothing.
+        // A name on an unexpected base type has no effect.
         ("string", "io.debezium.time.Date", text("x"), Schema::String, text("x")),
     ] {
         let ty = named(base, name);
@@ -91,7 +91,7 @@ fn each_name_of_debezium_and_connect_has_its_type() {
 }
 
 #[test]
-fn infinities_are_the_ends_of_the_range() {
+fn infinities_become_the_ends_of_the_range() {
     let long = |name: &str, number: i64| read(&named("long", name), Value::Long(number)).1;
     for (name, positive, negative) in [
         ("io.debezium.time.MicroTimestamp", 9_223_372_036_825_200_000, -9_223_372_036_832_400_000),
@@ -113,7 +113,7 @@ fn infinities_are_the_ends_of_the_range() {
 }
 
 #[test]
-fn what_would_be_rounded_or_is_no_time_is_refused() {
+fn values_that_would_be_rounded_or_are_not_times_are_refused() {
     assert_eq!(refused(ZONED, text("2024-01-01T00:00:00.1234567Z")), "decode.nanoseconds");
     assert_eq!(read(ZONED, text("2024-01-01T00:00:00.123456000Z")).1, Value::TimestampMicros(1_704_067_200_123_456));
     assert_eq!(refused(ZONED, text("2024-01-01T00:00:00")), "decode.malformed");
@@ -124,7 +124,7 @@ fn what_would_be_rounded_or_is_no_time_is_refused() {
 }
 
 #[test]
-fn nanoseconds_pass_as_what_no_column_takes_and_are_numbers_or_times_within() {
+fn nanoseconds_get_a_type_that_no_column_accepts() {
     let (time, timestamp) =
         (named("long", "io.debezium.time.NanoTime"), named("long", "io.debezium.time.NanoTimestamp"));
     let (nanos, value) = (Schema::LocalTimestampNanos, Value::LocalTimestampNanos(1));
@@ -199,7 +199,7 @@ fn decimals_keep_every_digit() {
 }
 
 #[test]
-fn json_is_text_that_its_field_marks() {
+fn json_is_text_in_a_marked_field() {
     let json = named("string", "io.debezium.data.Json");
     for (ty, given) in [(json.clone(), text("{}")), (format!(r#"["null",{json}]"#), some(text("{}")))] {
         let change = topic(&ty).change(record(&[("v", given)]));
@@ -211,7 +211,7 @@ fn json_is_text_that_its_field_marks() {
 }
 
 #[test]
-fn types_within_types_are_converted_as_well() {
+fn nested_types_are_converted() {
     let ty = format!(
         r#"{{"type":"array","items":["null",{{"type":"record","name":"inner","fields":[
             {{"name":"at","type":{ZONED}}},{{"name":"by","type":{{"type":"map","values":{ZONED}}}}},
@@ -254,7 +254,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn every_instant_that_debezium_writes_comes_back(micros in -62_000_000_000_000_000_i64..253_000_000_000_000_000) {
+    fn every_instant_that_debezium_writes_is_decoded_unchanged(micros in -62_000_000_000_000_000_i64..253_000_000_000_000_000) {
         let instant = jiff::Timestamp::from_microsecond(micros).unwrap();
         prop_assert_eq!(read(ZONED, text(&instant.to_string())).1, Value::TimestampMicros(micros));
         let local = jiff::tz::TimeZone::UTC.to_datetime(instant).to_string();
@@ -262,16 +262,16 @@ proptest! {
     }
 
     #[test]
-    fn what_has_no_semantic_type_is_read_as_apache_avro_reads_it((schema, value) in schema_and_value()) {
+    fn types_without_conversion_are_read_as_apache_avro_reads_them((schema, value) in schema_and_value()) {
         let text = serde_json::to_string(&schema).unwrap();
         prop_assume!(schema != Schema::Null);
-        // A bare record is the record itself, so that every schema stands in a field here.
+        // Wrapped in a field, since a record at the top level would be the row itself.
         let (_, read) = read(&text, value.clone());
         prop_assert_eq!(read, bare(&schema, value));
     }
 
     #[test]
-    fn rubbish_in_a_semantic_type_never_brings_the_decoder_down(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn random_bytes_in_a_semantic_type_never_panic_the_decoder(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         let types = [ZONED.to_owned(), named("string", "io.debezium.time.IsoDate"), named("string", "io.debezium.time.IsoTime")];
         for ty in types {
             topic(&format!(r#"{{"type":"array","items":{ty}}}"#)).read_value_bytes(&bytes);

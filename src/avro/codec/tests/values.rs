@@ -1,4 +1,4 @@
-//! The shapes of values: Debezium's envelope, plain records, bare values; and the version from a field.
+//! Forms of values (Debezium's envelope, plain records, bare values), and versions from a field.
 
 use towpath_api::{Identity, RecordOp};
 
@@ -7,7 +7,7 @@ use crate::avro::codec::{Reading, ReadingSettings, VersionField};
 
 const KEY: &str = r#"{"type":"record","name":"Key","namespace":"s.public.t","fields":[{"name":"id","type":"int"}]}"#;
 
-/// As Debezium's Postgres connector registers it, shortened.
+/// The schema that Debezium's Postgres connector registers, shortened.
 const ENVELOPE: &str = r#"{"type":"record","name":"Envelope","namespace":"s.public.t","fields":[
     {"name":"before","type":["null",{"type":"record","name":"Value","fields":[
         {"name":"id","type":"int"},
@@ -71,7 +71,7 @@ fn key() -> Value {
 }
 
 #[test]
-fn debeziums_envelope_is_the_change_that_it_is() {
+fn debeziums_envelope_is_decoded_as_a_change() {
     let topic = Foreign::new(KEY, ENVELOPE);
     for (letter, op) in [("c", RecordOp::Create), ("u", RecordOp::Update), ("r", RecordOp::Read)] {
         let change = change(topic.read(Some(key()), Some(envelope(letter, None, Some(usual_row()), None))));
@@ -92,7 +92,7 @@ fn debeziums_envelope_is_the_change_that_it_is() {
 }
 
 #[test]
-fn a_message_from_the_log_is_filtered() {
+fn a_logical_decoding_message_is_filtered() {
     let schema = r#"{"type":"record","name":"MessageValue","fields":[{"name":"op","type":"string"},
         {"name":"source","type":{"type":"record","name":"Source","fields":[{"name":"ts_ms","type":"long"}]}},
         {"name":"message","type":{"type":"record","name":"Message","fields":[{"name":"content","type":"bytes"}]}}]}"#;
@@ -102,7 +102,7 @@ fn a_message_from_the_log_is_filtered() {
 }
 
 #[test]
-fn values_that_are_not_available_are_left_as_they_are() {
+fn unavailable_values_are_not_changed() {
     let topic = Foreign::new(KEY, ENVELOPE);
     let texts = some(Value::Array(vec![some(text(PLACEHOLDER))]));
     let numbers = some(Value::Array(PLACEHOLDER.bytes().map(|byte| some(Value::Int(byte.into()))).collect()));
@@ -114,7 +114,7 @@ fn values_that_are_not_available_are_left_as_they_are() {
 }
 
 #[test]
-fn a_placeholder_in_an_array_of_times_is_one_as_well() {
+fn a_placeholder_in_an_array_of_times_is_recognized() {
     let zoned = r#"{"type":"string","connect.version":1,"connect.name":"io.debezium.time.ZonedTimestamp"}"#;
     let micros = r#"{"type":"long","connect.version":1,"connect.name":"io.debezium.time.MicroTimestamp"}"#;
     let schema = format!(
@@ -140,7 +140,7 @@ fn a_placeholder_in_an_array_of_times_is_one_as_well() {
 }
 
 #[test]
-fn the_placeholder_may_be_another_and_means_nothing_elsewhere() {
+fn the_placeholder_is_configurable_and_applies_to_envelopes_only() {
     let other = Foreign::reading(KEY, ENVELOPE, settings(None, "gone"));
     let after = |body: &str| envelope("u", None, Some(row(some(text(body)), null(), null(), null(), null())), None);
     assert_eq!(change(other.read(Some(key()), Some(after("gone")))).changed, Some(vec![0, 2, 3, 4, 5, 6]));
@@ -161,7 +161,7 @@ fn a_plain_record_is_an_upsert() {
 }
 
 #[test]
-fn a_bare_value_is_a_record_with_a_value() {
+fn a_bare_value_becomes_a_record_with_one_field() {
     let date = r#"{"type":"int","connect.name":"io.debezium.time.Date"}"#;
     let maybe_date = r#"["null",{"type":"int","logicalType":"date"}]"#;
     for (schema, given, kind, expected) in [
@@ -182,14 +182,14 @@ fn versions(field: &str) -> Foreign {
 }
 
 #[test]
-fn a_version_comes_from_the_field_that_is_named() {
+fn the_version_is_read_from_the_configured_field() {
     let read = |field: &str, value: Value| versions(field).read(Some(key()), Some(value));
     let version = |body: Body| change(body).version.map(|version| (version.ts, version.seq, version.rank));
     assert_eq!(version(read("source.lsn", envelope("u", None, Some(usual_row()), Some(41)))), Some((42, 0, 0)));
     assert_eq!(version(read("source.lsn", envelope("d", None, None, Some(0)))), Some((1, 0, 0)));
     assert_eq!(version(read("source.ts_ms", envelope("u", None, Some(usual_row()), None))), Some((1_701, 0, 0)));
     assert_eq!(version(read("at", envelope("u", None, Some(usual_row()), None))), Some((8, 0, 0)));
-    // That of the row which is gone: the delete comes after it, and before whatever is newer.
+    // The version of the deleted row, with a rank after the row and before newer versions.
     assert_eq!(version(read("at", envelope("d", Some(usual_row()), None, None))), Some((8, 0, 3)));
     assert_eq!(version(read("at", envelope("d", None, None, None))), None);
     assert_eq!(code(&read("source.lsn", envelope("u", None, Some(usual_row()), None))), "decode.version_null");
@@ -207,14 +207,14 @@ fn a_version_comes_from_the_field_that_is_named() {
         "decode.version_type"
     );
     assert_eq!(code(&read("nothing", envelope("u", None, Some(usual_row()), None))), "decode.version_absent");
-    // A truncate has a place in the log of its source, but no record.
+    // A truncate has a position in the log of its source, but no record.
     assert_eq!(version(read("source.lsn", envelope("t", None, None, Some(41)))), Some((42, 0, 0)));
     assert_eq!(code(&read("source.lsn", envelope("t", None, None, None))), "decode.version_null");
     assert_eq!(version(read("at", envelope("t", None, None, Some(41)))), None);
 }
 
 #[test]
-fn a_version_may_be_a_text_of_digits_or_a_position_in_postgres_log() {
+fn a_version_is_parsed_from_digits_or_a_postgres_log_position() {
     let schema = r#"{"type":"record","name":"r","fields":[{"name":"v","type":"string"}]}"#;
     let topic = Foreign::reading(r#""int""#, schema, settings(Some("v"), PLACEHOLDER));
     let version = |given: &str| topic.change(record(&[("v", text(given))])).version.unwrap().ts;

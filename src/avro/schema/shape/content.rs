@@ -1,4 +1,4 @@
-//! A record, and how to read each of its fields.
+//! The fields of a record: their types, and the plans for reading them.
 
 use std::sync::Arc;
 
@@ -12,19 +12,20 @@ use crate::avro::{
     },
 };
 
-/// A record, and how to read each of its fields.
+/// A record, with a plan for reading each field.
 #[derive(Debug)]
 pub(crate) struct Content {
-    /// The record without references, with the types that its values have once they are read.
+    /// The record without references, with the types after conversion.
     pub(crate) schema: Arc<Schema>,
-    /// One for each field.
+    /// One per field.
     pub(crate) plans: Vec<Plan>,
-    /// The types as they are written, one for each field.
+    /// The types before conversion, one per field.
     pub(crate) written: Vec<Schema>,
 }
 
 impl Content {
-    /// The record that a key or value is, and where its null lies if it may be null; `None` as for [`Content::of`].
+    /// Returns the record of a whole key or value, and the branch of null if it is nullable; `None` as for
+    /// [`Content::of`].
     pub(super) fn of_whole(schema: &Schema) -> Result<Option<(Option<Nullable>, Self)>, Refusal> {
         let (nullable, record) = match nullable(schema) {
             Some((nullable, record)) => (Some(nullable), record),
@@ -33,10 +34,10 @@ impl Content {
         Ok(Self::of(record)?.map(|content| (nullable, content)))
     }
 
-    /// `None` when the schema is no record, or one that stands for a value.
+    /// Returns `None` when the schema is not a record, or a record that is converted to a single value.
     pub(super) fn of(schema: &Schema) -> Result<Option<Self>, Refusal> {
         let Schema::Record(written) = schema else { return Ok(None) };
-        let written = with_columns_refused(written);
+        let written = without_nanosecond_columns(written);
         let planned = Planned::new(&Schema::Record(written.clone()))?;
         if !matches!(planned.schema, Schema::Record(_)) {
             return Ok(None);
@@ -54,7 +55,7 @@ impl Content {
     }
 }
 
-/// The fields of a record; none for any other type.
+/// Returns the fields of a record; empty for any other type.
 pub(crate) fn fields(record: &Schema) -> &[RecordField] {
     match record {
         Schema::Record(record) => &record.fields,
@@ -62,9 +63,9 @@ pub(crate) fn fields(record: &Schema) -> &[RecordField] {
     }
 }
 
-/// The record with a type for times of a day in nanoseconds that no column takes, where they would be columns. Avro
-/// itself has none.
-fn with_columns_refused(record: &RecordSchema) -> RecordSchema {
+/// Changes fields with a time of day in nanoseconds to a type that no column accepts, so that the sink refuses them
+/// instead of rounding. Avro has no logical type for them.
+fn without_nanosecond_columns(record: &RecordSchema) -> RecordSchema {
     let mut record = record.clone();
     for field in &mut record.fields {
         let is_refused =
@@ -82,12 +83,12 @@ fn with_columns_refused(record: &RecordSchema) -> RecordSchema {
     record
 }
 
-/// A record of one field; its bytes are those of the field.
+/// Returns a record with one field; its encoding is that of the field.
 pub(crate) fn single_field(name: &str, schema: Schema) -> Schema {
     record_of(vec![(name.to_owned(), schema)])
 }
 
-/// A record of fields that are no part of a written schema.
+/// Returns a record that is not part of any registered schema.
 pub(crate) fn record_of(fields: Vec<(String, Schema)>) -> Schema {
     let lookup = fields.iter().enumerate().map(|(position, (name, _))| (name.clone(), position)).collect();
     let field = |(name, schema)| RecordField {
@@ -108,7 +109,7 @@ pub(crate) fn record_of(fields: Vec<(String, Schema)>) -> Schema {
     })
 }
 
-/// Where the null lies in a union of null and one other type.
+/// The branch of null in a union of null and one other type: 0 or 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Nullable {
     pub(crate) null: usize,

@@ -1,24 +1,24 @@
-//! Envelopes: ours, and Debezium's, which has no `changed` and no version.
+//! Recognizes envelopes: ours, and Debezium's, which lacks `changed` and a version.
 
 use apache_avro::schema::{RecordSchema, Schema};
 
 use super::content::{Content, Nullable, nullable};
 use crate::avro::refusal::Refusal;
 
-/// An envelope: what to do with each field, in the order in which they lie in the bytes.
+/// An envelope, as one step per field, in the order of the encoding.
 #[derive(Debug)]
 pub(crate) struct Envelope {
     pub(crate) steps: Vec<Step>,
     /// The record in `after`.
     pub(crate) after: Content,
-    /// Whether it is Debezium's, in which a value that is not available has a placeholder.
+    /// True for Debezium's envelope, in which placeholders mark unavailable values.
     pub(crate) is_debezium: bool,
 }
 
-/// What to do with one field of an envelope.
+/// The handling of one field of an envelope.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// The record before the change, of the same type as `after`, null or not. Mostly it is skipped.
+    /// The record before the change, if it has the type of `after`. Skipped unless the version field is needed.
     Before(Nullable, Schema),
     After(Nullable),
     Source(Vec<SourceField>),
@@ -27,17 +27,17 @@ pub(crate) enum Step {
     Skip(Schema),
 }
 
-/// One field of `source`, and what to do with it.
+/// One field of `source`.
 #[derive(Debug)]
 pub(crate) struct SourceField {
     pub(crate) name: String,
     pub(crate) schema: Schema,
-    /// Where null lies, where it may be null.
+    /// The branch of null, if nullable.
     pub(crate) nullable: Option<Nullable>,
     pub(crate) meaning: Meaning,
 }
 
-/// What a field of `source` tells.
+/// The use of a field of `source`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
     TimeMs,
@@ -48,8 +48,8 @@ pub(crate) enum Meaning {
 }
 
 impl Envelope {
-    /// `None` when the schema is no envelope; an error when it is one whose record cannot be read.
-    pub(super) fn recognise(schema: &Schema) -> Option<Result<Self, Refusal>> {
+    /// Returns `None` when the schema is not an envelope, an error when the record in it cannot be read.
+    pub(super) fn recognize(schema: &Schema) -> Option<Result<Self, Refusal>> {
         let Schema::Record(record) = schema else { return None };
         let (after_null, after) = nullable(field(record, "after")?)?;
         field(record, "before")?;
@@ -88,7 +88,6 @@ impl Envelope {
         Some(Ok(Self { steps: steps.collect(), after: content, is_debezium }))
     }
 
-    /// The fields of `source`.
     pub(crate) fn source(&self) -> &[SourceField] {
         self.steps
             .iter()
@@ -97,7 +96,8 @@ impl Envelope {
     }
 }
 
-/// Whether it is Debezium's form of a message that an application has written into the database's log.
+/// Returns true for Debezium's form of a logical decoding message: one that an application wrote to the log of the
+/// database.
 pub(super) fn is_message(schema: &Schema) -> bool {
     let Schema::Record(record) = schema else { return false };
     field(record, "op") == Some(&Schema::String)
@@ -110,7 +110,7 @@ fn field<'a>(record: &'a RecordSchema, name: &str) -> Option<&'a Schema> {
     record.fields.iter().find(|field| field.name == name).map(|field| &field.schema)
 }
 
-/// `None` when a field of ours that we read has another type than ours.
+/// Returns `None` when a field of our envelope that we read has an unexpected type.
 fn source_fields(source: &RecordSchema, is_debezium: bool) -> Option<Vec<SourceField>> {
     let meaning = |name: &str, schema: &Schema| {
         let (expected, meaning) = match name {

@@ -1,4 +1,4 @@
-//! The keys that we can decode: a record of simple parts, or one such part alone.
+//! Recognizes keys that can be decoded: a record of simple fields, or one simple value.
 
 use std::sync::Arc;
 
@@ -7,29 +7,29 @@ use apache_avro::schema::Schema;
 use super::content::{Content, Nullable, nullable, record_of, single_field};
 use crate::avro::{codes, refusal::Refusal, schema::plan::Plan};
 
-/// A shape of key that we can decode.
+/// A form of key that can be decoded.
 #[derive(Debug)]
 pub(crate) struct KeyShape {
-    /// Where null lies when the key as a whole may be null.
+    /// The branch of null, if the whole key is nullable.
     pub(crate) nullable: Option<Nullable>,
     pub(crate) parts: KeyParts,
-    /// A record with a field for each part, none of them nullable: a null in a key is refused.
+    /// A record with one field per part. No field is nullable, since a null in a key is refused.
     pub(crate) schema: Arc<Schema>,
 }
 
-/// How to read the parts.
+/// The fields of a key.
 #[derive(Debug)]
 pub(crate) enum KeyParts {
-    /// One that is a text as it is.
+    /// One string without conversion.
     Text,
-    /// One that is a long as it is.
+    /// One long without conversion.
     Long,
-    /// Any others, one at least.
+    /// Any other fields; at least one.
     Planned(Vec<Plan>),
 }
 
 impl KeyShape {
-    pub(super) fn recognise(schema: &Schema) -> Result<Self, Refusal> {
+    pub(super) fn recognize(schema: &Schema) -> Result<Self, Refusal> {
         let (whole, content) = match Content::of_whole(schema)? {
             Some(found) => found,
             None => (None, Content::of(&single_field("id", schema.clone()))?.ok_or_else(|| refused("the key"))?),
@@ -55,8 +55,8 @@ impl KeyShape {
 }
 
 fn refused(what: &str) -> Refusal {
-    let kinds = "text, whole number, truth value, bytes, uuid, enum, date, time or decimal";
-    Refusal::new(codes::KEY_TYPE, format!("{what} is of no type that names a record: {kinds}"))
+    let kinds = "string, whole number, boolean, bytes, uuid, enum, date, time or decimal";
+    Refusal::new(codes::KEY_TYPE, format!("{what} has a type that cannot identify a record; supported are {kinds}"))
 }
 
 fn can_identify(part: &Schema) -> bool {

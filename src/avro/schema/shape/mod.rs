@@ -1,7 +1,7 @@
-//! What a schema of the registry means to us: a key, and a value that is an envelope, a plain record or a bare value.
+//! Interprets a registered schema: as a key, and as a value (an envelope, a plain record or a bare value).
 //!
-//! Decided once for each schema, so that decoding a record asks nothing again. Envelopes are told by their fields, not
-//! by their names: another tool may have written them.
+//! This happens once per schema, not per record. Envelopes are recognized by their fields, not by their names, since
+//! other tools write them too.
 
 mod content;
 mod envelope;
@@ -17,20 +17,20 @@ pub(crate) use self::{
 use super::inline::inlined;
 use crate::avro::{codes, refusal::Refusal};
 
-/// A schema of the registry, made ready for decoding.
+/// A registered schema, prepared for decoding.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// What it means in a key.
+    /// Its interpretation as a key.
     pub(crate) key: Result<KeyShape, Refusal>,
-    /// What it means in a value.
+    /// Its interpretation as a value.
     pub(crate) value: Result<ValueShape, Refusal>,
 }
 
 impl Prepared {
-    /// Looks at `schema` from both sides. Never fails: what cannot be used says so for each record.
+    /// Interprets `schema`. Never fails: an unusable schema becomes the refusal of each record.
     pub(crate) fn new(schema: &Schema) -> Self {
         match inlined(schema) {
-            Ok(schema) => Self { key: KeyShape::recognise(&schema), value: ValueShape::recognise(&schema) },
+            Ok(schema) => Self { key: KeyShape::recognize(&schema), value: ValueShape::recognize(&schema) },
             Err(error) => {
                 let refusal = Refusal::new(codes::UNUSABLE_SCHEMA, error.to_string());
                 Self { key: Err(refusal.clone()), value: Err(refusal) }
@@ -39,43 +39,43 @@ impl Prepared {
     }
 }
 
-/// A shape of value that we can decode.
+/// A form of value that can be decoded.
 #[derive(Debug)]
 pub(crate) enum ValueShape {
     /// An envelope around the record before and after a change.
     Envelope(Envelope),
-    /// A message that Debezium has passed on and that changes no row.
+    /// Debezium's form of a logical decoding message, which changes no row.
     Message,
-    /// The record itself.
+    /// The record without an envelope.
     Plain(Plain),
 }
 
 impl ValueShape {
-    fn recognise(schema: &Schema) -> Result<Self, Refusal> {
-        if let Some(envelope) = Envelope::recognise(schema) {
+    fn recognize(schema: &Schema) -> Result<Self, Refusal> {
+        if let Some(envelope) = Envelope::recognize(schema) {
             return envelope.map(Self::Envelope);
         }
         if envelope::is_message(schema) {
             return Ok(Self::Message);
         }
-        Plain::recognise(schema).map(Self::Plain)
+        Plain::recognize(schema).map(Self::Plain)
     }
 }
 
-/// A value that is the record after the change.
+/// A record without an envelope: the state after the change.
 #[derive(Debug)]
 pub(crate) struct Plain {
-    /// Where null lies when the whole record may be null, which is a tombstone.
+    /// The branch of null if the record may be null, which is a tombstone.
     pub(crate) nullable: Option<Nullable>,
     pub(crate) content: Content,
 }
 
 impl Plain {
-    fn recognise(schema: &Schema) -> Result<Self, Refusal> {
+    fn recognize(schema: &Schema) -> Result<Self, Refusal> {
         let (nullable, content) = match Content::of_whole(schema)? {
             Some(found) => found,
             None if *schema == Schema::Null => {
-                return Err(Refusal::new(codes::UNUSABLE_SCHEMA, "the value is always null"));
+                return Err(Refusal::new(codes::UNUSABLE_SCHEMA, "the type of the value is null"));
             }
             None => {
                 let content = Content::of(&single_field("value", schema.clone()))?;
