@@ -1,6 +1,6 @@
 //! Metrics of requests to the schema registry.
 
-use prometheus::{HistogramVec, IntCounterVec};
+use prometheus::{DEFAULT_BUCKETS, HistogramVec, IntCounterVec};
 
 use crate::telemetry::families::families;
 
@@ -10,6 +10,6 @@ families! {
         /// Requests to the schema registry; code `error` when none came back.
         requests: IntCounterVec = "towpath_schema_registry_requests_total" [operation, code],
         /// Duration of a request to the schema registry.
-        duration: HistogramVec = "towpath_schema_registry_request_duration_seconds" [operation],
+        duration: HistogramVec = "towpath_schema_registry_request_duration_seconds" [operation] in DEFAULT_BUCKETS,
     }
 }

@@ -76,10 +76,7 @@ impl Registry {
     /// metrics. Does not connect.
     ///
     /// # Errors
-    /// Fatal when a URL is not an HTTP URL.
-    ///
-    /// # Panics
-    /// Panics when `metrics` already contains the metrics of another client.
+    /// Fatal when a URL is not an HTTP URL, or when the metrics are registered already.
     pub fn new(urls: &str, metrics: &prometheus::Registry) -> Result<Self> {
         let address = Address::parse(urls)?;
         let (first, others) = address.urls.split_first().ok_or_else(refused)?;
