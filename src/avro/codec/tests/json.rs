@@ -106,7 +106,8 @@ fn each_type_of_connects_schemas_is_converted() {
 
 #[test]
 fn decimals_are_bytes_or_numbers_and_keep_their_digits() {
-    let ty = json!({"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2", "connect.decimal.precision": "30"}});
+    let ty = json!({"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal",
+        "parameters": {"scale": "2", "connect.decimal.precision": "30"}});
     let decimal = |number: i128| {
         Value::Decimal(apache_avro::Decimal::from(num_bigint::BigInt::from(number).to_signed_bytes_be()))
     };
@@ -136,7 +137,8 @@ fn decimals_are_bytes_or_numbers_and_keep_their_digits() {
 
 #[test]
 fn structs_arrays_and_maps_are_converted() {
-    let inner = json!({"type": "struct", "fields": [field("a", json!({"type": "int32"})), field("not-avro", json!({"type": "string"}))]});
+    let inner = json!({"type": "struct", "fields": [
+        field("a", json!({"type": "int32"})), field("not-avro", json!({"type": "string"}))]});
     let array = json!({"type": "array", "items": inner});
     let (schema, value) = typed(&array, r#"[{"not-avro":"x","a":1},{}]"#);
     let shown = towpath_api::json::to_json(&value, &schema).unwrap();
@@ -155,17 +157,20 @@ fn structs_arrays_and_maps_are_converted() {
 #[test]
 fn debeziums_envelope_in_json_is_decoded_as_a_change() {
     let row = json!({"type": "struct", "name": "s.t.Value", "fields": [
-        {"type": "int32", "optional": false, "field": "id"}, field("doc", json!({"type": "string", "name": "io.debezium.data.Json"})),
+        {"type": "int32", "optional": false, "field": "id"},
+        field("doc", json!({"type": "string", "name": "io.debezium.data.Json"})),
         field("big-text", json!({"type": "string"}))]});
     let source = json!({"type": "struct", "optional": false, "field": "source", "fields": [
         {"type": "int64", "optional": false, "field": "ts_ms"}, field("lsn", json!({"type": "int64"}))]});
     let schema = json!({"type": "struct", "name": "s.t.Envelope", "optional": false, "fields": [
-        field("before", row.clone()), field("after", row), source, {"type": "string", "optional": false, "field": "op"}]});
+        field("before", row.clone()), field("after", row), source,
+        {"type": "string", "optional": false, "field": "op"}]});
     let envelope = |payload: &str| format!(r#"{{"schema":{schema},"payload":{payload}}}"#);
     let decoder = decoder(Form::JsonWithSchema, Form::JsonWithSchema, Some("source.lsn"));
     let key =
         r#"{"schema":{"type":"struct","optional":false,"fields":[{"type":"int32","field":"id"}]},"payload":{"id":1}}"#;
-    let payload = r#"{"before":null,"after":{"id":1,"doc":"{}","big-text":"__debezium_unavailable_value"},"source":{"ts_ms":5,"lsn":6},"op":"u"}"#;
+    let payload = r#"{"before":null,"after":{"id":1,"doc":"{}","big-text":"__debezium_unavailable_value"},
+        "source":{"ts_ms":5,"lsn":6},"op":"u"}"#;
     let found = change(read(&decoder, Some(key), Some(&envelope(payload))));
     assert_eq!((found.op, found.source_time_ms, found.version.unwrap().ts), (RecordOp::Update, Some(5), 7));
     assert_eq!((found.key.unwrap().identity, found.changed), (Identity::Long(1), Some(vec![0, 1])));
@@ -302,7 +307,12 @@ fn keys_with_schemas_and_text_keys_are_decoded() {
 
 proptest! {
     #[test]
-    fn values_that_connect_writes_are_decoded_unchanged(long in any::<i64>(), double in prop::num::f64::NORMAL, words in any::<String>(), bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+    fn values_that_connect_writes_are_decoded_unchanged(
+        long in any::<i64>(),
+        double in prop::num::f64::NORMAL,
+        words in any::<String>(),
+        bytes in prop::collection::vec(any::<u8>(), 0..20),
+    ) {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         let plain = |ty: &str| json!({"type": ty});
         prop_assert_eq!(typed(&plain("int64"), &long.to_string()).1, Value::Long(long));
@@ -312,7 +322,10 @@ proptest! {
     }
 
     #[test]
-    fn json_keeps_its_text_and_random_bytes_never_panic_the_decoder(bytes in prop::collection::vec(any::<u8>(), 0..64), number in any::<f64>()) {
+    fn json_keeps_its_text_and_random_bytes_never_panic_the_decoder(
+        bytes in prop::collection::vec(any::<u8>(), 0..64),
+        number in any::<f64>(),
+    ) {
         for form in [Form::Json, Form::JsonWithSchema, Form::Text] {
             decoder(form, form, None).decode(Some(&bytes), Some(&bytes));
         }

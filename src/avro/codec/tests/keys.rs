@@ -59,7 +59,8 @@ fn a_primitive_key_becomes_a_record_with_an_id() {
 #[test]
 fn equal_numbers_of_different_scales_are_equal_keys() {
     let scaled = r#"{"type":"record","name":"VariableScaleDecimal","namespace":"io.debezium.data","fields":[
-        {"name":"scale","type":"int"},{"name":"value","type":"bytes"}],"connect.name":"io.debezium.data.VariableScaleDecimal"}"#;
+        {"name":"scale","type":"int"},{"name":"value","type":"bytes"}],
+        "connect.name":"io.debezium.data.VariableScaleDecimal"}"#;
     let number = |scale: i32, unscaled: i64| {
         record(&[("scale", Value::Int(scale)), ("value", Value::Bytes(BigInt::from(unscaled).to_signed_bytes_be()))])
     };
@@ -75,7 +76,8 @@ fn equal_numbers_of_different_scales_are_equal_keys() {
     assert_eq!(back, "-1.5".parse::<apache_avro::BigDecimal>().unwrap());
     // As one of several fields, and as a nullable key.
     let several = format!(
-        r#"{{"type":"record","name":"k","fields":[{{"name":"n","type":["null",{scaled}]}},{{"name":"t","type":"string"}}]}}"#
+        r#"{{"type":"record","name":"k","fields":[
+            {{"name":"n","type":["null",{scaled}]}},{{"name":"t","type":"string"}}]}}"#
     );
     let (found, _) = identity(&several, record(&[("n", some(number(1, 15))), ("t", text("x"))]));
     assert_eq!(found, Identity::Parts(vec![of(1, 15).0, Identity::Text("x".into())]));

@@ -180,7 +180,8 @@ fn decimals_keep_every_digit() {
         r#"{"name":"value","type":"bytes"},{"name":"scale","type":"int"}"#,
     ] {
         let ty = format!(
-            r#"{{"type":"record","name":"VariableScaleDecimal","namespace":"io.debezium.data","fields":[{order}],"connect.name":"io.debezium.data.VariableScaleDecimal"}}"#
+            r#"{{"type":"record","name":"VariableScaleDecimal","namespace":"io.debezium.data","fields":[{order}],
+                "connect.name":"io.debezium.data.VariableScaleDecimal"}}"#
         );
         let given = |scale: i32| {
             let parts = [("scale", Value::Int(scale)), ("value", Value::Bytes(vec![0xfb, 0x2e]))];
@@ -236,8 +237,8 @@ fn null_json() -> serde_json::Value {
 
 #[test]
 fn geometry_stays_a_record() {
-    let ty = r#"{"type":"record","name":"Point","namespace":"io.debezium.data.geometry","fields":[{"name":"x","type":"double"},
-        {"name":"y","type":"double"},{"name":"wkb","type":["null","bytes"]},{"name":"srid","type":["null","int"]}],
+    let ty = r#"{"type":"record","name":"Point","namespace":"io.debezium.data.geometry","fields":[
+        {"name":"x","type":"double"},{"name":"y","type":"double"},{"name":"wkb","type":["null","bytes"]},{"name":"srid","type":["null","int"]}],
         "connect.name":"io.debezium.data.geometry.Point"}"#;
     let given = record(&[
         ("x", Value::Double(1.0)),
@@ -254,11 +255,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn every_instant_that_debezium_writes_is_decoded_unchanged(micros in -62_000_000_000_000_000_i64..253_000_000_000_000_000) {
+    fn every_instant_that_debezium_writes_is_decoded_unchanged(
+        micros in -62_000_000_000_000_000_i64..253_000_000_000_000_000,
+    ) {
         let instant = jiff::Timestamp::from_microsecond(micros).unwrap();
         prop_assert_eq!(read(ZONED, text(&instant.to_string())).1, Value::TimestampMicros(micros));
         let local = jiff::tz::TimeZone::UTC.to_datetime(instant).to_string();
-        prop_assert_eq!(read(&named("string", "io.debezium.time.IsoTimestamp"), text(&local)).1, Value::LocalTimestampMicros(micros));
+        let iso = named("string", "io.debezium.time.IsoTimestamp");
+        prop_assert_eq!(read(&iso, text(&local)).1, Value::LocalTimestampMicros(micros));
     }
 
     #[test]
@@ -272,7 +276,8 @@ proptest! {
 
     #[test]
     fn random_bytes_in_a_semantic_type_never_panic_the_decoder(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-        let types = [ZONED.to_owned(), named("string", "io.debezium.time.IsoDate"), named("string", "io.debezium.time.IsoTime")];
+        let [date, time] = ["io.debezium.time.IsoDate", "io.debezium.time.IsoTime"].map(|name| named("string", name));
+        let types = [ZONED.to_owned(), date, time];
         for ty in types {
             topic(&format!(r#"{{"type":"array","items":{ty}}}"#)).read_value_bytes(&bytes);
         }

@@ -15,14 +15,18 @@ const ENVELOPE: &str = r#"{"type":"record","name":"Envelope","namespace":"s.publ
         {"name":"raw","type":["null","bytes"],"default":null},
         {"name":"tags","type":["null",{"type":"array","items":["null","string"]}],"default":null},
         {"name":"counts","type":["null",{"type":"array","items":["null","int"]}],"default":null},
-        {"name":"at","type":["null",{"type":"long","connect.version":1,"connect.name":"io.debezium.time.MicroTimestamp"}],"default":null},
-        {"name":"seen","type":{"type":"string","connect.version":1,"connect.default":"1970-01-01T00:00:00Z","connect.name":"io.debezium.time.ZonedTimestamp"},"default":"1970-01-01T00:00:00Z"}
+        {"name":"at","type":["null",
+            {"type":"long","connect.version":1,"connect.name":"io.debezium.time.MicroTimestamp"}],"default":null},
+        {"name":"seen","type":{"type":"string","connect.version":1,"connect.default":"1970-01-01T00:00:00Z",
+            "connect.name":"io.debezium.time.ZonedTimestamp"},"default":"1970-01-01T00:00:00Z"}
     ],"connect.name":"s.public.t.Value"}],"default":null},
     {"name":"after","type":["null","Value"],"default":null},
     {"name":"source","type":{"type":"record","name":"Source","namespace":"io.debezium.connector.postgresql","fields":[
         {"name":"ts_ms","type":"long"},
-        {"name":"snapshot","type":[{"type":"string","connect.version":1,"connect.parameters":{"allowed":"true,false"},"connect.default":"false","connect.name":"io.debezium.data.Enum"},"null"],"default":"false"},
-        {"name":"lsn","type":["null","long"],"default":null}],"connect.name":"io.debezium.connector.postgresql.Source"}},
+        {"name":"snapshot","type":[{"type":"string","connect.version":1,"connect.parameters":{"allowed":"true,false"},
+            "connect.default":"false","connect.name":"io.debezium.data.Enum"},"null"],"default":"false"},
+        {"name":"lsn","type":["null","long"],"default":null}],
+        "connect.name":"io.debezium.connector.postgresql.Source"}},
     {"name":"op","type":"string"},
     {"name":"ts_ms","type":["null","long"],"default":null}],"connect.version":2,"connect.name":"s.public.t.Envelope"}"#;
 
@@ -121,7 +125,8 @@ fn a_placeholder_in_an_array_of_times_is_recognized() {
         r#"{{"type":"record","name":"e","fields":[
             {{"name":"before","type":["null",{{"type":"record","name":"v","fields":[
                 {{"name":"zoned","type":["null",{{"type":"array","items":["null",{zoned}]}}]}},
-                {{"name":"local","type":["null",{{"type":"array","items":["null",{micros}]}}]}},{{"name":"n","type":"int"}}]}}]}},
+                {{"name":"local","type":["null",{{"type":"array","items":["null",{micros}]}}]}},
+                {{"name":"n","type":"int"}}]}}]}},
             {{"name":"after","type":["null","v"]}},
             {{"name":"source","type":{{"type":"record","name":"s","fields":[{{"name":"ts_ms","type":"long"}}]}}}},
             {{"name":"op","type":"string"}}]}}"#
@@ -151,7 +156,8 @@ fn the_placeholder_is_configurable_and_applies_to_envelopes_only() {
 
 #[test]
 fn a_plain_record_is_an_upsert() {
-    let schema = r#"["null",{"type":"record","name":"r","fields":[{"name":"id","type":"int"},{"name":"v","type":["null","string"]}]}]"#;
+    let schema = r#"["null",{"type":"record","name":"r","fields":[
+        {"name":"id","type":"int"},{"name":"v","type":["null","string"]}]}]"#;
     let topic = Foreign::new(r#""int""#, schema);
     let value = some(record(&[("id", Value::Int(1)), ("v", some(text("a")))]));
     let found = change(topic.read(Some(Value::Int(1)), Some(value)));
