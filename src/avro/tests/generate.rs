@@ -169,7 +169,10 @@ fn unions() -> impl Strategy<Value = Vec<Json>> {
 
 fn leaves() -> impl Strategy<Value = Json> {
     let logical = |ty: &str, logical: &str| json!({"type": ty, "logicalType": logical});
-    let fixed = |size: usize, logical: &str| json!({"type": {"type": "fixed", "name": "", "size": size}, "logicalType": logical});
+    let fixed = |size: usize, logical: &str| {
+        let base = json!({"type": "fixed", "name": "", "size": size});
+        json!({"type": base, "logicalType": logical})
+    };
     prop_oneof![
         proptest::sample::select(
             ["null", "boolean", "int", "long", "float", "double", "bytes", "string"].map(Json::from).to_vec()
@@ -189,7 +192,8 @@ fn leaves() -> impl Strategy<Value = Json> {
             fixed(16, "uuid"),
             fixed(12, "duration"),
             json!({"type": "bytes", "logicalType": "decimal", "precision": 38, "scale": 9}),
-            json!({"type": {"type": "fixed", "name": "", "size": 8}, "logicalType": "decimal", "precision": 18, "scale": 2}),
+            json!({"type": {"type": "fixed", "name": "", "size": 8},
+                "logicalType": "decimal", "precision": 18, "scale": 2}),
             json!({"type": "fixed", "name": "", "size": 5}),
             json!({"type": "enum", "name": "", "symbols": ["new", "won", "lost"]}),
         ]),

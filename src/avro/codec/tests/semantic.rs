@@ -238,7 +238,8 @@ fn null_json() -> serde_json::Value {
 #[test]
 fn geometry_stays_a_record() {
     let ty = r#"{"type":"record","name":"Point","namespace":"io.debezium.data.geometry","fields":[
-        {"name":"x","type":"double"},{"name":"y","type":"double"},{"name":"wkb","type":["null","bytes"]},{"name":"srid","type":["null","int"]}],
+        {"name":"x","type":"double"},{"name":"y","type":"double"},{"name":"wkb","type":["null","bytes"]},
+        {"name":"srid","type":["null","int"]}],
         "connect.name":"io.debezium.data.geometry.Point"}"#;
     let given = record(&[
         ("x", Value::Double(1.0)),
