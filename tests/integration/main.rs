@@ -17,6 +17,7 @@ mod guards;
 mod histories;
 mod laboratory;
 mod modes;
+mod offsets;
 mod operation;
 mod pace;
 mod path;

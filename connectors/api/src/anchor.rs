@@ -34,11 +34,15 @@ impl Beginning {
                 "kafka.other_cluster",
                 ErrorType::Conflict,
                 format!(
-                    "claim {partition}: the store has it from Kafka cluster `{stored}`, and `bootstrap.servers` leads to `{here}`, whose offsets \
-                     mean other records. Nothing was changed. Correct the address; or, if the topic was copied there offset by offset, set `cluster_id` of its \
-                     row to NULL: docs/operations.md, section \"Kafka\", `kafka.other_cluster`"
+                    "claim {partition}: its stored offset is from Kafka cluster `{stored}`, and this is cluster \
+                     `{here}`, where the same offset is another record; nothing was changed"
                 ),
-            )),
+            )
+            .with_help(format!(
+                "correct `bootstrap.servers`; or, if the topic was copied to this cluster, run `towpath offsets set \
+                 --worker worker.toml CONNECTOR.toml {} {} OFFSET` (docs/operations.md)",
+                partition.topic, partition.partition
+            ))),
             _ => Ok(()),
         }
     }
