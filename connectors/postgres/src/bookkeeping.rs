@@ -2,8 +2,8 @@
 //!
 //! `sink_partition` has one row for each partition of each sink. Its `epoch` is the fencing token; its `next_offset` is
 //! the first offset not yet applied. A transaction that changes the row locks it until its end, so a claim waits for a
-//! batch in flight and then reads the outcome of that batch. `cluster_id` and the anchor show whether the topic is still
-//! the one that the offset refers to.
+//! batch in flight and then reads the outcome of that batch. `cluster_id` and the anchor show whether the topic is
+//! still the one that the offset refers to.
 
 use tokio_postgres::{Client, Statement, types::ToSql};
 use towpath_api::{Batch, Beginning, Claim, Error, ErrorType, Result, TopicPartition, failpoint};
@@ -30,9 +30,12 @@ ALTER TABLE towpath.sink_partition
     ADD COLUMN IF NOT EXISTS anchor_hash   bytea;
 COMMENT ON TABLE  towpath.sink_partition IS 'One row per partition: the next offset, and the owner that may apply it.';
 COMMENT ON COLUMN towpath.sink_partition.next_offset IS 'The first Kafka offset that is not applied yet.';
-COMMENT ON COLUMN towpath.sink_partition.epoch IS 'Fencing token: grows with each claim; a batch of an older claim changes nothing.';
-COMMENT ON COLUMN towpath.sink_partition.cluster_id IS 'The Kafka cluster of the topic. Null: the next claim stores the cluster that it finds.';
-COMMENT ON COLUMN towpath.sink_partition.anchor_offset IS 'The last applied record, by which the topic is recognized. Null: the topic is not checked.';
+COMMENT ON COLUMN towpath.sink_partition.epoch
+    IS 'Fencing token: grows with each claim; a batch of an older claim changes nothing.';
+COMMENT ON COLUMN towpath.sink_partition.cluster_id
+    IS 'The Kafka cluster of the topic. Null: the next claim stores the cluster that it finds.';
+COMMENT ON COLUMN towpath.sink_partition.anchor_offset
+    IS 'The last applied record, by which the topic is recognized. Null: the topic is not checked.';
 COMMENT ON COLUMN towpath.sink_partition.anchor_hash IS 'SHA-256 of that record: key, value and timestamp.';
 CREATE TABLE IF NOT EXISTS towpath.dead_letter (
     sink         text        NOT NULL,
@@ -51,10 +54,13 @@ CREATE TABLE IF NOT EXISTS towpath.dead_letter (
     PRIMARY KEY (sink, topic, partition, "offset")
 );
 ALTER TABLE towpath.dead_letter ADD COLUMN IF NOT EXISTS published_at timestamptz;
-CREATE INDEX IF NOT EXISTS dead_letter_unpublished ON towpath.dead_letter (sink, topic, partition, "offset") WHERE published_at IS NULL;
-COMMENT ON COLUMN towpath.dead_letter.published_at IS 'When it was written to the topic of errors.deadletterqueue.topic.name.';
+CREATE INDEX IF NOT EXISTS dead_letter_unpublished ON towpath.dead_letter (sink, topic, partition, "offset")
+    WHERE published_at IS NULL;
+COMMENT ON COLUMN towpath.dead_letter.published_at
+    IS 'When it was written to the topic of errors.deadletterqueue.topic.name.';
 COMMENT ON TABLE  towpath.dead_letter IS 'Records that could not be applied, unchanged, with the reason.';
-COMMENT ON COLUMN towpath.dead_letter.headers IS 'Pairs of name and value, in order; a value is text, or {"hex": "\x…"} where it is not UTF-8, or null.';
+COMMENT ON COLUMN towpath.dead_letter.headers
+    IS 'Pairs of name and value, in order; a value is text, or {"hex": "\x…"} where it is not UTF-8, or null.';
 CREATE TABLE IF NOT EXISTS towpath.tables (
     table_schema text        NOT NULL,
     table_name   text        NOT NULL,
@@ -62,7 +68,8 @@ CREATE TABLE IF NOT EXISTS towpath.tables (
     first_seen   timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (table_schema, table_name)
 );
-COMMENT ON TABLE  towpath.tables IS 'The topic that fills each table. A table has one topic, because offsets of two topics cannot be compared.';
+COMMENT ON TABLE  towpath.tables
+    IS 'The topic that fills each table. A table has one topic, because offsets of two topics cannot be compared.';
 CREATE TABLE IF NOT EXISTS towpath.columns (
     table_schema text        NOT NULL,
     table_name   text        NOT NULL,
@@ -145,7 +152,8 @@ pub(crate) async fn claim(
     let transaction = client.transaction().await.map_err(failed)?;
     let held = transaction
         .query_opt(
-            "SELECT epoch, owner, cluster_id FROM towpath.sink_partition WHERE sink = $1 AND topic = $2 AND partition = $3 FOR UPDATE",
+            "SELECT epoch, owner, cluster_id FROM towpath.sink_partition
+             WHERE sink = $1 AND topic = $2 AND partition = $3 FOR UPDATE",
             &[&sink, &&*partition.topic, &partition.partition],
         )
         .await
@@ -189,7 +197,8 @@ pub(crate) async fn claim(
     let names: Vec<String> = companions.iter().chain([table]).map(|name| name.table.clone()).collect();
     let taken = transaction
         .query(
-            "INSERT INTO towpath.tables AS t (table_schema, table_name, topic) SELECT $1, name, $3 FROM unnest($2::text[]) AS name
+            "INSERT INTO towpath.tables AS t (table_schema, table_name, topic)
+              SELECT $1, name, $3 FROM unnest($2::text[]) AS name
              ON CONFLICT (table_schema, table_name) DO UPDATE SET topic = t.topic RETURNING topic",
             &[&table.schema, &names, &&*partition.topic],
         )
@@ -217,7 +226,8 @@ pub(crate) async fn claim(
 pub(crate) async fn lost_claim_error(client: &Client, sink: &str, owner: &str, claim: &Claim, batch: &Batch) -> Error {
     let TopicPartition { topic, partition } = &batch.partition;
     let doing = format!("apply offsets {}..{} of {}; nothing was written", batch.from, batch.to, batch.partition);
-    let sql = "SELECT epoch, next_offset, owner FROM towpath.sink_partition WHERE sink = $1 AND topic = $2 AND partition = $3";
+    let sql = "SELECT epoch, next_offset, owner FROM towpath.sink_partition
+                   WHERE sink = $1 AND topic = $2 AND partition = $3";
     match client.query_opt(sql, &[&sink, &&**topic, partition]).await {
         Err(error) => database_error(doing, error),
         Ok(Some(row)) if is_fenced(row.get(0), row.get(2), claim.epoch, owner) => Error::fenced(

@@ -1,7 +1,7 @@
-//! An Avro type becomes a column, a value becomes bytes in Postgres's binary format.
+//! Avro types as columns, and values in Postgres's binary format.
 //!
-//! A batch is sent as one array for each column ([`ColumnArray`]): values go straight from the decoded record into the
-//! buffer that is sent, without a vector or an option in between.
+//! A batch is sent as one array per column ([`ColumnArray`]): values are encoded straight from the decoded record into
+//! the buffer that is sent.
 
 mod array;
 mod numeric;
@@ -12,7 +12,7 @@ use towpath_api::json::is_json_text;
 
 pub(crate) use self::array::ColumnArray;
 
-/// The column that holds values of an Avro type without loss.
+/// The type of a column that holds the values of an Avro type without loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ColumnType {
     Boolean,
@@ -31,15 +31,15 @@ pub(crate) enum ColumnType {
         precision: u32,
         scale: u32,
     },
-    /// Digits without a bound, for decimals that carry their own scale.
+    /// Any number of digits, for decimals that carry their scale.
     AnyNumeric,
     Interval,
     Jsonb,
-    /// jsonb, from a text that is JSON already.
+    /// jsonb, from a string that is already JSON.
     JsonText,
 }
 
-/// A value is not of the type that its schema says, or out of the range of its column.
+/// A value does not have the type of its schema, or is out of the range of its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a value is out of the range of its column")]
 pub(crate) struct OutOfRange;
@@ -56,7 +56,7 @@ impl ColumnType {
     /// The column for an Avro type, nullable or not.
     ///
     /// # Errors
-    /// The name of a type that no column holds without loss.
+    /// The name of the type, if no column holds it without loss.
     pub(crate) fn of(schema: &Schema) -> Result<Self, String> {
         Ok(match schema {
             Schema::Boolean => Self::Boolean,
@@ -102,7 +102,7 @@ impl ColumnType {
         })
     }
 
-    /// The type as DDL has it, and as `format_type` gives it back.
+    /// The type in DDL, in the form that `format_type` prints.
     pub(crate) fn sql(self) -> String {
         match self {
             Self::Numeric { precision, scale } => format!("numeric({precision},{scale})"),
@@ -153,7 +153,7 @@ impl ColumnType {
     }
 }
 
-/// The type that holds the values of both without loss, if there is one.
+/// The type that holds the values of both types without loss, if there is one.
 pub(crate) fn common_type(a: ColumnType, b: ColumnType) -> Option<ColumnType> {
     use ColumnType as C;
     let digits = |ty| match ty {
@@ -170,9 +170,9 @@ pub(crate) fn common_type(a: ColumnType, b: ColumnType) -> Option<ColumnType> {
         (C::Date, C::Timestamp) | (C::Timestamp, C::Date) => C::Timestamp,
         (C::AnyNumeric, other) | (other, C::AnyNumeric) if digits(other).is_some() => C::AnyNumeric,
         _ => {
-            let ((before_a, behind_a), (before_b, behind_b)) = (digits(a)?, digits(b)?);
-            let scale = behind_a.max(behind_b);
-            C::Numeric { precision: before_a.max(before_b) + scale, scale }
+            let ((integer_a, scale_a), (integer_b, scale_b)) = (digits(a)?, digits(b)?);
+            let scale = scale_a.max(scale_b);
+            C::Numeric { precision: integer_a.max(integer_b) + scale, scale }
         }
     })
 }

@@ -8,8 +8,8 @@ use towpath_api::{Batch, Body, DeadLetterStreak, Error, ErrorType, Record, Resul
 
 use crate::{codes, key::Unkeyed, sqlstate::setup_error};
 
-/// The end of the year 9999. A producer may set any time, and a time that Postgres cannot hold must not prevent the dead
-/// letter.
+/// The end of the year 9999. A producer may set any time, and a time that Postgres cannot hold must not prevent the
+/// dead letter.
 const LAST_MILLISECOND: i64 = 253_402_300_799_999;
 
 /// A record to be dead-lettered.
@@ -47,8 +47,8 @@ impl<'a> DeadLetter<'a> {
 
     /// A truncate without a version, of a table with rows of several partitions.
     pub(crate) fn truncate_across_partitions(record: &'a Record) -> Self {
-        let reason = "the table has rows of other partitions, and without versions of the source their order is unknown; \
-                      give the topic one partition, or set `version.field`";
+        let reason = "the table has rows of other partitions, and without versions of the source their order is \
+                      unknown; give the topic one partition, or set `version.field`";
         Self::unkeyed(record, (codes::TRUNCATE_ACROSS_PARTITIONS, reason))
     }
 
@@ -117,7 +117,8 @@ pub(crate) async fn store(client: &Client, sink: &str, batch: &Batch, letters: &
                  (sink, topic, partition, "offset", stage, error_code, error_text, key, value, headers, record_time)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11::double precision / 1000))
                ON CONFLICT (sink, topic, partition, "offset") DO UPDATE
-                 SET stage = EXCLUDED.stage, error_code = EXCLUDED.error_code, error_text = EXCLUDED.error_text, key = EXCLUDED.key,
+                 SET stage = EXCLUDED.stage, error_code = EXCLUDED.error_code, error_text = EXCLUDED.error_text,
+                     key = EXCLUDED.key,
                      value = EXCLUDED.value, headers = EXCLUDED.headers, record_time = EXCLUDED.record_time,
                      last_seen = clock_timestamp(), published_at = NULL"#,
         )

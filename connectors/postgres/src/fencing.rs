@@ -5,8 +5,8 @@
 //! before it. A model test runs these decisions through every interleaving of two owners whose commits and answers may
 //! be lost.
 
-/// Returns true if the partition belongs to another owner: the stored epoch `held` is greater than `mine`, under another
-/// name than `owner`.
+/// Returns true if the partition belongs to another owner: the stored epoch `held` is greater than `mine`, under
+/// another name than `owner`.
 ///
 /// A greater epoch under our own name is our earlier claim whose answer was lost, because names are unique per process.
 pub(crate) fn is_fenced(held: i64, holder: &str, mine: i64, owner: &str) -> bool {

@@ -1,8 +1,7 @@
-//! Several changes of one key become one, in topic order and by version.
+//! Folds several changes of one key into one, in topic order and by version.
 //!
-//! Two versions of one key in one statement fail (SQLSTATE 21000), and would be waste. Folding a batch and applying the
-//! result must leave the row as applying its records one by one would; a property test holds the two against each
-//! other. Pure: no database, no I/O.
+//! One statement must not contain a key twice (SQLSTATE 21000). Applying a folded batch must leave the same rows as
+//! applying its records one by one; a property test compares the two. Pure: no database, no I/O.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
@@ -14,40 +13,40 @@ use crate::{
     key::{Keyed, Keys, Unkeyed},
 };
 
-/// A version as it lies in a row: the rank is folded into the second number. A record without one has `(0, offset)`.
+/// A version as stored in a row, with the rank in the second number. A record without a version has `(0, offset)`.
 pub(crate) type RowVersion = (i64, i64);
 
-/// What one key comes to within a batch.
+/// The folded changes of one key in a batch.
 #[derive(Debug)]
 pub(crate) struct Row<'a> {
     pub(crate) key: Cow<'a, Identity>,
-    /// The record schema that describes the key's parts.
+    /// The record schema that describes the parts of the key.
     pub(crate) key_schema: &'a Arc<Schema>,
-    /// The last record that counts; its offset goes into the row.
+    /// The last record that took effect; its offset is stored in the row.
     pub(crate) record: &'a Record,
     pub(crate) version: RowVersion,
     pub(crate) kind: RowKind,
     pub(crate) content: Content<'a>,
-    /// Earlier records of the key that this row absorbed.
+    /// The number of earlier records that this row absorbed.
     pub(crate) folded: u64,
-    /// Rows of one key that cannot be folded are applied one after the other; 0 comes first.
+    /// Rows of one key that cannot be folded are applied in rounds, from 0.
     pub(crate) round: usize,
 }
 
-/// What a row does to the table.
+/// The effect of a row on the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RowKind {
     /// Sets every field of its schema.
     Whole,
-    /// Sets the fields that it carries; the others stay.
+    /// Sets the fields that it carries; other fields stay.
     Partial,
-    /// Marks the row as deleted; it keeps its values.
+    /// Marks the row as deleted; the values stay.
     Delete,
-    /// Marks the row as deleted if there is one that lives; a null value.
+    /// Marks the row as deleted if it exists and is live. The record has a null value.
     Tombstone,
 }
 
-/// What is left out before anything is folded, and where keys come from.
+/// The parts of the configuration that folding depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules<'c> {
     pub(crate) keys: Keys<'c>,
@@ -57,15 +56,15 @@ pub(crate) struct Rules<'c> {
 /// The values of a row.
 #[derive(Debug)]
 pub(crate) enum Content<'a> {
-    /// None: a delete on its own.
+    /// A delete has no values.
     Nothing,
-    /// Those of one change, the usual case; no copy is made.
+    /// The values of one change, the usual case; not copied.
     One(&'a Change),
-    /// Those of several changes, by field.
+    /// The values of several changes, by field.
     Merged(BTreeMap<&'a str, Field<'a>>),
 }
 
-/// One value, with the schema of its field.
+/// A value, and the schema of its field.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Field<'a> {
     pub(crate) value: &'a Value,
@@ -75,30 +74,30 @@ pub(crate) struct Field<'a> {
 /// A batch after folding.
 #[derive(Debug, Default)]
 pub(crate) struct Folded<'a> {
-    /// Ascending by key, then by round; within a round one row a key.
+    /// Ascending by key, then by round; one row per key and round.
     pub(crate) rows: Vec<Row<'a>>,
-    /// Records older than an earlier one of the same key.
+    /// Records older than an earlier record of the same key.
     pub(crate) stale: u64,
-    /// Partial updates older than an earlier record of the same key: to be set aside.
+    /// Partial updates older than an earlier record of the same key; dead-lettered.
     pub(crate) stale_partials: Vec<&'a Record>,
-    /// Null values that say nothing new.
+    /// Tombstones without effect.
     pub(crate) tombstones: u64,
     /// Records that the configuration leaves out.
     pub(crate) filtered: u64,
-    /// Records that nobody can read: to be set aside.
+    /// Records that cannot be decoded; dead-lettered.
     pub(crate) undecodable: Vec<&'a Record>,
-    /// Records without a key: to be set aside.
+    /// Records without a key; dead-lettered.
     pub(crate) unkeyed: Vec<(&'a Record, Unkeyed)>,
 }
 
-/// What a record asks of its row.
+/// A record with a key, about to be folded.
 #[derive(Debug, Clone, Copy)]
 enum Incoming<'a> {
     Change(&'a Change),
     Tombstone,
 }
 
-/// Folds records that lie in offset order, none of them a truncate.
+/// Folds records in offset order, none of them a truncate.
 pub(crate) fn fold<'a>(records: &'a [Record], rules: Rules<'_>) -> Folded<'a> {
     let mut folded = Folded::default();
     let mut incoming: Vec<(Keyed<'a>, &'a Record, Incoming<'a>)> = Vec::with_capacity(records.len());
@@ -118,7 +117,7 @@ pub(crate) fn fold<'a>(records: &'a [Record], rules: Rules<'_>) -> Folded<'a> {
             Body::Undecodable { .. } => folded.undecodable.push(record),
         }
     }
-    // In key order the index is filled page by page, and two writers of one table cannot deadlock.
+    // In key order, the index fills page by page, and two writers of one table cannot deadlock.
     incoming.sort_unstable_by(|a, b| (&a.0.identity, a.1.offset).cmp(&(&b.0.identity, b.1.offset)));
     folded.rows.reserve(incoming.len());
     for (key, record, incoming) in incoming {
@@ -139,7 +138,7 @@ pub(crate) fn fold<'a>(records: &'a [Record], rules: Rules<'_>) -> Folded<'a> {
     folded
 }
 
-/// The version of a record: its source's, or else its offset.
+/// The version of a record: its source's version, or its offset.
 pub(crate) fn version(record: &Record, change: &Change) -> RowVersion {
     change.version.map_or((0, record.offset), |version| {
         (version.ts, version.seq.saturating_mul(4).saturating_add(i64::from(version.rank & 3)))
@@ -151,7 +150,7 @@ enum Outcome {
     NextRound,
     Stale,
     StalePartial,
-    /// A tombstone behind a delete.
+    /// A tombstone after a delete.
     Tombstone,
 }
 
@@ -183,7 +182,7 @@ impl<'a> Incoming<'a> {
 }
 
 impl RowKind {
-    /// Whether nothing lives on.
+    /// Returns true for deletes and tombstones.
     pub(crate) fn ends(self) -> bool {
         matches!(self, Self::Delete | Self::Tombstone)
     }
@@ -203,14 +202,14 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Lets the next record of the same key act on this row, if its version permits.
+    /// Folds the next record of the same key into this row, if its version permits.
     fn absorb(&mut self, record: &'a Record, incoming: Incoming<'a>) -> Outcome {
         let (next, next_kind) = (incoming.version(record), incoming.kind());
-        // What a delete ends, and what comes after one, depends on the row in the table: only one delete behind another
-        // is clear.
+        // The effect of a delete, and of a record after one, depends on the row in the table. Only a delete after a
+        // delete can be folded.
         if self.kind.ends() || next_kind.ends() {
             return match (self.kind, next_kind) {
-                // With a version of the source the table may have refused the first.
+                // With a version of the source, the table may have refused the first delete.
                 (RowKind::Delete | RowKind::Tombstone, RowKind::Tombstone) if self.version.0 == 0 => Outcome::Tombstone,
                 (RowKind::Delete, RowKind::Delete) if (self.version.0 == 0) == (next.0 == 0) => {
                     self.take_over(record, next)
@@ -218,13 +217,13 @@ impl<'a> Row<'a> {
                 _ => Outcome::NextRound,
             };
         }
-        // Partial updates of one version are applied in topic order; for whole records the first of a version stands.
+        // Partial updates of one version apply in topic order; of whole records of one version, the first wins.
         let newer = if next_kind == RowKind::Partial { next >= self.version } else { next > self.version };
         if !newer {
             return if next_kind == RowKind::Partial { Outcome::StalePartial } else { Outcome::Stale };
         }
-        // What merges with an earlier record is only right if the table would have taken that record. Offsets say so,
-        // for they are the order of the topic; with versions of the source only the table knows.
+        // Merging with an earlier record is correct only if the table would have accepted that record. Offsets
+        // guarantee it, because they are the order of the topic; with versions of the source only the table knows.
         let by_offset = self.version.0 == 0 && next.0 == 0;
         let Incoming::Change(change) = incoming else { return Outcome::NextRound };
         match &self.content {
@@ -234,14 +233,14 @@ impl<'a> Row<'a> {
             _ if by_offset => self.merge(change),
             _ => return Outcome::NextRound,
         }
-        // A partial update over a whole record leaves a whole one.
+        // A whole record stays whole after a partial update.
         if next_kind == RowKind::Whole {
             self.kind = RowKind::Whole;
         }
         self.take_over(record, next)
     }
 
-    /// The record that counts is another one now, if it is newer.
+    /// Makes `record` the last record that took effect, if it is newer.
     fn take_over(&mut self, record: &'a Record, version: RowVersion) -> Outcome {
         if version <= self.version && self.kind.ends() {
             return Outcome::Stale;
@@ -251,7 +250,7 @@ impl<'a> Row<'a> {
         Outcome::Absorbed
     }
 
-    /// Takes the fields that `change` carries over those already there.
+    /// Merges the fields of `change` into the row.
     fn merge(&mut self, change: &'a Change) {
         let mut merged = match std::mem::replace(&mut self.content, Content::Nothing) {
             Content::Nothing => BTreeMap::new(),
@@ -262,7 +261,7 @@ impl<'a> Row<'a> {
         self.content = Content::Merged(merged);
     }
 
-    /// The schema of the one change that the row consists of; rows with the same one set the same columns.
+    /// The schema of the row, if it is a single change. Rows of one schema set the same columns.
     pub(crate) fn schema(&self) -> Option<&'a Schema> {
         match &self.content {
             Content::One(change) => Some(&change.schema),

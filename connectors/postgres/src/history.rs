@@ -1,4 +1,4 @@
-//! Every change as a row of its own: `insert.mode=insert`, and the table of `history.enabled`.
+//! One row per change: `insert.mode=insert`, and the history table of `history.enabled`.
 
 use std::sync::Arc;
 

@@ -1,17 +1,17 @@
-//! Names that Postgres takes: lower snake case, at most 63 bytes, quoted by one function.
+//! Valid names: lower snake case, at most 63 bytes. One function quotes them.
 
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-/// `NAMEDATALEN - 1`: longer identifiers would be cut by the server without a word.
+/// `NAMEDATALEN - 1`: the server silently cuts longer identifiers.
 const MAX_BYTES: usize = 63;
-/// Every table has these already (`PostgreSQL` manual, section 5.6).
+/// Every table has these columns (`PostgreSQL` manual, section 5.6).
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
-/// What stays of a name that gets a hash: 54 bytes, `_`, 8 hexadecimal digits.
+/// Bytes kept of a name that gets a hash: `_` and 8 hexadecimal digits follow.
 const STEM_BYTES: usize = MAX_BYTES - 9;
 
-/// Quotes an identifier: quotation marks within are doubled, and nothing is taken as quoted already.
+/// Quotes an identifier, doubling the quotation marks in it. Nothing counts as already quoted.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -23,8 +23,8 @@ pub(crate) fn literal(text: &str) -> String {
 
 /// The name of a column, table or schema for `source`, of the form `[a-z_][a-z0-9_]{0,62}`.
 ///
-/// `leadId`, `Lead-Id` and `lead id` all become `lead_id`. A name that folding would make ambiguous (letters lost,
-/// too long) gets a hash of the source behind it, so that equal names come from equal sources but for `taken` below.
+/// `leadId`, `Lead-Id` and `lead id` all become `lead_id`. A name that loses letters or is too long gets a hash of the
+/// source as suffix, so that different sources keep different names.
 pub(crate) fn identifier(source: &str) -> String {
     let mut name = String::with_capacity(source.len());
     let mut lost = false;
@@ -52,7 +52,7 @@ pub(crate) fn identifier(source: &str) -> String {
     if lost || name.len() > MAX_BYTES { with_hash(&name, source) } else { name }
 }
 
-/// [`identifier`], with the hash also when another source has the name already or it is one of Towpath's own.
+/// The name of a column: [`identifier`], with the hash also if the name is taken or reserved.
 pub(crate) fn column_name(source: &str, taken: impl Fn(&str) -> bool) -> String {
     let name = identifier(source);
     if taken(&name) || name.starts_with("_towpath_") || SYSTEM_COLUMNS.contains(&name.as_str()) {
@@ -62,7 +62,7 @@ pub(crate) fn column_name(source: &str, taken: impl Fn(&str) -> bool) -> String 
     }
 }
 
-/// The first 54 bytes of the name, and 8 digits that only this source has.
+/// The first 54 bytes of the name, and 8 digits of the hash of the source.
 fn with_hash(name: &str, source: &str) -> String {
     let mut out: String = name.chars().take(STEM_BYTES).collect();
     out.push('_');
@@ -73,7 +73,7 @@ fn with_hash(name: &str, source: &str) -> String {
     out
 }
 
-/// A table and the schema that it lies in, neither of them quoted.
+/// A schema and a table in it, not quoted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct TableName {
     pub(crate) schema: String,
@@ -81,18 +81,16 @@ pub(crate) struct TableName {
 }
 
 impl TableName {
-    /// The table that `topic` fills: `format` with `${topic}` replaced; the first dot parts schema and table.
+    /// The table that `topic` fills: `format` with `${topic}` replaced. The first dot separates schema and table.
     ///
     /// # Errors
-    /// The schema is one of Postgres's own or Towpath's bookkeeping; the text names it.
+    /// The schema is reserved: a system schema, or `towpath`. The text names it.
     pub(crate) fn of_topic(format: &str, topic: &str) -> Result<Self, String> {
         let name = format.replace("${topic}", topic);
         let (schema, table) = name.split_once('.').unwrap_or(("public", &name));
         let (schema, table) = (identifier(schema), identifier(table));
         if schema == "towpath" || schema == "information_schema" || schema.starts_with("pg_") {
-            return Err(format!(
-                "topic `{topic}` would fill schema `{schema}`, which is not for data; set `table.name.format`"
-            ));
+            return Err(format!("topic `{topic}` would fill schema `{schema}`, which is reserved"));
         }
         Ok(Self { schema, table })
     }
@@ -112,13 +110,13 @@ impl TableName {
         self.with_suffix("_history")
     }
 
-    /// The suffix stays whole when the table's name is long.
+    /// Cuts a long table name, never the suffix.
     fn with_suffix(&self, suffix: &str) -> Self {
         let plain = format!("{}{suffix}", self.table);
         let table = if plain.len() <= MAX_BYTES {
             plain
         } else {
-            // Nine bytes for the hash.
+            // The hash takes nine bytes.
             let stem: String = self.table.chars().take(MAX_BYTES - 9 - suffix.len()).collect();
             let hash = with_hash("", &self.table);
             format!("{stem}{hash}{suffix}")
@@ -140,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_fold_to_snake_case() {
+    fn names_become_snake_case() {
         for (source, name) in [
             ("leadId", "lead_id"),
             ("lead_id", "lead_id"),
@@ -163,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_fills_the_table_behind_its_first_dot() {
+    fn the_first_dot_of_a_topic_separates_schema_and_table() {
         let table = |format, topic| TableName::of_topic(format, topic).map(|name| name.to_string());
         assert_eq!(table("${topic}", "acme.transactions"), Ok("acme.transactions".into()));
         assert_eq!(table("${topic}", "close.activity.call"), Ok("close.activity_call".into()));
@@ -175,11 +173,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_is_one_that_postgres_takes(source in ".{0,200}", taken in any::<bool>()) {
+        fn every_name_is_valid_in_postgres(source in ".{0,200}", taken in any::<bool>()) {
             for name in [identifier(&source), column_name(&source, |_| taken)] {
                 prop_assert!((1..=MAX_BYTES).contains(&name.len()));
                 prop_assert!(name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_'));
-                prop_assert!(name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_'));
+                let is_valid = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '_');
+                prop_assert!(name.chars().all(is_valid));
             }
             let view = TableName { schema: "s".into(), table: identifier(&source) }.live_view();
             prop_assert!(view.table.len() <= MAX_BYTES && view.table.ends_with("_live"));

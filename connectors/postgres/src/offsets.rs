@@ -32,8 +32,8 @@ pub(crate) fn anchor_in(row: &Row, at: usize) -> Option<Anchor> {
 
 /// Sets the next offset of a partition under a new epoch, after a transaction in flight has ended.
 ///
-/// Clears the cluster, so that the next claim stores the cluster that it finds. A task that starts between the check and
-/// the change is fenced by the new epoch.
+/// Clears the cluster, so that the next claim stores the cluster that it finds. A task that starts between the check
+/// and the change is fenced by the new epoch.
 ///
 /// # Errors
 /// Fatal `postgres.connector_running` while another connection of this connector is open in the same database.

@@ -1,7 +1,7 @@
-//! Dead letters that are to go into a topic as well: which ones no topic has yet, and the note that one has.
+//! Dead letters to publish to a topic: those not yet published, and the mark after publishing.
 //!
-//! They are in the table first, in the transaction of their batch. So none is lost, and a crash between topic and note
-//! sends it once more.
+//! The transaction of a batch stores its dead letters in the table. So none is lost, and after a crash between
+//! publishing and marking, a dead letter is published again.
 
 use serde_json::Value as Json;
 use tokio_postgres::{Client, Row};
@@ -9,17 +9,18 @@ use towpath_api::{Result, SetAside, TopicPartition};
 
 use crate::sqlstate::database_error;
 
-/// Up to `most` dead letters of a sink that are not published, in the order of the topics.
+/// At most `most` unpublished dead letters of a sink, by topic, partition and offset.
 pub(crate) async fn unpublished(client: &Client, sink: &str, most: usize) -> Result<Vec<SetAside>> {
     let rows = client
         .query(
             r#"SELECT topic, partition, "offset", (extract(epoch FROM last_seen) * 1000000)::bigint,
                  (extract(epoch FROM record_time) * 1000)::bigint, stage, error_code, error_text, key, value, headers
-               FROM towpath.dead_letter WHERE sink = $1 AND published_at IS NULL ORDER BY topic, partition, "offset" LIMIT $2"#,
+               FROM towpath.dead_letter WHERE sink = $1 AND published_at IS NULL
+               ORDER BY topic, partition, "offset" LIMIT $2"#,
             &[&sink, &i64::try_from(most).unwrap_or(i64::MAX)],
         )
         .await
-        .map_err(|error| database_error("read dead letters from towpath.dead_letter", error))?;
+        .map_err(|error| database_error("read dead letters", error))?;
     Ok(rows.iter().map(letter).collect())
 }
 
@@ -38,7 +39,7 @@ fn letter(row: &Row) -> SetAside {
     }
 }
 
-/// The headers as `dead_letter.rs` stores them: pairs of a name and a text, `{"hex": "\x…"}`, or null.
+/// Reads the headers as `dead_letter.rs` stores them: pairs of a name and a text, `{"hex": "\x…"}`, or null.
 fn headers(stored: &Json) -> Vec<(String, Option<Vec<u8>>)> {
     let pair = |pair: &Json| {
         let value = match &pair[1] {
@@ -51,14 +52,14 @@ fn headers(stored: &Json) -> Vec<(String, Option<Vec<u8>>)> {
     stored.as_array().into_iter().flatten().map(pair).collect()
 }
 
-/// The bytes of `\x` and hexadecimal digits.
+/// Decodes `\x` and hexadecimal digits.
 fn bytes_of(text: &str) -> Vec<u8> {
     let digits: Vec<u8> =
         text.trim_start_matches("\\x").chars().filter_map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect();
     digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
-/// Notes that the topic has these letters. One that was set aside once more meanwhile is to be published again.
+/// Marks dead letters as published, except those that were stored again meanwhile: they are published again.
 pub(crate) async fn mark_published(client: &Client, sink: &str, letters: &[SetAside]) -> Result<()> {
     let topics: Vec<&str> = letters.iter().map(|letter| &*letter.partition.topic).collect();
     let partitions: Vec<i32> = letters.iter().map(|letter| letter.partition.partition).collect();
@@ -67,13 +68,14 @@ pub(crate) async fn mark_published(client: &Client, sink: &str, letters: &[SetAs
     client
         .execute(
             r#"UPDATE towpath.dead_letter AS d SET published_at = clock_timestamp()
-               FROM unnest($2::text[], $3::integer[], $4::bigint[], $5::bigint[]) AS x (topic, partition, "offset", revision)
+               FROM unnest($2::text[], $3::integer[], $4::bigint[], $5::bigint[])
+                 AS x (topic, partition, "offset", revision)
                WHERE d.sink = $1 AND d.topic = x.topic AND d.partition = x.partition AND d."offset" = x."offset"
                  AND (extract(epoch FROM d.last_seen) * 1000000)::bigint = x.revision"#,
             &[&sink, &topics, &partitions, &offsets, &revisions],
         )
         .await
-        .map_err(|error| database_error("note in towpath.dead_letter what was published", error))?;
+        .map_err(|error| database_error("mark dead letters as published", error))?;
     Ok(())
 }
 
@@ -85,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_come_back_as_they_were_stored() {
+    fn stored_headers_are_read_back_unchanged() {
         let stored = json!([["a", "text"], ["a", null], ["b", {"hex": hexadecimal(&[0, 255, 16])}]]);
         let expected = [("a", Some(&b"text"[..])), ("a", None), ("b", Some(&[0, 255, 16][..]))];
         let found = headers(&stored);

@@ -1,8 +1,8 @@
-//! Statements that are on their way, in their order.
+//! Statements in flight, in order.
 //!
-//! A connection hands on the answer to one request before it looks at that of the next, and waits while nobody takes
-//! it. So whoever waits for something else on a connection with statements on their way has to take their answers
-//! meanwhile ([`Pipeline::run_alongside`]).
+//! A connection delivers the answer to one request before it reads the answer to the next, and blocks until the answer
+//! is received. A caller that waits for anything else on the connection must therefore receive the answers of
+//! statements in flight meanwhile: see [`Pipeline::run_alongside`].
 
 use std::{pin::pin, task::Poll};
 
@@ -14,7 +14,7 @@ use tokio_postgres::{Client, Error, Row as PgRow, Statement as Prepared};
 
 use crate::{fold::Row, statement::Statement};
 
-/// How the rows of a statement are counted from the row that it returns.
+/// The kind of a statement, which decides how to count its rows from the row that it returns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum StatementKind {
     Upsert,
@@ -23,15 +23,15 @@ pub(crate) enum StatementKind {
     DeleteByTombstone,
 }
 
-/// A statement with its answer.
+/// The answer to a statement.
 pub(crate) struct Answered<'s, 'a> {
     pub(crate) kind: StatementKind,
-    /// The rows that it was for.
+    /// The rows of the statement.
     pub(crate) rows: Vec<&'s Row<'a>>,
     pub(crate) answer: Result<PgRow, Error>,
 }
 
-/// Statements of one transaction: sent, and answered.
+/// The statements of one transaction: in flight, and answered.
 #[derive(Default)]
 pub(crate) struct Pipeline<'s, 'a> {
     sent: FuturesOrdered<BoxFuture<'s, Answered<'s, 'a>>>,
@@ -39,12 +39,12 @@ pub(crate) struct Pipeline<'s, 'a> {
 }
 
 impl<'s, 'a: 's> Pipeline<'s, 'a> {
-    /// Whether nothing was sent yet.
+    /// Returns true if nothing has been sent.
     pub(crate) fn is_empty(&self) -> bool {
         self.sent.is_empty() && self.answered.is_empty()
     }
 
-    /// Sends a statement behind those that are on their way, without waiting for its answer.
+    /// Sends a statement without waiting for its answer.
     pub(crate) async fn send(
         &mut self,
         client: &'s Client,
@@ -63,19 +63,19 @@ impl<'s, 'a: 's> Pipeline<'s, 'a> {
         }
     }
 
-    /// Waits for something else that goes over the same connection, and takes answers meanwhile.
-    pub(crate) async fn run_alongside<T>(&mut self, something: impl Future<Output = T>) -> T {
-        let mut something = pin!(something);
+    /// Awaits a future that uses the same connection, and receives answers meanwhile.
+    pub(crate) async fn run_alongside<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut other = pin!(other);
         loop {
             tokio::select! {
                 biased;
-                done = &mut something => return done,
+                done = &mut other => return done,
                 Some(answered) = self.sent.next() => self.answered.push(answered),
             }
         }
     }
 
-    /// Waits for all answers, and gives them in the order in which their statements were sent.
+    /// Waits for all answers, and returns them in the order of their statements.
     pub(crate) async fn finish(mut self) -> Vec<Answered<'s, 'a>> {
         while let Some(answered) = self.sent.next().await {
             self.answered.push(answered);

@@ -1,4 +1,4 @@
-//! Connects, claims, applies: what the worker calls.
+//! Connect, claim, apply: the interface to the worker.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,23 +20,23 @@ use crate::{
     transaction::{Attempt, SessionCache, Transaction},
 };
 
-/// Opens connections of one connector.
+/// Opens connections for one connector.
 #[derive(Debug, Clone)]
 pub struct OpenPostgresSink {
     settings: Arc<Settings>,
 }
 
-/// What the worker settles about a sink, beside its own keys.
+/// Settings of a sink that the worker decides, apart from the keys of the connector.
 #[derive(Debug, Clone)]
 pub struct SinkSettings {
     /// The name of the connector.
     pub name: String,
-    /// Names this process in `towpath.sink_partition`. No other process may have the same, for by it a claim of our own
-    /// is told from that of somebody else.
+    /// The name of this process in `towpath.sink_partition`. Must be unique per process; it distinguishes our own
+    /// earlier claim from another worker's.
     pub owner: String,
-    /// Whether a record that can never be stored becomes a dead letter; without it the task fails there.
+    /// Whether a record that can never be stored becomes a dead letter. If not, the task fails at that record.
     pub tolerate_poison: bool,
-    /// How long a record is tried again whose refusal later records may cure; `None` stands for ever.
+    /// How long to retry a record that later records may make acceptable; `None` means without a limit.
     pub retry_timeout: Option<Duration>,
 }
 
@@ -57,7 +57,7 @@ impl Settings {
 }
 
 impl OpenPostgresSink {
-    /// Opens connections for a connector of these keys.
+    /// Connects nowhere yet; [`OpenSink::open`] does.
     pub fn new(settings: SinkSettings, config: PostgresSinkConfig) -> Self {
         let SinkSettings { name, owner, tolerate_poison, retry_timeout } = settings;
         Self {
@@ -97,6 +97,7 @@ impl PostgresSink {
     fn table(&self, topic: &str) -> Result<TableName> {
         TableName::of_topic(&self.settings.config.table_name_format, topic).map_err(|reason| {
             Error::fatal(codes::TABLE_NAME, ErrorType::Config, format!("name the table of topic `{topic}`: {reason}"))
+                .with_help("set `table.name.format`")
         })
     }
 }
@@ -110,9 +111,9 @@ impl Sink for PostgresSink {
     ) -> Result<Claim> {
         let table = self.table(&partition.topic)?;
         let Settings { name, owner, config, .. } = &*self.settings;
-        let mut beside = vec![table.live_view()];
-        beside.extend(config.history_enabled.then(|| table.history()));
-        bookkeeping::claim(&mut self.client, name, owner, &table, &beside, partition, beginning, previous).await
+        let mut companions = vec![table.live_view()];
+        companions.extend(config.history_enabled.then(|| table.history()));
+        bookkeeping::claim(&mut self.client, name, owner, &table, &companions, partition, beginning, previous).await
     }
 
     async fn apply(&mut self, claim: &Claim, batch: &Batch) -> Result<Applied, ApplyError> {
@@ -133,7 +134,7 @@ impl Sink for PostgresSink {
             stored = attempt(&mut transaction, claim, Attempt::Whole, tolerate).await;
         }
         if violates_foreign_key(&stored) {
-            // The other row may be in the batch itself.
+            // The referenced row may be in the same batch.
             stored = attempt(&mut transaction, claim, Attempt::Together, tolerate).await;
         }
         match stored {

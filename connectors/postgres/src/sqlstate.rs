@@ -147,8 +147,8 @@ impl From<PgError> for ServerMessage {
     }
 }
 
-/// For example `a number is out of range (SQLSTATE 22003, column amount)`. Messages of classes 22, 23 and P0 quote values,
-/// in the server's language or in a trigger's words, so they are replaced by our own.
+/// For example `a number is out of range (SQLSTATE 22003, column amount)`. Messages of classes 22, 23 and P0 quote
+/// values, in the server's language or in a trigger's words, so they are replaced by our own.
 fn describe(error: &tokio_postgres::error::DbError) -> String {
     let code = error.code().code();
     let message = match code {

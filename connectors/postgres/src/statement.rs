@@ -1,7 +1,7 @@
-//! The SQL that changes rows, and the arrays it is parameters.
+//! The SQL that changes rows, and its parameters.
 //!
-//! One statement takes many rows of a kind: an array for each column, unnested side by side. Each is guarded by the
-//! version of the row, so that a stale record changes nothing; only `metadata.columns=none` has no guard.
+//! One statement writes many rows of one kind: one array per column, unnested side by side. The version of each row
+//! guards it, so a stale record changes nothing. Only `metadata.columns=none` has no guard.
 
 mod append;
 mod arrays;
@@ -60,7 +60,7 @@ pub(crate) fn out_of_range(place: usize) -> Error {
 /// Which columns a whole row sets: positions in [`Table::columns`], ascending.
 pub(crate) type ColumnSet = Vec<usize>;
 
-/// The columns that a row sets: those it carries values for.
+/// The columns that a row carries values for.
 pub(crate) fn columns_of(table: &Table, row: &Row<'_>) -> ColumnSet {
     let mut set: ColumnSet = match &row.content {
         Content::Nothing => Vec::new(),
@@ -71,7 +71,7 @@ pub(crate) fn columns_of(table: &Table, row: &Row<'_>) -> ColumnSet {
     set
 }
 
-/// What a statement is parameters: scalars first, then arrays, each with the name that it has in the statement.
+/// The parameters of a statement while it is built: scalars first, then arrays, each with its name in the statement.
 #[derive(Debug, Default)]
 struct Parameters {
     topic: Option<String>,
@@ -82,7 +82,7 @@ struct Parameters {
 }
 
 impl Parameters {
-    /// Takes the partition where the table has a column for it; [`PARTITION`] is then what it is called.
+    /// Starts with the partition, as [`PARTITION`], if the table has a column for it.
     fn with_partition(metadata: MetadataColumns, partition: i32) -> Self {
         Self { partition: (metadata != MetadataColumns::None).then_some(partition), ..Self::default() }
     }
@@ -93,16 +93,15 @@ impl Parameters {
         self.arrays.push(array);
     }
 
-    /// `(SELECT unnest($2::text[]) AS k0, unnest($3::bigint[]) AS ts) AS x`: in the select list the arrays are taken
-    /// apart one beside the other, row by row; in `FROM` each would be stored whole first, which costs a sixth of the
-    /// statement.
+    /// `(SELECT unnest($2::text[]) AS k0, unnest($3::bigint[]) AS ts) AS x`. In the select list the arrays are unnested
+    /// row by row. In `FROM`, each would first be materialized, which costs a sixth of the statement.
     fn rows(&self) -> String {
         let columns: Vec<_> =
             self.casts().zip(&self.names).map(|(cast, name)| format!("unnest({cast}) AS {name}")).collect();
         format!("(SELECT {}) AS x", columns.join(", "))
     }
 
-    /// As [`Parameters::rows`], with the rows counted from 1 as `place`.
+    /// As [`Parameters::rows`], with row numbers from 1 as `place`.
     fn counted_rows(&self) -> String {
         let casts: Vec<_> = self.casts().collect();
         format!("unnest({}) WITH ORDINALITY AS x({}, place)", casts.join(", "), self.names.join(", "))
@@ -118,10 +117,10 @@ impl Parameters {
     }
 }
 
-/// The partition, in statements that have no topic.
+/// The partition, in statements without a topic.
 const PARTITION: &str = "$1::integer";
 
-/// What a key or a column is called in the rows of a statement, cast to the type of its column.
+/// A key or a column of the input rows, cast to the type of its column.
 fn input_column(prefix: char, at: usize, cast: Option<&str>) -> String {
     match cast {
         None => format!("x.{prefix}{at}"),
@@ -134,34 +133,34 @@ fn key_names(keys: &[KeyColumn]) -> Vec<String> {
     keys.iter().map(|key| quoted(&key.name)).collect()
 }
 
-/// `x.k0, x.k1::uuid`.
+/// The key of the input rows: `x.k0, x.k1::uuid`.
 fn input_keys(keys: &[KeyColumn]) -> Vec<String> {
     keys.iter().enumerate().map(|(at, key)| input_column('k', at, key.cast.as_deref())).collect()
 }
 
-/// `t."id" = x.k0 AND …`: the row of the table that a parameters row means.
+/// `t."id" = x.k0 AND …`: the row of the table with the key of the input row.
 fn same_key(keys: &[KeyColumn]) -> String {
     let pairs = key_names(keys).into_iter().zip(input_keys(keys)).zip(keys);
-    let equal = |((name, parameters), key): ((String, String), &KeyColumn)| {
-        // Its own operator lies where the extension does, and the session's search path is the system's alone.
+    let equal = |((name, input), key): ((String, String), &KeyColumn)| {
+        // citext's operator is in the schema of the extension, which the session's search path does not include.
         let schema = key.cast.as_deref().and_then(|ty| ty.strip_suffix(".citext"));
         let equals = schema.map_or_else(|| "=".to_owned(), |schema| format!("OPERATOR({schema}.=)"));
-        format!("t.{name} {equals} {parameters}")
+        format!("t.{name} {equals} {input}")
     };
     pairs.map(equal).collect::<Vec<_>>().join(" AND ")
 }
 
-/// Whether the row in the table is marked as deleted.
+/// SQL: the row in the table is marked as deleted.
 fn is_deleted(metadata: MetadataColumns) -> &'static str {
     if metadata == MetadataColumns::None { "false" } else { "t._towpath_deleted" }
 }
 
-/// Whether what is parameters is newer than the row in the table.
+/// SQL: the input row is newer than the row in the table.
 fn is_newer(metadata: MetadataColumns) -> &'static str {
     if metadata == MetadataColumns::None { "true" } else { "(x.ts, x.seq) > (t._towpath_ts, t._towpath_seq)" }
 }
 
-/// Whether a delete that has no version, of a row that has one, came after that row in its partition.
+/// SQL: a delete without a version comes after its row, which has one, in the same partition.
 fn came_later(metadata: MetadataColumns) -> String {
     if metadata == MetadataColumns::None {
         return "true".to_owned();
@@ -169,8 +168,8 @@ fn came_later(metadata: MetadataColumns) -> String {
     format!("(x.ts = 0 AND t._towpath_ts <> 0 AND t._towpath_partition = {PARTITION} AND x.o > t._towpath_offset)")
 }
 
-/// Whether nobody can say if a delete that has no version came after the row, which has one and was written from
-/// another partition.
+/// SQL: the order of a delete without a version and its row is unknown, because the row has a version and was written
+/// from another partition.
 fn is_undecided(metadata: MetadataColumns) -> String {
     if metadata == MetadataColumns::None {
         return "false".to_owned();

@@ -20,7 +20,7 @@ pub(crate) fn tally<'a>(table: &Table, Answered { kind, rows, answer }: Answered
     let answer =
         answer.map_err(|error| database_error(format!("write {} rows to table {}", rows.len(), table.name), error))?;
     let number = |at: usize| answer.get::<_, i64>(at).unsigned_abs();
-    // Places are counted from 1.
+    // Places start at 1.
     let at_places = |at: usize| {
         let places: Vec<i64> = answer.get(at);
         let row = |place: i64| usize::try_from(place - 1).ok().and_then(|at| rows.get(at)).copied();
@@ -37,10 +37,10 @@ pub(crate) fn tally<'a>(table: &Table, Answered { kind, rows, answer }: Answered
             applied.stale += all - written;
         }
         StatementKind::Patch => {
-            // Two keys that only the database holds to be one would each count, and one of them would be lost.
+            // Two keys that are one to the database would each be counted, and one of them would be lost.
             if number(0) + number(1) + number(2) + number(3) + number(5) != all {
                 let doing =
-                    format!("write {all} rows to table {}: two of their keys are one to the database", table.name);
+                    format!("write {all} rows to table {}: two of their keys are one key to the database", table.name);
                 return Err(Error::poison(codes::AMBIGUOUS_KEY, ErrorType::Constraint, doing));
             }
             applied.inserted += number(0);

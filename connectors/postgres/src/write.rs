@@ -1,4 +1,5 @@
-//! Writes records: folded to one row per key, one statement for each kind of row, and the history table if there is one.
+//! Writes records: folded to one row per key, one statement for each kind of row, and the history table if there is
+//! one.
 //!
 //! A statement is sent as soon as its arrays are filled, without waiting for its answer: while the server works on one
 //! part of the batch, the next part is encoded.

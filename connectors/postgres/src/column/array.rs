@@ -11,7 +11,7 @@ use super::{ColumnType, OutOfRange, numeric::numeric};
 /// Microseconds from 1970 to 2000, where Postgres counts from.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 const DAY_MICROS: i64 = 86_400_000_000;
-/// What stands before the text of a jsonb on the wire (`jsonb_recv`).
+/// Precedes the text of a jsonb on the wire (`jsonb_recv`).
 const JSONB_VERSION: u8 = 1;
 /// Days from 1970 to 2000.
 const EPOCH_DAYS: i32 = 10_957;
@@ -26,35 +26,32 @@ pub(crate) struct ColumnArray {
 }
 
 impl ColumnArray {
-    /// An empty array with room for `rows` elements of a usual size.
+    /// An empty array with room for `rows` elements of average size.
     pub(crate) fn with_capacity(column: ColumnType, rows: usize) -> Self {
         Self { column, elements: BytesMut::with_capacity(rows * 16), len: 0, has_null: false }
     }
 
-    /// Its elements, each behind its length in 4 bytes, -1 for null.
+    /// The elements, each after its length in 4 bytes; -1 means null.
     pub(crate) fn elements(&self) -> &[u8] {
         &self.elements
     }
 
-    /// How many elements there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> i32 {
         self.len
     }
 
-    /// The type of its elements.
     pub(crate) fn column(&self) -> ColumnType {
         self.column
     }
 
-    /// Adds null.
     pub(crate) fn push_null(&mut self) {
         self.elements.put_i32(-1);
         self.len += 1;
         self.has_null = true;
     }
 
-    /// Adds what `write` puts into the buffer, behind its length. After an error the array is as before.
+    /// Adds the bytes that `write` appends to the buffer, after their length. After an error the array is unchanged.
     fn push_with(&mut self, write: impl FnOnce(&mut BytesMut) -> Result<(), OutOfRange>) -> Result<(), OutOfRange> {
         let start = self.elements.len();
         self.elements.put_i32(0);
@@ -68,9 +65,8 @@ impl ColumnArray {
         Ok(())
     }
 
-    /// Adds fixed bytes.
     fn push_bytes(&mut self, bytes: &[u8]) {
-        // A text or a number of a record is far below 2 GiB: the broker's limit comes first.
+        // A value of a record is far below 2 GiB, because the broker limits records.
         self.elements.put_i32(i32::try_from(bytes.len()).unwrap_or(i32::MAX));
         self.elements.put_slice(bytes);
         self.len += 1;
@@ -81,7 +77,7 @@ impl ColumnArray {
         self.push_bytes(&number.to_be_bytes());
     }
 
-    /// Adds a truth value to an array of boolean.
+    /// Adds a boolean to an array of boolean.
     pub(crate) fn push_bool(&mut self, flag: bool) {
         self.push_bytes(&[u8::from(flag)]);
     }
@@ -96,16 +92,16 @@ impl ColumnArray {
         self.push_bytes(text.as_bytes());
     }
 
-    /// Adds a text that is JSON to an array of jsonb; the server refuses one that is not.
+    /// Adds JSON text to an array of jsonb; the server refuses invalid JSON.
     pub(crate) fn push_json_text(&mut self, json: &str) {
-        // A text of a record is far below 2 GiB: the broker's limit comes first.
+        // A string of a record is far below 2 GiB, because the broker limits records.
         self.elements.put_i32(i32::try_from(json.len() + 1).unwrap_or(i32::MAX));
         self.elements.put_u8(JSONB_VERSION);
         self.elements.put_slice(json.as_bytes());
         self.len += 1;
     }
 
-    /// Adds a part of a key, which is never null; `schema` is that of its field.
+    /// Adds a part of a key, which is never null; `schema` is the schema of its field.
     ///
     /// # Errors
     /// As for [`ColumnArray::push`].
@@ -143,10 +139,10 @@ impl ColumnArray {
         Ok(())
     }
 
-    /// Adds a value of a record; `schema` is that of its field.
+    /// Adds a value of a record; `schema` is the schema of its field.
     ///
     /// # Errors
-    /// The value is not of the schema's type, or out of the column's range; the array is then as before.
+    /// The value does not have the schema's type, or is out of the column's range; the array is then unchanged.
     pub(crate) fn push(&mut self, value: &Value, schema: &Schema) -> Result<(), OutOfRange> {
         if self.column == ColumnType::Jsonb {
             return self.push_json(value, schema);
@@ -158,7 +154,7 @@ impl ColumnArray {
             (Value::Boolean(flag), ColumnType::Boolean) => self.push_bool(*flag),
             (Value::Int(number), ColumnType::Integer) => self.push_bytes(&number.to_be_bytes()),
             (Value::Long(number), ColumnType::Bigint) => self.push_i64(*number),
-            // A type that an older schema had, in a column that was widened since.
+            // The type of an older schema, in a column that has since been widened.
             (Value::Int(number), ColumnType::Bigint) => self.push_i64(i64::from(*number)),
             (Value::Int(number), ColumnType::DoublePrecision) => self.push_bytes(&f64::from(*number).to_be_bytes()),
             (Value::Float(number), ColumnType::DoublePrecision) => self.push_bytes(&f64::from(*number).to_be_bytes()),
@@ -195,7 +191,7 @@ impl ColumnArray {
             (Value::Decimal(decimal), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
                 let Schema::Decimal(ty) = plain(schema) else { return Err(OutOfRange) };
                 let unscaled: BigInt = decimal.clone().into();
-                // A numeric with a precision has 1,000 digits at most: nothing longer is worth converting.
+                // A numeric with a precision has at most 1,000 digits, so longer numbers need no conversion.
                 if unscaled.bits() > 3_400 {
                     return Err(OutOfRange);
                 }
@@ -227,7 +223,7 @@ impl ColumnArray {
         Ok(())
     }
 
-    /// Adds a number that has `scale` digits behind the point, with as many as the column has.
+    /// Adds a number with `scale` decimal digits, padded to the scale of the column.
     fn push_number(&mut self, unscaled: BigInt, scale: u32) -> Result<(), OutOfRange> {
         let (unscaled, scale) = match self.column {
             ColumnType::Numeric { scale: wanted, .. } if wanted > scale => {
@@ -238,7 +234,7 @@ impl ColumnArray {
         self.push_with(|out| numeric(&unscaled, scale, out))
     }
 
-    /// The ends of the range stand for infinity, as Debezium's connectors have it.
+    /// The ends of the range mean infinity, as in Debezium's connectors.
     fn push_instant(&mut self, micros: i64) -> Result<(), OutOfRange> {
         if micros == i64::MAX || micros == i64::MIN {
             self.push_i64(micros);
@@ -268,7 +264,7 @@ impl ColumnArray {
     }
 }
 
-/// The type without its null.
+/// The type without null.
 fn plain(schema: &Schema) -> &Schema {
     match schema {
         Schema::Union(union) => {

@@ -1,4 +1,4 @@
-//! Decimals in the format of `numeric`.
+//! Decimals in the binary format of `numeric`.
 
 use bytes::{BufMut as _, BytesMut};
 use num_bigint::BigInt;
@@ -8,13 +8,13 @@ use super::OutOfRange;
 /// Writes `unscaled × 10^-scale` in the format of `numeric_send`: counts, sign, scale, then digits in base 10,000.
 pub(super) fn numeric(unscaled: &BigInt, scale: u32, out: &mut BytesMut) -> Result<(), OutOfRange> {
     let scale_field = u16::try_from(scale).ok().filter(|scale| *scale <= 16_383).ok_or(OutOfRange)?;
-    // The fraction is filled up to whole groups of four digits, so that the point lies between two groups.
+    // The fraction is filled up to whole groups of four digits, so the decimal point is between two groups.
     let fraction_groups = scale.div_ceil(4);
     let filled = unscaled.magnitude() * num_bigint::BigUint::from(10_u32).pow(fraction_groups * 4 - scale);
     let mut groups: Vec<u16> = Vec::with_capacity(8);
     if let Ok(mut small) = u128::try_from(&filled) {
         while small > 0 {
-            // Below 10,000 by the remainder.
+            // A remainder is below 10,000.
             groups.push(u16::try_from(small % 10_000).map_err(|_| OutOfRange)?);
             small /= 10_000;
         }

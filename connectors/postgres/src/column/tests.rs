@@ -14,7 +14,7 @@ fn a_type_without_a_lossless_column_is_refused_by_name() {
 }
 
 #[test]
-fn numeric_has_the_bytes_that_the_server_sends() {
+fn a_numeric_has_the_same_bytes_as_from_the_server() {
     // Taken from `select encode(numeric_send(x), 'hex')`.
     for (unscaled, scale, bytes) in [
         (1_250, 2, "0002000000000002000c1388"),
@@ -30,7 +30,7 @@ fn numeric_has_the_bytes_that_the_server_sends() {
 }
 
 #[test]
-fn a_value_that_does_not_fit_leaves_the_array_as_it_was() {
+fn a_value_that_does_not_fit_leaves_the_array_unchanged() {
     let mut array = ColumnArray::with_capacity(ColumnType::Timestamptz, 2);
     assert_eq!(array.push(&Value::TimestampMillis(i64::MAX), &Schema::TimestampMillis), Err(OutOfRange));
     assert_eq!((array.len(), array.elements().len()), (0, 0));

@@ -1,26 +1,26 @@
-//! Two owners, their claims, batches, lost answers and late messages, in every order, against one row.
+//! Explores every order of two owners' claims, batches, lost answers and late messages against one row.
 //!
-//! The model has what the product has: a row lock from the compare-and-set to the end of the transaction, claims that
-//! wait for it, answers that are lost, requests that arrive after their sender has given up, processes that restart,
-//! and one database put back to an older copy. Rows and offset are one state, as one transaction makes them.
+//! The model has the properties of the product: a row lock from the compare-and-set to the end of the transaction,
+//! claims that wait for the lock, lost answers, requests that arrive after their sender has given up, processes that
+//! restart, and one restore of the database from an older copy. Rows and offset are one state, as in one transaction.
 
 use std::collections::HashMap;
 
 use super::is_fenced;
 
-/// Records of the partition; [`Store::applied`] has as many places.
+/// Records of the partition; the length of [`Store::applied`].
 const RECORDS: i64 = 2;
-/// Claims beyond this epoch are not looked at; the interesting ones need three.
+/// Claims beyond this epoch are not explored; three suffice for all cases.
 const MAX_EPOCH: i64 = 3;
 
-/// What the compare-and-set compares.
+/// The columns that the compare-and-set compares.
 #[derive(Debug, Clone, Copy)]
 struct Guard {
     epoch: bool,
     offset: bool,
 }
 
-/// The committed row, and which records are in the table how often.
+/// The committed row, and how often each record is in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Store {
     epoch: i64,
@@ -35,27 +35,27 @@ struct Transaction {
     epoch: i64,
     from: i64,
     to: i64,
-    /// Its client has lost the connection; the server may not know yet.
+    /// The client has lost the connection; the server may not know yet.
     orphan: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Doing {
-    /// Has to claim before it can go on; the transaction whose end it does not know was possibly its own.
+    /// Must claim before it can continue. The outcome of its own last transaction may be unknown.
     Unclaimed,
     Ready {
         next: i64,
     },
     /// Has sent a transaction and waits for the answer.
     Applying,
-    /// Has learned that somebody else has the partition.
+    /// Knows that another owner has the partition.
     Fenced,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Owner {
     name: &'static str,
-    /// The epoch of the last claim whose answer came.
+    /// The epoch of the last claim whose answer arrived.
     epoch: Option<i64>,
     doing: Doing,
     may_restart: bool,
@@ -64,12 +64,12 @@ struct Owner {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct World {
     store: Store,
-    /// Sent and not arrived.
+    /// Sent but not yet arrived.
     messages: Vec<Transaction>,
     /// Holds the row lock.
     in_flight: Option<Transaction>,
     owners: [Owner; 2],
-    /// A copy of the store that it may be put back to, once; taken when the first batch commits.
+    /// The backup that may be restored once; taken when the first batch commits.
     copy: Option<Store>,
     was_restored: bool,
 }
@@ -86,7 +86,7 @@ fn start() -> World {
     }
 }
 
-/// Every world that one step leads to; an error is a step that must not be possible.
+/// Every world one step away. An error is a step that must be impossible.
 fn steps(world: &World, guard: Guard) -> Result<Vec<World>, String> {
     let mut next = Vec::new();
     let mut push = |change: &dyn Fn(&mut World)| {
@@ -99,7 +99,7 @@ fn steps(world: &World, guard: Guard) -> Result<Vec<World>, String> {
     Ok(next)
 }
 
-/// Takes a step from the world as it is.
+/// Adds the world that a change leads to.
 type Push<'a> = &'a mut dyn FnMut(&dyn Fn(&mut World));
 
 fn steps_of_owners(world: &World, push: Push<'_>) -> Result<(), String> {
@@ -126,7 +126,7 @@ fn steps_of_owners(world: &World, push: Push<'_>) -> Result<(), String> {
                         taken(world);
                         (world.owners[at].epoch, world.owners[at].doing) = (Some(epoch), Doing::Ready { next });
                     });
-                    // Its answer is lost.
+                    // The answer is lost.
                     push(&taken);
                 }
             }
@@ -156,7 +156,7 @@ fn steps_of_owners(world: &World, push: Push<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// What the owner has sent may still arrive, and what is in flight may still commit.
+/// Messages of the owner may still arrive, and its transaction in flight may still commit.
 fn disconnect(world: &mut World, at: usize) {
     let ours = |sent: &&mut Transaction| sent.owner == at;
     world.messages.iter_mut().chain(&mut world.in_flight).filter(ours).for_each(|sent| sent.orphan = true);
@@ -180,7 +180,7 @@ fn steps_of_the_server(world: &World, guard: Guard, push: Push<'_>) -> Result<()
                 owner.doing = if fenced { Doing::Fenced } else { Doing::Unclaimed };
             }
         });
-        // One whose sender has gone may never arrive.
+        // A message whose sender is gone may never arrive.
         if message.orphan {
             push(&|world| {
                 world.messages.remove(at);
@@ -211,7 +211,7 @@ fn steps_of_the_server(world: &World, guard: Guard, push: Push<'_>) -> Result<()
             }
         });
     } else if world.copy.is_some() {
-        // Without anybody being told: behind a pooler, or a standby that took over.
+        // No owner notices: a pooler is between, or a standby took over.
         push(&|world| {
             world.store = world.copy.take().expect("it is there");
             world.was_restored = true;
@@ -226,9 +226,9 @@ fn broken(world: &World) -> Option<String> {
     wrong.map(|(offset, times)| format!("offset {offset} is applied {times} times, and the next one is {next}"))
 }
 
-/// Walks every world that can be reached. Returns how many there are, or how the first broken one came about.
+/// Explores every reachable world. Returns their number, or the path to the first broken world.
 fn explore(guard: Guard) -> Result<usize, String> {
-    // Each world with the one that it was first reached from, and by number all that lead to it.
+    // Each world with its first predecessor, and the numbers of all predecessors of each world.
     let (mut worlds, mut numbers) = (vec![(start(), None)], HashMap::from([(start(), 0)]));
     let mut comes_from: Vec<Vec<usize>> = vec![Vec::new()];
     let mut at = 0;
@@ -237,7 +237,7 @@ fn explore(guard: Guard) -> Result<usize, String> {
             Some(problem) => Err(problem),
             None => steps(world, guard),
         };
-        for next in next.map_err(|problem| told(problem, &worlds, at))? {
+        for next in next.map_err(|problem| describe(problem, &worlds, at))? {
             let number = *numbers.entry(next).or_insert_with_key(|next| {
                 worlds.push((next.clone(), Some(at)));
                 comes_from.push(Vec::new());
@@ -247,8 +247,8 @@ fn explore(guard: Guard) -> Result<usize, String> {
         }
         at += 1;
     }
-    // From everywhere the end can be reached, unless the model has run out of epochs or owners. An owner that has
-    // nothing more to read learns of a database put back with the next record, which does not come here.
+    // The end must be reachable from every world, unless the model runs out of epochs or owners. An owner that has read
+    // everything would notice a restored database with the next record, which the model does not have.
     let ends = |world: &World| {
         let done = |owner: &Owner| owner.doing == Doing::Fenced || owner.doing == Doing::Ready { next: RECORDS };
         world.store.next == RECORDS || world.store.epoch >= MAX_EPOCH || world.owners.iter().all(done)
@@ -263,13 +263,13 @@ fn explore(guard: Guard) -> Result<usize, String> {
         }
     }
     match can_end.iter().position(|can| !can) {
-        Some(stuck) => Err(told("nothing leads on from here".to_owned(), &worlds, stuck)),
+        Some(stuck) => Err(describe("the end cannot be reached from here".to_owned(), &worlds, stuck)),
         None => Ok(worlds.len()),
     }
 }
 
-/// A problem with the worlds that led to it.
-fn told(problem: String, worlds: &[(World, Option<usize>)], at: usize) -> String {
+/// A problem, and the worlds that led to it.
+fn describe(problem: String, worlds: &[(World, Option<usize>)], at: usize) -> String {
     let mut text = problem;
     let mut at = Some(at);
     while let Some((world, before)) = at.and_then(|at| worlds.get(at)) {
@@ -280,9 +280,9 @@ fn told(problem: String, worlds: &[(World, Option<usize>)], at: usize) -> String
 }
 
 #[test]
-fn two_owners_with_unknown_commits_apply_each_record_once_in_every_order() {
+fn two_owners_with_unknown_commits_apply_each_record_once() {
     let worlds = explore(Guard { epoch: true, offset: true }).unwrap();
-    assert!(worlds > 10_000, "{worlds} worlds are no exhaustive walk");
+    assert!(worlds > 10_000, "{worlds} worlds are too few for an exhaustive walk");
     println!("{worlds} worlds");
 }
 

@@ -7,12 +7,12 @@ use super::*;
 
 mod convergence;
 
-/// A row of the model: its values, whether it is deleted, its version, and the offset that it was last written from.
+/// The model table. A row is its values, whether it is deleted, its version, and the offset that last wrote it.
 type Model = BTreeMap<i64, (BTreeMap<String, Value>, bool, RowVersion, i64)>;
 
 const RULES: Rules<'static> = Rules { keys: Keys::by_record(), delete_mode: DeleteMode::Soft };
 
-/// The rule itself, one row at a time: what `apply` must leave in the table.
+/// Applies one row to the model, as the sink must apply it to the table.
 fn act(model: &mut Model, row: &Row<'_>) {
     let offset = row.record.offset;
     let before = model.get(&id(&row.key)).cloned();
@@ -34,7 +34,7 @@ fn act(model: &mut Model, row: &Row<'_>) {
         return;
     }
     let (mut values, was_deleted, ..) = before.unwrap_or_default();
-    // What comes after a delete starts from nothing.
+    // A record after a delete starts from an empty row.
     if was_deleted && !row.kind.ends() {
         values.clear();
     }
@@ -59,7 +59,7 @@ fn id(key: &Identity) -> i64 {
     }
 }
 
-/// Null and absent mean the same in a table.
+/// Drops nulls: null and absent are the same in a table.
 fn visible(model: Model) -> Model {
     let drop_null = |(id, (mut values, deleted, version, offset)): (_, (BTreeMap<String, Value>, _, _, _))| {
         values.retain(|_, value| *value != Value::Null);
@@ -76,7 +76,8 @@ fn schemas() -> [Arc<Schema>; 2] {
     [
         schema(r#"{"name":"a","type":["null","long"]},{"name":"b","type":["null","long"]}"#),
         schema(
-            r#"{"name":"a","type":["null","long"]},{"name":"b","type":["null","long"]},{"name":"c","type":["null","long"]}"#,
+            r#"{"name":"a","type":["null","long"]},{"name":"b","type":["null","long"]},
+            {"name":"c","type":["null","long"]}"#,
         ),
     ]
 }
@@ -85,7 +86,7 @@ fn record(offset: i64, change: Change) -> Record {
     Record { offset, timestamp_ms: 0, body: Body::Change(Box::new(change)), payload: Payload::default() }
 }
 
-/// What happens, to whom, with which schema, which fields, and which version (none: the offset).
+/// The operation, key, schema, mask of fields, and version (`None`: the offset).
 type Step = (u8, i64, usize, u8, Option<i64>);
 
 fn history(steps: &[Step]) -> Vec<Record> {
@@ -124,7 +125,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
-    fn folding_leaves_what_one_by_one_leaves(
+    fn folding_leaves_the_same_rows_as_one_by_one(
         steps in prop::collection::vec((0_u8..4, 0_i64..3, 0_usize..2, 0_u8..8, prop::option::of(1_i64..6)), 0..24),
         cut in 0_usize..24,
     ) {
@@ -142,7 +143,8 @@ proptest! {
             let counted = folded.rows.iter().map(|row| 1 + row.folded).sum::<u64>()
                 + folded.stale + folded.tombstones + u64::try_from(folded.stale_partials.len()).expect("small");
             prop_assert_eq!(counted, u64::try_from(part.len()).expect("small"), "each record is counted once");
-            prop_assert!(folded.rows.windows(2).all(|pair| (&pair[0].key, pair[0].round) < (&pair[1].key, pair[1].round)));
+            let ascend = |a: &Row<'_>, b: &Row<'_>| (&a.key, a.round) < (&b.key, b.round);
+            prop_assert!(folded.rows.windows(2).all(|pair| ascend(&pair[0], &pair[1])));
             for row in folded.rows {
                 act(&mut batched, &row);
             }
@@ -152,7 +154,7 @@ proptest! {
 }
 
 #[test]
-fn a_delete_and_what_follows_it_are_applied_one_after_the_other() {
+fn a_delete_and_later_records_are_applied_in_rounds() {
     let history = history(&[
         (1, 1, 0, 0, None),
         (1, 1, 0, 0, None),
@@ -167,7 +169,7 @@ fn a_delete_and_what_follows_it_are_applied_one_after_the_other() {
 }
 
 #[test]
-fn an_older_partial_update_is_set_aside_and_an_older_record_is_not() {
+fn an_older_partial_update_is_dead_lettered_but_an_older_record_is_not() {
     let history = history(&[(1, 1, 0, 0, Some(5)), (2, 1, 0, 1, Some(4)), (1, 1, 0, 0, Some(3))]);
     let folded = fold(&history, RULES);
     assert_eq!((folded.stale, folded.stale_partials.len()), (1, 1));

@@ -1,4 +1,4 @@
-//! Changes as rows of their own, for `insert.mode=insert` and history tables.
+//! One row per change, for `insert.mode=insert` and history tables.
 
 use towpath_api::{Batch, Body, Change, Identity, Record, RecordKey};
 
@@ -11,11 +11,11 @@ use crate::{
     table::{Column, Table},
 };
 
-/// A record that becomes a row of its own.
+/// A record that is appended as a row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Appended<'a> {
     pub(crate) record: &'a Record,
-    /// The id of its event; empty where the primary key is another.
+    /// The id of the event; empty unless it is the primary key.
     pub(crate) event_id: &'a str,
 }
 
@@ -40,10 +40,10 @@ impl<'a> Appended<'a> {
     }
 }
 
-/// Adds a row for each record. The number of rows that it affects is that of the records that were not there yet.
+/// Adds a row for each record. The number of affected rows is the number of records that are new.
 ///
 /// # Errors
-/// The index in `records` of one that holds a value which no column takes.
+/// The index in `records` of a record with a value out of the range of its column.
 pub(crate) fn append(
     table: &Table,
     pk: PrimaryKeyMode,
@@ -122,7 +122,7 @@ fn changed_names(change: &Change) -> Option<String> {
     serde_json::to_string(&names.collect::<Vec<_>>()).ok()
 }
 
-/// The values of one column: from the value of the record, or else from its key.
+/// The values of one column, from the value of each record or, if that lacks the field, from the key.
 fn values(column: &Column, records: &[Appended<'_>]) -> Result<ColumnArray, usize> {
     let mut array = ColumnArray::with_capacity(column.ty, records.len());
     let mut lookup = FieldLookup::new(&column.field);

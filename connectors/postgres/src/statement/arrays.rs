@@ -1,4 +1,4 @@
-//! The arrays of a statement, filled from the rows of a batch.
+//! Fills the arrays of a statement from the rows of a batch.
 
 use apache_avro::{schema::Schema, types::Value};
 use towpath_api::{Change, Identity};
@@ -13,10 +13,10 @@ use crate::{
 };
 
 impl Parameters {
-    /// Adds the keys, and where the table has columns for them versions and offsets.
+    /// Adds the keys and, if the table has columns for them, versions and offsets.
     ///
     /// # Errors
-    /// The place in `rows` of one whose key no column takes.
+    /// The index in `rows` of a row whose key is out of the range of its column.
     pub(super) fn add_keys_and_versions(
         &mut self,
         table: &Table,
@@ -47,10 +47,10 @@ fn offsets(rows: &[&Row<'_>]) -> ColumnArray {
     offsets
 }
 
-/// An array for each part of the key.
+/// One array for each part of the key.
 fn key_arrays(columns: &[KeyColumn], keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<Vec<ColumnArray>, usize> {
     let mut arrays: Vec<_> = columns.iter().map(|key| ColumnArray::with_capacity(key.ty, rows.len())).collect();
-    // Nearly always one for the whole batch.
+    // Nearly always one schema for the whole batch.
     let mut known: Option<(&Schema, Vec<&Schema>)> = None;
     for (place, row) in rows.iter().enumerate() {
         let schema: &Schema = row.key_schema;
@@ -72,14 +72,14 @@ fn key_arrays(columns: &[KeyColumn], keys: Keys<'_>, rows: &[&Row<'_>]) -> Resul
     Ok(arrays)
 }
 
-/// A truth value for each row.
+/// One boolean for each row.
 pub(super) fn flags(rows: &[&Row<'_>], flag: impl Fn(&Row<'_>) -> bool) -> ColumnArray {
     let mut array = ColumnArray::with_capacity(ColumnType::Boolean, rows.len());
     rows.iter().for_each(|row| array.push_bool(flag(row)));
     array
 }
 
-/// One bit for each column, the lowest first as `get_bit` counts them: 1 where the row sets it.
+/// One bit for each column that is 1 if the row sets it; the lowest first, as `get_bit` counts.
 pub(super) fn masks(table: &Table, rows: &[&Row<'_>]) -> ColumnArray {
     let mut array = ColumnArray::with_capacity(ColumnType::Bytea, rows.len());
     let mut mask = vec![0_u8; table.columns.len().div_ceil(8).max(1)];
@@ -93,7 +93,7 @@ pub(super) fn masks(table: &Table, rows: &[&Row<'_>]) -> ColumnArray {
     array
 }
 
-/// The values of one column for all rows; null where a row does not carry the field.
+/// The values of one column for all rows; null if a row does not carry the field.
 pub(super) fn values(column: &Column, rows: &[&Row<'_>]) -> Result<ColumnArray, usize> {
     let mut array = ColumnArray::with_capacity(column.ty, rows.len());
     let mut lookup = FieldLookup::new(&column.field);
@@ -111,7 +111,7 @@ pub(super) fn values(column: &Column, rows: &[&Row<'_>]) -> Result<ColumnArray, 
     Ok(array)
 }
 
-/// Finds one field in many changes: its place is looked up once for each schema, and a batch has one or two.
+/// Finds one field in many changes. The index is looked up once per schema; a batch has one or two.
 pub(super) struct FieldLookup<'a> {
     field: &'a str,
     schema: Option<&'a Schema>,

@@ -1,7 +1,7 @@
-//! New rows by `COPY`: no more than half the work of an upsert, where none of the keys is there yet.
+//! New rows by `COPY`: at most half the work of an upsert, if none of the keys exists.
 //!
-//! An array's elements lie in a message as the fields of `COPY`'s binary format do, each behind its length; here they
-//! are put in the order of the rows.
+//! The elements of an array have the form of fields in `COPY`'s binary format, each after its length. Here they are
+//! brought into the order of the rows.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio_postgres::types::Type;
@@ -16,14 +16,13 @@ use crate::{
     table::{Column, Table},
 };
 
-/// `COPY` of whole rows of one set of columns.
+/// A `COPY` of whole rows that set the same columns.
 #[derive(Debug)]
 pub(crate) struct Copy<'t> {
     pub(crate) sql: String,
-    /// Asks for the columns as they are now.
+    /// Queries the current columns.
     pub(crate) look: String,
-    /// What they must be: values are sent in the form of their column, and another one would read them as something
-    /// else.
+    /// The types that the columns must have: values are encoded for them, and another type would misread the bytes.
     pub(crate) types: Vec<Type>,
     table: &'t Table,
     columns: Vec<&'t Column>,
@@ -32,10 +31,10 @@ pub(crate) struct Copy<'t> {
 
 /// Signature, flags, length of the extension (`PostgreSQL` manual, COPY, binary format).
 pub(crate) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// What follows the last row.
+/// Follows the last row.
 pub(crate) const TRAILER: &[u8] = &(-1_i16).to_be_bytes();
 
-/// Rows of `table` that set the columns at the places `set`.
+/// Rows of `table` that set the columns at the indexes `set`.
 pub(crate) fn copy<'t>(table: &'t Table, partition: i32, set: &[usize]) -> Copy<'t> {
     let columns: Vec<&Column> = set.iter().filter_map(|&at| table.columns.get(at)).collect();
     let mut list = key_names(&table.keys);
@@ -53,7 +52,8 @@ pub(crate) fn copy<'t>(table: &'t Table, partition: i32, set: &[usize]) -> Copy<
     Copy { sql, look: format!("SELECT {list} FROM {name} WHERE false"), types, table, columns, partition }
 }
 
-/// `_towpath_applied_at` has a default. The first ones are those of [`Parameters::add_keys_and_versions`], in its order.
+/// Without `_towpath_applied_at`, which has a default. The first are those of [`Parameters::add_keys_and_versions`], in
+/// order.
 fn metadata_columns(metadata: MetadataColumns) -> &'static [&'static str] {
     match metadata {
         MetadataColumns::None => &[],
@@ -64,10 +64,10 @@ fn metadata_columns(metadata: MetadataColumns) -> &'static [&'static str] {
 }
 
 impl Copy<'_> {
-    /// The bytes of these rows.
+    /// Encodes rows.
     ///
     /// # Errors
-    /// The index in `rows` of a row that holds a value which no column takes.
+    /// The index in `rows` of a row with a value out of the range of its column.
     pub(crate) fn rows(&self, keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<Bytes, usize> {
         let mut parameters = Parameters::default();
         parameters.add_keys_and_versions(self.table, keys, rows)?;
@@ -83,7 +83,7 @@ impl Copy<'_> {
             constants.put_i32(self.partition);
         }
         let constant_fields = metadata_columns(self.table.metadata).len() + self.table.keys.len() - before_constants;
-        // A table has 1,600 columns at most.
+        // A table has at most 1,600 columns.
         let fields = i16::try_from(parameters.arrays.len() + constant_fields).unwrap_or(i16::MAX);
         let mut left: Vec<&[u8]> = parameters.arrays.iter().map(ColumnArray::elements).collect();
         let size = left.iter().map(|elements| elements.len()).sum::<usize>() + rows.len() * (constants.len() + 2);
@@ -104,10 +104,10 @@ impl Copy<'_> {
     }
 }
 
-/// Takes the first element with its length off the front.
+/// Removes the first element and its length from the front.
 fn take_element<'e>(elements: &mut &'e [u8]) -> &'e [u8] {
     let len = elements.first_chunk().map_or(-1, |len| i32::from_be_bytes(*len));
-    // -1 stands for null, which has no bytes.
+    // -1 means null, which has no bytes.
     let size = 4 + usize::try_from(len).unwrap_or(0);
     let (element, rest) = elements.split_at(size.min(elements.len()));
     *elements = rest;

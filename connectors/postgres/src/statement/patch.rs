@@ -1,4 +1,4 @@
-//! Rows that carry some of their fields, and soft deletes.
+//! Partial updates and soft deletes.
 
 use super::{
     PARTITION, Parameters, Statement,
@@ -13,14 +13,14 @@ use crate::{
     table::Table,
 };
 
-/// Changes rows by the fields that they carry, and marks deleted ones; with `inserts` makes rows that are not there.
+/// Sets the fields that rows carry, and marks rows as deleted; with `inserts`, missing rows are inserted.
 ///
-/// Returns one row: rows inserted and rows updated that live on, rows deleted, rows that were older than the table's,
-/// of these the places in `rows` (from 1) of those that the table's row has not taken in before and of deletes of which
-/// nobody can say whether they come later, and rows left out since there is none to change.
+/// Returns one row of six columns: rows inserted; rows updated, both without deletes; rows deleted; stale rows; of the
+/// stale rows, the places in `rows` (from 1) of those that the table has never applied and of deletes whose order is
+/// unknown; and rows left out because there is no row to update.
 ///
 /// # Errors
-/// The index in `rows` of a row that holds a value which no column takes.
+/// The index in `rows` of a row with a value out of the range of its column.
 pub(crate) fn patch(
     table: &Table,
     keys: Keys<'_>,
@@ -39,7 +39,8 @@ pub(crate) fn patch(
         parameters.add(format!("c{at}"), values(column, rows)?);
         let (name, value) = (quoted(&column.name), input_column('c', at, column.cast.as_deref()));
         assign.push(format!(
-            "{name} = CASE WHEN get_bit(x.mask, {at}) = 1 THEN {value} WHEN {} AND NOT x.gone THEN NULL ELSE t.{name} END",
+            "{name} = CASE WHEN get_bit(x.mask, {at}) = 1 THEN {value}
+               WHEN {} AND NOT x.gone THEN NULL ELSE t.{name} END",
             is_deleted(metadata)
         ));
         list.push(name);
@@ -53,7 +54,7 @@ pub(crate) fn patch(
     let known = known(metadata);
     let newer = newer(metadata, &known);
     if assign.is_empty() {
-        // Nothing but the key: there is nothing to change.
+        // The table has only the key: nothing changes.
         assign
             .push(format!("{0} = t.{0}", quoted(&table.keys.first().map_or_else(String::new, |key| key.name.clone()))));
     }
@@ -79,10 +80,12 @@ pub(crate) fn patch(
         "WITH x AS MATERIALIZED (SELECT * FROM {rows}),
          updated AS (UPDATE {name} AS t SET {assign} FROM x WHERE {same} AND {newer} RETURNING x.gone),
          inserted AS ({insert}),
-         old AS (SELECT x.place, CASE WHEN x.gone THEN NOT {undecided} ELSE {known} END AS known FROM x JOIN {name} AS t ON {same} WHERE NOT {newer})
+         old AS (SELECT x.place, CASE WHEN x.gone THEN NOT {undecided} ELSE {known} END AS known
+           FROM x JOIN {name} AS t ON {same} WHERE NOT {newer})
          SELECT (SELECT count(*) FROM inserted WHERE NOT gone), (SELECT count(*) FROM updated WHERE NOT gone),
                 (SELECT count(*) FROM inserted WHERE gone) + (SELECT count(*) FROM updated WHERE gone),
-                (SELECT count(*) FROM old), (SELECT coalesce(array_agg(place), '{{}}') FROM old WHERE NOT known), {absent}",
+                (SELECT count(*) FROM old),
+                (SELECT coalesce(array_agg(place), '{{}}') FROM old WHERE NOT known), {absent}",
         rows = parameters.counted_rows(),
         assign = assign.join(", "),
         undecided = is_undecided(metadata),
@@ -90,7 +93,7 @@ pub(crate) fn patch(
     Ok(parameters.into_statement(sql))
 }
 
-/// Whether the table's row has taken in what is parameters: it holds what came before it in its own partition.
+/// SQL: the table's row has already applied the input row, because its last record comes later in the same partition.
 fn known(metadata: MetadataColumns) -> String {
     if metadata == MetadataColumns::None {
         return "true".to_owned();
@@ -98,8 +101,8 @@ fn known(metadata: MetadataColumns) -> String {
     format!("({PARTITION} = t._towpath_partition AND x.o <= t._towpath_offset)")
 }
 
-/// Whether what is parameters changes the row. A partial update of the row's own version comes later in the topic; a delete
-/// of it came before.
+/// SQL: the input row changes the table's row. A partial update of the same version comes later in the topic; a delete
+/// of the same version came earlier.
 fn newer(metadata: MetadataColumns, known: &str) -> String {
     if metadata == MetadataColumns::None {
         return "true".to_owned();
@@ -111,8 +114,8 @@ fn newer(metadata: MetadataColumns, known: &str) -> String {
     )
 }
 
-/// Towpath's own columns, what they are parameters in a new row, and in one that is there. A delete without a version leaves
-/// the version.
+/// The metadata columns, with their values in an inserted and in an updated row. A delete without a version keeps the
+/// version of the row.
 fn metadata_values(metadata: MetadataColumns) -> Vec<(&'static str, &'static str, &'static str)> {
     let ts = (
         "_towpath_ts",

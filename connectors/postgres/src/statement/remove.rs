@@ -1,4 +1,4 @@
-//! Rows that go, or are marked as deleted by a record that says nothing else.
+//! Deletes: of rows, by tombstones, and by truncates.
 
 use super::{PARTITION, Parameters, Statement, came_later, input_keys, is_newer, is_undecided, key_names, same_key};
 use crate::{
@@ -9,11 +9,11 @@ use crate::{
     table::Table,
 };
 
-/// Removes rows, for `delete.mode=hard`. Returns one row: deleted, how many of the keys have a newer row, and the
-/// places in `rows` (from 1) of deletes of which nobody can say whether they come later.
+/// Removes rows, for `delete.mode=hard`. Returns one row of three columns: rows deleted; keys with a newer row; and the
+/// places in `rows` (from 1) of deletes whose order is unknown.
 ///
 /// # Errors
-/// The index in `rows` of a row whose key no column takes.
+/// The index in `rows` of a row whose key is out of the range of its column.
 pub(crate) fn remove(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row<'_>]) -> Result<Statement, usize> {
     let mut parameters = Parameters::with_partition(table.metadata, partition);
     parameters.add_keys_and_versions(table, keys, rows)?;
@@ -32,8 +32,8 @@ pub(crate) fn remove(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row
     Ok(parameters.into_statement(sql))
 }
 
-/// Deletes the rows of tombstones, if they live; with `remembers` a record that is not there leaves a deleted row, so
-/// that nothing older makes it later. Returns one row: deleted, and places as [`remove`] does.
+/// Deletes the live rows of tombstones. With `remembers`, a missing key gets a row marked as deleted, so an older
+/// record arriving later cannot create it. Returns one row of two columns: rows deleted, and places as [`remove`] does.
 ///
 /// # Errors
 /// As for [`remove`].
@@ -52,8 +52,11 @@ pub(crate) fn delete_by_tombstone(
         let (column, value) =
             if table.metadata == MetadataColumns::Full { (", _towpath_applied_at", ", now()") } else { ("", "") };
         format!(
-            ", remembered AS (INSERT INTO {name} ({key_list}, _towpath_ts, _towpath_seq, _towpath_offset, _towpath_partition, _towpath_deleted{column})
-               SELECT {}, x.ts, x.seq, x.o, {PARTITION}, true{value} FROM x WHERE NOT EXISTS (SELECT FROM {name} AS t WHERE {same})
+            ", remembered AS
+              (INSERT INTO {name} ({key_list}, _towpath_ts, _towpath_seq, _towpath_offset, _towpath_partition,
+                 _towpath_deleted{column})
+               SELECT {}, x.ts, x.seq, x.o, {PARTITION}, true{value}
+                 FROM x WHERE NOT EXISTS (SELECT FROM {name} AS t WHERE {same})
                ON CONFLICT ({key_list}) DO NOTHING)",
             input_keys(&table.keys).join(", ")
         )
@@ -71,9 +74,9 @@ pub(crate) fn delete_by_tombstone(
     Ok(parameters.into_statement(sql))
 }
 
-/// Deletes every row that is older than a truncate. Returns one row: deleted, and whether there are rows of which this
-/// cannot be told, since they came from another partition and the truncate has no version; then nothing may be kept of
-/// it.
+/// Deletes every row that is older than a truncate. Returns one row of two columns: rows deleted, and whether the order
+/// of any row is unknown, because it was written from another partition and the truncate has no version. In that case
+/// the caller must roll back.
 pub(crate) fn truncate(table: &Table, partition: i32, mode: DeleteMode, version: RowVersion, offset: i64) -> Statement {
     let mut parameters = Parameters::with_partition(table.metadata, partition);
     for (name, number) in [("ts", version.0), ("seq", version.1), ("o", offset)] {
@@ -81,7 +84,9 @@ pub(crate) fn truncate(table: &Table, partition: i32, mode: DeleteMode, version:
     }
     let sql = format!(
         "WITH x AS MATERIALIZED (SELECT * FROM {rows}), buried AS ({end})
-         SELECT count(*), EXISTS (SELECT FROM {name} AS t, x WHERE x.ts = 0 AND t._towpath_partition NOT IN (-1, {PARTITION})) FROM buried",
+         SELECT count(*), EXISTS (SELECT FROM {name} AS t, x WHERE x.ts = 0
+           AND t._towpath_partition NOT IN (-1, {PARTITION}))
+         FROM buried",
         end = end(table, mode, ""),
         name = table.name.sql(),
         rows = parameters.rows(),
@@ -89,7 +94,7 @@ pub(crate) fn truncate(table: &Table, partition: i32, mode: DeleteMode, version:
     parameters.into_statement(sql)
 }
 
-/// The statement that ends the rows for which `which` holds, if they live and are older.
+/// The statement that deletes live, older rows for which the condition `which` holds.
 fn end(table: &Table, mode: DeleteMode, which: &str) -> String {
     let (name, newer) = (table.name.sql(), newer(table.metadata));
     if mode == DeleteMode::Hard || table.metadata == MetadataColumns::None {

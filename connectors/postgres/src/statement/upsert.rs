@@ -1,4 +1,4 @@
-//! Whole rows, the usual case.
+//! Upserts of whole rows, the usual case.
 
 use std::fmt::Write as _;
 
@@ -14,11 +14,11 @@ use crate::{
     table::{Column, Table},
 };
 
-/// Inserts whole rows or overwrites older ones. Returns one row: inserted, applied. With `looks_first` rows that are
-/// known already are left out before they are locked, which writes nothing at all for them.
+/// Inserts whole rows, or overwrites older rows. Returns one row of two columns: rows inserted, and rows written. With
+/// `looks_first`, known rows are skipped before they are locked, so nothing is written for them.
 ///
 /// # Errors
-/// The index in `rows` of a row that holds a value which no column takes.
+/// The index in `rows` of a row with a value out of the range of its column.
 pub(crate) fn upsert(
     table: &Table,
     keys: Keys<'_>,
@@ -39,7 +39,7 @@ pub(crate) fn upsert(
         assign.push(format!("{name} = EXCLUDED.{name}"));
         list.push(name);
     }
-    // A record of an older schema leaves newer columns alone, unless the row was deleted: then it starts from nothing.
+    // A record of an older schema leaves newer columns unchanged, unless the row was deleted: then they become null.
     if table.metadata != MetadataColumns::None {
         for (_, column) in table.columns.iter().enumerate().filter(|(at, _)| set.binary_search(at).is_err()) {
             let name = quoted(&column.name);
@@ -63,16 +63,17 @@ pub(crate) fn upsert(
         }
     };
     let unknown = if looks_first && !own.is_empty() {
-        // OFFSET keeps the planner from joining with the whole table.
+        // OFFSET keeps the planner from joining the whole table.
         format!(
-            " WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {} AND (t._towpath_ts, t._towpath_seq) >= (x.ts, x.seq) OFFSET 0)",
+            " WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {}
+             AND (t._towpath_ts, t._towpath_seq) >= (x.ts, x.seq) OFFSET 0)",
             table.name.sql(),
             same_key(&table.keys)
         )
     } else {
         String::new()
     };
-    // A partitioned table cannot say of a row whether it was inserted, so it is asked beforehand which rows it has.
+    // A partitioned table does not report whether a row was inserted, so existing rows are counted first.
     let (returning, inserted) = if table.is_partitioned {
         let exists = format!("(SELECT FROM {} AS t WHERE {} OFFSET 0)", table.name.sql(), same_key(&table.keys));
         ("RETURNING 1", format!("(SELECT count(*) FROM x WHERE NOT EXISTS {exists})"))
@@ -95,7 +96,7 @@ pub(crate) fn upsert(
     Ok(parameters.into_statement(sql))
 }
 
-/// Towpath's own columns of a row that lives, and what they are parameters.
+/// The metadata columns of a live row, with their values.
 fn metadata_values(metadata: MetadataColumns) -> Vec<(&'static str, String)> {
     if metadata == MetadataColumns::None {
         return vec![];

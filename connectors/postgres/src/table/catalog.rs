@@ -1,4 +1,4 @@
-//! What the database says of a table that is there.
+//! The current state of a table, from the system catalogs.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,38 +7,37 @@ use towpath_api::Result;
 
 use crate::{name::TableName, sqlstate::setup_error};
 
-/// A table as it is.
+/// The current state of a table.
 #[expect(clippy::struct_excessive_bools, reason = "each is a column of the catalog")]
 #[derive(Debug, Default)]
 pub(crate) struct CurrentTable {
-    /// Its columns by name; empty where there is no such table.
+    /// The columns by name; empty if the table does not exist.
     pub(crate) columns: HashMap<String, CurrentColumn>,
-    /// Whether its rows lie in partitions.
+    /// Whether the table is partitioned in Postgres.
     pub(crate) is_partitioned: bool,
-    /// Whether the role may make something beside it.
+    /// Whether the role may create objects in the schema.
     pub(crate) may_create: bool,
-    /// Whether the view of its live rows is there.
+    /// Whether the view of the live rows exists.
     pub(crate) has_live_view: bool,
-    /// Whether row security or rules stand between `COPY` and the table.
+    /// Whether row security or rules rule out `COPY`.
     pub(crate) guarded: bool,
-    /// The columns of each key that is unique for all rows, at once and without expressions.
+    /// The columns of each unique index that is neither partial nor deferrable and has no expressions.
     pub(crate) unique: Vec<BTreeSet<String>>,
 }
 
-/// A column as it is.
+/// The current state of a column.
 #[expect(clippy::struct_excessive_bools, reason = "each is a column of the catalog")]
 #[derive(Debug, Clone)]
 pub(crate) struct CurrentColumn {
-    /// Its type with its modifier, as `format_type` prints it: `numeric(12,2)`, `character varying(20)`.
+    /// The type with its modifier, as `format_type` prints it: `numeric(12,2)`, `character varying(20)`.
     pub(crate) ty: String,
-    /// Its type without.
+    /// The type without its modifier.
     pub(crate) base: String,
-    /// Whether it is an enum.
     pub(crate) is_enum: bool,
     pub(crate) not_null: bool,
-    /// Whether it fills itself where an insert leaves it out: a default, an identity, an expression.
+    /// Whether it has a default, an identity or a generation expression.
     pub(crate) fills_itself: bool,
-    /// Whether it is computed and cannot be written.
+    /// Whether it cannot be written.
     pub(crate) generated: bool,
 }
 
@@ -47,7 +46,7 @@ impl CurrentTable {
         !self.columns.is_empty()
     }
 
-    /// Whether these columns together are a key that `ON CONFLICT` can name.
+    /// Returns true if `ON CONFLICT` can name these columns.
     pub(crate) fn is_key<'a>(&self, columns: impl Iterator<Item = &'a str>) -> bool {
         let columns: BTreeSet<&str> = columns.collect();
         self.unique
@@ -55,12 +54,13 @@ impl CurrentTable {
             .any(|key| key.len() == columns.len() && key.iter().all(|name| columns.contains(name.as_str())))
     }
 
-    /// Looks a table up; it need not be there.
+    /// Reads the state of a table, which need not exist.
     pub(crate) async fn of(client: &Client, name: &TableName) -> Result<Self> {
-        let failed = |error| setup_error(format!("look at table {name}"), error);
+        let failed = |error| setup_error(format!("read the definition of table {name}"), error);
         let columns = client
             .query(
-                "SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, NULL), t.typtype = 'e', a.attnotnull,
+                "SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, NULL),
+                       t.typtype = 'e', a.attnotnull,
                         a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a'
                  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
                  WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped",
@@ -83,7 +83,8 @@ impl CurrentTable {
         let unique = client
             .query(
                 "SELECT array_agg(a.attname::text) FROM pg_index i
-                   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+                   JOIN pg_attribute a ON a.attrelid = i.indrelid
+                     AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
                  WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate
                    AND i.indpred IS NULL AND i.indexprs IS NULL
                  GROUP BY i.indexrelid",
@@ -93,7 +94,8 @@ impl CurrentTable {
             .map_err(failed)?;
         let guarded = client
             .query_one(
-                "SELECT relrowsecurity OR relhasrules, to_regclass($2) IS NOT NULL, has_schema_privilege(relnamespace, 'CREATE'), relkind = 'p'
+                "SELECT relrowsecurity OR relhasrules, to_regclass($2) IS NOT NULL,
+                       has_schema_privilege(relnamespace, 'CREATE'), relkind = 'p'
                  FROM pg_class WHERE oid = to_regclass($1)",
                 &[&name.sql(), &name.live_view().sql()],
             )
@@ -111,37 +113,40 @@ impl CurrentTable {
     }
 }
 
-/// Names of the columns in the order of the table.
+/// The names of the columns, in the order of the table.
 pub(crate) async fn columns_in_order(client: &Client, name: &TableName) -> Result<Vec<String>> {
-    let sql = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
-    let rows =
-        client.query(sql, &[&name.sql()]).await.map_err(|error| setup_error(format!("look at table {name}"), error))?;
+    let sql = "SELECT attname FROM pg_attribute
+                   WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
+    let rows = client
+        .query(sql, &[&name.sql()])
+        .await
+        .map_err(|error| setup_error(format!("read the definition of table {name}"), error))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Who may do what with a view, as statements that give the same rights again.
+/// The grants on a view, as statements that restore them.
 pub(crate) async fn grants(client: &Client, view: &TableName) -> Result<Vec<String>> {
     let sql = "SELECT format('GRANT %s ON %s TO %s%s', acl.privilege_type, $1::text,
                              CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END,
                              CASE WHEN acl.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
                FROM pg_class c, aclexplode(c.relacl) acl WHERE c.oid = to_regclass($1) AND acl.grantee <> c.relowner";
     let rows = client.query(sql, &[&view.sql()]).await;
-    let rows = rows.map_err(|error| setup_error(format!("look at the rights of view {view}"), error))?;
+    let rows = rows.map_err(|error| setup_error(format!("read the grants on view {view}"), error))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Field → column, as fixed when the field was first seen.
+/// The column of each field, as fixed when the field was first seen.
 pub(crate) async fn column_names(client: &Client, name: &TableName) -> Result<HashMap<String, String>> {
     let sql = "SELECT field, column_name FROM towpath.columns WHERE table_schema = $1 AND table_name = $2";
     let rows = match client.query(sql, &[&name.schema, &name.table]).await {
-        // Before the first start there is no bookkeeping, and nothing is agreed.
+        // Before the first start schema `towpath` does not exist, and no name is fixed.
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(HashMap::new()),
         rows => rows.map_err(|error| setup_error("read the names of columns from towpath.columns", error))?,
     };
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Fixes the name of a field's column.
+/// Fixes the name of the column of a field.
 pub(crate) async fn fix_column_name(client: &Client, name: &TableName, field: &str, column: &str) -> Result<()> {
     let sql = "INSERT INTO towpath.columns (table_schema, table_name, field, column_name) VALUES ($1, $2, $3, $4)";
     let stored = client.execute(sql, &[&name.schema, &name.table, &field, &column]).await;

@@ -1,4 +1,4 @@
-//! The statements that make and change tables, for the sink to run and for people to read.
+//! The statements that create and alter tables, for the sink to run and for people to read.
 
 use apache_avro::schema::RecordField;
 
@@ -12,7 +12,7 @@ use crate::{
     name::{TableName, literal, quoted},
 };
 
-/// Makes the schema and the table: the key, the fields, then Towpath's own columns.
+/// Creates the schema and the table: first the key, then the fields, then the metadata columns.
 pub(super) fn create(desired: &DesiredTable<'_>, fields: &[(Column, RecordField)]) -> String {
     let mut columns: Vec<String> =
         desired.keys.iter().map(|key| format!("{} {} NOT NULL", quoted(&key.name), key.ty.sql())).collect();
@@ -26,12 +26,12 @@ pub(super) fn create(desired: &DesiredTable<'_>, fields: &[(Column, RecordField)
         quoted(&desired.name.schema),
         desired.name.sql(),
         columns.join(", "),
-        // Room on each page for the next version of its rows, which then needs no new entry in the index.
+        // Free space on each page lets updates stay on the page and out of the index.
         if desired.purpose == Purpose::State { " WITH (fillfactor = 80)" } else { "" },
     )
 }
 
-/// The columns of the key, quoted, with commas.
+/// The columns of the key, quoted, separated by commas.
 pub(super) fn key_list(keys: &[KeyColumn]) -> String {
     keys.iter().map(|key| quoted(&key.name)).collect::<Vec<_>>().join(", ")
 }
@@ -43,32 +43,33 @@ pub(super) fn add_columns(name: &TableName, fields: &[(Column, RecordField)]) ->
     format!("ALTER TABLE {} {}", name.sql(), columns.join(", "))
 }
 
-/// Adds columns of Towpath's own to a table that others made; rows that are there count as older than every record.
+/// Adds metadata columns to a table that another tool created. Existing rows count as older than every record.
 pub(super) fn add_metadata_columns(name: &TableName, own: &[MetadataColumn]) -> String {
-    let columns: Vec<_> =
-        own.iter().map(|own| format!("ADD COLUMN {} {}{}", own.name(), own.definition(), own.before_all())).collect();
+    let columns: Vec<_> = own
+        .iter()
+        .map(|own| format!("ADD COLUMN {} {}{}", own.name(), own.definition(), own.default_for_existing()))
+        .collect();
     format!("ALTER TABLE {} {}", name.sql(), columns.join(", "))
 }
 
-/// Gives a column another type, with the values that it has.
+/// Changes the type of a column and keeps its values.
 pub(super) fn alter_type(name: &TableName, column: &str, ty: &str) -> String {
     let column = quoted(column);
     format!("ALTER TABLE {} ALTER COLUMN {column} TYPE {ty} USING {column}::{ty}", name.sql())
 }
 
-/// As [`alter_type`], for values of which nobody knows whether they have a form in the other type: by way of their
-/// text.
+/// As [`alter_type`], by way of the text of the values, for types without a direct cast.
 pub(super) fn alter_type_by_text(name: &TableName, column: &str, ty: &str) -> String {
     let column = quoted(column);
     format!("ALTER TABLE {} ALTER COLUMN {column} TYPE {ty} USING {column}::text::{ty}", name.sql())
 }
 
-/// Lets a column be null.
+/// Allows null in a column.
 pub(super) fn drop_not_null(name: &TableName, column: &str) -> String {
     format!("ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL", name.sql(), quoted(column))
 }
 
-/// What the table is, and what each of Towpath's own columns means.
+/// Comments on the table and on its metadata columns.
 pub(super) fn table_comments(desired: &DesiredTable<'_>) -> String {
     let table = desired.name.sql();
     let mut sql = format!("COMMENT ON TABLE {table} IS {};", literal(desired.purpose.comment()));
@@ -76,14 +77,14 @@ pub(super) fn table_comments(desired: &DesiredTable<'_>) -> String {
     sql
 }
 
-/// What each of these columns means.
+/// Comments on metadata columns.
 pub(super) fn metadata_comments(name: &TableName, own: &[MetadataColumn]) -> String {
     own.iter()
         .map(|own| format!("COMMENT ON COLUMN {}.{} IS {};", name.sql(), own.name(), literal(own.comment())))
         .collect()
 }
 
-/// Each column says which field it holds, and what the schema says about it.
+/// Comments on columns: the name of the field, and its documentation in the schema.
 pub(super) fn field_comments(name: &TableName, fields: &[(Column, RecordField)]) -> String {
     let comment = |(column, field): &(Column, RecordField)| {
         let label = field.doc.as_deref().map_or_else(|| field.name.clone(), |doc| format!("{}: {doc}", field.name));
@@ -92,7 +93,8 @@ pub(super) fn field_comments(name: &TableName, fields: &[(Column, RecordField)])
     fields.iter().map(comment).collect()
 }
 
-/// All columns but the mark itself, in the order of the table: a view may only grow at its end.
+/// The view of the live rows: all columns except `_towpath_deleted`, in the order of the table, because a view can only
+/// grow at its end.
 pub(super) fn live_view(name: &TableName, columns: &[String]) -> String {
     let columns: Vec<_> =
         columns.iter().filter(|column| *column != "_towpath_deleted").map(|column| quoted(column)).collect();

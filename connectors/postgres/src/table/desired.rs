@@ -1,4 +1,4 @@
-//! What a table should be.
+//! The desired table, from schemas and configuration.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -17,18 +17,18 @@ use crate::{
     name::TableName,
 };
 
-/// What the JDBC sinks call the columns of the key.
+/// The key columns of the JDBC sinks.
 const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
 
-/// What a table should be.
+/// The table that a batch needs.
 #[derive(Debug)]
 pub(crate) struct DesiredTable<'a> {
     pub(crate) name: &'a TableName,
     pub(crate) purpose: Purpose,
     pub(crate) config: &'a PostgresSinkConfig,
-    /// The primary key; none where the table has none.
+    /// The primary key; empty if the table has none.
     pub(crate) keys: Vec<KeyColumn>,
-    /// Fields of records that are in the key, and so make no column.
+    /// Fields of records that the key holds, so they need no other column.
     pub(crate) key_fields: Vec<KeyField>,
     /// The record schemas whose fields become columns.
     pub(crate) schemas: Vec<Arc<Schema>>,
@@ -39,7 +39,7 @@ impl<'a> DesiredTable<'a> {
     /// A table of the present state.
     ///
     /// # Errors
-    /// Poison [`codes::MIXED_SHAPES`] when the keys are not of one shape.
+    /// Poison `postgres.mixed_shapes` if the keys have different shapes.
     pub(crate) fn of_state(
         name: &'a TableName,
         config: &'a PostgresSinkConfig,
@@ -48,13 +48,13 @@ impl<'a> DesiredTable<'a> {
         key_schemas: Vec<Arc<Schema>>,
     ) -> Result<Self> {
         let (keys, key_fields) = keys.columns(&key_schemas).map_err(|why| {
-            let doing = format!("write to table {name} at once: {why}, and a primary key is never changed");
+            let doing = format!("write to table {name} at once: {why}, and a primary key never changes");
             Error::poison(codes::MIXED_SHAPES, ErrorType::Schema, doing)
         })?;
         Ok(Self { name, purpose: Purpose::State, config, keys, key_fields, schemas, key_schemas })
     }
 
-    /// A table of changes, in which the fields of the records' keys are columns as the others are.
+    /// A table of changes. The fields of the records' keys are ordinary columns.
     pub(crate) fn of_log(
         name: &'a TableName,
         config: &'a PostgresSinkConfig,
@@ -78,7 +78,7 @@ impl<'a> DesiredTable<'a> {
         Self { name, purpose: Purpose::Log, config, keys, key_fields: vec![], schemas, key_schemas: vec![] }
     }
 
-    /// Whether a view beside the table shows its rows that are not deleted.
+    /// Returns true if a view shows the rows of the table that are not deleted.
     pub(super) fn has_live_view(&self) -> bool {
         self.purpose == Purpose::State && self.config.metadata_columns != MetadataColumns::None
     }
@@ -97,7 +97,7 @@ impl<'a> DesiredTable<'a> {
             }
             let ty = ColumnType::of_field(field).map_err(|reason| {
                 let problem = format!(
-                    "no column type holds field `{}`, which is {reason}; `fields.exclude` leaves it out",
+                    "no column type holds field `{}`, which is {reason}; exclude it with `fields.exclude`",
                     field.name
                 );
                 mismatch_error(self.name, self.config.schema_mismatch, &[Mismatch { problem, remedy: None }], &[])

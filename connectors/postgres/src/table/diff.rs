@@ -104,7 +104,10 @@ impl TableDiff {
             let left_out: Vec<String> =
                 std::mem::take(&mut self.missing).into_iter().map(|(column, _)| column.field).collect();
             if !left_out.is_empty() {
-                tracing::warn!(table = %name, fields = %left_out.join(", "), "table {name} has no columns for these fields; they are left out (schema.evolution=off)");
+                tracing::warn!(
+                    table = %name, fields = %left_out.join(", "),
+                    "table {name} has no columns for these fields; they are left out (schema.evolution=off)"
+                );
                 self.unnamed.retain(|(field, _)| !left_out.contains(field));
                 self.columns.retain(|column| !left_out.contains(&column.field));
                 self.by_field =

@@ -1,16 +1,16 @@
-//! Whether a column that is there holds values of a type without loss, and what it could become to hold them.
+//! Whether an existing column holds the values of a type without loss, and the type that it must be widened to.
 
 use super::catalog::CurrentColumn;
 use crate::column::ColumnType;
 
-/// How values of a type and a column go together.
+/// How the values of a type fit a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fit {
-    /// The column takes them, after this cast if there is one.
+    /// The column accepts them, after this cast if there is one.
     Accepts(Option<String>),
-    /// The column takes them once it has this type, which holds all that is there.
+    /// The column accepts them once widened to this type, which holds all existing values.
     Widened(String),
-    /// Neither.
+    /// No lossless change makes the column accept them.
     Refused,
 }
 
@@ -42,15 +42,15 @@ pub(crate) fn fit(values: ColumnType, column: &CurrentColumn) -> Fit {
             Fit::Widened(numeric(BIGINT_DIGITS.max(precision.saturating_sub(scale)), scale))
         }
         (C::AnyNumeric, "numeric" | "smallint" | "integer" | "bigint") => widened("numeric"),
-        // A text that is too long for the column is an error of the server, and so of that record alone.
+        // A text that is too long is refused by the server, which affects only that record.
         (C::Text, "character varying") => widened_text(column),
         (C::Text, "xml" | "uuid") | (C::Text | C::JsonText, "json" | "jsonb") | (C::Jsonb, "json") => cast(),
         (C::Text, _) if column.is_enum => cast(),
         (C::Text, citext) if citext == "citext" || citext.ends_with(".citext") => cast(),
-        // The server's text of a value reads back as the value.
+        // The server's text of a value converts back to the value.
         (values, "text" | "character varying") if column.ty == column.base && values != C::Bytea => cast(),
         (C::Date, "timestamp without time zone" | "timestamp with time zone")
-        // The wall clock of UTC, as the JDBC sinks store it; the session's zone is UTC.
+        // The wall clock in UTC, as the JDBC sinks store it; the session's time zone is UTC.
         | (C::Timestamptz, "timestamp without time zone")
             if column.ty == column.base =>
         {
@@ -62,19 +62,19 @@ pub(crate) fn fit(values: ColumnType, column: &CurrentColumn) -> Fit {
     }
 }
 
-/// `numeric` with so many digits before and behind the point.
-fn numeric(before: u32, behind: u32) -> String {
-    format!("numeric({},{behind})", before + behind)
+/// `numeric` with this number of integer digits and decimal digits.
+fn numeric(integer: u32, decimal: u32) -> String {
+    format!("numeric({},{decimal})", integer + decimal)
 }
 
-/// Whether a `numeric` column has so many digits before and behind the point, or what it would be with them.
-fn digits(column: &CurrentColumn, before: u32, behind: u32) -> Fit {
+/// How a `numeric` column fits values with this number of integer digits and decimal digits.
+fn digits(column: &CurrentColumn, integer: u32, decimal: u32) -> Fit {
     let Some((precision, scale)) = modifier(&column.ty) else { return Fit::Accepts(None) };
-    let (has_before, has_behind) = (precision.saturating_sub(scale), scale);
-    if has_before >= before && has_behind >= behind {
+    let (has_integer, has_decimal) = (precision.saturating_sub(scale), scale);
+    if has_integer >= integer && has_decimal >= decimal {
         return Fit::Accepts(None);
     }
-    Fit::Widened(numeric(has_before.max(before), has_behind.max(behind)))
+    Fit::Widened(numeric(has_integer.max(integer), has_decimal.max(decimal)))
 }
 
 /// `numeric(12,2)` → 12 and 2; `None` without a modifier.
@@ -83,7 +83,7 @@ fn modifier(ty: &str) -> Option<(u32, u32)> {
     Some((precision.parse().ok()?, scale.parse().ok()?))
 }
 
-/// `character varying` without a limit takes every text; one with a limit is widened.
+/// `character varying` accepts every text without a limit, and is widened if it has one.
 fn widened_text(column: &CurrentColumn) -> Fit {
     if column.ty == column.base { Fit::Accepts(None) } else { Fit::Widened("text".to_owned()) }
 }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_take_what_they_hold_without_loss_and_are_widened_only_upwards() {
+    fn columns_accept_only_lossless_values_and_are_only_widened() {
         use ColumnType as C;
         let plain = |ty: &'static str| column(ty, ty);
         let of = |values, column: &CurrentColumn| fit(values, column);
@@ -132,7 +132,7 @@ mod tests {
             assert_eq!(of(values, &plain(there)), Fit::Refused, "{values:?} into {there}");
         }
         assert_eq!(of(C::Integer, &plain("text")), Fit::Accepts(Some("text".to_owned())));
-        // Rounding to whole seconds would lose something.
+        // Rounding to whole seconds would lose digits.
         let seconds = column("timestamp(0) with time zone", "timestamp with time zone");
         assert_eq!(of(C::Timestamptz, &seconds), Fit::Refused);
     }

@@ -1,26 +1,26 @@
-//! The columns of Towpath's own.
+//! The metadata columns, `_towpath_*`.
 
 use crate::config::MetadataColumns;
 
-/// What a table is for.
+/// The purpose of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
-    /// One row a record: its present state.
+    /// One row per record: the present state.
     State,
-    /// One row a change.
+    /// One row per change.
     Log,
 }
 
 impl Purpose {
-    /// What the comment of the table says.
+    /// The comment on the table.
     pub(super) fn comment(self) -> &'static str {
         match self {
-            Self::State => "Written by Towpath: the present state of a Kafka topic, one row a record.",
-            Self::Log => "Written by Towpath: the history of a Kafka topic, one row a change.",
+            Self::State => "Written by Towpath: the present state of a Kafka topic, one row per record.",
+            Self::Log => "Written by Towpath: the history of a Kafka topic, one row per change.",
         }
     }
 
-    /// The columns that tables of this kind have, in their order.
+    /// The metadata columns of such a table, in order.
     pub(super) fn metadata_columns(self, columns: MetadataColumns) -> Vec<MetadataColumn> {
         use MetadataColumn as C;
         match (self, columns) {
@@ -35,24 +35,16 @@ impl Purpose {
     }
 }
 
-/// A column of Towpath's own.
+/// A metadata column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MetadataColumn {
-    /// First part of the version.
     Ts,
-    /// Second part of the version.
     Seq,
-    /// Where the row was last written from.
     Offset,
-    /// When it was.
     AppliedAt,
-    /// Where the row was last written from.
     Partition,
-    /// The mark of a soft delete.
     Deleted,
-    /// What a change did.
     Op,
-    /// What a partial update carried.
     Changed,
 }
 
@@ -90,8 +82,8 @@ impl MetadataColumn {
         }
     }
 
-    /// What rows get that were there before Towpath: they are older than every record.
-    pub(super) fn before_all(self) -> &'static str {
+    /// The default for rows that existed before Towpath: they count as older than every record.
+    pub(super) fn default_for_existing(self) -> &'static str {
         match self {
             Self::Ts => " DEFAULT 0",
             Self::Seq | Self::Offset | Self::Partition => " DEFAULT -1",
@@ -103,13 +95,13 @@ impl MetadataColumn {
 
     pub(super) fn comment(self) -> &'static str {
         match self {
-            Self::Ts => "Version of the row, first part; 0 where the offset is the version.",
+            Self::Ts => "Version of the row, first part; 0 if the offset is the version.",
             Self::Seq => "Version of the row, second part.",
-            Self::Offset => "Offset of the Kafka record that the row was last written from.",
+            Self::Offset => "Offset of the Kafka record that last wrote the row.",
             Self::AppliedAt => "When the row was last written.",
-            Self::Partition => "Partition of the Kafka record that the row was last written from.",
-            Self::Deleted => "The record was deleted in the source; the values are its last ones.",
-            Self::Op => "What the record did: create, update, delete, read, truncate or tombstone.",
+            Self::Partition => "Partition of the Kafka record that last wrote the row.",
+            Self::Deleted => "The record was deleted in the source; its last values are kept.",
+            Self::Op => "Operation of the record: create, update, delete, read, truncate or tombstone.",
             Self::Changed => "The fields that a partial update carried; null: all of them.",
         }
     }

@@ -1,4 +1,4 @@
-//! Says before anything is written whether tables fit the records of a topic.
+//! Compares tables with the records of a topic before anything is written.
 
 use std::sync::Arc;
 
@@ -16,24 +16,25 @@ use crate::{
     sqlstate::setup_error,
 };
 
-/// What a table is, beside what the records of its topic need.
+/// The differences between a table and the records of its topic.
 #[derive(Debug, Clone)]
 pub struct Preflight {
     /// The table, for people; for example `acme.transactions`.
     pub table: String,
-    /// The statements that the sink would run by itself with the first record.
+    /// The statements that the sink would run with the first record.
     pub makes: Vec<String>,
-    /// What it lacks and the sink would not make, each as a sentence without a full stop.
+    /// Differences that the sink would not remove, each a sentence without a full stop.
     pub lacks: Vec<String>,
-    /// The statements that mend it, to be run in this order.
+    /// The statements that remove them, in the order to run them.
     pub mends: Vec<String>,
 }
 
-/// Compares the tables of `topic` with its schemas: that of the keys (`None` where its records have none), and that of
-/// the records in its values, as they are once decoded. Changes nothing.
+/// Compares the tables of `topic` with its decoded schemas: `key` for the keys (`None` if its records have none), and
+/// `value` for the records in its values. Changes nothing.
 ///
 /// # Errors
-/// Retry while the database is away; fatal when the topic can have no table, or the keys no primary key.
+/// Retry while the database is unavailable; fatal if the topic cannot have a table, or the keys cannot be a primary
+/// key.
 pub async fn preflight(
     config: &PostgresSinkConfig,
     topic: &str,
@@ -43,6 +44,7 @@ pub async fn preflight(
     let client = connect(config, "towpath/preflight").await?;
     let name = TableName::of_topic(&config.table_name_format, topic).map_err(|reason| {
         Error::fatal(codes::TABLE_NAME, ErrorType::Config, format!("name the table of topic `{topic}`: {reason}"))
+            .with_help("set `table.name.format`")
     })?;
     let history = name.history();
     let schemas: Vec<_> = key.iter().cloned().chain([Arc::clone(&value)]).collect();
@@ -88,7 +90,7 @@ async fn table(client: &Client, desired: &DesiredTable<'_>) -> Result<Preflight>
     Ok(Preflight { table: name.to_string(), makes, lacks, mends })
 }
 
-/// What the role may not do and must, and what gives it the right.
+/// The right that the role needs and lacks, and the statement that grants it.
 async fn missing_rights(
     client: &Client,
     desired: &DesiredTable<'_>,
@@ -98,16 +100,19 @@ async fn missing_rights(
     let name = desired.name;
     let sql = "SELECT current_user::text,
                       CASE WHEN to_regnamespace($2) IS NULL THEN has_database_privilege(current_database(), 'CREATE')
-                           ELSE has_schema_privilege(to_regnamespace($2)::oid, CASE WHEN $3 THEN 'USAGE' ELSE 'CREATE' END) END,
+                           ELSE has_schema_privilege(to_regnamespace($2)::oid,
+                                CASE WHEN $3 THEN 'USAGE' ELSE 'CREATE' END) END,
                       NOT $3 OR has_table_privilege(to_regclass($1)::oid, 'SELECT, INSERT')
-                        AND has_table_privilege(to_regclass($1)::oid, 'INSERT') AND ($4 OR has_table_privilege(to_regclass($1)::oid, 'UPDATE')),
-                      NOT $3 OR NOT $5 OR pg_has_role((SELECT relowner FROM pg_class WHERE oid = to_regclass($1)), 'USAGE')";
+                        AND has_table_privilege(to_regclass($1)::oid, 'INSERT')
+                          AND ($4 OR has_table_privilege(to_regclass($1)::oid, 'UPDATE')),
+                      NOT $3 OR NOT $5 OR pg_has_role(
+                          (SELECT relowner FROM pg_class WHERE oid = to_regclass($1)), 'USAGE')";
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
         [&name.sql(), &crate::name::quoted(&name.schema), &exists, &(desired.purpose == Purpose::Log), &makes];
     let row = client.query_one(sql, &parameters).await;
-    let row = row.map_err(|error| setup_error(format!("look at the rights to table {name}"), error))?;
+    let row = row.map_err(|error| setup_error(format!("read the rights on table {name}"), error))?;
     let (role, schema, table, owner): (String, bool, bool, bool) = (row.get(0), row.get(1), row.get(2), row.get(3));
-    let grant = |grant: String| Some((format!("role `{role}` may not use it as it must"), grant));
+    let grant = |grant: String| Some((format!("role `{role}` lacks rights"), grant));
     let role_name = crate::name::quoted(&role);
     Ok(if !schema {
         grant(format!(

@@ -2,14 +2,14 @@
 
 use super::*;
 
-/// The row as far as order cannot matter: a delete that came before what it deletes has no values to keep.
+/// The rows without what depends on order: a delete that arrived before its record has no values to keep.
 fn settled(model: Model) -> Vec<(i64, BTreeMap<String, Value>, bool, RowVersion)> {
     let keep =
         |(id, (values, deleted, version, _))| (id, if deleted { BTreeMap::new() } else { values }, deleted, version);
     visible(model).into_iter().map(keep).collect()
 }
 
-/// The same change once more, as a redelivery brings it.
+/// A copy of a change, as redelivered.
 fn again(change: &Change) -> Change {
     let Change { key, op, schema, after, changed, version, source_time_ms } = change;
     let key = key.as_ref().map(|key| RecordKey { identity: key.identity.clone(), schema: Arc::clone(&key.schema) });
@@ -24,7 +24,7 @@ fn again(change: &Change) -> Change {
     }
 }
 
-/// Folds and acts, batch by batch.
+/// Folds and applies, batch by batch.
 fn run(records: &[Record], sizes: &[usize]) -> Model {
     let (mut model, mut rest, mut sizes) = (Model::new(), records, sizes.iter().cycle());
     while !rest.is_empty() {
@@ -41,10 +41,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
-    fn any_permutation_with_duplicates_in_any_batches_converges_to_the_history(
+    fn any_order_with_duplicates_in_any_batches_converges_to_the_history(
         deletes in prop::collection::vec(prop::bool::weighted(0.3), 1..10),
         order in prop::collection::vec(any::<prop::sample::Index>(), 0..16),
-        shuffle in Just(()).prop_perturb(|(), mut random| std::iter::repeat_with(move || random.random::<u64>()).take(32).collect::<Vec<_>>()),
+        shuffle in Just(()).prop_perturb(|(), mut random| {
+            std::iter::repeat_with(move || random.random::<u64>()).take(32).collect::<Vec<_>>()
+        }),
         sizes in prop::collection::vec(1_usize..8, 1..4),
     ) {
         let steps: Vec<Step> = deletes
@@ -56,7 +58,8 @@ proptest! {
         let expected = settled(run(&in_order, &[1]));
 
         // Each record at least once, some several times, in any order.
-        let mut places: Vec<usize> = (0..steps.len()).chain(order.iter().map(|index| index.index(steps.len()))).collect();
+        let repeated = order.iter().map(|index| index.index(steps.len()));
+        let mut places: Vec<usize> = (0..steps.len()).chain(repeated).collect();
         let mut keys = shuffle.iter();
         places.sort_by_cached_key(|_| keys.next().copied());
         let mut arrived = Vec::new();
