@@ -138,7 +138,7 @@ config_keys! {
 }
 
 impl PostgresSinkConfig {
-    /// Where the primary key comes from.
+    /// `pk.mode`, or its default for `insert.mode`.
     pub fn primary_key(&self) -> PrimaryKeyMode {
         self.pk_mode.unwrap_or(if self.insert_mode == InsertMode::Insert {
             PrimaryKeyMode::Kafka
@@ -147,12 +147,12 @@ impl PostgresSinkConfig {
         })
     }
 
-    /// Returns true if each topic has a table of its own.
+    /// Returns true if each topic has its own table.
     pub fn parts_topics(&self) -> bool {
         self.table_name_format.contains("${topic}")
     }
 
-    /// Whether a field of this name becomes a column.
+    /// Returns true if a field of this name becomes a column.
     pub fn takes(&self, field: &str) -> bool {
         (self.fields_include.is_empty() || self.fields_include.iter().any(|name| name == field))
             && !self.fields_exclude.iter().any(|name| name == field)
@@ -163,13 +163,13 @@ impl Check for PostgresSinkConfig {
     fn check(&self, problems: &mut Problems) {
         self.check_modes(problems);
         if self.connection_url.parse::<tokio_postgres::Config>().is_err() {
-            problems.invalid("connection.url", "is no Postgres URL; one looks like `postgres://host:5432/database`");
+            problems.invalid("connection.url", "is not a Postgres URL such as `postgres://host:5432/database`");
         }
     }
 }
 
 impl PostgresSinkConfig {
-    /// Modes that contradict each other would lose records, so they are refused.
+    /// Refuses modes that contradict each other: they would lose records.
     fn check_modes(&self, problems: &mut Problems) {
         use PrimaryKeyMode as Pk;
         let pk = self.primary_key();
@@ -213,13 +213,13 @@ impl PostgresSinkConfig {
         if self.metadata_columns == MetadataColumns::None && !appends && self.delete_mode == DeleteMode::Soft {
             problems.invalid(
                 "delete.mode",
-                "must be `hard` or `ignore` with `metadata.columns=none`: there is no column for the mark",
+                "must be `hard` or `ignore` with `metadata.columns=none`: there is no column `_towpath_deleted`",
             );
         }
         if self.truncate_enabled && self.metadata_columns == MetadataColumns::None {
             problems.invalid(
                 "truncate.enabled",
-                "needs to know which rows are older, which `metadata.columns=none` does not",
+                "must be `false` with `metadata.columns=none`: older rows cannot be recognized",
             );
         }
         if let Some(both) = self.fields_include.iter().find(|field| self.fields_exclude.contains(field)) {
