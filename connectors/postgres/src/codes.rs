@@ -12,7 +12,7 @@ pub(crate) const AUTH: &str = "postgres.auth";
 pub(crate) const UNAVAILABLE: &str = "postgres.unavailable";
 /// The server is a standby.
 pub(crate) const READ_ONLY: &str = "postgres.read_only";
-/// The server is older than PostgreSQL 12.
+/// The server is older than `PostgreSQL` 12.
 pub(crate) const VERSION: &str = "postgres.version";
 /// Rights, tables or settings of the database are not as needed.
 pub(crate) const SETUP: &str = "postgres.setup";

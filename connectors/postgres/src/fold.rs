@@ -104,7 +104,7 @@ pub(crate) fn fold<'a>(records: &'a [Record], rules: Rules<'_>) -> Folded<'a> {
     for record in records {
         match &record.body {
             Body::Change(change) if change.op == RecordOp::Delete && rules.delete_mode == DeleteMode::Ignore => {
-                folded.filtered += 1
+                folded.filtered += 1;
             }
             Body::Change(change) => match rules.keys.of(change) {
                 Ok(key) => incoming.push((key, record, Incoming::Change(change))),

@@ -29,7 +29,9 @@ pub(crate) async fn append<'a>(
         match &record.body {
             Body::Undecodable { .. } => written.reject(DeadLetter::undecodable(record)),
             Body::Filtered => written.applied.filtered += 1,
-            body if is_left_out(transaction.config, body) => written.applied.filtered += 1,
+            Body::Change(_) | Body::Tombstone(_) if is_left_out(transaction.config, &record.body) => {
+                written.applied.filtered += 1;
+            }
             Body::Tombstone(None) => written.applied.tombstones += 1,
             Body::Change(_) | Body::Tombstone(Some(_)) => match event_id(transaction, record, pk) {
                 Some(event_id) => rows.push(Appended { record, event_id }),

@@ -97,12 +97,12 @@ pub(crate) fn may_be_halved(error: &Error, records: &[Record]) -> bool {
     error.reaction == Reaction::Poison || (error.code == codes::TOO_SLOW && records.len() > 1)
 }
 
+/// The dead letter of a refused record. Its reason includes the next step, because a dead letter has no field for it.
 fn refused_record<'a>(record: &'a Record, error: &Error) -> DeadLetter<'a> {
-    DeadLetter {
-        record,
-        stage: "apply",
-        code: error.code,
-        error_type: error.error_type,
-        reason: sqlstate::cause(error),
+    let mut reason = sqlstate::cause(error);
+    if let Some(help) = error.help() {
+        reason.push_str("; ");
+        reason.push_str(help);
     }
+    DeadLetter { record, stage: "apply", code: error.code, error_type: error.error_type, reason }
 }

@@ -159,7 +159,7 @@ impl ColumnArray {
             (Value::Int(number), ColumnType::DoublePrecision) => self.push_bytes(&f64::from(*number).to_be_bytes()),
             (Value::Float(number), ColumnType::DoublePrecision) => self.push_bytes(&f64::from(*number).to_be_bytes()),
             (Value::Int(number), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
-                self.push_number((*number).into(), 0)?
+                self.push_number((*number).into(), 0)?;
             }
             (Value::Long(number), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
                 self.push_number((*number).into(), 0)?;

@@ -230,7 +230,7 @@ fn compare_metadata(desired: &DesiredTable<'_>, current: &CurrentTable, diff: &m
         match current.columns.get(own.name()) {
             None => diff.missing_metadata.push(own),
             Some(have) if have.ty == own.ty() && own == MetadataColumn::AppliedAt && !have.fills_itself => {
-                diff.is_copyable = false
+                diff.is_copyable = false;
             }
             Some(have) if have.ty == own.ty() => {}
             Some(have) => diff.mismatches.push(Mismatch {
