@@ -73,8 +73,8 @@ async fn refuse_while_running(client: &Client, sink: &str, partition: &TopicPart
         return Ok(());
     }
     let doing = format!(
-        "set the offset of {partition}: connector `{sink}` is running, with {others} other connections to the \
-         database; nothing was changed"
+        "set the offset of {partition}: connector `{sink}` is running (other connections to the database: {others}); \
+         nothing was changed"
     );
     Err(Error::fatal(codes::CONNECTOR_RUNNING, ErrorType::Conflict, doing)
         .with_help(format!("stop the worker that runs `{sink}`, then set the offset again")))
