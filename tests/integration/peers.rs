@@ -95,8 +95,8 @@ async fn a_new_field_under_validate_waits_for_the_statement_that_the_error_names
     let claim = claim(&mut sink, &lab.partition(0)).await;
     let error = sink.apply(&claim, &with_a_new_field(&lab)).await.unwrap_err();
     assert_ne!(error.error.reaction, Reaction::Poison, "the record is not at fault: {}", error.error.chain());
-    let text = error.error.chain();
-    let at = text.find("ALTER TABLE").unwrap_or_else(|| panic!("no statement in: {text}"));
+    let text = error.error.help().unwrap_or_default();
+    let at = text.find("ALTER TABLE").unwrap_or_else(|| panic!("no statement in: {error:?}"));
     assert!(text[at..].contains("extra"), "{text}");
     assert_eq!((lab.next_offset().await, lab.table().await), (vec!["0".to_owned()], vec!["1|1|x|f|0".to_owned()]));
     lab.client.batch_execute(&format!("ALTER TABLE {}.deals ADD COLUMN extra text", lab.name)).await.unwrap();

@@ -245,12 +245,13 @@ async fn everything_that_is_wrong_with_a_table_is_said_at_once() {
     let create = "CREATE SCHEMA $; CREATE TABLE $.deals (id bigint, a boolean, b text GENERATED ALWAYS AS ('x') STORED, must text NOT NULL)";
     lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
     let mut shapes = Shapes::of(&lab, &[]).await;
-    let error = shapes.apply(vec![lab.whole(0, 1, 1)]).await.unwrap_err().to_string();
+    let error = shapes.apply(vec![lab.whole(0, 1, 1)]).await.unwrap_err();
+    let error = format!("{error}; {}", error.help().unwrap_or_default());
     for part in [
-        r#"("id") is not unique"#,
+        r#"("id") has no unique index"#,
         "column `a` should be bigint and is boolean",
         "column `b` is computed",
-        "column `must` must have a value",
+        "column `must` is NOT NULL without a default",
         r#"ADD UNIQUE ("id")"#,
         r#"ALTER COLUMN "must" DROP NOT NULL"#,
     ] {
