@@ -1,4 +1,4 @@
-//! `towpath healthcheck`: so that an image needs neither a shell nor curl.
+//! `towpath healthcheck`: asks a worker for its health, so that an image needs neither a shell nor curl.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::exit::{self, Exit};
 
-/// Shorter than the timeout that container runtimes are usually given.
+/// Shorter than the usual timeout of container runtimes for a health check.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
@@ -15,12 +15,12 @@ Examples:
   towpath healthcheck
   towpath healthcheck --ready --url http://127.0.0.1:8083
 
-Exits with 0 when the worker answers that it is well, with 1 otherwise.")]
+Exits with 0 if the worker is alive (with --ready: ready for traffic), with 1 otherwise.")]
 pub(super) struct HealthcheckArgs {
-    /// Ask whether it is ready for traffic, and not only alive
+    /// Ask whether the worker is ready for traffic, not only whether it is alive
     #[arg(long)]
     ready: bool,
-    /// Where the worker's `listeners` are
+    /// The URL of one of the worker's `listeners`
     #[arg(long, env = "TOWPATH_API", default_value = "http://127.0.0.1:8083")]
     url: String,
 }
@@ -29,15 +29,15 @@ pub(super) async fn healthcheck(args: &HealthcheckArgs) -> Exit {
     let path = if args.ready { "readyz" } else { "livez" };
     match ask(&format!("{}/{path}", args.url.trim_end_matches('/'))).await {
         Ok(()) => exit::DONE,
-        Err(why) => {
-            eprintln!("{why}");
+        Err(reason) => {
+            eprintln!("{reason}");
             exit::FOUND
         }
     }
 }
 
 async fn ask(url: &str) -> Result<(), String> {
-    // The worker is on this host or in this pod; a proxy in the environment is not meant for it.
+    // The worker runs on the same host or in the same pod; a proxy of the environment is for other hosts.
     let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().map_err(|error| error.to_string())?;
     let answer = client.get(url).send().await.map_err(|error| format!("{url} cannot be reached: {}", root(&error)))?;
     let status = answer.status();
@@ -47,7 +47,7 @@ async fn ask(url: &str) -> Result<(), String> {
     Err(format!("{url} answers {status}: {}", answer.text().await.unwrap_or_default()))
 }
 
-/// The innermost cause, such as "connection refused"; the ones around it only say that a request failed.
+/// The innermost cause, such as `connection refused`. The outer errors only say that a request failed.
 fn root(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source()).last().map_or_else(String::new, ToString::to_string)
 }
@@ -63,7 +63,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn an_unready_worker_is_alive_and_a_missing_one_is_not() {
+    async fn an_unready_worker_is_alive_and_a_stopped_worker_is_not() {
         let metrics = Metrics::new();
         let readiness = Readiness::new();
         let api = Api::new(metrics.clone(), readiness.clone(), StatusBoard::new(&metrics));

@@ -1,4 +1,4 @@
-//! The paths of Kafka Connect's REST API. In this shape only; what Connect lacks is in [`super::towpath`].
+//! The paths of Kafka Connect's REST API, in Connect's format. [`super::towpath`] has the paths that Connect lacks.
 
 use axum::{
     Json,
@@ -11,16 +11,17 @@ use serde_json::{Value, json};
 use super::Api;
 use crate::telemetry::{REVISION, VERSION};
 
-/// `GET /`: which worker of which cluster this is.
+/// `GET /`: the version of the worker and the id of the Kafka cluster.
 pub(super) async fn server_info(State(api): State<Api>) -> Json<Value> {
     Json(json!({ "version": VERSION, "commit": REVISION, "kafka_cluster_id": api.board.kafka_cluster_id() }))
 }
 
-/// `GET /health` (KIP-1017): 503 while it starts, 200 when it can take requests, 500 when it no longer can.
+/// `GET /health` (KIP-1017): 503 until the worker is ready for the first time, then 200 while it is ready and 500 while
+/// it is not.
 pub(super) async fn health(State(api): State<Api>) -> Response {
     let report = api.readiness.report();
     let reasons = || {
-        let failing: Vec<String> = report.failing().map(|(check, why)| format!("{check}: {why}")).collect();
+        let failing: Vec<String> = report.failing().map(|(check, reason)| format!("{check}: {reason}")).collect();
         failing.join("; ")
     };
     let (code, status, message) = match (report.ready, report.was_ready) {

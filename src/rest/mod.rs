@@ -1,9 +1,10 @@
 //! The management listener: health, metrics, versions and statuses, for people and for probes.
 //!
-//! It only reads: what it shows is written by the worker into [`crate::telemetry`]. It binds to the loopback unless
-//! told otherwise, has no authentication yet, and says so when it is told otherwise. Kafka Connect's REST API will join
-//! here (`rest::connect`); webhook posts never come this way.
+//! The listener only reads the state that the worker writes to [`crate::telemetry`]. It has no authentication: by
+//! default it binds to the loopback address, and it logs a warning if it binds to another address. `connect` has the
+//! paths of Kafka Connect's REST API. Webhook requests arrive at a different listener.
 
+mod codes;
 mod connect;
 mod health;
 mod problem;
@@ -21,10 +22,10 @@ use crate::telemetry::{Metrics, Readiness, StatusBoard};
 
 /// The port of a listener without one; Connect's default.
 const DEFAULT_PORT: u16 = 8083;
-/// How long requests under way may take to end once the listener stops.
+/// The time that requests in flight have to end after the listener has stopped.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 
-/// What the listener shows. Cheap to clone.
+/// The paths of the listener and the state that they show. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Api {
     metrics: Metrics,
@@ -33,7 +34,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// An API that serves these three.
+    /// Creates an API that shows these three.
     pub fn new(metrics: Metrics, readiness: Readiness, board: StatusBoard) -> Self {
         Self { metrics, readiness, board }
     }
@@ -53,7 +54,7 @@ impl Api {
     }
 }
 
-/// The bound listeners. Dropping it before [`Server::serve`] closes them.
+/// The bound listeners. Dropping the server closes them.
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<TcpListener>,
@@ -69,7 +70,7 @@ impl Server {
         let mut listeners = Vec::new();
         for url in addresses {
             let unavailable = |error| {
-                Error::fatal("rest.unavailable", ErrorType::Unavailable, format!("listen on `{url}`")).because(error)
+                Error::fatal(codes::UNAVAILABLE, ErrorType::Unavailable, format!("listen on `{url}`")).because(error)
             };
             let listener = TcpListener::bind(url.socket(DEFAULT_PORT)).await.map_err(unavailable)?;
             let bound = listener.local_addr().map_err(unavailable)?;
@@ -84,16 +85,16 @@ impl Server {
         Ok(Self { listeners, api })
     }
 
-    /// Where it listens, in the order of the URLs; tells which port a URL with port 0 got.
+    /// The bound addresses, in the order of the listeners. Port 0 is replaced with the port that the system chose.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Answers until `stop` is cancelled, and a moment longer for what is under way. To be stopped last, so that probes
-    /// see the drain.
+    /// Serves requests until `stop` is cancelled; requests in flight then have half a second to end. To be stopped
+    /// last, so that probes see the drain.
     ///
     /// # Errors
-    /// Fatal when a listener ends by itself.
+    /// Fatal: a listener has ended although `stop` is not cancelled.
     pub async fn serve(self, stop: CancellationToken) -> Result<()> {
         let app = self.api.router();
         let mut serving = JoinSet::new();
@@ -103,15 +104,15 @@ impl Server {
         }
         let mut ended = Ok(());
         let all = async {
-            while let Some(one) = serving.join_next().await {
-                let failed = match one {
+            while let Some(served) = serving.join_next().await {
+                let failed = match served {
                     Ok(Ok(())) => continue,
                     Ok(Err(error)) => {
-                        Error::fatal("rest.unavailable", ErrorType::Unavailable, "serve the management API")
+                        Error::fatal(codes::UNAVAILABLE, ErrorType::Unavailable, "serve the management API")
                             .because(error)
                     }
                     Err(error) => {
-                        Error::fatal("rest.bug", ErrorType::Internal, "serve the management API").because(error)
+                        Error::fatal(codes::BUG, ErrorType::Internal, "serve the management API").because(error)
                     }
                 };
                 ended = Err(failed);

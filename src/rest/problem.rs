@@ -1,5 +1,4 @@
-//! Errors as JSON: problem documents under `/towpath`, Connect's shape on every other path, since its clients read
-//! that.
+//! Errors as JSON: problem documents (RFC 9457) under `/towpath`, Kafka Connect's format on all other paths.
 
 use axum::{
     Json,
@@ -8,15 +7,17 @@ use axum::{
 };
 use serde_json::json;
 
-/// 404 for a path that is not there.
+use super::codes;
+
+/// 404: the path does not exist.
 pub(super) async fn not_found(uri: Uri) -> Response {
-    answer(StatusCode::NOT_FOUND, "http.not_found", &uri, &format!("there is no `{}`", uri.path()))
+    answer(StatusCode::NOT_FOUND, codes::NOT_FOUND, &uri, &format!("the path `{}` does not exist", uri.path()))
 }
 
-/// 405 for a method that the path does not have.
+/// 405: the path does not have the method.
 pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
-    let detail = format!("`{}` has no {method}", uri.path());
-    answer(StatusCode::METHOD_NOT_ALLOWED, "http.method_not_allowed", &uri, &detail)
+    let detail = format!("the path `{}` does not have the method {method}", uri.path());
+    answer(StatusCode::METHOD_NOT_ALLOWED, codes::METHOD_NOT_ALLOWED, &uri, &detail)
 }
 
 fn answer(status: StatusCode, code: &str, uri: &Uri, detail: &str) -> Response {

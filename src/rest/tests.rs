@@ -37,7 +37,7 @@ impl Running {
 }
 
 #[tokio::test]
-async fn readiness_is_503_with_the_reasons_until_every_check_holds() {
+async fn readyz_is_503_with_the_reasons_until_all_checks_pass() {
     let running = serve().await;
     assert_eq!(running.get("/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
     running.readiness.ready("connector webhook");
@@ -56,14 +56,14 @@ async fn readiness_is_503_with_the_reasons_until_every_check_holds() {
 }
 
 #[tokio::test]
-async fn liveness_depends_on_nothing() {
+async fn livez_does_not_depend_on_checks() {
     let running = serve().await;
     running.readiness.not_ready("kafka", "no broker answers");
     assert_eq!(running.get("/livez").await.0, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn health_tells_a_start_from_an_outage_in_connects_words() {
+async fn health_distinguishes_a_start_from_an_outage_in_connects_format() {
     let running = serve().await;
     running.readiness.not_ready("kafka", "no broker answers");
     let (status, body) = running.get("/health").await;
@@ -78,7 +78,7 @@ async fn health_tells_a_start_from_an_outage_in_connects_words() {
 }
 
 #[tokio::test]
-async fn metrics_say_which_format_they_are_in() {
+async fn metrics_have_the_content_type_of_the_text_format() {
     let running = serve().await;
     running.metrics.connector("webhook", crate::telemetry::Stage::SOURCE);
     let answer = reqwest::get(format!("{}/metrics", running.url)).await.unwrap();
@@ -101,7 +101,7 @@ async fn the_root_names_the_cluster_once_it_is_known() {
 }
 
 #[tokio::test]
-async fn a_retrying_task_shows_why_and_what_happens_next() {
+async fn a_retrying_task_shows_its_error_and_next_attempt() {
     let running = serve().await;
     running.board.task("webhook", 0).running();
     let error = Error::retry("postgres.unavailable", ErrorType::Unavailable, "connect to Postgres at db:5432")
@@ -167,7 +167,7 @@ async fn unknown_paths_and_methods_are_json_errors() {
 }
 
 #[tokio::test]
-async fn it_stops_although_a_client_holds_its_connection_open() {
+async fn the_server_stops_while_a_client_holds_its_connection_open() {
     let metrics = Metrics::new();
     let api = Api::new(metrics.clone(), Readiness::new(), StatusBoard::new(&metrics));
     let server = Server::bind(&["http://127.0.0.1:0".parse().unwrap()], api).await.unwrap();
@@ -182,7 +182,7 @@ async fn it_stops_although_a_client_holds_its_connection_open() {
 }
 
 #[tokio::test]
-async fn a_listener_that_cannot_be_had_says_which_and_why() {
+async fn an_address_in_use_is_reported_with_its_url_and_cause() {
     let metrics = Metrics::new();
     let api = Api::new(metrics.clone(), Readiness::new(), StatusBoard::new(&metrics));
     let first = Server::bind(&["http://127.0.0.1:0".parse().unwrap()], api.clone()).await.unwrap();

@@ -1,4 +1,4 @@
-//! `/towpath/v1`: what Connect's API has no words for.
+//! The paths under `/towpath/v1`, which Kafka Connect's API lacks.
 
 use std::time::SystemTime;
 
@@ -51,7 +51,7 @@ fn error(error: &LastError) -> Value {
     json!({ "code": error.code, "message": error.chain, "help": error.help, "at": timestamp(error.at) })
 }
 
-/// RFC 3339 in UTC with milliseconds; null for a time that no calendar holds.
+/// RFC 3339 in UTC with milliseconds; null for a time outside the years -9999 to 9999.
 fn timestamp(time: SystemTime) -> Value {
     jiff::Timestamp::try_from(time).map_or(Value::Null, |time| format!("{time:.3}").into())
 }
