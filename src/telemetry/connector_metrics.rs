@@ -1,4 +1,4 @@
-//! What every connector counts, source or sink: attempts, errors, retries, dead letters, states.
+//! The metrics that sources and sinks share: records, errors, retries, dead letters, states.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -10,80 +10,56 @@ use super::{
     families::{families, seconds_since_epoch},
 };
 
-/// Where on its way a record was.
+/// The step of a source or sink at which an error occurred; the label `stage`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the words of the metric conventions; each says what it is")]
 pub enum Stage {
+    /// A source reads from its outside system.
     Poll,
-    Decode,
-    Validate,
-    Encode,
+    /// Events or dead letters are written to Kafka.
     Produce,
+    /// A sink reads from Kafka.
     Consume,
+    /// A sink writes a batch to its store.
     Apply,
-    Commit,
 }
 
 impl Stage {
     /// The stages of a source.
-    pub const SOURCE: &[Self] = &[Self::Poll, Self::Decode, Self::Validate, Self::Encode, Self::Produce];
+    pub const SOURCE: &[Self] = &[Self::Poll, Self::Produce];
     /// The stages of a sink.
-    pub const SINK: &[Self] = &[Self::Consume, Self::Decode, Self::Apply, Self::Commit, Self::Produce];
+    pub const SINK: &[Self] = &[Self::Consume, Self::Apply, Self::Produce];
 
-    /// The word used as a label.
+    /// The name of the stage in labels and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Poll => "poll",
-            Self::Decode => "decode",
-            Self::Validate => "validate",
-            Self::Encode => "encode",
             Self::Produce => "produce",
             Self::Consume => "consume",
             Self::Apply => "apply",
-            Self::Commit => "commit",
-        }
-    }
-}
-
-/// Why a record was dropped for good. The promise is that none ever is; the series exist so that an alert can watch it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DropReason {
-    /// `errors.tolerance=all` without a place for dead letters.
-    Tolerated,
-}
-
-impl DropReason {
-    /// Every reason.
-    pub const ALL: [Self; 1] = [Self::Tolerated];
-
-    /// The word used as a label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Tolerated => "tolerated",
         }
     }
 }
 
 families! {
-    /// The families behind [`ConnectorMetrics`] and the status board.
+    /// The families of [`ConnectorMetrics`] and of the status board.
     pub(super) struct ConnectorFamilies {
-        /// 1 for the present state of the connector, 0 for the others.
+        /// 1 for the current state of the connector, 0 for all other states.
         state: IntGaugeVec = "towpath_connector_state" [connector, state],
         /// Tasks of the connector by state.
         tasks: IntGaugeVec = "towpath_connector_tasks" [connector, state],
-        /// When the newest error of the connector happened; 0 when none has.
+        /// Time of the newest error of the connector; 0 before the first error.
         last_error: GaugeVec = "towpath_last_error_timestamp_seconds" [connector],
-        /// Records that the connector has tried to process, whatever became of them.
+        /// Records that the connector has attempted to process, with any outcome.
         processed: IntCounterVec = "towpath_records_processed_total" [connector],
-        /// Errors, including those that a retry cured.
+        /// Errors, including errors that a retry cured.
         errors: IntCounterVec = "towpath_errors_total" [connector, stage, error_type],
-        /// Attempts made again after an error.
+        /// Retries after an error.
         retries: IntCounterVec = "towpath_retries_total" [connector, stage],
-        /// Records set aside as dead letters.
+        /// Dead-lettered records.
         dead_letters: IntCounterVec = "towpath_dlq_records_total" [connector, error_type],
-        /// Failed attempts to send dead letters to their topic. They are in the store, and are sent again.
+        /// Failed attempts to send dead letters to their topic. The dead letters stay in the store and are sent later.
         dlq_write_failures: IntCounterVec = "towpath_dlq_write_failures_total" [connector],
-        /// Records dropped for good. The promise is that this stays 0.
+        /// Records that were lost. Always 0: no record is ever dropped.
         dropped: IntCounterVec = "towpath_records_dropped_total" [connector, reason],
     }
 }
@@ -95,6 +71,8 @@ impl ConnectorFamilies {
             self.state.with_label_values(&[connector, state.as_str()]);
             self.tasks.with_label_values(&[connector, state.as_str()]);
         }
+        // No code path drops a record. The series exists so that an alert can watch the promise.
+        self.dropped.with_label_values(&[connector, "tolerated"]);
         let errors = stages.iter().map(|stage| {
             let of_type = |kind: ErrorType| self.errors.with_label_values(&[connector, stage.as_str(), kind.as_str()]);
             (*stage, ErrorType::ALL.map(of_type), self.retries.with_label_values(&[connector, stage.as_str()]))
@@ -106,14 +84,13 @@ impl ConnectorFamilies {
                 dead_letters: ErrorType::ALL
                     .map(|kind| self.dead_letters.with_label_values(&[connector, kind.as_str()])),
                 dlq_write_failures: self.dlq_write_failures.with_label_values(&[connector]),
-                dropped: DropReason::ALL.map(|reason| self.dropped.with_label_values(&[connector, reason.as_str()])),
                 last_error: self.last_error.with_label_values(&[connector]),
             }),
         }
     }
 }
 
-/// The counters of one connector, resolved once. Cheap to clone.
+/// The counters of one connector. Cheap to clone; no method looks up a label.
 #[derive(Debug, Clone)]
 pub struct ConnectorMetrics {
     series: Arc<Series>,
@@ -125,12 +102,11 @@ struct Series {
     processed: IntCounter,
     dead_letters: [IntCounter; ErrorType::ALL.len()],
     dlq_write_failures: IntCounter,
-    dropped: [IntCounter; DropReason::ALL.len()],
     last_error: Gauge,
 }
 
 impl ConnectorMetrics {
-    /// Counts `records` attempts, once per batch, when the attempt ends.
+    /// Counts records that were attempted. To be called once per batch, when the attempt ends.
     pub fn processed(&self, records: u64) {
         self.series.processed.inc_by(records);
     }
@@ -140,10 +116,9 @@ impl ConnectorMetrics {
         self.series.dlq_write_failures.inc();
     }
 
-    /// Counts an error, also one that a retry is going to cure, and notes its time.
+    /// Counts an error, including an error that is retried, and sets the time of the last error.
     ///
-    /// A stage that the connector was not created with is counted at its first one: a count is worth more than its
-    /// label.
+    /// An error at a stage that the connector was not created with counts at the first stage.
     pub fn error(&self, stage: Stage, error_type: ErrorType) {
         if let Some((_, errors, _)) = self.stage(stage) {
             errors[error_type as usize].inc();
@@ -151,21 +126,16 @@ impl ConnectorMetrics {
         self.series.last_error.set(seconds_since_epoch(SystemTime::now()));
     }
 
-    /// Counts an attempt made again.
+    /// Counts a retry.
     pub fn retry(&self, stage: Stage) {
         if let Some((_, _, retries)) = self.stage(stage) {
             retries.inc();
         }
     }
 
-    /// Counts records set aside.
+    /// Counts dead-lettered records.
     pub fn dead_lettered(&self, error_type: ErrorType, records: u64) {
         self.series.dead_letters[error_type as usize].inc_by(records);
-    }
-
-    /// Counts records that are gone for good.
-    pub fn dropped(&self, reason: DropReason, records: u64) {
-        self.series.dropped[reason as usize].inc_by(records);
     }
 
     fn stage(&self, stage: Stage) -> Option<&(Stage, [IntCounter; ErrorType::ALL.len()], IntCounter)> {

@@ -1,8 +1,8 @@
-//! Where log lines go: standard error, as text or as JSON, one line per event.
+//! The log: one line per event on standard error, as text or JSON.
 //!
-//! An event with a field `code` is written at most once in ten seconds per code and connector, and so is a complaint of
-//! librdkafka; the next line carries `repeated`, the number of those left out. It is done where lines are written, so
-//! that no loop has to think of it, and `towpath_log_messages_total` still counts every one.
+//! An event with a field `code` is written at most once in ten seconds per code, connector, task and topic, and so is a
+//! message of librdkafka. The next line has the field `repeated`, the number of suppressed lines. Lines are suppressed
+//! by the formatter, so loops log every error, and `towpath_log_messages_total` counts every event.
 
 use std::{
     fmt::{self, Write as _},
@@ -29,20 +29,20 @@ use tracing_subscriber::{
 
 use super::repeats::{Repeats, WINDOW};
 
-/// How a line looks.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Where the messages of librdkafka come from; they have no code.
+/// The targets of librdkafka's messages, which have no code.
 const KAFKA_CLIENT: [&str; 2] = ["librdkafka", "rdkafka::client"];
 
-/// The filter that cannot be made, and why.
+/// A log filter that cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 #[error("read the log filter `{directives}` of {origin}")]
 pub struct FilterError {
@@ -52,16 +52,16 @@ pub struct FilterError {
     source: tracing_subscriber::filter::ParseError,
 }
 
-/// Libraries whose own `info` lines would drown ours; a directive that names one decides itself.
+/// Directives for libraries that log too much at `info`. A directive of the user for the same target replaces them.
 const QUIET: [&str; 5] = ["librdkafka=warn", "rdkafka=warn", "tokio_postgres=warn", "hyper=warn", "reqwest=warn"];
 
-/// Installs the subscriber for the whole process. `directives` is the filter of the config, such as `info` or
-/// `info,towpath::worker=debug`; the variable `RUST_LOG` overrides it.
+/// Installs the subscriber of the process. `directives` is the filter from the config, such as `info` or
+/// `info,towpath::worker=debug`; the environment variable `RUST_LOG` overrides it.
 ///
-/// Does nothing beyond checking the filter when a subscriber is installed already, as in tests.
+/// If a subscriber is already installed, as in tests, only the filter is checked.
 ///
 /// # Errors
-/// When the filter cannot be read.
+/// The filter cannot be parsed.
 pub fn init(format: Format, directives: &str) -> Result<(), FilterError> {
     let overriding = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
     let filter = match &overriding {
@@ -78,7 +78,8 @@ fn filter(directives: &str, origin: &'static str) -> Result<EnvFilter, FilterErr
     let mut all = directives.trim().to_owned();
     for quiet in QUIET {
         let target = quiet.split('=').next().unwrap_or_default();
-        let named = directives.split(',').any(|one| one.trim().split(['=', '[', ':']).next() == Some(target));
+        let named =
+            directives.split(',').any(|directive| directive.trim().split(['=', '[', ':']).next() == Some(target));
         if !named {
             let separator = if all.is_empty() { "" } else { "," };
             let _ = write!(all, "{separator}{quiet}");
@@ -99,18 +100,18 @@ where
             Box::new(registry.with(layer.event_format(lines)))
         }
         Format::Json => {
-            // Flat, so that `connector` and `code` are where a log store looks for them.
+            // Flat: log stores expect `connector` and `code` at the top level.
             let json = subscriber::format().json().flatten_event(true).with_current_span(false);
             Box::new(registry.with(layer.fmt_fields(JsonFields::new()).event_format(Once::new(json, Format::Json))))
         }
     }
 }
 
-/// Writes an event through `inner`, unless its code was written a moment ago.
+/// Writes an event through `inner`, unless its key was written within [`WINDOW`].
 struct Once<F> {
     inner: F,
     format: Format,
-    repeats: Mutex<Repeats<CodeOf>>,
+    repeats: Mutex<Repeats<EventKey>>,
 }
 
 impl<F> Once<F> {
@@ -118,20 +119,20 @@ impl<F> Once<F> {
         Self { inner, format, repeats: Mutex::new(Repeats::new(WINDOW)) }
     }
 
-    /// How many were left out before this event; `None` when it is left out itself.
+    /// Returns the number of suppressed events before this event; `None` if this event is suppressed.
     fn admit(&self, event: &Event<'_>) -> Option<u64> {
-        // Most events have no code: look at the names before visiting values.
-        let mut found = CodeOf::default();
+        // Most events have no code, and looking for the field is cheaper than visiting values.
+        let mut key = EventKey::default();
         if event.metadata().fields().field("code").is_some() {
-            event.record(&mut found);
+            event.record(&mut key);
         } else if KAFKA_CLIENT.contains(&event.metadata().target()) {
             let mut message = KafkaMessage::default();
             event.record(&mut message);
-            found.code = message.0;
+            key.code = message.0;
         } else {
             return Some(0);
         }
-        self.repeats.lock().unwrap_or_else(PoisonError::into_inner).admit(found, Instant::now())
+        self.repeats.lock().unwrap_or_else(PoisonError::into_inner).admit(key, Instant::now())
     }
 }
 
@@ -143,32 +144,32 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         match self.admit(event) {
-            // The layer then writes an empty buffer, which is nothing.
+            // The layer writes an empty buffer: no line.
             None => Ok(()),
             Some(0) => self.inner.format_event(context, writer, event),
-            Some(left_out) => {
+            Some(suppressed) => {
                 let mut line = String::new();
                 self.inner.format_event(context, Writer::new(&mut line), event)?;
                 let line = line.trim_end();
                 match (self.format, line.strip_suffix('}')) {
-                    (Format::Json, Some(open)) => writeln!(writer, "{open},\"repeated\":{left_out}}}"),
-                    _ => writeln!(writer, "{line} repeated={left_out}"),
+                    (Format::Json, Some(open)) => writeln!(writer, "{open},\"repeated\":{suppressed}}}"),
+                    _ => writeln!(writer, "{line} repeated={suppressed}"),
                 }
             }
         }
     }
 }
 
-/// What makes two events the same: the code, within a connector, a task and a topic where the event names them.
+/// The fields by which events are recognized as repetitions; empty where an event does not have them.
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
-struct CodeOf {
+struct EventKey {
     code: String,
     connector: String,
     task: String,
     topic: String,
 }
 
-impl Visit for CodeOf {
+impl Visit for EventKey {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "code" => value.clone_into(&mut self.code),
@@ -186,8 +187,8 @@ impl Visit for CodeOf {
     }
 }
 
-/// What librdkafka complains about, without whom and how often: its message up to the first bracket. Each client
-/// repeats itself with every attempt to connect, a hundred times a second while a broker is away.
+/// A message of librdkafka up to the first bracket, that is, without names and counts. While a broker is away, each
+/// client repeats its messages with every attempt to connect, up to a hundred times a second.
 #[derive(Default)]
 struct KafkaMessage(String);
 
@@ -200,7 +201,7 @@ impl Visit for KafkaMessage {
     }
 }
 
-/// Counts events by level. A subscriber belongs to the process, and so does its count: every registry shows the same.
+/// Counts events by level. The subscriber is global, so the counter is too: all registries show the same numbers.
 struct CountMessages;
 
 impl<S: Subscriber> Layer<S> for CountMessages {
@@ -218,7 +219,7 @@ struct Messages {
 
 impl Messages {
     fn new() -> Self {
-        let opts = Opts::new("towpath_log_messages_total", "Log messages, including those left out as repetitions.");
+        let opts = Opts::new("towpath_log_messages_total", "Log messages, including suppressed repetitions.");
         let family = IntCounterVec::new(opts, &["level"]).expect("the name and the label are constants");
         let by_level = ["error", "warn", "info", "debug", "trace"].map(|level| family.with_label_values(&[level]));
         Self { family, by_level }
@@ -236,9 +237,9 @@ impl Messages {
     }
 }
 
-/// Shows `towpath_log_messages_total` in `registry`.
+/// Adds `towpath_log_messages_total` to `registry`.
 pub(super) fn register_counter(registry: &Registry) {
-    // Fails only for a name that is there already, which is what is wanted.
+    // Fails only if the family is already registered.
     let _ = registry.register(Box::new(MESSAGES.family.clone()));
 }
 

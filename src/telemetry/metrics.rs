@@ -1,6 +1,6 @@
-//! The registry of metrics, and how it looks on the wire.
+//! The registry of metrics and its text format.
 //!
-//! Names, types and labels are API: `tests/fixtures/metrics.txt` holds them, and a change shows up there.
+//! Names, types and labels are API. `tests/fixtures/metrics.txt` holds them, so a test shows every change.
 
 use prometheus::{IntGaugeVec, Registry, TextEncoder, process_collector::ProcessCollector};
 
@@ -18,14 +18,14 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const VALID: &str = "the registry is new, and the names are constants that the golden test registers";
 
 families! {
-    /// What belongs to the process and to no connector.
+    /// Metrics of the process.
     struct ProcessFamilies {
-        /// 1; the labels say what was built.
+        /// Always 1; the labels are the version and the commit of the build.
         build_info: IntGaugeVec = "towpath_build_info" [version, revision],
     }
 }
 
-/// Every metric of one worker. Cheap to clone.
+/// The metrics of one worker. Cheap to clone; all clones share the registry.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
@@ -34,30 +34,31 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Makes all families, on a registry of their own.
+    /// Creates all families in a new registry.
+    #[expect(clippy::missing_panics_doc, reason = "the registration cannot fail, see `VALID`")]
     pub fn new() -> Self {
         let registry = Registry::new();
         let process = ProcessFamilies::register(&registry).expect(VALID);
         process.build_info.with_label_values(&[super::VERSION, super::REVISION]).set(1);
         logs::register_counter(&registry);
-        // Fails only for a name that is there already, and the registry is new.
+        // Fails only if the name is taken, and the registry is new.
         let _ = registry.register(Box::new(ProcessCollector::for_self()));
         let connector = ConnectorFamilies::register(&registry).expect(VALID);
         let sink = SinkFamilies::register(&registry).expect(VALID);
         Self { registry, connector, sink }
     }
 
-    /// The registry, for connectors that bring metrics of their own.
+    /// The registry, for the metrics of single connectors.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// Creates at 0 what every connector counts. `stages` is [`Stage::SOURCE`] or [`Stage::SINK`].
+    /// Creates the series that all connectors have, at 0. `stages` is [`Stage::SOURCE`] or [`Stage::SINK`].
     pub fn connector(&self, connector: &str, stages: &[Stage]) -> ConnectorMetrics {
         self.connector.connector(connector, stages)
     }
 
-    /// Creates at 0 what a sink counts besides. Call it once per connector and clone the handle.
+    /// Creates the further series of a sink, at 0. To be called once per connector: the tasks clone the handle.
     pub fn sink(&self, connector: &str) -> SinkMetrics {
         SinkMetrics::new(&self.sink, connector)
     }
@@ -73,9 +74,9 @@ impl Metrics {
         &self.connector
     }
 
-    /// Everything in Prometheus' text format 0.0.4.
+    /// Encodes all metrics in Prometheus's text format 0.0.4.
     pub fn encode(&self) -> String {
-        // Fails only for a family without a name or a metric, and `gather` returns no such family.
+        // Fails only for a family without a name or a metric, and `gather` never returns such a family.
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 }
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
     use crate::telemetry::PartitionMetrics;
 
-    /// The labels that section 2.6 of the conventions allows, and those that single families name there.
+    /// The labels that a family may have. Each is a closed set, or a name from the configuration or the topics.
     const LABELS: [&str; 24] = [
         "connector",
         "object",
@@ -124,7 +125,7 @@ mod tests {
         "le",
     ];
 
-    /// Units that a name may end in when it is no counter; plain nouns in the plural count things.
+    /// The endings of names that are not counters: a unit, or a noun in the plural for a number of things.
     const UNITS: [&str; 11] = [
         "_active",
         "_connections",
@@ -179,7 +180,8 @@ mod tests {
         let golden: Vec<_> = golden.lines().map(str::trim_end).collect();
         assert_eq!(
             found, golden,
-            "names, types and labels are API; if the change is meant, run this test with UPDATE_GOLDEN=1 and note it in CHANGELOG.md"
+            "names, types and labels are API; if the change is intended, run this test with UPDATE_GOLDEN=1 and \
+             describe it in CHANGELOG.md"
         );
     }
 
@@ -189,14 +191,14 @@ mod tests {
         for family in metrics.registry.gather() {
             let name = family.name();
             let own = name.strip_prefix("towpath_");
-            assert!(own.is_some() || name.starts_with("process_"), "{name} has no prefix of ours");
+            assert!(own.is_some() || name.starts_with("process_"), "{name} does not begin with towpath_ or process_");
             assert_eq!(name, name.to_lowercase());
             for forbidden in ["_ms", "_millis", "_ns", "_mb", "_percent", "_milliseconds", "_minutes"] {
                 assert!(!name.contains(forbidden), "{name} is not in a base unit");
             }
             assert!(!family.help().is_empty(), "{name} has no help");
             let is_counter = family.get_field_type() == MetricType::COUNTER;
-            assert_eq!(name.ends_with("_total"), is_counter, "{name}: counters, and only they, end in _total");
+            assert_eq!(name.ends_with("_total"), is_counter, "{name}: counters, and only counters, end in _total");
             if own.is_some() && !is_counter {
                 assert!(UNITS.iter().any(|unit| name.ends_with(unit)), "{name} does not end in a unit");
             }

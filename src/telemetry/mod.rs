@@ -1,10 +1,11 @@
-//! What the process tells about itself: logs, metrics, statuses, readiness.
+//! Logs, metrics, the status board and readiness.
 //!
-//! Nothing here knows Kafka, HTTP or a connector. The worker writes, [`crate::rest`] reads. Never in here: keys,
-//! payloads, row values, texts of errors as labels.
+//! The worker writes, [`crate::rest`] reads. This module does not know Kafka, HTTP or a connector. It never holds keys,
+//! payloads or row values, and error texts are never labels.
 //!
-//! Reading order: [`metrics`] is the registry; [`connector_metrics`] and [`sink_metrics`] are the handles that the
-//! worker's loops hold; [`status`] is who does what; [`readiness`] whether traffic may come; [`logs`] the subscriber.
+//! Reading order: [`metrics`] is the registry; `families` is how its metrics are declared; [`connector_metrics`] and
+//! [`sink_metrics`] are the handles that the worker's loops hold; [`status`] is the state of each connector, task and
+//! partition; [`readiness`] holds the checks behind `/readyz`; [`logs`] is the subscriber.
 
 pub mod connector_metrics;
 pub(crate) mod families;
@@ -16,7 +17,7 @@ pub mod sink_metrics;
 mod state;
 pub mod status;
 
-pub use connector_metrics::{ConnectorMetrics, DropReason, Stage};
+pub use connector_metrics::{ConnectorMetrics, Stage};
 pub use metrics::Metrics;
 pub use readiness::Readiness;
 pub use sink_metrics::{Held, PartitionMetrics, SinkMetrics, TransactionOutcome};
@@ -26,7 +27,7 @@ pub use status::{PartitionStatus, StatusBoard, TaskStatus};
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The commit of this build, where the build was told in `TOWPATH_REVISION`; otherwise `unknown`.
+/// The commit of this build, from the build's environment variable `TOWPATH_REVISION`; `unknown` without it.
 pub const REVISION: &str = match option_env!("TOWPATH_REVISION") {
     Some(revision) if !revision.is_empty() => revision,
     _ => "unknown",

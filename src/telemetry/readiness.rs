@@ -1,14 +1,15 @@
-//! Whether traffic may come: a set of named checks that the parts of the worker keep up to date.
+//! Readiness: the named checks behind `/readyz`, kept up to date by the worker.
 //!
-//! What the webhook intake needs is a check (connectors started, Kafka, registry). A store or a source that is away is
-//! none: taking the worker off the load balancer would not help them, and would lose posts.
+//! A worker is ready if it can accept requests from outside. So there are checks for Kafka, for the schema registry and
+//! for each intake source, which is a source that serves requests. Stores and polled systems are not checks: while one
+//! is unavailable, taking the worker off a load balancer would not help, and clients could no longer send events.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
 };
 
-/// The checks of one worker. Cheap to clone; not ready until the first check is there and all of them hold.
+/// The checks of one worker. Cheap to clone; all clones share the checks. Not ready while there is no check.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
     inner: Arc<RwLock<Inner>>,
@@ -16,6 +17,7 @@ pub struct Readiness {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// Each check by name, with the reason why it fails.
     checks: BTreeMap<String, Result<(), String>>,
     was_ready: bool,
 }
@@ -23,62 +25,62 @@ struct Inner {
 /// The checks at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Whether every check holds, and there is one.
+    /// Whether there is a check and all checks pass.
     pub ready: bool,
-    /// Whether that was ever so: tells a start from an outage.
+    /// Whether `ready` has ever been true; distinguishes a start from an outage.
     pub was_ready: bool,
-    /// Each check by name, in the order of names, with why it does not hold.
+    /// All checks, ordered by name, each with the reason why it fails.
     pub checks: Vec<(String, Result<(), String>)>,
 }
 
 impl Report {
-    /// The checks that do not hold, with the reason.
+    /// The names of the failing checks, with the reasons.
     pub fn failing(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.checks.iter().filter_map(|(name, held)| held.as_ref().err().map(|why| (name.as_str(), why.as_str())))
+        self.checks.iter().filter_map(|(name, outcome)| Some((name.as_str(), outcome.as_ref().err()?.as_str())))
     }
 }
 
 impl Readiness {
-    /// Makes an empty set, which is not ready.
+    /// Creates a set without checks, which is not ready.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The check `name` holds.
+    /// Adds or updates the check `name`: it passes.
     pub fn ready(&self, name: impl Into<String>) {
         self.set(name.into(), Ok(()));
     }
 
-    /// The check `name` does not hold; `why` is shown to the operator.
-    pub fn not_ready(&self, name: impl Into<String>, why: impl Into<String>) {
-        self.set(name.into(), Err(why.into()));
+    /// Adds or updates the check `name`: it fails. `reason` is shown to operators.
+    pub fn not_ready(&self, name: impl Into<String>, reason: impl Into<String>) {
+        self.set(name.into(), Err(reason.into()));
     }
 
-    /// Forgets a check, for example of a connector that is no more.
+    /// Removes the check `name`, if it exists, for example when its connector is deleted.
     pub fn remove(&self, name: &str) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         inner.checks.remove(name);
     }
 
-    /// All checks as they are now.
+    /// The current checks.
     pub fn report(&self) -> Report {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         Report {
-            ready: inner.holds(),
+            ready: inner.passes(),
             was_ready: inner.was_ready,
-            checks: inner.checks.iter().map(|(name, held)| (name.clone(), held.clone())).collect(),
+            checks: inner.checks.iter().map(|(name, outcome)| (name.clone(), outcome.clone())).collect(),
         }
     }
 
-    fn set(&self, name: String, held: Result<(), String>) {
+    fn set(&self, name: String, outcome: Result<(), String>) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        inner.checks.insert(name, held);
-        inner.was_ready |= inner.holds();
+        inner.checks.insert(name, outcome);
+        inner.was_ready |= inner.passes();
     }
 }
 
 impl Inner {
-    fn holds(&self) -> bool {
+    fn passes(&self) -> bool {
         !self.checks.is_empty() && self.checks.values().all(Result::is_ok)
     }
 }
@@ -88,12 +90,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_ready_before_the_first_check() {
+    fn a_worker_without_checks_is_not_ready() {
         assert!(!Readiness::new().report().ready);
     }
 
     #[test]
-    fn one_failing_check_makes_all_unready_and_is_named() {
+    fn one_failing_check_makes_the_worker_unready_and_is_named() {
         let readiness = Readiness::new();
         readiness.not_ready("kafka", "no broker answers");
         readiness.ready("connector webhook");
@@ -106,11 +108,11 @@ mod tests {
 
         readiness.not_ready("registry", "connection refused");
         let report = readiness.report();
-        assert!(!report.ready && report.was_ready, "an outage is no start");
+        assert!(!report.ready && report.was_ready, "an outage is not a start");
     }
 
     #[test]
-    fn a_removed_check_no_longer_counts() {
+    fn a_removed_check_no_longer_fails() {
         let readiness = Readiness::new();
         readiness.ready("kafka");
         readiness.not_ready("connector old", "starting");

@@ -1,5 +1,4 @@
-//! Keeps one failing thing from filling the log: the same code is written at most once in a window, with a count of
-//! those left out.
+//! Suppression of repeated log lines: each key is written at most once per window, with the number of suppressed lines.
 
 use std::{
     collections::HashMap,
@@ -7,10 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a code stays silent after it was written.
+/// The time for which a key is suppressed after it was written.
 pub const WINDOW: Duration = Duration::from_secs(10);
 
-/// Remembers what was written when. The set of keys must be bounded by the caller (codes and connector names are).
+/// The keys that have been written, with their times. Keys are never removed, so the caller must use a bounded set,
+/// such as codes and connector names.
 #[derive(Debug)]
 pub struct Repeats<K> {
     window: Duration,
@@ -20,34 +20,34 @@ pub struct Repeats<K> {
 #[derive(Debug)]
 struct Seen {
     written: Instant,
-    left_out: u64,
+    suppressed: u64,
 }
 
 impl<K: Eq + Hash> Repeats<K> {
-    /// Writes each key at most once in `window`.
+    /// Allows each key at most once per `window`.
     pub fn new(window: Duration) -> Self {
         Self { window, seen: HashMap::new() }
     }
 
-    /// Whether `key` is to be written at `now`: `Some` with how many were left out since it was last written, or
+    /// Returns the number of lines suppressed since `key` was last written, if `key` may be written at `now`; otherwise
     /// `None`.
     pub fn admit(&mut self, key: K, now: Instant) -> Option<u64> {
         let Some(seen) = self.seen.get_mut(&key) else {
-            self.seen.insert(key, Seen { written: now, left_out: 0 });
+            self.seen.insert(key, Seen { written: now, suppressed: 0 });
             return Some(0);
         };
         if now.duration_since(seen.written) < self.window {
-            seen.left_out += 1;
+            seen.suppressed += 1;
             return None;
         }
         seen.written = now;
-        Some(std::mem::take(&mut seen.left_out))
+        Some(std::mem::take(&mut seen.suppressed))
     }
 
-    /// Pretends that `key` was left out before, for tests of what is written next.
+    /// Sets the number of suppressed lines of `key`.
     #[cfg(test)]
-    pub(super) fn leave_out(&mut self, key: K, left_out: u64) {
-        self.seen.insert(key, Seen { written: Instant::now(), left_out });
+    pub(super) fn suppress(&mut self, key: K, suppressed: u64) {
+        self.seen.insert(key, Seen { written: Instant::now(), suppressed });
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_code_is_written_once_in_the_window_with_a_count_of_those_left_out() {
+    fn a_code_is_written_once_per_window_with_the_number_of_suppressed_lines() {
         let mut repeats = Repeats::new(WINDOW);
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn one_code_does_not_silence_another() {
+    fn one_code_does_not_suppress_another() {
         let mut repeats = Repeats::new(WINDOW);
         let now = Instant::now();
         assert_eq!(repeats.admit("kafka.unavailable", now), Some(0));

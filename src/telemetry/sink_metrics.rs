@@ -1,9 +1,7 @@
-//! What a sink counts. Label sets are resolved once per connector and once per partition, so the hot loop looks none
-//! up.
+//! The metrics of sinks. Labels are looked up once per connector and once per partition, never in the hot loop.
 //!
-//! The series that belong to a partition go with its handle: dropping [`PartitionMetrics`] removes them, unless the
-//! partition came back in the meantime and a newer handle has them. Counters per topic and table stay, since a counter
-//! that vanishes and returns looks like a restart.
+//! Dropping [`PartitionMetrics`] removes the series of its partition, unless a newer handle of the same partition
+//! exists. Counters per topic and table stay: a counter that vanishes and returns looks like a restart.
 
 use std::{
     collections::HashMap,
@@ -18,24 +16,24 @@ use towpath_api::{Applied, TopicPartition};
 
 use super::families::{BATCH_RECORDS, LATENCY_SECONDS, TRANSACTION_SECONDS, families, seconds_since_epoch};
 
-/// How a transaction of the sink ended.
+/// The end of a transaction of the sink; the label `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransactionOutcome {
-    /// The store has it.
+    /// The store has committed the transaction.
     Committed,
-    /// The store does not have it.
+    /// The store has rolled the transaction back.
     RolledBack,
-    /// The store rolled it back because of another transaction; it is made again.
+    /// The store has rolled the transaction back because of a concurrent transaction; the batch is retried.
     SerializationRetry,
-    /// The connection was lost before the answer to the commit; the next claim tells.
+    /// The connection was lost before the answer to the commit; the next claim shows whether it was committed.
     Unknown,
 }
 
 impl TransactionOutcome {
-    /// Every outcome.
+    /// All outcomes.
     pub const ALL: [Self; 4] = [Self::Committed, Self::RolledBack, Self::SerializationRetry, Self::Unknown];
 
-    /// The word used as a label.
+    /// The name of the outcome as a label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Committed => "committed",
@@ -47,44 +45,45 @@ impl TransactionOutcome {
 }
 
 families! {
-    /// The families behind [`SinkMetrics`].
+    /// The families of [`SinkMetrics`].
     pub(super) struct SinkFamilies {
         /// Records that the sink has read from the topic.
         records_read: IntCounterVec = "towpath_sink_records_read_total" [connector, topic],
-        /// Rows committed by what happened to them.
+        /// Committed rows, by operation.
         records_applied: IntCounterVec = "towpath_sink_records_applied_total" [connector, table, op],
-        /// Records that rightly changed no row: their row holds them or something newer (stale), a tombstone, absorbed
-        /// by a later record (folded), or left out by the configuration (filtered).
+        /// Records that rightly changed no row: the row holds the same or a newer version (stale), the record is a
+        /// tombstone (tombstone), a later record of the batch replaces it (folded), or the configuration excludes it
+        /// (filtered).
         records_skipped: IntCounterVec = "towpath_sink_records_skipped_total" [connector, table, reason],
-        /// Time in the topic of the newest committed record; 0 when there is none.
+        /// Kafka timestamp of the newest committed record; 0 before the first record.
         last_record: GaugeVec = "towpath_sink_last_record_timestamp_seconds" [connector, topic],
-        /// When the table was last level with all assigned partitions of the topic; 0 means never.
+        /// Last time at which the table held all records of the topic's assigned partitions; 0 before the first time.
         caught_up: GaugeVec = "towpath_sink_caught_up_timestamp_seconds" [connector, topic],
-        /// Duration of one transaction, from begin to the answer to the commit.
+        /// Duration of a transaction, from begin to the answer to the commit.
         apply_duration: HistogramVec = "towpath_sink_apply_duration_seconds" [connector] in TRANSACTION_SECONDS,
-        /// Records in one batch.
+        /// Records in a batch.
         batch_records: HistogramVec = "towpath_sink_batch_records" [connector] in BATCH_RECORDS,
-        /// Transactions by how they ended.
+        /// Transactions, by outcome.
         transactions: IntCounterVec = "towpath_sink_transactions_total" [connector, outcome],
-        /// Records between the next offset to read and the end of the partition.
+        /// Records between the next offset and the end of the partition.
         lag: IntGaugeVec = "towpath_kafka_consumer_lag_records" [connector, topic, partition],
         /// Records that were read and are not stored yet.
         active: IntGaugeVec = "towpath_sink_records_active" [connector],
-        /// Connections to the store by what they are doing, in use or idle.
+        /// Connections to the store, in use or idle.
         connections: IntGaugeVec = "towpath_sink_connections" [connector, state],
-        /// Time for which batches that were ready waited for the limits of `write.*`; summed over the partitions.
+        /// Time that batches have waited for the limits of `write.*`, summed over all partitions.
         rate_limit_wait: CounterVec = "towpath_sink_rate_limit_wait_seconds_total" [connector],
-        /// Records that a transaction may hold at present, by the limits of `batch.*` and `write.*`.
+        /// Current maximum of records in a transaction, from the limits of `batch.*` and `write.*`.
         batch_limit: IntGaugeVec = "towpath_sink_batch_limit_records" [connector],
-        /// Partitions that this worker reads for the connector.
+        /// Partitions of the connector that this worker reads.
         assigned: IntGaugeVec = "towpath_kafka_assigned_partitions" [connector],
-        /// From the change at the source to the commit in the store.
+        /// Time from the change at the source to the commit in the store.
         end_to_end: HistogramVec = "towpath_end_to_end_latency_seconds" [connector, object] in LATENCY_SECONDS,
     }
 }
 
-/// The metrics of one sink connector. Cheap to clone; make one per connector and clone that, since its clones share
-/// what is assigned.
+/// The metrics of one sink connector. Cheap to clone. Create it once per connector: its clones share the list of
+/// assigned partitions.
 #[derive(Debug, Clone)]
 pub struct SinkMetrics {
     shared: Arc<Shared>,
@@ -103,36 +102,37 @@ struct Shared {
     apply_duration: Histogram,
     batch_records: Histogram,
     transactions: [IntCounter; TransactionOutcome::ALL.len()],
-    /// Per topic its assigned partitions, each with when it was last read to its end.
+    /// The assigned partitions by topic.
     topics: Mutex<HashMap<Arc<str>, HashMap<i32, Level>>>,
 }
 
-/// A part of a gauge, given back when it is dropped.
+/// An amount added to a gauge, subtracted when this value is dropped.
 #[derive(Debug)]
 pub struct Held {
     gauge: IntGauge,
-    part: i64,
+    amount: i64,
 }
 
 impl Held {
-    pub(crate) fn new(gauge: &IntGauge, part: usize) -> Self {
-        let part = i64::try_from(part).unwrap_or(i64::MAX);
-        gauge.add(part);
-        Self { gauge: gauge.clone(), part }
+    pub(crate) fn new(gauge: &IntGauge, amount: usize) -> Self {
+        let amount = i64::try_from(amount).unwrap_or(i64::MAX);
+        gauge.add(amount);
+        Self { gauge: gauge.clone(), amount }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.gauge.sub(self.part);
+        self.gauge.sub(self.amount);
     }
 }
 
-/// How far a partition has come.
+/// The progress of an assigned partition.
 #[derive(Debug)]
 struct Level {
-    /// Which handle it belongs to; an older handle of the same partition must not remove it.
+    /// The newest handle of the partition; older handles must not remove the series.
     handle: u64,
+    /// The last time at which all records of the partition were stored, in seconds since 1970.
     caught_up_seconds: f64,
 }
 
@@ -157,9 +157,9 @@ impl SinkMetrics {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Makes the handle of a partition that was assigned; its series exist until the handle is dropped.
+    /// Creates the series of an assigned partition; they exist until the handle is dropped.
     ///
-    /// `table` is the name that the sink gives to the topic's table, `object` the name of the topic's object.
+    /// `table` is the name of the topic's table, `object` is the name of the topic's object.
     pub fn partition(&self, partition: &TopicPartition, table: &str, object: &str) -> PartitionMetrics {
         let connector = self.shared.connector.as_str();
         let topic = partition.topic.as_ref();
@@ -167,7 +167,7 @@ impl SinkMetrics {
         let number = partition.partition.to_string();
         let applied = |op| families.records_applied.with_label_values(&[connector, table, op]);
         let skipped = |reason| families.records_skipped.with_label_values(&[connector, table, reason]);
-        // Under the lock, as removing is: otherwise a handle that goes could take the new one's series with it.
+        // Under the lock, as in `drop`: otherwise an old handle could remove the series of this handle.
         let mut topics = self.shared.topics();
         let handle = PartitionMetrics {
             read: families.records_read.with_label_values(&[connector, topic]),
@@ -192,32 +192,32 @@ impl SinkMetrics {
         handle
     }
 
-    /// Counts records as read and not stored yet, until what is returned is dropped.
+    /// Counts records as read and not stored yet, until the returned value is dropped.
     pub fn active(&self, records: usize) -> Held {
         Held::new(&self.shared.active, records)
     }
 
-    /// Counts a connection as in use, until what is returned is dropped.
+    /// Counts a connection as in use, until the returned value is dropped.
     pub fn connection_in_use(&self) -> Held {
         Held::new(&self.shared.in_use, 1)
     }
 
-    /// Counts a connection as idle, until what is returned is dropped.
+    /// Counts a connection as idle, until the returned value is dropped.
     pub fn connection_idle(&self) -> Held {
         Held::new(&self.shared.idle, 1)
     }
 
-    /// Counts how long a batch waited for the limits of its connector.
+    /// Counts the time that a batch has waited for the limits of its connector.
     pub fn rate_limit_waited(&self, waited: Duration) {
         self.shared.rate_limit_wait.inc_by(waited.as_secs_f64());
     }
 
-    /// Sets how many records a transaction may hold at present.
+    /// Sets the current maximum of records in a transaction.
     pub fn batch_limit(&self, records: usize) {
         self.shared.batch_limit.set(i64::try_from(records).unwrap_or(i64::MAX));
     }
 
-    /// Counts the end of a transaction, and how long it took.
+    /// Counts a transaction that has ended, with its duration.
     pub fn transaction(&self, outcome: TransactionOutcome, took: Duration) {
         self.shared.transactions[outcome as usize].inc();
         self.shared.apply_duration.observe(took.as_secs_f64());
@@ -226,7 +226,7 @@ impl SinkMetrics {
 
 impl Shared {
     fn topics(&self) -> MutexGuard<'_, HashMap<Arc<str>, HashMap<i32, Level>>> {
-        // Nothing panics while it is held, and a gauge would not be worth a second panic.
+        // No code panics while it holds the lock, and a gauge is not worth a second panic.
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -236,14 +236,14 @@ impl Shared {
     }
 }
 
-/// A number that no other handle of this process has.
+/// A number that is unique within the process.
 fn next_handle() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The metrics of one assigned partition. All methods are meant to be called once per batch.
+/// The metrics of one assigned partition. All methods are to be called at most once per batch.
 #[derive(Debug)]
 pub struct PartitionMetrics {
     read: IntCounter,
@@ -264,17 +264,17 @@ pub struct PartitionMetrics {
 }
 
 impl PartitionMetrics {
-    /// Counts the records of a batch that was read.
+    /// Counts the records of a batch that has been read.
     pub fn read(&self, records: usize) {
         self.read.inc_by(records as u64);
         #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 records")]
         self.sink.shared.batch_records.observe(records as f64);
     }
 
-    /// Counts what became of a committed batch. `newest_ms` is the timestamp of its newest record.
+    /// Counts the outcome of a committed batch. `newest_ms` is the timestamp of its newest record.
     ///
-    /// Dead letters are counted by [`ConnectorMetrics::dead_lettered`](super::ConnectorMetrics::dead_lettered), which
-    /// has their error type.
+    /// Dead letters are counted by [`ConnectorMetrics::dead_lettered`](super::ConnectorMetrics::dead_lettered), by
+    /// error type.
     pub fn committed(&self, applied: &Applied, newest_ms: i64) {
         self.inserted.inc_by(applied.inserted);
         self.updated.inc_by(applied.updated);
@@ -283,17 +283,16 @@ impl PartitionMetrics {
         self.tombstone.inc_by(applied.tombstones);
         self.filtered.inc_by(applied.filtered);
         self.folded.inc_by(applied.folded);
-        // The partitions of a topic share the gauge and may race; the next batch puts it right.
+        // The partitions of a topic share the gauge and may race; the next batch corrects it.
         let newest = millis_to_seconds(newest_ms);
         if newest > self.last_record.get() {
             self.last_record.set(newest);
         }
     }
 
-    /// Notes how long the changes of a committed batch took from the source to the store: `source_times_ms` against
-    /// `now`.
+    /// Observes the latency of the changes of a committed batch, from their times at the source to `now`.
     ///
-    /// A source whose clock is ahead of ours counts as no delay.
+    /// A time after `now`, from a source whose clock is ahead, counts as latency 0.
     pub fn end_to_end(&self, source_times_ms: impl IntoIterator<Item = i64>, now: SystemTime) {
         let now = seconds_since_epoch(now);
         let local = self.end_to_end.local();
@@ -303,15 +302,15 @@ impl PartitionMetrics {
         local.flush();
     }
 
-    /// Sets how many records lie between the next offset and the end of the partition.
+    /// Sets the number of records between the next offset and the end of the partition; a negative number counts as 0.
     pub fn lag(&self, records: i64) {
         self.lag.set(records.max(0));
     }
 
-    /// Notes that at `now` everything in the partition was stored.
+    /// Reports that all records of the partition were stored at `now`.
     ///
-    /// To be called whenever that is so, also while nothing arrives: a quiet topic is fresh. The topic's time is that
-    /// of its slowest partition here.
+    /// To be called also while no records arrive, so that a quiet topic does not look late. The time of the topic is
+    /// the earliest time of its assigned partitions.
     pub fn caught_up(&self, now: SystemTime) {
         let mut topics = self.sink.shared.topics();
         let Some(levels) = topics.get_mut(&self.partition.topic) else { return };
@@ -335,7 +334,7 @@ impl Drop for PartitionMetrics {
         levels.remove(&self.partition.partition);
         let connector = shared.connector.as_str();
         let topic = self.partition.topic.as_ref();
-        // Removing fails only when the series is not there, which is what is wanted.
+        // Fails only if the series does not exist.
         let _ = shared.families.lag.remove_label_values(&[connector, topic, &self.partition.partition.to_string()]);
         if levels.is_empty() {
             topics.remove(&self.partition.topic);

@@ -1,10 +1,10 @@
-//! Tests of the log lines, as they are written.
+//! Tests of the log lines on the writer.
 
 use std::{io, sync::Arc};
 
 use super::*;
 
-/// Keeps what was written.
+/// A writer that keeps the written bytes.
 #[derive(Clone, Default)]
 struct Page(Arc<Mutex<Vec<u8>>>);
 
@@ -35,7 +35,7 @@ fn written(format: Format, directives: &str, log: impl FnOnce()) -> Vec<String> 
 }
 
 #[test]
-fn json_lines_are_flat_objects_with_the_span_beside() {
+fn json_lines_are_flat_objects_with_spans() {
     let lines = written(Format::Json, "info", || {
         let span = tracing::info_span!("apply", topic = "acme.transactions");
         span.in_scope(|| tracing::info!(connector = "postgres", records = 3, "applied 3 events"));
@@ -61,7 +61,7 @@ fn the_same_code_of_the_same_connector_is_written_once() {
 }
 
 #[test]
-fn what_is_wrong_with_one_topic_does_not_silence_another() {
+fn an_error_of_one_topic_does_not_suppress_another() {
     let lines = written(Format::Text, "info", || {
         for topic in ["acme.deals", "acme.agents", "acme.deals"] {
             tracing::warn!(code = "postgres.schema_mismatch", connector = "pg", topic, "a table does not fit");
@@ -71,16 +71,16 @@ fn what_is_wrong_with_one_topic_does_not_silence_another() {
 }
 
 #[test]
-fn the_line_after_a_silence_says_how_many_were_left_out() {
+fn the_first_line_after_the_window_has_the_number_of_suppressed_lines() {
     for format in [Format::Text, Format::Json] {
         let page = Page::default();
         let writer = page.clone();
-        // A window of no time admits everything; the count is what an earlier window left behind.
+        // A window of zero admits every event; the count stands for an earlier window.
         let json = subscriber::format().json().flatten_event(true);
         let text = subscriber::format().with_ansi(false);
         let mut repeats = Repeats::new(std::time::Duration::ZERO);
-        let code = || CodeOf { code: "kafka.unavailable".into(), ..CodeOf::default() };
-        repeats.leave_out(code(), 7);
+        let code = || EventKey { code: "kafka.unavailable".into(), ..EventKey::default() };
+        repeats.suppress(code(), 7);
         let repeats = Mutex::new(repeats);
         let layer = subscriber::layer().with_writer(move || writer.clone());
         let log = || tracing::warn!(code = "kafka.unavailable", "Kafka does not answer");
@@ -111,18 +111,24 @@ fn librdkafka_is_quiet_unless_a_directive_names_it() {
 }
 
 #[test]
-fn librdkafka_says_each_thing_once() {
+fn each_message_of_librdkafka_is_written_once() {
     let lines = written(Format::Text, "info", || {
         for broker in 1..=9 {
-            tracing::error!(target: "rdkafka::client", "librdkafka: Global error: AllBrokersDown (Local): {broker}/9 brokers are down");
-            tracing::error!(target: "librdkafka", "librdkafka: FAIL [thrd:127.0.0.1:{broker}/bootstrap]: Connect failed");
+            tracing::error!(
+                target: "rdkafka::client",
+                "librdkafka: Global error: AllBrokersDown (Local): {broker}/9 brokers are down"
+            );
+            tracing::error!(
+                target: "librdkafka",
+                "librdkafka: FAIL [thrd:127.0.0.1:{broker}/bootstrap]: Connect failed"
+            );
         }
     });
     assert_eq!(lines.len(), 2, "{lines:#?}");
 }
 
 #[test]
-fn a_filter_that_cannot_be_read_says_where_it_came_from() {
+fn an_invalid_filter_is_reported_with_its_origin() {
     let error = filter("info,towpath=loud", "the key `log.level`").unwrap_err();
     assert_eq!(error.to_string(), "read the log filter `info,towpath=loud` of the key `log.level`");
 }

@@ -1,4 +1,4 @@
-//! Tests of the sink's metrics, by what stands on the wire.
+//! Tests of the sink's metrics on the wire.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,7 +24,7 @@ fn has(metrics: &Metrics, line: &str) -> bool {
 }
 
 #[test]
-fn a_committed_batch_is_counted_by_table_and_by_what_happened() {
+fn a_committed_batch_is_counted_by_table_and_outcome() {
     let metrics = Metrics::new();
     let sink = metrics.sink("postgres");
     let handle = assign(&sink, 0);
@@ -49,7 +49,7 @@ fn a_committed_batch_is_counted_by_table_and_by_what_happened() {
 }
 
 #[test]
-fn an_older_batch_does_not_turn_the_newest_time_back() {
+fn an_older_batch_does_not_move_the_newest_time_back() {
     let metrics = Metrics::new();
     let sink = metrics.sink("postgres");
     let handle = assign(&sink, 0);
@@ -78,7 +78,7 @@ fn a_topic_is_caught_up_when_its_slowest_partition_is() {
 }
 
 #[test]
-fn a_released_partition_takes_its_series_along_and_leaves_the_counters() {
+fn a_released_partition_loses_its_series_and_keeps_the_counters() {
     let metrics = Metrics::new();
     let sink = metrics.sink("postgres");
     let (first, second) = (assign(&sink, 0), assign(&sink, 1));
@@ -102,7 +102,7 @@ fn a_released_partition_takes_its_series_along_and_leaves_the_counters() {
 }
 
 #[test]
-fn a_late_release_leaves_the_series_of_the_partition_that_came_back() {
+fn an_old_handle_does_not_remove_the_series_of_a_partition_that_returned() {
     let metrics = Metrics::new();
     let sink = metrics.sink("postgres");
     let old = assign(&sink, 0);
@@ -115,7 +115,7 @@ fn a_late_release_leaves_the_series_of_the_partition_that_came_back() {
 }
 
 #[test]
-fn a_clock_that_is_ahead_counts_as_no_delay() {
+fn a_clock_that_is_ahead_counts_as_latency_0() {
     let metrics = Metrics::new();
     let sink = metrics.sink("postgres");
     let handle = assign(&sink, 0);

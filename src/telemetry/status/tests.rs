@@ -5,7 +5,7 @@ use std::time::Duration;
 use towpath_api::ErrorType;
 
 use super::*;
-use crate::telemetry::{DropReason, Stage};
+use crate::telemetry::Stage;
 
 fn unavailable() -> Error {
     Error::retry("postgres.unavailable", ErrorType::Unavailable, "connect to Postgres at db:5432")
@@ -166,7 +166,6 @@ fn a_removed_connector_takes_all_its_series_and_returns_at_zero() {
     counters.error(Stage::Apply, ErrorType::Unavailable);
     counters.retry(Stage::Apply);
     counters.dead_lettered(ErrorType::Mapping, 1);
-    counters.dropped(DropReason::Tolerated, 1);
     handle.read(5);
     handle.lag(6);
     drop((sink, handle));
