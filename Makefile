@@ -1,4 +1,4 @@
-# The commands of this repository. Each is a script in dev/, which can be called directly as well.
+# The commands of this repository. Each is a script in dev/, which can also be called directly.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check audit bench down
@@ -11,16 +11,16 @@ help: ## list the targets
 demo: ## Kafka, registry, Postgres and a worker; posts events and shows their rows
 	@dev/demo
 
-test: ## all tests, against a stack of their own on other ports
+test: ## all tests, against a separate stack on other ports
 	@dev/test $(ARGS)
 
-check: ## rustfmt, clippy, rustdoc, shellcheck: no warning allowed
+check: ## rustfmt, clippy, rustdoc, shellcheck, house rules: no warning allowed
 	@dev/check
 
-audit: ## cargo-deny: licences, bans, sources, advisories (needs GitHub; without: ARGS='licenses bans sources')
+audit: ## cargo-deny: licenses, bans, sources, advisories (needs GitHub; without it: ARGS='licenses bans sources')
 	@dev/audit $(ARGS)
 
-bench: ## benchmarks, against a stack of their own; writes target/bench/summary.json
+bench: ## benchmarks, against a separate stack; writes target/bench/summary.json
 	@dev/bench
 
 down: ## stop the demo's worker and its stack; the data stays (dev/stack reset wipes it)
