@@ -1,22 +1,22 @@
 # shellcheck shell=bash
-# For dev/test and dev/bench: an empty stack for the time of one run. Sourced after dev/shared.sh, never run.
+# For dev/test and dev/bench: an empty stack for one run. Sourced after dev/shared.sh, never run.
 
-# Brings up the stack of DEV_DIR, empty, exports its addresses, and takes it down when the script ends.
+# Starts the stack of DEV_DIR empty, exports its addresses, and stops it when the script ends.
 with_own_stack() {
     mkdir -p "$DEV_DIR"
     exec 8>"$DEV_DIR/run.lock"
     flock -n 8 || die "another run uses $DEV_DIR"
     trap finish EXIT
-    # Or the code seen there would be that of the last command that ended well.
+    # Otherwise the exit code would be that of the last successful command.
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    # A run that was killed may have left its own.
+    # A killed run may have left its stack.
     "$ROOT/dev/stack" reset
     "$ROOT/dev/stack" up
     eval "$("$ROOT/dev/stack" env)"
 }
 
-# Keeps the exit code. What a red run left behind may explain it, so only a green one wipes.
+# Keeps the exit code. The data of a red run may explain the failure, so only a green run wipes it.
 finish() {
     local code=$?
     trap - EXIT

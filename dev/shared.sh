@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# What the scripts of this folder share: where things are, and how a process is started, found again and ended.
+# Shared by the scripts of this folder: paths, ports, and starting, finding and ending processes.
 # Sourced, never run.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 DEV_DIR=$(realpath -m -- "${DEV_DIR:-$ROOT/.dev}")
 DEV_LIBS=$(realpath -m -- "${DEV_LIBS:-$ROOT/.dev/libs}")
-# A folder that was brought up once remembers its ports, so that `DEV_DIR=... dev/stack down` is enough.
+# A folder records the ports of its stack, so that `DEV_DIR=... dev/stack down` is enough.
 DEV_BASE_PORT=${DEV_BASE_PORT:-$(cat "$DEV_DIR/base-port" 2>/dev/null || echo 29000)}
 
 port_of() { # PART
@@ -16,7 +16,7 @@ port_of() { # PART
         kafka) echo $((DEV_BASE_PORT + 92)) ;;
         controller) echo $((DEV_BASE_PORT + 93)) ;;
         postgres) echo $((DEV_BASE_PORT + 432)) ;;
-        *) die "no such part: $1" ;;
+        *) die "unknown part: $1" ;;
     esac
 }
 
@@ -33,20 +33,20 @@ if ! command -v cargo >/dev/null && [ -x "${CARGO_HOME:-${HOME:-}/.cargo}/bin/ca
 fi
 
 # --- Processes ------------------------------------------------------------------------------------------------------
-# A pid file holds the pid and the kernel's start time of the process: a number that was given to another process since
-# is never taken for ours.
+# A pid file holds the pid and the kernel's start time of the process: a pid that has been
+# reused by another process is never taken for ours.
 
 start_time_of() { # PID
     local stat
     stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-    # The name in parentheses may hold spaces; field 22 is counted from behind it.
+    # The name in parentheses may hold spaces; field 22 is counted after it.
     # shellcheck disable=SC2086 # split on purpose
     set -- ${stat##*) }
-    # A zombie has ended, only its parent has not looked yet.
+    # A zombie has ended; its parent has not reaped it yet.
     [ "$1" != Z ] && echo "${20}"
 }
 
-# Starts a command in a session of its own (Ctrl-C of the caller does not reach it), without the caller's locks.
+# Starts a command in a separate session (Ctrl-C of the caller does not reach it), without the caller's locks.
 launch() { # PIDFILE LOGFILE COMMAND...
     local pidfile=$1 logfile=$2 pid
     shift 2
@@ -56,13 +56,13 @@ launch() { # PIDFILE LOGFILE COMMAND...
     echo "$pid $(start_time_of "$pid")" >"$pidfile"
 }
 
-running_pid() { # PIDFILE; prints the pid when that very process still runs
+running_pid() { # PIDFILE; prints the pid if the same process still runs
     local pid started
     read -r pid started 2>/dev/null <"$1" || return 1
     [ -n "$started" ] && [ "$(start_time_of "$pid")" = "$started" ] && echo "$pid"
 }
 
-# SIGTERM, then SIGKILL when the process is still there after SECONDS.
+# SIGTERM, then SIGKILL if the process still runs after SECONDS.
 end_process() { # PIDFILE SECONDS
     local pid ticks=$(($2 * 10))
     if pid=$(running_pid "$1"); then
@@ -87,12 +87,12 @@ port_open() { # PORT
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# Ends with an error that names who has the port, when it can be seen.
+# Ends with an error that names the process on the port, if visible.
 require_free() { # PORT NAME
     port_open "$1" || return 0
     local holder=''
     if command -v ss >/dev/null; then
         holder=$(ss -Hltnp "sport = :$1" 2>/dev/null | sed -n '1s/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (pid \2)/p' || true)
     fi
-    die "port $1 ($2) is in use${holder:+ by $holder}: end that, or choose another ${DEV_PORT_VARIABLE:-DEV_BASE_PORT} (now $DEV_BASE_PORT)"
+    die "port $1 ($2) is in use${holder:+ by $holder}: stop that process, or choose another ${DEV_PORT_VARIABLE:-DEV_BASE_PORT} (now $DEV_BASE_PORT)"
 }
