@@ -11,10 +11,7 @@ use super::{
     exit::{self, Exit},
     files::{ConfigFile, Files},
 };
-use crate::{
-    config::{render, render_warnings},
-    worker::OwnConfig,
-};
+use crate::config::{render, render_warnings};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -58,16 +55,9 @@ fn print_text(files: &Files) {
         match file {
             ConfigFile::Worker(_) => println!("valid: the worker"),
             ConfigFile::Connector(connector) => {
-                println!("valid: connector `{}` ({})", connector.common.name, class(&connector.own));
+                println!("valid: connector `{}` ({})", connector.common.name, connector.plugin.class());
             }
         }
-    }
-}
-
-fn class(own: &OwnConfig) -> &'static str {
-    match own {
-        OwnConfig::Webhook(..) => "WebhookSource",
-        OwnConfig::Postgres(..) => "PostgresSink",
     }
 }
 

@@ -6,7 +6,7 @@ use towpath_keys::{Flat, KeyDefinition, Keys as _, Origin, Problem, read};
 
 use crate::{
     config::{WorkerConfig, load, render, render_warnings},
-    worker::ConnectorDefinition,
+    plugin::ConnectorDefinition,
 };
 
 /// What a file is.

@@ -1,23 +1,16 @@
 //! `towpath preflight`: do the tables fit the topics?
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use towpath_api::Result;
-use towpath_postgres::{PostgresSinkConfig, Preflight, preflight as compare};
 
 use super::{
     Output,
     exit::{self, Exit},
     files::Files,
 };
-use crate::{
-    avro::registry::{Registry, latest_schemas},
-    config::{Converter, SinkConfig, WorkerConfig},
-    kafka::{client::KafkaSettings, consumer::TopicConsumer},
-    worker::OwnConfig,
-};
+use crate::plugin::{TableCheck, TopicCheck};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -41,21 +34,6 @@ pub(super) struct PreflightArgs {
     output: Output,
 }
 
-/// What was found about one topic of a sink.
-struct Found {
-    connector: String,
-    topic: String,
-    /// Its tables, or why nothing can be said of them.
-    tables: Result<Vec<Preflight>, String>,
-}
-
-impl Found {
-    /// Whether no table is known not to fit.
-    fn fits(&self) -> bool {
-        self.tables.as_ref().ok().is_none_or(|tables| tables.iter().all(|table| table.lacks.is_empty()))
-    }
-}
-
 pub(super) async fn preflight(args: PreflightArgs) -> Exit {
     let mut files = Files::default();
     files.worker(&args.worker);
@@ -63,8 +41,7 @@ pub(super) async fn preflight(args: PreflightArgs) -> Exit {
     let Some((worker, connectors)) = files.into_configs() else { return exit::CONFIG };
     let mut found = Vec::new();
     for connector in connectors {
-        let OwnConfig::Postgres(sink, own) = connector.own else { continue };
-        match look(&worker, &connector.common.name, &sink, &own).await {
+        match connector.plugin.preflight(&connector.common, &worker).await {
             Ok(topics) => found.extend(topics),
             Err(error) => return exit::report(&error),
         }
@@ -76,36 +53,10 @@ pub(super) async fn preflight(args: PreflightArgs) -> Exit {
     if found.is_empty() {
         eprintln!("no topic that a sink of these files reads is there yet");
     }
-    if found.iter().all(Found::fits) { exit::DONE } else { exit::FOUND }
+    if found.iter().all(TopicCheck::fits) { exit::DONE } else { exit::FOUND }
 }
 
-async fn look(
-    worker: &WorkerConfig,
-    connector: &str,
-    sink: &SinkConfig,
-    own: &PostgresSinkConfig,
-) -> Result<Vec<Found>> {
-    let kafka = KafkaSettings::new(&worker.bootstrap_servers, &worker.group_id, worker.kafka.iter());
-    let registry = Registry::new(&worker.schema_registry_url, &prometheus::Registry::new())?;
-    let consumer = TopicConsumer::new(kafka.client("preflight"), connector)?;
-    let selected = sink.topics.selection()?;
-    let topics: BTreeSet<String> =
-        consumer.partitions(&selected).await?.into_iter().map(|partition| partition.topic.to_string()).collect();
-    let mut found = Vec::new();
-    for topic in topics {
-        let tables = match latest_schemas(&registry, &topic).await? {
-            _ if sink.reading.value_converter != Converter::Avro => {
-                Err("its values bring their schema along, if they have one".to_owned())
-            }
-            Ok(schemas) => Ok(compare(own, &topic, schemas.key, schemas.value).await?),
-            Err(why) => Err(why),
-        };
-        found.push(Found { connector: connector.to_owned(), topic, tables });
-    }
-    Ok(found)
-}
-
-fn as_text(found: &Found) -> String {
+fn as_text(found: &TopicCheck) -> String {
     let mut text = String::new();
     let tables = match &found.tables {
         Ok(tables) => tables,
@@ -125,8 +76,8 @@ fn as_text(found: &Found) -> String {
     text
 }
 
-fn as_json(found: &Found) -> Value {
-    let table = |table: &Preflight| {
+fn as_json(found: &TopicCheck) -> Value {
+    let table = |table: &TableCheck| {
         let fits = table.lacks.is_empty();
         json!({ "table": table.table, "fits": fits, "makes": table.makes, "lacks": table.lacks, "mends": table.mends })
     };

@@ -4,6 +4,7 @@ use std::{path::PathBuf, pin::pin, time::Duration};
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
+use towpath_api::Result;
 
 use super::{
     exit::{self, Exit},
@@ -13,8 +14,10 @@ use super::{
 };
 use crate::{
     config::{LogFormat, WorkerConfig},
+    plugin::ConnectorDefinition,
+    rest,
     telemetry::{REVISION, VERSION, logs},
-    worker::{self, ConnectorDefinition},
+    worker::{self, Shown},
 };
 
 /// How long a drain may take. Process managers kill after 10 s (Docker) or 30 s (Kubernetes).
@@ -66,7 +69,7 @@ async fn start(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, mut s
     let names = names.join(", ");
     tracing::info!(version = VERSION, revision = REVISION, connectors = %names, "towpath {VERSION} starts with connectors: {names}");
     let stop = CancellationToken::new();
-    let mut work = pin!(worker::run(config, connectors, stop.clone()));
+    let mut work = pin!(serve(config, connectors, stop.clone()));
     // Lazy: the time begins to run with the first signal.
     let limit = async { tokio::time::sleep(DRAIN_LIMIT).await };
     match supervise(work.as_mut(), &stop, async || signals.next().await, limit).await {
@@ -91,6 +94,20 @@ async fn start(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, mut s
             leave(exit::TRY_LATER)
         }
     }
+}
+
+/// Runs the worker beside the management listener, which starts first and stops last, so that probes see the start and the drain.
+async fn serve(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, stop: CancellationToken) -> Result<()> {
+    let shown = Shown::new();
+    let api = rest::Api::new(shown.metrics.clone(), shown.readiness.clone(), shown.board.clone());
+    let server = rest::Server::bind(&config.listeners, api).await?;
+    let closed = CancellationToken::new();
+    let serving = tokio::spawn(server.serve(closed.clone()));
+    let ended = worker::run(config, connectors, shown, stop).await;
+    closed.cancel();
+    // An error of the listener was logged when it occurred; the worker's own end decides.
+    let _ = serving.await;
+    ended
 }
 
 /// Ends the process without dropping what still runs: closing a client whose broker is away takes time.

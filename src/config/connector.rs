@@ -5,16 +5,6 @@ use std::time::Duration;
 use towpath_keys::{Check, Problems, Timeout, config_enum, config_keys};
 
 config_enum! {
-    /// The connectors that there are.
-    pub enum ConnectorClass {
-        /// Takes posts in and puts them into topics.
-        WebhookSource = "WebhookSource",
-        /// Carries topics into Postgres.
-        PostgresSink = "PostgresSink",
-    }
-}
-
-config_enum! {
     /// What happens with a record that can never be stored.
     pub enum ErrorsTolerance {
         /// The task fails at it.
@@ -30,9 +20,6 @@ config_keys! {
         /// Names the connector: letters, digits, `.`, `_` and `-`. Its consumer group is `connect-<name>`.
         #[key("name")]
         pub name: String,
-        /// What it is.
-        #[key("connector.class")]
-        pub class: ConnectorClass,
         /// How many tasks share the work.
         #[key("tasks.max", range = 1..)]
         pub tasks_max: u32 = 1,
@@ -66,15 +53,14 @@ mod tests {
     use super::*;
 
     fn with(key: &str, value: &str) -> Result<ConnectorConfig, Vec<Problem>> {
-        let others =
-            [("name", "pg"), ("connector.class", "PostgresSink")].into_iter().filter(|(other, _)| *other != key);
+        let others = [("name", "pg")].into_iter().filter(|(other, _)| *other != key);
         read(&Flat::from_strings(others.chain([(key, value)]))).map(|(config, _)| config)
     }
 
     #[test]
-    fn a_name_and_a_class_are_enough() {
+    fn a_name_is_enough() {
         let config = with("name", "my.pg_sink-2").unwrap();
-        assert_eq!((config.class, config.tasks_max), (ConnectorClass::PostgresSink, 1));
+        assert_eq!(config.tasks_max, 1);
         assert_eq!(config.errors_tolerance, ErrorsTolerance::All);
         assert_eq!(config.errors_retry_delay_max, Duration::from_mins(1));
         assert_eq!(config.errors_retry_timeout.duration(), Some(Duration::from_mins(1)));
@@ -97,12 +83,6 @@ mod tests {
         for name in ["", " ", "a b", "a/b", "ä"] {
             assert_eq!(with("name", name).unwrap_err()[0].key, "name", "{name:?}");
         }
-    }
-
-    #[test]
-    fn an_unknown_class_names_the_nearest_one() {
-        let found = with("connector.class", "PostgreSink").unwrap_err();
-        assert_eq!(found[0].suggestion.as_deref(), Some("PostgresSink"));
     }
 
     #[test]

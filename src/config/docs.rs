@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use towpath_keys::{KeyDefinition, KeyGroup, Keys};
 
-use super::{ConnectorConfig, SinkConfig, SourceConfig, WorkerConfig};
+use super::WorkerConfig;
 
 const INTRODUCTION: &str = "\
 <!-- Generated from the declarations of the keys; a test fails when this page is not what they say. -->
@@ -24,14 +24,10 @@ of them are reported before anything is started.
   nowhere.
 ";
 
-/// The page `docs/configuration.md`: the worker, what all connectors, sources and sinks share, then each of
-/// `connectors`, a title and its keys.
+/// The page `docs/configuration.md`: the keys of the worker, then each of `connectors`, a title and its keys.
 pub fn configuration_page(connectors: &[(&str, Vec<KeyDefinition>)]) -> String {
     let mut page = INTRODUCTION.to_owned();
     section(&mut page, "Worker", &WorkerConfig::definitions());
-    section(&mut page, "Every connector", &ConnectorConfig::definitions());
-    section(&mut page, "Every source", &SourceConfig::definitions());
-    section(&mut page, "Every sink", &SinkConfig::definitions());
     for (title, definitions) in connectors {
         section(&mut page, title, definitions);
     }
@@ -86,7 +82,7 @@ fn named(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::ConnectorConfig, *};
 
     #[test]
     fn a_key_is_described_with_type_default_meaning_and_range() {

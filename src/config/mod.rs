@@ -17,7 +17,7 @@ mod source;
 mod toml;
 mod worker;
 
-pub use connector::{ConnectorClass, ConnectorConfig, ErrorsTolerance};
+pub use connector::{ConnectorConfig, ErrorsTolerance};
 pub use dead_letter_queue::DeadLetterQueueConfig;
 pub use delivery::DeliveryConfig;
 pub use docs::configuration_page;

@@ -70,13 +70,40 @@ fn count(number: usize, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use towpath_keys::read_with;
+    use towpath_keys::{Check, config_enum, config_keys, read_with};
 
     use super::{super::*, *};
 
+    config_enum! {
+        /// The classes of the sample.
+        enum Class {
+            /// A source.
+            WebhookSource = "WebhookSource",
+            /// A sink.
+            PostgresSink = "PostgresSink",
+        }
+    }
+
+    config_keys! {
+        /// Keys with problems of each kind.
+        struct SampleConfig {
+            /// Names the connector: letters, digits, `.`, `_` and `-`. Its consumer group is `connect-<name>`.
+            #[key("name")]
+            _name: String,
+            /// The class.
+            #[key("connector.class")]
+            _class: Class,
+            /// The tasks.
+            #[key("tasks.max", range = 1..)]
+            _tasks_max: u32 = 1,
+        }
+    }
+
+    impl Check for SampleConfig {}
+
     fn rendered(text: &str) -> String {
         let problems = parse(Path::new("connector.toml"), text)
-            .and_then(|flat| read_with::<ConnectorConfig>(&flat, &|_| None).map(drop))
+            .and_then(|flat| read_with::<SampleConfig>(&flat, &|_| None).map(drop))
             .unwrap_err();
         render(&problems)
     }

@@ -9,6 +9,11 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+/// The check of the broker, which every intake source needs.
+pub const KAFKA: &str = "kafka";
+/// The check of the schema registry, which every intake source needs.
+pub const REGISTRY: &str = "registry";
+
 /// The checks of one worker. Cheap to clone; all clones share the checks. Not ready while there is no check.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {

@@ -67,7 +67,7 @@ pub struct TaskReport {
     pub state: State,
     /// When the task entered the state.
     pub since: SystemTime,
-    /// The error of a task that is retrying or has failed; `None` in all other states.
+    /// The error of a task that is retrying, has failed or was fenced; `None` otherwise.
     pub error: Option<LastError>,
     /// The number of the next attempt, from 1, while the task is retrying.
     pub attempt: Option<u32>,

@@ -1,4 +1,4 @@
-//! Watches what the intake needs: the broker and the registry. What it sees is what `/readyz` says.
+//! Asks broker and registry whether they answer. `/readyz` reports the answers, since intake sources need both.
 
 use std::time::Duration;
 
@@ -8,15 +8,18 @@ use towpath_api::Result;
 use crate::{
     avro::registry::Registry,
     kafka::client::ClusterProbe,
-    telemetry::{Readiness, StatusBoard},
+    telemetry::{
+        Readiness, StatusBoard,
+        readiness::{KAFKA, REGISTRY},
+    },
 };
 
-/// How often both are asked.
+/// Interval while both answer.
 const EVERY: Duration = Duration::from_secs(3);
-/// While one is away.
+/// Interval while one is away.
 const EVERY_WHILE_AWAY: Duration = Duration::from_millis(500);
 
-/// Asks until `stop`, and keeps the checks `kafka` and `registry` up to date.
+/// Asks until `stop` and keeps both checks up to date; the cluster's id goes to the board.
 pub(super) async fn watch(
     kafka: ClusterProbe,
     registry: Registry,
@@ -24,17 +27,13 @@ pub(super) async fn watch(
     board: StatusBoard,
     stop: CancellationToken,
 ) {
-    readiness.not_ready("kafka", "not asked yet");
-    readiness.not_ready("registry", "not asked yet");
+    readiness.not_ready(KAFKA, "not asked yet");
+    readiness.not_ready(REGISTRY, "not asked yet");
     let mut was_well = true;
     loop {
         let (cluster, answer) = tokio::join!(kafka.cluster_id(), registry.ping());
-        let cluster = cluster.map(|id| {
-            if let Some(id) = id {
-                board.set_kafka_cluster_id(id);
-            }
-        });
-        let well = check(&readiness, "kafka", &cluster, was_well) & check(&readiness, "registry", &answer, was_well);
+        let cluster = cluster.map(|id| id.into_iter().for_each(|id| board.set_kafka_cluster_id(id)));
+        let well = check(&readiness, KAFKA, &cluster, was_well) & check(&readiness, REGISTRY, &answer, was_well);
         was_well = well;
         tokio::select! {
             () = stop.cancelled() => return,
@@ -43,13 +42,13 @@ pub(super) async fn watch(
     }
 }
 
-/// Sets one check; what has gone wrong is logged when it begins.
+/// Sets one check. An error is logged when it begins.
 fn check(readiness: &Readiness, name: &str, answer: &Result<()>, log: bool) -> bool {
     match answer {
         Ok(()) => readiness.ready(name),
         Err(error) => {
             if log {
-                tracing::warn!(code = error.code, error = %error.chain(), "{name} does not answer; nothing is taken in until it does");
+                tracing::warn!(code = error.code, error = %error.chain(), "{name} does not answer; posts are refused until it does");
             }
             readiness.not_ready(name, error.chain());
         }

@@ -161,7 +161,7 @@ fn repository(path: &str) -> PathBuf {
 
 #[test]
 fn the_page_about_the_keys_is_what_the_code_says() {
-    let current = towpath::config::configuration_page(&towpath::worker::catalogue());
+    let current = towpath::config::configuration_page(&towpath::plugin::catalogue());
     let page = repository("docs/configuration.md");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&page, &current).unwrap();

@@ -150,7 +150,7 @@ impl Error {
         self
     }
 
-    /// Adds the next step for a person, such as `create the topic, or remove it from `topics``. It is printed apart from
+    /// Adds the next step for a person, such as "create the topic". It is printed apart from
     /// what went wrong, so it begins in lower case, ends without a period, and does not repeat the error.
     pub fn with_help(mut self, next_step: impl Into<Cow<'static, str>>) -> Self {
         self.help = Some(next_step.into());

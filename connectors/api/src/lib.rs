@@ -1,11 +1,12 @@
 //! The contract that every Towpath connector is written against.
 //!
-//! A *source* knows one outside system and turns what changes there into [`ChangeEvent`]s. A *sink* knows one store and
-//! makes [`Batch`]es of records durable there. Neither knows Kafka, a schema registry, the worker or another connector:
-//! a connector crate depends on this crate only, so the compiler keeps them apart.
+//! A *source* knows one outside system and turns its changes into [`ChangeEvent`]s. A *sink* knows one store and makes [`Batch`]es of records
+//! durable there. Neither knows Kafka, a schema registry, the worker or another connector: a connector crate depends on this crate,
+//! `towpath-keys` and `towpath-mapping` only, so the compiler keeps connectors apart.
 //!
 //! ```text
 //! outside ─ Source::run ─ Publisher::publish ─ (topic) ─ Sink::apply ─ store
+//!                         or Journal::publish, with the source's position
 //! ```
 //!
 //! # Writing a source
@@ -13,8 +14,10 @@
 //! 1. Declare its keys with `towpath_keys::config_keys!`; validation, documentation and "did you mean" come from that one place.
 //! 2. Describe each object once as an [`Object`]: a name, an Avro record schema with an `id` field, whole or partial
 //!    updates.
-//! 3. Implement [`Source`]: hand events to the [`Publisher`]; when `publish` returns `Ok`, the broker has them for
-//!    good.
+//! 3. Implement [`Source`] for every [`Publisher`] if the source has no position (a server), or for every [`Journal`] if it has one (a
+//!    poller of a log). When `publish` returns `Ok`, the broker has the events for good; a journal has the position as well,
+//!    or neither.
+//! 4. Implement [`OpenSource`]: the number of tasks, where they run, and how one is opened, afresh after each retry.
 //!
 //! A poller; a server does the same once for each request, and answers after `publish`:
 //!
@@ -256,18 +259,18 @@
 //!
 //! # Making it known
 //!
-//! 1. The workspace's `Cargo.toml`: the crate as a member, in `[workspace.dependencies]`, and as a dependency of
-//!    `towpath`.
-//! 2. `src/config/connector.rs`: a variant of `ConnectorClass`, with the word that stands in `connector.class`.
-//! 3. `src/worker/connectors.rs`: a variant of `OwnConfig`, an arm in `ConnectorDefinition::read`, a line in
-//!    `catalogue` (the documentation of its keys).
-//! 4. `src/worker/mod.rs`: an arm in `run`, and beside `start_webhook` and `start_postgres` a function that starts it:
-//!    a source with `source_task::run`, a sink with `start_sink` and its [`OpenSink`].
-//! 5. `UPDATE_GOLDEN=1 cargo test --test integration -- the_page_about_the_keys` renders `docs/configuration.md` anew.
+//! 1. `connectors/<name>`: the crate. In each connector the same names: `config.rs` for its keys, `source.rs` or `sink.rs` for what it
+//!    implements of this contract, then a file for each further subject, `codes.rs` for its error codes, and a README of one page.
+//! 2. The workspace's `Cargo.toml`: the crate as a member, in `[workspace.dependencies]`, and as a dependency of `towpath`.
+//! 3. `src/plugin/<name>.rs`: a struct with the connector's keys that implements `Class`: its name, how its keys are read together with
+//!    those that every source or every sink has, how it is opened, its preflight. A source without a position is opened as a
+//!    `PublishingSource`, one with a position as a `JournalingSource`, a sink as a `SinkConnector`: a few lines each.
+//! 4. `src/plugin/mod.rs`: `mod <name>;`, and a line in `plugins!` with the sentence that documents the class.
+//! 5. `UPDATE_GOLDEN=1 cargo test --features failpoints --test integration -- the_page_about_the_keys` renders `docs/configuration.md`.
 //!
-//! But for the line in `catalogue` the compiler names what was forgotten.
+//! The compiler reports whatever is missing of steps 2 to 4, a test reports step 5.
 //!
-//! # What always holds
+//! # Guarantees of the contract
 //!
 //! * Nothing is acknowledged before it is durable, so a future of this crate's traits may be dropped at any await. One
 //!   is exempt: [`Sink::apply`] is awaited to its end while the process lives, unless the store is silent for minutes.

@@ -47,11 +47,14 @@ impl Listener {
         Self { shared: Arc::new(Shared { addresses, hooks, accepting, bound }) }
     }
 
+    /// Adds the name of a connector that is about to be announced, without binding. Connectors that start together are expected before the
+    /// first one is announced, or a post for the second one could arrive before its name is known and be answered 404.
+    pub fn expect(&self, name: &str) {
+        self.shared.hooks.add(name);
+    }
+
     /// Makes connectors known: from now on each is answered 503 until its source runs, and again after it ends. Binds
     /// to all addresses if no connector was known before. Announcing a known name again changes nothing.
-    ///
-    /// Connectors that start together must be announced together, or a post for the second one could arrive before its
-    /// name is known and be answered 404.
     ///
     /// # Errors
     /// Fatal, code `webhook.listener`: an address cannot be bound to, for example because another process has it. No

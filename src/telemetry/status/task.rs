@@ -79,6 +79,12 @@ impl TaskStatus {
         self.set(Update { error, ..Update::of(State::Failed) });
     }
 
+    /// Reports that another worker has taken over the work, so that the task has released everything and has ended.
+    pub fn fenced(&self, error: &Error) {
+        let error = Some(LastError::new(error, SystemTime::now()));
+        self.set(Update { error, ..Update::of(State::Stopped) });
+    }
+
     /// Adds a partition to the task and returns the handle by which it reports. A partition with the same name is
     /// replaced; its handle has no effect from now on.
     pub fn partition(&self, partition: &TopicPartition) -> PartitionStatus {

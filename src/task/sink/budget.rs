@@ -1,9 +1,8 @@
-//! What the partitions of a task may hold in memory together, in bytes of records as they lie in the topic.
+//! A limit for the memory of a task's partitions together, in bytes of records as they are in the topic.
 //!
-//! What is free goes to whoever comes first, so that one busy partition has all of it. An even part is each partition's
-//! own, whatever the others hold: partitions whose table waits for an operator keep what they have for hours. So at
-//! most twice the limit is held. A partition that holds nothing may always take one record, however large. Records
-//! count from their arrival until their batch is dropped.
+//! Free memory goes to the first partition that asks, so one busy partition gets all of it. In addition each partition always has an even
+//! part, since partitions whose table waits for an operator hold their records for hours. So at most twice the limit is held. A
+//! partition that holds nothing may always take one record of any size. Records count from their arrival until their batch is dropped.
 
 use std::sync::{
     Arc,
@@ -12,7 +11,7 @@ use std::sync::{
 
 /// The limit of a task. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     pool: Arc<Pool>,
 }
 
@@ -23,11 +22,11 @@ struct Pool {
     shares: AtomicUsize,
 }
 
-/// What one partition holds of it.
+/// The share of one partition.
 #[derive(Debug)]
 pub(super) struct Share {
     own: Arc<Own>,
-    /// The part that is being collected.
+    /// The batch that is being collected.
     collected: Part,
 }
 
@@ -45,11 +44,11 @@ pub(super) struct Part {
 }
 
 impl Budget {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { pool: Arc::new(Pool { limit, held: AtomicUsize::new(0), shares: AtomicUsize::new(0) }) }
     }
 
-    /// The share of one more partition.
+    /// Adds a partition and returns its share.
     pub(super) fn share(&self) -> Share {
         self.pool.shares.fetch_add(1, Relaxed);
         let own = Arc::new(Own { pool: Arc::clone(&self.pool), held: AtomicUsize::new(0) });
@@ -58,20 +57,20 @@ impl Budget {
 }
 
 impl Share {
-    /// Whether more may be collected.
+    /// Returns true if more may be collected.
     pub(super) fn has_room(&self) -> bool {
         let Pool { limit, held, shares } = &*self.own.pool;
         held.load(Relaxed) < *limit || self.own.held.load(Relaxed) < limit / shares.load(Relaxed).max(1)
     }
 
-    /// Counts bytes that were collected.
+    /// Counts collected bytes.
     pub(super) fn add(&mut self, bytes: usize) {
         self.collected.bytes += bytes;
         self.own.held.fetch_add(bytes, Relaxed);
         self.own.pool.held.fetch_add(bytes, Relaxed);
     }
 
-    /// What was collected; it counts until it is dropped.
+    /// Takes the collected bytes, which count until the part is dropped.
     pub(super) fn take(&mut self) -> Part {
         std::mem::replace(&mut self.collected, Part { own: Arc::clone(&self.own), bytes: 0 })
     }
@@ -95,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_stored_is_free_for_the_others_although_its_partition_is_quiet() {
+    fn stored_bytes_are_free_for_other_partitions() {
         let budget = Budget::new(1_000);
         let mut quiet: Vec<_> = (0..100).map(|_| budget.share()).collect();
         for share in &mut quiet {
@@ -104,11 +103,11 @@ mod tests {
         }
         let mut busy = budget.share();
         busy.add(999);
-        assert!(busy.has_room(), "one busy partition has all that is free");
+        assert!(busy.has_room(), "one busy partition gets all free memory");
     }
 
     #[test]
-    fn partitions_that_wait_for_long_leave_the_others_their_part() {
+    fn a_waiting_partition_leaves_the_others_their_part() {
         let budget = Budget::new(1_000);
         let (mut paused, mut others) = (budget.share(), [budget.share(), budget.share(), budget.share()]);
         paused.add(600);

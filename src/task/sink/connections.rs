@@ -1,4 +1,4 @@
-//! The connections of one sink task, lent to a partition for the time of one call.
+//! The connections of one sink task. A partition borrows one for each call.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,20 +8,20 @@ use towpath_api::{OpenSink, Result, Sink as _};
 use crate::telemetry::{Held, SinkMetrics};
 
 /// Up to `connections.max` sinks. Cheap to clone.
-pub(super) struct Connections<O: OpenSink> {
+pub(crate) struct Connections<O: OpenSink> {
     opener: O,
     permits: Arc<Semaphore>,
     idle: Idle<O>,
-    /// How often the store was lost: behind a connection that is opened afresh there may be an older copy of it.
+    /// Counts losses of the store: a fresh connection may reach an older copy of it.
     losses: watch::Sender<u64>,
     metrics: SinkMetrics,
 }
 
-/// Connections that nobody uses, each with its place in the metrics.
+/// Unused connections, each with its place in the metrics.
 type Idle<O> = Arc<Mutex<Vec<(<O as OpenSink>::Sink, Held)>>>;
 
 impl<O: OpenSink> Connections<O> {
-    pub(super) fn new(opener: O, max: u32, metrics: SinkMetrics) -> Self {
+    pub(crate) fn new(opener: O, max: u32, metrics: SinkMetrics) -> Self {
         Self {
             opener,
             permits: Arc::new(Semaphore::new(max as usize)),
@@ -31,7 +31,7 @@ impl<O: OpenSink> Connections<O> {
         }
     }
 
-    /// Waits for a connection that is free, or opens one.
+    /// Waits for a free connection, or opens one.
     ///
     /// # Errors
     /// Those of [`OpenSink::open`].
@@ -47,20 +47,18 @@ impl<O: OpenSink> Connections<O> {
         let in_use = self.metrics.connection_in_use();
         Ok(Lent { sink, idle: Arc::clone(&self.idle), metrics: self.metrics.clone(), _in_use: in_use, _permit: permit })
     }
-}
 
-impl<O: OpenSink> Connections<O> {
-    /// Tells each time that the store was lost.
+    /// Changes at each loss of the store.
     pub(super) fn losses(&self) -> watch::Receiver<u64> {
         self.losses.subscribe()
     }
 
-    /// The store was away, or is another copy than it was: every partition has to look where it stands.
+    /// Notes that the store was away or is another copy: every partition has to check its offset.
     pub(super) fn note_loss(&self) {
         self.losses.send_modify(|losses| *losses += 1);
     }
 
-    /// Lets idle connections go whose other side is gone. Nobody else would notice while all partitions are quiet.
+    /// Drops idle connections whose other side is gone. Quiet partitions would not notice.
     pub(super) fn close_lost(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let before = idle.len();
@@ -82,7 +80,7 @@ pub(super) struct Lent<O: OpenSink> {
 }
 
 impl<O: OpenSink> Lent<O> {
-    /// The connection is in order: the next caller may have it.
+    /// Returns a healthy connection for the next caller.
     pub(super) fn give_back(self) {
         let place = self.metrics.connection_idle();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((self.sink, place));

@@ -1,11 +1,10 @@
-//! Collects the records of one partition into a batch: decodes them, and keeps their bytes in case one must be set
-//! aside.
+//! Collects the records of one partition into a batch: decodes them, and keeps their bytes for dead letters.
 
 use std::time::Instant;
 
 use rdkafka::{
     Message,
-    message::{Headers as _, OwnedMessage},
+    message::{BorrowedMessage, Headers as _, OwnedMessage},
 };
 use towpath_api::{Arena, Batch, Body, Payload, Record, Result, Span, TopicPartition};
 
@@ -17,16 +16,25 @@ use super::{
 };
 use crate::avro::codec::{Decoded, Decoder, SchemaHeaders, SchemaId};
 
-/// How large a batch may become.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Records.
-    pub(super) rows: usize,
-    /// Bytes of keys, values and headers.
-    pub(super) bytes: usize,
+/// A record as it is read, borrowed from the client's queue or owned.
+pub(super) trait Detach: Message {
+    /// Copies the record out of the client's queue. Expensive: only for a record that has to wait.
+    fn to_owned_message(&self) -> OwnedMessage;
 }
 
-/// The batch that is being filled, and what decodes into it.
+impl Detach for BorrowedMessage<'_> {
+    fn to_owned_message(&self) -> OwnedMessage {
+        self.detach()
+    }
+}
+
+impl Detach for OwnedMessage {
+    fn to_owned_message(&self) -> OwnedMessage {
+        self.clone()
+    }
+}
+
+/// The batch that is being filled, and the decoder that fills it.
 pub(super) struct Collector {
     partition: TopicPartition,
     pace: Pace,
@@ -35,16 +43,16 @@ pub(super) struct Collector {
     from: i64,
     next: i64,
     records: Vec<Record>,
-    /// When the first of them was taken in.
+    /// The time at which the batch's first record was accepted.
     since: Option<Instant>,
     deletes: Deletes,
     arena: Arena,
-    /// A record whose schema is not known yet; nothing after it is taken in before it is.
+    /// A record whose schema is not known yet; no later record is accepted before it is.
     held: Option<(SchemaId, OwnedMessage)>,
 }
 
 impl Collector {
-    /// Collects what lies at `offset` and behind it.
+    /// Collects the records from `offset` on.
     pub(super) fn new(partition: TopicPartition, offset: i64, pace: Pace, share: Share, decoder: Decoder) -> Self {
         let (records, arena) = (Vec::new(), Arena::default());
         let deletes = Deletes::default();
@@ -63,25 +71,25 @@ impl Collector {
         }
     }
 
-    /// Whether another record may be taken in.
+    /// Returns true if another record may be accepted.
     pub(super) fn has_room(&self) -> bool {
         let in_budget = || self.records.is_empty() || self.share.has_room();
         let limits = self.pace.limits();
         self.held.is_none() && self.records.len() < limits.rows && self.arena.len() < limits.bytes && in_budget()
     }
 
-    /// Whether there is nothing to store.
+    /// Returns true if there is nothing to store.
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// When the first record of the batch was taken in.
+    /// The time at which the batch's first record was accepted.
     pub(super) fn since(&self) -> Option<Instant> {
         self.since
     }
 
-    /// Takes a record in. One below the next offset was taken in before and is left out.
-    pub(super) fn take_in(&mut self, message: &impl Message, detach: impl FnOnce() -> OwnedMessage) {
+    /// Accepts a record. Skips one below the next offset, which was accepted before.
+    pub(super) fn accept(&mut self, message: &impl Detach) {
         if message.offset() < self.next {
             return;
         }
@@ -89,14 +97,13 @@ impl Collector {
         let headers = copy_headers(message, &mut self.arena);
         match self.decoder.decode_with(message.key(), message.payload(), schema_headers(&self.arena, headers)) {
             Decoded::Body(body) => self.push(message, body, headers),
-            // The copy of its headers stays behind; there is one for each schema.
-            Decoded::NeedsSchema(id) => self.held = Some((id, detach())),
+            // The copy of its headers stays in the arena; this happens once per schema.
+            Decoded::NeedsSchema(id) => self.held = Some((id, message.to_owned_message())),
         }
         self.share.add(self.arena.len() - before);
     }
 
-    /// Fetches the schemas that a record waits for, if one does (its key's, then its value's), and takes that record
-    /// in.
+    /// Fetches the schemas that a held record needs (its key's, then its value's), and accepts the record.
     ///
     /// # Errors
     /// Retry while the registry is away.
@@ -104,13 +111,13 @@ impl Collector {
         while let Some((id, _)) = &self.held {
             self.decoder.learn(*id).await?;
             if let Some((_, message)) = self.held.take() {
-                self.take_in(&message, || message.clone());
+                self.accept(&message);
             }
         }
         Ok(())
     }
 
-    /// Takes note of the record that was applied last: the first one to come may be its tombstone.
+    /// Notes the record that was applied last: the first new record may be its tombstone.
     ///
     /// # Errors
     /// Retry while the registry is away.
@@ -141,15 +148,14 @@ impl Collector {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// Takes the batch out; what comes next goes into another one. The part of the memory is to be dropped with the
-    /// batch.
+    /// Takes the batch; later records go into another one. The returned part of the memory budget is to be dropped with the batch.
     pub(super) fn take(&mut self) -> (Batch, Part) {
         let records = std::mem::replace(&mut self.records, Vec::with_capacity(self.pace.limits().rows.min(256)));
         self.since = None;
         let from = std::mem::replace(&mut self.from, self.next);
         let arena = std::mem::take(&mut self.arena);
         let mut batch = Batch { partition: self.partition.clone(), from, to: self.next, anchor: None, records, arena };
-        batch.anchor = anchor::of(&batch);
+        batch.anchor = anchor::of_batch(&batch);
         (batch, self.share.take())
     }
 }
@@ -161,8 +167,7 @@ fn copy_headers(message: &impl Message, arena: &mut Arena) -> Span {
     arena.push_headers(headers)
 }
 
-/// The ids of schemas among the headers of a record. They are looked for in the copy, since librdkafka takes its time
-/// for each header.
+/// The schema ids among the headers of a record. Reads the copy: each header costs a call into librdkafka.
 fn schema_headers(arena: &Arena, headers: Span) -> SchemaHeaders<'_> {
     let mut found = SchemaHeaders::default();
     for (name, value) in arena.headers(headers) {

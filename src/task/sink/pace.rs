@@ -1,8 +1,7 @@
-//! How fast a connector may write. One [`Pace`] belongs to all tasks and partitions of a connector, which take turns at
-//! it.
+//! How fast a connector may write. One [`Pace`] belongs to all tasks and partitions of a connector, which take turns.
 //!
-//! A batch is paid for before it is applied, so nothing is written that the limit does not allow. While it waits, the
-//! next batch is collected, and then the reading stops by itself. Without limits nothing here waits or locks.
+//! A batch is paid for before it is applied, so nothing is written beyond the limit. While it waits the next batch is collected, and then
+//! the reading stops by itself. Without limits nothing here waits or locks.
 
 use std::{
     num::NonZeroU32,
@@ -18,49 +17,58 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use towpath_api::Batch;
 
-use super::{adaptive::Adaptive, collect::Limits};
+use super::adaptive::Adaptive;
 use crate::{config::DeliveryConfig, telemetry::SinkMetrics};
+
+/// The maximum size of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Records.
+    pub(crate) rows: usize,
+    /// Bytes of keys, values and headers.
+    pub(crate) bytes: usize,
+}
 
 /// The pace of one connector. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Pace {
-    shared: Arc<Shared>,
+pub(crate) struct Pace {
+    shared: Arc<Limiters>,
 }
 
-struct Shared {
+struct Limiters {
     limits: Limits,
     rows: Option<Rate>,
     bytes: Option<Rate>,
     adaptive: Option<Adaptive>,
-    /// Whose turn it is: in the order in which they came, so that small batches do not overtake a large one for ever.
+    /// Fair, so that small batches do not overtake a large one for ever.
     turn: Mutex<()>,
     metrics: SinkMetrics,
 }
 
 impl Pace {
-    /// For the limits of `config`; `limits` are those of a batch.
-    pub(super) fn new(config: &DeliveryConfig, mut limits: Limits, metrics: SinkMetrics) -> Self {
+    /// Applies the limits of `config`; `limits` are the batch's.
+    pub(crate) fn new(config: &DeliveryConfig, mut limits: Limits, metrics: SinkMetrics) -> Self {
         let rows = config.write_rows_per_second.map(|rate| Rate::new(u64::from(rate)));
         let bytes = config.write_bytes_per_second.map(|rate| Rate::new(rate.as_u64()));
         limits.rows = rows.as_ref().map_or(limits.rows, |rate| limits.rows.min(rate.portion()));
         limits.bytes = bytes.as_ref().map_or(limits.bytes, |rate| limits.bytes.min(rate.portion()));
         let adaptive = config.write_latency_target.map(Adaptive::new);
         metrics.batch_limit(limits.rows);
-        Self { shared: Arc::new(Shared { limits, rows, bytes, adaptive, turn: Mutex::default(), metrics }) }
+        Self { shared: Arc::new(Limiters { limits, rows, bytes, adaptive, turn: Mutex::default(), metrics }) }
     }
 
-    /// How large a batch may become at present.
+    /// The current maximum size of a batch.
     pub(super) fn limits(&self) -> Limits {
-        let Shared { limits, adaptive, .. } = &*self.shared;
+        let Limiters { limits, adaptive, .. } = &*self.shared;
         adaptive.as_ref().map_or(*limits, |adaptive| Limits {
             rows: adaptive.part_of(limits.rows),
             bytes: adaptive.part_of(limits.bytes),
         })
     }
 
-    /// Waits until the batch may be written. Returns false when `stop` came first.
+    /// Waits until the batch may be written. Returns false if `stop` came first.
     pub(super) async fn admit(&self, batch: &Batch, stop: &CancellationToken) -> bool {
-        let Shared { rows, bytes, adaptive, turn, metrics, .. } = &*self.shared;
+        let Limiters { rows, bytes, adaptive, turn, metrics, .. } = &*self.shared;
         if rows.is_none() && bytes.is_none() && adaptive.is_none() {
             return true;
         }
@@ -86,9 +94,9 @@ impl Pace {
         admitted
     }
 
-    /// Takes note of a transaction of so long.
+    /// Notes how long a transaction took.
     pub(super) fn observe(&self, took: Duration) {
-        let Shared { limits, adaptive, metrics, .. } = &*self.shared;
+        let Limiters { limits, adaptive, metrics, .. } = &*self.shared;
         if let Some(adaptive) = adaptive {
             adaptive.observe(took);
             metrics.batch_limit(adaptive.part_of(limits.rows));
@@ -96,21 +104,20 @@ impl Pace {
     }
 }
 
-/// What is allowed in a second, of rows or bytes.
+/// A limit per second, of rows or bytes.
 struct Rate {
     limiter: DefaultDirectRateLimiter,
-    /// How many of what is limited the limiter counts as one, so that nanoseconds are fine enough for its steps.
+    /// Rows or bytes per permit of the limiter, chosen so that nanoseconds are fine enough for its steps.
     unit: u64,
-    /// How many units a batch may have.
+    /// Maximum permits of a batch.
     portion: NonZeroU32,
 }
 
-/// A batch holds a twentieth of a second's worth at most.
+/// A batch holds at most a twentieth of a second's worth.
 const PORTIONS: u64 = 20;
-/// So many portions are kept for whoever comes late: a store may stall for two of them without anything of the limit
-/// being lost.
+/// Burst allowance in portions: a store may stall for two of them and still reach the full rate.
 const KEPT: u64 = 3;
-/// The limiter's own rate, in thousandths of the limit: with what is kept, any ten seconds are within it, 9.85 + 0.15.
+/// The limiter's rate in thousandths of the limit: with the burst, any ten seconds are within it, 9.85 + 0.15.
 const RATE: u64 = 985;
 
 impl Rate {
@@ -124,7 +131,7 @@ impl Rate {
         Self { limiter: DefaultDirectRateLimiter::direct(quota), unit, portion: at_least_one(units / PORTIONS) }
     }
 
-    /// The largest amount that is not waited for in parts.
+    /// The largest amount that is not split.
     fn portion(&self) -> usize {
         usize::try_from(u64::from(self.portion.get()) * self.unit).unwrap_or(usize::MAX)
     }
@@ -135,7 +142,7 @@ impl Rate {
             match self.limiter.check_n(part) {
                 Ok(Ok(())) => units -= u64::from(part.get()),
                 Ok(Err(too_early)) => tokio::time::sleep(too_early.wait_time_from(DefaultClock::default().now())).await,
-                // No part is larger than what is kept.
+                // No part exceeds the burst.
                 Err(_) => return,
             }
         }
@@ -147,14 +154,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_holds_a_twentieth_of_a_second_and_a_single_row_always() {
+    fn a_batch_holds_a_twentieth_of_a_second_and_at_least_one_row() {
         assert_eq!([1, 19, 20, 5_000].map(|rate| Rate::new(rate).portion()), [1, 1, 1, 250]);
         let gigabytes = Rate::new(4 << 30);
         assert!((190 << 20..=215 << 20).contains(&gigabytes.portion()), "{}", gigabytes.portion());
     }
 
     #[tokio::test]
-    async fn what_takes_turns_is_held_to_the_limit_together_and_nearly_reaches_it() {
+    async fn takers_that_share_a_limit_nearly_reach_it_and_never_exceed_it() {
         let rate = Arc::new(Rate::new(10_000));
         let begun = Instant::now();
         let takers = (1..=4).map(|taker| {
@@ -167,7 +174,7 @@ mod tests {
         });
         futures::future::join_all(takers.collect::<Vec<_>>()).await;
         let (seconds, taken) = (begun.elapsed().as_secs_f64(), 12_000.0);
-        // What is kept at the beginning is over the limit by itself.
+        // The initial burst exceeds the limit.
         assert!(taken - 1_500.0 <= 10_000.0 * seconds, "{taken} in {seconds} s");
         assert!(taken >= 0.8 * 10_000.0 * seconds, "{taken} in {seconds} s");
     }

@@ -1,26 +1,24 @@
-//! Tombstones that say nothing new: those behind the delete that they belong to.
+//! Tombstones that add nothing: those after the delete that they belong to.
 //!
-//! Who writes envelopes writes a delete and then a tombstone of the same key. The delete has said all, with its
-//! version, and may have come too late for its row; the tombstone has no version and would end that row nevertheless.
-//! So it counts only where there is no delete before it: in topics of plain records, and where compaction has removed
-//! the delete.
+//! A producer of envelopes writes a delete and then a tombstone of the same key. The delete has said everything, with its version, and may
+//! have come too late for its row; the tombstone has no version and would end that row nevertheless. So a tombstone counts only
+//! without a delete before it: in topics of plain records, and where compaction has removed the delete.
 
 use std::collections::VecDeque;
 
 use towpath_api::{Body, Identity, RecordOp};
 
-/// Deletes are followed by their tombstones at once, with a few records of other keys between them at most.
+/// A tombstone follows its delete closely, with at most a few records of other keys between them.
 const REMEMBERED: usize = 8;
 
-/// The deletes of a partition whose tombstones have not come yet.
+/// The deletes of a partition whose tombstones have not arrived yet.
 #[derive(Debug, Default)]
 pub(super) struct Deletes {
     keys: VecDeque<Identity>,
 }
 
 impl Deletes {
-    /// Takes note of a record, in the order of the partition. A tombstone behind its delete loses its key, and so its
-    /// meaning.
+    /// Notes a record, in partition order. A tombstone after its delete loses its key, and so its meaning.
     pub(super) fn settle(&mut self, body: Body) -> Body {
         match &body {
             Body::Change(change) => {
@@ -74,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tombstone_behind_its_delete_says_nothing_and_any_other_does() {
+    fn only_a_tombstone_after_its_delete_loses_its_meaning() {
         let mut deletes = Deletes::default();
         assert!(says_something(&mut deletes, 1), "a plain one");
         deletes.settle(change(1, RecordOp::Delete));
@@ -83,7 +81,7 @@ mod tests {
         assert!(says_something(&mut deletes, 1), "a delete has one tombstone");
         deletes.settle(change(1, RecordOp::Delete));
         deletes.settle(change(1, RecordOp::Create));
-        assert!(says_something(&mut deletes, 1), "what lives again can be ended again");
+        assert!(says_something(&mut deletes, 1), "a re-created record can be deleted again");
         (0..20).for_each(|id| drop(deletes.settle(change(id, RecordOp::Delete))));
         assert!(deletes.keys.len() == REMEMBERED && !says_something(&mut deletes, 19));
     }

@@ -1,4 +1,4 @@
-//! The state of a task whose partitions each have their own troubles: one that waits makes the task wait.
+//! The state of one task. The parts of a task (its partitions, for example) fail separately: one part that waits makes the task wait.
 
 use std::{
     collections::BTreeSet,
@@ -11,27 +11,26 @@ use std::{
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
-use towpath_api::{Error, ErrorType};
+use towpath_api::{Error, ErrorType, TopicPartition};
 
-use crate::telemetry::{ConnectorMetrics, Stage, TaskStatus};
+use crate::telemetry::{ConnectorMetrics, PartitionStatus, Stage, TaskStatus};
 
-/// What a task reports, to the status board, the metrics and the log.
-pub(super) struct TaskHealth {
+/// Reports for one task to the status board, the metrics and the log.
+pub(crate) struct TaskHealth {
     connector: String,
     status: TaskStatus,
     metrics: ConnectorMetrics,
     delay_max: Duration,
     /// The parts (partitions, or "topics") that wait after an error.
     waiting: Mutex<BTreeSet<String>>,
-    /// When something last went wrong.
-    last_trouble: Mutex<Instant>,
-    /// Nothing waits and the board says so: asked for each batch, so it is answered without a lock.
+    last_error: Mutex<Instant>,
+    /// Nothing waits and the board shows it. Read once per batch, so it needs no lock.
     well: AtomicBool,
 }
 
 impl TaskHealth {
-    /// A task that is starting.
-    pub(super) fn new(connector: &str, status: TaskStatus, metrics: ConnectorMetrics, delay_max: Duration) -> Self {
+    /// Puts the task on the board as starting.
+    pub(crate) fn new(connector: &str, status: TaskStatus, metrics: ConnectorMetrics, delay_max: Duration) -> Self {
         status.starting();
         Self {
             connector: connector.to_owned(),
@@ -39,12 +38,17 @@ impl TaskHealth {
             metrics,
             delay_max,
             waiting: Mutex::default(),
-            last_trouble: Mutex::new(Instant::now()),
+            last_error: Mutex::new(Instant::now()),
             well: AtomicBool::new(false),
         }
     }
 
-    /// A wait that grows from a tenth of a second to `errors.retry.delay.max.ms`, with jitter, for ever.
+    /// Puts a partition on the board, until the returned handle is dropped.
+    pub(super) fn partition(&self, partition: &TopicPartition) -> PartitionStatus {
+        self.status.partition(partition)
+    }
+
+    /// Delays from a tenth of a second up to `errors.retry.delay.max.ms`, with jitter, without end.
     pub(super) fn backoff(&self) -> Backoff {
         let delays = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(100).min(self.delay_max))
@@ -55,8 +59,8 @@ impl TaskHealth {
         Backoff { delays, attempt: 0 }
     }
 
-    /// `part` works, or has nothing to do.
-    pub(super) fn works(&self, part: &str) {
+    /// `part` makes progress, or has nothing to do.
+    pub(super) fn report_running(&self, part: &str) {
         if self.well.load(Ordering::Acquire) {
             return;
         }
@@ -70,17 +74,17 @@ impl TaskHealth {
         }
     }
 
-    /// Whether nothing has gone wrong for so long.
+    /// Returns true if no error was reported within the last `time`.
     pub(super) fn untroubled_for(&self, time: Duration) -> bool {
-        self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= time
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= time
     }
 
-    /// `part` is no more.
+    /// `part` has ended and is no longer waited for.
     pub(super) fn forget(&self, part: &str) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
     }
 
-    /// Reports an error of `part` that time may cure, and waits. Returns false when `stop` came first.
+    /// Reports a retryable error of `part` and waits. Returns false if `stop` came first.
     pub(super) async fn wait(
         &self,
         part: &str,
@@ -90,7 +94,7 @@ impl TaskHealth {
         stop: &CancellationToken,
     ) -> bool {
         let delay = backoff.next();
-        self.troubled(part, stage, error, backoff.attempt, delay);
+        self.report_retrying(part, stage, error, backoff.attempt, delay);
         tokio::select! {
             () = stop.cancelled() => false,
             () = tokio::time::sleep(delay) => {
@@ -100,41 +104,52 @@ impl TaskHealth {
         }
     }
 
-    /// Reports that `part` cannot go on before something else recovers, and is tried again after `delay`.
-    pub(super) fn troubled(&self, part: &str, stage: Stage, error: &Error, attempt: u32, delay: Duration) {
+    /// Reports that `part` cannot continue until something else recovers, and is retried after `delay`.
+    pub(super) fn report_retrying(&self, part: &str, stage: Stage, error: &Error, attempt: u32, delay: Duration) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         self.well.store(false, Ordering::Release);
         waiting.insert(part.to_owned());
-        *self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.metrics.error(stage, error.error_type);
         self.status.retrying(error, attempt, SystemTime::now() + delay);
-        // An outage is the same for all partitions and is told once; what is wrong with one table says nothing of
-        // another.
+        // An outage is the same for all partitions and is logged once; a wrong table says nothing about other tables.
         let of_a_table = matches!(error.error_type, ErrorType::Schema | ErrorType::Constraint);
         let topic = part.split_once('[').filter(|_| of_a_table).map(|(topic, _)| topic);
         tracing::warn!(
-            connector = %self.connector, part, topic, stage = stage.as_str(), code = error.code, error_type = %error.error_type, attempt,
-            error = %error.chain(), "{part} waits {} ms and tries again; nothing is lost", delay.as_millis()
+            connector = %self.connector, part, topic, stage = stage.as_str(), code = error.code,
+            error_type = %error.error_type, attempt, error = %error.chain(), help = error.help(),
+            "{part} waits {} ms and retries; nothing is lost", delay.as_millis()
         );
     }
 
-    /// Counts an error that neither waiting cures nor ends the task.
+    /// Counts an error that is not retried and does not end the task.
     pub(super) fn error(&self, stage: Stage, error: &Error) {
         self.metrics.error(stage, error.error_type);
     }
 
-    /// Counts records that were tried, whatever became of them.
+    /// Counts records that were attempted, whatever the outcome.
     pub(super) fn processed(&self, records: usize) {
         self.metrics.processed(u64::try_from(records).unwrap_or(u64::MAX));
     }
 
     /// Reports the error that ended the task.
-    pub(super) fn failed(&self, stage: Stage, error: &Error) {
+    pub(crate) fn failed(&self, stage: Stage, error: &Error) {
         self.metrics.error(stage, error.error_type);
         self.status.failed(error);
         tracing::error!(
             connector = %self.connector, stage = stage.as_str(), code = error.code, error_type = %error.error_type,
-            error = %error.chain(), "the task has failed and stays so until it is restarted; what was acknowledged is safe in Kafka"
+            error = %error.chain(), help = error.help(),
+            "the task has failed and stays failed until it is restarted; acknowledged records are safe in Kafka"
+        );
+    }
+
+    /// Reports that another worker has taken over all of the task's work, so that this one has ended.
+    pub(super) fn fenced(&self, stage: Stage, error: &Error) {
+        self.metrics.error(stage, error.error_type);
+        self.status.fenced(error);
+        tracing::warn!(
+            connector = %self.connector, stage = stage.as_str(), code = error.code, error = %error.chain(),
+            "another worker has taken over; this task has let go and has ended"
         );
     }
 
@@ -144,14 +159,14 @@ impl TaskHealth {
     }
 }
 
-/// The waits of one part, until it makes progress and starts with a fresh one.
+/// The delays of one part. A part that makes progress starts with a fresh one.
 pub(super) struct Backoff {
     delays: backon::ExponentialBackoff,
     attempt: u32,
 }
 
 impl Backoff {
-    /// Whether it was waited for at all.
+    /// Returns true if the part has waited at least once.
     pub(super) fn has_waited(&self) -> bool {
         self.attempt > 0
     }

@@ -1,5 +1,5 @@
-//! Writes less while the store answers slower than it should: a little more after each transaction that was fast
-//! enough, much less after one that was not (additive increase, multiplicative decrease).
+//! Writes less while the store answers slower than it should: a little more after each fast transaction, much less after a slow one
+//! (additive increase, multiplicative decrease).
 
 use std::{
     sync::{
@@ -9,15 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The share of full speed, in thousandths, that a transaction of the right length adds.
+/// The share of full speed, in thousandths, that a fast transaction adds.
 const STEP: u32 = 20;
-/// The least share: a hundredth.
+/// The minimum share: a hundredth.
 const LEAST: u32 = 10;
 const FULL: u32 = 1_000;
 /// The longest pause between two transactions.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
-/// How much of full speed is right at present.
+/// The current share of full speed.
 ///
 /// A share of `s` means batches of `s` times their usual size, and pauses so that the store is busy for `s` of the
 /// time.
@@ -25,33 +25,33 @@ pub(super) struct Adaptive {
     target: Duration,
     /// In thousandths.
     share: AtomicU32,
-    /// Until when nothing is to be written.
+    /// Nothing is written before.
     rest_until: Mutex<Option<Instant>>,
 }
 
 impl Adaptive {
-    /// Begins at full speed; a transaction should take no longer than `target`.
+    /// Starts at full speed; a transaction should take at most `target`.
     pub(super) fn new(target: Duration) -> Self {
         Self { target, share: AtomicU32::new(FULL), rest_until: Mutex::default() }
     }
 
-    /// The part of a limit that holds at present, at least 1.
+    /// The current part of a limit, at least 1.
     pub(super) fn part_of(&self, limit: usize) -> usize {
         (limit.saturating_mul(self.share.load(Ordering::Relaxed) as usize) / FULL as usize).max(1)
     }
 
-    /// Takes note of a transaction of so long.
+    /// Notes how long a transaction took.
     pub(super) fn observe(&self, took: Duration) {
         let share = self.share.load(Ordering::Relaxed);
         let share = if took > self.target { (share * 7 / 10).max(LEAST) } else { (share + STEP).min(FULL) };
-        // Partitions that end at once may overwrite each other's step; the next one corrects it.
+        // Partitions that finish at the same time may overwrite each other's step; the next one corrects it.
         self.share.store(share, Ordering::Relaxed);
         let rest = took.mul_f64(f64::from(FULL) / f64::from(share) - 1.0).min(LONGEST_REST);
         let until = (!rest.is_zero()).then(|| Instant::now() + rest);
         *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
-    /// Waits for the pause after the last transaction to end.
+    /// Waits until the pause after the last transaction is over.
     pub(super) async fn rest(&self) {
         let until = self.rest_until.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(until) = until {
@@ -64,14 +64,14 @@ impl Adaptive {
 mod tests {
     use super::*;
 
-    /// What a transaction takes in a store that needs so long for a row.
+    /// The duration of a transaction in a store that needs `of_a_row` per row.
     fn transaction(adaptive: &Adaptive, of_a_row: Duration) -> Duration {
         let rows = u32::try_from(adaptive.part_of(5_000)).unwrap();
         Duration::from_millis(2) + of_a_row * rows
     }
 
     #[test]
-    fn a_slow_store_gets_batches_of_the_right_length_and_a_fast_one_full_ones_again() {
+    fn a_slow_store_gets_shorter_batches_and_a_fast_one_full_ones_again() {
         let target = Duration::from_millis(100);
         let adaptive = Adaptive::new(target);
         let slow = Duration::from_micros(100);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_slow_whatever_it_is_given_still_gets_something() {
+    fn a_store_that_stays_slow_still_gets_some_records() {
         let adaptive = Adaptive::new(Duration::from_millis(1));
         for _ in 0..100 {
             adaptive.observe(Duration::from_mins(5));

@@ -1,0 +1,106 @@
+//! The connector classes: one file and one line each.
+//!
+//! A file of this room brings all that the program needs of its class: its name and keys, how they are read, where its tasks run, the
+//! preflight, and the start. Above it nothing knows a class: [`crate::worker`] starts connectors, [`crate::cli`] checks their files. Below
+//! it nothing knows one either: [`crate::task`] runs any source and any sink.
+//!
+//! Adding a class is: its folder in `connectors/`, its lines in `Cargo.toml`, a file here that implements [`Class`], and its line in
+//! [`Plugin`]. The compiler reports everything that is missing.
+
+mod class;
+mod definition;
+mod postgres;
+mod preflight;
+mod resources;
+mod sink;
+mod source;
+mod webhook;
+
+use towpath_api::Result;
+use towpath_keys::{Flat, KeyDefinition, Keys as _, Problem};
+
+pub use self::{
+    class::{Class, ClassConfig, ClassName, Connector, Read},
+    definition::ConnectorDefinition,
+    preflight::{TableCheck, TopicCheck},
+    resources::Resources,
+    sink::SinkConnector,
+    source::{JournalingSource, PublishingSource},
+};
+use crate::config::{ConnectorConfig, SinkConfig, SourceConfig, WorkerConfig};
+
+/// Declares [`Plugin`], and passes each method on to the class of its variant.
+macro_rules! plugins {
+    ($($variant:ident($class:ty) = $about:literal,)+) => {
+        /// A connector of one of the classes, with the keys of its class.
+        #[derive(Debug, Clone)]
+        pub enum Plugin {
+            $(#[doc = $about] $variant($class),)+
+        }
+
+        /// Name and description of each class, as the key `connector.class` documents them.
+        pub(crate) const CLASSES: &[(&str, &str)] = &[$((<$class as Class>::NAME, $about)),+];
+
+        impl Plugin {
+            /// The value of `connector.class`.
+            pub fn class(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => <$class as Class>::NAME,)+
+                }
+            }
+
+            /// Reads the map of a connector whose class is `class`.
+            pub(crate) fn read(class: ClassName, flat: &Flat) -> Result<Read<Self>, Vec<Problem>> {
+                $(if class.as_str() == <$class as Class>::NAME {
+                    let (common, own, warnings) = <$class as Class>::read(flat)?;
+                    return Ok((common, Self::$variant(own), warnings));
+                })+
+                Err(Vec::new())
+            }
+
+            /// See [`Class::announce`].
+            pub(crate) fn announce(&self, common: &ConnectorConfig, resources: &Resources) {
+                match self {
+                    $(Self::$variant(class) => class.announce(common, resources),)+
+                }
+            }
+
+            /// See [`Class::open`].
+            pub(crate) async fn open(&self, common: &ConnectorConfig, resources: &Resources) -> Result<Box<dyn Connector>> {
+                match self {
+                    $(Self::$variant(class) => class.open(common, resources).await,)+
+                }
+            }
+
+            /// See [`Class::preflight`].
+            pub(crate) async fn preflight(&self, common: &ConnectorConfig, worker: &WorkerConfig) -> Result<Vec<TopicCheck>> {
+                match self {
+                    $(Self::$variant(class) => class.preflight(common, worker).await,)+
+                }
+            }
+
+            /// The keys of each class alone.
+            fn keys() -> Vec<(&'static str, Vec<KeyDefinition>)> {
+                vec![$((<$class as Class>::NAME, <$class as Class>::keys())),+]
+            }
+        }
+    };
+}
+
+plugins! {
+    Webhook(webhook::Webhook) = "Accepts posts and writes them to topics.",
+    Postgres(postgres::Postgres) = "Carries topics into Postgres.",
+}
+
+/// Title and keys of each section of the documentation: those of all connectors, of all sources, of all sinks, then of each class.
+pub fn catalogue() -> Vec<(&'static str, Vec<KeyDefinition>)> {
+    let shared = [
+        ("Every connector", <(ClassConfig, ConnectorConfig)>::definitions()),
+        ("Every source", SourceConfig::definitions()),
+        ("Every sink", SinkConfig::definitions()),
+    ];
+    shared.into_iter().chain(Plugin::keys()).collect()
+}
+
+#[cfg(test)]
+mod tests;

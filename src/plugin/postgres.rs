@@ -1,0 +1,81 @@
+//! The class `PostgresSink`.
+
+use towpath_api::Result;
+use towpath_keys::{Check, Flat, KeyDefinition, Keys as _, Problem, Problems, read};
+use towpath_postgres::{OpenPostgresSink, PostgresSinkConfig, SinkSettings, preflight};
+
+use super::{
+    Class, ClassConfig, Connector, Read, Resources, TableCheck, TopicCheck,
+    class::Across,
+    preflight::topics,
+    sink::{SinkConnector, refuse_own_dead_letters},
+};
+use crate::config::{ConnectorConfig, ErrorsTolerance, SinkConfig, WorkerConfig};
+
+/// A Postgres sink as configured.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    sink: SinkConfig,
+    own: Box<PostgresSinkConfig>,
+}
+
+impl Postgres {
+    fn opener(&self, common: &ConnectorConfig, owner: &str) -> OpenPostgresSink {
+        let settings = SinkSettings {
+            name: common.name.clone(),
+            owner: owner.to_owned(),
+            tolerate_poison: common.errors_tolerance == ErrorsTolerance::All,
+            retry_timeout: common.errors_retry_timeout.duration(),
+        };
+        OpenPostgresSink::new(settings, (*self.own).clone())
+    }
+}
+
+impl Class for Postgres {
+    const NAME: &'static str = "PostgresSink";
+
+    fn keys() -> Vec<KeyDefinition> {
+        PostgresSinkConfig::definitions()
+    }
+
+    fn read(flat: &Flat) -> Result<Read<Self>, Vec<Problem>> {
+        let ((_, (common, Across(sink, own))), warnings) =
+            read::<(ClassConfig, (ConnectorConfig, Across<SinkConfig, PostgresSinkConfig>))>(flat)?;
+        refuse_own_dead_letters(flat, &sink)?;
+        Ok((common, Self { sink, own: Box::new(own) }, warnings))
+    }
+
+    fn announce(&self, _: &ConnectorConfig, _: &Resources) {}
+
+    async fn open(&self, common: &ConnectorConfig, resources: &Resources) -> Result<Box<dyn Connector>> {
+        let opener = self.opener(common, &resources.owner);
+        Ok(Box::new(SinkConnector::new(common, &self.sink, opener, resources)?))
+    }
+
+    async fn preflight(&self, common: &ConnectorConfig, worker: &WorkerConfig) -> Result<Vec<TopicCheck>> {
+        topics(common, &self.sink, worker, async |topic, key, value| {
+            let tables = preflight(&self.own, &topic, key, value).await?;
+            let check = |found: towpath_postgres::Preflight| TableCheck {
+                table: found.table,
+                makes: found.makes,
+                lacks: found.lacks,
+                mends: found.mends,
+            };
+            Ok(tables.into_iter().map(check).collect())
+        })
+        .await
+    }
+}
+
+impl Check for Across<SinkConfig, PostgresSinkConfig> {
+    fn check(&self, problems: &mut Problems) {
+        let Self(sink, own) = self;
+        if sink.topics.several() && !own.parts_topics() {
+            // Offsets of different topics say nothing about each other's order.
+            problems.invalid(
+                "table.name.format",
+                "must contain `${topic}` where several topics are read: two topics cannot share a table",
+            );
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The comparison of topics with the tables that a sink would write.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use apache_avro::Schema;
+use towpath_api::Result;
+
+use crate::{
+    avro::registry::{Registry, latest_schemas},
+    config::{ConnectorConfig, Converter, SinkConfig, WorkerConfig},
+    kafka::{client::KafkaSettings, consumer::TopicConsumer},
+};
+
+/// One topic of a sink, compared with its tables.
+#[derive(Debug)]
+pub struct TopicCheck {
+    /// The connector's name.
+    pub connector: String,
+    /// The topic.
+    pub topic: String,
+    /// Its tables, or the reason why they cannot be compared.
+    pub tables: Result<Vec<TableCheck>, String>,
+}
+
+impl TopicCheck {
+    /// Returns false if a table is known not to fit.
+    pub fn fits(&self) -> bool {
+        self.tables.as_ref().ok().is_none_or(|tables| tables.iter().all(|table| table.lacks.is_empty()))
+    }
+}
+
+/// One table, compared with the schema of its topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableCheck {
+    /// The table's name.
+    pub table: String,
+    /// The statements that the sink would run by itself.
+    pub makes: Vec<String>,
+    /// The reasons why it could not write.
+    pub lacks: Vec<String>,
+    /// The statements that remove these reasons.
+    pub mends: Vec<String>,
+}
+
+/// Compares each topic of a sink by its newest schemas, key and value, with `compare`.
+pub(super) async fn topics<F>(
+    common: &ConnectorConfig,
+    sink: &SinkConfig,
+    worker: &WorkerConfig,
+    compare: impl Fn(String, Option<Arc<Schema>>, Arc<Schema>) -> F,
+) -> Result<Vec<TopicCheck>>
+where
+    F: Future<Output = Result<Vec<TableCheck>>>,
+{
+    let kafka = KafkaSettings::new(&worker.bootstrap_servers, &worker.group_id, worker.kafka.iter());
+    let registry = Registry::new(&worker.schema_registry_url, &prometheus::Registry::new())?;
+    let consumer = TopicConsumer::new(kafka.client("preflight"), &common.name)?;
+    let partitions = consumer.partitions(&sink.topics.selection()?).await?;
+    let topics: BTreeSet<String> = partitions.into_iter().map(|partition| partition.topic.to_string()).collect();
+    let mut checks = Vec::new();
+    for topic in topics {
+        let tables = match latest_schemas(&registry, &topic).await? {
+            _ if sink.reading.value_converter != Converter::Avro => {
+                Err("its values bring their schema along, if they have one".to_owned())
+            }
+            Ok(schemas) => Ok(compare(topic.clone(), schemas.key, schemas.value).await?),
+            Err(why) => Err(why),
+        };
+        checks.push(TopicCheck { connector: common.name.clone(), topic, tables });
+    }
+    Ok(checks)
+}

@@ -1,0 +1,114 @@
+//! The class `WebhookSource`, and the listener that all webhooks of a worker share.
+
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+use towpath_api::{Placement, Result};
+use towpath_keys::{Check, Flat, KeyDefinition, Keys as _, ListenerAddress, Problem, Problems, read};
+use towpath_webhook::{Listener, OpenWebhookSource, WebhookConfig, WebhookMetrics};
+
+use super::{
+    Class, ClassConfig, Connector, Read, Resources, TopicCheck, class::Across, definition::without_effect,
+    source::PublishingSource,
+};
+use crate::config::{ConnectorConfig, SourceConfig, WorkerConfig};
+
+const NO_TASKS: &str = "has no effect for this class: one task listens, and it serves posts side by side";
+const NO_TOLERANCE: &str =
+    "has no effect for this class: a post that cannot be stored is refused with the reason and makes no dead letter";
+
+/// A webhook source as configured.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    source: SourceConfig,
+    own: Box<WebhookConfig>,
+}
+
+impl Class for Webhook {
+    const NAME: &'static str = "WebhookSource";
+
+    fn keys() -> Vec<KeyDefinition> {
+        WebhookConfig::definitions()
+    }
+
+    fn read(flat: &Flat) -> Result<Read<Self>, Vec<Problem>> {
+        let ((_, (common, Across(source, own))), mut warnings) =
+            read::<(ClassConfig, (ConnectorConfig, Across<SourceConfig, WebhookConfig>))>(flat)?;
+        if common.tasks_max > 1 {
+            warnings.extend(without_effect(flat, "tasks.max", NO_TASKS));
+        }
+        for key in ["errors.tolerance", "errors.retry.timeout"] {
+            warnings.extend(without_effect(flat, key, NO_TOLERANCE));
+        }
+        Ok((common, Self { source, own: Box::new(own) }, warnings))
+    }
+
+    fn announce(&self, common: &ConnectorConfig, resources: &Resources) {
+        resources.intake.listener.expect(&common.name);
+    }
+
+    async fn open(&self, common: &ConnectorConfig, resources: &Resources) -> Result<Box<dyn Connector>> {
+        let Intake { listener, metrics } = resources.intake.clone();
+        let opener = OpenWebhookSource::new(&common.name, (*self.own).clone(), listener.clone(), metrics);
+        let source = PublishingSource::new(common, &self.source, opener, resources)?.as_intake();
+        listener.announce([common.name.as_str()]).await?;
+        Ok(Box::new(OpenWebhook { name: common.name.clone(), source, listener }))
+    }
+
+    async fn preflight(&self, _: &ConnectorConfig, _: &WorkerConfig) -> Result<Vec<TopicCheck>> {
+        Ok(Vec::new())
+    }
+}
+
+/// An open webhook. Its name stays known to the listener until it is closed: posts are answered 503 while its task does not run.
+struct OpenWebhook {
+    name: String,
+    source: PublishingSource<OpenWebhookSource>,
+    listener: Listener,
+}
+
+impl Connector for OpenWebhook {
+    fn tasks(&self) -> u32 {
+        self.source.tasks()
+    }
+
+    fn placement(&self) -> Placement {
+        self.source.placement()
+    }
+
+    fn task(&self, task: u32, stop: CancellationToken) -> BoxFuture<'static, Result<()>> {
+        self.source.task(task, stop)
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { self.listener.forget(&self.name).await })
+    }
+}
+
+/// The listener that all webhook sources of a worker share. Its sockets are open while there is one.
+#[derive(Clone)]
+pub(crate) struct Intake {
+    listener: Listener,
+    metrics: WebhookMetrics,
+}
+
+impl Intake {
+    /// Binds nothing.
+    ///
+    /// # Errors
+    /// The metrics are registered already.
+    pub(super) fn new(addresses: &[ListenerAddress], registry: &prometheus::Registry) -> prometheus::Result<Self> {
+        Ok(Self { listener: Listener::new(addresses.to_vec()), metrics: WebhookMetrics::register(registry)? })
+    }
+
+    /// Closes the sockets after the answers in flight.
+    pub(super) async fn close(&self) {
+        self.listener.close().await;
+    }
+}
+
+impl Check for Across<SourceConfig, WebhookConfig> {
+    fn check(&self, problems: &mut Problems) {
+        let Self(source, own) = self;
+        source.check_topics(own.object_names(), problems);
+    }
+}

@@ -1,0 +1,98 @@
+//! Copies dead letters from the store into a topic, if one is configured.
+//!
+//! One task of a connector does this for all. It looks when it is notified, and periodically, since another process may have dead-lettered
+//! records. A letter is noted as sent after the broker has acknowledged it, so each is sent at least once.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+use towpath_api::{Error, ErrorType, OpenSink, Reaction, Result, SetAside, Sink as _};
+
+use super::context::SinkContext;
+use crate::{kafka::dead_letter_queue::DeadLetterQueue, task::codes, telemetry::Stage};
+
+/// Letters per request: each may be as large as a record can be.
+const PER_REQUEST: usize = 20;
+/// Interval between unprompted looks.
+const PERIOD: Duration = Duration::from_secs(10);
+/// The store's own limits are shorter.
+const SILENCE: Duration = Duration::from_secs(40);
+/// The name of this part in the task's state.
+const PART: &str = "dead letters";
+
+/// Sends dead letters until the task is stopped.
+///
+/// # Errors
+/// Those that waiting does not cure, such as a topic that cannot be created.
+pub(super) async fn run<O: OpenSink>(context: Arc<SinkContext<O>>, queue: DeadLetterQueue) -> Result<()> {
+    let mut backoff = context.health.backoff();
+    let mut ensured = false;
+    while !context.stop.is_cancelled() {
+        let mut sending = pin!(async {
+            if !ensured {
+                queue.ensure().await?;
+                ensured = true;
+            }
+            send_all(&context, &queue).await
+        });
+        let sent = tokio::select! {
+            () = context.stop.cancelled() => break,
+            sent = &mut sending => sent,
+        };
+        match sent {
+            Ok(()) => {
+                if backoff.has_waited() {
+                    backoff = context.health.backoff();
+                }
+                context.health.report_running(PART);
+                tokio::select! {
+                    () = context.stop.cancelled() => break,
+                    () = context.dead_lettered.notified() => {}
+                    () = tokio::time::sleep(PERIOD) => {}
+                }
+            }
+            Err(error) if error.reaction == Reaction::Retry => {
+                context.connector_metrics.dead_letter_not_written();
+                if !context.health.wait(PART, Stage::Produce, &error, &mut backoff, &context.stop).await {
+                    break;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    context.health.forget(PART);
+    Ok(())
+}
+
+/// Sends letters until none is left.
+async fn send_all<O: OpenSink>(context: &SinkContext<O>, queue: &DeadLetterQueue) -> Result<()> {
+    loop {
+        let letters = unpublished(context).await?;
+        if letters.is_empty() {
+            return Ok(());
+        }
+        queue.publish(&letters).await?;
+        answered("note the sent dead letters", async {
+            let mut lent = context.connections.lend().await?;
+            lent.sink.published(&letters).await?;
+            lent.give_back();
+            Ok(())
+        })
+        .await?;
+    }
+}
+
+async fn unpublished<O: OpenSink>(context: &SinkContext<O>) -> Result<Vec<SetAside>> {
+    answered("read dead letters", async {
+        let mut lent = context.connections.lend().await?;
+        let letters = lent.sink.unpublished(PER_REQUEST).await?;
+        lent.give_back();
+        Ok(letters)
+    })
+    .await
+}
+
+async fn answered<T>(doing: &str, answer: impl Future<Output = Result<T>>) -> Result<T> {
+    let silent = || Error::retry(codes::NO_ANSWER, ErrorType::Timeout, format!("{doing}: the store does not answer"));
+    timeout(SILENCE, answer).await.unwrap_or_else(|_| Err(silent()))
+}

@@ -1,0 +1,155 @@
+//! One partition as a task holds it: the claim, and what outlives a batch.
+//!
+//! The claim is renewed after every error and whenever the store was lost. Nothing here reads records or writes rows.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::timeout};
+use towpath_api::{Batch, Claim, Error, ErrorType, OpenSink, Result, Sink as _, TopicPartition};
+
+use super::{anchor, context::SinkContext, progress::Progress};
+use crate::{
+    task::{codes, health::Backoff},
+    telemetry::Stage,
+};
+
+/// Time without an answer of the store after which the state reports it. The store's own limits are shorter: a statement has 30 s.
+const SILENCE_REPORTED: Duration = Duration::from_secs(40);
+/// Further time after which the connection is given up.
+const SILENCE_GIVEN_UP: Duration = Duration::from_mins(5);
+
+/// A partition that this task reads, claimed or about to be claimed.
+pub(super) struct Holding<O: OpenSink> {
+    pub(super) context: Arc<SinkContext<O>>,
+    pub(super) partition: TopicPartition,
+    /// The partition as the state and the log name it, `topic[partition]`.
+    pub(super) name: String,
+    pub(super) progress: Arc<Progress>,
+    pub(super) claim: Option<Claim>,
+    backoff: Backoff,
+    /// Changes when the store was lost.
+    losses: watch::Receiver<u64>,
+}
+
+impl<O: OpenSink> Holding<O> {
+    /// Holds `partition` without a claim.
+    pub(super) fn new(context: Arc<SinkContext<O>>, partition: TopicPartition, progress: Arc<Progress>) -> Self {
+        let (name, backoff, losses) = (partition.to_string(), context.health.backoff(), context.connections.losses());
+        Self { context, partition, name, progress, claim: None, backoff, losses }
+    }
+
+    /// Claims the partition, or renews our own claim, and checks that the topic has the offset to continue from.
+    pub(super) async fn claim(&mut self) -> Result<Claim> {
+        self.losses.mark_unchanged();
+        let mut range = self.context.consumer.range(&self.partition).await?;
+        let claim = self.answered("claim", async {
+            let mut lent = self.context.connections.lend().await?;
+            let claim = lent.sink.claim(&self.partition, &range.beginning, self.claim.as_ref()).await?;
+            lent.give_back();
+            Ok::<_, Error>(claim)
+        });
+        let mut claim = claim.await?;
+        // Kept before anything else can fail: the next claim must recognize this one as ours.
+        let previous = self.claim.replace(claim.clone());
+        let first = previous.is_none();
+        if let Some(previous) = previous.filter(|previous| claim.next_offset < previous.next_offset) {
+            self.log_store_went_back(previous.next_offset, claim.next_offset);
+        }
+        tracing::info!(
+            topic = %self.partition.topic, partition = self.partition.partition, epoch = claim.epoch,
+            offset = claim.next_offset, table = %claim.target, "claimed {} from offset {}", self.partition, claim.next_offset
+        );
+        if anchor::require_in_range(&claim, &range).is_err() {
+            // The topic keeps growing, and an older owner may have applied records that arrived after the first request.
+            range = self.context.consumer.range(&self.partition).await?;
+            anchor::require_in_range(&claim, &range)?;
+        }
+        claim.anchor = anchor::checkable(&claim, &range);
+        if first {
+            let topic = &*self.partition.topic;
+            let object = topic.rsplit_once('.').map_or(topic, |(_, object)| object);
+            self.progress.claimed(self.context.sink_metrics.partition(&self.partition, &claim.target, object));
+        }
+        self.progress.advance_to(claim.next_offset);
+        Ok(claim)
+    }
+
+    /// Waits until the store was lost at least once since the last claim.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(super) async fn store_lost(&mut self) {
+        // The sender lives as long as the task's context.
+        if self.losses.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Checks after a loss of the store that its offset did not move. A partition without new records would not find out otherwise.
+    ///
+    /// # Errors
+    /// Retry if the offset moved, or while the store is still away.
+    pub(super) async fn require_unmoved(&mut self) -> Result<()> {
+        let known = self.claim.as_ref().map(|claim| claim.next_offset);
+        let claim = self.claim().await?;
+        if known == Some(claim.next_offset) { Ok(()) } else { Err(offset_moved(&self.partition)) }
+    }
+
+    /// Moves the claim past `batch`, which is stored.
+    pub(super) fn advance(&mut self, batch: &Batch) {
+        if let Some(claim) = &mut self.claim {
+            (claim.next_offset, claim.anchor) = (batch.to, batch.anchor);
+        }
+        self.progress.advance_to(batch.to);
+        if self.backoff.has_waited() {
+            self.backoff = self.context.health.backoff();
+        }
+        self.report_running();
+    }
+
+    /// Reports that the partition makes progress, or has nothing to do.
+    pub(super) fn report_running(&self) {
+        self.progress.status().working();
+        self.context.health.report_running(&self.name);
+    }
+
+    /// Reports a retryable error and waits. Returns false if the task is stopped meanwhile.
+    pub(super) async fn wait(&mut self, stage: Stage, error: &Error) -> bool {
+        let context = Arc::clone(&self.context);
+        self.progress.status().waiting(error);
+        context.health.wait(&self.name, stage, error, &mut self.backoff, &context.stop).await
+    }
+
+    /// Awaits an answer of the store. While there is none, the state reports it; after minutes the connection is given up together
+    /// with its running statement, and the next claim finds out how that ended.
+    pub(super) async fn answered<T, E: From<Error>>(
+        &self,
+        doing: &str,
+        answer: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let silent = || {
+            let doing = format!("{doing} {}: the store does not answer", self.partition);
+            Error::retry(codes::NO_ANSWER, ErrorType::Timeout, doing)
+        };
+        let mut answer = pin!(answer);
+        if let Ok(answer) = timeout(SILENCE_REPORTED, &mut answer).await {
+            return answer;
+        }
+        self.progress.status().waiting(&silent());
+        self.context.health.report_retrying(&self.name, Stage::Apply, &silent(), 1, SILENCE_GIVEN_UP);
+        timeout(SILENCE_GIVEN_UP, answer).await.unwrap_or_else(|_| Err(silent().into()))
+    }
+
+    fn log_store_went_back(&self, from: i64, to: i64) {
+        tracing::warn!(
+            topic = %self.partition.topic, partition = self.partition.partition, code = codes::STORE_WENT_BACK, from, to,
+            "the store went back from offset {from} to {to} of {}: it was restored to an older copy, or its offset was set back. \
+             The missing records are read from Kafka and applied again; no row goes back in time", self.partition
+        );
+    }
+}
+
+/// The error of a partition whose stored offset is not the expected one.
+pub(super) fn offset_moved(partition: &TopicPartition) -> Error {
+    Error::retry(codes::OFFSET_MOVED, ErrorType::Conflict, format!("continue {partition} at the store's offset"))
+}

@@ -1,0 +1,225 @@
+//! A sink task: finds its partitions, runs one [`SinkPartition`] for each, and reports how far they are.
+//!
+//! A partition that another worker has claimed is let go; the task keeps the others. It ends when it has none left.
+
+mod adaptive;
+pub(crate) mod anchor;
+mod budget;
+mod collect;
+mod connections;
+mod context;
+mod dead_letters;
+mod deletes;
+mod holding;
+mod pace;
+mod partition;
+mod progress;
+mod resume;
+mod store;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use rdkafka::consumer::CommitMode;
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+use towpath_api::{Error, ErrorType, OpenSink, Reaction, Result, TopicPartition};
+
+pub(crate) use self::{
+    budget::Budget,
+    connections::Connections,
+    context::SinkContext,
+    pace::{Limits, Pace},
+};
+use self::{partition::SinkPartition, progress::Progress};
+use super::codes;
+use crate::{
+    kafka::{
+        codes::UNKNOWN_TOPIC,
+        consumer::{Selection, is_mine},
+        dead_letter_queue::DeadLetterQueue,
+    },
+    telemetry::Stage,
+};
+
+/// Interval between looks for new topics and partitions.
+const DISCOVERY: Duration = Duration::from_secs(3);
+/// Interval between measurements of the lag and commits to the consumer group.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// One task of a sink connector.
+pub(crate) struct SinkTask<O: OpenSink> {
+    selection: Selection,
+    context: Arc<SinkContext<O>>,
+    partitions: BTreeMap<TopicPartition, Arc<Progress>>,
+    /// Partitions that another worker has claimed since. They stay on the board with that reason, and are not claimed again.
+    let_go: BTreeMap<TopicPartition, Arc<Progress>>,
+    /// Where dead letters are copied to, in the one task that does it.
+    queue: Option<DeadLetterQueue>,
+    /// Selected topics that do not exist.
+    missing: BTreeSet<Arc<str>>,
+}
+
+/// The end of one part of the task: a partition, or the sender of dead letters.
+type Ended = (Option<TopicPartition>, Result<()>);
+
+impl<O: OpenSink> SinkTask<O> {
+    /// Creates the task. It ends when the context's `stop` is cancelled.
+    pub(crate) fn new(selection: Selection, context: Arc<SinkContext<O>>, queue: Option<DeadLetterQueue>) -> Self {
+        let (partitions, let_go, missing) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { selection, context, partitions, let_go, queue, missing }
+    }
+
+    /// Runs until the task is stopped, until one partition ends with an error that waiting does not cure (then all of them end), or
+    /// until other workers have claimed all of its partitions.
+    ///
+    /// # Errors
+    /// The one that ended it, already reported.
+    pub(crate) async fn run(mut self) -> Result<()> {
+        let context = Arc::clone(&self.context);
+        let (connector, task) = (&context.connector, context.task);
+        tracing::info!(connector = %connector, task, "sink task {connector}-{task} starts");
+        let mut running: JoinSet<Ended> = JoinSet::new();
+        if let Some(queue) = self.queue.take() {
+            let sending = dead_letters::run(Arc::clone(&context), queue);
+            running.spawn(async { (None, sending.await) });
+        }
+        let outcome = self.supervise(&mut running).await;
+        context.stop.cancel();
+        // Batches in flight finish; the worker's deadline bounds this.
+        while running.join_next().await.is_some() {}
+        self.report(CommitMode::Sync).await;
+        match &outcome {
+            Ok(()) => context.health.stopped(),
+            Err(error) if error.reaction == Reaction::Fenced => context.health.fenced(Stage::Apply, error),
+            Err(error) => context.health.failed(Stage::Apply, error),
+        }
+        tracing::info!(connector = %connector, task, "sink task {connector}-{task} has stopped");
+        outcome
+    }
+
+    async fn supervise(&mut self, running: &mut JoinSet<Ended>) -> Result<()> {
+        let stop = self.context.stop.clone();
+        let mut report = interval(REPORT);
+        report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut discovery = interval(DISCOVERY);
+        discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut attempt = 0;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                Some(ended) = running.join_next() => match ended {
+                    Ok((_, Ok(()))) => {}
+                    Ok((Some(partition), Err(error))) if error.reaction == Reaction::Fenced => self.let_go(partition, error)?,
+                    Ok((_, Err(error))) => return Err(error),
+                    Err(panic) => {
+                        let doing = "carry a partition, which ended by a bug; please report it";
+                        return Err(Error::fatal(codes::PANIC, ErrorType::Internal, doing).because(panic));
+                    }
+                },
+                _ = report.tick() => {
+                    self.context.connections.close_lost();
+                    self.report(CommitMode::Async).await;
+                }
+                _ = discovery.tick() => match self.context.consumer.partitions(&self.selection).await {
+                    Ok(found) => {
+                        self.report_missing(&found);
+                        self.start_new(found, running);
+                        self.context.health.report_running("topics");
+                        attempt = 0;
+                    }
+                    Err(error) => {
+                        // Perhaps no partition runs yet that could report that the broker is away.
+                        attempt += 1;
+                        self.context.health.report_retrying("topics", Stage::Consume, &error, attempt, DISCOVERY);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Lets go of a partition that another worker has claimed: it is theirs now, and claiming it back would only fence them.
+    ///
+    /// # Errors
+    /// The fencing error if no partition is left.
+    fn let_go(&mut self, partition: TopicPartition, error: Error) -> Result<()> {
+        self.context.health.error(Stage::Apply, &error);
+        tracing::warn!(
+            connector = %self.context.connector, topic = %partition.topic, partition = partition.partition,
+            code = error.code, error = %error.chain(), "another worker has claimed {partition}; this task has let go of it"
+        );
+        if let Some(progress) = self.partitions.remove(&partition) {
+            progress.status().waiting(&error);
+            self.let_go.insert(partition, progress);
+        }
+        if self.partitions.is_empty() { Err(error) } else { Ok(()) }
+    }
+
+    /// Reports selected topics that do not exist: librdkafka reports that after half a minute only.
+    fn report_missing(&mut self, found: &[TopicPartition]) {
+        let existing: BTreeSet<&str> = found.iter().map(|partition| &*partition.topic).collect();
+        let read: BTreeSet<Arc<str>> = self.partitions.keys().map(|partition| Arc::clone(&partition.topic)).collect();
+        let named = self.selection.names().iter().map(|name| Arc::from(name.as_str()));
+        for topic in named.chain(read.iter().cloned()).collect::<BTreeSet<Arc<str>>>() {
+            let part = format!("topic {topic}");
+            if !existing.contains(&*topic) {
+                let (why, help) = if read.contains(&topic) {
+                    (
+                        "it was deleted, or the right to see it was revoked. Applied records stay",
+                        "remove the topic from `topics`, or re-create it",
+                    )
+                } else {
+                    (
+                        "it does not exist yet, or this client may not see it",
+                        "create the topic; it is read as soon as it exists",
+                    )
+                };
+                let doing = format!("read topic `{topic}`: {why}");
+                let error = Error::retry(UNKNOWN_TOPIC, ErrorType::NotFound, doing).with_help(help);
+                self.context.health.report_retrying(&part, Stage::Consume, &error, 1, DISCOVERY);
+                self.missing.insert(topic);
+            } else if self.missing.remove(&topic) {
+                self.context.health.report_running(&part);
+            }
+        }
+    }
+
+    fn start_new(&mut self, found: Vec<TopicPartition>, running: &mut JoinSet<Ended>) {
+        let SinkContext { task, tasks, health, .. } = &*self.context;
+        for partition in found.into_iter().filter(|partition| is_mine(partition, *task, *tasks)) {
+            if self.partitions.contains_key(&partition) || self.let_go.contains_key(&partition) {
+                continue;
+            }
+            let progress = Arc::new(Progress::new(health.partition(&partition)));
+            self.partitions.insert(partition.clone(), Arc::clone(&progress));
+            let carried = SinkPartition::new(Arc::clone(&self.context), partition.clone(), progress);
+            running.spawn(async { (Some(partition), carried.run().await) });
+        }
+    }
+
+    /// Measures the lag, and commits the store's offsets to the consumer group.
+    async fn report(&self, mode: CommitMode) {
+        let mut offsets = Vec::with_capacity(self.partitions.len());
+        for (partition, progress) in &self.partitions {
+            if let Some(next) = progress.take_uncommitted() {
+                offsets.push((partition.clone(), next));
+            }
+            let end = self.context.consumer.end(partition);
+            if let (Some(next), Some(metrics), Some(end)) = (progress.next_offset(), progress.metrics(), end) {
+                progress.status().lag(end - next);
+                metrics.lag(end - next);
+                if end <= next {
+                    metrics.caught_up(SystemTime::now());
+                }
+            }
+        }
+        let committed = self.context.consumer.show_progress(offsets, mode);
+        // A broker that is away must not hold up the end.
+        let _ = tokio::time::timeout(Duration::from_secs(2), committed).await;
+    }
+}

@@ -1,0 +1,204 @@
+//! Carries one partition into the store: claim, read, decode, apply, repeat.
+//!
+//! The next batch is collected while the current one is applied. So batches form by themselves: a quiet partition has the latency of
+//! one commit, a busy one has full batches, and a slow store stops the reading.
+
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use towpath_api::{
+    Applied, Batch, Body, DeadLetterStreak, Error, OpenSink, Reaction, Result, TopicPartition, failpoint,
+};
+
+use super::{
+    anchor,
+    collect::Collector,
+    context::SinkContext,
+    holding::{Holding, offset_moved},
+    progress::Progress,
+    resume::resume,
+    store::{Stored, store},
+};
+use crate::{
+    avro::codec::Decoder,
+    kafka::{codes::OFFSET_OUT_OF_RANGE, consumer::PartitionReader},
+    task::codes,
+    telemetry::Stage,
+};
+
+/// Maximum records to decode between polls of the store future. A poll reaches the connection; polling after every record measured
+/// slower.
+const DECODED_PER_POLL: usize = 32;
+
+/// One partition, until the task is stopped.
+pub(super) struct SinkPartition<O: OpenSink> {
+    holding: Holding<O>,
+    streak: DeadLetterStreak,
+}
+
+impl<O: OpenSink> SinkPartition<O> {
+    pub(super) fn new(context: Arc<SinkContext<O>>, partition: TopicPartition, progress: Arc<Progress>) -> Self {
+        Self { holding: Holding::new(context, partition, progress), streak: DeadLetterStreak::default() }
+    }
+
+    /// Runs until the task is stopped (`Ok`), or until an error that waiting does not cure.
+    pub(super) async fn run(mut self) -> Result<()> {
+        let ended = loop {
+            match self.claim_and_carry().await {
+                Err(error) if error.reaction == Reaction::Retry => {
+                    if !self.holding.wait(Stage::Consume, &error).await {
+                        break Ok(());
+                    }
+                }
+                Err(error) if error.code == OFFSET_OUT_OF_RANGE => break Err(self.explain_out_of_range(error).await),
+                ended => break ended,
+            }
+        };
+        self.holding.context.health.forget(&self.holding.name);
+        failpoint::hit("on_revoke").await?;
+        ended
+    }
+
+    /// Claims the partition and carries it from the stored offset, until the task is stopped.
+    async fn claim_and_carry(&mut self) -> Result<()> {
+        let context = Arc::clone(&self.holding.context);
+        let claim = self.holding.claim().await?;
+        let decoder = Decoder::reading(context.registry.clone(), context.reading.clone());
+        let (pace, share) = (context.pace.clone(), context.budget.share());
+        let partition = self.holding.partition.clone();
+        let mut collector = Collector::new(partition, claim.next_offset, pace, share, decoder);
+        failpoint::hit("after_assign").await?;
+        self.holding.report_running();
+        let Some(reader) = resume(&self.holding, &claim, &mut collector).await? else { return Ok(()) };
+        while self.collect(&reader, &mut collector).await? {
+            let (batch, _memory) = collector.take();
+            let _active = context.sink_metrics.active(batch.records.len());
+            let (stored, read) = self.store_while_collecting(&batch, &reader, &mut collector).await?;
+            match stored {
+                Stored::Applied(applied) => self.count(&batch, &applied)?,
+                Stored::Elsewhere => return Err(offset_moved(&self.holding.partition)),
+                Stored::Stopped => return Ok(()),
+            }
+            read?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a record, then collects the others that are already here. Returns false if the task is stopped.
+    ///
+    /// While there is nothing to store, the first of these that is ready wins:
+    /// 1. stop;
+    /// 2. a loss of the store, after which the offset may have moved;
+    /// 3. the next record.
+    async fn collect(&mut self, reader: &PartitionReader, collector: &mut Collector) -> Result<bool> {
+        let stop = self.holding.context.stop.clone();
+        collector.learn().await?;
+        while collector.is_empty() {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(false),
+                () = self.holding.store_lost() => self.holding.require_unmoved().await?,
+                message = reader.next() => collector.accept(&message?),
+            }
+            collector.learn().await?;
+        }
+        failpoint::hit("mid_decode").await?;
+        drain_ready(reader, collector, usize::MAX)?;
+        self.linger(reader, collector).await?;
+        Ok(!stop.is_cancelled())
+    }
+
+    /// Waits for more records, as long as `linger.ms` allows and there is room.
+    async fn linger(&self, reader: &PartitionReader, collector: &mut Collector) -> Result<()> {
+        let Some(until) = collector.since().map(|since| since + self.holding.context.linger) else { return Ok(()) };
+        if until <= Instant::now() {
+            return Ok(());
+        }
+        let mut until = pin!(tokio::time::sleep_until(until.into()));
+        while collector.has_room() {
+            tokio::select! {
+                biased;
+                () = self.holding.context.stop.cancelled() => break,
+                message = reader.next() => collector.accept(&message?),
+                () = &mut until => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores `batch` to its end, and collects the next batch meanwhile. An error of the reading ends the collecting only and is the
+    /// second result: the store future must not be dropped.
+    async fn store_while_collecting(
+        &mut self,
+        batch: &Batch,
+        reader: &PartitionReader,
+        collector: &mut Collector,
+    ) -> Result<(Stored, Result<()>)> {
+        let mut read = Ok(());
+        let mut storing = pin!(store(&mut self.holding, batch));
+        loop {
+            tokio::select! {
+                // The store first: arriving records wait in the queue.
+                biased;
+                stored = &mut storing => return Ok((stored?, read)),
+                message = reader.next(), if read.is_ok() && collector.has_room() => {
+                    read = message.and_then(|message| {
+                        collector.accept(&message);
+                        drain_ready(reader, collector, DECODED_PER_POLL)
+                    });
+                }
+            }
+        }
+    }
+
+    /// Explains an offset that was gone when it was to be read by what the topic has instead.
+    async fn explain_out_of_range(&self, error: Error) -> Error {
+        let Holding { context, partition, claim, .. } = &self.holding;
+        let (Some(claim), Ok(range)) = (claim, context.consumer.range(partition).await) else { return error };
+        anchor::require_in_range(claim, &range).err().unwrap_or(error)
+    }
+
+    /// Counts the outcome of a stored batch.
+    ///
+    /// # Errors
+    /// Fatal if many records in a row were dead-lettered: something is wrong with all of them.
+    fn count(&mut self, batch: &Batch, applied: &Applied) -> Result<()> {
+        let Holding { context, partition, progress, .. } = &self.holding;
+        let Some(metrics) = progress.metrics() else { return Ok(()) };
+        let times = batch.records.iter().filter_map(|record| match &record.body {
+            Body::Change(change) => Some(change.source_time_ms.unwrap_or(record.timestamp_ms)),
+            Body::Tombstone(_) | Body::Filtered | Body::Undecodable { .. } => None,
+        });
+        metrics.read(batch.records.len());
+        metrics.committed(applied, batch.records.last().map_or(0, |record| record.timestamp_ms));
+        metrics.end_to_end(times, SystemTime::now());
+        context.connector_metrics.processed(applied.total());
+        for (error_type, records) in applied.dead_letters() {
+            context.dead_lettered.notify_one();
+            context.connector_metrics.dead_lettered(error_type, records);
+            tracing::warn!(
+                topic = %partition.topic, partition = partition.partition, code = codes::DEAD_LETTER,
+                error_type = %error_type, records,
+                "dead-lettered {records} records of {partition}; the store's dead letters have the reasons"
+            );
+        }
+        self.streak.add_batch(applied);
+        let length = self.streak.length();
+        self.streak.check(|| {
+            let types: Vec<_> = applied.dead_letters().map(|(error_type, _)| error_type.to_string()).collect();
+            format!("carry {partition}: the last {length} records were all dead-lettered ({})", types.join(", "))
+        })
+    }
+}
+
+/// Collects up to `most` records that are already here, while there is room.
+fn drain_ready(reader: &PartitionReader, collector: &mut Collector, most: usize) -> Result<()> {
+    for _ in 0..most {
+        let Some(message) = collector.has_room().then(|| reader.next_if_here()).flatten() else { break };
+        collector.accept(&message?);
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Stores one batch, with as many attempts as it takes: apply; after an error wait, claim again, and learn from the claim how the
+//! attempt ended.
+//!
+//! Nothing here reads or decodes. The future of [`store`] is awaited to its end; only a connection that has been silent for minutes is
+//! given up, together with its running statement.
+
+use std::time::{Duration, Instant};
+
+use towpath_api::{Applied, ApplyError, Batch, Error, ErrorType, OpenSink, Reaction, Result, Sink as _};
+
+use super::holding::Holding;
+use crate::{
+    task::codes,
+    telemetry::{Stage, TransactionOutcome},
+};
+
+/// How the storing of a batch ended.
+pub(super) enum Stored {
+    Applied(Applied),
+    /// The store is at another offset than this task expected: read from there.
+    Elsewhere,
+    Stopped,
+}
+
+/// Stores `batch`. After an error whose outcome is open, the next claim decides:
+///
+/// | the claim's next offset | meaning | result |
+/// |---|---|---|
+/// | `batch.from` | not stored | apply again |
+/// | `batch.to` | stored, the answer was lost | [`Stored::Applied`] |
+/// | anything else | an older copy of the store, or an offset set by an operator | [`Stored::Elsewhere`] |
+///
+/// # Errors
+/// Those that waiting does not cure.
+pub(super) async fn store<O: OpenSink>(holding: &mut Holding<O>, batch: &Batch) -> Result<Stored> {
+    if !holding.context.pace.admit(batch, &holding.context.stop).await {
+        return Ok(Stored::Stopped);
+    }
+    // The outcome of the batch if a commit whose answer was lost went through.
+    let mut if_stored = None;
+    loop {
+        let ApplyError { error, if_stored: outcome } = match store_once(holding, batch).await {
+            Ok(applied) => {
+                holding.advance(batch);
+                return Ok(Stored::Applied(applied));
+            }
+            Err(failed) => failed,
+        };
+        if error.reaction != Reaction::Retry {
+            return Err(error);
+        }
+        if error.error_type == ErrorType::Unavailable {
+            holding.context.connections.note_loss();
+        }
+        if_stored = outcome.map(|applied| *applied).or(if_stored);
+        if !holding.wait(Stage::Apply, &error).await {
+            return Ok(Stored::Stopped);
+        }
+        let Some(next) = claim_again(holding).await? else { return Ok(Stored::Stopped) };
+        match if_stored {
+            _ if next == batch.from => {}
+            Some(applied) if next == batch.to => {
+                holding.advance(batch);
+                return Ok(Stored::Applied(applied));
+            }
+            _ => {
+                // The other partitions are in the same copy of the store.
+                holding.context.connections.note_loss();
+                return Ok(Stored::Elsewhere);
+            }
+        }
+    }
+}
+
+/// Claims on a fresh connection until that succeeds; the claim waits for an earlier transaction of ours that may still run. Returns
+/// the next offset, or `None` if the task is stopped.
+async fn claim_again<O: OpenSink>(holding: &mut Holding<O>) -> Result<Option<i64>> {
+    loop {
+        match holding.claim().await {
+            Ok(claim) => return Ok(Some(claim.next_offset)),
+            Err(error) if error.reaction == Reaction::Retry => {
+                if !holding.wait(Stage::Apply, &error).await {
+                    return Ok(None);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn store_once<O: OpenSink>(holding: &Holding<O>, batch: &Batch) -> Result<Applied, ApplyError> {
+    let Some(claim) = &holding.claim else {
+        let doing = format!("apply a batch of {}, which is not claimed", holding.partition);
+        return Err(Error::fatal(codes::UNCLAIMED, ErrorType::Internal, doing).into());
+    };
+    let context = &holding.context;
+    let mut lent = holding.answered("connect for", context.connections.lend()).await?;
+    let begun = Instant::now();
+    let applied = holding.answered("apply a batch of", lent.sink.apply(claim, batch)).await;
+    let outcome = match &applied {
+        Ok(_) => TransactionOutcome::Committed,
+        Err(failed) if failed.if_stored.is_some() => TransactionOutcome::Unknown,
+        Err(failed) if failed.error.error_type == ErrorType::Conflict => TransactionOutcome::SerializationRetry,
+        Err(_) => TransactionOutcome::RolledBack,
+    };
+    let took = begun.elapsed();
+    context.sink_metrics.transaction(outcome, took);
+    // A quick error says nothing about the speed of the store.
+    if applied.is_ok() || took > Duration::from_secs(1) {
+        context.pace.observe(took);
+    }
+    if applied.is_ok() {
+        lent.give_back();
+    }
+    applied
+}

@@ -1,0 +1,196 @@
+//! A source task: runs the source until it is stopped, and opens a fresh one after each error that waiting may cure.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+use towpath_api::{
+    ChangeEvent, Error, ErrorType, Lifecycle, Object, OpenSource, Placed, Publisher, Reaction, Result, Source,
+};
+
+use super::{TaskHealth, codes};
+use crate::telemetry::{
+    Readiness, Stage,
+    readiness::{KAFKA, REGISTRY},
+};
+
+/// The only part of a source task, as [`TaskHealth`] names it.
+const PART: &str = "source";
+/// A source whose last publish failed counts as running again after this time, if broker and registry answer.
+const SECOND_LOOK: Duration = Duration::from_secs(10);
+/// The `Retry-After` that clients of an intake source get.
+const CLIENT_RETRY: Duration = Duration::from_secs(1);
+
+/// One task of a source connector.
+pub(crate) struct SourceTask<O> {
+    pub(crate) connector: String,
+    /// The task's number, from 0.
+    pub(crate) task: u32,
+    pub(crate) opener: Arc<O>,
+    pub(crate) health: Arc<TaskHealth>,
+    /// For an intake source: the worker is not ready for traffic while the task does not run.
+    pub(crate) intake: Option<Arc<IntakeCheck>>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl<O: OpenSource> SourceTask<O> {
+    /// Runs until the task is stopped, or until an error that waiting does not cure. Each run has a fresh source and a fresh way out, which
+    /// `open_out` opens: a journal fences its predecessor then.
+    ///
+    /// # Errors
+    /// The one that ended it, already reported.
+    pub(crate) async fn run<Out, F>(self, open_out: impl Fn() -> F) -> Result<()>
+    where
+        O::Source: Source<Out>,
+        Out: Send,
+        F: Future<Output = Result<Out>> + Send,
+    {
+        let Self { connector, task, health, intake, .. } = &self;
+        tracing::info!(connector, task, "source task {connector}-{task} starts");
+        let outcome = self.run_until_stopped(open_out).await;
+        match &outcome {
+            Ok(()) => health.stopped(),
+            Err(error) => {
+                if let Some(intake) = intake {
+                    intake.failed(error);
+                }
+                if error.reaction == Reaction::Fenced {
+                    health.fenced(Stage::Produce, error);
+                } else {
+                    health.failed(Stage::Poll, error);
+                }
+            }
+        }
+        tracing::info!(connector, task, "source task {connector}-{task} has stopped");
+        outcome
+    }
+
+    async fn run_until_stopped<Out, F>(&self, open_out: impl Fn() -> F) -> Result<()>
+    where
+        O::Source: Source<Out>,
+        Out: Send,
+        F: Future<Output = Result<Out>> + Send,
+    {
+        let (health, stop) = (&self.health, &self.stop);
+        let mut backoff = health.backoff();
+        loop {
+            let life = Lifecycle::new(stop.clone());
+            let running = async {
+                let mut out = open_out().await?;
+                let mut source = self.opener.open(self.task).await?;
+                source.run(&mut out, life.clone()).await
+            };
+            let ended = tokio::select! {
+                ended = running => ended,
+                never = self.note_start(&life) => match never {},
+            };
+            if life.is_started() {
+                backoff = health.backoff();
+            }
+            match ended {
+                Ok(()) if stop.is_cancelled() => return Ok(()),
+                Ok(()) => return Err(ended_early(&self.connector)),
+                Err(error) if error.reaction == Reaction::Retry => {
+                    if !health.wait(PART, Stage::Poll, &error, &mut backoff, stop).await {
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reports the task as running once the source has started, and then never returns.
+    async fn note_start(&self, life: &Lifecycle) -> Infallible {
+        life.started().await;
+        self.health.report_running(PART);
+        let Some(intake) = &self.intake else { return std::future::pending().await };
+        intake.started();
+        // After a failed post there may be no further traffic that clears the state, so the checks of broker and registry count too.
+        let mut tick = tokio::time::interval(SECOND_LOOK);
+        loop {
+            tick.tick().await;
+            if intake.environment_is_well() && self.health.untroubled_for(SECOND_LOOK) {
+                self.health.report_running(PART);
+            }
+        }
+    }
+}
+
+fn ended_early(connector: &str) -> Error {
+    let doing = format!("run source {connector}: it ended without being told to stop");
+    Error::fatal(codes::SOURCE_ENDED, ErrorType::Internal, doing)
+}
+
+/// The readiness check of one intake source, held by its connector for as long as that exists: a task that has failed keeps the worker
+/// unready. Dropping it removes the check.
+#[derive(Debug)]
+pub(crate) struct IntakeCheck {
+    readiness: Readiness,
+    check: String,
+}
+
+impl IntakeCheck {
+    /// Makes the worker unready until the source has started. Create it before any other check can hold, or the worker would be ready for a
+    /// moment without this source.
+    pub(crate) fn new(readiness: &Readiness, connector: &str) -> Self {
+        let check = format!("connector {connector}");
+        readiness.not_ready(&check, "starting");
+        Self { readiness: readiness.clone(), check }
+    }
+
+    fn started(&self) {
+        self.readiness.ready(&self.check);
+    }
+
+    fn failed(&self, error: &Error) {
+        self.readiness.not_ready(&self.check, format!("failed: {error}"));
+    }
+
+    fn environment_is_well(&self) -> bool {
+        !self.readiness.report().failing().any(|(name, _)| name == KAFKA || name == REGISTRY)
+    }
+}
+
+impl Drop for IntakeCheck {
+    fn drop(&mut self) {
+        self.readiness.remove(&self.check);
+    }
+}
+
+/// A publisher whose results set the task's state: an intake source that cannot publish is not running, although it answers its clients.
+#[derive(Clone)]
+pub(crate) struct Reporting<P> {
+    out: P,
+    health: Arc<TaskHealth>,
+}
+
+impl<P> Reporting<P> {
+    pub(crate) fn new(out: P, health: Arc<TaskHealth>) -> Self {
+        Self { out, health }
+    }
+
+    fn report<T>(&self, stage: Stage, result: Result<T>) -> Result<T> {
+        match &result {
+            Ok(_) => self.health.report_running(PART),
+            Err(error) if error.reaction == Reaction::Retry => {
+                self.health.report_retrying(PART, stage, error, 1, CLIENT_RETRY);
+            }
+            Err(error) => self.health.error(stage, error),
+        }
+        result
+    }
+}
+
+impl<P: Publisher> Publisher for Reporting<P> {
+    async fn prepare(&self, object: &Arc<Object>) -> Result<()> {
+        // A failure ends the run, which reports it; a success alone does not mean that the source runs.
+        self.out.prepare(object).await
+    }
+
+    async fn publish(&self, events: Vec<ChangeEvent>) -> Result<Vec<Placed>> {
+        let count = events.len();
+        let published = self.report(Stage::Produce, self.out.publish(events).await);
+        self.health.processed(count);
+        published
+    }
+}

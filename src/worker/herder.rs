@@ -1,0 +1,165 @@
+//! Who runs what here: the connectors of this worker, and a handle for each of their tasks.
+//!
+//! A task can be started, stopped, restarted or replaced while the others run. A task that fails or panics ends alone and stays
+//! failed until somebody restarts it. The herder decides nothing: its caller says which connectors and tasks run here.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+use towpath_api::{Error, ErrorType, Result};
+
+use crate::{
+    plugin::{Connector, ConnectorDefinition, Resources},
+    task::codes::{PANIC, START},
+};
+
+/// Names one task: its connector, and its number from 0.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaskId {
+    /// The connector's name.
+    pub connector: String,
+    /// The task's number.
+    pub task: u32,
+}
+
+impl std::fmt::Display for TaskId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.connector, self.task)
+    }
+}
+
+/// A task that runs.
+struct Running {
+    stop: CancellationToken,
+    id: Id,
+}
+
+/// The connectors and tasks of this worker.
+pub struct Herder {
+    resources: Resources,
+    connectors: BTreeMap<String, Box<dyn Connector>>,
+    running: BTreeMap<TaskId, Running>,
+    /// The futures of the running tasks. A panic names its future only.
+    futures: JoinSet<Result<()>>,
+    ids: HashMap<Id, TaskId>,
+}
+
+impl Herder {
+    /// Starts with no connector.
+    pub fn new(resources: Resources) -> Self {
+        Self {
+            resources,
+            connectors: BTreeMap::new(),
+            running: BTreeMap::new(),
+            futures: JoinSet::new(),
+            ids: HashMap::new(),
+        }
+    }
+
+    /// Opens connectors without starting a task of them.
+    ///
+    /// # Errors
+    /// Fatal if one cannot be opened here, for example because a listener's address is taken, or if there is one of its name; the ones before
+    /// it stay open.
+    pub async fn open(&mut self, definitions: &[ConnectorDefinition]) -> Result<()> {
+        definitions.iter().for_each(|definition| definition.announce(&self.resources));
+        for definition in definitions {
+            let name = &definition.common.name;
+            if self.connectors.contains_key(name) {
+                let doing = format!("open connector `{name}`: it is open already");
+                return Err(Error::fatal(START, ErrorType::Internal, doing));
+            }
+            let connector = definition.open(&self.resources).await?;
+            self.connectors.insert(name.clone(), connector);
+        }
+        Ok(())
+    }
+
+    /// The tasks that an open connector has.
+    pub fn tasks_of(&self, connector: &str) -> Vec<TaskId> {
+        let tasks = self.connectors.get(connector).map_or(0, |connector| connector.tasks());
+        (0..tasks).map(|task| TaskId { connector: connector.to_owned(), task }).collect()
+    }
+
+    /// Returns true while the task runs.
+    pub fn is_running(&self, id: &TaskId) -> bool {
+        self.running.contains_key(id)
+    }
+
+    /// Starts a task of an open connector. A task that runs already is left alone.
+    pub fn start(&mut self, id: &TaskId) {
+        let Some(connector) = self.connectors.get(&id.connector) else { return };
+        if self.is_running(id) {
+            return;
+        }
+        let stop = CancellationToken::new();
+        let handle = self.futures.spawn(connector.task(id.task, stop.clone()));
+        self.ids.insert(handle.id(), id.clone());
+        self.running.insert(id.clone(), Running { stop, id: handle.id() });
+    }
+
+    /// Stops a task: no more intake, batches in flight finish. Returns when it has ended; the other tasks run on.
+    pub async fn stop(&mut self, id: &TaskId) {
+        let Some(Running { stop, .. }) = self.running.get(id) else { return };
+        stop.cancel();
+        while self.is_running(id) && self.next_ended().await.is_some() {}
+    }
+
+    /// Stops a task if it runs, and starts it again.
+    pub async fn restart(&mut self, id: &TaskId) {
+        self.stop(id).await;
+        self.start(id);
+    }
+
+    /// Stops all tasks of a connector and closes it; the board forgets it together with its metrics.
+    pub async fn close(&mut self, connector: &str) {
+        for id in self.tasks_of(connector) {
+            if let Some(Running { stop, .. }) = self.running.get(&id) {
+                stop.cancel();
+            }
+        }
+        for id in self.tasks_of(connector) {
+            self.stop(&id).await;
+        }
+        if let Some(open) = self.connectors.remove(connector) {
+            open.close().await;
+            self.resources.board.remove(connector);
+        }
+    }
+
+    /// Waits until a task ends, and returns which. `None` if no task runs.
+    ///
+    /// # Cancel safety
+    /// Safe: the end of a task is returned by this call or the next one.
+    pub async fn next_ended(&mut self) -> Option<TaskId> {
+        let (future, outcome) = match self.futures.join_next_with_id().await? {
+            Ok((future, outcome)) => (future, Ok(outcome)),
+            Err(panic) => (panic.id(), Err(panic)),
+        };
+        let id = self.ids.remove(&future)?;
+        if self.running.get(&id).is_some_and(|running| running.id == future) {
+            self.running.remove(&id);
+        }
+        // A task reports its own errors. One that panicked cannot.
+        if let Err(panic) = outcome {
+            let error = Error::fatal(PANIC, ErrorType::Internal, format!("run task {id}, which ended by a bug"));
+            let error = error.because(panic).with_help("report this bug with the log");
+            tracing::error!(
+                connector = %id.connector, task = id.task, code = error.code, error = %error.chain(), help = error.help(),
+                "task {id} has failed and stays failed until it is restarted; the other tasks run on"
+            );
+            self.resources.board.task(&id.connector, id.task as usize).failed(&error);
+        }
+        Some(id)
+    }
+
+    /// Stops all tasks and returns when all of them have ended. The connectors stay open, so that their clients are told to retry.
+    pub async fn drain(&mut self) {
+        self.running.values().for_each(|running| running.stop.cancel());
+        while self.next_ended().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests;
