@@ -93,9 +93,9 @@ impl fmt::Display for ListenerAddress {
     /// The URL, with the host written out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
-            write!(f, "http://[{}]", self.host)?
+            write!(f, "http://[{}]", self.host)?;
         } else {
-            write!(f, "http://{}", self.host)?
+            write!(f, "http://{}", self.host)?;
         }
         self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
