@@ -10,10 +10,12 @@ use towpath_keys::{Flat, read};
 use towpath_webhook::{Listener, OpenWebhookSource, WebhookConfig, WebhookMetrics, WebhookSource};
 
 const SCHEMA: &str = r#"{"type":"record","name":"deals","fields":[
-    {"name":"id","type":"string"},{"name":"agent_id","type":["null","long"],"default":null},{"name":"title","type":["null","string"],"default":null},
+    {"name":"id","type":"string"},{"name":"agent_id","type":["null","long"],"default":null},
+    {"name":"title","type":["null","string"],"default":null},
     {"name":"amount","type":["null",{"type":"bytes","logicalType":"decimal","precision":12,"scale":2}],"default":null},
     {"name":"currency","type":["null","string"],"default":null},{"name":"rate","type":["null","double"],"default":null},
-    {"name":"won","type":["null","boolean"],"default":null},{"name":"booked_on","type":["null",{"type":"int","logicalType":"date"}],"default":null},
+    {"name":"won","type":["null","boolean"],"default":null},
+    {"name":"booked_on","type":["null",{"type":"int","logicalType":"date"}],"default":null},
     {"name":"closed_at","type":["null",{"type":"long","logicalType":"timestamp-millis"}],"default":null},
     {"name":"stage","type":["null",{"type":"enum","name":"stage","symbols":["open","won","lost"]}],"default":null},
     {"name":"seats","type":["null","int"],"default":null},{"name":"note","type":["null","string"],"default":null}]}"#;
@@ -35,8 +37,10 @@ fn source() -> WebhookSource {
 
 fn body(records: usize) -> Vec<u8> {
     let record = |id: usize| {
-        json!({"id": format!("deal-{id}"), "action": "create", "data": {"agent_id": id, "title": format!("Deal number {id}"), "amount": "1250.50",
-            "currency": "EUR", "rate": 0.05, "won": true, "booked_on": "2026-11-24", "closed_at": "2026-11-24T10:00:00.123+01:00",
+        json!({"id": format!("deal-{id}"), "action": "create", "data": {
+            "agent_id": id, "title": format!("Deal number {id}"), "amount": "1250.50",
+            "currency": "EUR", "rate": 0.05, "won": true, "booked_on": "2026-11-24",
+            "closed_at": "2026-11-24T10:00:00.123+01:00",
             "stage": "won", "seats": 12, "note": "a note"}})
     };
     let records: Vec<Value> = (0..records).map(record).collect();

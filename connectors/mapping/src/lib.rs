@@ -30,7 +30,8 @@
 //! let mapper = Mapper::new(Object::new("deal", Schema::parse_str(schema)?, Updates::Whole)?)?;
 //!
 //! let body = serde_json::from_str(r#"{"id": 7, "title": "Boat"}"#)?;
-//! let Json::Object(members) = parse(body).map_err(|malformed| malformed.to_string())? else { panic!("not an object") };
+//! let json = parse(body).map_err(|malformed| malformed.to_string())?;
+//! let Json::Object(members) = json else { panic!("not an object") };
 //! let member = |name| members.iter().find(|(own, _)| own == name).map(|(_, json)| json);
 //!
 //! let mut mapping = mapper.begin();

@@ -186,8 +186,8 @@ impl Mapping<'_> {
     }
 }
 
-/// Converts a value of the agreed schema into the [`Object::value_schema`], where null is the first branch of each field
-/// but `id`.
+/// Converts a value of the agreed schema into the [`Object::value_schema`], where null is the first branch of each
+/// field but `id`.
 fn for_topic(value: Value, agreed: &Schema, updates: Updates) -> Value {
     match (updates, agreed, value) {
         (Updates::Whole, _, value) => value,

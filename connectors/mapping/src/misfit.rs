@@ -41,8 +41,8 @@ impl fmt::Display for Path<'_> {
 pub struct Misfit {
     /// The JSON pointer, such as `/data/amount`.
     pub pointer: String,
-    /// The violated rule: `type`, `range`, `precision`, `format`, `enum`, `null`, `required`, `unknown`, `id`, `action`,
-    /// `duplicate`.
+    /// The violated rule: `type`, `range`, `precision`, `format`, `enum`, `null`, `required`, `unknown`, `id`,
+    /// `action`, `duplicate`.
     pub code: &'static str,
     /// The reason, for the sender. It may quote at most 40 characters of the value.
     pub message: String,

@@ -313,7 +313,9 @@ mod tests {
         }
 
         #[test]
-        fn timestamps_agree_with_jiff(seconds in -62_000_000_000_i64..200_000_000_000, micros in 0_i32..1_000_000, minutes in -839_i32..840) {
+        fn timestamps_agree_with_jiff(
+            seconds in -62_000_000_000_i64..200_000_000_000, micros in 0_i32..1_000_000, minutes in -839_i32..840,
+        ) {
             let moment = jiff::Timestamp::new(seconds, micros * 1_000).unwrap();
             let zone = jiff::tz::TimeZone::fixed(jiff::tz::Offset::from_seconds(minutes * 60).unwrap());
             let text = moment.to_zoned(zone).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string();
@@ -323,7 +325,8 @@ mod tests {
         #[test]
         fn no_text_causes_a_panic(text: String, near in r"[0-9:TZ.+eE -]{0,32}") {
             for text in [&text, &near] {
-                let _ = (decimal(text, 10, 2), date(text), time(text, 3), timestamp(text, 6), local_timestamp(text, 9), uuid(text), bytes(text));
+                let _ = (decimal(text, 10, 2), date(text), time(text, 3), timestamp(text, 6));
+                let _ = (local_timestamp(text, 9), uuid(text), bytes(text));
             }
         }
     }

@@ -87,7 +87,7 @@ impl Listener {
     }
 
     /// Closes the listener for good, with every name, and waits for the answers in flight, at most 9 seconds. On
-    /// shutdown, call it after the sources have ended: until then their clients get 503 instead of a refused connection.
+    /// shutdown, call it after the sources have ended: until then clients get 503 instead of a refused connection.
     pub async fn close(&self) {
         let mut accepting = self.shared.accepting.lock().await;
         let ended = self.unbind(accepting.take()).await;

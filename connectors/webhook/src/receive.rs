@@ -169,8 +169,8 @@ impl<P: Publisher> Hook<P> {
             // Full if another request has reported the same error first.
             let _ = self.failed.try_send(error);
         } else {
-            let (connector, code) = (&self.setup.name, error.code);
-            warn!(connector, code, error_type = %error.error_type, error = error.chain(), "cannot publish a post's events");
+            let (connector, code, error_type) = (&self.setup.name, error.code, error.error_type);
+            warn!(connector, code, %error_type, error = error.chain(), "cannot publish a post's events");
         }
     }
 }

@@ -61,7 +61,7 @@ pub(crate) struct Clients {
 
 struct Client {
     name: Arc<str>,
-    /// SHA-256 of the secret: digests have one length, so the comparison reveals nothing about the length of the secret.
+    /// SHA-256 of the secret: digests have one length, so the comparison does not reveal that of the secret.
     digest: [u8; 32],
 }
 
@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn a_post_has_every_field_but_the_credentials() {
-        let body = br#"{"object_name":"deal","clientid":"acme","clientSecret":"s3cret-of-acme","ID": 7 ,"data":{"a":[1]},"action":"create","extra":1}"#;
+        let body = br#"{"object_name":"deal","clientid":"acme","clientSecret":"s3cret-of-acme","ID": 7 ,
+            "data":{"a":[1]},"action":"create","extra":1}"#;
         let (_, post) = verify(body, &clients()).unwrap();
         let json =
             |field: &Option<Field<'_>>| field.as_ref().map(|field| format!("{}={}", field.name, field.json)).unwrap();

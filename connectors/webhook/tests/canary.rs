@@ -52,7 +52,8 @@ async fn no_secret_and_no_payload_appears_in_logs_or_answers() {
     tracing::subscriber::set_global_default(subscriber).unwrap();
 
     let folder = tempfile::tempdir().unwrap();
-    let schema = r#"{"type":"record","name":"deal","fields":[{"name":"id","type":"string"},{"name":"name","type":"string"},{"name":"n","type":["null","long"]}]}"#;
+    let schema = r#"{"type":"record","name":"deal","fields":[{"name":"id","type":"string"},
+        {"name":"name","type":"string"},{"name":"n","type":["null","long"]}]}"#;
     std::fs::write(folder.path().join("deal.avsc"), schema).unwrap();
     let flat = Flat::from_strings([
         ("objects", "deal"),
@@ -74,7 +75,8 @@ async fn no_secret_and_no_payload_appears_in_logs_or_answers() {
     });
 
     let full = |secret: &str, change: &dyn Fn(&mut Json)| {
-        let mut body = json!({"clientid": "acme", "clientSecret": secret, "objectname": "deal", "id": "1", "action": "create", "data": {"name": PAYLOAD}});
+        let mut body = json!({"clientid": "acme", "clientSecret": secret, "objectname": "deal", "id": "1",
+            "action": "create", "data": {"name": PAYLOAD}});
         change(&mut body);
         body.to_string()
     };

@@ -11,7 +11,8 @@ use crate::json::parse;
 const ALL: &str = include_str!("../../tests/every_type.avsc");
 
 const DEAL: &str = r#"{"type":"record","name":"deal","fields":[{"name":"id","type":"long"},
-    {"name":"name","type":"string"},{"name":"amount","type":["null","long"],"default":null},{"name":"stage","type":"string","default":"open"}]}"#;
+    {"name":"name","type":"string"},{"name":"amount","type":["null","long"],"default":null},
+    {"name":"stage","type":"string","default":"open"}]}"#;
 
 fn mapper(schema: &str, updates: Updates) -> Mapper {
     let schema = Schema::parse_str(schema).unwrap();
@@ -111,10 +112,14 @@ fn a_uuid_id_is_one_key_in_any_letter_case() {
 
 /// A record of `ALL` with a value for each field.
 fn full() -> Serde {
-    json!({"flag": true, "small": -3, "big": 9_007_199_254_740_993_i64, "single": 0.5, "real": 1e300, "text": "ä", "raw": "AP8=", "hash": "AAECAw==",
-        "stage": "won", "before": "open", "ref": "018f4f3e-0000-7000-8000-000000000001", "day": "2026-01-31", "at_ms": "12:00:00.5",
-        "at_us": "12:00:00.000001", "ts_ms": "2026-01-31T12:00:00Z", "ts_us": "2026-01-31T12:00:00.000001+01:00", "local_us": "2026-01-31T12:00:00",
-        "amount": "12.10", "price": 0.1, "address": {"city": "Wien", "zip": null}, "second": {"city": "Graz", "zip": "8010", "country": "AT"},
+    json!({"flag": true, "small": -3, "big": 9_007_199_254_740_993_i64, "single": 0.5, "real": 1e300, "text": "ä",
+        "raw": "AP8=", "hash": "AAECAw==",
+        "stage": "won", "before": "open", "ref": "018f4f3e-0000-7000-8000-000000000001", "day": "2026-01-31",
+        "at_ms": "12:00:00.5",
+        "at_us": "12:00:00.000001", "ts_ms": "2026-01-31T12:00:00Z", "ts_us": "2026-01-31T12:00:00.000001+01:00",
+        "local_us": "2026-01-31T12:00:00",
+        "amount": "12.10", "price": 0.1, "address": {"city": "Wien", "zip": null},
+        "second": {"city": "Graz", "zip": "8010", "country": "AT"},
         "tags": ["a", "b"], "extra": {"a": null, "b": 1, "c": "x"}, "either": [1, 2]})
 }
 
@@ -202,8 +207,10 @@ fn a_schema_with_types_beyond_json_is_refused() {
 
 #[test]
 fn a_schema_that_refers_to_itself_takes_bounded_work() {
-    let schema = r#"{"type":"record","name":"tree","fields":[{"name":"id","type":"long"},{"name":"kids","type":{"type":"array","items":
-        {"type":"record","name":"a","fields":[{"name":"x","type":["null","a",{"type":"record","name":"b","fields":[{"name":"x","type":["null","a","b","long"]}]}]}]}}}]}"#;
+    let schema = r#"{"type":"record","name":"tree","fields":[{"name":"id","type":"long"},
+        {"name":"kids","type":{"type":"array","items":{"type":"record","name":"a","fields":[
+        {"name":"x","type":["null","a",{"type":"record","name":"b","fields":[
+        {"name":"x","type":["null","a","b","long"]}]}]}]}}}]}"#;
     let deep = |leaf: &str| {
         let nested = format!("{}{leaf}{}", r#"{"x":"#.repeat(28), "}".repeat(28));
         let data = serde_json::from_str(&format!(r#"{{"kids":[{nested}]}}"#)).unwrap();

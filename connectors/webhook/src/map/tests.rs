@@ -10,7 +10,8 @@ use crate::verify::{Clients, verify};
 const ALL: &str = include_str!("../../../mapping/tests/every_type.avsc");
 
 const DEAL: &str = r#"{"type":"record","name":"deal","fields":[{"name":"id","type":"long"},
-    {"name":"name","type":"string"},{"name":"amount","type":["null","long"],"default":null},{"name":"stage","type":"string","default":"open"}]}"#;
+    {"name":"name","type":"string"},{"name":"amount","type":["null","long"],"default":null},
+    {"name":"stage","type":"string","default":"open"}]}"#;
 
 fn mapper(schema: &str, updates: Updates) -> Mapper {
     let schema = Schema::parse_str(schema).unwrap();
@@ -208,7 +209,8 @@ fn array_items_are_records_in_order_with_their_own_ids() {
 
 #[test]
 fn one_misfit_refuses_the_whole_array_with_a_pointer() {
-    let post = r#"{"objectname":"deal","action":"create","Data":[{"id":1,"data":{"name":"a"}},{"id":2,"data":{"name":"b","amount":"x"}},
+    let post = r#"{"objectname":"deal","action":"create","Data":[{"id":1,"data":{"name":"a"}},
+        {"id":2,"data":{"name":"b","amount":"x"}},
         {"name":"c"},{"id":4,"name":1},5,{"id":6,"data":null,"x":1},{"id":7,"Id":7,"name":"n"}]}"#;
     let unmapped = map_text(DEAL, Updates::Whole, post).unwrap_err();
     assert!(matches!(&unmapped, Unmapped::Schema { events: 7, .. }));
@@ -316,7 +318,9 @@ fn any_json() -> impl Strategy<Value = Serde> {
 
 proptest! {
     #[test]
-    fn any_post_is_mapped_or_refused_and_never_panics(id in any_json(), action in any_json(), data in any_json(), right: bool, whole: bool) {
+    fn any_post_is_mapped_or_refused_and_never_panics(
+        id in any_json(), action in any_json(), data in any_json(), right: bool, whole: bool,
+    ) {
         let action = if right { json!("update") } else { action };
         let updates = if whole { Updates::Whole } else { Updates::Partial };
         let post = json!({"objectname": "deal", "id": id, "action": action, "data": data});

@@ -44,7 +44,8 @@ async fn one_event_is_accepted_with_its_place() {
 #[tokio::test]
 async fn an_array_is_accepted_with_the_place_of_each() {
     let webhook = Webhook::start().await;
-    let body = json!({"objectname": "purchase", "action": "create", "data": [{"id": "7", "data": {"note": "x"}}, {"id": 8, "action": "delete"}]});
+    let body = json!({"objectname": "purchase", "action": "create", "data": [
+        {"id": "7", "data": {"note": "x"}}, {"id": 8, "action": "delete"}]});
     let accepted: Json = webhook.post(body).await.json().await.unwrap();
     let event = |id: i64, offset: i64| json!({"id": id, "topic": "acme.purchase", "partition": 3, "offset": offset});
     assert_eq!(accepted, json!({"status": "accepted", "count": 2, "events": [event(7, 0), event(8, 1)]}));
@@ -146,7 +147,8 @@ async fn other_types_and_encodings_are_415() {
 async fn misfits_are_422_with_a_pointer_each() {
     let webhook = Webhook::start().await;
     let body = json!({"objectname": "deal", "action": "create", "data": [
-        {"id": "1", "data": {"name": "a"}}, {"id": "2", "data": {"name": 5, "amount": "12.50"}}, {"id": "", "data": {"nme": "c"}}]});
+        {"id": "1", "data": {"name": "a"}}, {"id": "2", "data": {"name": 5, "amount": "12.50"}},
+        {"id": "", "data": {"nme": "c"}}]});
     let (status, code, body) = problem(webhook.post(body).await).await;
     assert_eq!((status, code.as_str()), (422, "webhook.schema"));
     assert_eq!(body["title"], "The event does not fit the agreed schema of `deal`");
@@ -154,7 +156,8 @@ async fn misfits_are_422_with_a_pointer_each() {
     assert_eq!(body["instance"], "/hooks/acme");
     assert_eq!(
         body["errors"][1],
-        json!({"pointer": "/data/1/data/amount", "code": "type", "message": "expected an integer (64 bit), got \"12.50\""})
+        json!({"pointer": "/data/1/data/amount", "code": "type",
+            "message": "expected an integer (64 bit), got \"12.50\""})
     );
     assert!(webhook.out.taken.lock().unwrap().is_empty());
     webhook.assert_metric(

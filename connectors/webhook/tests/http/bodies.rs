@@ -35,7 +35,8 @@ async fn a_chunked_body_over_the_limit_is_413() {
     let mut stream = TcpStream::connect(webhook.listener.local_addrs()[0]).await.unwrap();
     let chunk = format!("190\r\n{}\r\n", " ".repeat(400));
     let request = format!(
-        "POST /hooks/acme HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{}0\r\n\r\n",
+        "POST /hooks/acme HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         transfer-encoding: chunked\r\n\r\n{}0\r\n\r\n",
         chunk.repeat(3)
     );
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -76,7 +77,7 @@ fn write_then_read(webhook: &Webhook, head: &str, body: &[u8]) -> String {
 async fn a_client_that_writes_20_mb_before_it_reads_gets_its_answer() {
     let webhook = Webhook::start().await;
     let body = vec![b' '; 20_000_000];
-    // The buffers of a socket can hold a few MB that the server has not read, so the largest body shows whether it does.
+    // Socket buffers can hold a few MB that the server has not read, so only a larger body proves that it drains.
     let large = vec![b' '; 60_000_000];
     let chunked = [b"1312D00\r\n", body.as_slice(), b"\r\n0\r\n\r\n"].concat();
     let json = "content-type: application/json";

@@ -18,7 +18,8 @@ use towpath_webhook::{Listener, OpenWebhookSource, WebhookConfig, WebhookMetrics
 pub(crate) const SECRET: &str = "canary-2f7c1d";
 const DEAL: &str = r#"{"type":"record","name":"deal","fields":[{"name":"id","type":"string"},
     {"name":"name","type":"string"},{"name":"amount","type":["null","long"],"default":null}]}"#;
-const ORDER: &str = r#"{"type":"record","name":"purchase","fields":[{"name":"id","type":"long"},{"name":"note","type":["null","string"]}]}"#;
+const ORDER: &str = r#"{"type":"record","name":"purchase","fields":[{"name":"id","type":"long"},
+    {"name":"note","type":["null","string"]}]}"#;
 
 /// The behavior of the broker.
 #[derive(Clone, Copy, PartialEq, Debug)]
