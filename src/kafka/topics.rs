@@ -197,13 +197,22 @@ pub(super) fn is_compaction(policy: &str) -> bool {
 
 /// The `cleanup.policy` of a topic.
 pub(super) async fn cleanup_policy(admin: &Admin, topic: &str) -> Result<String> {
+    Ok(setting(admin, topic, "cleanup.policy").await?.unwrap_or_default())
+}
+
+/// The `max.message.bytes` of a topic; `None` if the broker does not say, as to a client that may not read settings.
+pub(super) async fn max_message_bytes(admin: &Admin, topic: &str) -> Option<usize> {
+    setting(admin, topic, "max.message.bytes").await.ok()??.parse().ok()
+}
+
+async fn setting(admin: &Admin, topic: &str, name: &str) -> Result<Option<String>> {
     let doing = || format!("read the settings of topic `{topic}`");
     let found = admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options()).await;
     let found = found.map_err(|error| unavailable(doing(), error))?;
     let config =
         found.into_iter().next().ok_or_else(|| Error::retry(codes::UNAVAILABLE, ErrorType::Unavailable, doing()))?;
     let config = config.map_err(|code| unavailable(doing(), KafkaError::AdminOp(code)))?;
-    Ok(config.get("cleanup.policy").and_then(|entry| entry.value.clone()).unwrap_or_default())
+    Ok(config.get(name).and_then(|entry| entry.value.clone()))
 }
 
 /// The partitions of a topic, in ascending order; none if the topic does not exist.

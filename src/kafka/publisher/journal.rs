@@ -12,7 +12,7 @@ use towpath_api::{ChangeEvent, Error, ErrorType, Journal, Object, Placed, Positi
 use super::{
     OffsetStorage, Outgoing, Router, TopicSettings,
     metrics::{ConnectorSeries, SourceMetrics},
-    outgoing::{check_size, max_bytes},
+    outgoing::check_size,
     position,
     transaction::{Record, Transactions},
 };
@@ -54,7 +54,6 @@ pub struct KafkaJournal {
     task: String,
     router: Router,
     series: Arc<ConnectorSeries>,
-    max_bytes: usize,
     offsets_topic: Arc<str>,
     position_key: Vec<u8>,
     /// The partition of the stored position; `None` before the first, whose key decides.
@@ -89,7 +88,6 @@ impl KafkaJournal {
         let producer = Transactions::open(kafka, &name, &id, Arc::clone(&series)).await?;
         let mut journal = Self {
             router: Router::new(kafka, registry.clone(), topics.clone(), connector, Arc::clone(&series))?,
-            max_bytes: max_bytes(kafka),
             offsets_topic: offsets.topic.as_str().into(),
             position_key: position::key(connector, task),
             position_partition: None,
@@ -194,9 +192,9 @@ impl Journal for KafkaJournal {
         self.check_usable()?;
         let _active = self.series.active(events.len());
         // An error up to here has sent nothing and leaves the journal usable.
-        let outgoing = Outgoing::prepare(&self.router, events, self.max_bytes).await?;
+        let outgoing = Outgoing::prepare(&self.router, events).await?;
         let encoded = position::encode(&position);
-        check_size(&self.offsets_topic, self.position_key.len() + encoded.len(), self.max_bytes)?;
+        check_size(&self.offsets_topic, self.position_key.len() + encoded.len(), self.router.max_bytes())?;
         let records = self.records(&outgoing, encoded);
         // Spent, if this future is dropped before the outcome is known.
         let Producer::Usable(producer) = std::mem::replace(&mut self.producer, Producer::Spent) else {

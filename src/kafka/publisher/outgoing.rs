@@ -13,10 +13,7 @@ use super::{
     producer::explain,
     route::{Route, Router},
 };
-use crate::{avro::codec::Encoded, kafka::client::KafkaSettings};
-
-/// The default of `message.max.bytes` in librdkafka.
-const MAX_BYTES: usize = 1_000_000;
+use crate::avro::codec::Encoded;
 
 pub(super) struct Outgoing {
     pub(super) event: ChangeEvent,
@@ -30,7 +27,7 @@ impl Outgoing {
     ///
     /// # Errors
     /// Those of [`Router::route`]; poison for an event that does not fit its schema or is too large.
-    pub(super) async fn prepare(router: &Router, events: Vec<ChangeEvent>, max_bytes: usize) -> Result<Vec<Self>> {
+    pub(super) async fn prepare(router: &Router, events: Vec<ChangeEvent>) -> Result<Vec<Self>> {
         let mut routed = Vec::with_capacity(events.len());
         for event in events {
             let route = router.route(&event.object).await?;
@@ -39,7 +36,7 @@ impl Outgoing {
         }
         let encode = routed.into_iter().map(|(event, route)| {
             let encoded = route.encoder.encode(&event)?;
-            check_size(&route.topic, encoded.key.len() + encoded.value.len(), max_bytes)?;
+            check_size(&route.topic, encoded.key.len() + encoded.value.len(), route.max_bytes)?;
             Ok(Self { event, route, encoded })
         });
         encode.collect()
@@ -64,18 +61,13 @@ impl Outgoing {
     }
 }
 
-/// Checks that the client accepts a record of this size.
+/// Checks the size of a record before any record of the call is sent.
 ///
 /// # Errors
-/// Poison when the client does not.
+/// Poison when the record is too large.
 pub(super) fn check_size(topic: &str, bytes: usize, max_bytes: usize) -> Result<()> {
     if bytes <= max_bytes {
         return Ok(());
     }
     Err(explain(topic, KafkaError::MessageProduction(Code::MessageSizeTooLarge)))
-}
-
-/// The maximum size of key and value of one record, in bytes.
-pub(super) fn max_bytes(kafka: &KafkaSettings) -> usize {
-    kafka.client("publisher").get("message.max.bytes").and_then(|bytes| bytes.parse().ok()).unwrap_or(MAX_BYTES)
 }

@@ -22,10 +22,17 @@ use crate::{
 pub(super) struct Route {
     pub(super) topic: Arc<str>,
     pub(super) encoder: Encoder,
+    /// Key and value of one record have at most this many bytes.
+    pub(super) max_bytes: usize,
     pub(super) written: IntCounter,
     pub(super) read: [IntCounter; Op::ALL.len()],
     object: Arc<Object>,
 }
+
+/// The default of `message.max.bytes` in librdkafka.
+const MAX_BYTES: usize = 1_000_000;
+/// Bytes of a record besides key and value: headers, and the batch that it is in.
+const OVERHEAD: usize = 512;
 
 /// Finds the route of an object, or creates it.
 pub(super) struct Router {
@@ -34,6 +41,7 @@ pub(super) struct Router {
     topics: TopicSettings,
     admin: Arc<AdminClient<DefaultClientContext>>,
     series: Arc<ConnectorSeries>,
+    max_bytes: usize,
     /// By the name of the object.
     routes: RwLock<HashMap<String, Arc<Route>>>,
     /// Held while a route is created; the last failure that a retry may cure.
@@ -66,9 +74,19 @@ impl Router {
             topics,
             admin: Arc::new(admin),
             series,
+            max_bytes: kafka
+                .client(connector)
+                .get("message.max.bytes")
+                .and_then(|bytes| bytes.parse().ok())
+                .unwrap_or(MAX_BYTES),
             routes: RwLock::default(),
             creating: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Key and value of a record have at most this many bytes, whatever its topic allows.
+    pub(super) fn max_bytes(&self) -> usize {
+        self.max_bytes
     }
 
     /// The route of an object; creates topic and subjects if needed.
@@ -117,7 +135,10 @@ impl Router {
         topics::ensure(&self.admin, &topic, topics.partitions, topics.replication, object.updates()).await?;
         let key_id = registry.register(&format!("{topic}-key"), &schemas.key).await?;
         let value_id = registry.register(&format!("{topic}-value"), &schemas.value).await?;
+        let topic_limit = topics::max_message_bytes(&self.admin, &topic).await;
+        let topic_limit = topic_limit.map_or(usize::MAX, |limit| limit.saturating_sub(OVERHEAD));
         let route = Arc::new(Route {
+            max_bytes: self.max_bytes.min(topic_limit),
             object: Arc::clone(object),
             encoder: Encoder::new(connector, object, &schemas, key_id, value_id),
             written: self.series.written(&topic),

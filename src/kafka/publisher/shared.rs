@@ -15,7 +15,6 @@ use towpath_api::{ChangeEvent, Error, Object, Placed, Publisher, Reaction, Resul
 use super::{
     Outgoing, Router, TopicSettings,
     metrics::{ConnectorSeries, SourceMetrics},
-    outgoing::max_bytes,
     producer::{Producer, Sent, explain, label},
     route::Route,
 };
@@ -33,7 +32,6 @@ pub struct KafkaPublisher {
 struct Shared {
     router: Router,
     producer: Producer,
-    max_bytes: usize,
     series: Arc<ConnectorSeries>,
 }
 
@@ -53,7 +51,6 @@ impl KafkaPublisher {
         let shared = Shared {
             router: Router::new(kafka, registry, topics, connector, Arc::clone(&series))?,
             producer: Producer::new(kafka, connector)?,
-            max_bytes: max_bytes(kafka),
             series,
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -108,9 +105,9 @@ impl Publisher for KafkaPublisher {
     }
 
     async fn publish(&self, events: Vec<ChangeEvent>) -> Result<Vec<Placed>> {
-        let Shared { router, series, max_bytes, .. } = &*self.shared;
+        let Shared { router, series, .. } = &*self.shared;
         let _active = series.active(events.len());
-        let outgoing = Outgoing::prepare(router, events, *max_bytes).await?;
+        let outgoing = Outgoing::prepare(router, events).await?;
         // All records are queued before the first acknowledgement is awaited, so that they keep their order.
         let mut failure = None;
         let mut sent = Vec::with_capacity(outgoing.len());

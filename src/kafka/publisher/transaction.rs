@@ -4,10 +4,6 @@
 //! the next. A producer is therefore *spent*, and used for no further transaction, after an abort, an unknown outcome,
 //! an error of the connection since the transaction began, or a slow commit. A fresh producer with the same
 //! `transactional.id` fences the spent one and settles its transaction.
-//!
-//! One abort leaves the producer usable: a record that the broker refuses as too large, if the broker has answered all
-//! other records and no connection had an error. No request can then be delayed, and the caller can go on without the
-//! poisoned event.
 
 use std::{
     sync::{
@@ -25,7 +21,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig},
 };
 use tokio::sync::oneshot;
-use towpath_api::{Error, ErrorType, Reaction, Result};
+use towpath_api::{Error, ErrorType, Result};
 
 use super::{
     metrics::ConnectorSeries,
@@ -42,6 +38,8 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// After this time the broker aborts the transaction of a dead producer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(40);
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two attempts while the coordinator ends the transaction of an older producer.
+const SETTLING: Duration = Duration::from_millis(20);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
 const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long records may stay unanswered beyond their timeout.
@@ -204,7 +202,13 @@ struct Lane {
 impl Lane {
     fn init(&self) -> Result<()> {
         let doing = format!("initialize the transactions of task {}", self.task);
-        let initialized = self.producer.init_transactions(INIT_TIMEOUT);
+        let deadline = Instant::now() + INIT_TIMEOUT;
+        let initialized = loop {
+            match self.producer.init_transactions(deadline.saturating_duration_since(Instant::now())) {
+                Err(error) if is_settling(&error) && Instant::now() < deadline => std::thread::sleep(SETTLING),
+                ended => break ended,
+            }
+        };
         self.progress.made();
         initialized.map_err(|error| {
             self.series.error(&label(&error));
@@ -340,19 +344,29 @@ impl Lane {
 
     /// Aborts, so that readers need not wait until the transaction times out.
     fn abort(&self, error: Error) -> Ended {
-        let settled = self.deliveries().is_settled() && !self.deliveries().is_troubled();
-        let aborted = self.producer.abort_transaction(ABORT_TIMEOUT);
-        self.progress.made();
-        if let Err(error) = &aborted {
-            tracing::debug!(task = self.task, %error, "the transaction is left to the next producer, which aborts it");
+        if let Err(error) = self.producer.abort_transaction(ABORT_TIMEOUT) {
+            tracing::debug!(task = self.task, %error, "the next producer aborts the transaction");
         }
-        let reusable = error.reaction == Reaction::Poison && settled && aborted.is_ok();
-        Ended { result: Err(error), reusable }
+        self.progress.made();
+        Ended::spent(error)
     }
 
     fn refused(&self, record: &Record, error: KafkaError) -> Error {
         self.series.error(&label(&error));
-        if self.is_fenced(&error) { self.fenced(error) } else { explain(&record.topic, error) }
+        match code(&error) {
+            _ if self.is_fenced(&error) => self.fenced(error),
+            Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge) => {
+                let doing = format!(
+                    "publish to topic `{}`: each record is small enough, but the broker refuses a batch of them. \
+                     Nothing of the call was published",
+                    record.topic
+                );
+                Error::fatal(codes::RECORD_TOO_LARGE, ErrorType::TooLarge, doing)
+                    .because(error)
+                    .with_help("raise `max.message.bytes` of the topic, or set `kafka.batch.size` below it")
+            }
+            _ => explain(&record.topic, error),
+        }
     }
 
     fn failed(&self, step: &str, error: KafkaError) -> Error {
@@ -381,6 +395,12 @@ impl Lane {
     fn deliveries(&self) -> &Deliveries {
         self.producer.context()
     }
+}
+
+/// Returns true while the coordinator still ends the transaction of an older producer.
+fn is_settling(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error)
+        if error.is_retriable() || error.code() == Code::ConcurrentTransactions)
 }
 
 fn requires_abort(error: &KafkaError) -> bool {
@@ -414,17 +434,6 @@ impl Deliveries {
 
     fn is_complete(&self) -> bool {
         self.slots().iter().all(Option::is_some)
-    }
-
-    /// Returns true if no request can still be under way: the broker has answered each record that was sent.
-    fn is_settled(&self) -> bool {
-        self.slots().iter().all(|slot| match slot {
-            Some(Ok(_)) => true,
-            Some(Err(error)) => {
-                matches!(code(error), Some(Code::PurgeQueue | Code::MessageSizeTooLarge | Code::MessageBatchTooLarge))
-            }
-            None => false,
-        })
     }
 
     /// The first failure other than of a record that was dropped because of another failure.
@@ -471,6 +480,8 @@ impl ProducerContext for Deliveries {
 
 #[cfg(test)]
 mod tests {
+    use towpath_api::Reaction;
+
     use super::*;
 
     #[tokio::test]
