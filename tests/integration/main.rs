@@ -15,6 +15,7 @@ mod failpoints;
 mod faults;
 mod guards;
 mod histories;
+mod journal;
 mod laboratory;
 mod modes;
 mod offsets;
