@@ -1,4 +1,4 @@
-//! The publisher against the real broker and registry: places, order, topics, outages.
+//! The shared publisher against the real broker and registry: places, order, topics, outages.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use towpath_api::{
 
 use crate::stack::{alone, env, eventually, shared, stack, unique};
 
-/// A publisher with metrics of its own, and the prefix of its topics.
+/// A publisher with its own metrics and topic prefix.
 struct Laboratory {
     prefix: String,
     publisher: KafkaPublisher,
@@ -105,7 +105,7 @@ async fn topic_config(topic: &str, name: &str) -> String {
     described[0].as_ref().unwrap().get(name).unwrap().value.clone().unwrap()
 }
 
-/// Everything in a topic, partition by partition, in order.
+/// All records of a topic, by partition and offset.
 async fn everything(topic: &str) -> Vec<OwnedMessage> {
     let mut settings = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test");
     settings.set("group.id", unique("group")).set("auto.offset.reset", "earliest");
@@ -127,7 +127,7 @@ async fn everything(topic: &str) -> Vec<OwnedMessage> {
     messages
 }
 
-/// The changes in a topic, decoded as a sink task does it; tombstones are left out.
+/// The changes in a topic, decoded as a sink task decodes them, without tombstones.
 async fn changes(lab: &Laboratory) -> Vec<Change> {
     let mut decoder = Decoder::new(lab.registry.clone());
     let mut changes = Vec::new();
@@ -159,7 +159,7 @@ fn texts(changes: &[Change], id: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_event_is_where_the_publisher_says_and_keeps_its_order() {
+async fn each_event_is_at_its_reported_place_and_in_order() {
     let _stack = shared().await;
     let lab = Laboratory::new("place");
     let object = notes();
@@ -197,7 +197,7 @@ async fn a_delete_is_placed_at_its_change_and_a_tombstone_follows() {
 }
 
 #[tokio::test]
-async fn many_first_events_at_once_make_the_topic_and_the_subjects_once() {
+async fn concurrent_first_events_create_topic_and_subjects_once() {
     let _stack = shared().await;
     let lab = Laboratory::new("first");
     let object = notes();
@@ -213,7 +213,7 @@ async fn many_first_events_at_once_make_the_topic_and_the_subjects_once() {
 }
 
 #[tokio::test]
-async fn a_compacted_topic_is_refused_for_partial_updates_and_kept_for_whole_ones() {
+async fn a_compacted_topic_is_refused_for_partial_updates_only() {
     let _stack = shared().await;
     let lab = Laboratory::new("compact");
     let topic = lab.topic();
@@ -231,7 +231,7 @@ async fn a_compacted_topic_is_refused_for_partial_updates_and_kept_for_whole_one
 }
 
 #[tokio::test]
-async fn a_new_optional_field_is_accepted_and_an_incompatible_schema_is_refused_with_the_subject() {
+async fn an_incompatible_schema_is_refused_with_its_subject() {
     let _stack = shared().await;
     let lab = Laboratory::new("evolve");
     lab.publisher.publish(vec![event(&object("", Updates::Whole), Op::Create, "a", "")]).await.unwrap();
@@ -244,7 +244,7 @@ async fn a_new_optional_field_is_accepted_and_an_incompatible_schema_is_refused_
 }
 
 #[tokio::test]
-async fn an_id_that_the_registry_does_not_know_becomes_undecodable_and_a_wrong_url_does_not() {
+async fn an_unknown_schema_id_is_undecodable_and_a_wrong_url_is_fatal() {
     let _stack = shared().await;
     let lab = Laboratory::new("unknown");
     let framed = [0, 0x7f, 0xff, 0xff, 0xff, 0];
@@ -260,7 +260,7 @@ async fn an_id_that_the_registry_does_not_know_becomes_undecodable_and_a_wrong_u
 }
 
 #[tokio::test]
-async fn a_record_that_is_too_large_is_poison_and_the_next_one_is_taken() {
+async fn a_record_that_is_too_large_is_poison_and_the_next_is_accepted() {
     let _stack = shared().await;
     let lab = Laboratory::new("large");
     let object = notes();
@@ -280,7 +280,7 @@ async fn a_full_queue_is_a_retry_and_nothing_hangs() {
 }
 
 #[tokio::test]
-async fn a_topic_that_was_deleted_is_made_again() {
+async fn a_deleted_topic_is_created_again() {
     let _stack = shared().await;
     let lab = Laboratory::new("deleted");
     let object = notes();
@@ -295,7 +295,7 @@ async fn a_topic_that_was_deleted_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_of_the_broker_is_told_within_five_seconds_and_ends_with_it() {
+async fn an_outage_of_the_broker_is_reported_within_five_seconds() {
     let _stack = alone().await;
     let lab = Laboratory::new("outage");
     let object = notes();
@@ -307,7 +307,7 @@ async fn an_outage_of_the_broker_is_told_within_five_seconds_and_ends_with_it() 
         let lost = event(&object, Op::Update, "a", &format!("lost {attempt}"));
         answers.push((lab.publisher.publish(vec![lost]).await, begun.elapsed()));
     }
-    // First events meet the outage together and do not queue up behind each other.
+    // First events fail together and do not wait for each other.
     let new = Laboratory::new("outage");
     let begun = tokio::time::Instant::now();
     let first = (0..40).map(|n| new.publisher.publish(vec![event(&object, Op::Create, &n.to_string(), "lost")]));

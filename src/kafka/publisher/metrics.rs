@@ -1,77 +1,60 @@
-//! What all publishers of a process count.
+//! Metrics of all publishers of a process.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use towpath_api::Op;
 
-use crate::telemetry::Held;
+use crate::telemetry::{
+    Held,
+    families::{LATENCY_SECONDS, families},
+};
 
-/// The families of metrics that publishers count in, one for a process.
-#[derive(Debug, Clone)]
-pub struct SourceMetrics {
-    read: IntCounterVec,
-    written: IntCounterVec,
-    active: IntGaugeVec,
-    change_age: HistogramVec,
-    errors: IntCounterVec,
+families! {
+    struct SourceFamilies {
+        /// Events that a source has handed over, by what happened.
+        read: IntCounterVec = "towpath_source_records_read_total" [connector, object, op],
+        /// Records that Kafka has acknowledged, tombstones included.
+        written: IntCounterVec = "towpath_source_records_written_total" [connector, topic],
+        /// Events that were read and are not acknowledged yet.
+        active: IntGaugeVec = "towpath_source_records_active" [connector],
+        /// From the change at the source to the broker's acknowledgement.
+        change_age: HistogramVec = "towpath_source_change_age_seconds" [connector] in LATENCY_SECONDS,
+        /// Errors of the Kafka client by its code.
+        errors: IntCounterVec = "towpath_kafka_errors_total" [connector, code],
+    }
 }
 
+/// The metric families of all publishers of a process.
+#[derive(Debug, Clone)]
+pub struct SourceMetrics(SourceFamilies);
+
 impl SourceMetrics {
-    /// Creates the families.
+    /// Creates the families and registers them.
     ///
     /// # Errors
-    /// They are registered already.
+    /// The families are registered already.
     pub fn register(registry: &prometheus::Registry) -> prometheus::Result<Self> {
-        let age = HistogramOpts::new(
-            "towpath_source_change_age_seconds",
-            "From the change at the source to the broker's acknowledgement.",
-        )
-        .buckets(vec![0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 21600.0]);
-        let metrics = Self {
-            read: IntCounterVec::new(
-                Opts::new(
-                    "towpath_source_records_read_total",
-                    "Events that a source has handed over, by what happened.",
-                ),
-                &["connector", "object", "op"],
-            )?,
-            written: IntCounterVec::new(
-                Opts::new(
-                    "towpath_source_records_written_total",
-                    "Records that Kafka has acknowledged, tombstones included.",
-                ),
-                &["connector", "topic"],
-            )?,
-            active: IntGaugeVec::new(
-                Opts::new("towpath_source_records_active", "Events that were read and are not acknowledged yet."),
-                &["connector"],
-            )?,
-            change_age: HistogramVec::new(age, &["connector"])?,
-            errors: IntCounterVec::new(
-                Opts::new("towpath_kafka_errors_total", "Errors of the Kafka client by its code."),
-                &["connector", "code"],
-            )?,
-        };
-        registry.register(Box::new(metrics.read.clone()))?;
-        registry.register(Box::new(metrics.written.clone()))?;
-        registry.register(Box::new(metrics.active.clone()))?;
-        registry.register(Box::new(metrics.change_age.clone()))?;
-        registry.register(Box::new(metrics.errors.clone()))?;
-        Ok(metrics)
+        SourceFamilies::register(registry).map(Self)
+    }
+
+    /// Removes the series of a connector.
+    pub fn remove_connector(&self, connector: &str) {
+        self.0.remove_connector(connector);
     }
 
     /// The series of one connector.
     pub(super) fn connector(self, connector: &str) -> ConnectorSeries {
-        // What outages bring exists from the start, so that a rate can be taken of the first one.
+        let Self(families) = self;
+        // The codes of outages exist from the start, so that a rate includes the first error.
         for code in ["MessageTimedOut", "BrokerTransportFailure", "QueueFull"] {
-            self.errors.with_label_values(&[connector, code]);
+            families.errors.with_label_values(&[connector, code]);
         }
         ConnectorSeries {
             connector: connector.to_owned(),
-            active: self.active.with_label_values(&[connector]),
-            change_age: self.change_age.with_label_values(&[connector]),
-            families: self,
+            active: families.active.with_label_values(&[connector]),
+            change_age: families.change_age.with_label_values(&[connector]),
+            families,
         }
     }
 }
@@ -79,7 +62,7 @@ impl SourceMetrics {
 /// The series of one connector.
 #[derive(Debug)]
 pub(super) struct ConnectorSeries {
-    families: SourceMetrics,
+    families: SourceFamilies,
     connector: String,
     active: IntGauge,
     change_age: Histogram,
@@ -100,7 +83,7 @@ impl ConnectorSeries {
         self.families.errors.with_label_values(&[&self.connector, code]).inc();
     }
 
-    /// Observes a change that was acknowledged now; one from a clock that is ahead of ours has age 0.
+    /// Observes the age of a change that was acknowledged now; 0 if the source's clock is ahead.
     pub(super) fn acknowledged(&self, source_time_ms: Option<i64>) {
         let Some(time_ms) = source_time_ms else { return };
         let then = Duration::from_millis(u64::try_from(time_ms).unwrap_or(0));
@@ -108,7 +91,7 @@ impl ConnectorSeries {
         self.change_age.observe(now.saturating_sub(then).as_secs_f64());
     }
 
-    /// Counts events as active for as long as the answer lives, also when the call is dropped.
+    /// Counts events as active until the returned value is dropped, as it is with a dropped call.
     pub(super) fn active(&self, events: usize) -> Held {
         Held::new(&self.active, events)
     }
