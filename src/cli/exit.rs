@@ -12,6 +12,8 @@ pub struct Exit(pub u8);
 pub const DONE: Exit = Exit(0);
 /// A check found something.
 pub const FOUND: Exit = Exit(1);
+/// The arguments are wrong.
+pub const USAGE: Exit = Exit(2);
 /// What was to be read is bad.
 pub const BAD_INPUT: Exit = Exit(65);
 /// A service cannot be reached.
@@ -36,8 +38,9 @@ impl From<Exit> for ExitCode {
 /// Prints `error` with its causes, and says how to end.
 pub(super) fn report(error: &Error) -> Exit {
     eprintln!("error[{}]: cannot {}", error.code, error.chain());
-    if error.error_type == ErrorType::Internal {
-        eprintln!("  = help: this is a bug; please report it");
+    let help = error.help().or((error.error_type == ErrorType::Internal).then_some("this is a bug; please report it"));
+    if let Some(help) = help {
+        eprintln!("  = help: {help}");
     }
     of(error)
 }

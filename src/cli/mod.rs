@@ -7,6 +7,7 @@ mod config;
 pub mod exit;
 mod files;
 mod healthcheck;
+mod offsets;
 mod preflight;
 mod run;
 mod signals;
@@ -41,6 +42,9 @@ enum Command {
     Config(config::ConfigCommand),
     /// Say whether the tables of sinks fit their topics, before anything is written
     Preflight(preflight::PreflightArgs),
+    /// Show or set the offsets from which sinks resume
+    #[command(subcommand)]
+    Offsets(offsets::OffsetsCommand),
     /// Print records of a topic, decoded
     Tap(tap::TapArgs),
     /// Ask a running worker whether it lives; for health checks of containers
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
             Command::Run(args) => run::run(args).await,
             Command::Config(command) => config::config(&command),
             Command::Preflight(args) => preflight::preflight(args).await,
+            Command::Offsets(command) => offsets::offsets(command).await,
             Command::Tap(args) => tap::tap(args).await,
             Command::Healthcheck(args) => healthcheck::healthcheck(&args).await,
             Command::Version(args) => version::version(&args),

@@ -20,7 +20,7 @@ use crate::{
     config::WorkerConfig,
     kafka::client::KafkaSettings,
 };
-use bounded::{BoundedReader, Range};
+pub(super) use bounded::{BoundedReader, Range};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -5,11 +5,11 @@ use std::time::Duration;
 use towpath_keys::{Check, Problems, Timeout, config_enum, config_keys};
 
 config_enum! {
-    /// What happens with a record that can never be stored.
+    /// The treatment of a record that can never be stored.
     pub enum ErrorsTolerance {
-        /// The task fails at it.
+        /// The task fails.
         None = "none",
-        /// It becomes a dead letter and the task goes on.
+        /// The record becomes a dead letter, and the task continues.
         All = "all",
     }
 }
@@ -17,21 +17,21 @@ config_enum! {
 config_keys! {
     /// Keys of every connector.
     pub struct ConnectorConfig {
-        /// Names the connector: letters, digits, `.`, `_` and `-`. Its consumer group is `connect-<name>`.
+        /// The name of the connector: letters, digits, `.`, `_` and `-`. The consumer group of a sink is `connect-<name>`.
         #[key("name")]
         pub name: String,
-        /// How many tasks share the work.
+        /// The maximum number of tasks that share the work.
         #[key("tasks.max", range = 1..)]
         pub tasks_max: u32 = 1,
-        /// What happens with a record that can never be stored.
+        /// The treatment of a record that can never be stored.
         #[key("errors.tolerance")]
         pub errors_tolerance: ErrorsTolerance = ErrorsTolerance::All,
-        /// The longest wait between two tries while a broker, a registry or a database is away.
+        /// The longest wait between two attempts while a broker, a registry or a database is unavailable.
         #[key("errors.retry.delay.max.ms", range = Duration::from_millis(1)..)]
         pub errors_retry_delay_max: Duration = Duration::from_mins(1),
-        /// How long a record is tried again whose refusal others may cure that are still to come, such as one that
-        /// refers to a row that is not there yet, before it counts as one that can never be stored: a duration, a
-        /// number of milliseconds, or `-1` for ever. An outage is always waited for without end.
+        /// How long to retry a record that later records may make acceptable, such as a record that refers to a missing
+        /// row. After this time, the record counts as one that can never be stored. A duration, a number of
+        /// milliseconds, or `-1` for no limit. Outages are retried without a limit.
         #[key("errors.retry.timeout")]
         pub errors_retry_timeout: Timeout = Timeout::after(Duration::from_mins(1)),
     }
@@ -41,7 +41,7 @@ impl Check for ConnectorConfig {
     fn check(&self, problems: &mut Problems) {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if self.name.is_empty() || !self.name.chars().all(allowed) {
-            problems.invalid("name", "must be of letters, digits, `.`, `_` and `-`, at least one");
+            problems.invalid("name", "must consist of letters, digits, `.`, `_` and `-`, and must not be empty");
         }
     }
 }

@@ -1,19 +1,19 @@
-//! The keys about a topic for dead letters, named as in Kafka Connect.
+//! The keys of the topic for dead letters, named as in Kafka Connect.
 
 use towpath_keys::{Check, config_keys};
 
 config_keys! {
-    /// Where dead letters of a sink go beside its store.
+    /// Keys of the topic that a sink copies its dead letters to.
     pub struct DeadLetterQueueConfig {
-        /// A topic that dead letters go to as well, with key, value and headers as they came. They are in
-        /// `towpath.dead_letter` first and are sent from there, at least once; those that are there already when this
-        /// is set are sent too. Empty: no topic.
+        /// A topic for copies of the dead letters, with unchanged keys, values and headers. A dead letter is first stored
+        /// in `towpath.dead_letter`, and from there sent to the topic at least once. Dead letters that were stored before
+        /// this key was set are sent as well. If empty, no copies are sent.
         #[key("errors.deadletterqueue.topic.name")]
         pub topic: String = String::new(),
-        /// The replication of that topic where it has to be made; it then has one partition.
+        /// The replication factor of that topic, if the connector creates it. The topic then has one partition.
         #[key("errors.deadletterqueue.topic.replication.factor", range = 1..)]
         pub replication: i32 = 3,
-        /// Whether headers `__connect.errors.*` say where a record came from and why it is there.
+        /// Whether to add the headers `__connect.errors.*` with the origin of the record and the error.
         #[key("errors.deadletterqueue.context.headers.enable")]
         pub context_headers: bool = false,
     }
@@ -22,7 +22,7 @@ config_keys! {
 impl Check for DeadLetterQueueConfig {}
 
 impl DeadLetterQueueConfig {
-    /// The topic, if there is to be one.
+    /// The topic, if one is configured.
     pub fn topic(&self) -> Option<&str> {
         Some(self.topic.as_str()).filter(|topic| !topic.is_empty())
     }

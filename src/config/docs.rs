@@ -1,4 +1,4 @@
-//! Renders `docs/configuration.md` from what is declared about the keys.
+//! Renders `docs/configuration.md` from the declarations of the keys.
 
 use std::fmt::Write as _;
 
@@ -7,28 +7,28 @@ use towpath_keys::{KeyDefinition, KeyGroup, Keys};
 use super::WorkerConfig;
 
 const INTRODUCTION: &str = "\
-<!-- Generated from the declarations of the keys; a test fails when this page is not what they say. -->
+<!-- Generated from the declarations of the keys; a test fails if this page differs from them. -->
 
 # Configuration
 
-A config is a flat map of dotted keys. In a TOML file `a.b = 1`, a table `[a]` with `b = 1` and `a = { b = 1 }` are the same
-key, and a key may have a value as well as keys below it. An unknown key, a repeated key and a mistyped value are errors; all
-of them are reported before anything is started.
+A config is a flat map of dotted keys. In a TOML file, `a.b = 1`, a table `[a]` with `b = 1`, and `a = { b = 1 }` are the same
+key. A key may have a value as well as keys below it. Unknown keys, repeated keys and values of the wrong type are errors. All
+errors are reported before anything is started.
 
-* **Durations** are written `500ms`, `4s` or `2h`; where the key ends in `.ms` a bare number will do.
-* **Sizes** are written `512KiB`, `1MiB` or `64kB`; where the key ends in `.bytes` a bare number will do.
-* **Lists** are TOML arrays, or one string with commas. Numbers and booleans may be strings too.
-* **Paths** that are relative start from the folder of the file that names them.
-* **References** stand within any string: `${env:NAME}`, `${env:NAME:-default}`, `${env:NAME:?message}`, `${file:/path}` for
-  the content of a file, `${file:/path:key}` for a line `key=value` in it. Secrets should always be references; they are shown
-  nowhere.
+* **Durations** are written as `500ms`, `4s` or `2h`. If the key ends in `.ms`, a plain number is a number of milliseconds.
+* **Sizes** are written as `512KiB`, `1MiB` or `64kB`. If the key ends in `.bytes`, a plain number is a number of bytes.
+* **Lists** are TOML arrays, or one string with commas. Numbers and booleans may also be strings.
+* **Paths** that are relative start at the folder of the config file.
+* **References** may be part of any string: `${env:NAME}`, `${env:NAME:-default}` and `${env:NAME:?message}` are environment
+  variables, `${file:/path}` is the content of a file, `${file:/path:key}` is the value of a line `key=value` in a file. Secrets
+  should always be references. Their values are never shown or logged.
 ";
 
-/// The page `docs/configuration.md`: the keys of the worker, then each of `connectors`, a title and its keys.
-pub fn configuration_page(connectors: &[(&str, Vec<KeyDefinition>)]) -> String {
+/// Renders the page: the keys of the worker, then each of `sections`, a title and its keys.
+pub fn configuration_page(sections: &[(&str, Vec<KeyDefinition>)]) -> String {
     let mut page = INTRODUCTION.to_owned();
     section(&mut page, "Worker", &WorkerConfig::definitions());
-    for (title, definitions) in connectors {
+    for (title, definitions) in sections {
         section(&mut page, title, definitions);
     }
     page
@@ -43,7 +43,7 @@ fn section(page: &mut String, title: &str, definitions: &[KeyDefinition]) {
         if definition.group.as_ref() != group {
             group = definition.group.as_ref();
             if let Some(KeyGroup { prefix, documentation }) = group {
-                let _ = writeln!(page, "\nA group `{}` has the keys below. {documentation}", named(prefix));
+                let _ = writeln!(page, "\nThe following keys start with `{}`. {documentation}", named(prefix));
             }
         }
         key(page, definition);
@@ -67,11 +67,16 @@ fn key(page: &mut String, definition: &KeyDefinition) {
         let _ = writeln!(page, "* Range: {range}");
     }
     for allowed in &definition.values {
-        let _ = writeln!(page, "* `{}`: {}", allowed.value, allowed.documentation.replace('\n', " "));
+        let _ = writeln!(
+            page,
+            "* `{}`: {}",
+            allowed.value,
+            allowed.documentation.split_whitespace().collect::<Vec<_>>().join(" ")
+        );
     }
     if !definition.aliases.is_empty() {
         let names: Vec<String> = definition.aliases.iter().map(|alias| format!("`{}`", named(alias))).collect();
-        let _ = writeln!(page, "* Also understood as {}", names.join(", "));
+        let _ = writeln!(page, "* Aliases: {}", names.join(", "));
     }
 }
 
@@ -90,9 +95,9 @@ mod tests {
         assert!(page.contains("\n## Worker\n\n### `bootstrap.servers`\n"));
         assert!(page.contains("\n### `kafka.*`\n"));
         assert!(page.contains(
-            "\n### `tasks.max`\n\nHow many tasks share the work.\n\n* Type: integer\n* Default: `1`\n* Range: at least 1\n"
+            "\n### `tasks.max`\n\nThe maximum number of tasks that share the work.\n\n* Type: integer\n* Default: `1`\n* Range: at least 1\n"
         ));
-        assert!(page.contains("\n* `none`: The task fails at it.\n"));
+        assert!(page.contains("\n* `none`: The task fails.\n"));
         assert!(page.contains("\n## Sink of its own\n"));
     }
 
@@ -106,10 +111,8 @@ mod tests {
         let page = configuration_page(&[("C", definitions)]);
         let (_, page) = page.split_once("## C\n").unwrap();
         assert!(page.starts_with("\n### `group.id`\n"), "{page}");
-        assert!(
-            page.contains(
-                "\nA group `objects.<name>` has the keys below. One object.\n\n### `objects.<name>.schema`\n"
-            )
-        );
+        assert!(page.contains(
+            "\nThe following keys start with `objects.<name>`. One object.\n\n### `objects.<name>.schema`\n"
+        ));
     }
 }

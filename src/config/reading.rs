@@ -1,32 +1,28 @@
-//! The keys that every sink has: how it reads the records of its topics.
+//! The keys that every sink has about the format of records.
 
 use towpath_keys::{Check, ConfigValue, Given, Invalid, Problems, config_keys};
 
 use crate::avro::codec::{Form, Reading, ReadingSettings, VersionField};
 
-/// In which form keys or values lie in a topic, by the name of Kafka Connect's converter or a short word.
+/// The format of keys or values in a topic: the class name of Kafka Connect's converter, or a short name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Converter {
-    /// Avro with the id of a schema in the registry.
+    /// Avro, with the id of a schema in the registry.
     Avro,
-    /// JSON, with or without a schema beside it.
+    /// JSON, with or without a schema.
     Json,
-    /// One text.
+    /// A plain string.
     Text,
 }
 
 impl Converter {
     const WORDS: [(&'static str, Self, &'static str); 6] = [
-        ("avro", Self::Avro, "Avro with the id of a schema in the registry, in front of the bytes or in a header."),
-        ("io.confluent.connect.avro.AvroConverter", Self::Avro, "The same."),
-        (
-            "json",
-            Self::Json,
-            "JSON: `{\"schema\": …, \"payload\": …}`, or any JSON with `schemas.enable` set to `false`.",
-        ),
-        ("org.apache.kafka.connect.json.JsonConverter", Self::Json, "The same."),
-        ("string", Self::Text, "One text in UTF-8: a key of the column `id`, a value of the column `value`."),
-        ("org.apache.kafka.connect.storage.StringConverter", Self::Text, "The same."),
+        ("avro", Self::Avro, "Avro, with the id of a schema in the registry before the bytes or in a header."),
+        ("io.confluent.connect.avro.AvroConverter", Self::Avro, "As above."),
+        ("json", Self::Json, "JSON: `{\"schema\": …, \"payload\": …}`, or any JSON if `schemas.enable` is `false`."),
+        ("org.apache.kafka.connect.json.JsonConverter", Self::Json, "As above."),
+        ("string", Self::Text, "A UTF-8 string. A key goes into the column `id`, a value into the column `value`."),
+        ("org.apache.kafka.connect.storage.StringConverter", Self::Text, "As above."),
     ];
 
     fn form(self, schemas: bool) -> Form {
@@ -60,27 +56,26 @@ impl ConfigValue for Converter {
 config_keys! {
     /// Keys of every sink.
     pub struct ReadingConfig {
-        /// In which form the keys of records are. JSON keys are texts, whole numbers, truth values, or objects of such.
+        /// The format of keys. A JSON key is a string, an integer, a boolean, or an object of these.
         #[key("key.converter")]
         pub key_converter: Converter = Converter::Avro,
-        /// Whether JSON keys have their schema beside them.
+        /// Whether each JSON key carries its schema.
         #[key("key.converter.schemas.enable")]
         pub key_schemas: bool = true,
-        /// In which form the values of records are. JSON without a schema goes into one column, `value`, of type jsonb.
+        /// The format of values. JSON without a schema goes into one column, `value`, of type jsonb.
         #[key("value.converter")]
         pub value_converter: Converter = Converter::Avro,
-        /// Whether JSON values have their schema beside them.
+        /// Whether each JSON value carries its schema.
         #[key("value.converter.schemas.enable")]
         pub value_schemas: bool = true,
-        /// What Debezium writes in place of a large value that an update left as it was. Such a column is left as it
-        /// is.
+        /// The text that Debezium writes in place of a large value that an update did not change. The column keeps its
+        /// value.
         #[key("unavailable.value.placeholder")]
         pub unavailable_placeholder: String = crate::avro::codec::UNAVAILABLE_VALUE.to_owned(),
-        /// The field that says which of two records of one key is the newer one, in place of the envelope's version or
-        /// the offset: a field of the record, or `source.<name>` for one of the envelope's `source`, such as
-        /// `source.lsn`. It must be a whole number that is not negative, such a number as text, a date or a timestamp,
-        /// or a position in Postgres' log. Where it is a field of the record, a delete ends the row whose version
-        /// stands in `before`, and no newer one.
+        /// The field that orders the records of a key, instead of the envelope's version or the offset: a field of the
+        /// record, or `source.<name>` for a field of the envelope's `source`, such as `source.lsn`. Its value is an integer
+        /// of at least 0, such an integer as text, a date, a timestamp, or a position in the Postgres log (LSN). If it
+        /// is a field of the record, a delete takes its version from `before` and does not delete a newer row.
         #[key("version.field")]
         pub version_field: Option<String>,
     }
@@ -90,12 +85,13 @@ impl Check for ReadingConfig {
     fn check(&self, problems: &mut Problems) {
         if self.unavailable_placeholder.is_empty() {
             problems
-                .invalid("unavailable.value.placeholder", "must not be empty: every empty text would be taken for one");
+                .invalid("unavailable.value.placeholder", "must not be empty: every empty text would be a placeholder");
         }
         match self.version_field.as_deref() {
             Some("" | "source.") => problems.invalid("version.field", "must name a field"),
             Some(_) if self.value_converter == Converter::Text => {
-                problems.invalid("version.field", "has no field to be read from where `value.converter` is `string`");
+                problems
+                    .invalid("version.field", "has no effect with `value.converter=string`: a string has no fields");
             }
             _ => {}
         }
@@ -103,7 +99,7 @@ impl Check for ReadingConfig {
 }
 
 impl ReadingConfig {
-    /// How records are to be read.
+    /// The settings of the decoder.
     pub fn reading(&self) -> Reading {
         Reading::new(ReadingSettings {
             key: self.key_converter.form(self.key_schemas),

@@ -1,4 +1,4 @@
-//! The keys that every sink has: which topics it reads, in which form, and how it writes, whatever its store is.
+//! The keys that every sink has, independent of its store: topics, formats and write rates.
 
 use towpath_api::{Error, ErrorType, Result};
 use towpath_keys::{ByteSize, Check, FlatReader, KeyDefinition, Keys, Problems, config_keys};
@@ -9,10 +9,10 @@ use crate::kafka::consumer::Selection;
 config_keys! {
     /// Which topics a sink reads.
     pub struct TopicsConfig {
-        /// The topics to read, each by its name. Exactly one of `topics` and `topics.regex` must be given.
+        /// The names of the topics to read. Exactly one of `topics` and `topics.regex` is required.
         #[key("topics")]
         pub names: Vec<String> = vec![],
-        /// A regular expression for the whole name of the topics to read; new ones are picked up as they appear.
+        /// A regular expression that the whole name of a topic must match. New topics are read as they appear.
         #[key("topics.regex")]
         pub regex: Option<String>,
     }
@@ -21,10 +21,10 @@ config_keys! {
 impl Check for TopicsConfig {
     fn check(&self, problems: &mut Problems) {
         if self.names.is_empty() == self.regex.is_none() {
-            problems.invalid("topics", "exactly one of `topics` and `topics.regex` must be given");
+            problems.invalid("topics", "exactly one of `topics` and `topics.regex` is required");
         }
         if self.regex.as_deref().is_some_and(|pattern| Selection::pattern(pattern).is_err()) {
-            problems.invalid("topics.regex", "is no regular expression");
+            problems.invalid("topics.regex", "is not a regular expression");
         }
     }
 }
@@ -52,13 +52,14 @@ impl TopicsConfig {
 config_keys! {
     /// How much a sink writes at once.
     pub struct BatchConfig {
-        /// Connections that a task may hold; that many partitions are written side by side.
+        /// The maximum number of connections per task, and so of partitions that a task writes at the same time.
         #[key("connections.max", range = 1..=64)]
         pub connections_max: u32 = 4,
-        /// Records in one transaction, at most. A transaction holds what arrived while the one before it ran.
+        /// The maximum number of records in a transaction. A transaction takes the records that arrived during the previous
+        /// transaction.
         #[key("batch.max.rows", alias = "batch.size", range = 1..=100_000)]
         pub max_rows: u32 = 5_000,
-        /// Bytes of keys and values in one transaction, at most (a single larger record still goes alone).
+        /// The maximum size of the keys and values in a transaction. A larger record gets a transaction of its own.
         #[key("batch.max.bytes")]
         pub max_bytes: ByteSize = ByteSize::mib(8),
     }

@@ -11,10 +11,10 @@ config_keys! {
         /// The start of topic names: object `deal` goes to topic `<topic.prefix>.deal`.
         #[key("topic.prefix")]
         pub topic_prefix: String,
-        /// Partitions of a topic that the connector creates.
+        /// The number of partitions of a topic that the connector creates.
         #[key("topic.partitions", range = 1..=10_000)]
         pub topic_partitions: i32 = 6,
-        /// Replicas of a topic that the connector creates. If absent, the broker's default.
+        /// The replication factor of a topic that the connector creates. Without it, the broker's default is used.
         #[key("topic.replication.factor", range = 1..=100)]
         pub topic_replication_factor: Option<i32>,
     }
@@ -24,7 +24,10 @@ impl Check for SourceConfig {
     fn check(&self, problems: &mut Problems) {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         if self.topic_prefix.is_empty() || !self.topic_prefix.bytes().all(allowed) {
-            problems.invalid("topic.prefix", "must be letters, digits, `.`, `_` and `-`, as Kafka's topics are");
+            problems.invalid(
+                "topic.prefix",
+                "must consist of letters, digits, `.`, `_` and `-`, as Kafka requires of topic names",
+            );
         }
     }
 }
@@ -36,7 +39,7 @@ impl SourceConfig {
             if self.topic_prefix.len() + 1 + object.len() > MAX_TOPIC {
                 problems.invalid(
                     "topic.prefix",
-                    format!("must not make a topic of over {MAX_TOPIC} bytes, as it does with `{object}`"),
+                    format!("must not lead to a topic name of over {MAX_TOPIC} bytes, as with object `{object}`"),
                 );
             }
         }
@@ -79,6 +82,6 @@ mod tests {
         assert!(problems.found().is_empty());
         config.check_topics(["deal", "deals"], &mut problems);
         assert_eq!(problems.found().len(), 1);
-        assert!(problems.found()[0].message.contains("over 249 bytes, as it does with `deals`"));
+        assert!(problems.found()[0].message.contains("over 249 bytes, as with object `deals`"));
     }
 }

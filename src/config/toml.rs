@@ -12,7 +12,7 @@ use toml_parser::{
     decoder::ScalarKind,
     parser::{Event, EventKind, RecursionGuard, ValidateWhitespace, parse_document},
 };
-use towpath_keys::{ConfigFile, Flat, Origin, Problem, Scalar};
+use towpath_keys::{ConfigFile, Flat, Origin, Problem, Scalar, alternatives};
 
 /// How deep arrays and inline tables may lie in each other.
 const MAX_DEPTH: u32 = 16;
@@ -197,7 +197,7 @@ fn syntax_problem(file: &Arc<ConfigFile>, error: &ParseError) -> Problem {
     let mut message = error.description().to_owned();
     let expected: Vec<String> = error.expected().unwrap_or_default().iter().filter_map(words).collect();
     if !expected.is_empty() {
-        message = format!("{message}, expected {}", expected.join(" or "));
+        message = format!("{message}, expected {}", alternatives(&expected));
     }
     let at = error.unexpected().or(error.context()).map_or(0..0, |span| span.start()..span.start());
     Problem::new("config.syntax", "", message).at(Some(Origin::new(file.clone(), at.clone(), at)))

@@ -3,11 +3,11 @@
 use towpath_keys::{Check, ListenerAddress, Pairs, Problems, config_enum, config_keys};
 
 config_enum! {
-    /// The form of log lines.
+    /// The format of log lines.
     pub enum LogFormat {
         /// For people.
         Text = "text",
-        /// One JSON object a line.
+        /// One JSON object per line.
         Json = "json",
     }
 }
@@ -15,26 +15,26 @@ config_enum! {
 config_keys! {
     /// Keys of the worker's own file.
     pub struct WorkerConfig {
-        /// The brokers to begin with: `host:port`, with commas between them.
+        /// The brokers to connect to first: `host:port`, separated by commas.
         #[key("bootstrap.servers")]
         pub bootstrap_servers: String,
-        /// Names the workers that belong together. It is in the name of each Kafka client, `towpath-<group.id>-<role>`,
-        /// and in the column `owner` of `towpath.sink_partition`, `<group.id>@<host>:…`.
+        /// The name of the worker's group. Kafka clients are named `towpath-<group.id>-<role>`, and the column `owner` of
+        /// `towpath.sink_partition` begins with `<group.id>@<host>:`.
         #[key("group.id")]
         pub group_id: String = "towpath".to_owned(),
-        /// Where the schema registry's API (Confluent's) is.
+        /// The URL of the schema registry, which must have the API of Confluent's.
         #[key("schema.registry.url")]
         pub schema_registry_url: String,
-        /// Where health and metrics are served.
+        /// The addresses that serve health and metrics.
         #[key("listeners")]
         pub listeners: Vec<ListenerAddress> = vec![ListenerAddress::new("127.0.0.1", 8083)],
-        /// Where webhook posts are taken in, at `POST /hooks/<connector name>`.
+        /// The addresses that accept webhook posts, at `POST /hooks/<connector name>`.
         #[key("webhook.listeners")]
         pub webhook_listeners: Vec<ListenerAddress> = vec![ListenerAddress::new("0.0.0.0", 8080)],
-        /// The form of log lines.
+        /// The format of log lines.
         #[key("log.format")]
         pub log_format: LogFormat = LogFormat::Text,
-        /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or directives such as
+        /// The events to log: a level (`error`, `warn`, `info`, `debug`, `trace`), or directives such as
         /// `info,towpath=debug`.
         #[key("log.level")]
         pub log_level: String = "info".to_owned(),
@@ -50,7 +50,7 @@ config_keys! {
         /// The number of partitions of `offset.storage.topic` when it is created.
         #[key("offset.storage.partitions", range = 1..)]
         pub offset_storage_partitions: i32 = 25,
-        /// Passed on to librdkafka, for every client: `kafka.security.protocol`, `kafka.sasl.password`, …
+        /// Settings of librdkafka for all Kafka clients, such as `kafka.security.protocol` and `kafka.sasl.password`.
         #[key("kafka.{}")]
         pub kafka: Pairs,
     }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use towpath_api::{Placement, Result};
 use towpath_keys::{Check, ConfigValue, Flat, FlatReader, Given, Invalid, KeyDefinition, Keys, Problem, config_keys};
 
-use super::{CLASSES, Resources, TopicCheck};
+use super::{CLASSES, Resources, SinkOffsets, TopicCheck};
 use crate::config::{ConnectorConfig, WorkerConfig};
 
 /// One connector class with its keys read. One file of this room implements it for each class; everything that the rest of the program
@@ -38,6 +38,17 @@ pub trait Class: Debug + Clone + Sized {
         common: &ConnectorConfig,
         resources: &Resources,
     ) -> impl Future<Output = Result<Box<dyn Connector>>> + Send;
+
+    /// Connects to the offsets in a sink's store, apart from its tasks; `None` for a source. `owner` becomes the owner of partitions whose
+    /// offset is set.
+    ///
+    /// # Errors
+    /// Those of [`OpenSink::open`](towpath_api::OpenSink::open).
+    fn stored_offsets(
+        &self,
+        common: &ConnectorConfig,
+        owner: &str,
+    ) -> impl Future<Output = Result<Option<SinkOffsets>>> + Send;
 
     /// Compares the topics that the connector reads with the place where it stores them, without changing anything. A source reads no
     /// topics and returns an empty list.
@@ -102,7 +113,7 @@ impl ConfigValue for ClassName {
 config_keys! {
     /// The key that names the class.
     pub struct ClassConfig {
-        /// The connector's class.
+        /// The class of the connector.
         #[key("connector.class")]
         pub class: ClassName,
     }

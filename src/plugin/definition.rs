@@ -3,7 +3,7 @@
 use towpath_api::Result;
 use towpath_keys::{Flat, Problem, read};
 
-use super::{ClassConfig, ClassName, Connector, Plugin, Resources};
+use super::{ClassConfig, ClassName, Connector, Plugin, Resources, SinkOffsets};
 use crate::config::ConnectorConfig;
 
 /// A connector's map, read.
@@ -38,6 +38,14 @@ impl ConnectorDefinition {
     /// Fatal if it cannot run here.
     pub(crate) async fn open(&self, resources: &Resources) -> Result<Box<dyn Connector>> {
         self.plugin.open(&self.common, resources).await
+    }
+
+    /// Connects to the offsets in a sink's store. See [`Class::stored_offsets`](super::Class::stored_offsets).
+    ///
+    /// # Errors
+    /// Those of [`OpenSink::open`](towpath_api::OpenSink::open).
+    pub(crate) async fn stored_offsets(&self, owner: &str) -> Result<Option<SinkOffsets>> {
+        self.plugin.stored_offsets(&self.common, owner).await
     }
 }
 

@@ -14,6 +14,7 @@ mod preflight;
 mod resources;
 mod sink;
 mod source;
+mod stored_offsets;
 mod webhook;
 
 use towpath_api::Result;
@@ -26,6 +27,7 @@ pub use self::{
     resources::Resources,
     sink::SinkConnector,
     source::{JournalingSource, PublishingSource},
+    stored_offsets::{SinkOffsets, StoredOffsets},
 };
 use crate::config::{ConnectorConfig, SinkConfig, SourceConfig, WorkerConfig};
 
@@ -72,6 +74,13 @@ macro_rules! plugins {
                 }
             }
 
+            /// See [`Class::stored_offsets`].
+            pub(crate) async fn stored_offsets(&self, common: &ConnectorConfig, owner: &str) -> Result<Option<SinkOffsets>> {
+                match self {
+                    $(Self::$variant(class) => class.stored_offsets(common, owner).await,)+
+                }
+            }
+
             /// See [`Class::preflight`].
             pub(crate) async fn preflight(&self, common: &ConnectorConfig, worker: &WorkerConfig) -> Result<Vec<TopicCheck>> {
                 match self {
@@ -89,7 +98,7 @@ macro_rules! plugins {
 
 plugins! {
     Webhook(webhook::Webhook) = "Accepts posts and writes them to topics.",
-    Postgres(postgres::Postgres) = "Carries topics into Postgres.",
+    Postgres(postgres::Postgres) = "Writes topics to Postgres.",
 }
 
 /// Title and keys of each section of the documentation: those of all connectors, of all sources, of all sinks, then of each class.

@@ -1,11 +1,11 @@
 //! The class `PostgresSink`.
 
-use towpath_api::Result;
+use towpath_api::{OpenSink as _, Result};
 use towpath_keys::{Check, Flat, KeyDefinition, Keys as _, Problem, Problems, read};
 use towpath_postgres::{OpenPostgresSink, PostgresSinkConfig, SinkSettings, preflight};
 
 use super::{
-    Class, ClassConfig, Connector, Read, Resources, TableCheck, TopicCheck,
+    Class, ClassConfig, Connector, Read, Resources, SinkOffsets, TableCheck, TopicCheck,
     class::Across,
     preflight::topics,
     sink::{SinkConnector, refuse_own_dead_letters},
@@ -50,6 +50,11 @@ impl Class for Postgres {
     async fn open(&self, common: &ConnectorConfig, resources: &Resources) -> Result<Box<dyn Connector>> {
         let opener = self.opener(common, &resources.owner);
         Ok(Box::new(SinkConnector::new(common, &self.sink, opener, resources)?))
+    }
+
+    async fn stored_offsets(&self, common: &ConnectorConfig, owner: &str) -> Result<Option<SinkOffsets>> {
+        let store = self.opener(common, owner).open().await?;
+        Ok(Some(SinkOffsets { selection: self.sink.topics.selection()?, store: Box::new(store) }))
     }
 
     async fn preflight(&self, common: &ConnectorConfig, worker: &WorkerConfig) -> Result<Vec<TopicCheck>> {

@@ -1,4 +1,4 @@
-//! How the maps of connectors are read.
+//! The reading of connectors' maps.
 
 use super::*;
 
@@ -14,19 +14,25 @@ fn a_map_without_a_class_or_of_an_unknown_one_says_so_and_nothing_else() {
 
 #[test]
 fn a_class_brings_its_own_keys_and_no_others() {
-    let keys =
-        [("name", "pg"), ("connector.class", "PostgresSink"), ("connection.url", "postgres://h/d"), ("topics", "a")];
+    let keys = [
+        ("name", "pg"),
+        ("connector.class", "PostgresSink"),
+        ("connection.url", "postgres://h/d"),
+        ("topics", "a"),
+    ];
     let (definition, warnings) = ConnectorDefinition::read(&Flat::from_strings(keys)).unwrap();
     assert!(definition.plugin.class() == "PostgresSink" && warnings.is_empty());
-    let found = ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain([("objects", "x")]))).unwrap_err();
+    let found =
+        ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain([("objects", "x")]))).unwrap_err();
     assert_eq!((found.len(), found[0].code), (1, "config.unknown_key"));
 }
 
 #[test]
 fn a_sink_does_not_read_its_own_dead_letters() {
     let keys = [("name", "pg"), ("connector.class", "PostgresSink"), ("connection.url", "postgres://h/d")];
-    let refused =
-        |more: [(&str, &str); 2]| ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain(more))).err();
+    let refused = |more: [(&str, &str); 2]| {
+        ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain(more))).err()
+    };
     let queue = "errors.deadletterqueue.topic.name";
     for topics in [("topics", "b,a"), ("topics.regex", "a|b")] {
         let found = refused([topics, (queue, "a")]).unwrap();
@@ -79,9 +85,9 @@ fn webhook(given: &[(&str, &str)]) -> Result<(ConnectorDefinition, Vec<Problem>)
 fn a_prefix_and_an_object_make_a_name_that_a_topic_can_have() {
     assert!(webhook(&[("topic.prefix", &"x".repeat(243))]).is_ok());
     for (prefix, objects, messages) in [
-        ("a b".to_owned(), "deals", &["as Kafka's topics are"][..]),
-        ("x".repeat(244), "deals", &["over 249 bytes, as it does with `deals`"]),
-        ("x".repeat(244), "deals,Pasted", &["name 2 must be lower-case", "over 249 bytes, as it does with `deals`"]),
+        ("a b".to_owned(), "deals", &["as Kafka requires"][..]),
+        ("x".repeat(244), "deals", &["over 249 bytes, as with object `deals`"]),
+        ("x".repeat(244), "deals,Pasted", &["name 2 must be lower-case", "over 249 bytes, as with object `deals`"]),
         ("x".repeat(244), "deals,deals", &["must not name `deals` twice", "over 249 bytes"]),
     ] {
         let found = webhook(&[("topic.prefix", &prefix), ("objects", objects)]).unwrap_err();

@@ -7,7 +7,7 @@ use towpath_keys::{Check, Flat, KeyDefinition, Keys as _, ListenerAddress, Probl
 use towpath_webhook::{Listener, OpenWebhookSource, WebhookConfig, WebhookMetrics};
 
 use super::{
-    Class, ClassConfig, Connector, Read, Resources, TopicCheck, class::Across, definition::without_effect,
+    Class, ClassConfig, Connector, Read, Resources, SinkOffsets, TopicCheck, class::Across, definition::without_effect,
     source::PublishingSource,
 };
 use crate::config::{ConnectorConfig, SourceConfig, WorkerConfig};
@@ -52,6 +52,10 @@ impl Class for Webhook {
         let source = PublishingSource::new(common, &self.source, opener, resources)?.as_intake();
         listener.announce([common.name.as_str()]).await?;
         Ok(Box::new(OpenWebhook { name: common.name.clone(), source, listener }))
+    }
+
+    async fn stored_offsets(&self, _: &ConnectorConfig, _: &str) -> Result<Option<SinkOffsets>> {
+        Ok(None)
     }
 
     async fn preflight(&self, _: &ConnectorConfig, _: &WorkerConfig) -> Result<Vec<TopicCheck>> {

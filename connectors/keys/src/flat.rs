@@ -112,6 +112,11 @@ impl Flat {
         self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
+    /// Keys and values as Kafka Connect would send them, with references such as `${env:NAME}` as they were given.
+    pub fn strings(&self) -> impl Iterator<Item = (&str, String)> {
+        self.entries.iter().map(|entry| (entry.key.as_str(), entry.value.to_string()))
+    }
+
     /// The folder that relative paths start from.
     pub fn base_dir(&self) -> &BaseDir {
         &self.base_dir
@@ -137,6 +142,29 @@ mod tests {
                 flat.entries().iter().map(|entry| (entry.key.clone(), entry.value.to_string())).collect();
             prop_assert_eq!(back, pairs);
         }
+    }
+
+    #[test]
+    fn strings_are_as_given_after_references_were_resolved() {
+        crate::config_keys! {
+            /// Keys of a test.
+            struct SecretConfig {
+                /// A password.
+                #[key("password")]
+                password: crate::Secret,
+                /// Names.
+                #[key("names")]
+                names: Vec<String> = vec![],
+            }
+        }
+        impl crate::Check for SecretConfig {}
+        let mut flat = Flat::from_strings([("password", "${env:PASSWORD}")]);
+        flat.push("names", Scalar::List(vec![Scalar::String("a".to_owned()), Scalar::Integer(1)]), None);
+        let env = |_: &str| Some("canary".to_owned());
+        let (config, _) = crate::read_with::<SecretConfig>(&flat, &env).unwrap();
+        assert_eq!((config.password.reveal(), config.names.len()), ("canary", 2));
+        let given: Vec<(&str, String)> = flat.strings().collect();
+        assert_eq!(given, [("password", "${env:PASSWORD}".to_owned()), ("names", "a,1".to_owned())]);
     }
 
     #[test]

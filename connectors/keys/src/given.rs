@@ -1,4 +1,4 @@
-//! A value as it was given, and why it does not do.
+//! A value as it was given, and the reason why it is invalid.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::{BaseDir, Scalar, holds_credentials, looks_secret, nearest};
 /// Characters of a value that a message quotes.
 const MAX_QUOTED: usize = 60;
 
-/// Why a value does not do.
+/// Why a value is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
     /// The reason, without the key: `expected …`.
@@ -77,7 +77,7 @@ impl<'a> Given<'a> {
         }
         let list: Vec<String> = words().map(|word| format!("`{word}`")).collect();
         let suggestion = nearest(text, words()).filter(|_| self.quotable()).map(ToOwned::to_owned);
-        Err(Invalid { suggestion, ..self.mismatch(list.join(" or ")) })
+        Err(Invalid { suggestion, ..self.mismatch(alternatives(&list)) })
     }
 
     pub(super) fn text(&self) -> Option<&'a str> {
@@ -85,6 +85,14 @@ impl<'a> Given<'a> {
             Scalar::String(text) => Some(text),
             _ => None,
         }
+    }
+}
+
+/// Joins alternatives for a message: `a`, `a or b`, `a, b or c`.
+pub fn alternatives(words: &[String]) -> String {
+    match words {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => words.concat(),
     }
 }
 

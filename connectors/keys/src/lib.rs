@@ -53,7 +53,7 @@ mod timeout;
 mod value;
 
 pub use flat::{Entry, Flat, Scalar};
-pub use given::{Given, Invalid};
+pub use given::{Given, Invalid, alternatives};
 pub use group::{Named, Pairs};
 pub use keys::{AllowedValue, Check, Field, KeyDefinition, KeyGroup, KeySpec, Keys};
 pub use listener::{ListenerAddress, ListenerAddressError};

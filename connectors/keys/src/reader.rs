@@ -9,6 +9,9 @@ use super::{
     reference::{self, Resolver},
 };
 
+/// The maximum number of keys that the help for an unknown key lists.
+const MAX_LISTED: usize = 12;
+
 /// Reads `K` from `flat`, references from the environment of the process. The second part of the result are warnings.
 ///
 /// # Errors
@@ -230,9 +233,20 @@ impl<'a> FlatReader<'a> {
                 .collect();
             let suggestion = nearest(&entry.key, candidates.iter().map(String::as_str)).map(ToOwned::to_owned);
             let problem = Problem::new("config.unknown_key", &entry.key, format!("unknown key `{}`", entry.key));
-            self.found.push(Problem { suggestion, ..problem.at(entry.origin.clone()) });
+            let help = suggestion.is_none().then(|| known_keys(definitions));
+            self.found.push(Problem { suggestion, help, ..problem.at(entry.origin.clone()) });
         }
     }
+}
+
+/// The help for an unknown key that resembles no known key.
+fn known_keys(definitions: &[KeyDefinition]) -> String {
+    if definitions.len() > MAX_LISTED {
+        return "docs/configuration.md lists all keys".to_owned();
+    }
+    let keys: Vec<String> =
+        definitions.iter().map(|definition| format!("`{}`", definition.key.replace("{}", "<name>"))).collect();
+    format!("the keys are {}", keys.join(", "))
 }
 
 /// The key that `pattern` stands for when each `{}` is what `typed` has in its place; `None` when `typed` is shorter.

@@ -5,76 +5,76 @@ use std::path::PathBuf;
 use towpath_keys::{Check, Problems, Secret, config_enum, config_keys};
 
 config_enum! {
-    /// What a record does to the table.
+    /// The effect of a record on its table.
     pub enum InsertMode {
-        /// It makes its row or changes it.
+        /// The record inserts its row, or updates it if it exists.
         Upsert = "upsert",
-        /// It becomes a row of its own: the table is a history that only grows.
+        /// The record becomes a new row. The table is a history that only grows.
         Insert = "insert",
-        /// It changes its row; where there is none it is left out, and counted.
+        /// The record updates its row. If there is no such row, the record is skipped and counted.
         Update = "update",
     }
 }
 
 config_enum! {
-    /// Where the primary key comes from.
+    /// The source of the primary key.
     pub enum PrimaryKeyMode {
         /// The key of the record.
         RecordKey = "record_key",
-        /// The fields `pk.fields` of the value.
+        /// The fields of the value that `pk.fields` names.
         RecordValue = "record_value",
         /// Topic, partition and offset.
         Kafka = "kafka",
         /// The id of the event, from the header `towpath_event_id`.
         EventId = "event_id",
-        /// There is none.
+        /// The table has no primary key.
         None = "none",
     }
 }
 
 config_enum! {
-    /// How a delete arrives in the table.
+    /// The effect of a delete on the table.
     pub enum DeleteMode {
-        /// The row stays with its values and `_towpath_deleted = true`; the view `<table>_live` shows the others.
+        /// The row keeps its values and gets `_towpath_deleted = true`. The view `<table>_live` has the other rows.
         Soft = "soft",
-        /// The row goes.
+        /// The row is deleted.
         Hard = "hard",
-        /// Nothing happens; the record is counted as left out.
+        /// The record is skipped and counted.
         Ignore = "ignore",
     }
 }
 
 config_enum! {
-    /// What may be done to the shape of tables.
+    /// The changes that are allowed to the schema of tables.
     pub enum SchemaEvolution {
-        /// Tables are made, columns added and widened; nothing is dropped or narrowed.
+        /// Tables are created, columns are added and widened. Nothing is dropped or narrowed.
         Evolve = "evolve",
-        /// Nothing is made: the table must be there with a column for each field.
+        /// No changes: the table must exist, with a column for each field.
         Validate = "validate",
-        /// Nothing is made: the table must be there, and fields without a column are left out.
+        /// No changes: the table must exist. Fields without a column are skipped.
         Off = "off",
     }
 }
 
 config_enum! {
-    /// What happens with records whose table has not the shape that they need.
+    /// The treatment of records that do not fit the schema of their table.
     pub enum SchemaMismatch {
-        /// They wait, and the other tables go on, until a person has altered the table; it is looked at again and
-        /// again.
+        /// The records of the partition wait until the table is altered, which is checked regularly. Other partitions
+        /// continue.
         Pause = "pause",
-        /// They become dead letters.
+        /// The records become dead letters.
         DeadLetter = "dead_letter",
     }
 }
 
 config_enum! {
-    /// Which columns of Towpath's own a table has.
+    /// The metadata columns of a table.
     pub enum MetadataColumns {
-        /// All of them.
+        /// All metadata columns.
         Full = "full",
-        /// Those that guard against old records: all but `_towpath_applied_at`.
+        /// The columns that protect a row from older records: all except `_towpath_applied_at`.
         Version = "version",
-        /// None: for tables that others own. An old record that comes again then turns its row back.
+        /// No metadata columns, for tables of other applications. An older record that is read again then overwrites its row.
         None = "none",
     }
 }
@@ -82,56 +82,56 @@ config_enum! {
 config_keys! {
     /// Keys of the Postgres sink.
     pub struct PostgresSinkConfig {
-        /// Where the database is: `postgres://host:port/database`, with `?sslmode=disable|prefer|require` at need.
+        /// The URL of the database: `postgres://host:port/database`, with `?sslmode=disable|prefer|require` if needed.
         #[key("connection.url")]
         pub connection_url: String,
-        /// The role to connect as. It needs `CREATE` on the database, or the schemas must exist and be its own.
+        /// The role to connect as. It needs `CREATE` on the database, or the schemas must exist and belong to the role.
         #[key("connection.user")]
         pub connection_user: Option<String>,
         /// The password of the role.
         #[key("connection.password")]
         pub connection_password: Option<Secret>,
-        /// A file of certificates (PEM) to trust beside those of the system, for a server with a certificate of your
-        /// own.
+        /// A file of CA certificates (PEM) to trust in addition to those of the system, for a server with a private
+        /// certificate.
         #[key("connection.ssl.ca")]
         pub connection_ssl_ca: Option<PathBuf>,
-        /// Which table a topic fills; `${topic}` stands for its name. The first dot parts schema and table.
+        /// The name of the table for a topic; `${topic}` is the name of the topic. The first dot separates schema and table.
         #[key("table.name.format", alias = "collection.name.format")]
         pub table_name_format: String = "${topic}".to_owned(),
-        /// What a record does to the table.
+        /// The effect of a record on its table.
         #[key("insert.mode")]
         pub insert_mode: InsertMode = InsertMode::Upsert,
-        /// Where the primary key comes from. Without it: `record_key`, and `kafka` for `insert.mode=insert`.
+        /// The source of the primary key. The default is `kafka` with `insert.mode=insert`, otherwise `record_key`.
         #[key("pk.mode", alias = "primary.key.mode")]
         pub pk_mode: Option<PrimaryKeyMode>,
-        /// For `record_value` the fields of the key. Otherwise what its columns are called, if not as the fields of the
-        /// record's key (`id` where that is no record), `__connect_topic`, `__connect_partition` and
-        /// `__connect_offset`, or `event_id`.
+        /// With `pk.mode=record_value`, the fields of the value that form the key. Otherwise the names of the key's columns.
+        /// Their defaults are the fields of the record's key (`id` if the key is not an Avro record) for `record_key`;
+        /// `__connect_topic`, `__connect_partition` and `__connect_offset` for `kafka`; `event_id` for `event_id`.
         #[key("pk.fields", alias = "primary.key.fields")]
         pub pk_fields: Vec<String> = vec![],
-        /// How a delete arrives in the table.
+        /// The effect of a delete on the table.
         #[key("delete.mode")]
         pub delete_mode: DeleteMode = DeleteMode::Soft,
-        /// Whether a truncate of the source's table (`op` `t` of Debezium) deletes the rows of this one, as
-        /// `delete.mode` says. Without it truncates are left out, and counted.
+        /// Whether a truncate of the source's table (Debezium's `op` `t`) deletes all rows of the table, in the way that
+        /// `delete.mode` sets. If false, truncates are skipped and counted.
         #[key("truncate.enabled")]
         pub truncate_enabled: bool = false,
-        /// The fields that become columns; none given: all. The key always does.
+        /// The fields that become columns; empty means all. The key always becomes columns.
         #[key("fields.include", alias = "fields.whitelist")]
         pub fields_include: Vec<String> = vec![],
-        /// Fields that become no column.
+        /// The fields that do not become columns.
         #[key("fields.exclude")]
         pub fields_exclude: Vec<String> = vec![],
-        /// Whether a table `<table>_history` beside the other takes every change as a row of its own.
+        /// Whether every change is also added as a row to a table `<table>_history`.
         #[key("history.enabled")]
         pub history_enabled: bool = false,
-        /// What may be done to the shape of tables.
+        /// The changes that are allowed to the schema of tables.
         #[key("schema.evolution")]
         pub schema_evolution: SchemaEvolution = SchemaEvolution::Evolve,
-        /// What happens with records whose table has not the shape that they need.
+        /// The treatment of records that do not fit the schema of their table.
         #[key("schema.mismatch")]
         pub schema_mismatch: SchemaMismatch = SchemaMismatch::Pause,
-        /// Which columns of Towpath's own a table has.
+        /// The metadata columns of a table.
         #[key("metadata.columns")]
         pub metadata_columns: MetadataColumns = MetadataColumns::Full,
     }
@@ -163,7 +163,7 @@ impl Check for PostgresSinkConfig {
     fn check(&self, problems: &mut Problems) {
         self.check_modes(problems);
         if self.connection_url.parse::<tokio_postgres::Config>().is_err() {
-            problems.invalid("connection.url", "is not a Postgres URL such as `postgres://host:5432/database`");
+            problems.invalid("connection.url", "is not a Postgres URL, such as `postgres://host:5432/database`");
         }
     }
 }

@@ -11,11 +11,11 @@ use towpath_keys::{ByteSize, Check, Named, Problems, Secret, config_enum, config
 use towpath_mapping::Mapper;
 
 config_enum! {
-    /// What an `update` carries.
+    /// The fields that an `update` carries.
     pub enum UpdateMode {
-        /// Only the fields that change; a field given as null is set to null.
+        /// Only the changed fields. A field that is null in the post becomes null.
         Merge = "merge",
-        /// The whole record.
+        /// All fields of the record.
         Replace = "replace",
     }
 }
@@ -23,20 +23,20 @@ config_enum! {
 config_keys! {
     /// Keys of the webhook source.
     pub struct WebhookConfig {
-        /// The objects that may be posted: lower-case letters, digits and underscores. Each has a group
-        /// `objects.<name>`.
+        /// The names of the objects that may be posted: lower-case letters, digits and underscores. Each object has its
+        /// own keys `objects.<name>.*`.
         #[key("objects")]
         pub objects: Vec<String>,
-        /// One object.
+        /// They describe one object.
         #[key("objects.{}")]
         pub object: Named<ObjectConfig>,
-        /// One client, by its client id.
+        /// They describe one client; the name is its client id.
         #[key("clients.{}")]
         pub clients: Named<ClientConfig>,
-        /// A longer body is refused with 413.
+        /// The maximum size of a request body. A larger body is refused with 413.
         #[key("body.max.bytes", range = ByteSize::bytes(1)..=ByteSize::mib(64))]
         pub body_max: ByteSize = ByteSize::mib(1),
-        /// Requests that may be under way at once; the next one is refused with 503 and `Retry-After`.
+        /// The maximum number of concurrent requests. Further requests are refused with 503 and `Retry-After`.
         #[key("requests.max.in.flight", range = 1..=100_000)]
         pub requests_max_in_flight: u32 = 1_000,
     }
@@ -45,10 +45,10 @@ config_keys! {
 config_keys! {
     /// Keys of one object.
     pub struct ObjectConfig {
-        /// The file with the agreed Avro schema (`.avsc`): a record with a field `id` of type `string` or `long`.
+        /// The file of the object's Avro schema (`.avsc`): a record with a field `id` of type `string` or `long`.
         #[key("schema")]
         pub schema: PathBuf,
-        /// What an `update` carries.
+        /// The fields that an `update` carries.
         #[key("update.mode")]
         pub update_mode: UpdateMode = UpdateMode::Merge,
     }
@@ -57,7 +57,7 @@ config_keys! {
 config_keys! {
     /// Keys of one client.
     pub struct ClientConfig {
-        /// What the client sends as `clientSecret`. Give a reference such as `${env:ACME_SECRET}`.
+        /// The secret that the client sends as `clientSecret`. Use a reference such as `${env:ACME_SECRET}`.
         #[key("secret")]
         pub secret: Secret,
     }

@@ -19,16 +19,16 @@ const SILENCE: Duration = Duration::from_secs(15);
 
 /// What is to be read.
 #[derive(Debug, Clone)]
-pub(super) struct Range {
-    pub(super) topic: String,
+pub(in crate::cli) struct Range {
+    pub(in crate::cli) topic: String,
     /// `None`: all of them.
-    pub(super) partition: Option<i32>,
+    pub(in crate::cli) partition: Option<i32>,
     /// `None`: the earliest there is.
-    pub(super) offset: Option<i64>,
+    pub(in crate::cli) offset: Option<i64>,
 }
 
 /// Reads the records of a range, once.
-pub(super) struct BoundedReader {
+pub(in crate::cli) struct BoundedReader {
     consumer: Arc<StreamConsumer>,
     topic: String,
     /// The partitions that are not read to their end yet, with that end.
@@ -40,7 +40,7 @@ impl BoundedReader {
     ///
     /// # Errors
     /// Retry while no broker answers; fatal when there is no such topic, partition or offset.
-    pub(super) async fn open(mut settings: ClientConfig, range: Range) -> Result<Self> {
+    pub(in crate::cli) async fn open(mut settings: ClientConfig, range: Range) -> Result<Self> {
         // librdkafka wants a group's name although none is joined.
         settings
             .set("group.id", "towpath-tap")
@@ -70,7 +70,7 @@ impl BoundedReader {
     ///
     /// # Errors
     /// Retry when the broker goes away.
-    pub(super) async fn next(&mut self) -> Result<Option<OwnedMessage>> {
+    pub(in crate::cli) async fn next(&mut self) -> Result<Option<OwnedMessage>> {
         let doing = || format!("read topic `{}`", self.topic);
         while !self.ends.is_empty() {
             let message = match tokio::time::timeout(SILENCE, self.consumer.recv()).await {

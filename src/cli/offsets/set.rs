@@ -1,0 +1,206 @@
+//! `towpath offsets set`.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use rdkafka::Message as _;
+use towpath_api::{Anchor, Error, ErrorType, Result, TopicPartition};
+
+use super::{SetArgs, consumer, kafka, no_sink, owner};
+use crate::{
+    cli::{
+        exit::{self, Exit},
+        tap::{BoundedReader, Range},
+    },
+    config::WorkerConfig,
+    kafka::{
+        codes,
+        consumer::{PartitionRange, Selection},
+    },
+    worker::{ConnectorDefinition, anchor},
+};
+
+/// The first number of offsets that is searched for the record before the new offset; each further search is larger.
+const FIRST_WINDOW: i64 = 16;
+
+/// The next offset to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    Earliest,
+    End,
+    Offset(i64),
+}
+
+impl Target {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "earliest" => Ok(Self::Earliest),
+            "end" => Ok(Self::End),
+            number => match number.parse::<i64>() {
+                Ok(offset) if offset >= 0 => Ok(Self::Offset(offset)),
+                _ => Err("expected a number of at least 0, `earliest` or `end`".to_owned()),
+            },
+        }
+    }
+
+    /// The offset in a partition with `range`.
+    ///
+    /// # Errors
+    /// Fatal if the partition does not have the offset.
+    fn within(self, partition: &TopicPartition, range: &PartitionRange) -> Result<i64> {
+        let (earliest, end) = (range.beginning.earliest, range.end);
+        match self {
+            Self::Earliest => Ok(earliest),
+            Self::End => Ok(end),
+            Self::Offset(offset) if (earliest..=end).contains(&offset) => Ok(offset),
+            Self::Offset(offset) => {
+                let doing = format!(
+                    "set the offset of {partition} to {offset}: the topic has {earliest}..{end}; nothing was changed"
+                );
+                Err(Error::fatal(codes::OFFSET_OUT_OF_RANGE, ErrorType::NotFound, doing)
+                    .with_help(format!("set an offset from {earliest} to {end}")))
+            }
+        }
+    }
+}
+
+pub(super) async fn set(worker: &WorkerConfig, connector: &ConnectorDefinition, args: SetArgs) -> Result<Exit> {
+    if !args.yes && !io::stdin().is_terminal() {
+        eprintln!("error: cannot ask, since standard input is not a terminal; nothing was changed");
+        eprintln!("  = help: use --yes to set the offset without a question");
+        return Ok(exit::USAGE);
+    }
+    let Some(mut offsets) = connector.stored_offsets(&owner(worker)).await? else { return Ok(no_sink(connector)) };
+    let partition = TopicPartition { topic: args.topic.as_str().into(), partition: args.partition };
+    if !offsets.selection.includes(&partition.topic) {
+        let doing = format!(
+            "set the offset of {partition}: connector `{}` does not read the topic; nothing was changed",
+            connector.common.name
+        );
+        return Err(Error::fatal(codes::NOT_FOUND, ErrorType::NotFound, doing));
+    }
+    let consumer = consumer(worker, connector)?;
+    let existing = consumer.partitions(&Selection::Names(vec![args.topic.clone()])).await?;
+    if !existing.contains(&partition) {
+        let doing = format!("set the offset of {partition}: there is no such partition; nothing was changed");
+        return Err(Error::fatal(codes::NOT_FOUND, ErrorType::NotFound, doing));
+    }
+    let range = consumer.range(&partition).await?;
+    let to = args.offset.within(&partition, &range)?;
+    let stored = offsets.store.positions().await?.into_iter().find(|stored| stored.partition == partition);
+    let from = stored.map(|stored| stored.next_offset);
+    eprintln!("{}", plan(&partition, from, to, range.beginning.earliest));
+    if !args.yes && !confirmed() {
+        eprintln!("nothing was changed");
+        return Ok(exit::DONE);
+    }
+    let anchor = anchor_before(worker, &partition, range.beginning.earliest, to).await?;
+    offsets.store.seek(&partition, to, anchor).await?;
+    println!("{partition}: the next offset is {to}");
+    Ok(exit::DONE)
+}
+
+/// The effect of the change, for the operator.
+fn plan(partition: &TopicPartition, from: Option<i64>, to: i64, earliest: i64) -> String {
+    let Some(from) = from else {
+        let skipped = match to - earliest {
+            0 => "no record is skipped".to_owned(),
+            offsets => format!("{offsets} offsets from {earliest} on are skipped and never stored"),
+        };
+        return format!("{partition}: the store has no offset yet; the first offset becomes {to}: {skipped}");
+    };
+    let effect = match to - from {
+        0 => "the offset stays, and its anchor is renewed".to_owned(),
+        skipped @ 1.. => format!("{skipped} offsets are skipped, and their records are never stored"),
+        again => {
+            format!(
+                "{} offsets are read again; a replay cannot turn a row back, unless `metadata.columns=none`",
+                -again
+            )
+        }
+    };
+    format!("{partition}: from offset {from} to {to}: {effect}")
+}
+
+fn confirmed() -> bool {
+    eprint!("Set the offset? [y/N] ");
+    // A prompt that cannot be written is answered all the same.
+    let _ = io::stderr().flush();
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}
+
+/// The last record before `to` that a `read_committed` reader sees; `None` if there is none from `earliest` on.
+///
+/// Compaction, aborted transactions and transaction markers leave gaps, so the search reaches back step by step.
+async fn anchor_before(
+    worker: &WorkerConfig,
+    partition: &TopicPartition,
+    earliest: i64,
+    to: i64,
+) -> Result<Option<Anchor>> {
+    let mut window = FIRST_WINDOW;
+    let mut searched = to;
+    while searched > earliest {
+        let from = to.saturating_sub(window).max(earliest);
+        let range =
+            Range { topic: partition.topic.to_string(), partition: Some(partition.partition), offset: Some(from) };
+        let mut reader = BoundedReader::open(kafka(worker).client("offsets"), range).await?;
+        let mut last = None;
+        while let Some(message) = reader.next().await? {
+            if message.offset() >= searched {
+                break;
+            }
+            last = Some(anchor::of_message(&message));
+        }
+        if last.is_some() {
+            return Ok(last);
+        }
+        searched = from;
+        window = window.saturating_mul(16);
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use towpath_api::Beginning;
+
+    use super::*;
+
+    fn partition() -> TopicPartition {
+        TopicPartition { topic: "acme.deals".into(), partition: 3 }
+    }
+
+    #[test]
+    fn an_offset_is_a_number_earliest_or_end() {
+        assert_eq!(Target::parse("earliest"), Ok(Target::Earliest));
+        assert_eq!(Target::parse("end"), Ok(Target::End));
+        assert_eq!(Target::parse("17"), Ok(Target::Offset(17)));
+        for refused in ["-1", "latest", "", "1.5"] {
+            assert!(Target::parse(refused).is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn an_offset_must_be_in_the_topic_or_be_its_end() {
+        let range = PartitionRange { beginning: Beginning { earliest: 5, cluster_id: None }, end: 9 };
+        let within = |target: Target| target.within(&partition(), &range);
+        assert_eq!((within(Target::Earliest).unwrap(), within(Target::End).unwrap()), (5, 9));
+        assert_eq!((within(Target::Offset(5)).unwrap(), within(Target::Offset(9)).unwrap()), (5, 9));
+        for refused in [4, 10] {
+            let error = within(Target::Offset(refused)).unwrap_err();
+            assert!(error.to_string().contains("the topic has 5..9"), "{error}");
+            assert_eq!(error.help(), Some("set an offset from 5 to 9"));
+        }
+    }
+
+    #[test]
+    fn the_plan_counts_offsets_that_are_read_again_or_skipped() {
+        let plan = |from, to| plan(&partition(), from, to, 2);
+        assert!(plan(Some(9), 4).starts_with("acme.deals[3]: from offset 9 to 4: 5 offsets are read again"));
+        assert!(plan(Some(4), 9).contains("5 offsets are skipped"));
+        assert!(plan(Some(4), 4).contains("the offset stays"));
+        assert!(plan(None, 2).contains("no record is skipped"));
+        assert!(plan(None, 6).contains("4 offsets from 2 on are skipped"));
+    }
+}
