@@ -19,6 +19,7 @@ mod journal;
 mod laboratory;
 mod modes;
 mod offsets;
+mod offsets_command;
 mod operation;
 mod pace;
 mod path;

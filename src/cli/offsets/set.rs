@@ -101,22 +101,19 @@ pub(super) async fn set(worker: &WorkerConfig, connector: &ConnectorDefinition, 
 
 /// The effect of the change, for the operator.
 fn plan(partition: &TopicPartition, from: Option<i64>, to: i64, earliest: i64) -> String {
+    let count = |offsets: i64| format!("{offsets} offset{}", if offsets == 1 { "" } else { "s" });
+    let skips = |offsets| format!("skips {}; their records are not stored", count(offsets));
     let Some(from) = from else {
-        let skipped = match to - earliest {
-            0 => "no record is skipped".to_owned(),
-            offsets => format!("{offsets} offsets from {earliest} on are skipped and never stored"),
-        };
-        return format!("{partition}: the store has no offset yet; the first offset becomes {to}: {skipped}");
+        let effect = if to == earliest { "skips no record".to_owned() } else { skips(to - earliest) };
+        return format!("{partition}: from no stored offset to {to}: {effect}");
     };
     let effect = match to - from {
-        0 => "the offset stays, and its anchor is renewed".to_owned(),
-        skipped @ 1.. => format!("{skipped} offsets are skipped, and their records are never stored"),
-        again => {
-            format!(
-                "{} offsets are read again; a replay cannot turn a row back, unless `metadata.columns=none`",
-                -again
-            )
-        }
+        0 => "renews the anchor and moves nothing".to_owned(),
+        skipped @ 1.. => skips(skipped),
+        again => format!(
+            "reads {} again; a replay cannot turn a row back, except with `metadata.columns=none`",
+            count(-again)
+        ),
     };
     format!("{partition}: from offset {from} to {to}: {effect}")
 }
@@ -195,12 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn the_plan_counts_offsets_that_are_read_again_or_skipped() {
+    fn the_plan_counts_offsets_to_read_again_or_to_skip() {
         let plan = |from, to| plan(&partition(), from, to, 2);
-        assert!(plan(Some(9), 4).starts_with("acme.deals[3]: from offset 9 to 4: 5 offsets are read again"));
-        assert!(plan(Some(4), 9).contains("5 offsets are skipped"));
-        assert!(plan(Some(4), 4).contains("the offset stays"));
-        assert!(plan(None, 2).contains("no record is skipped"));
-        assert!(plan(None, 6).contains("4 offsets from 2 on are skipped"));
+        assert!(plan(Some(9), 4).starts_with("acme.deals[3]: from offset 9 to 4: reads 5 offsets again"));
+        assert!(plan(Some(4), 9).contains("skips 5 offsets;"));
+        assert!(plan(Some(4), 4).contains("moves nothing"));
+        assert!(plan(None, 2).contains("skips no record"));
+        assert!(plan(None, 6).contains("skips 4 offsets;"));
     }
 }
