@@ -1,4 +1,4 @@
-//! `towpath config`: offline work with config files.
+//! `towpath config`: commands on config files, offline.
 
 use std::path::PathBuf;
 
@@ -25,12 +25,12 @@ Examples:
   towpath config validate worker.toml webhook.toml postgres.toml
   towpath config validate -o json connectors/*.toml
 
-Exits with 0 when all files are valid, with 78 when one is not.")]
+Exits with 0 if all files are valid, otherwise with 78.")]
 pub(super) struct ValidateArgs {
-    /// Files of a worker or of connectors; which of the two is recognised by the keys
+    /// Files of a worker or of connectors, recognized by their keys
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Form of the result
+    /// Format of the result
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -67,7 +67,7 @@ fn as_json(files: &Files) -> Value {
     json!({ "valid": files.problems.is_empty(), "problems": problems, "warnings": warnings })
 }
 
-/// The values of keys are left out: they may be secrets.
+/// Leaves out the values of keys, which may be secrets.
 fn problem(problem: &Problem) -> Value {
     let place = problem.origin.as_ref();
     let number = |number: usize| (number > 0).then_some(number);
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_as_json_names_place_and_what_was_meant() {
+    fn a_problem_as_json_has_a_place_and_a_suggestion() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("worker.toml");
         std::fs::write(

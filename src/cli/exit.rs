@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use towpath_api::{Error, ErrorType, Reaction};
 
-/// How the process ends.
+/// The exit code of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit(pub u8);
 
@@ -14,7 +14,7 @@ pub const DONE: Exit = Exit(0);
 pub const FOUND: Exit = Exit(1);
 /// The arguments are wrong.
 pub const USAGE: Exit = Exit(2);
-/// What was to be read is bad.
+/// The input cannot be used.
 pub const BAD_INPUT: Exit = Exit(65);
 /// A service cannot be reached.
 pub const UNREACHABLE: Exit = Exit(69);
@@ -22,7 +22,7 @@ pub const UNREACHABLE: Exit = Exit(69);
 pub const BUG: Exit = Exit(70);
 /// The output cannot be written.
 pub const CANNOT_WRITE: Exit = Exit(73);
-/// Trying again later may help.
+/// A later attempt may succeed.
 pub const TRY_LATER: Exit = Exit(75);
 /// Credentials or rights are missing.
 pub const NOT_PERMITTED: Exit = Exit(77);
@@ -35,7 +35,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Prints `error` with its causes, and says how to end.
+/// Prints `error` with its causes and its help; returns its exit code.
 pub(super) fn report(error: &Error) -> Exit {
     eprintln!("error[{}]: cannot {}", error.code, error.chain());
     let help = error.help().or((error.error_type == ErrorType::Internal).then_some("this is a bug; please report it"));
@@ -45,7 +45,7 @@ pub(super) fn report(error: &Error) -> Exit {
     of(error)
 }
 
-/// The code for an error that ends the process.
+/// The exit code for an error.
 pub(super) fn of(error: &Error) -> Exit {
     match error.error_type {
         ErrorType::Config => CONFIG,

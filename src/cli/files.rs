@@ -1,4 +1,4 @@
-//! Reads config files, all of them, and collects every problem before anything is started.
+//! Reads all config files and collects every problem before anything is started.
 
 use std::{collections::HashMap, path::Path};
 
@@ -9,7 +9,7 @@ use crate::{
     plugin::ConnectorDefinition,
 };
 
-/// What a file is.
+/// A file that was read.
 #[derive(Debug)]
 pub(super) enum ConfigFile {
     /// The worker's.
@@ -18,14 +18,14 @@ pub(super) enum ConfigFile {
     Connector(Box<ConnectorDefinition>),
 }
 
-/// Everything that was read, and everything that is wrong with it.
+/// The files that were read, with all their problems.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    /// The files without problems, in the order given.
+    /// The files without problems, in the given order.
     pub(super) read: Vec<ConfigFile>,
-    /// What keeps the worker from starting.
+    /// Problems, which keep the worker from starting.
     pub(super) problems: Vec<Problem>,
-    /// What works but is probably not meant.
+    /// Settings that work but are probably a mistake.
     pub(super) warnings: Vec<Problem>,
     names: HashMap<String, Option<Origin>>,
 }
@@ -49,9 +49,9 @@ impl Files {
         self.same_name(name);
     }
 
-    /// Reads a file and recognises by its keys whose it is.
+    /// Reads a file of a worker or of a connector, recognized by its keys.
     pub(super) fn any(&mut self, path: &Path) {
-        // A file that cannot be read is reported once, whatever it was meant to be.
+        // Loaded again by its reader, so a file that cannot be read is reported once.
         match load(path) {
             Ok(flat) if is_worker(&flat) => self.worker(path),
             _ => self.connector(path),
@@ -68,12 +68,12 @@ impl Files {
         }
     }
 
-    /// Refuses the connector that was read last when an earlier one has its name, which is at `origin`.
+    /// Refuses the connector that was read last if an earlier one has the same name. `origin` is the place of the name.
     fn same_name(&mut self, origin: Option<Origin>) {
         let Some(ConfigFile::Connector(last)) = self.read.last() else { return };
         let name = last.common.name.clone();
         match self.names.get(&name) {
-            // The file that was read before is the last one when this one was refused.
+            // The last file is an earlier one if the current one was refused.
             Some(earlier) if *earlier == origin => {}
             Some(earlier) => {
                 let place = earlier.as_ref().map(|origin| format!(", first in {origin}")).unwrap_or_default();
@@ -88,7 +88,7 @@ impl Files {
 }
 
 impl Files {
-    /// The worker's config and those of the connectors, when nothing is wrong with any; otherwise prints what is.
+    /// The config of the worker and of the connectors. Prints warnings, and the problems if there are any.
     pub(super) fn into_configs(self) -> Option<(WorkerConfig, Vec<ConnectorDefinition>)> {
         eprint!("{}", render_warnings(&self.warnings));
         if !self.problems.is_empty() {
@@ -107,7 +107,7 @@ impl Files {
     }
 }
 
-/// A file that names a class is a connector's; otherwise one with a key of the worker's is the worker's.
+/// A file with a class is a connector's; any other file with a key of the worker is the worker's.
 fn is_worker(flat: &Flat) -> bool {
     let has = |key: &str| flat.get(key).is_some();
     let of_worker = |definition: &KeyDefinition| has(&definition.key);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_recognised_by_its_keys() {
+    fn a_file_is_recognized_by_its_keys() {
         let folder = tempfile::tempdir().unwrap();
         let mut files = Files::default();
         files.any(&file(&folder, "a.toml", WORKER));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_problems_of_all_files_come_together() {
+    fn the_problems_of_all_files_are_collected() {
         let folder = tempfile::tempdir().unwrap();
         let mut files = Files::default();
         files.worker(&file(&folder, "worker.toml", "bootstrap.servers = \"b:9092\"\n"));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn two_connectors_of_one_name_are_refused() {
+    fn two_connectors_with_the_same_name_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let mut files = Files::default();
         let text = format!("name = \"pg\"\n{SINK}");

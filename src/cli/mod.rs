@@ -1,7 +1,7 @@
-//! The command line: what `towpath` can be told to do.
+//! The command line.
 //!
-//! One file for each command, which only puts its parts together; the work is done elsewhere. Data goes to standard
-//! output, everything else to standard error. Exit codes: [`exit`].
+//! Each command has a file, which connects parts of other modules. Data goes to standard output, everything else to
+//! standard error. Exit codes: [`exit`].
 
 mod config;
 pub mod exit;
@@ -22,10 +22,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 const AFTER_HELP: &str = "\
 Exit codes:
   0 done, or drained after the first signal    1 a check found something    2 wrong usage
-  69 a service cannot be reached    70 a bug    73 cannot write the output    75 try again later
+  65 bad input    69 a service cannot be reached    70 a bug    73 cannot write the output    75 retry later
   77 not permitted    78 the configuration is wrong    130, 143 ended at once by a second signal";
 
-/// Carries changes into Kafka and on into Postgres.
+/// Moves changes into Kafka and from Kafka into Postgres.
 #[derive(Debug, Parser)]
 #[command(name = "towpath", version = crate::telemetry::VERSION, after_help = AFTER_HELP, max_term_width = 110)]
 struct Cli {
@@ -40,20 +40,20 @@ enum Command {
     /// Work with config files
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Say whether the tables of sinks fit their topics, before anything is written
+    /// Compare the tables of sinks with their topics, before anything is written
     Preflight(preflight::PreflightArgs),
     /// Show or set the offsets from which sinks resume
     #[command(subcommand)]
     Offsets(offsets::OffsetsCommand),
     /// Print records of a topic, decoded
     Tap(tap::TapArgs),
-    /// Ask a running worker whether it lives; for health checks of containers
+    /// Check that a worker is alive, for health checks of containers
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Print the version
     Version(version::VersionArgs),
 }
 
-/// Form of what goes to standard output, for commands that print one thing.
+/// The format of standard output, for commands that print one result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// For people
@@ -62,7 +62,7 @@ enum Output {
     Json,
 }
 
-/// Does what the arguments of the process say.
+/// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     // Only the worker needs more than one thread.
@@ -89,7 +89,7 @@ pub fn main() -> ExitCode {
             Command::Version(args) => version::version(&args),
         }
     });
-    // A question to a broker that does not answer may still block a thread; nobody waits for it.
+    // A request to a broker that does not answer may still block a thread.
     runtime.shutdown_background();
     code.into()
 }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_commands_are_put_together_without_contradiction() {
+    fn the_definition_of_the_commands_is_consistent() {
         Cli::command().debug_assert();
     }
 

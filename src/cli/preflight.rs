@@ -1,4 +1,4 @@
-//! `towpath preflight`: do the tables fit the topics?
+//! `towpath preflight`: compares tables with their topics.
 
 use std::path::PathBuf;
 
@@ -18,18 +18,18 @@ Examples:
   towpath preflight --worker worker.toml postgres.toml
   towpath preflight --worker worker.toml -o json postgres.toml
 
-Compares the newest schemas of each topic that a sink reads with its table: what the sink would make by itself, and what
-keeps it from writing, with the statements that mend it. Changes nothing.
-Exits with 0 when every table fits or would be made to, with 1 when one does not. Of topics that have no schema in the
-registry nothing can be told.")]
+Compares the latest schemas of each topic that a sink reads with its table. Shows the changes that the sink would make, and
+the problems that keep the sink from writing, with the statements that fix them. Changes nothing.
+Exits with 0 if every table fits or would be made to fit, with 1 if a table does not fit. Topics without a schema in the
+registry cannot be compared.")]
 pub(super) struct PreflightArgs {
-    /// The worker's file: where Kafka and the registry are
+    /// The worker's file, for the addresses of Kafka and the registry
     #[arg(long, value_name = "WORKER.toml")]
     worker: PathBuf,
-    /// Files of sinks
+    /// The files of the sinks
     #[arg(required = true, value_name = "CONNECTOR.toml")]
     connectors: Vec<PathBuf>,
-    /// Form of the result
+    /// Format of the result
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -51,7 +51,7 @@ pub(super) async fn preflight(args: PreflightArgs) -> Exit {
         Output::Json => println!("{:#}", found.iter().map(as_json).collect::<Value>()),
     }
     if found.is_empty() {
-        eprintln!("no topic that a sink of these files reads is there yet");
+        eprintln!("no topic that these sinks read exists yet");
     }
     if found.iter().all(TopicCheck::fits) { exit::DONE } else { exit::FOUND }
 }
@@ -60,7 +60,7 @@ fn as_text(found: &TopicCheck) -> String {
     let mut text = String::new();
     let tables = match &found.tables {
         Ok(tables) => tables,
-        Err(why) => return format!("{} {}: cannot be told: {why}\n", found.connector, found.topic),
+        Err(why) => return format!("{} {}: cannot be compared: {why}\n", found.connector, found.topic),
     };
     for table in tables {
         let verdict = match (table.lacks.is_empty(), table.makes.is_empty()) {

@@ -1,4 +1,4 @@
-//! `towpath run`: reads all files, then starts the worker and sees it to its end.
+//! `towpath run`: reads all files, then runs the worker until it ends.
 
 use std::{path::PathBuf, pin::pin, time::Duration};
 
@@ -28,8 +28,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 Example:
   towpath run worker.toml webhook.toml postgres.toml
 
-Every file is checked before anything is started. SIGTERM or Ctrl-C stops the intake and
-finishes what is in flight, within 10 seconds; a second one ends at once.")]
+All files are checked before anything is started. SIGTERM or Ctrl-C stops the intake and finishes the work in flight, within
+10 seconds. A second signal ends the process at once.")]
 pub(super) struct RunArgs {
     /// The worker's file
     worker: PathBuf,
@@ -70,7 +70,7 @@ async fn start(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, mut s
     tracing::info!(version = VERSION, revision = REVISION, connectors = %names, "towpath {VERSION} starts with connectors: {names}");
     let stop = CancellationToken::new();
     let mut work = pin!(serve(config, connectors, stop.clone()));
-    // Lazy: the time begins to run with the first signal.
+    // Lazy: the limit starts with the first signal.
     let limit = async { tokio::time::sleep(DRAIN_LIMIT).await };
     match supervise(work.as_mut(), &stop, async || signals.next().await, limit).await {
         Ended::Finished(Ok(())) => {
@@ -82,14 +82,14 @@ async fn start(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, mut s
             exit::of(&error)
         }
         Ended::Killed(signal) => {
-            tracing::warn!(signal = %signal, "{signal}, the second signal: ending at once; what was not committed is done again");
+            tracing::warn!(signal = %signal, "{signal}, the second signal: ending at once; uncommitted work is repeated after the next start");
             leave(signal.exit())
         }
         Ended::OutOfTime => {
             tracing::error!(
                 code = "worker.drain_timeout", connectors = %names,
-                "the drain took longer than {} s: ending with unfinished work of connectors {names} (those that have not said that they \
-                 stopped); nothing is lost, what was not committed is done again", DRAIN_LIMIT.as_secs()
+                "the drain took longer than {} s: ending with unfinished work of connectors {names}; no data is lost, and \
+                 uncommitted work is repeated after the next start", DRAIN_LIMIT.as_secs()
             );
             leave(exit::TRY_LATER)
         }
@@ -110,7 +110,7 @@ async fn serve(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, stop:
     ended
 }
 
-/// Ends the process without dropping what still runs: closing a client whose broker is away takes time.
+/// Ends the process without dropping running work: closing a client takes time while its broker is unavailable.
 fn leave(exit: Exit) -> ! {
     std::process::exit(exit.0.into())
 }

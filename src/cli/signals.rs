@@ -11,12 +11,12 @@ use super::exit::Exit;
 pub(super) enum Signal {
     /// Ctrl-C.
     Interrupt,
-    /// What process managers send.
+    /// Sent by process managers.
     Terminate,
 }
 
 impl Signal {
-    /// How the process ends when it is ended at once: 128 and the signal's number, as shells have it.
+    /// The exit code of a process that the signal ends at once: 128 plus the signal's number, as in shells.
     pub(super) fn exit(self) -> Exit {
         match self {
             Self::Interrupt => Exit(130),
@@ -34,7 +34,7 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Catches the signals from when it is made; until then they end the process.
+/// Catches the signals while it exists. Before, they end the process.
 #[derive(Debug)]
 pub(super) struct Signals {
     interrupt: unix::Signal,
@@ -42,7 +42,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Begins to catch.
+    /// Starts to catch signals.
     pub(super) fn catch() -> io::Result<Self> {
         Ok(Self {
             interrupt: unix::signal(SignalKind::interrupt())?,
@@ -50,10 +50,10 @@ impl Signals {
         })
     }
 
-    /// The next one.
+    /// Waits for the next signal.
     ///
     /// # Cancel safety
-    /// Safe: a signal that has not been returned is returned by the next call.
+    /// Safe: the next call returns the signal.
     pub(super) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,

@@ -1,4 +1,4 @@
-//! Runs something until a signal, then gives it a limited time to drain.
+//! Runs work until a signal, then limits the time of its drain.
 
 use std::pin::Pin;
 
@@ -9,19 +9,18 @@ use super::signals::Signal;
 /// How the supervised work ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ended<T> {
-    /// By itself, or drained in time.
+    /// The work ended by itself, or drained in time.
     Finished(T),
-    /// A second signal came: the process is to end at once.
+    /// A second signal arrived: the process has to end at once.
     Killed(Signal),
-    /// The limit ran out: the process is to end with work undone.
+    /// The limit elapsed: the process has to end with unfinished work.
     OutOfTime,
 }
 
-/// Waits for `work`. The first signal cancels `stop`, a second one or the end of `limit` gives up on the work.
-/// `limit` is polled from the first signal on.
+/// Waits for `work`. The first signal cancels `stop`. A second signal or the end of `limit` abandons the work. `limit`
+/// is polled after the first signal only.
 ///
-/// The work belongs to the caller: dropping it may take time (clients are closed), which is not to be had after a
-/// second signal.
+/// The work belongs to the caller: dropping it closes clients, for which there is no time after a second signal.
 pub(super) async fn supervise<T>(
     mut work: Pin<&mut impl Future<Output = T>>,
     stop: &CancellationToken,
@@ -31,12 +30,12 @@ pub(super) async fn supervise<T>(
     tokio::select! {
         finished = &mut work => return Ended::Finished(finished),
         signal = next_signal() => {
-            tracing::info!(signal = %signal, "{signal}: no more intake, what is in flight is finished; a second signal ends at once");
+            tracing::info!(signal = %signal, "{signal}: intake stopped, finishing the work in flight; a second signal ends at once");
         }
     }
     stop.cancel();
     tokio::select! {
-        // Finished first: work that is done when the limit runs out is done.
+        // Biased: work that ends together with the limit counts as finished.
         biased;
         finished = &mut work => Ended::Finished(finished),
         signal = next_signal() => Ended::Killed(signal),

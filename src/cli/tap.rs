@@ -1,4 +1,4 @@
-//! `towpath tap`: what is in a topic, decoded.
+//! `towpath tap`: prints the records of a topic, decoded.
 
 mod bounded;
 mod shown;
@@ -28,10 +28,10 @@ Examples:
   towpath tap --worker worker.toml --topic acme.transactions
   towpath tap --worker worker.toml --topic acme.transactions --partition 3 --offset 17 --limit 1
 
-Reads what the topic holds now and ends; joins no consumer group and commits nothing.
-Without --partition all partitions are read, each in its order.")]
+Reads the records that the topic has now, then ends. Joins no consumer group and commits nothing.
+Without --partition, all partitions are read, each in its order.")]
 pub(super) struct TapArgs {
-    /// The worker's file: where Kafka and the registry are
+    /// The worker's file, for the addresses of Kafka and the registry
     #[arg(long, value_name = "WORKER.toml")]
     worker: PathBuf,
     /// The topic to read
@@ -40,29 +40,29 @@ pub(super) struct TapArgs {
     /// Read this partition only
     #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
     partition: Option<i32>,
-    /// Begin at this offset, and not at the earliest
+    /// Start at this offset instead of the earliest
     #[arg(long, requires = "partition", value_parser = clap::value_parser!(i64).range(0..))]
     offset: Option<i64>,
-    /// End after this many records
+    /// End after this number of records
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Form of a record
+    /// Format of a record
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     output: Form,
 }
 
-/// Form of a record.
+/// The format of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
     /// For people
     Text,
-    /// An indented JSON object each
+    /// An indented JSON object per record
     Json,
-    /// A JSON object on a line each
+    /// A line with a JSON object per record
     Ndjson,
 }
 
-/// What ends the reading before its time.
+/// A reason to stop early.
 enum Stop {
     Failed(Error),
     Output(io::Error),
@@ -87,7 +87,7 @@ pub(super) async fn tap(args: TapArgs) -> Exit {
     match print(&config, args).await {
         Ok(()) => exit::DONE,
         Err(Stop::Failed(error)) => exit::report(&error),
-        // `towpath tap … | head` has seen enough.
+        // `towpath tap … | head` closes the pipe when it is done.
         Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => exit::DONE,
         Err(Stop::Output(error)) => {
             eprintln!("error: cannot write the output: {error}");

@@ -67,26 +67,26 @@ mod tests {
     }
 
     #[test]
-    fn how_long_to_try_again_has_an_end_or_none() {
+    fn a_retry_timeout_is_a_duration_or_unlimited() {
         let timeout = |value| with("errors.retry.timeout", value).map(|config| config.errors_retry_timeout.duration());
         assert_eq!(timeout("-1").unwrap(), None);
         assert_eq!(timeout("0").unwrap(), Some(Duration::ZERO));
         assert_eq!(timeout("1500").unwrap(), Some(Duration::from_millis(1500)));
         assert_eq!(timeout("2m").unwrap(), Some(Duration::from_mins(2)));
         for refused in ["-2", "soon", ""] {
-            assert!(timeout(refused).unwrap_err()[0].message.contains("-1 for ever"), "{refused}");
+            assert!(timeout(refused).unwrap_err()[0].message.contains("-1 for no limit"), "{refused}");
         }
     }
 
     #[test]
-    fn a_name_that_is_empty_or_has_odd_letters_is_refused() {
+    fn an_empty_name_or_other_characters_are_refused() {
         for name in ["", " ", "a b", "a/b", "ä"] {
             assert_eq!(with("name", name).unwrap_err()[0].key, "name", "{name:?}");
         }
     }
 
     #[test]
-    fn no_task_at_all_is_refused() {
+    fn zero_tasks_are_refused() {
         assert!(with("tasks.max", "0").unwrap_err()[0].message.contains("expected at least 1"));
     }
 }

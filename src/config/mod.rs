@@ -1,10 +1,9 @@
-//! What is configured: files into flat maps, flat maps into typed structs, problems into text for people.
+//! Configuration: files to flat maps, flat maps to typed structs, problems to text for people.
 //!
-//! The keys of a connector are declared in its own crate, the machinery is [`towpath_keys`]. Here are the keys
-//! of the worker and those that every connector, every source or every sink has, the reading of TOML, and the printing of problems
-//! and of the documentation.
+//! Each connector's crate declares its keys with the macros of [`towpath_keys`]. This module has the keys of the worker,
+//! of every connector, of every source and of every sink, the reader of TOML, and the texts of problems and documentation.
 //!
-//! Nothing here connects to anything; a config is refused before anything is started.
+//! Nothing here connects. A config is refused before anything is started.
 
 mod connector;
 mod dead_letter_queue;

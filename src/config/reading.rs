@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn avro_is_read_unless_another_form_is_named() {
+    fn avro_is_the_default_format() {
         let none = config(&[]).unwrap();
         assert_eq!((none.key_converter, none.value_converter), (Converter::Avro, Converter::Avro));
         let class = "org.apache.kafka.connect.json.JsonConverter";
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
+    fn contradictory_settings_are_refused() {
         let found = config(&[("value.converter", "jsno")]).unwrap_err();
         assert_eq!((found[0].key.as_str(), found[0].suggestion.as_deref()), ("value.converter", Some("json")));
         for pairs in [

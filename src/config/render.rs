@@ -1,16 +1,15 @@
-//! Problems for people: each with its place, a caret and what was probably meant; a summary last.
+//! Renders problems for people: each with its place, a caret and a suggestion; then a summary.
 //!
-//! Of a file only the key of a problem and its own value are shown, never a whole line, which may hold a secret beside
-//! them.
+//! Of a file, only a problem's key and value are shown, never the whole line, which may contain a secret.
 
 use std::{collections::BTreeSet, fmt::Write as _, path::Path};
 
 use towpath_keys::{Origin, Problem, holds_credentials};
 
-/// Characters of a value that are shown.
+/// The maximum number of characters to show of a value.
 const MAX_VALUE: usize = 60;
 
-/// Prints problems that keep the worker from starting.
+/// Renders problems, which keep the worker from starting.
 pub fn render(problems: &[Problem]) -> String {
     let mut out = String::new();
     for problem in problems {
@@ -22,7 +21,7 @@ pub fn render(problems: &[Problem]) -> String {
     out
 }
 
-/// Prints what works but is probably not meant.
+/// Renders warnings about settings that work but are probably a mistake.
 pub fn render_warnings(warnings: &[Problem]) -> String {
     let mut out = String::new();
     for warning in warnings {
@@ -53,7 +52,7 @@ fn one(out: &mut String, level: &str, problem: &Problem) {
     out.push('\n');
 }
 
-/// The value as it is written, or `…` in its place.
+/// The value as written, or `…` if it may be a secret.
 fn value(problem: &Problem, origin: &Origin) -> String {
     let text = origin.value_text();
     if !problem.value_shown || holds_credentials(text) {
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_printed_with_place_caret_and_what_was_meant() {
+    fn problems_are_printed_with_place_caret_and_suggestion() {
         let text = "nmae = \"pg\"\nconnector.class = \"PostgresSnk\"\n\n[tasks]\n  max = 0\npoll.interval = 1\n";
         let expected = "\
 error[config.unknown_key]: unknown key `nmae`

@@ -1,9 +1,8 @@
-//! TOML text into a flat map of dotted keys.
+//! Reads TOML into a flat map of dotted keys.
 //!
-//! Works on the events of `toml_parser`, the parser below the `toml` crate, and not on a tree of tables: in a flat map
-//! `objects = […]` and `objects.deals.schema = "…"` are two keys that have nothing to do with each other, while a tree
-//! refuses the second. Tables, dotted keys and inline tables all give the same dotted keys, in the order of the file.
-//! Whether a key is given twice is found when the map is read.
+//! Reads the events of `toml_parser`, the parser of the `toml` crate, instead of a tree of tables: in a flat map,
+//! `objects = […]` and `objects.deals.schema = "…"` are two independent keys, while a tree refuses the second. Tables, dotted keys and inline tables all give the same dotted keys, in the order of the file.
+//! Repeated keys are reported when the map is read.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -14,13 +13,13 @@ use toml_parser::{
 };
 use towpath_keys::{ConfigFile, Flat, Origin, Problem, Scalar, alternatives};
 
-/// How deep arrays and inline tables may lie in each other.
+/// The maximum nesting of arrays and inline tables.
 const MAX_DEPTH: u32 = 16;
 
 /// Reads a config file.
 ///
 /// # Errors
-/// It cannot be read or is no TOML; all places are named, no line is quoted.
+/// The file cannot be read or is not TOML. Names all places, quotes no line.
 pub fn load(path: &Path) -> Result<Flat, Vec<Problem>> {
     let text = fs::read_to_string(path).map_err(|error| {
         let file = ConfigFile::new(path, "");
@@ -30,10 +29,10 @@ pub fn load(path: &Path) -> Result<Flat, Vec<Problem>> {
     parse(path, &text)
 }
 
-/// Reads the text of a config file. `path` is named in problems, and its folder is where relative paths start.
+/// Reads the text of a config file. Problems name `path`, and relative paths start at its folder.
 ///
 /// # Errors
-/// It is no TOML; all places are named, no line is quoted.
+/// The text is not TOML. Names all places, quotes no line.
 pub fn parse(path: &Path, text: &str) -> Result<Flat, Vec<Problem>> {
     let source = Source::new(text);
     let mut errors: Vec<ParseError> = Vec::new();
@@ -80,7 +79,7 @@ impl Reader<'_> {
                     table = self.key("").0;
                 }
                 EventKind::ArrayTableOpen => {
-                    self.refuse("a list of tables has no place in a flat map of keys", event.span());
+                    self.refuse("a flat map of keys cannot have a list of tables", event.span());
                     self.events.next();
                     table = self.key("").0;
                 }
@@ -91,7 +90,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `key = value`, where `table` is what stands before the key.
+    /// `key = value` within `table`.
     fn key_and_value(&mut self, table: &str) {
         let (key, key_span) = self.key(table);
         if self.events.next_if(|event| event.kind() == EventKind::KeyValSep).is_none() {
@@ -106,7 +105,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A dotted key, completed with `table`, and where it is written.
+    /// A dotted key, prefixed with `table`, and its place.
     fn key(&mut self, table: &str) -> (String, Span) {
         let mut key = table.to_owned();
         let mut span: Option<Span> = None;
@@ -137,7 +136,7 @@ impl Reader<'_> {
                     self.events.next();
                     return;
                 }
-                // The next line: the table was not closed, which the parser has reported.
+                // The next line. The parser has reported that the table is not closed.
                 EventKind::StdTableOpen | EventKind::ArrayTableOpen => return,
                 _ => {
                     self.events.next();
@@ -159,7 +158,7 @@ impl Reader<'_> {
                     return Some((Scalar::List(items), event.span().append(next.span())));
                 }
                 EventKind::InlineTableOpen => {
-                    self.refuse("a table within a list has no place in a flat map of keys", next.span());
+                    self.refuse("a flat map of keys cannot have a table within a list", next.span());
                     self.inline_table("");
                 }
                 EventKind::Scalar | EventKind::ArrayOpen => items.extend(self.value().map(|(value, _)| value)),
@@ -192,7 +191,7 @@ impl Reader<'_> {
     }
 }
 
-/// The parser's descriptions are fixed words; nothing of the file's text is in them.
+/// The parser's descriptions are fixed, so they contain no text of the file.
 fn syntax_problem(file: &Arc<ConfigFile>, error: &ParseError) -> Problem {
     let mut message = error.description().to_owned();
     let expected: Vec<String> = error.expected().unwrap_or_default().iter().filter_map(words).collect();

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_no_part_could_use_are_refused() {
+    fn unusable_values_are_refused() {
         for (key, value) in [
             ("listeners", "127.0.0.1:8083"),
             ("listeners", "https://127.0.0.1:8083"),

@@ -61,7 +61,7 @@ where
     for topic in topics {
         let tables = match latest_schemas(&registry, &topic).await? {
             _ if sink.reading.value_converter != Converter::Avro => {
-                Err("its values bring their schema along, if they have one".to_owned())
+                Err("the registry has no schema of values that are not Avro".to_owned())
             }
             Ok(schemas) => Ok(compare(topic.clone(), schemas.key, schemas.value).await?),
             Err(why) => Err(why),

@@ -1,13 +1,13 @@
-//! The flat map of dotted keys, before anything is known about the keys.
+//! The flat map of dotted keys, before the keys are interpreted.
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use super::{BaseDir, ConfigFile, Origin};
 
-/// A value as it was written; references such as `${env:NAME}` are still in it.
+/// A value as written, with unresolved references such as `${env:NAME}`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scalar {
-    /// Text; also the form in which Kafka Connect's clients send numbers, booleans and lists.
+    /// A text. Kafka Connect's clients also send numbers, booleans and lists as text.
     String(String),
     /// A whole number.
     Integer(i64),
@@ -20,7 +20,7 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// What it is, in words for messages.
+    /// The type, in words for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::String(_) => "a string",
@@ -33,7 +33,7 @@ impl Scalar {
 }
 
 impl fmt::Display for Scalar {
-    /// The text of a string, and what Kafka Connect would send as text for the others.
+    /// The text that Kafka Connect would send.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::String(text) => f.write_str(text),
@@ -48,14 +48,14 @@ impl fmt::Display for Scalar {
     }
 }
 
-/// One key with its value. `Debug` leaves the value out, which may be a secret.
+/// A key with its value. `Debug` omits the value, which may be a secret.
 #[derive(Clone)]
 pub struct Entry {
     /// The whole dotted key.
     pub key: String,
-    /// The value as it was written.
+    /// The value as written.
     pub value: Scalar,
-    /// Where it was written; `None` when it did not come from a file.
+    /// The place in the file; `None` without a file.
     pub origin: Option<Origin>,
 }
 
@@ -65,9 +65,9 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// Dotted keys with their values, in the order in which they were written.
+/// Dotted keys with their values, in the order of the file.
 ///
-/// A repeated key is kept and reported on reading.
+/// Repeated keys are kept, and reported on reading.
 #[derive(Debug, Clone, Default)]
 pub struct Flat {
     entries: Vec<Entry>,
@@ -76,13 +76,13 @@ pub struct Flat {
 }
 
 impl Flat {
-    /// An empty map whose entries will come from `file`; relative paths start from the file's folder.
+    /// An empty map for the entries of `file`. Relative paths start at the file's folder.
     pub fn of_file(file: Arc<ConfigFile>) -> Self {
         let base_dir = BaseDir::new(file.path().parent().map(PathBuf::from));
         Self { entries: Vec::new(), file: Some(file), base_dir }
     }
 
-    /// Keys with values that are all text, as Kafka Connect's clients send them.
+    /// Keys with text values, as Kafka Connect's clients send them.
     pub fn from_strings<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
         let mut flat = Self::default();
         for (key, value) in pairs {
@@ -102,12 +102,12 @@ impl Flat {
         self.entries.push(Entry { key: key.into(), value, origin });
     }
 
-    /// All keys, in the order in which they were written.
+    /// All keys, in the order of the file.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The value of `key` as it was written: the first one, should it be given twice.
+    /// The value of `key` as written; the first if the key is repeated.
     pub fn get(&self, key: &str) -> Option<&Scalar> {
         self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
@@ -117,12 +117,12 @@ impl Flat {
         self.entries.iter().map(|entry| (entry.key.as_str(), entry.value.to_string()))
     }
 
-    /// The folder that relative paths start from.
+    /// The folder at which relative paths start.
     pub fn base_dir(&self) -> &BaseDir {
         &self.base_dir
     }
 
-    /// The file as a whole; `None` when the map did not come from one.
+    /// The file as a whole; `None` without a file.
     pub fn file_origin(&self) -> Option<Origin> {
         self.file.clone().map(Origin::file)
     }
@@ -159,12 +159,12 @@ mod tests {
         }
         impl crate::Check for SecretConfig {}
         let mut flat = Flat::from_strings([("password", "${env:PASSWORD}")]);
-        flat.push("names", Scalar::List(vec![Scalar::String("a".to_owned()), Scalar::Integer(1)]), None);
+        flat.push("names", Scalar::List(vec![Scalar::String("a".to_owned()), Scalar::String("b".to_owned())]), None);
         let env = |_: &str| Some("canary".to_owned());
         let (config, _) = crate::read_with::<SecretConfig>(&flat, &env).unwrap();
         assert_eq!((config.password.reveal(), config.names.len()), ("canary", 2));
         let given: Vec<(&str, String)> = flat.strings().collect();
-        assert_eq!(given, [("password", "${env:PASSWORD}".to_owned()), ("names", "a,1".to_owned())]);
+        assert_eq!(given, [("password", "${env:PASSWORD}".to_owned()), ("names", "a,b".to_owned())]);
     }
 
     #[test]

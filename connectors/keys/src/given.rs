@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{BaseDir, Scalar, holds_credentials, looks_secret, nearest};
 
-/// Characters of a value that a message quotes.
+/// The maximum number of characters that a message quotes of a value.
 const MAX_QUOTED: usize = 60;
 
 /// Why a value is invalid.
@@ -23,12 +23,12 @@ impl Invalid {
     }
 }
 
-/// A value as it was given for a key, references replaced.
+/// A value that was given for a key, with references resolved.
 #[derive(Clone, Copy)]
 pub struct Given<'a> {
     pub(super) key: &'a str,
     pub(super) value: &'a Scalar,
-    /// Whether `value` is what was written; otherwise it came from a reference and is not quoted.
+    /// Whether `value` is as written. Otherwise it came from a reference and is not quoted.
     pub(super) literal: bool,
     pub(super) reference: Option<&'a str>,
     pub(super) base_dir: &'a BaseDir,
@@ -40,35 +40,35 @@ impl<'a> Given<'a> {
         self.key
     }
 
-    /// The value, references replaced.
+    /// The value, with references resolved.
     pub fn value(&self) -> &'a Scalar {
         self.value
     }
 
-    /// The reference, without its default, when the value as written is exactly that.
+    /// The reference without its default, if the value as written is exactly one reference.
     pub fn reference(&self) -> Option<&'a str> {
         self.reference
     }
 
-    /// Whether the text may be quoted: it was written out, and is no secret as far as one can see.
+    /// Returns true if the text may be quoted: it is as written, and does not look like a secret.
     pub fn quotable(&self) -> bool {
         self.literal && !looks_secret(self.key) && !holds_credentials(&self.value.to_string())
     }
 
-    /// `expected …, found …`; quotes the value only where that gives nothing away.
+    /// `expected …, found …`. Quotes the value only if it does not look like a secret.
     pub fn mismatch(&self, expected: impl fmt::Display) -> Invalid {
         let found = match (self.reference, self.quotable()) {
-            (Some(reference), _) => format!("something else in `{reference}`"),
+            (Some(reference), _) => format!("another value in `{reference}`"),
             (None, true) => format!("{} `{}`", self.value.kind(), shortened(&self.value.to_string())),
             (None, false) => self.value.kind().to_owned(),
         };
         Invalid::new(format!("expected {expected}, found {found}"))
     }
 
-    /// The choice whose word was given.
+    /// The choice with the given word.
     ///
     /// # Errors
-    /// It is none of them; the nearest is suggested.
+    /// There is no such choice. Suggests the nearest.
     pub fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Result<T, Invalid> {
         let words = || choices.iter().map(|(word, _)| *word);
         let text = self.text().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Keys that come in families: `objects.<name>.schema`, `kafka.<anything>`.
+//! Keys with free parts: `objects.<name>.schema`, `kafka.<anything>`.
 
 use std::fmt;
 
@@ -47,9 +47,9 @@ impl<T> FromIterator<(String, T)> for Named<T> {
     }
 }
 
-/// Keys that are passed on as they are, such as librdkafka's, in the order in which they were written.
+/// Keys that are passed on unchanged, such as librdkafka's, in the order of the file.
 ///
-/// `Debug` shows a value as it was written, and not at all where its name says that it is a secret.
+/// `Debug` shows values as written, except for keys whose name suggests a secret.
 #[derive(Clone, Default)]
 pub struct Pairs(Vec<Pair>);
 
@@ -61,12 +61,12 @@ struct Pair {
 }
 
 impl Pairs {
-    /// The value of `key`, references replaced.
+    /// The value of `key`, with references resolved.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|pair| pair.key == key).map(|pair| pair.value.as_str())
     }
 
-    /// Keys and values, references replaced: a value may be a secret.
+    /// Keys and values, with references resolved. A value may be a secret.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|pair| (pair.key.as_str(), pair.value.as_str()))
     }
@@ -76,7 +76,7 @@ impl Pairs {
         self.0.is_empty()
     }
 
-    /// Adds a key; `reference` is what is shown instead of a value that came from one.
+    /// Adds a key. `reference` is shown instead of a value that came from it.
     pub(super) fn push(&mut self, key: &str, value: String, literal: bool, reference: Option<&str>) {
         let shown = match reference {
             Some(reference) => Some(reference.to_owned()),

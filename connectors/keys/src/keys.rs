@@ -1,15 +1,15 @@
-//! What is declared about keys, and the kinds of field that a declaration can have.
+//! The declaration of keys, and the kinds of fields in a declaration.
 
 use std::ops::{Bound, RangeBounds};
 
 use super::{ConfigValue, FlatReader, Named, Pairs, Problems};
 
-/// A struct made by [`config_keys!`](crate::config_keys), or a tuple of two whose keys lie in one map.
+/// A struct declared with [`config_keys!`](crate::config_keys), or a tuple of two that share one map.
 pub trait Keys: Sized {
-    /// Its keys, in the order of declaration.
+    /// The keys, in the order of declaration.
     fn definitions() -> Vec<KeyDefinition>;
 
-    /// Reads it; problems go to the reader. `None` when a problem leaves a field without value.
+    /// Reads the struct. Problems go to the reader; `None` if a problem leaves a field without a value.
     fn read(reader: &mut FlatReader<'_>) -> Option<Self>;
 }
 
@@ -26,17 +26,17 @@ impl<A: Keys, B: Keys> Keys for (A, B) {
     }
 }
 
-/// What the types of the fields cannot say: checks across keys. Touches no network.
+/// Checks across keys, which the types of the fields cannot express. Does not connect.
 ///
-/// A value may have come from a reference, so messages quote none.
+/// Messages must not quote a value, which may come from a reference.
 pub trait Check {
-    /// Reports what is wrong with a config whose fields could all be read.
+    /// Reports problems of a config whose fields were all read.
     fn check(&self, problems: &mut Problems) {
         let _ = problems;
     }
 }
 
-/// What is known about a key; documentation, REST definitions and "did you mean" are made from it.
+/// The definition of a key, for documentation, REST and "did you mean".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyDefinition {
     /// The key. `{}` stands for a name without dot, or at the end for any text.
@@ -45,17 +45,17 @@ pub struct KeyDefinition {
     pub aliases: Vec<String>,
     /// `string`, `integer`, `boolean`, `duration`, `size`, `path`, `secret`, `choice`, `list of …`, or `pairs`.
     pub type_name: String,
-    /// The default as one would write it; `None` when there is none.
+    /// The default as written in a config; `None` if there is no default.
     pub default: Option<String>,
-    /// What it means, in Markdown.
+    /// The documentation, in Markdown.
     pub documentation: String,
-    /// Whether a config without the key is refused; within a group: whenever the group appears.
+    /// Whether the key is required; in a group, whether each group requires it.
     pub required: bool,
     /// Whether the value is a secret.
     pub secret: bool,
     /// The allowed range in words, such as `1 to 100000`.
     pub range: Option<String>,
-    /// The only values there are; empty when the type does not list them.
+    /// The allowed values; empty if the type does not list them.
     pub values: Vec<AllowedValue>,
     /// The family that the key belongs to.
     pub group: Option<KeyGroup>,
@@ -79,7 +79,7 @@ pub struct KeyGroup {
     pub documentation: String,
 }
 
-/// What a declaration says about one field. Made by [`config_keys!`](crate::config_keys).
+/// The declaration of one field, built by [`config_keys!`](crate::config_keys).
 pub struct KeySpec<T: Field> {
     pub(super) key: &'static str,
     pub(super) aliases: Vec<&'static str>,
@@ -88,7 +88,7 @@ pub struct KeySpec<T: Field> {
     documentation: String,
 }
 
-/// A range in words, and the test whether a value lies in it.
+/// A range in words, and its test.
 pub(super) struct ValueRange<T> {
     pub(super) words: String,
     pub(super) contains: Box<dyn Fn(&T) -> bool>,

@@ -1,12 +1,12 @@
 //! Configuration keys: one flat map of dotted keys, as in Kafka Connect, read into one typed struct per connector.
 //!
-//! A struct declares its keys once, with [`config_keys!`](crate::config_keys); reading, validation, "did you mean" and
-//! documentation all come from there. Nothing here knows TOML, JSON or any single key, and nothing here connects.
+//! A struct declares its keys once, with [`config_keys!`](crate::config_keys). The declaration is the source of reading,
+//! validation, "did you mean" and documentation. Nothing here depends on TOML, JSON or any single key, or connects.
 //!
-//! What always holds:
+//! Invariants:
 //! * Every problem of a map is reported at once; an unknown or repeated key is a problem, never ignored.
-//! * A mistyped value is a problem, never a quiet default.
-//! * References such as `${env:NAME}` are replaced late, on reading, and what they stand for appears in no problem.
+//! * A value of the wrong type is a problem, never a silent default.
+//! * References such as `${env:NAME}` are resolved late, on reading, and no problem contains their values.
 //!
 //! ```
 //! use std::time::Duration;
@@ -15,13 +15,13 @@
 //! towpath_keys::config_keys! {
 //!     /// Keys of a source.
 //!     pub struct PollerConfig {
-//!         /// Where the API is.
+//!         /// The URL of the API.
 //!         #[key("api.url")]
 //!         pub url: String,
 //!         /// The time between two polls.
 //!         #[key("poll.interval")]
 //!         pub interval: Duration = Duration::from_secs(5),
-//!         /// Proves who asks.
+//!         /// The key of the API.
 //!         #[key("api.key")]
 //!         pub api_key: Option<Secret>,
 //!     }

@@ -1,17 +1,17 @@
-//! The two macros with which keys are declared.
+//! The two macros that declare keys.
 
 /// Declares a struct whose fields are config keys; derives `Debug` and `Clone` and implements
 /// [`Keys`](crate::Keys). A hand-written [`Check`](crate::Check), possibly empty, completes it.
 ///
-/// A field has a doc comment, which becomes the documentation, and `#[key("…")]`, in which `alias = "…"` (any number)
-/// and then `range = …` may follow. Its type decides how it is read:
+/// A field has a doc comment, which becomes the documentation, and `#[key("…")]` with any number of `alias = "…"` and
+/// then an optional `range = …`. Its type determines how it is read:
 ///
 /// | Type | Key |
 /// |---|---|
 /// | a [`ConfigValue`](crate::ConfigValue) | required, unless a default follows: `= 5` |
 /// | `Option` of one | may be absent |
 /// | [`Named`](crate::Named) of another such struct | `objects.{}`: one struct for each name |
-/// | [`Pairs`](crate::Pairs) | `kafka.{}`: everything that begins so, unread |
+/// | [`Pairs`](crate::Pairs) | `kafka.{}`: all keys with this prefix, uninterpreted |
 #[macro_export]
 macro_rules! config_keys {
     (
@@ -84,7 +84,7 @@ macro_rules! config_enum {
         }
 
         impl $name {
-            /// The value as it is written in a config.
+            /// The value as written in a config.
             #[allow(dead_code, reason = "not every declaration needs it")]
             $vis fn as_str(self) -> &'static str {
                 match self {

@@ -1,9 +1,9 @@
-//! "Did you mean": the known word nearest to what was typed.
+//! "Did you mean": the known word nearest to a typed word.
 
-/// The candidate that is nearest to `typed`, unless even that one is far away.
+/// The candidate nearest to `typed`; `None` if no candidate is near.
 ///
-/// Counts letters added, left out, replaced and swapped with a neighbour; at most a quarter of the word may differ, and
-/// at least two letters may (one in words of up to three).
+/// Counts letters that are added, omitted, replaced or swapped with a neighbor. A quarter of the letters may differ, or two
+/// if that is more (one in words of up to three letters).
 pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = typed.chars().count();
     let tolerated = if length <= 3 { 1 } else { (length / 4).max(2) };

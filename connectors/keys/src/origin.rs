@@ -1,4 +1,4 @@
-//! Where a value was written.
+//! The place of a value in a config file.
 
 use std::{
     fmt,
@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-/// A config file as it was read. `Debug` leaves the text out, which may hold secrets.
+/// A config file as it was read. `Debug` omits the text, which may contain secrets.
 pub struct ConfigFile {
     path: PathBuf,
     text: String,
@@ -24,7 +24,7 @@ impl ConfigFile {
         &self.path
     }
 
-    /// What is written in it.
+    /// The text of the file.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -49,7 +49,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The file as a whole, for what is missing in it.
+    /// The file as a whole, for problems without a line.
     pub fn file(file: Arc<ConfigFile>) -> Self {
         Self { file, line: 0, column: 0, key: 0..0, value: 0..0 }
     }
@@ -68,12 +68,12 @@ impl Origin {
         &self.file.path
     }
 
-    /// The key as it is written there; in a table it lacks the table's name.
+    /// The key as written; in a table, without the table's name.
     pub fn key_text(&self) -> &str {
         self.file.text.get(self.key.clone()).unwrap_or_default()
     }
 
-    /// The value as it is written there, with its quotes. It may be a secret.
+    /// The value as written, with quotes. It may be a secret.
     pub fn value_text(&self) -> &str {
         self.file.text.get(self.value.clone()).unwrap_or_default()
     }
@@ -102,12 +102,12 @@ impl PartialEq for Origin {
     }
 }
 
-/// The folder that relative paths of a config start from.
+/// The folder at which relative paths of a config start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BaseDir(Option<PathBuf>);
 
 impl BaseDir {
-    /// Paths start from `folder`; with `None` they stay as they are written.
+    /// Paths start at `folder`; with `None` they stay as written.
     pub fn new(folder: Option<PathBuf>) -> Self {
         Self(folder)
     }

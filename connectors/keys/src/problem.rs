@@ -1,31 +1,31 @@
-//! What is wrong with a config, in words for the person who wrote it.
+//! Problems of a config, in words for its author.
 
 use std::fmt;
 
 use super::Origin;
 
-/// One thing that is wrong with a config. No text in it holds a secret or what a reference stands for.
+/// A problem of a config. Its texts contain no secret and no value of a reference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
     /// `config.unknown_key`, `config.missing_key`, `config.invalid_value`, `config.duplicate_key`,
-    /// `config.unresolved_reference`, `config.syntax`, or `config.warning` for what works nevertheless.
+    /// `config.unresolved_reference`, `config.syntax`, or `config.warning` for settings that work.
     pub code: &'static str,
-    /// The whole key that it is about; empty when it is about the file.
+    /// The whole key; empty for a problem of the file.
     pub key: String,
-    /// What is wrong; names the key.
+    /// The problem in words, with the key.
     pub message: String,
-    /// Where; `None` when the config did not come from a file.
+    /// The place in the file; `None` without a file.
     pub origin: Option<Origin>,
     /// The known key or value that was probably meant.
     pub suggestion: Option<String>,
-    /// What to do about it, where that is known.
+    /// The next step, if it is known.
     pub help: Option<String>,
-    /// Whether the value may be shown: not for secrets, and not where nothing is known about the key.
+    /// Whether the value may be shown: not for secrets and unknown keys.
     pub value_shown: bool,
 }
 
 impl Problem {
-    /// A problem of `key` with nothing else known about it; the value is not shown.
+    /// A problem of `key`, whose value is not shown.
     pub fn new(code: &'static str, key: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -44,7 +44,7 @@ impl Problem {
         self
     }
 
-    /// Adds what to do about it.
+    /// Adds the next step.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -65,8 +65,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Collects what a [`Check`](super::Check) finds. Keys are those of the struct's own declaration; the reader completes
-/// them within a group and adds the place where the key was given.
+/// Collects the problems that a [`Check`](super::Check) finds. Keys are as in the struct's declaration; the reader adds the
+/// prefix of a group and the place in the file.
 #[derive(Debug, Default)]
 pub struct Problems {
     pub(super) found: Vec<Problem>,
@@ -74,34 +74,34 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// The value of `key` does not do; `message` says why, without the key: "must name an object".
+    /// The value of `key` is invalid. `message` is the reason without the key: "must name an object".
     pub fn invalid(&mut self, key: &str, message: impl fmt::Display) {
         self.found.push(Problem::new("config.invalid_value", key, message.to_string()));
     }
 
-    /// `key` is needed because of other keys; `message` says why, without the key.
+    /// Other keys require `key`. `message` is the reason without the key.
     pub fn missing(&mut self, key: &str, message: impl fmt::Display) {
         self.found.push(Problem::new("config.missing_key", key, message.to_string()));
     }
 
-    /// Something works but is probably not meant; `message` says what, without the key.
+    /// A setting works but is probably a mistake. `message` is the reason without the key.
     pub fn warn(&mut self, key: &str, message: impl fmt::Display) {
         self.warnings.push(Problem::new("config.warning", key, message.to_string()));
     }
 
-    /// What was found so far, without the warnings.
+    /// The problems found so far, without warnings.
     pub fn found(&self) -> &[Problem] {
         &self.found
     }
 }
 
-/// Whether the name of a key says that its value is a secret.
+/// Returns true if the name of a key suggests that its value is a secret.
 pub fn looks_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     ["secret", "password", "passwd", "token", "key", "credential"].iter().any(|word| key.contains(word))
 }
 
-/// Whether a text holds something like `://user:password@host`. Rather says yes once too often.
+/// Returns true if a text may contain credentials such as `://user:password@host`. May return true for other texts.
 pub fn holds_credentials(text: &str) -> bool {
     let in_url = |rest: &str| rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
     text.split("://").skip(1).any(in_url) || text.to_ascii_lowercase().contains("password=")

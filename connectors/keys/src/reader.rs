@@ -1,4 +1,4 @@
-//! Reads a flat map into structs and collects everything that is wrong with it.
+//! Reads a flat map into structs and collects all problems.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,15 +12,15 @@ use super::{
 /// The maximum number of keys that the help for an unknown key lists.
 const MAX_LISTED: usize = 12;
 
-/// Reads `K` from `flat`, references from the environment of the process. The second part of the result are warnings.
+/// Reads `K` from `flat`, with references to the environment of the process. Also returns warnings.
 ///
 /// # Errors
-/// Everything that is wrong, in the order of the file, what is missing last.
+/// All problems in the order of the file, missing keys last.
 pub fn read<K: Keys>(flat: &Flat) -> Result<(K, Vec<Problem>), Vec<Problem>> {
     read_with(flat, &|name| std::env::var(name).ok())
 }
 
-/// The same, with `env` in the place of the environment.
+/// [`read`], with `env` instead of the environment.
 ///
 /// # Errors
 /// As [`read`].
@@ -51,22 +51,22 @@ pub fn read_with<K: Keys>(
     }
 }
 
-/// A flat map while it is read. Fields take their keys from it; what nobody takes is unknown.
+/// A flat map that is being read. Fields take their keys; the remaining keys are unknown.
 pub struct FlatReader<'a> {
     flat: &'a Flat,
     resolver: Resolver<'a>,
-    /// `objects.transactions.` while that group is read.
+    /// The prefix of the current group, such as `objects.transactions.`.
     prefix: String,
-    /// The keys that a field has asked for.
+    /// The keys that fields have taken.
     taken: HashSet<String>,
-    /// The key or alias that was written for a declared key, for problems that are found later.
+    /// The entry of each declared key, for later problems.
     given: HashMap<String, &'a Entry>,
     found: Vec<Problem>,
     warnings: Vec<Problem>,
 }
 
 impl<'a> FlatReader<'a> {
-    /// Runs the checks across the keys of a struct that could be read. Called by what `config_keys!` makes.
+    /// Runs the check across the keys of a struct. Called by the code that `config_keys!` generates.
     pub fn check(&mut self, config: &impl Check) {
         let mut problems = Problems::default();
         config.check(&mut problems);
@@ -77,7 +77,7 @@ impl<'a> FlatReader<'a> {
         self.warnings.extend(warnings);
     }
 
-    /// The value of a key; `Ok(None)` when it is absent, `Err` when a problem was recorded.
+    /// The value of a key; `Ok(None)` if it is absent, `Err` if a problem was recorded.
     pub(super) fn value<T: ConfigValue>(
         &mut self,
         key: &str,
@@ -139,7 +139,7 @@ impl<'a> FlatReader<'a> {
         groups.into_iter().collect()
     }
 
-    /// Everything after `start`, as text.
+    /// All keys with the prefix `start`, as text.
     pub(super) fn pairs(&mut self, start: &str) -> Option<Pairs> {
         let start = format!("{}{start}", self.prefix);
         let mut pairs = Some(Pairs::default());
@@ -158,7 +158,7 @@ impl<'a> FlatReader<'a> {
         pairs
     }
 
-    /// The entry of a key, under whichever of its names it was given.
+    /// The entry of a key, by its name or an alias.
     fn take(&mut self, key: &str, aliases: &[&str]) -> Option<&'a Entry> {
         let mut taken: Option<&'a Entry> = None;
         for name in std::iter::once(&key).chain(aliases) {
@@ -171,7 +171,7 @@ impl<'a> FlatReader<'a> {
                         Problem::new(
                             "config.duplicate_key",
                             &name,
-                            format!("`{name}` is another name of `{}`, which is given too", first.key),
+                            format!("`{name}` is an alias of `{}`, which is given too", first.key),
                         )
                         .at(entry.origin.clone()),
                     ),
@@ -197,7 +197,7 @@ impl<'a> FlatReader<'a> {
         self.found.push(Problem { value_shown, ..problem.at(entry.origin.clone()) });
     }
 
-    /// Completes the key of a check's problem, and adds the place where it was given.
+    /// Adds the prefix and the place to a check's problem.
     fn complete(&self, problem: Problem) -> Problem {
         let key = format!("{}{}", self.prefix, problem.key);
         let entry = self.given.get(&key);
@@ -216,7 +216,7 @@ impl<'a> FlatReader<'a> {
             let place = earlier.origin.as_ref().map(|origin| format!(", first in line {}", origin.line));
             let message = format!("`{}` is given twice{}", entry.key, place.unwrap_or_default());
             let problem = Problem::new("config.duplicate_key", &entry.key, message).at(entry.origin.clone());
-            self.found.push(problem.help("a key has one value; remove one of the two"));
+            self.found.push(problem.help("remove one of the two"));
         }
     }
 
@@ -249,7 +249,7 @@ fn known_keys(definitions: &[KeyDefinition]) -> String {
     format!("the keys are {}", keys.join(", "))
 }
 
-/// The key that `pattern` stands for when each `{}` is what `typed` has in its place; `None` when `typed` is shorter.
+/// The key that `pattern` gives if each `{}` is the word of `typed` in its place; `None` if `typed` is shorter.
 fn fill(pattern: &str, typed: &str) -> Option<String> {
     let mut words = typed.split('.');
     let mut filled: Vec<&str> = Vec::new();

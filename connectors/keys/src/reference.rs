@@ -1,15 +1,15 @@
 //! References inside values: `${env:NAME}`, `${env:NAME:-default}`, `${env:NAME:?message}`, `${file:/path}`,
 //! `${file:/path:key}`.
 //!
-//! Other text in `${…}` without a colon, such as `${topic}`, belongs to somebody else and stays. As in a shell, `:-`
-//! and `:?` also apply to a variable that is set but empty. A file without key gives its content without the line end;
-//! with a key it is read as lines `key=value`. Relative paths start from the config's folder.
+//! Text in `${…}` without a colon, such as `${topic}`, is not a reference and stays. As in a shell, `:-`
+//! and `:?` also apply to a variable that is set but empty. A file without a key is its content without the line end; with
+//! a key it is read as lines `key=value`. Relative paths start at the config's folder.
 
 use std::fs;
 
 use super::{BaseDir, Scalar};
 
-/// Where the values of references come from.
+/// The sources of references.
 #[derive(Clone, Copy)]
 pub(super) struct Resolver<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
@@ -23,8 +23,7 @@ struct Reference<'a> {
 }
 
 impl Resolver<'_> {
-    /// The value with all references replaced, in the elements of a list too. The error says what cannot be resolved
-    /// and holds only the text of the reference.
+    /// The value with all references resolved, also in lists. The error has the text of the reference, never a value.
     pub(super) fn scalar(self, value: &Scalar) -> Result<Scalar, String> {
         Ok(match value {
             Scalar::String(text) => Scalar::String(self.text(text)?),
@@ -95,7 +94,7 @@ fn next_reference(text: &str) -> Result<Option<(&str, Reference<'_>, &str)>, Str
     Ok(None)
 }
 
-/// How a value is shown: its text when it is exactly one reference, without the reference's default; `None` otherwise.
+/// The reference without its default, if the value is exactly one reference.
 pub(super) fn shown(value: &Scalar) -> Option<String> {
     let Scalar::String(text) = value else { return None };
     match next_reference(text) {
@@ -107,7 +106,7 @@ pub(super) fn shown(value: &Scalar) -> Option<String> {
     }
 }
 
-/// The value of `key` in lines `key=value` (or `key: value`); lines that start with `#` or `!` are comments.
+/// The value of `key` in lines `key=value` or `key: value`. Lines that start with `#` or `!` are comments.
 fn property(content: &str, key: &str) -> Option<String> {
     content.lines().map(str::trim).filter(|line| !line.starts_with(['#', '!'])).find_map(|line| {
         let (name, value) = line.split_once(['=', ':'])?;
@@ -136,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_reference_stays() {
+    fn text_other_than_references_stays() {
         for text in ["${topic}", "$", "${", "a}b", "${:x}", "$env:USER", "${to pic:x}"] {
             assert_eq!(resolve(text).as_deref(), Ok(text));
         }
     }
 
     #[test]
-    fn what_cannot_be_resolved_is_named() {
+    fn an_unresolved_reference_is_named() {
         let said = |text| resolve(text).unwrap_err();
         assert!(said("${env:NONE}").contains("variable `NONE` is not set"));
         assert_eq!(said("${env:EMPTY:?set it in .env}"), "`${env:EMPTY}`: set it in .env");

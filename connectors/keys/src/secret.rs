@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{ConfigValue, Given, Invalid, Scalar};
 
-/// A secret: prints as the reference it came from, or as `[redacted]`. Its memory is cleared when it is dropped.
+/// A secret. Prints as its reference, or as `[redacted]`. Its memory is cleared on drop.
 #[derive(Clone)]
 pub struct Secret {
     value: SecretString,
@@ -14,7 +14,7 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// A secret that did not come from a reference.
+    /// A secret without a reference.
     pub fn new(value: impl Into<String>) -> Self {
         Self { value: value.into().into(), shown: "[redacted]".to_owned() }
     }

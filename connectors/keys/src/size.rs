@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(u64);
 
-/// Units, the binary ones first and from the greatest, which is the order for printing.
+/// Units in the order for printing: binary units first, from the greatest.
 const UNITS: [(&str, u64); 8] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -19,17 +19,17 @@ const UNITS: [(&str, u64); 8] = [
 ];
 
 impl ByteSize {
-    /// So many bytes.
+    /// `bytes` bytes.
     pub const fn bytes(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// So many times 1,024 bytes.
+    /// A multiple of 1,024 bytes.
     pub const fn kib(kib: u64) -> Self {
         Self(kib << 10)
     }
 
-    /// So many times 1,048,576 bytes.
+    /// A multiple of 1,048,576 bytes.
     pub const fn mib(mib: u64) -> Self {
         Self(mib << 20)
     }
@@ -39,7 +39,7 @@ impl ByteSize {
         self.0
     }
 
-    /// The number of bytes, or the greatest length that memory can have.
+    /// The number of bytes, at most `usize::MAX`.
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
@@ -56,7 +56,7 @@ impl fmt::Display for ByteSize {
 impl FromStr for ByteSize {
     type Err = ();
 
-    /// A whole number and its unit, with or without blanks between them.
+    /// An integer and its unit, with or without spaces between them.
     fn from_str(text: &str) -> Result<Self, ()> {
         let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or(())?;
         let (number, unit) = text.split_at(digits);

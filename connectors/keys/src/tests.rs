@@ -182,7 +182,7 @@ fn a_key_given_twice_or_under_two_names_is_refused() {
     let twice = problems(&[("connection.url", "u"), ("connection.url", "v")]);
     assert_eq!(twice, [("config.duplicate_key", "`connection.url` is given twice".to_owned())]);
     let two_names = problems(&[("connection.url", "u"), ("batch.size", "1"), ("batch.max.rows", "2")]);
-    let message = "`batch.size` is another name of `batch.max.rows`, which is given too";
+    let message = "`batch.size` is an alias of `batch.max.rows`, which is given too";
     assert_eq!(two_names, [("config.duplicate_key", message.to_owned())]);
 }
 
@@ -228,7 +228,7 @@ fn no_problem_and_no_debug_output_shows_a_secret_or_what_a_reference_stands_for(
     assert!(
         said.contains("cannot resolve `connection.url`: `${env:NONE}`: the environment variable `NONE` is not set")
     );
-    assert!(said.contains("expected an integer, found something else in `${env:TYPO}`"));
+    assert!(said.contains("expected an integer, found another value in `${env:TYPO}`"));
     assert_eq!(found.iter().filter(|problem| problem.code == "config.unresolved_reference").count(), 3);
 }
 

@@ -1,23 +1,23 @@
-//! How long something may take that may also be waited for without end.
+//! Timeouts that may be unlimited.
 
 use std::time::Duration;
 
 use super::{ConfigValue, Given, Invalid, Scalar};
 
-/// A duration with an end or without: `4s`, a bare number of milliseconds as Kafka Connect has it, or `-1` for ever.
+/// A timeout: `4s`, a plain number of milliseconds as in Kafka Connect, or `-1` for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeout(Option<Duration>);
 
 impl Timeout {
-    /// Without end.
+    /// No limit.
     pub const FOR_EVER: Self = Self(None);
 
-    /// So long.
+    /// Ends after `duration`.
     pub const fn after(duration: Duration) -> Self {
         Self(Some(duration))
     }
 
-    /// The duration; `None` stands for ever.
+    /// The duration; `None` for no limit.
     pub const fn duration(self) -> Option<Duration> {
         self.0
     }
@@ -41,7 +41,7 @@ impl ConfigValue for Timeout {
             None => duration(),
         };
         parsed.ok_or_else(|| {
-            given.mismatch("a duration such as `500ms` or `1m`, a number of milliseconds, or -1 for ever")
+            given.mismatch("a duration such as `500ms` or `1m`, a number of milliseconds, or -1 for no limit")
         })
     }
 

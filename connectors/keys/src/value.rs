@@ -1,4 +1,4 @@
-//! The types that a value can have, and how each is read from what was written.
+//! The types of values, and how each is read.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,24 +6,24 @@ use super::{ByteSize, Given, Invalid, Scalar};
 
 /// A type that a single key can have.
 pub trait ConfigValue: Sized {
-    /// Whether values are secrets, to be shown nowhere.
+    /// Whether values are secrets, which are never shown.
     const SECRET: bool = false;
 
-    /// What documentation calls the type.
+    /// The name of the type in the documentation.
     fn type_name() -> String;
 
-    /// The only values there are, each with its documentation; empty when the type does not list them.
+    /// The allowed values with their documentation; empty if the type does not list them.
     fn allowed() -> Vec<(&'static str, &'static str)> {
         Vec::new()
     }
 
-    /// Reads what was written.
+    /// Reads a value.
     ///
     /// # Errors
-    /// It is no value of the type. The message does not quote a secret; see [`Given::mismatch`].
+    /// The value is not of the type. The message does not quote a secret; see [`Given::mismatch`].
     fn parse(given: &Given<'_>) -> Result<Self, Invalid>;
 
-    /// The value as one would write it for `key`.
+    /// The value as written for `key`.
     fn to_text(&self, key: &str) -> String;
 }
 
@@ -86,7 +86,7 @@ macro_rules! integers {
 
 integers!(u16, u32, u64, usize, i32, i64);
 
-/// `"4s"` or `"500ms"`; a bare number where the key ends in `.ms`, as with Kafka Connect.
+/// `"4s"` or `"500ms"`; a plain number if the key ends in `.ms`, as in Kafka Connect.
 impl ConfigValue for Duration {
     fn type_name() -> String {
         "duration".to_owned()
@@ -110,7 +110,7 @@ impl ConfigValue for Duration {
     }
 }
 
-/// `"1MiB"`; a bare number where the key ends in `.bytes`, as with Kafka Connect.
+/// `"1MiB"`; a plain number if the key ends in `.bytes`, as in Kafka Connect.
 impl ConfigValue for ByteSize {
     fn type_name() -> String {
         "size".to_owned()
@@ -131,12 +131,12 @@ impl ConfigValue for ByteSize {
     }
 }
 
-/// Whether the last word of the key is the unit.
+/// Returns true if the last word of the key is the unit.
 fn in_unit(key: &str, unit: &str) -> bool {
     key.rsplit('.').next() == Some(unit)
 }
 
-/// The number, where the key says its unit.
+/// The plain number, if the key names its unit.
 fn bare_number(given: &Given<'_>, unit: &str) -> Option<u64> {
     match given.value {
         _ if !in_unit(given.key, unit) => None,
@@ -146,7 +146,7 @@ fn bare_number(given: &Given<'_>, unit: &str) -> Option<u64> {
     }
 }
 
-/// A path; a relative one starts from the folder of the config file.
+/// A path. A relative path starts at the folder of the config file.
 impl ConfigValue for PathBuf {
     fn type_name() -> String {
         "path".to_owned()
@@ -164,7 +164,7 @@ impl ConfigValue for PathBuf {
     }
 }
 
-/// A TOML array, or one string with commas, as Kafka Connect has it.
+/// A TOML array, or one string with commas, as in Kafka Connect.
 impl<T: ConfigValue> ConfigValue for Vec<T> {
     const SECRET: bool = T::SECRET;
 

@@ -1,4 +1,4 @@
-//! Reads what partitions hold at the moment, up to where they ended when the reading began.
+//! Reads partitions up to their ends at the time of opening.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -12,18 +12,18 @@ use towpath_api::{Error, ErrorType, Result};
 
 use crate::kafka::client::{refused_settings, unavailable};
 
-/// How long a question to the broker may take.
+/// The timeout of a request to the broker.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a partition that has records may send none.
+/// The maximum time without a record from a partition that has records.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// What is to be read.
+/// The records to read.
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct Range {
     pub(in crate::cli) topic: String,
-    /// `None`: all of them.
+    /// `None` for all partitions.
     pub(in crate::cli) partition: Option<i32>,
-    /// `None`: the earliest there is.
+    /// `None` for the earliest offset.
     pub(in crate::cli) offset: Option<i64>,
 }
 
@@ -31,15 +31,15 @@ pub(in crate::cli) struct Range {
 pub(in crate::cli) struct BoundedReader {
     consumer: Arc<StreamConsumer>,
     topic: String,
-    /// The partitions that are not read to their end yet, with that end.
+    /// The end of each partition that is not read to its end yet.
     ends: HashMap<i32, i64>,
 }
 
 impl BoundedReader {
-    /// Looks up where the partitions begin and end, and starts to read them.
+    /// Looks up the offsets of the partitions and starts to read them.
     ///
     /// # Errors
-    /// Retry while no broker answers; fatal when there is no such topic, partition or offset.
+    /// Retry while no broker answers; fatal if the topic, partition or offset does not exist.
     pub(in crate::cli) async fn open(mut settings: ClientConfig, range: Range) -> Result<Self> {
         // librdkafka wants a group's name although none is joined.
         settings
@@ -66,23 +66,23 @@ impl BoundedReader {
         Ok(Self { consumer, topic, ends })
     }
 
-    /// The next record; `None` when every partition is read to its end.
+    /// The next record; `None` after the end of every partition.
     ///
     /// # Errors
-    /// Retry when the broker goes away.
+    /// Retry if the broker becomes unavailable.
     pub(in crate::cli) async fn next(&mut self) -> Result<Option<OwnedMessage>> {
         let doing = || format!("read topic `{}`", self.topic);
         while !self.ends.is_empty() {
             let message = match tokio::time::timeout(SILENCE, self.consumer.recv()).await {
                 Ok(Ok(message)) => message,
-                // The end may lie behind the last record: markers of transactions take offsets, too.
+                // The end may be after the last record: transaction markers take offsets, too.
                 Ok(Err(KafkaError::PartitionEOF(partition))) => {
                     self.ends.remove(&partition);
                     continue;
                 }
                 Ok(Err(error)) => return Err(unavailable(doing(), error)),
                 Err(_) => {
-                    let doing = format!("{}: no record came for {} s", doing(), SILENCE.as_secs());
+                    let doing = format!("{}: no record for {} s", doing(), SILENCE.as_secs());
                     return Err(Error::retry("kafka.timeout", ErrorType::Timeout, doing));
                 }
             };
@@ -107,37 +107,42 @@ struct Span {
     to: i64,
 }
 
-/// Asks the broker, blocking.
+/// Asks the broker. Blocks.
 fn spans(consumer: &StreamConsumer, range: &Range) -> Result<Vec<Span>> {
     let topic = &range.topic;
     let doing = format!("look up topic `{topic}`");
     let metadata =
         consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT).map_err(|error| unavailable(&*doing, error))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
-    let found = found.ok_or_else(|| not_found(format!("{doing}: there is no such topic")))?;
+    let found = found.ok_or_else(|| not_found(format!("{doing}: the topic does not exist")))?;
     if let Some(error) = found.error() {
         let code = RDKafkaErrorCode::from(error);
         if code == RDKafkaErrorCode::UnknownTopicOrPartition {
-            return Err(not_found(format!("{doing}: there is no such topic")));
+            return Err(not_found(format!("{doing}: the topic does not exist")));
         }
         return Err(unavailable(doing, KafkaError::MetadataFetch(code)));
     }
     let mut partitions: Vec<i32> = found.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect();
     if let Some(wanted) = range.partition {
         if !partitions.contains(&wanted) {
-            return Err(not_found(format!("{doing}: it has {} partitions and none is {wanted}", partitions.len())));
+            return Err(not_found(format!(
+                "{doing}: the topic has {} partitions, and none is {wanted}",
+                partitions.len()
+            )));
         }
         partitions = vec![wanted];
     }
     partitions.sort_unstable();
     let mut spans = Vec::with_capacity(partitions.len());
     for partition in partitions {
-        let doing = format!("ask for the offsets of {topic}[{partition}]");
+        let doing = format!("fetch the offsets of {topic}[{partition}]");
         let (earliest, to) =
             consumer.fetch_watermarks(topic, partition, METADATA_TIMEOUT).map_err(|error| unavailable(doing, error))?;
         let from = range.offset.unwrap_or(earliest);
         if !(earliest..=to).contains(&from) {
-            return Err(not_found(format!("read {topic}[{partition}] from offset {from}: it has {earliest}..{to}")));
+            return Err(not_found(format!(
+                "read {topic}[{partition}] from offset {from}: the topic has {earliest}..{to}"
+            )));
         }
         if from < to {
             spans.push(Span { partition, from, to });
