@@ -17,7 +17,8 @@ config_enum! {
 config_keys! {
     /// Keys of every connector.
     pub struct ConnectorConfig {
-        /// The name of the connector: letters, digits, `.`, `_` and `-`. The consumer group of a sink is `connect-<name>`.
+        /// The name of the connector: letters, digits, `.`, `_` and `-`. The consumer group of a sink is
+        /// `connect-<name>`.
         #[key("name")]
         pub name: String,
         /// The maximum number of tasks that share the work.

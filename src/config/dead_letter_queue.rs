@@ -5,9 +5,9 @@ use towpath_keys::{Check, config_keys};
 config_keys! {
     /// Keys of the topic that a sink copies its dead letters to.
     pub struct DeadLetterQueueConfig {
-        /// A topic for copies of the dead letters, with unchanged keys, values and headers. A dead letter is first stored
-        /// in `towpath.dead_letter`, and from there sent to the topic at least once. Dead letters that were stored before
-        /// this key was set are sent as well. If empty, no copies are sent.
+        /// A topic for copies of the dead letters, with unchanged keys, values and headers. A dead letter is first
+        /// stored in `towpath.dead_letter`, and from there sent to the topic at least once. Dead letters that were
+        /// stored before this key was set are sent as well. If empty, no copies are sent.
         #[key("errors.deadletterqueue.topic.name")]
         pub topic: String = String::new(),
         /// The replication factor of that topic, if the connector creates it. The topic then has one partition.

@@ -17,8 +17,9 @@ config_keys! {
         /// The maximum number of bytes of keys, values and headers per second, over all tasks of the connector.
         #[key("write.bytes.per.second", range = ByteSize::bytes(1)..)]
         pub write_bytes_per_second: Option<ByteSize>,
-        /// The duration of a transaction above which the connector slows down: first with smaller transactions, then with
-        /// pauses between them. While transactions take less time than this, it returns to full speed step by step.
+        /// The duration of a transaction above which the connector slows down: first with smaller transactions, then
+        /// with pauses between them. While transactions take less time than this, it returns to full speed step by
+        /// step.
         #[key("write.latency.target.ms", range = Duration::from_millis(1)..)]
         pub write_latency_target: Option<Duration>,
     }

@@ -1,7 +1,8 @@
 //! Configuration: files to flat maps, flat maps to typed structs, problems to text for people.
 //!
-//! Each connector's crate declares its keys with the macros of [`towpath_keys`]. This module has the keys of the worker,
-//! of every connector, of every source and of every sink, the reader of TOML, and the texts of problems and documentation.
+//! Each connector's crate declares its keys with the macros of [`towpath_keys`]. This module has the keys of the
+//! worker, of every connector, of every source and of every sink, the reader of TOML, and the texts of problems and
+//! documentation.
 //!
 //! Nothing here connects. A config is refused before anything is started.
 

@@ -88,7 +88,7 @@ mod tests {
         struct SampleConfig {
             /// Names the connector: letters, digits, `.`, `_` and `-`. Its consumer group is `connect-<name>`.
             #[key("name")]
-            _name: String,
+            name: String,
             /// The class.
             #[key("connector.class")]
             _class: Class,
@@ -98,7 +98,13 @@ mod tests {
         }
     }
 
-    impl Check for SampleConfig {}
+    impl Check for SampleConfig {
+        fn check(&self, problems: &mut towpath_keys::Problems) {
+            if !self.name.chars().all(char::is_alphanumeric) {
+                problems.invalid("name", "must be letters and digits");
+            }
+        }
+    }
 
     fn rendered(text: &str) -> String {
         let problems = parse(Path::new("connector.toml"), text)

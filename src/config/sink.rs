@@ -55,8 +55,8 @@ config_keys! {
         /// The maximum number of connections per task, and so of partitions that a task writes at the same time.
         #[key("connections.max", range = 1..=64)]
         pub connections_max: u32 = 4,
-        /// The maximum number of records in a transaction. A transaction takes the records that arrived during the previous
-        /// transaction.
+        /// The maximum number of records in a transaction. A transaction takes the records that arrived during the
+        /// previous transaction.
         #[key("batch.max.rows", alias = "batch.size", range = 1..=100_000)]
         pub max_rows: u32 = 5_000,
         /// The maximum size of the keys and values in a transaction. A larger record gets a transaction of its own.

@@ -1,8 +1,9 @@
 //! Reads TOML into a flat map of dotted keys.
 //!
 //! Reads the events of `toml_parser`, the parser of the `toml` crate, instead of a tree of tables: in a flat map,
-//! `objects = […]` and `objects.deals.schema = "…"` are two independent keys, while a tree refuses the second. Tables, dotted keys and inline tables all give the same dotted keys, in the order of the file.
-//! Repeated keys are reported when the map is read.
+//! `objects = […]` and `objects.deals.schema = "…"` are two independent keys, while a tree refuses the second. Tables,
+//! dotted keys and inline tables all give the same dotted keys, in the order of the file. Repeated keys are reported
+//! when the map is read.
 
 use std::{fs, path::Path, sync::Arc};
 

@@ -18,8 +18,8 @@ config_keys! {
         /// The brokers to connect to first: `host:port`, separated by commas.
         #[key("bootstrap.servers")]
         pub bootstrap_servers: String,
-        /// The name of the worker's group. Kafka clients are named `towpath-<group.id>-<role>`, and the column `owner` of
-        /// `towpath.sink_partition` begins with `<group.id>@<host>:`.
+        /// The name of the worker's group. Kafka clients are named `towpath-<group.id>-<role>`, and the column `owner`
+        /// of `towpath.sink_partition` begins with `<group.id>@<host>:`.
         #[key("group.id")]
         pub group_id: String = "towpath".to_owned(),
         /// The URL of the schema registry, which must have the API of Confluent's.
@@ -38,8 +38,8 @@ config_keys! {
         /// `info,towpath=debug`.
         #[key("log.level")]
         pub log_level: String = "info".to_owned(),
-        /// The compacted topic that keeps the positions of source tasks. It is created if it is absent. A task writes its
-        /// position and its events in one transaction, with the transactional id
+        /// The compacted topic that keeps the positions of source tasks. It is created if it is absent. A task writes
+        /// its position and its events in one transaction, with the transactional id
         /// `towpath.<group.id>.<connector>.<task>`; ACLs have to allow both.
         #[key("offset.storage.topic")]
         pub offset_storage_topic: String = "towpath-offsets".to_owned(),

@@ -14,25 +14,19 @@ fn a_map_without_a_class_or_of_an_unknown_one_says_so_and_nothing_else() {
 
 #[test]
 fn a_class_brings_its_own_keys_and_no_others() {
-    let keys = [
-        ("name", "pg"),
-        ("connector.class", "PostgresSink"),
-        ("connection.url", "postgres://h/d"),
-        ("topics", "a"),
-    ];
+    let keys =
+        [("name", "pg"), ("connector.class", "PostgresSink"), ("connection.url", "postgres://h/d"), ("topics", "a")];
     let (definition, warnings) = ConnectorDefinition::read(&Flat::from_strings(keys)).unwrap();
     assert!(definition.plugin.class() == "PostgresSink" && warnings.is_empty());
-    let found =
-        ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain([("objects", "x")]))).unwrap_err();
+    let found = ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain([("objects", "x")]))).unwrap_err();
     assert_eq!((found.len(), found[0].code), (1, "config.unknown_key"));
 }
 
 #[test]
 fn a_sink_does_not_read_its_own_dead_letters() {
     let keys = [("name", "pg"), ("connector.class", "PostgresSink"), ("connection.url", "postgres://h/d")];
-    let refused = |more: [(&str, &str); 2]| {
-        ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain(more))).err()
-    };
+    let refused =
+        |more: [(&str, &str); 2]| ConnectorDefinition::read(&Flat::from_strings(keys.into_iter().chain(more))).err();
     let queue = "errors.deadletterqueue.topic.name";
     for topics in [("topics", "b,a"), ("topics.regex", "a|b")] {
         let found = refused([topics, (queue, "a")]).unwrap();

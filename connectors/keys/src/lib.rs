@@ -1,7 +1,8 @@
 //! Configuration keys: one flat map of dotted keys, as in Kafka Connect, read into one typed struct per connector.
 //!
-//! A struct declares its keys once, with [`config_keys!`](crate::config_keys). The declaration is the source of reading,
-//! validation, "did you mean" and documentation. Nothing here depends on TOML, JSON or any single key, or connects.
+//! A struct declares its keys once, with [`config_keys!`](crate::config_keys). The declaration is the source of
+//! reading, validation, "did you mean" and documentation. Nothing here depends on TOML, JSON or any single key, or
+//! connects.
 //!
 //! Invariants:
 //! * Every problem of a map is reported at once; an unknown or repeated key is a problem, never ignored.

@@ -2,8 +2,8 @@
 
 /// The candidate nearest to `typed`; `None` if no candidate is near.
 ///
-/// Counts letters that are added, omitted, replaced or swapped with a neighbor. A quarter of the letters may differ, or two
-/// if that is more (one in words of up to three letters).
+/// Counts letters that are added, omitted, replaced or swapped with a neighbor. A quarter of the letters may differ, or
+/// two if that is more (one in words of up to three letters).
 pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = typed.chars().count();
     let tolerated = if length <= 3 { 1 } else { (length / 4).max(2) };

@@ -65,8 +65,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Collects the problems that a [`Check`](super::Check) finds. Keys are as in the struct's declaration; the reader adds the
-/// prefix of a group and the place in the file.
+/// Collects the problems that a [`Check`](super::Check) finds. Keys are as in the struct's declaration; the reader adds
+/// the prefix of a group and the place in the file.
 #[derive(Debug, Default)]
 pub struct Problems {
     pub(super) found: Vec<Problem>,

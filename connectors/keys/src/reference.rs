@@ -2,8 +2,8 @@
 //! `${file:/path:key}`.
 //!
 //! Text in `${…}` without a colon, such as `${topic}`, is not a reference and stays. As in a shell, `:-`
-//! and `:?` also apply to a variable that is set but empty. A file without a key is its content without the line end; with
-//! a key it is read as lines `key=value`. Relative paths start at the config's folder.
+//! and `:?` also apply to a variable that is set but empty. A file without a key is its content without the line end;
+//! with a key it is read as lines `key=value`. Relative paths start at the config's folder.
 
 use std::fs;
 

@@ -74,7 +74,8 @@ config_enum! {
         Full = "full",
         /// The columns that protect a row from older records: all except `_towpath_applied_at`.
         Version = "version",
-        /// No metadata columns, for tables of other applications. An older record that is read again then overwrites its row.
+        /// No metadata columns, for tables of other applications. An older record that is read again then overwrites
+        /// its row.
         None = "none",
     }
 }
@@ -95,7 +96,8 @@ config_keys! {
         /// certificate.
         #[key("connection.ssl.ca")]
         pub connection_ssl_ca: Option<PathBuf>,
-        /// The name of the table for a topic; `${topic}` is the name of the topic. The first dot separates schema and table.
+        /// The name of the table for a topic; `${topic}` is the name of the topic. The first dot separates schema and
+        /// table.
         #[key("table.name.format", alias = "collection.name.format")]
         pub table_name_format: String = "${topic}".to_owned(),
         /// The effect of a record on its table.
@@ -104,16 +106,17 @@ config_keys! {
         /// The source of the primary key. The default is `kafka` with `insert.mode=insert`, otherwise `record_key`.
         #[key("pk.mode", alias = "primary.key.mode")]
         pub pk_mode: Option<PrimaryKeyMode>,
-        /// With `pk.mode=record_value`, the fields of the value that form the key. Otherwise the names of the key's columns.
-        /// Their defaults are the fields of the record's key (`id` if the key is not an Avro record) for `record_key`;
-        /// `__connect_topic`, `__connect_partition` and `__connect_offset` for `kafka`; `event_id` for `event_id`.
+        /// With `pk.mode=record_value`, the fields of the value that form the key. Otherwise the names of the key's
+        /// columns. Their defaults are the fields of the record's key (`id` if the key is not an Avro record) for
+        /// `record_key`; `__connect_topic`, `__connect_partition` and `__connect_offset` for `kafka`; `event_id` for
+        /// `event_id`.
         #[key("pk.fields", alias = "primary.key.fields")]
         pub pk_fields: Vec<String> = vec![],
         /// The effect of a delete on the table.
         #[key("delete.mode")]
         pub delete_mode: DeleteMode = DeleteMode::Soft,
-        /// Whether a truncate of the source's table (Debezium's `op` `t`) deletes all rows of the table, in the way that
-        /// `delete.mode` sets. If false, truncates are skipped and counted.
+        /// Whether a truncate of the source's table (Debezium's `op` `t`) deletes all rows of the table, in the way
+        /// that `delete.mode` sets. If false, truncates are skipped and counted.
         #[key("truncate.enabled")]
         pub truncate_enabled: bool = false,
         /// The fields that become columns; empty means all. The key always becomes columns.

@@ -1,6 +1,6 @@
 //! The keys of a webhook source, and the agreed schemas that they name.
 //!
-//! Nothing here connects. The check reads the schema files, so that an unusable schema is reported before the source
+//! Nothing here connects. The check reads the schema files, so that an unusable schema is reported before anything
 //! runs.
 
 use std::{collections::BTreeMap, path::PathBuf};
