@@ -16,7 +16,8 @@ use crate::{
         codes,
         consumer::{PartitionRange, Selection},
     },
-    worker::{ConnectorDefinition, anchor},
+    plugin::ConnectorDefinition,
+    task::sink::anchor,
 };
 
 /// The first number of offsets that is searched for the record before the new offset; each further search is larger.
