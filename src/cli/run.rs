@@ -96,7 +96,8 @@ async fn start(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, mut s
     }
 }
 
-/// Runs the worker beside the management listener, which starts first and stops last, so that probes see the start and the drain.
+/// Runs the worker beside the management listener, which starts first and stops last, so that probes see the start and
+/// the drain.
 async fn serve(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, stop: CancellationToken) -> Result<()> {
     let shown = Shown::new();
     let api = rest::Api::new(shown.metrics.clone(), shown.readiness.clone(), shown.board.clone());

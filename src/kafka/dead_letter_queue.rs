@@ -67,8 +67,8 @@ impl DeadLetterQueue {
     /// Creates the topic if it is absent, with one partition.
     ///
     /// # Errors
-    /// Retry while no broker answers. Fatal [`codes::TOPIC_REFUSED`](super::codes::TOPIC_REFUSED) when the broker cannot
-    /// create such a topic.
+    /// Retry while no broker answers. Fatal [`codes::TOPIC_REFUSED`](super::codes::TOPIC_REFUSED) when the broker
+    /// cannot create such a topic.
     pub async fn ensure(&self) -> Result<()> {
         topics::ensure_queue(&self.admin, &self.topic, self.replication).await
     }

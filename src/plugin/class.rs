@@ -10,8 +10,8 @@ use towpath_keys::{Check, ConfigValue, Flat, FlatReader, Given, Invalid, KeyDefi
 use super::{CLASSES, Resources, SinkOffsets, TopicCheck};
 use crate::config::{ConnectorConfig, WorkerConfig};
 
-/// One connector class with its keys read. One file of this room implements it for each class; everything that the rest of the program
-/// needs of a class is here, so a class that lacks something does not compile.
+/// One connector class with its keys read. One file of this room implements it for each class; everything that the rest
+/// of the program needs of a class is here, so a class that lacks something does not compile.
 pub trait Class: Debug + Clone + Sized {
     /// The value of `connector.class`.
     const NAME: &'static str;
@@ -25,8 +25,9 @@ pub trait Class: Debug + Clone + Sized {
     /// Every problem of the map at once.
     fn read(flat: &Flat) -> Result<Read<Self>, Vec<Problem>>;
 
-    /// Notes a connector that is about to be opened. All connectors that start together are announced before the first one is opened, so a
-    /// listener that they share knows all of them before it binds. A class without a shared listener does nothing.
+    /// Notes a connector that is about to be opened. All connectors that start together are announced before the first
+    /// one is opened, so a listener that they share knows all of them before it binds. A class without a shared
+    /// listener does nothing.
     fn announce(&self, common: &ConnectorConfig, resources: &Resources);
 
     /// Opens the connector on this worker, without starting a task of it.
@@ -39,8 +40,8 @@ pub trait Class: Debug + Clone + Sized {
         resources: &Resources,
     ) -> impl Future<Output = Result<Box<dyn Connector>>> + Send;
 
-    /// Connects to the offsets in a sink's store, apart from its tasks; `None` for a source. `owner` becomes the owner of partitions whose
-    /// offset is set.
+    /// Connects to the offsets in a sink's store, apart from its tasks; `None` for a source. `owner` becomes the owner
+    /// of partitions whose offset is set.
     ///
     /// # Errors
     /// Those of [`OpenSink::open`](towpath_api::OpenSink::open).
@@ -50,8 +51,8 @@ pub trait Class: Debug + Clone + Sized {
         owner: &str,
     ) -> impl Future<Output = Result<Option<SinkOffsets>>> + Send;
 
-    /// Compares the topics that the connector reads with the place where it stores them, without changing anything. A source reads no
-    /// topics and returns an empty list.
+    /// Compares the topics that the connector reads with the place where it stores them, without changing anything. A
+    /// source reads no topics and returns an empty list.
     ///
     /// # Errors
     /// Those of Kafka, the registry and the store.
@@ -73,8 +74,8 @@ pub trait Connector: Send + Sync {
     /// Where its tasks run.
     fn placement(&self) -> Placement;
 
-    /// Runs task `task`, counted from 0, until `stop` is cancelled or the task ends with an error, which it has reported. May be called again
-    /// once the future has ended.
+    /// Runs task `task`, counted from 0, until `stop` is cancelled or the task ends with an error, which it has
+    /// reported. May be called again once the future has ended.
     fn task(&self, task: u32, stop: CancellationToken) -> BoxFuture<'static, Result<()>>;
 
     /// Closes the connector, whose tasks have ended: this worker no longer runs it.

@@ -1,11 +1,11 @@
 //! The connector classes: one file and one line each.
 //!
-//! A file of this room brings all that the program needs of its class: its name and keys, how they are read, where its tasks run, the
-//! preflight, and the start. Above it nothing knows a class: [`crate::worker`] starts connectors, [`crate::cli`] checks their files. Below
-//! it nothing knows one either: [`crate::task`] runs any source and any sink.
+//! A file of this room brings all that the program needs of its class: its name and keys, how they are read, where its
+//! tasks run, the preflight, and the start. Above it nothing knows a class: [`crate::worker`] starts connectors,
+//! [`crate::cli`] checks their files. Below it nothing knows one either: [`crate::task`] runs any source and any sink.
 //!
-//! Adding a class is: its folder in `connectors/`, its lines in `Cargo.toml`, a file here that implements [`Class`], and its line in
-//! [`Plugin`]. The compiler reports everything that is missing.
+//! Adding a class is: its folder in `connectors/`, its lines in `Cargo.toml`, a file here that implements [`Class`],
+//! and its line in [`Plugin`]. The compiler reports everything that is missing.
 
 mod class;
 mod definition;
@@ -101,7 +101,8 @@ plugins! {
     Postgres(postgres::Postgres) = "Writes topics to Postgres.",
 }
 
-/// Title and keys of each section of the documentation: those of all connectors, of all sources, of all sinks, then of each class.
+/// Title and keys of each section of the documentation: those of all connectors, of all sources, of all sinks, then of
+/// each class.
 pub fn catalogue() -> Vec<(&'static str, Vec<KeyDefinition>)> {
     let shared = [
         ("Every connector", <(ClassConfig, ConnectorConfig)>::definitions()),

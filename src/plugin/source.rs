@@ -36,8 +36,9 @@ impl<O: OpenSource> PublishingSource<O> {
         Ok(Self { common, opener, out, intake: None, resources: resources.clone() })
     }
 
-    /// Makes the source an intake, which clients send their data to: the worker is not ready for traffic while it does not run. A source that
-    /// polls is not an intake, or an outage of its outside system would take the worker off the load balancer.
+    /// Makes the source an intake, which clients send their data to: the worker is not ready for traffic while it does
+    /// not run. A source that polls is not an intake, or an outage of its outside system would take the worker off the
+    /// load balancer.
     #[must_use]
     pub fn as_intake(self) -> Self {
         let check = IntakeCheck::new(&self.resources.readiness, &self.common.name);

@@ -63,7 +63,8 @@ impl Class for Webhook {
     }
 }
 
-/// An open webhook. Its name stays known to the listener until it is closed: posts are answered 503 while its task does not run.
+/// An open webhook. Its name stays known to the listener until it is closed: posts are answered 503 while its task does
+/// not run.
 struct OpenWebhook {
     name: String,
     source: PublishingSource<OpenWebhookSource>,

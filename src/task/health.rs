@@ -1,4 +1,5 @@
-//! The state of one task. The parts of a task (its partitions, for example) fail separately: one part that waits makes the task wait.
+//! The state of one task. The parts of a task (its partitions, for example) fail separately: one part that waits makes
+//! the task wait.
 
 use std::{
     collections::BTreeSet,

@@ -33,8 +33,8 @@ pub(crate) struct SourceTask<O> {
 }
 
 impl<O: OpenSource> SourceTask<O> {
-    /// Runs until the task is stopped, or until an error that waiting does not cure. Each run has a fresh source and a fresh way out, which
-    /// `open_out` opens: a journal fences its predecessor then.
+    /// Runs until the task is stopped, or until an error that waiting does not cure. Each run has a fresh source and a
+    /// fresh way out, which `open_out` opens: a journal fences its predecessor then.
     ///
     /// # Errors
     /// The one that ended it, already reported.
@@ -105,7 +105,8 @@ impl<O: OpenSource> SourceTask<O> {
         self.health.report_running(PART);
         let Some(intake) = &self.intake else { return std::future::pending().await };
         intake.started();
-        // After a failed post there may be no further traffic that clears the state, so the checks of broker and registry count too.
+        // After a failed post there may be no further traffic that clears the state, so the checks of broker and
+        // registry count too.
         let mut tick = tokio::time::interval(SECOND_LOOK);
         loop {
             tick.tick().await;
@@ -121,8 +122,8 @@ fn ended_early(connector: &str) -> Error {
     Error::fatal(codes::SOURCE_ENDED, ErrorType::Internal, doing)
 }
 
-/// The readiness check of one intake source, held by its connector for as long as that exists: a task that has failed keeps the worker
-/// unready. Dropping it removes the check.
+/// The readiness check of one intake source, held by its connector for as long as that exists: a task that has failed
+/// keeps the worker unready. Dropping it removes the check.
 #[derive(Debug)]
 pub(crate) struct IntakeCheck {
     readiness: Readiness,
@@ -130,8 +131,8 @@ pub(crate) struct IntakeCheck {
 }
 
 impl IntakeCheck {
-    /// Makes the worker unready until the source has started. Create it before any other check can hold, or the worker would be ready for a
-    /// moment without this source.
+    /// Makes the worker unready until the source has started. Create it before any other check can hold, or the worker
+    /// would be ready for a moment without this source.
     pub(crate) fn new(readiness: &Readiness, connector: &str) -> Self {
         let check = format!("connector {connector}");
         readiness.not_ready(&check, "starting");
@@ -157,7 +158,8 @@ impl Drop for IntakeCheck {
     }
 }
 
-/// A publisher whose results set the task's state: an intake source that cannot publish is not running, although it answers its clients.
+/// A publisher whose results set the task's state: an intake source that cannot publish is not running, although it
+/// answers its clients.
 #[derive(Clone)]
 pub(crate) struct Reporting<P> {
     out: P,

@@ -1,7 +1,8 @@
 //! Who runs what here: the connectors of this worker, and a handle for each of their tasks.
 //!
-//! A task can be started, stopped, restarted or replaced while the others run. A task that fails or panics ends alone and stays
-//! failed until somebody restarts it. The herder decides nothing: its caller says which connectors and tasks run here.
+//! A task can be started, stopped, restarted or replaced while the others run. A task that fails or panics ends alone
+//! and stays failed until somebody restarts it. The herder decides nothing: its caller says which connectors and tasks
+//! run here.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -60,8 +61,8 @@ impl Herder {
     /// Opens connectors without starting a task of them.
     ///
     /// # Errors
-    /// Fatal if one cannot be opened here, for example because a listener's address is taken, or if there is one of its name; the ones before
-    /// it stay open.
+    /// Fatal if one cannot be opened here, for example because a listener's address is taken, or if there is one of its
+    /// name; the ones before it stay open.
     pub async fn open(&mut self, definitions: &[ConnectorDefinition]) -> Result<()> {
         definitions.iter().for_each(|definition| definition.announce(&self.resources));
         for definition in definitions {
@@ -154,7 +155,8 @@ impl Herder {
         Some(id)
     }
 
-    /// Stops all tasks and returns when all of them have ended. The connectors stay open, so that their clients are told to retry.
+    /// Stops all tasks and returns when all of them have ended. The connectors stay open, so that their clients are
+    /// told to retry.
     pub async fn drain(&mut self) {
         self.running.values().for_each(|running| running.stop.cancel());
         while self.next_ended().await.is_some() {}

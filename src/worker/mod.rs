@@ -1,7 +1,8 @@
 //! The worker: binds, starts what is configured, watches over it, and drains it.
 //!
-//! A task that has failed stays failed and reports why; the others continue. This worker runs all tasks of the connectors that it is
-//! given: the decision which worker runs which task has its place in a room of its own, between this one and [`crate::plugin`].
+//! A task that has failed stays failed and reports why; the others continue. This worker runs all tasks of the
+//! connectors that it is given: the decision which worker runs which task has its place in a room of its own, between
+//! this one and [`crate::plugin`].
 
 mod herder;
 mod probe;
@@ -45,11 +46,12 @@ impl Default for Shown {
     }
 }
 
-/// Runs `connectors` until `stop` is cancelled, then drains: intake stops, batches in flight finish, offsets are committed.
+/// Runs `connectors` until `stop` is cancelled, then drains: intake stops, batches in flight finish, offsets are
+/// committed.
 ///
 /// # Errors
-/// Fatal if the worker cannot start: a listener's address is taken, or librdkafka refuses a setting. A connector's later errors are
-/// reported by its state.
+/// Fatal if the worker cannot start: a listener's address is taken, or librdkafka refuses a setting. A connector's
+/// later errors are reported by its state.
 pub async fn run(
     config: WorkerConfig,
     connectors: Vec<ConnectorDefinition>,

@@ -1,8 +1,9 @@
 //! The contract that every Towpath connector is written against.
 //!
-//! A *source* knows one outside system and turns its changes into [`ChangeEvent`]s. A *sink* knows one store and makes [`Batch`]es of records
-//! durable there. Neither knows Kafka, a schema registry, the worker or another connector: a connector crate depends on this crate,
-//! `towpath-keys` and `towpath-mapping` only, so the compiler keeps connectors apart.
+//! A *source* knows one outside system and turns its changes into [`ChangeEvent`]s. A *sink* knows one store and makes
+//! [`Batch`]es of records durable there. Neither knows Kafka, a schema registry, the worker or another connector: a
+//! connector crate depends on this crate, `towpath-keys` and `towpath-mapping` only, so the compiler keeps connectors
+//! apart.
 //!
 //! ```text
 //! outside ─ Source::run ─ Publisher::publish ─ (topic) ─ Sink::apply ─ store
@@ -11,12 +12,13 @@
 //!
 //! # Writing a source
 //!
-//! 1. Declare its keys with `towpath_keys::config_keys!`; validation, documentation and "did you mean" come from that one place.
+//! 1. Declare its keys with `towpath_keys::config_keys!`; validation, documentation and "did you mean" come from that
+//!    one place.
 //! 2. Describe each object once as an [`Object`]: a name, an Avro record schema with an `id` field, whole or partial
 //!    updates.
-//! 3. Implement [`Source`] for every [`Publisher`] if the source has no position (a server), or for every [`Journal`] if it has one (a
-//!    poller of a log). When `publish` returns `Ok`, the broker has the events for good; a journal has the position as well,
-//!    or neither.
+//! 3. Implement [`Source`] for every [`Publisher`] if the source has no position (a server), or for every [`Journal`]
+//!    if it has one (a poller of a log). When `publish` returns `Ok`, the broker has the events for good; a journal has
+//!    the position as well, or neither.
 //! 4. Implement [`OpenSource`]: the number of tasks, where they run, and how one is opened, afresh after each retry.
 //!
 //! A poller; a server does the same once for each request, and answers after `publish`:
@@ -259,14 +261,18 @@
 //!
 //! # Making it known
 //!
-//! 1. `connectors/<name>`: the crate. In each connector the same names: `config.rs` for its keys, `source.rs` or `sink.rs` for what it
-//!    implements of this contract, then a file for each further subject, `codes.rs` for its error codes, and a README of one page.
-//! 2. The workspace's `Cargo.toml`: the crate as a member, in `[workspace.dependencies]`, and as a dependency of `towpath`.
-//! 3. `src/plugin/<name>.rs`: a struct with the connector's keys that implements `Class`: its name, how its keys are read together with
-//!    those that every source or every sink has, how it is opened, its preflight. A source without a position is opened as a
-//!    `PublishingSource`, one with a position as a `JournalingSource`, a sink as a `SinkConnector`: a few lines each.
+//! 1. `connectors/<name>`: the crate. In each connector the same names: `config.rs` for its keys, `source.rs` or
+//!    `sink.rs` for what it implements of this contract, then a file for each further subject, `codes.rs` for its error
+//!    codes, and a README of one page.
+//! 2. The workspace's `Cargo.toml`: the crate as a member, in `[workspace.dependencies]`, and as a dependency of
+//!    `towpath`.
+//! 3. `src/plugin/<name>.rs`: a struct with the connector's keys that implements `Class`: its name, how its keys are
+//!    read together with those that every source or every sink has, how it is opened, its preflight. A source without a
+//!    position is opened as a `PublishingSource`, one with a position as a `JournalingSource`, a sink as a
+//!    `SinkConnector`: a few lines each.
 //! 4. `src/plugin/mod.rs`: `mod <name>;`, and a line in `plugins!` with the sentence that documents the class.
-//! 5. `UPDATE_GOLDEN=1 cargo test --features failpoints --test integration -- the_page_about_the_keys` renders `docs/configuration.md`.
+//! 5. `UPDATE_GOLDEN=1 cargo test --features failpoints --test integration -- the_page_about_the_keys` renders
+//!    `docs/configuration.md`.
 //!
 //! The compiler reports whatever is missing of steps 2 to 4, a test reports step 5.
 //!

@@ -133,7 +133,8 @@ pub struct Position(pub Map<String, Json>);
 /// Carries events into topics together with the position of the task that read them: both become durable, in one Kafka
 /// transaction, or neither does. One task owns it and makes one call at a time.
 pub trait Journal: Send {
-    /// Makes sure that the topic of `object` exists and that its schemas are registered, as [`Publisher::prepare`] does.
+    /// Makes sure that the topic of `object` exists and that its schemas are registered, as [`Publisher::prepare`]
+    /// does.
     ///
     /// # Errors
     /// Those of [`Publisher::prepare`].

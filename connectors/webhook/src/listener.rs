@@ -47,8 +47,9 @@ impl Listener {
         Self { shared: Arc::new(Shared { addresses, hooks, accepting, bound }) }
     }
 
-    /// Adds the name of a connector that is about to be announced, without binding. Connectors that start together are expected before the
-    /// first one is announced, or a post for the second one could arrive before its name is known and be answered 404.
+    /// Adds the name of a connector that is about to be announced, without binding. Connectors that start together are
+    /// expected before the first one is announced, or a post for the second one could arrive before its name is known
+    /// and be answered 404.
     pub fn expect(&self, name: &str) {
         self.shared.hooks.add(name);
     }

@@ -13,8 +13,8 @@
 //! | 1 ms | 1.4 ms | 30,000/s | 267,000/s |
 //! | 5 ms | 5.4 ms | 10,000/s | 225,000/s |
 //!
-//! With 1 ms, records that arrive close together share most of their requests. Compression then gave 182,000/s (lz4) and
-//! 235,000/s (zstd) in batches, so nothing is compressed unless the operator sets `kafka.compression.type`.
+//! With 1 ms, records that arrive close together share most of their requests. Compression then gave 182,000/s (lz4)
+//! and 235,000/s (zstd) in batches, so nothing is compressed unless the operator sets `kafka.compression.type`.
 
 use std::{
     sync::{PoisonError, RwLock},

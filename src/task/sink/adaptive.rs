@@ -1,5 +1,5 @@
-//! Writes less while the store answers slower than it should: a little more after each fast transaction, much less after a slow one
-//! (additive increase, multiplicative decrease).
+//! Writes less while the store answers slower than it should: a little more after each fast transaction, much less
+//! after a slow one (additive increase, multiplicative decrease).
 
 use std::{
     sync::{

@@ -1,9 +1,9 @@
 //! The anchor of a partition: the last record of the batch before, by which its topic is recognized.
 //!
-//! An offset alone cannot distinguish a topic from one that was deleted and re-created, or truncated and filled again: the same
-//! offset is then another record. So reading begins one record early, at the record that was applied last, which must be
-//! unchanged. Only this record is checked. Gaps between other offsets are normal: transaction markers and aborted records take
-//! offsets too. Everything here is pure; [`super::resume`] reads.
+//! An offset alone cannot distinguish a topic from one that was deleted and re-created, or truncated and filled again:
+//! the same offset is then another record. So reading begins one record early, at the record that was applied last,
+//! which must be unchanged. Only this record is checked. Gaps between other offsets are normal: transaction markers and
+//! aborted records take offsets too. Everything here is pure; [`super::resume`] reads.
 
 use rdkafka::Message;
 use sha2::{Digest as _, Sha256};
@@ -25,7 +25,8 @@ pub(crate) fn of_message(message: &impl Message) -> Anchor {
     Anchor { offset: message.offset(), hash }
 }
 
-/// Each part is prefixed with a presence byte and its length, so null differs from empty, and bytes cannot shift from key to value.
+/// Each part is prefixed with a presence byte and its length, so null differs from empty, and bytes cannot shift from
+/// key to value.
 fn hash(key: Option<&[u8]>, value: Option<&[u8]>, timestamp_ms: i64) -> [u8; 32] {
     let mut hash = Sha256::new();
     for piece in [key, value] {
@@ -39,8 +40,8 @@ fn hash(key: Option<&[u8]>, value: Option<&[u8]>, timestamp_ms: i64) -> [u8; 32]
 
 /// The anchor of a claim, if the topic can still show it.
 ///
-/// An anchor at or after the next offset predates a manual change of that offset. One below the topic's beginning was removed by
-/// retention after it was applied.
+/// An anchor at or after the next offset predates a manual change of that offset. One below the topic's beginning was
+/// removed by retention after it was applied.
 pub(super) fn checkable(claim: &Claim, range: &PartitionRange) -> Option<Anchor> {
     claim.anchor.filter(|anchor| (range.beginning.earliest..claim.next_offset).contains(&anchor.offset))
 }

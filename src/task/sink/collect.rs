@@ -148,7 +148,8 @@ impl Collector {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// Takes the batch; later records go into another one. The returned part of the memory budget is to be dropped with the batch.
+    /// Takes the batch; later records go into another one. The returned part of the memory budget is to be dropped with
+    /// the batch.
     pub(super) fn take(&mut self) -> (Batch, Part) {
         let records = std::mem::replace(&mut self.records, Vec::with_capacity(self.pace.limits().rows.min(256)));
         self.since = None;

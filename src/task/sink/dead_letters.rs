@@ -1,7 +1,8 @@
 //! Copies dead letters from the store into a topic, if one is configured.
 //!
-//! One task of a connector does this for all. It looks when it is notified, and periodically, since another process may have dead-lettered
-//! records. A letter is noted as sent after the broker has acknowledged it, so each is sent at least once.
+//! One task of a connector does this for all. It looks when it is notified, and periodically, since another process may
+//! have dead-lettered records. A letter is noted as sent after the broker has acknowledged it, so each is sent at least
+//! once.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 

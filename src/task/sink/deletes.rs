@@ -1,8 +1,9 @@
 //! Tombstones that add nothing: those after the delete that they belong to.
 //!
-//! A producer of envelopes writes a delete and then a tombstone of the same key. The delete has said everything, with its version, and may
-//! have come too late for its row; the tombstone has no version and would end that row nevertheless. So a tombstone counts only
-//! without a delete before it: in topics of plain records, and where compaction has removed the delete.
+//! A producer of envelopes writes a delete and then a tombstone of the same key. The delete has said everything, with
+//! its version, and may have come too late for its row; the tombstone has no version and would end that row
+//! nevertheless. So a tombstone counts only without a delete before it: in topics of plain records, and where
+//! compaction has removed the delete.
 
 use std::collections::VecDeque;
 

@@ -13,7 +13,8 @@ use crate::{
     telemetry::Stage,
 };
 
-/// Time without an answer of the store after which the state reports it. The store's own limits are shorter: a statement has 30 s.
+/// Time without an answer of the store after which the state reports it. The store's own limits are shorter: a
+/// statement has 30 s.
 const SILENCE_REPORTED: Duration = Duration::from_secs(40);
 /// Further time after which the connection is given up.
 const SILENCE_GIVEN_UP: Duration = Duration::from_mins(5);
@@ -60,7 +61,8 @@ impl<O: OpenSink> Holding<O> {
             offset = claim.next_offset, table = %claim.target, "claimed {} from offset {}", self.partition, claim.next_offset
         );
         if anchor::require_in_range(&claim, &range).is_err() {
-            // The topic keeps growing, and an older owner may have applied records that arrived after the first request.
+            // The topic keeps growing, and an older owner may have applied records that arrived after the first
+            // request.
             range = self.context.consumer.range(&self.partition).await?;
             anchor::require_in_range(&claim, &range)?;
         }
@@ -85,7 +87,8 @@ impl<O: OpenSink> Holding<O> {
         }
     }
 
-    /// Checks after a loss of the store that its offset did not move. A partition without new records would not find out otherwise.
+    /// Checks after a loss of the store that its offset did not move. A partition without new records would not find
+    /// out otherwise.
     ///
     /// # Errors
     /// Retry if the offset moved, or while the store is still away.
@@ -120,8 +123,8 @@ impl<O: OpenSink> Holding<O> {
         context.health.wait(&self.name, stage, error, &mut self.backoff, &context.stop).await
     }
 
-    /// Awaits an answer of the store. While there is none, the state reports it; after minutes the connection is given up together
-    /// with its running statement, and the next claim finds out how that ended.
+    /// Awaits an answer of the store. While there is none, the state reports it; after minutes the connection is given
+    /// up together with its running statement, and the next claim finds out how that ended.
     pub(super) async fn answered<T, E: From<Error>>(
         &self,
         doing: &str,

@@ -57,7 +57,8 @@ pub(crate) struct SinkTask<O: OpenSink> {
     selection: Selection,
     context: Arc<SinkContext<O>>,
     partitions: BTreeMap<TopicPartition, Arc<Progress>>,
-    /// Partitions that another worker has claimed since. They stay on the board with that reason, and are not claimed again.
+    /// Partitions that another worker has claimed since. They stay on the board with that reason, and are not claimed
+    /// again.
     let_go: BTreeMap<TopicPartition, Arc<Progress>>,
     /// Where dead letters are copied to, in the one task that does it.
     queue: Option<DeadLetterQueue>,
@@ -75,8 +76,8 @@ impl<O: OpenSink> SinkTask<O> {
         Self { selection, context, partitions, let_go, queue, missing }
     }
 
-    /// Runs until the task is stopped, until one partition ends with an error that waiting does not cure (then all of them end), or
-    /// until other workers have claimed all of its partitions.
+    /// Runs until the task is stopped, until one partition ends with an error that waiting does not cure (then all of
+    /// them end), or until other workers have claimed all of its partitions.
     ///
     /// # Errors
     /// The one that ended it, already reported.
@@ -143,7 +144,8 @@ impl<O: OpenSink> SinkTask<O> {
         }
     }
 
-    /// Lets go of a partition that another worker has claimed: it is theirs now, and claiming it back would only fence them.
+    /// Lets go of a partition that another worker has claimed: it is theirs now, and claiming it back would only fence
+    /// them.
     ///
     /// # Errors
     /// The fencing error if no partition is left.

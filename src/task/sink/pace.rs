@@ -1,7 +1,7 @@
 //! How fast a connector may write. One [`Pace`] belongs to all tasks and partitions of a connector, which take turns.
 //!
-//! A batch is paid for before it is applied, so nothing is written beyond the limit. While it waits the next batch is collected, and then
-//! the reading stops by itself. Without limits nothing here waits or locks.
+//! A batch is paid for before it is applied, so nothing is written beyond the limit. While it waits the next batch is
+//! collected, and then the reading stops by itself. Without limits nothing here waits or locks.
 
 use std::{
     num::NonZeroU32,

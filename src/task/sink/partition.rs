@@ -1,7 +1,7 @@
 //! Carries one partition into the store: claim, read, decode, apply, repeat.
 //!
-//! The next batch is collected while the current one is applied. So batches form by themselves: a quiet partition has the latency of
-//! one commit, a busy one has full batches, and a slow store stops the reading.
+//! The next batch is collected while the current one is applied. So batches form by themselves: a quiet partition has
+//! the latency of one commit, a busy one has full batches, and a slow store stops the reading.
 
 use std::{
     pin::pin,
@@ -29,8 +29,8 @@ use crate::{
     telemetry::Stage,
 };
 
-/// Maximum records to decode between polls of the store future. A poll reaches the connection; polling after every record measured
-/// slower.
+/// Maximum records to decode between polls of the store future. A poll reaches the connection; polling after every
+/// record measured slower.
 const DECODED_PER_POLL: usize = 32;
 
 /// One partition, until the task is stopped.
@@ -129,8 +129,8 @@ impl<O: OpenSink> SinkPartition<O> {
         Ok(())
     }
 
-    /// Stores `batch` to its end, and collects the next batch meanwhile. An error of the reading ends the collecting only and is the
-    /// second result: the store future must not be dropped.
+    /// Stores `batch` to its end, and collects the next batch meanwhile. An error of the reading ends the collecting
+    /// only and is the second result: the store future must not be dropped.
     async fn store_while_collecting(
         &mut self,
         batch: &Batch,

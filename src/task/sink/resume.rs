@@ -10,8 +10,8 @@ use super::{
 };
 use crate::kafka::{codes::OFFSET_OUT_OF_RANGE, consumer::PartitionReader};
 
-/// Starts reading at the claim's offset, one record early where there is an anchor to check. Returns `None` if the task is stopped
-/// meanwhile.
+/// Starts reading at the claim's offset, one record early where there is an anchor to check. Returns `None` if the task
+/// is stopped meanwhile.
 ///
 /// # Errors
 /// Fatal if the topic is another one, with the next step.
@@ -51,7 +51,8 @@ pub(super) async fn resume<O: OpenSink>(
     Ok(Some(reader))
 }
 
-/// Accepts that the anchor is gone and the next record is at `found`, if compaction or retention may have removed the anchor.
+/// Accepts that the anchor is gone and the next record is at `found`, if compaction or retention may have removed the
+/// anchor.
 async fn accept_without_anchor<O: OpenSink>(
     holding: &Holding<O>,
     claim: &Claim,

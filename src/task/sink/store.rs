@@ -1,8 +1,8 @@
-//! Stores one batch, with as many attempts as it takes: apply; after an error wait, claim again, and learn from the claim how the
-//! attempt ended.
+//! Stores one batch, with as many attempts as it takes: apply; after an error wait, claim again, and learn from the
+//! claim how the attempt ended.
 //!
-//! Nothing here reads or decodes. The future of [`store`] is awaited to its end; only a connection that has been silent for minutes is
-//! given up, together with its running statement.
+//! Nothing here reads or decodes. The future of [`store`] is awaited to its end; only a connection that has been silent
+//! for minutes is given up, together with its running statement.
 
 use std::time::{Duration, Instant};
 
@@ -72,8 +72,8 @@ pub(super) async fn store<O: OpenSink>(holding: &mut Holding<O>, batch: &Batch) 
     }
 }
 
-/// Claims on a fresh connection until that succeeds; the claim waits for an earlier transaction of ours that may still run. Returns
-/// the next offset, or `None` if the task is stopped.
+/// Claims on a fresh connection until that succeeds; the claim waits for an earlier transaction of ours that may still
+/// run. Returns the next offset, or `None` if the task is stopped.
 async fn claim_again<O: OpenSink>(holding: &mut Holding<O>) -> Result<Option<i64>> {
     loop {
         match holding.claim().await {
