@@ -7,7 +7,7 @@
 //! began. The end-of-partition event alone does not prove that: for a committed read it fires at the last stable
 //! offset, which an open transaction of any producer holds back while later records are committed. So the high
 //! watermark is fetched first, by a client that reads uncommitted records; then the last stable offset has to reach it;
-//! and only then the fetch begins, so that its end-of-partition event lies at or after the high watermark. A caller
+//! and only then the fetch begins, so that its end-of-partition event is at or after the high watermark. A caller
 //! that fences an older writer does so before it reads: the fence settles the writer's open transaction.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

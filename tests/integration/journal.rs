@@ -194,7 +194,7 @@ async fn the_position_is_read_beyond_an_open_transaction_of_another_producer() {
 async fn a_transaction_that_stays_open_is_a_retry_that_names_its_partition() {
     let _stack = shared().await;
     let lab = Laboratory::new("hanging");
-    let topic = CompactedTopic::new(&lab.kafka(), &lab.offsets, 3, None).unwrap();
+    let topic = CompactedTopic::new(&Laboratory::kafka(), &lab.offsets, 3, None).unwrap();
     topic.ensure().await.unwrap();
     let foreign = producer(&format!("{}-foreign", lab.connector));
     foreign.begin_transaction().unwrap();
@@ -212,7 +212,7 @@ async fn a_transaction_that_stays_open_is_a_retry_that_names_its_partition() {
 async fn a_compacted_topic_is_read_to_its_end_and_followed() {
     let _stack = shared().await;
     let lab = Laboratory::new("follow");
-    let topic = CompactedTopic::new(&lab.kafka(), &lab.offsets, 3, None).unwrap();
+    let topic = CompactedTopic::new(&Laboratory::kafka(), &lab.offsets, 3, None).unwrap();
     topic.ensure().await.unwrap();
     topic.ensure().await.unwrap();
     assert_eq!(topic.partitions().await.unwrap(), [0, 1, 2]);

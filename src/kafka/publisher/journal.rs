@@ -159,20 +159,20 @@ impl KafkaJournal {
     }
 
     /// Counts the acknowledged records, and gives the place of each event.
-    fn placed(&mut self, outgoing: &[Outgoing], places: &[(i32, i64)]) -> Vec<Placed> {
-        let mut places = places.iter().copied();
+    fn placed(&mut self, outgoing: &[Outgoing], delivered: &[(i32, i64)]) -> Vec<Placed> {
+        let mut delivered = delivered.iter().copied();
         let mut placed = Vec::with_capacity(outgoing.len());
         for outgoing in outgoing {
-            let Some((partition, offset)) = places.next() else { break };
+            let Some((partition, offset)) = delivered.next() else { break };
             placed.push(outgoing.placed(partition, offset));
             outgoing.route.written.inc();
             if outgoing.needs_tombstone() {
-                places.next();
+                delivered.next();
                 outgoing.route.written.inc();
             }
             self.series.acknowledged(outgoing.event.source_time_ms);
         }
-        self.position_partition = places.next().map(|(partition, _)| partition).or(self.position_partition);
+        self.position_partition = delivered.next().map(|(partition, _)| partition).or(self.position_partition);
         placed
     }
 }

@@ -5,6 +5,7 @@
 //! * [`KafkaPublisher`] for sources without a position: many calls at once, an idempotent producer, no transactions.
 //! * [`KafkaJournal`] for a source task with a position: one call at a time, events and position in one transaction.
 
+mod deliveries;
 mod journal;
 mod metrics;
 mod outgoing;
@@ -13,6 +14,7 @@ mod producer;
 mod route;
 mod shared;
 mod transaction;
+mod watchdog;
 
 pub use self::{
     journal::{JournalSettings, KafkaJournal, transactional_id},

@@ -28,13 +28,13 @@ impl Outgoing {
     /// # Errors
     /// Those of [`Router::route`]; poison for an event that does not fit its schema or is too large.
     pub(super) async fn prepare(router: &Router, events: Vec<ChangeEvent>) -> Result<Vec<Self>> {
-        let mut routed = Vec::with_capacity(events.len());
+        let mut with_routes = Vec::with_capacity(events.len());
         for event in events {
             let route = router.route(&event.object).await?;
             route.read[event.op as usize].inc();
-            routed.push((event, route));
+            with_routes.push((event, route));
         }
-        let encode = routed.into_iter().map(|(event, route)| {
+        let encode = with_routes.into_iter().map(|(event, route)| {
             let encoded = route.encoder.encode(&event)?;
             check_size(&route.topic, encoded.key.len() + encoded.value.len(), route.max_bytes)?;
             Ok(Self { event, route, encoded })

@@ -6,26 +6,23 @@
 //! `transactional.id` fences the spent one and settles its transaction.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
 use rdkafka::{
-    ClientContext, Message as _,
     error::{KafkaError, RDKafkaErrorCode as Code},
-    message::{DeliveryResult, OwnedHeaders},
-    producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig},
+    message::OwnedHeaders,
+    producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig},
 };
 use tokio::sync::oneshot;
 use towpath_api::{Error, ErrorType, Result};
 
 use super::{
+    deliveries::Deliveries,
     metrics::ConnectorSeries,
     producer::{explain, label, set_defaults},
+    watchdog::{Progress, WATCHDOG},
 };
 use crate::kafka::{
     client::{KafkaSettings, code, refused_settings, unavailable},
@@ -49,9 +46,7 @@ const POLL: Duration = Duration::from_millis(1);
 /// Between two polls while no transaction is open.
 const IDLE: Duration = Duration::from_secs(1);
 /// The default of `socket.timeout.ms` in librdkafka.
-const SOCKET_TIMEOUT: Duration = Duration::from_secs(60);
-/// A call to librdkafka that makes no progress for this long will not return. Every call has a shorter timeout.
-const WATCHDOG: Duration = Duration::from_secs(80);
+const SOCKET_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A record of a transaction.
 pub(super) struct Record {
@@ -148,45 +143,6 @@ impl Transactions {
         // Fails only if the thread is gone; the reply says so.
         let _ = self.requests.send(Request { records, reply });
         self.progress.watch(ended, &doing, WATCHDOG).await.unwrap_or_else(Ended::spent)
-    }
-}
-
-/// When a thread last made progress.
-struct Progress(Mutex<Instant>);
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self(Mutex::new(Instant::now()))
-    }
-}
-
-impl Progress {
-    fn made(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    fn idle(&self) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
-
-    /// Waits for a reply, at most `limit` without progress.
-    ///
-    /// # Errors
-    /// Fatal [`codes::NO_PROGRESS`]: a thread that hangs in librdkafka cannot be ended, so a person has to restart the
-    /// process. Fatal when the thread panics.
-    async fn watch<T>(&self, mut reply: oneshot::Receiver<T>, doing: &str, limit: Duration) -> Result<T> {
-        loop {
-            match tokio::time::timeout(limit / 16, &mut reply).await {
-                Ok(Ok(reply)) => return Ok(reply),
-                Ok(Err(gone)) => return Err(Error::fatal(codes::PANIC, ErrorType::Internal, doing).because(gone)),
-                Err(_) if self.idle() > limit => {
-                    let doing = format!("{doing}: a call to librdkafka made no progress for {limit:?}");
-                    return Err(Error::fatal(codes::NO_PROGRESS, ErrorType::Internal, doing)
-                        .with_help("restart the worker: the thread that hangs ends only with its process"));
-                }
-                Err(_) => {}
-            }
-        }
     }
 }
 
@@ -405,110 +361,4 @@ fn is_settling(error: &KafkaError) -> bool {
 
 fn requires_abort(error: &KafkaError) -> bool {
     matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
-}
-
-/// The answers to the records of the present transaction.
-#[derive(Default)]
-struct Deliveries {
-    slots: Mutex<Vec<Option<Result<(i32, i64), KafkaError>>>>,
-    /// An error of a connection since the transaction began.
-    troubled: AtomicBool,
-}
-
-impl Deliveries {
-    fn begin(&self, records: usize) {
-        let mut slots = self.slots();
-        slots.clear();
-        slots.resize_with(records, || None);
-        self.troubled.store(false, Ordering::Relaxed);
-    }
-
-    /// Forgets the records from `slot` on: they were not queued.
-    fn drop_from(&self, slot: usize) {
-        self.slots().truncate(slot);
-    }
-
-    fn answered(&self) -> usize {
-        self.slots().iter().filter(|slot| slot.is_some()).count()
-    }
-
-    fn is_complete(&self) -> bool {
-        self.slots().iter().all(Option::is_some)
-    }
-
-    /// The first failure other than of a record that was dropped because of another failure.
-    fn first_failure(&self) -> Option<(usize, KafkaError)> {
-        let slots = self.slots();
-        let failures = || slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.as_ref()?.as_ref().err()?)));
-        let cause = failures().find(|(_, error)| code(error) != Some(Code::PurgeQueue));
-        cause.or_else(|| failures().next()).map(|(at, error)| (at, error.clone()))
-    }
-
-    fn places(&self) -> Vec<(i32, i64)> {
-        self.slots().iter().flatten().filter_map(|delivered| delivered.as_ref().ok().copied()).collect()
-    }
-
-    fn is_troubled(&self) -> bool {
-        self.troubled.load(Ordering::Relaxed)
-    }
-
-    fn slots(&self) -> MutexGuard<'_, Vec<Option<Result<(i32, i64), KafkaError>>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ClientContext for Deliveries {
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.troubled.store(true, Ordering::Relaxed);
-        tracing::error!(target: "rdkafka::client", "librdkafka: {error}: {reason}");
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, delivered: &DeliveryResult<'_>, slot: usize) {
-        let delivered = match delivered {
-            Ok(message) => Ok((message.partition(), message.offset())),
-            Err((error, _)) => Err(error.clone()),
-        };
-        if let Some(slot) = self.slots().get_mut(slot) {
-            *slot = Some(delivered);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use towpath_api::Reaction;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_call_without_progress_is_fatal_and_progress_extends_the_limit() {
-        let (limit, progress) = (Duration::from_millis(80), Arc::new(Progress::default()));
-        let (_reply, reply) = oneshot::channel::<()>();
-        let error = progress.watch(reply, "commit", limit).await.unwrap_err();
-        assert_eq!((error.reaction, error.code), (Reaction::Fatal, codes::NO_PROGRESS));
-
-        let (send, reply) = oneshot::channel();
-        let working = Arc::clone(&progress);
-        progress.made();
-        std::thread::spawn(move || {
-            for _ in 0..12 {
-                std::thread::sleep(Duration::from_millis(20));
-                working.made();
-            }
-            send.send(7)
-        });
-        assert_eq!(progress.watch(reply, "commit", limit).await.unwrap(), 7);
-    }
-
-    #[tokio::test]
-    async fn a_thread_that_is_gone_is_fatal() {
-        let (reply, ended) = oneshot::channel::<()>();
-        drop(reply);
-        let error = Progress::default().watch(ended, "commit", WATCHDOG).await.unwrap_err();
-        assert_eq!(error.reaction, Reaction::Fatal);
-    }
 }

@@ -45,14 +45,14 @@ impl Laboratory {
         transactional_id(GROUP, &self.connector, 0)
     }
 
-    pub(super) fn kafka(&self) -> KafkaSettings {
+    pub(super) fn kafka() -> KafkaSettings {
         KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), GROUP, [])
     }
 
     pub(super) async fn try_open(&self) -> Result<KafkaJournal> {
         let metrics = prometheus::Registry::new();
         let settings = JournalSettings {
-            kafka: self.kafka(),
+            kafka: Self::kafka(),
             registry: Registry::new(&env("SCHEMA_REGISTRY_URL"), &metrics).unwrap(),
             topics: TopicSettings { prefix: self.connector.clone(), partitions: 3, replication: None },
             offsets: OffsetStorage { topic: self.offsets.clone(), partitions: 3, replication: None },

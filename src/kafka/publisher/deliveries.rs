@@ -1,0 +1,89 @@
+//! The broker's answers to the records of one transaction.
+
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use rdkafka::{
+    ClientContext, Message as _,
+    error::{KafkaError, RDKafkaErrorCode as Code},
+    message::DeliveryResult,
+    producer::ProducerContext,
+};
+
+use crate::kafka::client::code;
+
+/// Partition and offset of a record, or why it was refused; `None` until it is answered.
+type Slot = Option<Result<(i32, i64), KafkaError>>;
+
+/// The answers to the records of the present transaction.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    slots: Mutex<Vec<Slot>>,
+    /// An error of a connection since the transaction began.
+    troubled: AtomicBool,
+}
+
+impl Deliveries {
+    pub(super) fn begin(&self, records: usize) {
+        let mut slots = self.slots();
+        slots.clear();
+        slots.resize_with(records, || None);
+        self.troubled.store(false, Ordering::Relaxed);
+    }
+
+    /// Forgets the records from `slot` on: they were not queued.
+    pub(super) fn drop_from(&self, slot: usize) {
+        self.slots().truncate(slot);
+    }
+
+    pub(super) fn answered(&self) -> usize {
+        self.slots().iter().filter(|slot| slot.is_some()).count()
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.slots().iter().all(Option::is_some)
+    }
+
+    /// The first failure other than of a record that was dropped because of another failure.
+    pub(super) fn first_failure(&self) -> Option<(usize, KafkaError)> {
+        let slots = self.slots();
+        let failures = || slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.as_ref()?.as_ref().err()?)));
+        let cause = failures().find(|(_, error)| code(error) != Some(Code::PurgeQueue));
+        cause.or_else(|| failures().next()).map(|(at, error)| (at, error.clone()))
+    }
+
+    pub(super) fn places(&self) -> Vec<(i32, i64)> {
+        self.slots().iter().flatten().filter_map(|delivered| delivered.as_ref().ok().copied()).collect()
+    }
+
+    pub(super) fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Relaxed)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Vec<Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.troubled.store(true, Ordering::Relaxed);
+        tracing::error!(target: "rdkafka::client", "librdkafka: {error}: {reason}");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, delivered: &DeliveryResult<'_>, slot: usize) {
+        let delivered = match delivered {
+            Ok(message) => Ok((message.partition(), message.offset())),
+            Err((error, _)) => Err(error.clone()),
+        };
+        if let Some(slot) = self.slots().get_mut(slot) {
+            *slot = Some(delivered);
+        }
+    }
+}
