@@ -113,7 +113,7 @@ impl Pair {
     async fn stands_still(&mut self) -> bool {
         for worker in &mut self.workers {
             // The state is only asked for where somebody answers.
-            if worker.is_alive() && !worker.has_failed().await {
+            if worker.is_alive() && !worker.has_lost_a_partition().await {
                 return self.has_read_all().await;
             }
         }

@@ -259,15 +259,18 @@ impl Worker {
         found.map(|connector| connector["state"].as_str().unwrap_or_default().to_owned()).unwrap_or_default()
     }
 
-    /// Whether the sink says that it has failed; one that does not answer yet has not.
-    pub(crate) async fn has_failed(&self) -> bool {
+    /// Returns true if a task of the sink has failed, or another worker has claimed a partition of it. A worker that does not answer yet
+    /// has lost nothing.
+    pub(crate) async fn has_lost_a_partition(&self) -> bool {
         let Ok(answer) = self.http.get(format!("{}/towpath/v1/connectors", self.rest)).send().await else {
             return false;
         };
         let connectors: Vec<Value> = answer.json().await.unwrap_or_default();
         let name = format!("pg-{}", self.name);
-        connectors.iter().any(|connector| {
-            connector["name"] == name && (connector["state"] == "failed" || connector["state"] == "degraded")
+        connectors.iter().filter(|connector| connector["name"] == name).any(|connector| {
+            connector["state"] == "failed"
+                || connector["state"] == "degraded"
+                || connector.to_string().contains("postgres.fenced")
         })
     }
 
