@@ -64,7 +64,7 @@ async fn markers_and_aborted_records_are_no_hole_and_a_lost_anchor_is_one_unless
     // As if compaction had removed the anchor: no reader gets to see a marker.
     let reset = "next_offset = 5, anchor_offset = 4, anchor_hash = sha256('')";
     reading.set(reset).await;
-    reading.fails_with("kafka.anchor_missing", &["from offset 5", "at offset 4", "goes on at 8"]).await;
+    reading.fails_with("kafka.anchor_missing", &["from offset 5", "at offset 4", "continues at 8"]).await;
     reading.set("owner = ''").await;
     let compacted = AlterConfig::new(ResourceSpecifier::Topic(&reading.topic)).set("cleanup.policy", "compact");
     reading.admin.alter_configs([&compacted], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
