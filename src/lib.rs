@@ -1,68 +1,77 @@
-//! Towpath carries changes into Kafka and on into Postgres.
+//! Towpath carries changes into Kafka and on into Postgres. It runs as one process beside Kafka.
 //!
-//! It is one process beside Kafka. Sources turn changes of outside systems into events, the publisher writes events to
-//! Avro topics keyed by record id, sinks carry topics into stores. Every acknowledged event is in the store exactly
-//! once, in the version that its source holds; `docs/guarantees.md` states each guarantee with its limits and its test.
+//! Sources turn the changes of outside systems into events. A publisher writes the events to Avro topics, keyed by
+//! record id. Sinks read the topics and write rows. Each event that the broker has acknowledged is applied to the store
+//! exactly once, and a row never goes back to an older version. `docs/guarantees.md` states each guarantee with its
+//! limits and its test.
 //!
-//! This crate is the runtime between connectors. It knows no protocol of theirs, and they know neither Kafka nor each
-//! other. The contract is [`towpath_api`]; the connectors are [`towpath_webhook`] and [`towpath_postgres`].
+//! This crate is the runtime. It knows no outside system and no store. Connectors know those, and know neither Kafka
+//! nor each other. The contract between both is [`towpath_api`]. The connectors of today are [`towpath_webhook`] (a
+//! source) and [`towpath_postgres`] (a sink).
 //!
-//! # Rooms
+//! # Modules
 //!
-//! Each room uses only rooms below it in this table. `dev/house` checks that.
+//! A module may use the modules to its right, and no other: cli > worker > plugin > task, rest > kafka > config > avro,
+//! telemetry. The script `dev/house` checks this.
 //!
-//! | room | subject | a new line of code belongs here if it is |
+//! | module | subject | add code here for |
 //! |---|---|---|
-//! | [`cli`] | commands, signals, exit codes | a command or its output |
-//! | [`worker`] | starts connectors, holds a handle per task, drains | about what runs in this process, whatever it is |
-//! | [`plugin`] | the connector classes, one file each | about one class: its keys together, its placement, preflight, start |
-//! | [`task`] | one source task, one sink task | on the way of an event between Kafka and a connector |
-//! | [`rest`] | the management listener | a route, or the shape of its answer |
-//! | [`kafka`] | clients, topics, publisher, journal, consumer | a call of Kafka, or the meaning of its errors |
-//! | [`config`] | files into typed configs, problems into text | a key of the worker, of all sources or of all sinks |
-//! | [`avro`] | envelope and key schemas, codec, registry | about bytes of keys and values, or their schemas |
-//! | [`telemetry`] | metrics, the status board, readiness, logs | about how something is reported |
+//! | [`cli`] | commands, signals, exit codes | a command, its options and its output |
+//! | [`worker`] | starts connectors and tasks in this process, stops them | starting, stopping or restarting any task |
+//! | [`plugin`] | one file for each connector class | a class: how its keys are read, where its tasks run, how it is started |
+//! | [`task`] | runs one source or one sink, whatever its class | batching, retries, pacing, dead letters, resuming |
+//! | [`rest`] | the management API: health, metrics, statuses | a route and the JSON of its answer |
+//! | [`kafka`] | clients, topics, publisher, journal, consumer | a request to Kafka, or the meaning of a Kafka error |
+//! | [`config`] | reads config files, prints their problems | a key of the worker, or of every connector, source or sink |
+//! | [`avro`] | schemas of keys and envelopes, encoding, registry | reading or writing the bytes of records |
+//! | [`telemetry`] | metric families, status board, readiness, logs | declaring a metric or a status; the code that measures sets it |
 //!
-//! And outside this crate:
+//! Crates outside the runtime:
 //!
-//! | crate | subject | a new line of code belongs here if it is |
+//! | crate | subject | add code here for |
 //! |---|---|---|
-//! | [`towpath_api`] | the contract that connectors are written against | needed by every connector, whatever it connects |
-//! | [`towpath_keys`] | declaring and reading config keys | about any key, not about one key |
-//! | [`towpath_mapping`] | JSON to Avro by an agreed schema | pure, and needed by a second source |
-//! | `connectors/<name>` | one outside system or store | an endpoint, a page, an SQL statement, an SQLSTATE |
+//! | `connectors/api` | [`towpath_api`]: the traits that connectors implement | what the runtime and all connectors agree on |
+//! | `connectors/keys` | [`towpath_keys`]: how config keys are declared and read | a type of value, a check or a message for any key |
+//! | `connectors/mapping` | [`towpath_mapping`]: JSON to Avro by a schema | JSON conversion that several sources need |
+//! | `connectors/<name>` | one outside system or one store | its API requests, its SQL, its error codes, its own keys |
 //!
-//! Two rooms are planned and have their place. `cluster`, between `worker` and `plugin`: configs, offsets and statuses
-//! in compacted topics, membership, the decision which worker runs which task. `jobs`, beside `rest`: work that ends by
-//! itself, such as replay and verification.
+//! A request to an API, such as Close's, belongs to its connector, together with its HTTP client. The meaning of a
+//! Postgres SQLSTATE is in `connectors/postgres/src/sqlstate.rs`.
 //!
-//! # The walk of one event
+//! Two modules are planned. `jobs`, at the level of `rest`, is for work that ends by itself, such as a replay or a
+//! verification; its command is in [`cli`]. `cluster`, also at that level, is for what several workers share: configs,
+//! offsets and statuses in compacted topics, and the assignment of tasks to workers.
 //!
-//! A newcomer can follow one event from its arrival to its row through these files, in this order:
+//! # The path of one event
 //!
-//! 1. `connectors/webhook/src/receive.rs`: the post arrives. Its raw bytes are kept until its sender is known.
-//! 2. `connectors/webhook/src/verify.rs`: the sender's credentials are compared in constant time and go no further.
-//! 3. `connectors/webhook/src/map.rs`: JSON becomes [`ChangeEvent`](towpath_api::ChangeEvent)s by the object's agreed
-//!    schema ([`towpath_mapping`]), or an answer that names each wrong field. Pure.
-//! 4. `src/kafka/publisher/shared.rs`: each event is encoded ([`avro::codec::Encoder`]) and produced, and its
-//!    acknowledgement awaited. Only then the client gets its 202. A source with a position uses `journal.rs` beside it:
-//!    events and position in one transaction.
-//! 5. `src/task/sink/partition.rs`: the partition is claimed in the store, which says where to resume
-//!    ([`Claim`](towpath_api::Claim)); records are read ([`kafka::consumer`]) and collected into a
-//!    [`Batch`](towpath_api::Batch).
-//! 6. `src/avro/codec/decoder.rs`: bytes become a [`Change`](towpath_api::Change), or the reason why they never will.
-//! 7. `src/task/sink/store.rs`: the batch is stored, with as many attempts as that takes. After each error the
-//!    partition is claimed again, and the claim says how the attempt ended.
-//! 8. `connectors/postgres/src/sink.rs`: [`Sink::apply`](towpath_api::Sink::apply) chooses how the batch is written: as
-//!    a whole, rows that refer to each other together, or in parts around records that the database refuses.
-//! 9. `connectors/postgres/src/apply.rs`: one transaction: begin, compare-and-set of the offset, guarded upsert,
-//!    commit.
-//! 10. `src/task/sink/partition.rs` again: metrics, lag, and the next batch, which was collected while this one was
+//! To follow one event from its arrival to its row, read these files in this order:
+//!
+//! 1. `connectors/webhook/src/receive.rs`: the HTTP request arrives. Its body is kept as raw bytes until the sender is
+//!    authenticated.
+//! 2. `connectors/webhook/src/verify.rs`: the sender is authenticated in constant time, and the credentials are
+//!    removed.
+//! 3. `connectors/webhook/src/map.rs`: JSON is mapped to [`ChangeEvent`](towpath_api::ChangeEvent)s by the Avro schema
+//!    that the config names for the object. A request that does not fit is answered with each wrong field. This step is
+//!    pure.
+//! 4. `src/kafka/publisher/shared.rs`: each event is encoded and produced. Once the broker has acknowledged all of
+//!    them, the client gets 202. (A source that has a position uses `journal.rs` instead: events and position are
+//!    written in one Kafka transaction.)
+//! 5. `src/task/sink/partition.rs`: the sink claims the partition; the store returns the offset to resume from. Records
+//!    are read and collected into a [`Batch`](towpath_api::Batch).
+//! 6. `src/avro/codec/decoder.rs`: each record is decoded into a [`Change`](towpath_api::Change), or into the reason
+//!    why it is unreadable.
+//! 7. `src/task/sink/store.rs`: the batch is stored. After a retryable error the partition is claimed again, which also
+//!    tells whether the failed attempt was committed. Retries have no limit.
+//! 8. `connectors/postgres/src/sink.rs`: [`Sink::apply`](towpath_api::Sink::apply) writes the batch as a whole; if that
+//!    fails because of single records, it isolates them as dead letters.
+//! 9. `connectors/postgres/src/apply.rs`: one transaction: compare and set the partition's offset, upsert rows unless
+//!    they are newer, commit.
+//! 10. `src/task/sink/partition.rs` again: metrics and lag are set. The next batch was collected while this one was
 //!     stored.
 //!
 //! # Adding a connector
 //!
-//! [`towpath_api`] has the steps and a runnable example of a source and of a sink.
+//! [`towpath_api`] lists the steps, with a runnable example of a source and of a sink.
 
 pub mod avro;
 pub mod cli;
