@@ -18,20 +18,20 @@
 //! |---|---|---|
 //! | [`cli`] | commands, signals, exit codes | a command, its options and its output |
 //! | [`worker`] | starts connectors and tasks in this process, stops them | starting, stopping or restarting any task |
-//! | [`plugin`] | one file for each connector class | a class: how its keys are read, where its tasks run, how it is started |
+//! | [`plugin`] | one file for each connector class | a class: reading its keys, placement, start |
 //! | [`task`] | runs one source or one sink, whatever its class | batching, retries, pacing, dead letters, resuming |
 //! | [`rest`] | the management API: health, metrics, statuses | a route and the JSON of its answer |
 //! | [`kafka`] | clients, topics, publisher, journal, consumer | a request to Kafka, or the meaning of a Kafka error |
-//! | [`config`] | reads config files, prints their problems | a key of the worker, or of every connector, source or sink |
+//! | [`config`] | reads config files, prints their problems | a key of the worker, of all sources or of all sinks |
 //! | [`avro`] | schemas of keys and envelopes, encoding, registry | reading or writing the bytes of records |
-//! | [`telemetry`] | metric families, status board, readiness, logs | declaring a metric or a status; the code that measures sets it |
+//! | [`telemetry`] | metric families, status board, readiness, logs | declaring a metric; the measuring code sets it |
 //!
 //! Crates outside the runtime:
 //!
 //! | crate | subject | add code here for |
 //! |---|---|---|
-//! | `connectors/api` | [`towpath_api`]: the traits that connectors implement | what the runtime and all connectors agree on |
-//! | `connectors/keys` | [`towpath_keys`]: how config keys are declared and read | a type of value, a check or a message for any key |
+//! | `connectors/api` | [`towpath_api`]: the traits that connectors implement | an agreement with all connectors |
+//! | `connectors/keys` | [`towpath_keys`]: how config keys are declared and read | a type or a check for any key |
 //! | `connectors/mapping` | [`towpath_mapping`]: JSON to Avro by a schema | JSON conversion that several sources need |
 //! | `connectors/<name>` | one outside system or one store | its API requests, its SQL, its error codes, its own keys |
 //!
