@@ -103,10 +103,15 @@ async fn serve(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, stop:
     let api = rest::Api::new(shown.metrics.clone(), shown.readiness.clone(), shown.board.clone());
     let server = rest::Server::bind(&config.listeners, api).await?;
     let closed = CancellationToken::new();
-    let serving = tokio::spawn(server.serve(closed.clone()));
+    let until_closed = closed.clone();
+    let serving = tokio::spawn(async move {
+        if let Err(error) = server.serve(until_closed).await {
+            tracing::error!(code = error.code, error = %error.chain(), "the management listener has ended; the worker runs on");
+        }
+    });
     let ended = worker::run(config, connectors, shown, stop).await;
     closed.cancel();
-    // An error of the listener was logged when it occurred; the worker's own end decides.
+    // A panic of the listener changes nothing about how the worker ended.
     let _ = serving.await;
     ended
 }

@@ -63,12 +63,12 @@ pub async fn run(
     let closed = CancellationToken::new();
     let mut services = JoinSet::new();
     let mut herder = Herder::new(resources.clone());
+    let cluster = ClusterProbe::new(&resources.kafka)?;
     // Opened before the probe's first answer, so that the worker is not ready without them.
     let started = herder.open(&connectors).await;
     if started.is_err() {
         stop.cancel();
     }
-    let cluster = ClusterProbe::new(&resources.kafka)?;
     let watching =
         probe::watch(cluster, resources.registry.clone(), shown.readiness.clone(), shown.board, closed.clone());
     services.spawn(watching.map(Ok::<_, towpath_api::Error>));
