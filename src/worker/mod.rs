@@ -7,8 +7,6 @@
 mod herder;
 mod probe;
 
-use futures::FutureExt as _;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use towpath_api::Result;
 
@@ -61,7 +59,6 @@ pub async fn run(
     let resources = Resources::new(&config, &shown.metrics, &shown.readiness, &shown.board)?;
     // The probe outlives the tasks: clients that ask while they drain get an answer.
     let closed = CancellationToken::new();
-    let mut services = JoinSet::new();
     let mut herder = Herder::new(resources.clone());
     let cluster = ClusterProbe::new(&resources.kafka)?;
     // Opened before the probe's first answer, so that the worker is not ready without them.
@@ -71,7 +68,7 @@ pub async fn run(
     }
     let watching =
         probe::watch(cluster, resources.registry.clone(), shown.readiness.clone(), shown.board, closed.clone());
-    services.spawn(watching.map(Ok::<_, towpath_api::Error>));
+    let probing = tokio::spawn(watching);
     for definition in connectors.iter().filter(|_| started.is_ok()) {
         for task in herder.tasks_of(&definition.common.name) {
             herder.start(&task);
@@ -89,6 +86,7 @@ pub async fn run(
     herder.drain().await;
     resources.close().await;
     closed.cancel();
-    while services.join_next().await.is_some() {}
+    // The probe has no result.
+    let _ = probing.await;
     started
 }
