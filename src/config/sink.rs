@@ -3,8 +3,7 @@
 use towpath_api::{Error, ErrorType, Result};
 use towpath_keys::{ByteSize, Check, FlatReader, KeyDefinition, Keys, Problems, config_keys};
 
-use super::{DeadLetterQueueConfig, DeliveryConfig, ReadingConfig};
-use crate::kafka::consumer::Selection;
+use super::{DeadLetterQueueConfig, DeliveryConfig, ReadingConfig, Selection};
 
 config_keys! {
     /// Which topics a sink reads.

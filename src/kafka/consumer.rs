@@ -28,45 +28,11 @@ use super::{
     client::{blocking, refused_settings, unavailable},
     codes, topics,
 };
+use crate::config::Selection;
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much librdkafka prefetches of one partition, besides the fetch in flight (1 MiB).
 const PREFETCH_KIB: u32 = 1_024;
-
-/// The topics that a sink reads.
-#[derive(Debug, Clone)]
-pub enum Selection {
-    /// Topics with these names.
-    Names(Vec<String>),
-    /// Topics whose whole name matches, including topics that are created later. See [`Selection::pattern`].
-    Pattern(regex::Regex),
-}
-
-impl Selection {
-    /// Selects topics whose whole name matches `expression`.
-    ///
-    /// # Errors
-    /// The text is not a regular expression.
-    pub fn pattern(expression: &str) -> Result<Self, regex::Error> {
-        regex::Regex::new(&format!("^(?:{expression})$")).map(Self::Pattern)
-    }
-
-    /// The names; empty for a pattern.
-    pub fn names(&self) -> &[String] {
-        match self {
-            Self::Names(names) => names,
-            Self::Pattern(_) => &[],
-        }
-    }
-
-    /// Returns true if the topic is read.
-    pub fn includes(&self, topic: &str) -> bool {
-        match self {
-            Self::Names(names) => names.iter().any(|name| name == topic),
-            Self::Pattern(pattern) => pattern.is_match(topic),
-        }
-    }
-}
 
 /// The offsets that a partition has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,7 +198,7 @@ impl TopicConsumer {
             }
         };
         if let Err(error) = committed {
-            tracing::debug!(%error, "the group's offsets were not updated; the offsets in the store are the ones that count");
+            tracing::debug!(%error, "the group's offsets were not updated; only the offsets in the store count");
         }
     }
 
@@ -295,18 +261,5 @@ impl Drop for PartitionReader {
         assignment.add_partition(&self.partition.topic, self.partition.partition);
         // Fails only if the partition is not assigned.
         let _ = self.consumer.consumer.incremental_unassign(&assignment);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pattern_matches_the_whole_name() {
-        let selection = Selection::pattern(r"acme\.deals|acme\.deals2").unwrap();
-        assert!(selection.includes("acme.deals") && selection.includes("acme.deals2"));
-        assert!(!selection.includes("old.acme.deals"));
-        assert!(!Selection::Names(vec!["a".into()]).includes("ab"));
     }
 }

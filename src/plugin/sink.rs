@@ -10,9 +10,9 @@ use towpath_keys::{Flat, Problem};
 
 use super::{Connector, Resources};
 use crate::{
-    config::{ConnectorConfig, SinkConfig},
+    config::{ConnectorConfig, Selection, SinkConfig},
     kafka::{
-        consumer::{Selection, TopicConsumer},
+        consumer::TopicConsumer,
         dead_letter_queue::{Context, DeadLetterQueue},
     },
     task::sink::{Budget, Connections, Limits, Pace, SinkContext, SinkTask},

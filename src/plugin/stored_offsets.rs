@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 use towpath_api::{Anchor, Result, Sink, StoredOffset, TopicPartition};
 
-use crate::kafka::consumer::Selection;
+use crate::config::Selection;
 
 /// A connection to the offsets of one sink connector.
 pub struct SinkOffsets {

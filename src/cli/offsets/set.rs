@@ -11,11 +11,8 @@ use crate::{
         exit::{self, Exit},
         tap::{BoundedReader, Range},
     },
-    config::WorkerConfig,
-    kafka::{
-        codes,
-        consumer::{PartitionRange, Selection},
-    },
+    config::{Selection, WorkerConfig},
+    kafka::{codes, consumer::PartitionRange},
     plugin::ConnectorDefinition,
     task::sink::anchor,
 };

@@ -6,8 +6,8 @@ use towpath_api::{Result, StoredOffset};
 use super::{Output, consumer, no_sink, owner};
 use crate::{
     cli::exit::{self, Exit},
-    config::WorkerConfig,
-    kafka::consumer::{PartitionRange, Selection},
+    config::{Selection, WorkerConfig},
+    kafka::consumer::PartitionRange,
     plugin::ConnectorDefinition,
 };
 

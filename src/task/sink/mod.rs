@@ -39,11 +39,8 @@ pub(crate) use self::{
 use self::{partition::SinkPartition, progress::Progress};
 use super::codes;
 use crate::{
-    kafka::{
-        codes::UNKNOWN_TOPIC,
-        consumer::{Selection, is_mine},
-        dead_letter_queue::DeadLetterQueue,
-    },
+    config::Selection,
+    kafka::{codes::UNKNOWN_TOPIC, consumer::is_mine, dead_letter_queue::DeadLetterQueue},
     telemetry::Stage,
 };
 
