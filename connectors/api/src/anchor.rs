@@ -1,25 +1,25 @@
-//! What tells that a topic is still the one whose offsets a store has.
+//! Recognizes the topic whose offsets a store has.
 
 use std::sync::Arc;
 
 use crate::{Error, ErrorType, Result, TopicPartition};
 
-/// The last record of a batch. Offsets alone say nothing of a topic that was deleted and made anew; a record that lies
-/// where it was does.
+/// The last record of a batch, by which its topic is recognized: an offset alone does not distinguish a topic from a
+/// re-created topic of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Anchor {
-    /// Its offset.
+    /// The offset of the record.
     pub offset: i64,
-    /// SHA-256 over its key, its value and its timestamp, as the worker makes it. To a store these are 32 bytes.
+    /// SHA-256 of key, value and timestamp, computed by the worker. Opaque to a store.
     pub hash: [u8; 32],
 }
 
-/// What a store must know of a topic when a partition is claimed.
+/// The facts about a partition that a claim needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beginning {
-    /// The first offset that the topic still has; it is where a partition begins that was never claimed.
+    /// The first offset that the partition still has. A partition that was never claimed begins there.
     pub earliest: i64,
-    /// The id of the Kafka cluster; `None` where the brokers tell none.
+    /// The id of the Kafka cluster; `None` if the brokers do not report an id.
     pub cluster_id: Option<Arc<str>>,
 }
 

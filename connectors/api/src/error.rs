@@ -12,7 +12,7 @@ pub enum Reaction {
     Retry,
     /// One record can never be stored or sent, whatever is waited for.
     ///
-    /// The worker sets nothing aside; whoever has the record in hand does:
+    /// The connector handles the record, not the worker:
     ///
     /// * A source gets it from [`publish`](crate::Publisher::publish): it answers its client with the reason, or notes
     ///   the record and goes on.

@@ -189,9 +189,10 @@ mod tests {
         ]);
         assert_eq!(
             to_json(&value, &schema).ok(),
-            Some(
-                json!({"at": "2023-11-14T22:13:20.123Z", "on": "1969-12-31", "sum": "-0.05", "tags": {"a": ["NaN", 1.5]}, "raw": "\\x00ff"})
-            )
+            Some(json!({
+                "at": "2023-11-14T22:13:20.123Z", "on": "1969-12-31", "sum": "-0.05",
+                "tags": {"a": ["NaN", 1.5]}, "raw": "\\x00ff",
+            }))
         );
     }
 }

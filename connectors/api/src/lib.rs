@@ -116,9 +116,8 @@
 //! ```
 //! use std::{collections::HashMap, sync::{Arc, Mutex}};
 //! use towpath_api::{
-//!     Anchor, Applied, ApplyError, Arena, Batch, Beginning, Body, Change, Claim, Error, ErrorType, Identity, OpenSink, Record,
-//!     RecordKey, Result, Sink, StoredOffset, TopicPartition,
-//!     Version,
+//!     Anchor, Applied, ApplyError, Arena, Batch, Beginning, Body, Change, Claim, Error, ErrorType, Identity, OpenSink,
+//!     Record, RecordKey, Result, Sink, StoredOffset, TopicPartition, Version,
 //!     apache_avro::{schema::Schema, types::Value},
 //! };
 //!
@@ -154,7 +153,8 @@
 //!         // A partial update leaves the other fields as they are.
 //!         let mut fields = row.filter(|_| change.changed.is_some()).unwrap_or_default();
 //!         for (position, (field, value)) in schema.fields.iter().zip(after).enumerate() {
-//!             if change.changed.as_ref().is_none_or(|changed| changed.iter().any(|one| usize::from(*one) == position)) {
+//!             let carries = |changed: &Vec<u16>| changed.iter().any(|carried| usize::from(*carried) == position);
+//!             if change.changed.as_ref().is_none_or(carries) {
 //!                 fields.insert(field.name.clone(), value.clone());
 //!             }
 //!         }
@@ -176,15 +176,21 @@
 //! }
 //!
 //! impl Sink for MemorySink {
-//!     async fn claim(&mut self, partition: &TopicPartition, beginning: &Beginning, previous: Option<&Claim>) -> Result<Claim> {
+//!     async fn claim(
+//!         &mut self,
+//!         partition: &TopicPartition,
+//!         beginning: &Beginning,
+//!         previous: Option<&Claim>,
+//!     ) -> Result<Claim> {
 //!         let mut store = self.0.lock().unwrap();
 //!         let stored = store.claims.get(partition);
 //!         let (epoch, next_offset) = stored.map_or((0, beginning.earliest), |claim| (claim.epoch, claim.next_offset));
 //!         if previous.is_some_and(|mine| mine.epoch != epoch) {
 //!             return Err(Error::fenced("memory.fenced", format!("claim {partition}")));
 //!         }
-//!         let claim = Claim { partition: partition.clone(), epoch: epoch + 1, next_offset, anchor: None, target: "memory".into() };
-//!         store.claims.insert(partition.clone(), claim.clone());
+//!         let (partition, epoch) = (partition.clone(), epoch + 1);
+//!         let claim = Claim { partition: partition.clone(), epoch, next_offset, anchor: None, target: "memory".into() };
+//!         store.claims.insert(partition, claim.clone());
 //!         Ok(claim)
 //!     }
 //!
@@ -285,12 +291,14 @@
 //! * An offset is the next one to read; ranges are half open, `[from, to)`.
 
 mod anchor;
+mod applied;
 mod arena;
 mod error;
 mod event;
 pub mod failpoint;
 pub mod json;
 mod object;
+mod record;
 mod set_aside;
 mod sink;
 mod source;
@@ -298,14 +306,13 @@ mod streak;
 
 pub use anchor::{Anchor, Beginning};
 pub use apache_avro;
+pub use applied::Applied;
 pub use arena::{Arena, Span};
 pub use error::{Error, ErrorType, Reaction, Result};
 pub use event::{ChangeEvent, EVENT_ID_HEADER, Key, Op, Version};
 pub use object::{KeyType, Object, ObjectError, Updates};
+pub use record::{Body, Change, Identity, Payload, Record, RecordKey, RecordOp};
 pub use set_aside::SetAside;
-pub use sink::{
-    Applied, ApplyError, Batch, Body, Change, Claim, Identity, OpenSink, Payload, Record, RecordKey, RecordOp, Sink,
-    StoredOffset, TopicPartition,
-};
+pub use sink::{ApplyError, Batch, Claim, OpenSink, Sink, StoredOffset, TopicPartition};
 pub use source::{Journal, Lifecycle, OpenSource, Placed, Placement, Position, Publisher, Source};
 pub use streak::{DeadLetterStreak, SYSTEMATIC};

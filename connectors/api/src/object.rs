@@ -52,7 +52,7 @@ impl Object {
     /// Describes object `name` (part of the topic's name) by the Avro record `schema`.
     ///
     /// # Errors
-    /// The schema is no record, or has no field `id` of type `string` or `long`.
+    /// The schema is not a record, or has no field `id` of type `string` or `long`.
     pub fn new(name: impl Into<String>, schema: Schema, updates: Updates) -> Result<Self, ObjectError> {
         let name = name.into();
         let Schema::Record(record) = &schema else { return Err(ObjectError::NotARecord(name)) };
@@ -158,7 +158,8 @@ mod tests {
         assert_eq!(
             object.schema(),
             &schema(
-                r#"{"name":"id","type":"string"},{"name":"won","type":"boolean"},{"name":"note","type":["string","null"]},
+                r#"{"name":"id","type":"string"},{"name":"won","type":"boolean"},
+               {"name":"note","type":["string","null"]},
                {"name":"amount","type":{"type":"bytes","logicalType":"decimal","precision":12,"scale":2}}"#
             )
         );

@@ -1,0 +1,65 @@
+//! The counts of a batch: how each of its records ended.
+
+use std::ops::AddAssign;
+
+use crate::ErrorType;
+
+/// The outcome of a batch. The sum of all counts is the number of its records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Records that created a row.
+    pub inserted: u64,
+    /// Records that changed a row.
+    pub updated: u64,
+    /// Records that deleted a row.
+    pub deleted: u64,
+    /// Records that a later record of the same key in the same batch absorbed.
+    pub folded: u64,
+    /// Records whose row already has the same version or a newer version.
+    pub stale: u64,
+    /// Tombstones of records that were deleted before, or that never existed.
+    pub tombstones: u64,
+    /// Records that the configuration excludes, for example deletes with `delete.mode=ignore`.
+    pub filtered: u64,
+    /// Dead letters, by [`ErrorType`] in the order of [`ErrorType::ALL`].
+    set_aside: [u64; ErrorType::ALL.len()],
+}
+
+impl AddAssign for Applied {
+    fn add_assign(&mut self, other: Self) {
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.deleted += other.deleted;
+        self.folded += other.folded;
+        self.stale += other.stale;
+        self.tombstones += other.tombstones;
+        self.filtered += other.filtered;
+        for (mine, others) in self.set_aside.iter_mut().zip(other.set_aside) {
+            *mine += others;
+        }
+    }
+}
+
+impl Applied {
+    /// The sum of all counts.
+    pub fn total(&self) -> u64 {
+        self.inserted
+            + self.updated
+            + self.deleted
+            + self.folded
+            + self.stale
+            + self.tombstones
+            + self.filtered
+            + self.set_aside.iter().sum::<u64>()
+    }
+
+    /// Counts a dead letter.
+    pub fn set_aside(&mut self, error_type: ErrorType) {
+        self.set_aside[error_type as usize] += 1;
+    }
+
+    /// The number of dead letters of each type, without types that have no dead letters.
+    pub fn dead_letters(&self) -> impl Iterator<Item = (ErrorType, u64)> {
+        ErrorType::ALL.into_iter().zip(self.set_aside).filter(|(_, records)| *records > 0)
+    }
+}
