@@ -12,9 +12,7 @@ use crate::{
 /// A file that was read.
 #[derive(Debug)]
 pub(super) enum ConfigFile {
-    /// The worker's.
     Worker(Box<WorkerConfig>),
-    /// A connector's.
     Connector(Box<ConnectorDefinition>),
 }
 

@@ -33,7 +33,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between polls of the last stable offset.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// One compacted topic.
 pub struct CompactedTopic {
     kafka: KafkaSettings,
     name: Arc<str>,

@@ -71,7 +71,7 @@ pub trait Connector: Send + Sync {
     /// The number of its tasks.
     fn tasks(&self) -> u32;
 
-    /// Where its tasks run.
+    /// The workers that the connector's tasks may run on.
     fn placement(&self) -> Placement;
 
     /// Runs task `task`, counted from 0, until `stop` is cancelled or the task ends with an error, which it has

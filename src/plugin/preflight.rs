@@ -14,9 +14,7 @@ use crate::{
 /// One topic of a sink, compared with its tables.
 #[derive(Debug)]
 pub struct TopicCheck {
-    /// The connector's name.
     pub connector: String,
-    /// The topic.
     pub topic: String,
     /// Its tables, or the reason why they cannot be compared.
     pub tables: Result<Vec<TableCheck>, String>,
@@ -32,7 +30,6 @@ impl TopicCheck {
 /// One table, compared with the schema of its topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableCheck {
-    /// The table's name.
     pub table: String,
     /// The statements that the sink would run by itself.
     pub makes: Vec<String>,

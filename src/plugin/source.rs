@@ -86,7 +86,6 @@ pub struct JournalingSource<O> {
 }
 
 impl<O: OpenSource> JournalingSource<O> {
-    /// Opens the connector.
     pub fn new(common: &ConnectorConfig, topics: &SourceConfig, opener: O, resources: &Resources) -> Self {
         let settings = JournalSettings {
             kafka: resources.kafka.clone(),

@@ -9,7 +9,6 @@ use crate::config::Selection;
 pub struct SinkOffsets {
     /// The topics that the connector reads.
     pub selection: Selection,
-    /// The store.
     pub store: Box<dyn StoredOffsets>,
 }
 

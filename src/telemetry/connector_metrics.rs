@@ -126,14 +126,12 @@ impl ConnectorMetrics {
         self.series.last_error.set(seconds_since_epoch(SystemTime::now()));
     }
 
-    /// Counts a retry.
     pub fn retry(&self, stage: Stage) {
         if let Some((_, _, retries)) = self.stage(stage) {
             retries.inc();
         }
     }
 
-    /// Counts dead-lettered records.
     pub fn dead_lettered(&self, error_type: ErrorType, records: u64) {
         self.series.dead_letters[error_type as usize].inc_by(records);
     }

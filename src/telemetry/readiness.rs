@@ -67,7 +67,6 @@ impl Readiness {
         inner.checks.remove(name);
     }
 
-    /// The current checks.
     pub fn report(&self) -> Report {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         Report {

@@ -30,7 +30,6 @@ pub enum TransactionOutcome {
 }
 
 impl TransactionOutcome {
-    /// All outcomes.
     pub const ALL: [Self; 4] = [Self::Committed, Self::RolledBack, Self::SerializationRetry, Self::Unknown];
 
     /// The name of the outcome as a label.

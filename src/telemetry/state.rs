@@ -20,7 +20,6 @@ pub enum State {
 }
 
 impl State {
-    /// All states.
     pub const ALL: [Self; 7] =
         [Self::Starting, Self::Running, Self::Retrying, Self::Degraded, Self::Paused, Self::Stopped, Self::Failed];
 

@@ -29,7 +29,6 @@ pub struct LastError {
     pub chain: String,
     /// The next step for a person.
     pub help: Option<String>,
-    /// When the error occurred.
     pub at: SystemTime,
 }
 

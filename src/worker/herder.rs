@@ -18,9 +18,8 @@ use crate::{
 /// Names one task: its connector, and its number from 0.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TaskId {
-    /// The connector's name.
     pub connector: String,
-    /// The task's number.
+    /// From 0.
     pub task: u32,
 }
 
@@ -30,7 +29,6 @@ impl std::fmt::Display for TaskId {
     }
 }
 
-/// A task that runs.
 struct Running {
     stop: CancellationToken,
     id: Id,

@@ -188,9 +188,9 @@
 //!         if previous.is_some_and(|mine| mine.epoch != epoch) {
 //!             return Err(Error::fenced("memory.fenced", format!("claim {partition}")));
 //!         }
-//!         let (partition, epoch) = (partition.clone(), epoch + 1);
-//!         let claim = Claim { partition: partition.clone(), epoch, next_offset, anchor: None, target: "memory".into() };
-//!         store.claims.insert(partition, claim.clone());
+//!         let (partition, epoch, target) = (partition.clone(), epoch + 1, "memory".into());
+//!         let claim = Claim { partition, epoch, next_offset, anchor: None, target };
+//!         store.claims.insert(claim.partition.clone(), claim.clone());
 //!         Ok(claim)
 //!     }
 //!
@@ -289,6 +289,8 @@
 //! * An [`Error`] says what to do about it ([`Reaction`]), not where it came from.
 //! * After an error a retry starts from a fresh instance and the stored offset; there is no half-broken state.
 //! * An offset is the next one to read; ranges are half open, `[from, to)`.
+
+#![warn(missing_docs)]
 
 mod anchor;
 mod applied;

@@ -34,8 +34,8 @@ pub trait Sink: Send {
     /// transaction of the partition has ended, so its `next_offset` shows whether that batch was stored.
     ///
     /// # Errors
-    /// Fenced when `previous` is given and another caller has claimed the partition since. Fatal `kafka.other_cluster`, with
-    /// nothing changed, when the store has the partition from another cluster than `beginning` names: see
+    /// Fenced when `previous` is given and another caller has claimed the partition since. Fatal `kafka.other_cluster`,
+    /// with nothing changed, when the store has the partition from another cluster than `beginning` names: see
     /// [`Beginning::refuse_other_cluster`].
     fn claim(
         &mut self,
@@ -55,9 +55,9 @@ pub trait Sink: Send {
     /// [`Reaction::Poison`](crate::Reaction::Poison).
     ///
     /// # Cancel safety
-    /// Not safe: the worker awaits the future to its end. If the store does not answer for minutes, the worker drops the
-    /// future together with the instance. The next claim must then settle the outcome of the batch, as after the process
-    /// died.
+    /// Not safe: the worker awaits the future to its end. If the store does not answer for minutes, the worker drops
+    /// the future together with the instance. The next claim must then settle the outcome of the batch, as after the
+    /// process died.
     fn apply(&mut self, claim: &Claim, batch: &Batch) -> impl Future<Output = Result<Applied, ApplyError>> + Send;
 
     /// The stored offset of each partition of the connector, by topic and partition. Claims nothing.
@@ -66,8 +66,8 @@ pub trait Sink: Send {
     /// As for [`Sink::claim`], but never fenced.
     fn positions(&mut self) -> impl Future<Output = Result<Vec<StoredOffset>>> + Send;
 
-    /// Sets the next offset of `partition`, and the record before it by which the topic is recognized. Raises the epoch,
-    /// so that a running task is fenced. The partition need not have been claimed before.
+    /// Sets the next offset of `partition`, and the record before it by which the topic is recognized. Raises the
+    /// epoch, so that a running task is fenced. The partition need not have been claimed before.
     ///
     /// # Errors
     /// As for [`Sink::claim`]; fatal when another worker holds the connector's partitions.

@@ -9,13 +9,11 @@ use super::{BaseDir, ConfigFile, Origin};
 pub enum Scalar {
     /// A text. Kafka Connect's clients also send numbers, booleans and lists as text.
     String(String),
-    /// A whole number.
     Integer(i64),
     /// A number with a fraction.
     Float(f64),
     /// `true` or `false`.
     Bool(bool),
-    /// Several values.
     List(Vec<Scalar>),
 }
 
@@ -147,7 +145,6 @@ mod tests {
     #[test]
     fn strings_are_as_given_after_references_were_resolved() {
         crate::config_keys! {
-            /// Keys of a test.
             struct SecretConfig {
                 /// A password.
                 #[key("password")]

@@ -19,12 +19,10 @@ impl<T> Named<T> {
         self.0.iter().map(|(name, group)| (name.as_str(), group))
     }
 
-    /// The names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The number of groups.
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -64,18 +64,16 @@ pub struct KeyDefinition {
 /// One of the values that a key can have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedValue {
-    /// The value.
     pub value: String,
-    /// What it means.
+    /// The meaning, in Markdown.
     pub documentation: String,
 }
 
-/// A family of keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyGroup {
     /// The beginning that its keys share, such as `objects.{}`.
     pub prefix: String,
-    /// What it means.
+    /// The meaning, in Markdown.
     pub documentation: String,
 }
 

@@ -44,7 +44,6 @@ impl Problem {
         self
     }
 
-    /// Adds the next step.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self

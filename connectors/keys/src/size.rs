@@ -34,7 +34,6 @@ impl ByteSize {
         Self(mib << 20)
     }
 
-    /// The number of bytes.
     pub const fn as_u64(self) -> u64 {
         self.0
     }

@@ -12,7 +12,6 @@ impl Timeout {
     /// No limit.
     pub const FOR_EVER: Self = Self(None);
 
-    /// Ends after `duration`.
     pub const fn after(duration: Duration) -> Self {
         Self(Some(duration))
     }

@@ -33,7 +33,6 @@ pub(crate) const MAX_EXPONENT: i32 = 400;
 
 /// One JSON value. Numbers are kept as written, members in their order.
 #[derive(Debug, Clone, PartialEq)]
-#[allow(missing_docs, reason = "the types of JSON")]
 pub enum Json<'a> {
     Null,
     Bool(bool),

@@ -71,7 +71,6 @@ pub(crate) struct Field<'a> {
     pub(crate) schema: &'a Schema,
 }
 
-/// A batch after folding.
 #[derive(Debug, Default)]
 pub(crate) struct Folded<'a> {
     /// Ascending by key, then by round; one row per key and round.

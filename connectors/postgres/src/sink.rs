@@ -85,7 +85,6 @@ impl OpenSink for OpenPostgresSink {
     }
 }
 
-/// One connection to Postgres.
 #[derive(Debug)]
 pub struct PostgresSink {
     settings: Arc<Settings>,

@@ -17,7 +17,6 @@ pub(crate) enum Class {
     Outage,
     /// Another transaction interfered: retry.
     Contention,
-    /// The statement timed out.
     TooSlow,
     /// The value can never be stored.
     Data,

@@ -30,7 +30,6 @@ pub(crate) const DDL_LOCK: i64 = 0x0074_6f77_7061_7468;
 pub(crate) struct Table {
     pub(crate) name: TableName,
     pub(crate) metadata: MetadataColumns,
-    /// The primary key.
     pub(crate) keys: Vec<KeyColumn>,
     /// The columns that hold fields: neither the key nor the columns `_towpath_*`.
     pub(crate) columns: Vec<Column>,

@@ -131,7 +131,6 @@ impl HookMetrics {
     }
 }
 
-/// A request in flight.
 pub(crate) struct RequestMetrics<'m> {
     hook: &'m HookMetrics,
     started: Instant,

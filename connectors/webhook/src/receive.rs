@@ -51,7 +51,6 @@ pub(crate) struct Setup {
     pub(crate) metrics: HookMetrics,
 }
 
-/// A running webhook.
 pub(crate) struct Hook<P> {
     setup: Arc<Setup>,
     out: P,
@@ -82,7 +81,6 @@ impl<P: Publisher> Hook<P> {
         }
     }
 
-    /// Answers one request.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
         let mut metrics = self.setup.metrics.request();
         let answer = match self.walk(request, &mut metrics).await {

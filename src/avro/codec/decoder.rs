@@ -118,7 +118,6 @@ impl Decoder {
         }
     }
 
-    /// Caches a schema.
     pub(super) fn insert(&mut self, id: impl Into<SchemaId>, prepared: Arc<Prepared>) {
         self.cache(id.into(), Ok(self.reading.converter.locate_version(prepared)));
     }

@@ -32,7 +32,6 @@ pub struct Shown {
 }
 
 impl Readable {
-    /// Creates an empty cache.
     pub fn new(registry: Registry) -> Self {
         Self { registry, schemas: HashMap::new() }
     }

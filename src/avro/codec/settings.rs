@@ -35,12 +35,9 @@ pub enum Form {
     Text,
 }
 
-/// The settings as configured.
 #[derive(Debug, Clone)]
 pub struct ReadingSettings {
-    /// The format of keys.
     pub key: Form,
-    /// The format of values.
     pub value: Form,
     /// The field with the version of a record; `None` for the version in the envelope or, without that, the offset.
     pub version: Option<VersionField>,
@@ -95,7 +92,6 @@ impl Default for Reading {
 }
 
 impl Reading {
-    /// Creates empty caches.
     pub fn new(settings: ReadingSettings) -> Self {
         let ReadingSettings { key, value, version, unavailable } = settings;
         let unavailable = Unavailable::new(&unavailable);

@@ -45,7 +45,6 @@ pub(crate) fn single_text() -> (Arc<Schema>, Arc<Schema>) {
 /// A value in JSON without a schema.
 #[derive(Debug)]
 pub(crate) enum BareValue<'a> {
-    /// A tombstone.
     Null,
     /// A logical decoding message, which changes no row.
     Message,

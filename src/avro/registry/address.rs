@@ -43,7 +43,6 @@ pub(super) fn refused() -> Error {
         .with_help("set it to `http://host:port`, or to several such URLs separated by commas")
 }
 
-/// Decodes percent-encoding.
 fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

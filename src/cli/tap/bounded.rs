@@ -17,7 +17,6 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum time without a record from a partition that has records.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// The records to read.
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct Range {
     pub(in crate::cli) topic: String,

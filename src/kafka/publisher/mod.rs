@@ -40,7 +40,6 @@ pub struct TopicSettings {
 /// Where the positions of source tasks are kept: a compacted topic.
 #[derive(Debug, Clone)]
 pub struct OffsetStorage {
-    /// Name of the topic.
     pub topic: String,
     /// Partitions, if the topic is created.
     pub partitions: i32,

@@ -43,7 +43,6 @@ const LINGER: Duration = Duration::from_millis(1);
 /// Memory for records that wait for the broker.
 const BUFFER_KIB: u32 = 32 * 1_024;
 
-/// Produces for one connector.
 pub(super) struct Producer {
     kafka: KafkaSettings,
     connector: String,

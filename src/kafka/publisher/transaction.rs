@@ -146,7 +146,7 @@ impl Transactions {
     }
 }
 
-/// The thread's side.
+/// The thread of one transactional producer.
 struct Lane {
     task: String,
     producer: BaseProducer<Deliveries>,

@@ -64,7 +64,6 @@ impl Share {
         held.load(Relaxed) < *limit || self.own.held.load(Relaxed) < limit / shares.load(Relaxed).max(1)
     }
 
-    /// Counts collected bytes.
     pub(super) fn add(&mut self, bytes: usize) {
         self.collected.bytes += bytes;
         self.own.held.fetch_add(bytes, Relaxed);

@@ -23,7 +23,6 @@ use crate::{config::DeliveryConfig, telemetry::SinkMetrics};
 /// The maximum size of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Records.
     pub(crate) rows: usize,
     /// Bytes of keys, values and headers.
     pub(crate) bytes: usize,

@@ -35,7 +35,6 @@ impl Purpose {
     }
 }
 
-/// A metadata column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MetadataColumn {
     Ts,

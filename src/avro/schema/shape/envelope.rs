@@ -27,7 +27,6 @@ pub(crate) enum Step {
     Skip(Schema),
 }
 
-/// One field of `source`.
 #[derive(Debug)]
 pub(crate) struct SourceField {
     pub(crate) name: String,
