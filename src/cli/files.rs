@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::Path};
 
-use towpath_keys::{Flat, KeyDefinition, Keys as _, Origin, Problem, read};
+use towpath_keys::{Flat, KeyDefinition, Keys as _, Origin, Problem, codes, read};
 
 use crate::{
     config::{WorkerConfig, load, render, render_warnings},
@@ -76,7 +76,7 @@ impl Files {
             Some(earlier) => {
                 let place = earlier.as_ref().map(|origin| format!(", first in {origin}")).unwrap_or_default();
                 let message = format!("`name`: another connector is called `{name}`{place}");
-                self.problems.push(Problem::new("config.invalid_value", "name", message).at(origin));
+                self.problems.push(Problem::new(codes::INVALID_VALUE, "name", message).at(origin));
             }
             None => {
                 self.names.insert(name, origin);

@@ -1,7 +1,7 @@
 //! The keys that every sink has, independent of its store: topics, formats and write rates.
 
 use towpath_api::{Error, ErrorType, Result};
-use towpath_keys::{ByteSize, Check, FlatReader, KeyDefinition, Keys, Problems, config_keys};
+use towpath_keys::{ByteSize, Check, FlatReader, KeyDefinition, Keys, Problems, codes, config_keys};
 
 use super::{DeadLetterQueueConfig, DeliveryConfig, ReadingConfig, Selection};
 
@@ -37,7 +37,7 @@ impl TopicsConfig {
         match &self.regex {
             None => Ok(Selection::Names(self.names.clone())),
             Some(pattern) => Selection::pattern(pattern).map_err(|error| {
-                Error::fatal("config.invalid_value", ErrorType::Config, "read `topics.regex`").because(error)
+                Error::fatal(codes::INVALID_VALUE, ErrorType::Config, "read `topics.regex`").because(error)
             }),
         }
     }

@@ -12,7 +12,7 @@ use toml_parser::{
     decoder::ScalarKind,
     parser::{Event, EventKind, RecursionGuard, ValidateWhitespace, parse_document},
 };
-use towpath_keys::{ConfigFile, Flat, Origin, Problem, Scalar, alternatives};
+use towpath_keys::{ConfigFile, Flat, Origin, Problem, Scalar, alternatives, codes};
 
 /// The maximum nesting of arrays and inline tables.
 const MAX_DEPTH: u32 = 16;
@@ -24,7 +24,7 @@ const MAX_DEPTH: u32 = 16;
 pub fn load(path: &Path) -> Result<Flat, Vec<Problem>> {
     let text = fs::read_to_string(path).map_err(|error| {
         let file = ConfigFile::new(path, "");
-        let problem = Problem::new("config.syntax", "", format!("cannot read the file: {error}"));
+        let problem = Problem::new(codes::SYNTAX, "", format!("cannot read the file: {error}"));
         vec![problem.at(Some(Origin::file(file)))]
     })?;
     parse(path, &text)
@@ -200,7 +200,7 @@ fn syntax_problem(file: &Arc<ConfigFile>, error: &ParseError) -> Problem {
         message = format!("{message}, expected {}", alternatives(&expected));
     }
     let at = error.unexpected().or(error.context()).map_or(0..0, |span| span.start()..span.start());
-    Problem::new("config.syntax", "", message).at(Some(Origin::new(file.clone(), at.clone(), at)))
+    Problem::new(codes::SYNTAX, "", message).at(Some(Origin::new(file.clone(), at.clone(), at)))
 }
 
 fn words(expected: &Expected) -> Option<String> {

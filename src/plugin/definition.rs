@@ -1,7 +1,7 @@
 //! A connector as it was configured.
 
 use towpath_api::Result;
-use towpath_keys::{Flat, Problem, read};
+use towpath_keys::{Flat, Problem, codes, read};
 
 use super::{ClassConfig, ClassName, Connector, Plugin, Resources, SinkOffsets};
 use crate::config::ConnectorConfig;
@@ -71,5 +71,5 @@ fn class(flat: &Flat) -> Result<ClassName, Vec<Problem>> {
 pub(super) fn without_effect(flat: &Flat, key: &str, why: &str) -> Option<Problem> {
     let entry = flat.entries().iter().find(|entry| entry.key == key)?;
     let origin = entry.origin.clone().or_else(|| flat.file_origin());
-    Some(Problem::new("config.warning", key, format!("`{key}`: {why}")).at(origin))
+    Some(Problem::new(codes::WARNING, key, format!("`{key}`: {why}")).at(origin))
 }

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use towpath_api::{OpenSink, Placement, Result};
-use towpath_keys::{Flat, Problem};
+use towpath_keys::{Flat, Problem, codes};
 
 use super::{Connector, Resources};
 use crate::{
@@ -128,5 +128,5 @@ pub(super) fn refuse_own_dead_letters(flat: &Flat, config: &SinkConfig) -> Resul
     let message = format!(
         "The DLQ topic '{topic}' may not be included in the list of topics ('{read}') consumed by the connector"
     );
-    Err(vec![Problem::new("config.invalid_value", key, message).at(origin)])
+    Err(vec![Problem::new(codes::INVALID_VALUE, key, message).at(origin)])
 }

@@ -35,6 +35,7 @@
 //! assert_eq!(problems[0].suggestion.as_deref(), Some("api.url"));
 //! ```
 
+pub mod codes;
 mod flat;
 mod given;
 mod group;

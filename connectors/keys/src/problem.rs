@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use super::Origin;
+use super::{Origin, codes};
 
 /// A problem of a config. Its texts contain no secret and no value of a reference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
-    /// `config.unknown_key`, `config.missing_key`, `config.invalid_value`, `config.duplicate_key`,
-    /// `config.unresolved_reference`, `config.syntax`, or `config.warning` for settings that work.
+    /// One of [`codes`].
     pub code: &'static str,
     /// The whole key; empty for a problem of the file.
     pub key: String,
@@ -75,17 +74,17 @@ pub struct Problems {
 impl Problems {
     /// The value of `key` is invalid. `message` is the reason without the key: "must name an object".
     pub fn invalid(&mut self, key: &str, message: impl fmt::Display) {
-        self.found.push(Problem::new("config.invalid_value", key, message.to_string()));
+        self.found.push(Problem::new(codes::INVALID_VALUE, key, message.to_string()));
     }
 
     /// Other keys require `key`. `message` is the reason without the key.
     pub fn missing(&mut self, key: &str, message: impl fmt::Display) {
-        self.found.push(Problem::new("config.missing_key", key, message.to_string()));
+        self.found.push(Problem::new(codes::MISSING_KEY, key, message.to_string()));
     }
 
     /// A setting works but is probably a mistake. `message` is the reason without the key.
     pub fn warn(&mut self, key: &str, message: impl fmt::Display) {
-        self.warnings.push(Problem::new("config.warning", key, message.to_string()));
+        self.warnings.push(Problem::new(codes::WARNING, key, message.to_string()));
     }
 
     /// The problems found so far, without warnings.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     Check, ConfigValue, Entry, Flat, Given, Invalid, KeyDefinition, Keys, Named, Pairs, Problem, Problems, Scalar,
+    codes,
     keys::ValueRange,
     looks_secret, nearest,
     reference::{self, Resolver},
@@ -43,7 +44,7 @@ pub fn read_with<K: Keys>(
     let FlatReader { mut found, warnings, .. } = reader;
     found.sort_by_key(|problem| {
         let (line, column) = problem.origin.as_ref().map_or((0, 0), |origin| (origin.line, origin.column));
-        (problem.code == "config.missing_key" && line == 0, line, column)
+        (problem.code == codes::MISSING_KEY && line == 0, line, column)
     });
     match config {
         Some(config) if found.is_empty() => Ok((config, warnings)),
@@ -100,10 +101,7 @@ impl<'a> FlatReader<'a> {
         });
         value.map(Some).map_err(|Invalid { message, suggestion }| {
             let message = format!("`{}`: {message}", entry.key);
-            self.report::<T>(
-                entry,
-                Problem { suggestion, ..Problem::new("config.invalid_value", &entry.key, message) },
-            );
+            self.report::<T>(entry, Problem { suggestion, ..Problem::new(codes::INVALID_VALUE, &entry.key, message) });
         })
     }
 
@@ -111,7 +109,7 @@ impl<'a> FlatReader<'a> {
     pub(super) fn missing(&mut self, key: &str, documentation: &str) {
         let key = format!("{}{key}", self.prefix);
         let mut problem =
-            Problem::new("config.missing_key", &key, format!("`{key}` is missing")).at(self.flat.file_origin());
+            Problem::new(codes::MISSING_KEY, &key, format!("`{key}` is missing")).at(self.flat.file_origin());
         problem.help =
             documentation.split("\n\n").next().filter(|text| !text.is_empty()).map(|text| text.replace('\n', " "));
         self.found.push(problem);
@@ -169,7 +167,7 @@ impl<'a> FlatReader<'a> {
                     None => taken = Some(entry),
                     Some(first) => self.found.push(
                         Problem::new(
-                            "config.duplicate_key",
+                            codes::DUPLICATE_KEY,
                             &name,
                             format!("`{name}` is an alias of `{}`, which is given too", first.key),
                         )
@@ -188,7 +186,7 @@ impl<'a> FlatReader<'a> {
     fn resolve<T: ConfigValue>(&mut self, entry: &Entry) -> Result<Scalar, ()> {
         self.resolver.scalar(&entry.value).map_err(|message| {
             let message = format!("cannot resolve `{}`: {message}", entry.key);
-            self.report::<T>(entry, Problem::new("config.unresolved_reference", &entry.key, message));
+            self.report::<T>(entry, Problem::new(codes::UNRESOLVED_REFERENCE, &entry.key, message));
         })
     }
 
@@ -215,7 +213,7 @@ impl<'a> FlatReader<'a> {
             };
             let place = earlier.origin.as_ref().map(|origin| format!(", first in line {}", origin.line));
             let message = format!("`{}` is given twice{}", entry.key, place.unwrap_or_default());
-            let problem = Problem::new("config.duplicate_key", &entry.key, message).at(entry.origin.clone());
+            let problem = Problem::new(codes::DUPLICATE_KEY, &entry.key, message).at(entry.origin.clone());
             self.found.push(problem.help("remove one of the two"));
         }
     }
@@ -232,7 +230,7 @@ impl<'a> FlatReader<'a> {
                 .filter_map(|pattern| fill(pattern, &entry.key))
                 .collect();
             let suggestion = nearest(&entry.key, candidates.iter().map(String::as_str)).map(ToOwned::to_owned);
-            let problem = Problem::new("config.unknown_key", &entry.key, format!("unknown key `{}`", entry.key));
+            let problem = Problem::new(codes::UNKNOWN_KEY, &entry.key, format!("unknown key `{}`", entry.key));
             let help = suggestion.is_none().then(|| known_keys(definitions));
             self.found.push(Problem { suggestion, help, ..problem.at(entry.origin.clone()) });
         }
