@@ -1,10 +1,10 @@
 //! The connector classes: one file and one line each.
 //!
-//! A file of this room brings all that the program needs of its class: its name and keys, how they are read, where its
-//! tasks run, the preflight, and the start. Above it nothing knows a class: [`crate::worker`] starts connectors,
-//! [`crate::cli`] checks their files. Below it nothing knows one either: [`crate::task`] runs any source and any sink.
+//! A file of this room has everything that the program needs of its class: name, keys and their reader, placement of
+//! tasks, preflight, and start. The other rooms know no class: [`crate::worker`] starts connectors, [`crate::cli`]
+//! checks their files, [`crate::task`] runs any source and any sink.
 //!
-//! Adding a class is: its folder in `connectors/`, its lines in `Cargo.toml`, a file here that implements [`Class`],
+//! To add a class, add: its folder in `connectors/`, its lines in `Cargo.toml`, a file here that implements [`Class`],
 //! and its line in [`Plugin`]. The compiler reports everything that is missing.
 
 mod class;
@@ -31,7 +31,7 @@ pub use self::{
 };
 use crate::config::{ConnectorConfig, SinkConfig, SourceConfig, WorkerConfig};
 
-/// Declares [`Plugin`], and passes each method on to the class of its variant.
+/// Declares [`Plugin`], whose methods call the class of the variant.
 macro_rules! plugins {
     ($($variant:ident($class:ty) = $about:literal,)+) => {
         /// A connector of one of the classes, with the keys of its class.
@@ -68,21 +68,33 @@ macro_rules! plugins {
             }
 
             /// See [`Class::open`].
-            pub(crate) async fn open(&self, common: &ConnectorConfig, resources: &Resources) -> Result<Box<dyn Connector>> {
+            pub(crate) async fn open(
+                &self,
+                common: &ConnectorConfig,
+                resources: &Resources,
+            ) -> Result<Box<dyn Connector>> {
                 match self {
                     $(Self::$variant(class) => class.open(common, resources).await,)+
                 }
             }
 
             /// See [`Class::stored_offsets`].
-            pub(crate) async fn stored_offsets(&self, common: &ConnectorConfig, owner: &str) -> Result<Option<SinkOffsets>> {
+            pub(crate) async fn stored_offsets(
+                &self,
+                common: &ConnectorConfig,
+                owner: &str,
+            ) -> Result<Option<SinkOffsets>> {
                 match self {
                     $(Self::$variant(class) => class.stored_offsets(common, owner).await,)+
                 }
             }
 
             /// See [`Class::preflight`].
-            pub(crate) async fn preflight(&self, common: &ConnectorConfig, worker: &WorkerConfig) -> Result<Vec<TopicCheck>> {
+            pub(crate) async fn preflight(
+                &self,
+                common: &ConnectorConfig,
+                worker: &WorkerConfig,
+            ) -> Result<Vec<TopicCheck>> {
                 match self {
                     $(Self::$variant(class) => class.preflight(common, worker).await,)+
                 }

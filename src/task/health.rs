@@ -22,10 +22,10 @@ pub(crate) struct TaskHealth {
     status: TaskStatus,
     metrics: ConnectorMetrics,
     delay_max: Duration,
-    /// The parts (partitions, or "topics") that wait after an error.
+    /// The parts that wait after an error: partitions, or names such as `topics`.
     waiting: Mutex<BTreeSet<String>>,
     last_error: Mutex<Instant>,
-    /// Nothing waits and the board shows it. Read once per batch, so it needs no lock.
+    /// True while no part waits and the board shows that. Read once per batch, without a lock.
     well: AtomicBool,
 }
 
@@ -60,7 +60,7 @@ impl TaskHealth {
         Backoff { delays, attempt: 0 }
     }
 
-    /// `part` makes progress, or has nothing to do.
+    /// Reports that `part` makes progress, or has nothing to do.
     pub(super) fn report_running(&self, part: &str) {
         if self.well.load(Ordering::Acquire) {
             return;
@@ -80,12 +80,12 @@ impl TaskHealth {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= time
     }
 
-    /// `part` has ended and is no longer waited for.
+    /// Removes `part`, which has ended, from the waiting parts.
     pub(super) fn forget(&self, part: &str) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
     }
 
-    /// Reports a retryable error of `part` and waits. Returns false if `stop` came first.
+    /// Reports a retryable error of `part` and waits. Returns false if `stop` was cancelled first.
     pub(super) async fn wait(
         &self,
         part: &str,
@@ -144,7 +144,7 @@ impl TaskHealth {
         );
     }
 
-    /// Reports that another worker has taken over all of the task's work, so that this one has ended.
+    /// Reports that another worker has taken over all work of the task, which has ended.
     pub(super) fn fenced(&self, stage: Stage, error: &Error) {
         self.metrics.error(stage, error.error_type);
         self.status.fenced(error);
@@ -154,13 +154,13 @@ impl TaskHealth {
         );
     }
 
-    /// Reports that the task has let go of everything.
+    /// Reports that the task has ended as requested.
     pub(super) fn stopped(&self) {
         self.status.stopped();
     }
 }
 
-/// The delays of one part. A part that makes progress starts with a fresh one.
+/// The delays of one part. After progress the part starts with a fresh backoff.
 pub(super) struct Backoff {
     delays: backon::ExponentialBackoff,
     attempt: u32,

@@ -1,9 +1,8 @@
 //! One task of a connector: a source task or a sink task, and their parts.
 //!
-//! A task runs until it is stopped, until it fails, or until another worker fences it. It knows nothing of other tasks,
-//! of connector classes ([`crate::plugin`]) or of who decided that it runs here ([`crate::worker`]). The two
-//! environments that a task depends on, its outside system or store and Kafka, may go away at any time: the task waits,
-//! reports, and resumes by itself.
+//! A task runs until it is stopped, until it fails, or until another worker fences it. It does not know other tasks,
+//! connector classes ([`crate::plugin`]) or the worker ([`crate::worker`]). Its outside system or store, and Kafka, may
+//! become unavailable at any time: the task waits, reports, and resumes by itself.
 
 pub(crate) mod codes;
 mod health;

@@ -1,4 +1,4 @@
-//! A source task: runs the source until it is stopped, and opens a fresh one after each error that waiting may cure.
+//! A source task: runs the source until the task is stopped, and opens a fresh source after each retryable error.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -33,11 +33,11 @@ pub(crate) struct SourceTask<O> {
 }
 
 impl<O: OpenSource> SourceTask<O> {
-    /// Runs until the task is stopped, or until an error that waiting does not cure. Each run has a fresh source and a
-    /// fresh way out, which `open_out` opens: a journal fences its predecessor then.
+    /// Runs until the task is stopped, or until an error that is not retryable. Each run has a fresh source and a fresh
+    /// publisher or journal from `open_out`: a journal fences its predecessor.
     ///
     /// # Errors
-    /// The one that ended it, already reported.
+    /// The error that ended the task, already reported.
     pub(crate) async fn run<Out, F>(self, open_out: impl Fn() -> F) -> Result<()>
     where
         O::Source: Source<Out>,
@@ -118,12 +118,12 @@ impl<O: OpenSource> SourceTask<O> {
 }
 
 fn ended_early(connector: &str) -> Error {
-    let doing = format!("run source {connector}: it ended without being told to stop");
+    let doing = format!("run source {connector}: it ended without a request to stop");
     Error::fatal(codes::SOURCE_ENDED, ErrorType::Internal, doing)
 }
 
-/// The readiness check of one intake source, held by its connector for as long as that exists: a task that has failed
-/// keeps the worker unready. Dropping it removes the check.
+/// The readiness check of one intake source. The connector holds it until it is closed, so a failed task keeps the
+/// worker unready. Dropping the check removes it.
 #[derive(Debug)]
 pub(crate) struct IntakeCheck {
     readiness: Readiness,
@@ -131,8 +131,8 @@ pub(crate) struct IntakeCheck {
 }
 
 impl IntakeCheck {
-    /// Makes the worker unready until the source has started. Create it before any other check can hold, or the worker
-    /// would be ready for a moment without this source.
+    /// Makes the worker unready until the source has started. Create it before the other checks pass, or the worker
+    /// is ready for a moment without this source.
     pub(crate) fn new(readiness: &Readiness, connector: &str) -> Self {
         let check = format!("connector {connector}");
         readiness.not_ready(&check, "starting");

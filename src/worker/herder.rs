@@ -1,8 +1,7 @@
-//! Who runs what here: the connectors of this worker, and a handle for each of their tasks.
+//! The connectors of this worker, and a handle for each of their tasks.
 //!
-//! A task can be started, stopped, restarted or replaced while the others run. A task that fails or panics ends alone
-//! and stays failed until somebody restarts it. The herder decides nothing: its caller says which connectors and tasks
-//! run here.
+//! A task can be started, stopped, restarted or replaced while the others run. A task that fails or panics does not
+//! affect the others, and stays failed until it is restarted. The caller decides which connectors and tasks run here.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -45,7 +44,7 @@ pub struct Herder {
 }
 
 impl Herder {
-    /// Starts with no connector.
+    /// Creates a herder without connectors.
     pub fn new(resources: Resources) -> Self {
         Self {
             resources,
@@ -56,11 +55,11 @@ impl Herder {
         }
     }
 
-    /// Opens connectors without starting a task of them.
+    /// Opens connectors without starting their tasks.
     ///
     /// # Errors
-    /// Fatal if one cannot be opened here, for example because a listener's address is taken, or if there is one of its
-    /// name; the ones before it stay open.
+    /// Fatal if a connector cannot be opened here, for example because a listener's address is in use, or if a
+    /// connector of the same name is open. The connectors before it stay open.
     pub async fn open(&mut self, definitions: &[ConnectorDefinition]) -> Result<()> {
         definitions.iter().for_each(|definition| definition.announce(&self.resources));
         for definition in definitions {
@@ -75,7 +74,7 @@ impl Herder {
         Ok(())
     }
 
-    /// The tasks that an open connector has.
+    /// The tasks of an open connector; none if the connector is not open.
     pub fn tasks_of(&self, connector: &str) -> Vec<TaskId> {
         let tasks = self.connectors.get(connector).map_or(0, |connector| connector.tasks());
         (0..tasks).map(|task| TaskId { connector: connector.to_owned(), task }).collect()
@@ -86,7 +85,7 @@ impl Herder {
         self.running.contains_key(id)
     }
 
-    /// Starts a task of an open connector. A task that runs already is left alone.
+    /// Starts a task of an open connector. Does nothing if the task runs already.
     pub fn start(&mut self, id: &TaskId) {
         let Some(connector) = self.connectors.get(&id.connector) else { return };
         if self.is_running(id) {
@@ -98,7 +97,7 @@ impl Herder {
         self.running.insert(id.clone(), Running { stop, id: handle.id() });
     }
 
-    /// Stops a task: no more intake, batches in flight finish. Returns when it has ended; the other tasks run on.
+    /// Stops a task: intake ends, batches in flight finish. Returns when the task has ended; the other tasks continue.
     pub async fn stop(&mut self, id: &TaskId) {
         let Some(Running { stop, .. }) = self.running.get(id) else { return };
         stop.cancel();
@@ -111,7 +110,7 @@ impl Herder {
         self.start(id);
     }
 
-    /// Stops all tasks of a connector and closes it; the board forgets it together with its metrics.
+    /// Stops all tasks of a connector, closes it, and removes it from the board and the metrics.
     pub async fn close(&mut self, connector: &str) {
         for id in self.tasks_of(connector) {
             if let Some(Running { stop, .. }) = self.running.get(&id) {
@@ -127,7 +126,7 @@ impl Herder {
         }
     }
 
-    /// Waits until a task ends, and returns which. `None` if no task runs.
+    /// Waits until a task ends and returns its id. `None` if no task runs.
     ///
     /// # Cancel safety
     /// Safe: the end of a task is returned by this call or the next one.
@@ -140,21 +139,22 @@ impl Herder {
         if self.running.get(&id).is_some_and(|running| running.id == future) {
             self.running.remove(&id);
         }
-        // A task reports its own errors. One that panicked cannot.
+        // A task reports its own errors, but not its own panic.
         if let Err(panic) = outcome {
             let error = Error::fatal(PANIC, ErrorType::Internal, format!("run task {id}, which ended by a bug"));
             let error = error.because(panic).with_help("report this bug with the log");
             tracing::error!(
-                connector = %id.connector, task = id.task, code = error.code, error = %error.chain(), help = error.help(),
-                "task {id} has failed and stays failed until it is restarted; the other tasks run on"
+                connector = %id.connector, task = id.task, code = error.code, error = %error.chain(),
+                help = error.help(),
+                "task {id} has failed and stays failed until it is restarted; the other tasks continue"
             );
             self.resources.board.task(&id.connector, id.task as usize).failed(&error);
         }
         Some(id)
     }
 
-    /// Stops all tasks and returns when all of them have ended. The connectors stay open, so that their clients are
-    /// told to retry.
+    /// Stops all tasks and returns when all of them have ended. The connectors stay open, so that clients get a
+    /// response that asks for a retry.
     pub async fn drain(&mut self) {
         self.running.values().for_each(|running| running.stop.cancel());
         while self.next_ended().await.is_some() {}

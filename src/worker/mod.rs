@@ -1,8 +1,7 @@
-//! The worker: binds, starts what is configured, watches over it, and drains it.
+//! The worker: opens the configured connectors, starts their tasks, and drains them.
 //!
-//! A task that has failed stays failed and reports why; the others continue. This worker runs all tasks of the
-//! connectors that it is given: the decision which worker runs which task has its place in a room of its own, between
-//! this one and [`crate::plugin`].
+//! A failed task stays failed and reports the reason; the others continue. This worker runs all tasks of its
+//! connectors. The assignment of tasks to workers belongs to a separate room.
 
 mod herder;
 mod probe;
@@ -18,19 +17,19 @@ use crate::{
     telemetry::{Metrics, Readiness, StatusBoard},
 };
 
-/// What a worker shows to the outside: created before it runs, so that the management listener can show its start.
+/// The state that a worker shows: created before the worker runs, so that the management listener can show its start.
 #[derive(Debug, Clone)]
 pub struct Shown {
     /// All metrics of the process.
     pub metrics: Metrics,
-    /// Whether traffic may come.
+    /// The checks that decide whether the worker is ready for traffic.
     pub readiness: Readiness,
     /// The state of each task.
     pub board: StatusBoard,
 }
 
 impl Shown {
-    /// Nothing runs yet.
+    /// Creates the state of a worker that does not run yet.
     pub fn new() -> Self {
         let metrics = Metrics::new();
         let board = StatusBoard::new(&metrics);
@@ -48,7 +47,7 @@ impl Default for Shown {
 /// committed.
 ///
 /// # Errors
-/// Fatal if the worker cannot start: a listener's address is taken, or librdkafka refuses a setting. A connector's
+/// Fatal if the worker cannot start: a listener's address is in use, or librdkafka refuses a setting. A connector's
 /// later errors are reported by its state.
 pub async fn run(
     config: WorkerConfig,
@@ -57,11 +56,11 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<()> {
     let resources = Resources::new(&config, &shown.metrics, &shown.readiness, &shown.board)?;
-    // The probe outlives the tasks: clients that ask while they drain get an answer.
+    // The probe outlives the tasks: clients of `/readyz` get an answer during the drain.
     let closed = CancellationToken::new();
     let mut herder = Herder::new(resources.clone());
     let cluster = ClusterProbe::new(&resources.kafka)?;
-    // Opened before the probe's first answer, so that the worker is not ready without them.
+    // Opened before the probe's first answer, so that the worker is not ready before its connectors.
     let started = herder.open(&connectors).await;
     if started.is_err() {
         stop.cancel();
@@ -80,9 +79,9 @@ pub async fn run(
             Some(_) = herder.next_ended() => {}
         }
     }
-    // From here on posts are refused, so none should be routed here.
+    // From here on posts are refused, so a load balancer should route none here.
     shown.readiness.not_ready("worker", "stopping");
-    tracing::info!("stopping: no more intake, batches in flight finish");
+    tracing::info!("stopping: intake ends, batches in flight finish");
     herder.drain().await;
     resources.close().await;
     closed.cancel();

@@ -14,9 +14,9 @@ use crate::{
     },
 };
 
-/// Interval while both answer.
+/// Interval between requests while both answer.
 const EVERY: Duration = Duration::from_secs(3);
-/// Interval while one is away.
+/// Interval while one does not answer.
 const EVERY_WHILE_AWAY: Duration = Duration::from_millis(500);
 
 /// Asks until `stop` and keeps both checks up to date; the cluster's id goes to the board.
@@ -42,13 +42,16 @@ pub(super) async fn watch(
     }
 }
 
-/// Sets one check. An error is logged when it begins.
+/// Sets one check. Logs the first of several errors. Returns true if the check passes.
 fn check(readiness: &Readiness, name: &str, answer: &Result<()>, log: bool) -> bool {
     match answer {
         Ok(()) => readiness.ready(name),
         Err(error) => {
             if log {
-                tracing::warn!(code = error.code, error = %error.chain(), "{name} does not answer; posts are refused until it does");
+                tracing::warn!(
+                    code = error.code, error = %error.chain(),
+                    "{name} does not answer; posts are refused until it does"
+                );
             }
             readiness.not_ready(name, error.chain());
         }

@@ -42,8 +42,8 @@ pub enum Identity {
     Long(i64),
     /// `boolean`.
     Boolean(bool),
-    /// `bytes` and `fixed`; the 16 bytes of a `uuid`; the unscaled value of a `decimal` as the shortest big-endian two's
-    /// complement. The schema of a `big-decimal` has no scale: see [`Identity::of_big_decimal`].
+    /// `bytes` and `fixed`; the 16 bytes of a `uuid`; the unscaled value of a `decimal` as the shortest big-endian
+    /// two's complement. The schema of a `big-decimal` has no scale: see [`Identity::of_big_decimal`].
     Bytes(Vec<u8>),
     /// Two or more parts, in the order of the key's schema. A part is never `Parts`.
     Parts(Vec<Identity>),

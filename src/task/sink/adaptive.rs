@@ -1,5 +1,5 @@
-//! Writes less while the store answers slower than it should: a little more after each fast transaction, much less
-//! after a slow one (additive increase, multiplicative decrease).
+//! Limits writes by the latency of the store: a little more after each fast transaction, much less after a slow
+//! transaction (additive increase, multiplicative decrease).
 
 use std::{
     sync::{
@@ -19,13 +19,12 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// The current share of full speed.
 ///
-/// A share of `s` means batches of `s` times their usual size, and pauses so that the store is busy for `s` of the
-/// time.
+/// With a share of `s`, batches have `s` times their usual size, and pauses keep the store busy for `s` of the time.
 pub(super) struct Adaptive {
     target: Duration,
     /// In thousandths.
     share: AtomicU32,
-    /// Nothing is written before.
+    /// The next transaction waits until then.
     rest_until: Mutex<Option<Instant>>,
 }
 

@@ -1,9 +1,9 @@
-//! The anchor of a partition: the last record of the batch before, by which its topic is recognized.
+//! The anchor of a partition: the last record of the previous batch, by which the topic is recognized.
 //!
-//! An offset alone cannot distinguish a topic from one that was deleted and re-created, or truncated and filled again:
-//! the same offset is then another record. So reading begins one record early, at the record that was applied last,
-//! which must be unchanged. Only this record is checked. Gaps between other offsets are normal: transaction markers and
-//! aborted records take offsets too. Everything here is pure; [`super::resume`] reads.
+//! After a topic was deleted and re-created, or truncated and filled again, the same offset is another record. So
+//! reading begins one record early, at the record that was applied last, which must be unchanged. Only this record is
+//! checked. Gaps between other offsets are normal: transaction markers and aborted records take offsets too. Everything
+//! here is pure; [`super::resume`] reads.
 
 use rdkafka::Message;
 use sha2::{Digest as _, Sha256};
@@ -11,7 +11,7 @@ use towpath_api::{Anchor, Batch, Claim, Error, ErrorType, Result};
 
 use crate::kafka::{codes, consumer::PartitionRange};
 
-/// The anchor that a batch leaves: its last record; `None` for an empty batch.
+/// Returns the anchor after a batch: its last record; `None` for an empty batch.
 pub(super) fn of_batch(batch: &Batch) -> Option<Anchor> {
     let last = batch.records.last()?;
     let piece = |span| batch.arena.get(span);
@@ -19,7 +19,7 @@ pub(super) fn of_batch(batch: &Batch) -> Option<Anchor> {
     Some(Anchor { offset: last.offset, hash })
 }
 
-/// The anchor that a record is.
+/// Returns the record as an anchor.
 pub(crate) fn of_message(message: &impl Message) -> Anchor {
     let hash = hash(message.key(), message.payload(), message.timestamp().to_millis().unwrap_or(0));
     Anchor { offset: message.offset(), hash }
@@ -40,8 +40,8 @@ fn hash(key: Option<&[u8]>, value: Option<&[u8]>, timestamp_ms: i64) -> [u8; 32]
 
 /// The anchor of a claim, if the topic can still show it.
 ///
-/// An anchor at or after the next offset predates a manual change of that offset. One below the topic's beginning was
-/// removed by retention after it was applied.
+/// An anchor at or after the next offset predates a manual change of that offset. An anchor before the topic's
+/// beginning was removed by retention after it was applied.
 pub(super) fn checkable(claim: &Claim, range: &PartitionRange) -> Option<Anchor> {
     claim.anchor.filter(|anchor| (range.beginning.earliest..claim.next_offset).contains(&anchor.offset))
 }
@@ -79,7 +79,8 @@ pub(super) fn require_in_range(claim: &Claim, range: &PartitionRange) -> Result<
     if next < earliest {
         let removed = earliest - next;
         let why = format!(
-            "the topic begins at offset {earliest}, so {removed} offsets were removed by retention before they were applied"
+            "the topic begins at offset {earliest}, so {removed} offsets were removed by retention before they were \
+             applied"
         );
         let help = format!("to continue without them: {}", set_offset(claim, &earliest.to_string()));
         return Err(other_topic(claim, codes::RETENTION_GAP, &why, &help));
@@ -92,7 +93,8 @@ pub(super) fn require_in_range(claim: &Claim, range: &PartitionRange) -> Result<
 /// The error of a topic with another record at the anchor's offset.
 pub(super) fn recreated(claim: &Claim, anchor: &Anchor) -> Error {
     let why = format!(
-        "offset {} holds another record than the applied one, so the topic was truncated and filled again, or deleted and re-created",
+        "offset {} holds another record than the applied one, so the topic was truncated and filled again, or deleted \
+         and re-created",
         anchor.offset
     );
     let help = format!("if it was truncated: {}", set_offset(claim, "<first offset of the new records>"));
@@ -102,8 +104,8 @@ pub(super) fn recreated(claim: &Claim, anchor: &Anchor) -> Error {
 /// The error of a topic that has lost the anchor although it is not compacted; its next record is at `found`.
 pub(super) fn missing(claim: &Claim, anchor: &Anchor, found: i64) -> Error {
     let why = format!(
-        "the topic has lost the record that was applied last, at offset {}, and continues at {found}; it is not compacted, so it was \
-         truncated and filled again, or deleted and re-created",
+        "the topic has lost the record that was applied last, at offset {}, and continues at {found}; it is \
+         not compacted, so it was truncated and filled again, or deleted and re-created",
         anchor.offset
     );
     let help = format!("if it was truncated, to continue at {found}: {}", set_offset(claim, &found.to_string()));
@@ -117,7 +119,8 @@ const SECTION: &str = "Replay, and going on after a gap";
 fn set_offset(claim: &Claim, offset: &str) -> String {
     let (topic, partition) = (&claim.partition.topic, claim.partition.partition);
     format!(
-        "stop the worker, run `towpath offsets set --worker worker.toml CONNECTOR.toml {topic} {partition} {offset}`, start it"
+        "stop the worker, run `towpath offsets set --worker worker.toml CONNECTOR.toml {topic} {partition} {offset}`, \
+         start the worker"
     )
 }
 

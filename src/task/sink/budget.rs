@@ -1,9 +1,9 @@
-//! A limit for the memory of a task's partitions together, in bytes of records as they are in the topic.
+//! Limits the memory of all partitions of a task, in bytes of records as they are in the topic.
 //!
-//! Free memory goes to the first partition that asks, so one busy partition gets all of it. In addition each partition
-//! always has an even part, since partitions whose table waits for an operator hold their records for hours. So at most
-//! twice the limit is held. A partition that holds nothing may always take one record of any size. Records count from
-//! their arrival until their batch is dropped.
+//! Free memory goes to the first partition that asks, so one busy partition can get all of it. In addition each
+//! partition always has an even part, since partitions whose table waits for an operator hold their records for hours.
+//! The total is at most twice the limit. A partition that holds nothing may always take one record of any size. Records
+//! count from their arrival until their batch is dropped.
 
 use std::sync::{
     Arc,

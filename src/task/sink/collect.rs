@@ -16,7 +16,7 @@ use super::{
 };
 use crate::avro::codec::{Decoded, Decoder, SchemaHeaders, SchemaId};
 
-/// A record as it is read, borrowed from the client's queue or owned.
+/// A record that is borrowed from the client's queue or owned.
 pub(super) trait Detach: Message {
     /// Copies the record out of the client's queue. Expensive: only for a record that has to wait.
     fn to_owned_message(&self) -> OwnedMessage;
@@ -34,7 +34,7 @@ impl Detach for OwnedMessage {
     }
 }
 
-/// The batch that is being filled, and the decoder that fills it.
+/// The next batch, and the decoder that fills it.
 pub(super) struct Collector {
     partition: TopicPartition,
     pace: Pace,
@@ -47,7 +47,7 @@ pub(super) struct Collector {
     since: Option<Instant>,
     deletes: Deletes,
     arena: Arena,
-    /// A record whose schema is not known yet; no later record is accepted before it is.
+    /// A record whose schema is not known yet; no later record is accepted before this one.
     held: Option<(SchemaId, OwnedMessage)>,
 }
 
@@ -88,7 +88,7 @@ impl Collector {
         self.since
     }
 
-    /// Accepts a record. Skips one below the next offset, which was accepted before.
+    /// Accepts a record. Skips records before the next offset, which were accepted before.
     pub(super) fn accept(&mut self, message: &impl Detach) {
         if message.offset() < self.next {
             return;
@@ -106,7 +106,7 @@ impl Collector {
     /// Fetches the schemas that a held record needs (its key's, then its value's), and accepts the record.
     ///
     /// # Errors
-    /// Retry while the registry is away.
+    /// Retry while the registry is unavailable.
     pub(super) async fn learn(&mut self) -> Result<()> {
         while let Some((id, _)) = &self.held {
             self.decoder.learn(*id).await?;
@@ -120,7 +120,7 @@ impl Collector {
     /// Notes the record that was applied last: the first new record may be its tombstone.
     ///
     /// # Errors
-    /// Retry while the registry is away.
+    /// Retry while the registry is unavailable.
     pub(super) async fn remember(&mut self, message: &impl Message) -> Result<()> {
         let mut arena = Arena::default();
         let headers = copy_headers(message, &mut arena);
@@ -148,8 +148,8 @@ impl Collector {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// Takes the batch; later records go into another one. The returned part of the memory budget is to be dropped with
-    /// the batch.
+    /// Takes the batch; later records go into the next batch. The returned part of the memory budget is to be dropped
+    /// with the batch.
     pub(super) fn take(&mut self) -> (Batch, Part) {
         let records = std::mem::replace(&mut self.records, Vec::with_capacity(self.pace.limits().rows.min(256)));
         self.since = None;

@@ -7,12 +7,12 @@ use towpath_api::{OpenSink, Result, Sink as _};
 
 use crate::telemetry::{Held, SinkMetrics};
 
-/// Up to `connections.max` sinks. Cheap to clone.
+/// At most `connections.max` sinks. Cheap to clone.
 pub(crate) struct Connections<O: OpenSink> {
     opener: O,
     permits: Arc<Semaphore>,
     idle: Idle<O>,
-    /// Counts losses of the store: a fresh connection may reach an older copy of it.
+    /// Counts losses of the store: a fresh connection may reach an older copy of the store.
     losses: watch::Sender<u64>,
     metrics: SinkMetrics,
 }
@@ -53,7 +53,7 @@ impl<O: OpenSink> Connections<O> {
         self.losses.subscribe()
     }
 
-    /// Notes that the store was away or is another copy: every partition has to check its offset.
+    /// Notes that the store was unavailable or is another copy: every partition has to check its offset.
     pub(super) fn note_loss(&self) {
         self.losses.send_modify(|losses| *losses += 1);
     }
@@ -69,7 +69,7 @@ impl<O: OpenSink> Connections<O> {
     }
 }
 
-/// A sink for the time of one call. Dropped, its connection is closed; [`Lent::give_back`] keeps it for the next
+/// A sink for one call. Dropping it closes its connection; [`Lent::give_back`] keeps the connection for the next
 /// caller.
 pub(super) struct Lent<O: OpenSink> {
     pub(super) sink: O::Sink,

@@ -1,8 +1,8 @@
 //! Copies dead letters from the store into a topic, if one is configured.
 //!
-//! One task of a connector does this for all. It looks when it is notified, and periodically, since another process may
-//! have dead-lettered records. A letter is noted as sent after the broker has acknowledged it, so each is sent at least
-//! once.
+//! One task of a connector does this for all tasks. It queries the store when it is notified, and periodically, since
+//! another process may have dead-lettered records. A letter is marked as sent after the broker has acknowledged it, so
+//! each letter is sent at least once.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -12,9 +12,9 @@ use towpath_api::{Error, ErrorType, OpenSink, Reaction, Result, SetAside, Sink a
 use super::context::SinkContext;
 use crate::{kafka::dead_letter_queue::DeadLetterQueue, task::codes, telemetry::Stage};
 
-/// Letters per request: each may be as large as a record can be.
+/// Letters per request: each may be as large as the largest record.
 const PER_REQUEST: usize = 20;
-/// Interval between unprompted looks.
+/// Interval between queries without a notification.
 const PERIOD: Duration = Duration::from_secs(10);
 /// The store's own limits are shorter.
 const SILENCE: Duration = Duration::from_secs(40);
@@ -24,7 +24,7 @@ const PART: &str = "dead letters";
 /// Sends dead letters until the task is stopped.
 ///
 /// # Errors
-/// Those that waiting does not cure, such as a topic that cannot be created.
+/// Errors that are not retryable, such as a topic that cannot be created.
 pub(super) async fn run<O: OpenSink>(context: Arc<SinkContext<O>>, queue: DeadLetterQueue) -> Result<()> {
     let mut backoff = context.health.backoff();
     let mut ensured = false;
@@ -65,7 +65,7 @@ pub(super) async fn run<O: OpenSink>(context: Arc<SinkContext<O>>, queue: DeadLe
     Ok(())
 }
 
-/// Sends letters until none is left.
+/// Sends letters until the store has no more.
 async fn send_all<O: OpenSink>(context: &SinkContext<O>, queue: &DeadLetterQueue) -> Result<()> {
     loop {
         let letters = unpublished(context).await?;
@@ -73,7 +73,7 @@ async fn send_all<O: OpenSink>(context: &SinkContext<O>, queue: &DeadLetterQueue
             return Ok(());
         }
         queue.publish(&letters).await?;
-        answered("note the sent dead letters", async {
+        answered("mark the dead letters as sent", async {
             let mut lent = context.connections.lend().await?;
             lent.sink.published(&letters).await?;
             lent.give_back();

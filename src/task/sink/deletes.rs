@@ -1,9 +1,8 @@
-//! Tombstones that add nothing: those after the delete that they belong to.
+//! Ignores tombstones that follow their delete.
 //!
-//! A producer of envelopes writes a delete and then a tombstone of the same key. The delete has said everything, with
-//! its version, and may have come too late for its row; the tombstone has no version and would end that row
-//! nevertheless. So a tombstone counts only without a delete before it: in topics of plain records, and where
-//! compaction has removed the delete.
+//! A producer of envelopes writes a delete and then a tombstone of the same key. The delete has a version, and may be
+//! too old for its row; the tombstone has no version and would delete that row nevertheless. So a tombstone counts only
+//! if no delete precedes it: in topics of plain records, and after compaction has removed the delete.
 
 use std::collections::VecDeque;
 
@@ -19,7 +18,7 @@ pub(super) struct Deletes {
 }
 
 impl Deletes {
-    /// Notes a record, in partition order. A tombstone after its delete loses its key, and so its meaning.
+    /// Notes a record, in partition order. A tombstone after its delete loses its key, and so its effect.
     pub(super) fn settle(&mut self, body: Body) -> Body {
         match &body {
             Body::Change(change) => {
@@ -75,7 +74,7 @@ mod tests {
     #[test]
     fn only_a_tombstone_after_its_delete_loses_its_meaning() {
         let mut deletes = Deletes::default();
-        assert!(says_something(&mut deletes, 1), "a plain one");
+        assert!(says_something(&mut deletes, 1), "a plain tombstone");
         deletes.settle(change(1, RecordOp::Delete));
         deletes.settle(change(2, RecordOp::Update));
         assert!(!says_something(&mut deletes, 1), "another key between them does not matter");

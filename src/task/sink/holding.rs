@@ -1,6 +1,7 @@
-//! One partition as a task holds it: the claim, and what outlives a batch.
+//! The claim of one partition, and the state that outlives a batch.
 //!
-//! The claim is renewed after every error and whenever the store was lost. Nothing here reads records or writes rows.
+//! The claim is renewed after every error and after each loss of the store. This module neither reads records nor
+//! writes rows.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -16,10 +17,10 @@ use crate::{
 /// Time without an answer of the store after which the state reports it. The store's own limits are shorter: a
 /// statement has 30 s.
 const SILENCE_REPORTED: Duration = Duration::from_secs(40);
-/// Further time after which the connection is given up.
+/// Further time after which the connection is closed.
 const SILENCE_GIVEN_UP: Duration = Duration::from_mins(5);
 
-/// A partition that this task reads, claimed or about to be claimed.
+/// A partition of this task, with its claim if it has one.
 pub(super) struct Holding<O: OpenSink> {
     pub(super) context: Arc<SinkContext<O>>,
     pub(super) partition: TopicPartition,
@@ -28,7 +29,7 @@ pub(super) struct Holding<O: OpenSink> {
     pub(super) progress: Arc<Progress>,
     pub(super) claim: Option<Claim>,
     backoff: Backoff,
-    /// Changes when the store was lost.
+    /// Changes at each loss of the store.
     losses: watch::Receiver<u64>,
 }
 
@@ -58,7 +59,8 @@ impl<O: OpenSink> Holding<O> {
         }
         tracing::info!(
             topic = %self.partition.topic, partition = self.partition.partition, epoch = claim.epoch,
-            offset = claim.next_offset, table = %claim.target, "claimed {} from offset {}", self.partition, claim.next_offset
+            offset = claim.next_offset, table = %claim.target,
+            "claimed {} from offset {}", self.partition, claim.next_offset
         );
         if anchor::require_in_range(&claim, &range).is_err() {
             // The topic keeps growing, and an older owner may have applied records that arrived after the first
@@ -87,18 +89,18 @@ impl<O: OpenSink> Holding<O> {
         }
     }
 
-    /// Checks after a loss of the store that its offset did not move. A partition without new records would not find
-    /// out otherwise.
+    /// Checks after a loss of the store that the stored offset did not move. A partition without new records would not
+    /// notice otherwise.
     ///
     /// # Errors
-    /// Retry if the offset moved, or while the store is still away.
+    /// Retry if the offset moved, or while the store is unavailable.
     pub(super) async fn require_unmoved(&mut self) -> Result<()> {
         let known = self.claim.as_ref().map(|claim| claim.next_offset);
         let claim = self.claim().await?;
         if known == Some(claim.next_offset) { Ok(()) } else { Err(offset_moved(&self.partition)) }
     }
 
-    /// Moves the claim past `batch`, which is stored.
+    /// Advances the claim to the end of `batch`, which is stored.
     pub(super) fn advance(&mut self, batch: &Batch) {
         if let Some(claim) = &mut self.claim {
             (claim.next_offset, claim.anchor) = (batch.to, batch.anchor);
@@ -123,8 +125,8 @@ impl<O: OpenSink> Holding<O> {
         context.health.wait(&self.name, stage, error, &mut self.backoff, &context.stop).await
     }
 
-    /// Awaits an answer of the store. While there is none, the state reports it; after minutes the connection is given
-    /// up together with its running statement, and the next claim finds out how that ended.
+    /// Awaits an answer of the store. The state reports a long silence. After minutes of silence the connection is
+    /// closed with its running statement, and the next claim finds the outcome.
     pub(super) async fn answered<T, E: From<Error>>(
         &self,
         doing: &str,
@@ -145,9 +147,11 @@ impl<O: OpenSink> Holding<O> {
 
     fn log_store_went_back(&self, from: i64, to: i64) {
         tracing::warn!(
-            topic = %self.partition.topic, partition = self.partition.partition, code = codes::STORE_WENT_BACK, from, to,
-            "the store went back from offset {from} to {to} of {}: it was restored to an older copy, or its offset was set back. \
-             The missing records are read from Kafka and applied again; no row goes back in time", self.partition
+            topic = %self.partition.topic, partition = self.partition.partition, code = codes::STORE_WENT_BACK,
+            from, to,
+            "the store went back from offset {from} to {to} of {}: it was restored to an older copy, or its offset was \
+             set back. The missing records are read from Kafka and applied again; no row goes back in time",
+            self.partition
         );
     }
 }

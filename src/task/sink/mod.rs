@@ -1,6 +1,7 @@
-//! A sink task: finds its partitions, runs one [`SinkPartition`] for each, and reports how far they are.
+//! A sink task: finds its partitions, runs one [`SinkPartition`] for each, and reports their progress.
 //!
-//! A partition that another worker has claimed is let go; the task keeps the others. It ends when it has none left.
+//! The task stops a partition that another worker has claimed, and continues with the others. It ends when no partition
+//! is left.
 
 mod adaptive;
 pub(crate) mod anchor;
@@ -44,7 +45,7 @@ use crate::{
     telemetry::Stage,
 };
 
-/// Interval between looks for new topics and partitions.
+/// Interval between searches for new topics and partitions.
 const DISCOVERY: Duration = Duration::from_secs(3);
 /// Interval between measurements of the lag and commits to the consumer group.
 const REPORT: Duration = Duration::from_secs(1);
@@ -54,10 +55,9 @@ pub(crate) struct SinkTask<O: OpenSink> {
     selection: Selection,
     context: Arc<SinkContext<O>>,
     partitions: BTreeMap<TopicPartition, Arc<Progress>>,
-    /// Partitions that another worker has claimed since. They stay on the board with that reason, and are not claimed
-    /// again.
+    /// Partitions that another worker has claimed. They stay on the board with that reason, and are not claimed again.
     let_go: BTreeMap<TopicPartition, Arc<Progress>>,
-    /// Where dead letters are copied to, in the one task that does it.
+    /// The topic for dead letters, in the one task that copies them.
     queue: Option<DeadLetterQueue>,
     /// Selected topics that do not exist.
     missing: BTreeSet<Arc<str>>,
@@ -73,11 +73,11 @@ impl<O: OpenSink> SinkTask<O> {
         Self { selection, context, partitions, let_go, queue, missing }
     }
 
-    /// Runs until the task is stopped, until one partition ends with an error that waiting does not cure (then all of
-    /// them end), or until other workers have claimed all of its partitions.
+    /// Runs until the task is stopped, until one partition ends with an error that is not retryable (then all
+    /// partitions end), or until other workers have claimed all of its partitions.
     ///
     /// # Errors
-    /// The one that ended it, already reported.
+    /// The error that ended the task, already reported.
     pub(crate) async fn run(mut self) -> Result<()> {
         let context = Arc::clone(&self.context);
         let (connector, task) = (&context.connector, context.task);
@@ -113,7 +113,9 @@ impl<O: OpenSink> SinkTask<O> {
                 () = stop.cancelled() => return Ok(()),
                 Some(ended) = running.join_next() => match ended {
                     Ok((_, Ok(()))) => {}
-                    Ok((Some(partition), Err(error))) if error.reaction == Reaction::Fenced => self.let_go(partition, error)?,
+                    Ok((Some(partition), Err(error))) if error.reaction == Reaction::Fenced => {
+                        self.let_go(partition, error)?;
+                    }
                     Ok((_, Err(error))) => return Err(error),
                     Err(panic) => {
                         let doing = "carry a partition, which ended by a bug; please report it";
@@ -132,7 +134,7 @@ impl<O: OpenSink> SinkTask<O> {
                         attempt = 0;
                     }
                     Err(error) => {
-                        // Perhaps no partition runs yet that could report that the broker is away.
+                        // If no partition runs yet, no other part reports that the broker is unavailable.
                         attempt += 1;
                         self.context.health.report_retrying("topics", Stage::Consume, &error, attempt, DISCOVERY);
                     }
@@ -141,8 +143,7 @@ impl<O: OpenSink> SinkTask<O> {
         }
     }
 
-    /// Lets go of a partition that another worker has claimed: it is theirs now, and claiming it back would only fence
-    /// them.
+    /// Removes a partition that another worker has claimed: to claim it again would only fence that worker.
     ///
     /// # Errors
     /// The fencing error if no partition is left.
@@ -150,7 +151,8 @@ impl<O: OpenSink> SinkTask<O> {
         self.context.health.error(Stage::Apply, &error);
         tracing::warn!(
             connector = %self.context.connector, topic = %partition.topic, partition = partition.partition,
-            code = error.code, error = %error.chain(), "another worker has claimed {partition}; this task has let go of it"
+            code = error.code, error = %error.chain(),
+            "another worker has claimed {partition}; this task has let go of it"
         );
         if let Some(progress) = self.partitions.remove(&partition) {
             progress.status().waiting(&error);
@@ -218,7 +220,7 @@ impl<O: OpenSink> SinkTask<O> {
             }
         }
         let committed = self.context.consumer.show_progress(offsets, mode);
-        // A broker that is away must not hold up the end.
+        // An unavailable broker must not delay the end of the task.
         let _ = tokio::time::timeout(Duration::from_secs(2), committed).await;
     }
 }

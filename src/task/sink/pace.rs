@@ -1,7 +1,7 @@
-//! How fast a connector may write. One [`Pace`] belongs to all tasks and partitions of a connector, which take turns.
+//! Limits the write rate of a connector. All tasks and partitions of a connector share one [`Pace`] and take turns.
 //!
-//! A batch is paid for before it is applied, so nothing is written beyond the limit. While it waits the next batch is
-//! collected, and then the reading stops by itself. Without limits nothing here waits or locks.
+//! A batch waits for its permits before it is applied, so writes never exceed the limit. Meanwhile the next batch is
+//! collected; when it is full, reading stops. Without limits there are no waits and no locks.
 
 use std::{
     num::NonZeroU32,
@@ -39,13 +39,13 @@ struct Limiters {
     rows: Option<Rate>,
     bytes: Option<Rate>,
     adaptive: Option<Adaptive>,
-    /// Fair, so that small batches do not overtake a large one for ever.
+    /// Fair, so that small batches cannot overtake a large batch forever.
     turn: Mutex<()>,
     metrics: SinkMetrics,
 }
 
 impl Pace {
-    /// Applies the limits of `config`; `limits` are the batch's.
+    /// Combines the rates of `config` with `limits`, the maximum size of a batch.
     pub(crate) fn new(config: &DeliveryConfig, mut limits: Limits, metrics: SinkMetrics) -> Self {
         let rows = config.write_rows_per_second.map(|rate| Rate::new(u64::from(rate)));
         let bytes = config.write_bytes_per_second.map(|rate| Rate::new(rate.as_u64()));
@@ -65,7 +65,7 @@ impl Pace {
         })
     }
 
-    /// Waits until the batch may be written. Returns false if `stop` came first.
+    /// Waits until the batch may be written. Returns false if `stop` was cancelled first.
     pub(super) async fn admit(&self, batch: &Batch, stop: &CancellationToken) -> bool {
         let Limiters { rows, bytes, adaptive, turn, metrics, .. } = &*self.shared;
         if rows.is_none() && bytes.is_none() && adaptive.is_none() {

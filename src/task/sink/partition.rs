@@ -33,7 +33,7 @@ use crate::{
 /// record measured slower.
 const DECODED_PER_POLL: usize = 32;
 
-/// One partition, until the task is stopped.
+/// Carries one partition.
 pub(super) struct SinkPartition<O: OpenSink> {
     holding: Holding<O>,
     streak: DeadLetterStreak,
@@ -44,7 +44,7 @@ impl<O: OpenSink> SinkPartition<O> {
         Self { holding: Holding::new(context, partition, progress), streak: DeadLetterStreak::default() }
     }
 
-    /// Runs until the task is stopped (`Ok`), or until an error that waiting does not cure.
+    /// Runs until the task is stopped (`Ok`), or until an error that is not retryable.
     pub(super) async fn run(mut self) -> Result<()> {
         let ended = loop {
             match self.claim_and_carry().await {
@@ -87,9 +87,9 @@ impl<O: OpenSink> SinkPartition<O> {
         Ok(())
     }
 
-    /// Waits for a record, then collects the others that are already here. Returns false if the task is stopped.
+    /// Waits for a record, then collects the other prefetched records. Returns false if the task is stopped.
     ///
-    /// While there is nothing to store, the first of these that is ready wins:
+    /// While there is nothing to store, the first ready event wins, in this order:
     /// 1. stop;
     /// 2. a loss of the store, after which the offset may have moved;
     /// 3. the next record.
@@ -111,7 +111,7 @@ impl<O: OpenSink> SinkPartition<O> {
         Ok(!stop.is_cancelled())
     }
 
-    /// Waits for more records, as long as `linger.ms` allows and there is room.
+    /// Waits for more records until `linger.ms` is over or the batch is full.
     async fn linger(&self, reader: &PartitionReader, collector: &mut Collector) -> Result<()> {
         let Some(until) = collector.since().map(|since| since + self.holding.context.linger) else { return Ok(()) };
         if until <= Instant::now() {
@@ -129,8 +129,8 @@ impl<O: OpenSink> SinkPartition<O> {
         Ok(())
     }
 
-    /// Stores `batch` to its end, and collects the next batch meanwhile. An error of the reading ends the collecting
-    /// only and is the second result: the store future must not be dropped.
+    /// Stores `batch`, and collects the next batch meanwhile. A read error ends the collecting only and is the second
+    /// result: the store future must not be dropped.
     async fn store_while_collecting(
         &mut self,
         batch: &Batch,
@@ -154,7 +154,7 @@ impl<O: OpenSink> SinkPartition<O> {
         }
     }
 
-    /// Explains an offset that was gone when it was to be read by what the topic has instead.
+    /// Explains a missing offset by the offsets that the topic has.
     async fn explain_out_of_range(&self, error: Error) -> Error {
         let Holding { context, partition, claim, .. } = &self.holding;
         let (Some(claim), Ok(range)) = (claim, context.consumer.range(partition).await) else { return error };
@@ -194,7 +194,7 @@ impl<O: OpenSink> SinkPartition<O> {
     }
 }
 
-/// Collects up to `most` records that are already here, while there is room.
+/// Collects at most `most` prefetched records, while there is room.
 fn drain_ready(reader: &PartitionReader, collector: &mut Collector, most: usize) -> Result<()> {
     for _ in 0..most {
         let Some(message) = collector.has_room().then(|| reader.next_if_here()).flatten() else { break };

@@ -1,4 +1,4 @@
-//! How far the store is with a partition: written by the partition, read by its task for lag and group offsets.
+//! The progress of a partition in the store: written by the partition, read by its task for lag and group offsets.
 
 use std::sync::{
     OnceLock,

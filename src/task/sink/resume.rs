@@ -1,4 +1,4 @@
-//! Opens a claimed partition for reading, and checks that its topic is the one that the claim was made for.
+//! Opens a claimed partition for reading, and checks that the topic was not re-created since the last batch.
 
 use rdkafka::Message as _;
 use towpath_api::{Anchor, Claim, OpenSink, Result};
@@ -10,11 +10,11 @@ use super::{
 };
 use crate::kafka::{codes::OFFSET_OUT_OF_RANGE, consumer::PartitionReader};
 
-/// Starts reading at the claim's offset, one record early where there is an anchor to check. Returns `None` if the task
+/// Starts to read at the claim's offset, or at the anchor if there is one to check. Returns `None` if the task
 /// is stopped meanwhile.
 ///
 /// # Errors
-/// Fatal if the topic is another one, with the next step.
+/// Fatal if the topic was truncated or re-created, with the next step.
 pub(super) async fn resume<O: OpenSink>(
     holding: &Holding<O>,
     claim: &Claim,
@@ -72,7 +72,8 @@ async fn accept_without_anchor<O: OpenSink>(
     };
     tracing::info!(
         topic = %partition.topic, partition = partition.partition, anchor = anchor.offset, offset = found,
-        "{why} has removed the last applied record of {partition}, offset {}; continuing with offset {found}", anchor.offset
+        "{why} has removed the last applied record of {partition}, offset {}; continuing with offset {found}",
+        anchor.offset
     );
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! Stores one batch, with as many attempts as it takes: apply; after an error wait, claim again, and learn from the
-//! claim how the attempt ended.
+//! Stores one batch and retries until it is stored: apply; after an error wait, and claim again. The claim shows the
+//! outcome of the attempt.
 //!
-//! Nothing here reads or decodes. The future of [`store`] is awaited to its end; only a connection that has been silent
-//! for minutes is given up, together with its running statement.
+//! This module neither reads nor decodes. The future of [`store`] is awaited to its end; only a connection that has
+//! been silent for minutes is closed, with its running statement.
 
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,15 @@ use crate::{
     telemetry::{Stage, TransactionOutcome},
 };
 
-/// How the storing of a batch ended.
+/// The outcome of [`store`].
 pub(super) enum Stored {
     Applied(Applied),
-    /// The store is at another offset than this task expected: read from there.
+    /// The store's offset differs from the expected one: read from the store's offset.
     Elsewhere,
     Stopped,
 }
 
-/// Stores `batch`. After an error whose outcome is open, the next claim decides:
+/// Stores `batch`. After an error with an unknown outcome, the next claim decides:
 ///
 /// | the claim's next offset | meaning | result |
 /// |---|---|---|
@@ -31,7 +31,7 @@ pub(super) enum Stored {
 /// | anything else | an older copy of the store, or an offset set by an operator | [`Stored::Elsewhere`] |
 ///
 /// # Errors
-/// Those that waiting does not cure.
+/// Errors that are not retryable.
 pub(super) async fn store<O: OpenSink>(holding: &mut Holding<O>, batch: &Batch) -> Result<Stored> {
     if !holding.context.pace.admit(batch, &holding.context.stop).await {
         return Ok(Stored::Stopped);
@@ -72,7 +72,7 @@ pub(super) async fn store<O: OpenSink>(holding: &mut Holding<O>, batch: &Batch) 
     }
 }
 
-/// Claims on a fresh connection until that succeeds; the claim waits for an earlier transaction of ours that may still
+/// Claims on a fresh connection until a claim succeeds; the claim waits for our earlier transaction, which may still
 /// run. Returns the next offset, or `None` if the task is stopped.
 async fn claim_again<O: OpenSink>(holding: &mut Holding<O>) -> Result<Option<i64>> {
     loop {

@@ -1,4 +1,4 @@
-//! Tests with toy connectors, which need no Kafka: each of their tasks does what the test says.
+//! Tests with toy connectors, which need no Kafka: the test sets the behavior of each task.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use towpath_keys::{Flat, read};
 use super::*;
 use crate::telemetry::{Metrics, Readiness, State, StatusBoard};
 
-/// What a toy task does after it has reported its start.
+/// The behavior of a toy task after it has reported its start.
 #[derive(Clone, Copy, PartialEq)]
 enum Behavior {
     Run,
@@ -150,5 +150,5 @@ async fn a_drain_ends_every_task_and_leaves_connectors_open() {
     let mut laboratory = Laboratory::with(&[Behavior::Run; 3]).await;
     laboratory.herder.drain().await;
     assert_eq!(laboratory.states(), [State::Stopped; 3]);
-    assert_eq!(Arc::strong_count(&laboratory.open), 2, "clients are still told to retry");
+    assert_eq!(Arc::strong_count(&laboratory.open), 2, "clients still get a response");
 }
