@@ -3,12 +3,12 @@
 //! The worker writes, [`crate::rest`] reads. This module does not know Kafka, HTTP or a connector. It never holds keys,
 //! payloads or row values, and error texts are never labels.
 //!
-//! Reading order: [`metrics`] is the registry; `families` is how its metrics are declared; [`connector_metrics`] and
-//! [`sink_metrics`] are the handles that the worker's loops hold; [`status`] is the state of each connector, task and
-//! partition; [`readiness`] holds the checks behind `/readyz`; [`logs`] is the subscriber.
+//! Reading order: [`metrics`] is the registry, whose metrics are declared with [`towpath_api::families!`];
+//! [`connector_metrics`] and [`sink_metrics`] are the handles that the worker's loops hold; [`status`] is the state of
+//! each connector, task and partition; [`readiness`] holds the checks behind `/readyz`; [`logs`] is the subscriber.
 
+pub(crate) mod buckets;
 pub mod connector_metrics;
-pub(crate) mod families;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;

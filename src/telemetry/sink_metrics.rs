@@ -12,9 +12,12 @@ use std::{
 use prometheus::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
 };
-use towpath_api::{Applied, TopicPartition};
+use towpath_api::{Applied, TopicPartition, families};
 
-use super::families::{BATCH_RECORDS, LATENCY_SECONDS, TRANSACTION_SECONDS, families, seconds_since_epoch};
+use super::{
+    buckets::{BATCH_RECORDS, LATENCY_SECONDS, TRANSACTION_SECONDS},
+    metrics::seconds_since_epoch,
+};
 
 /// The end of a transaction of the sink; the label `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

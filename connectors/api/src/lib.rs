@@ -269,7 +269,7 @@
 //!
 //! 1. `connectors/<name>`: the crate. In each connector the same names: `config.rs` for its keys, `source.rs` or
 //!    `sink.rs` for what it implements of this contract, then a file for each further subject, `codes.rs` for its error
-//!    codes, and a README of one page.
+//!    codes, `metrics.rs` for its own metrics, if any, declared with [`families!`], and a README of one page.
 //! 2. The workspace's `Cargo.toml`: the crate as a member, in `[workspace.dependencies]`, and as a dependency of
 //!    `towpath`.
 //! 3. `src/plugin/<name>.rs`: a struct with the connector's keys that implements `Class`: its name, how its keys are
@@ -298,6 +298,7 @@ mod arena;
 mod error;
 mod event;
 pub mod failpoint;
+pub mod families;
 pub mod json;
 mod object;
 mod record;
@@ -314,6 +315,7 @@ pub use error::{Error, ErrorType, Reaction, Result};
 pub use event::{ChangeEvent, EVENT_ID_HEADER, Key, Op, Version};
 pub use object::{KeyType, Object, ObjectError, Updates};
 pub use record::{Body, Change, Identity, Payload, Record, RecordKey, RecordOp};
+pub use prometheus;
 pub use set_aside::SetAside;
 pub use sink::{ApplyError, Batch, Claim, OpenSink, Sink, StoredOffset, TopicPartition};
 pub use source::{Journal, Lifecycle, OpenSource, Placed, Placement, Position, Publisher, Source};

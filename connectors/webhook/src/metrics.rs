@@ -8,9 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use towpath_api::families;
 
 use crate::reply::Reason;
 
@@ -25,59 +24,42 @@ const REASONS: [Reason; 4] = [Reason::Malformed, Reason::TooLarge, Reason::Unkno
 /// Reasons to reject a post before its client is known.
 const REASONS_UNKNOWN: [Reason; 3] = [Reason::Credentials, Reason::Malformed, Reason::TooLarge];
 /// Buckets from a post without any wait to one that timed out.
-const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// The metrics of all webhook sources of a worker. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct WebhookMetrics {
-    requests: IntCounterVec,
-    events: IntCounterVec,
-    rejections: IntCounterVec,
-    duration: HistogramVec,
-    in_flight: IntGaugeVec,
-    received_bytes: IntCounterVec,
+families! {
+    struct WebhookFamilies {
+        /// Requests by answer; 499 for a client that went away before it
+        requests: IntCounterVec = "towpath_webhook_requests_total" [connector, client, code],
+        /// Events in requests of known clients, accepted or rejected
+        events: IntCounterVec = "towpath_webhook_events_total" [connector, client, object, outcome],
+        /// Requests refused for what the client sent
+        rejections: IntCounterVec = "towpath_webhook_rejections_total" [connector, client, reason],
+        /// Time from the head of a request to its answer, with Kafka's acknowledgement
+        duration: HistogramVec = "towpath_webhook_request_duration_seconds" [connector] in SECONDS,
+        /// Requests under way
+        in_flight: IntGaugeVec = "towpath_webhook_requests_in_flight" [connector],
+        /// Payload bytes received
+        received_bytes: IntCounterVec = "towpath_source_received_bytes_total" [connector],
+    }
 }
 
+/// The metric families of all webhook sources of a worker. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct WebhookMetrics(WebhookFamilies);
+
 impl WebhookMetrics {
-    /// Creates the metrics and registers them with `registry`.
+    /// Creates the families and registers them with `registry`.
     ///
     /// # Errors
     /// A name is already registered.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let counter = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
-            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let duration = HistogramOpts::new(
-            "towpath_webhook_request_duration_seconds",
-            "Time from the head of a request to its answer, with Kafka's acknowledgement",
-        );
-        let duration = HistogramVec::new(duration.buckets(SECONDS.to_vec()), &["connector"])?;
-        registry.register(Box::new(duration.clone()))?;
-        let in_flight = Opts::new("towpath_webhook_requests_in_flight", "Requests under way");
-        let in_flight = IntGaugeVec::new(in_flight, &["connector"])?;
-        registry.register(Box::new(in_flight.clone()))?;
-        Ok(Self {
-            requests: counter(
-                "towpath_webhook_requests_total",
-                "Requests by answer; 499 for a client that went away before it",
-                &["connector", "client", "code"],
-            )?,
-            events: counter(
-                "towpath_webhook_events_total",
-                "Events in requests of known clients, accepted or rejected",
-                &["connector", "client", "object", "outcome"],
-            )?,
-            rejections: counter(
-                "towpath_webhook_rejections_total",
-                "Requests refused for what the client sent",
-                &["connector", "client", "reason"],
-            )?,
-            received_bytes: counter("towpath_source_received_bytes_total", "Payload bytes received", &["connector"])?,
-            duration,
-            in_flight,
-        })
+        WebhookFamilies::register(registry).map(Self)
+    }
+
+    /// Removes the series of a connector. Call it after the connector's source has stopped: a request in flight would
+    /// create some of the series again.
+    pub fn remove_connector(&self, connector: &str) {
+        self.0.remove_connector(connector);
     }
 
     /// The metrics of one connector: every series that can exist, at 0 or at the value that an earlier run left.
@@ -87,28 +69,29 @@ impl WebhookMetrics {
         clients: impl Iterator<Item = &'a str>,
         objects: &[&str],
     ) -> HookMetrics {
+        let Self(families) = self;
         for client in clients {
-            CODES.iter().for_each(|code| drop(self.requests.with_label_values(&[connector, client, *code])));
+            CODES.iter().for_each(|code| drop(families.requests.with_label_values(&[connector, client, *code])));
             for object in objects {
                 for outcome in ["accepted", "rejected"] {
-                    drop(self.events.with_label_values(&[connector, client, *object, outcome]));
+                    drop(families.events.with_label_values(&[connector, client, *object, outcome]));
                 }
             }
-            drop(self.events.with_label_values(&[connector, client, UNKNOWN, "rejected"]));
+            drop(families.events.with_label_values(&[connector, client, UNKNOWN, "rejected"]));
             REASONS
                 .iter()
-                .for_each(|reason| drop(self.rejections.with_label_values(&[connector, client, reason.as_str()])));
+                .for_each(|reason| drop(families.rejections.with_label_values(&[connector, client, reason.as_str()])));
         }
-        CODES_UNKNOWN.iter().for_each(|code| drop(self.requests.with_label_values(&[connector, UNKNOWN, *code])));
+        CODES_UNKNOWN.iter().for_each(|code| drop(families.requests.with_label_values(&[connector, UNKNOWN, *code])));
         REASONS_UNKNOWN
             .iter()
-            .for_each(|reason| drop(self.rejections.with_label_values(&[connector, UNKNOWN, reason.as_str()])));
+            .for_each(|reason| drop(families.rejections.with_label_values(&[connector, UNKNOWN, reason.as_str()])));
         HookMetrics {
             connector: connector.into(),
-            duration: self.duration.with_label_values(&[connector]),
-            in_flight: self.in_flight.with_label_values(&[connector]),
-            received_bytes: self.received_bytes.with_label_values(&[connector]),
-            all: self.clone(),
+            duration: families.duration.with_label_values(&[connector]),
+            in_flight: families.in_flight.with_label_values(&[connector]),
+            received_bytes: families.received_bytes.with_label_values(&[connector]),
+            families: families.clone(),
         }
     }
 }
@@ -120,7 +103,7 @@ pub(crate) struct HookMetrics {
     duration: Histogram,
     in_flight: IntGauge,
     pub(crate) received_bytes: IntCounter,
-    all: WebhookMetrics,
+    families: WebhookFamilies,
 }
 
 impl HookMetrics {
@@ -147,12 +130,16 @@ impl RequestMetrics<'_> {
     /// Counts events of a known client. `object` is a name from the config, or [`UNKNOWN`].
     pub(crate) fn events(&self, object: &str, outcome: &str, count: usize) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
-        self.hook.all.events.with_label_values(&[&*self.hook.connector, self.client(), object, outcome]).inc_by(count);
+        self.hook
+            .families
+            .events
+            .with_label_values(&[&*self.hook.connector, self.client(), object, outcome])
+            .inc_by(count);
     }
 
     /// Counts a refusal that the client caused.
     pub(crate) fn rejected(&self, reason: Reason) {
-        self.hook.all.rejections.with_label_values(&[&*self.hook.connector, self.client(), reason.as_str()]).inc();
+        self.hook.families.rejections.with_label_values(&[&*self.hook.connector, self.client(), reason.as_str()]).inc();
     }
 
     /// Sets the status of the answer and returns the time since the request began.
@@ -166,6 +153,6 @@ impl Drop for RequestMetrics<'_> {
     fn drop(&mut self) {
         self.hook.in_flight.dec();
         self.hook.duration.observe(self.started.elapsed().as_secs_f64());
-        self.hook.all.requests.with_label_values(&[&*self.hook.connector, self.client(), self.code]).inc();
+        self.hook.families.requests.with_label_values(&[&*self.hook.connector, self.client(), self.code]).inc();
     }
 }

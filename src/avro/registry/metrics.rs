@@ -1,8 +1,7 @@
 //! Metrics of requests to the schema registry.
 
 use prometheus::{DEFAULT_BUCKETS, HistogramVec, IntCounterVec};
-
-use crate::telemetry::families::families;
+use towpath_api::families;
 
 families! {
     /// Counts and durations of requests, by operation.

@@ -3,12 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
-use towpath_api::Op;
+use towpath_api::{Op, families};
 
-use crate::telemetry::{
-    Held,
-    families::{LATENCY_SECONDS, families},
-};
+use crate::telemetry::{Held, buckets::LATENCY_SECONDS};
 
 families! {
     struct SourceFamilies {
@@ -38,13 +35,14 @@ impl SourceMetrics {
         SourceFamilies::register(registry).map(Self)
     }
 
-    /// Removes the series of a connector.
+    /// Removes the series of a connector. Call it after the connector's tasks have ended: a publisher that is in use
+    /// would create some of the series again.
     pub fn remove_connector(&self, connector: &str) {
         self.0.remove_connector(connector);
     }
 
     /// The series of one connector.
-    pub(super) fn connector(self, connector: &str) -> ConnectorSeries {
+    pub(crate) fn connector(self, connector: &str) -> ConnectorSeries {
         let Self(families) = self;
         // The codes of outages exist from the start, so that a rate includes the first error.
         for code in ["MessageTimedOut", "BrokerTransportFailure", "QueueFull"] {
@@ -61,7 +59,7 @@ impl SourceMetrics {
 
 /// The series of one connector.
 #[derive(Debug)]
-pub(super) struct ConnectorSeries {
+pub(crate) struct ConnectorSeries {
     families: SourceFamilies,
     connector: String,
     active: IntGauge,
@@ -70,12 +68,12 @@ pub(super) struct ConnectorSeries {
 
 impl ConnectorSeries {
     /// The counter of acknowledged records of a topic.
-    pub(super) fn written(&self, topic: &str) -> IntCounter {
+    pub(crate) fn written(&self, topic: &str) -> IntCounter {
         self.families.written.with_label_values(&[&self.connector, topic])
     }
 
     /// The counters of the events of an object, in the order of [`Op::ALL`].
-    pub(super) fn read(&self, object: &str) -> [IntCounter; Op::ALL.len()] {
+    pub(crate) fn read(&self, object: &str) -> [IntCounter; Op::ALL.len()] {
         Op::ALL.map(|op| self.families.read.with_label_values(&[&self.connector, object, op.as_str()]))
     }
 

@@ -1,33 +1,87 @@
 //! The declaration of metric families: name, labels and buckets once, with the help text as the documentation.
 //!
-//! Every family of this package is declared with [`families!`].
+//! Every family is declared with [`families!`], in the worker as in the connectors. Declare the families of a connector
+//! in its `metrics.rs`, register them once per worker, and keep the series of one connector in a handle, so that no
+//! label is looked up in a hot loop:
+//!
+//! ```
+//! use towpath_api::{
+//!     families,
+//!     prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry, Result, TextEncoder},
+//! };
+//!
+//! const SECONDS: &[f64] = &[0.1, 1.0, 10.0];
+//!
+//! families! {
+//!     struct CounterFamilies {
+//!         /// Readings of the counter.
+//!         readings: IntCounterVec = "towpath_counter_readings_total" [connector],
+//!         /// Errors of the counter, by its code.
+//!         errors: IntCounterVec = "towpath_counter_errors_total" [connector, code],
+//!         /// Duration of one reading.
+//!         duration: HistogramVec = "towpath_counter_reading_duration_seconds" [connector] in SECONDS,
+//!     }
+//! }
+//!
+//! /// The series of one connector.
+//! struct CounterSeries {
+//!     readings: IntCounter,
+//!     duration: Histogram,
+//! }
+//!
+//! impl CounterFamilies {
+//!     /// Creates the series of a connector at 0, so that a rate includes the first reading and the first error.
+//!     fn connector(&self, connector: &str) -> CounterSeries {
+//!         for code in ["timeout", "refused"] {
+//!             self.errors.with_label_values(&[connector, code]);
+//!         }
+//!         CounterSeries {
+//!             readings: self.readings.with_label_values(&[connector]),
+//!             duration: self.duration.with_label_values(&[connector]),
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> Result<()> {
+//! let registry = Registry::new();
+//! let families = CounterFamilies::register(&registry)?;
+//! let series = families.connector("hall");
+//! series.readings.inc();
+//! series.duration.observe(0.5);
+//!
+//! let page = TextEncoder::new().encode_to_string(&registry.gather())?;
+//! assert!(page.contains("# HELP towpath_counter_readings_total Readings of the counter."));
+//! assert!(page.contains(r#"towpath_counter_readings_total{connector="hall"} 1"#));
+//! assert!(page.contains(r#"towpath_counter_errors_total{code="timeout",connector="hall"} 0"#));
+//!
+//! // The connector is closed: its series are removed from all families.
+//! families.remove_connector("hall");
+//! assert!(registry.gather().is_empty());
+//! # Ok(())
+//! # }
+//! ```
 
-use std::{
-    collections::HashMap,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::collections::HashMap;
 
 use prometheus::{
     Counter, Gauge, Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry, Result,
     core::{Collector, MetricVec, MetricVecBuilder},
 };
 
-/// Buckets for the latency from a change to its row, and for the age of a change at the source.
-pub(crate) const LATENCY_SECONDS: &[f64] =
-    &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 21600.0];
-/// Buckets for the duration of polls and transactions.
-pub(crate) const TRANSACTION_SECONDS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
-/// Buckets for the number of records in a batch.
-pub(crate) const BATCH_RECORDS: &[f64] = &[1.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0];
+#[doc(inline)]
+pub use crate::families;
 
-/// The name, help text, labels and buckets of a family.
-pub(crate) struct Declaration<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) help: &'a str,
-    /// Empty for a family that is a single metric.
-    pub(crate) labels: &'a [&'a str],
-    /// Empty for a family that is not a histogram.
-    pub(crate) buckets: &'a [f64],
+/// The name, help text, labels and buckets of a family. [`families!`] creates it.
+#[derive(Debug, Clone, Copy)]
+pub struct Declaration<'a> {
+    /// The name on the wire: `towpath_`, then the subject, then a unit, or `_total` for a counter.
+    pub name: &'a str,
+    /// The help text; spaces at its ends are removed.
+    pub help: &'a str,
+    /// The names of the labels. Empty for a family that is a single metric.
+    pub labels: &'a [&'a str],
+    /// The upper bounds of the buckets, ascending. Empty for a family that is not a histogram.
+    pub buckets: &'a [f64],
 }
 
 impl Declaration<'_> {
@@ -41,25 +95,29 @@ impl Declaration<'_> {
 }
 
 /// A type of metric that [`families!`] can declare.
-pub(crate) trait Family: Collector + Clone + Sized + 'static {
+pub trait Family: Collector + Clone + Sized + 'static {
+    /// Creates the family without registering it.
+    ///
+    /// # Errors
+    /// The name, a label or the buckets are invalid.
     fn create(declaration: &Declaration<'_>) -> Result<Self>;
 
     /// Creates the family and adds it to `registry`.
     ///
     /// # Errors
-    /// The name is invalid, or is already in `registry`.
+    /// The declaration is invalid, or the name is already in `registry`.
     fn register(registry: &Registry, declaration: &Declaration<'_>) -> Result<Self> {
         let family = Self::create(declaration)?;
         registry.register(Box::new(family.clone()))?;
         Ok(family)
     }
 
-    /// Removes all series in which the label `connector` has this value.
+    /// Removes all series in which the label `connector` has this value. A family without this label keeps its series.
     fn remove_connector(&self, connector: &str);
 }
 
-/// Types of options that a vector of metrics is created from.
-pub(crate) trait FromDeclaration {
+/// Options that a vector of metrics is created from.
+trait FromDeclaration {
     fn from_declaration(declaration: &Declaration<'_>) -> Self;
 }
 
@@ -117,26 +175,14 @@ fn remove_series<B: MetricVecBuilder>(vector: &MetricVec<B>, connector: &str) {
     }
 }
 
-/// Seconds since 1970, the unit of Prometheus; 0 for an earlier time.
-pub(crate) fn seconds_since_epoch(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
-/// Declares a struct of metric families with `register` and `remove_connector`. The doc comment of a field is the help
-/// text on the wire. A histogram needs buckets; a type without `Vec` has no labels.
+/// Declares a struct of metric families with `register` and `remove_connector`.
 ///
-/// ```text
-/// families! {
-///     pub(super) struct SomeFamilies {
-///         /// Records read from the topic.
-///         records_read: IntCounterVec = "towpath_sink_records_read_total" [connector, topic],
-///         /// Duration of one request.
-///         duration: HistogramVec = "towpath_request_duration_seconds" [connector] in LATENCY_SECONDS,
-///         /// Requests in flight.
-///         in_flight: IntGauge = "towpath_requests_active" [],
-///     }
-/// }
-/// ```
+/// Each field is `name: type = "name on the wire" [labels],`, and its doc comment is the help text on the wire. A
+/// histogram ends with `in buckets`, a `&[f64]`. A type without `Vec` has no labels. The fields and methods have the
+/// visibility of the struct. A connector's families have the label `connector`: `remove_connector` finds series by it.
+///
+/// See [the module](crate::families) for an example.
+#[macro_export]
 macro_rules! families {
     (
         $(#[$outer:meta])*
@@ -158,16 +204,16 @@ macro_rules! families {
             ///
             /// # Errors
             /// One of the names is already in `registry`.
-            $vis fn register(registry: &prometheus::Registry) -> prometheus::Result<Self> {
+            $vis fn register(registry: &$crate::prometheus::Registry) -> $crate::prometheus::Result<Self> {
                 Ok(Self {
-                    $($field: <$family as $crate::telemetry::families::Family>::register(
+                    $($field: <$family as $crate::families::Family>::register(
                         registry,
-                        &$crate::telemetry::families::Declaration {
+                        &$crate::families::Declaration {
                             name: $wire,
                             // Each line of the comment begins with a space.
-                            help: concat!($($help),+),
-                            labels: &[$(stringify!($label)),*],
-                            buckets: $crate::telemetry::families::families!(@buckets $($buckets)?),
+                            help: ::core::concat!($($help),+),
+                            labels: &[$(::core::stringify!($label)),*],
+                            buckets: $crate::families!(@buckets $($buckets)?),
                         },
                     )?,)+
                 })
@@ -176,14 +222,13 @@ macro_rules! families {
             /// Removes all series in which the label `connector` has this value.
             #[allow(dead_code, reason = "some families have no label `connector`")]
             $vis fn remove_connector(&self, connector: &str) {
-                $($crate::telemetry::families::Family::remove_connector(&self.$field, connector);)+
+                $($crate::families::Family::remove_connector(&self.$field, connector);)+
             }
         }
     };
     (@buckets) => { &[] };
     (@buckets $buckets:expr) => { $buckets };
 }
-pub(crate) use families;
 
 #[cfg(test)]
 mod tests {
