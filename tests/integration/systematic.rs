@@ -36,7 +36,9 @@ async fn a_hundred_dead_letters_in_a_row_of_one_batch_stop_the_task_and_nothing_
 #[tokio::test]
 async fn a_hundred_dead_letters_in_a_row_of_several_batches_stop_the_task_and_it_goes_on_behind_them() {
     let (mut reading, line) = failed_at("bit_by_bit", 180, 60).await;
-    for told in ["sink.systematic", "notes[0]", "the last 120 records", "(decode)", "towpath.dead_letter"] {
+    for told in
+        ["sink.systematic", "notes[0]", "the last 120 records", "(decode)", "find the common cause in the dead letters"]
+    {
         assert!(line.contains(told), "`{told}` is missing in {line}");
     }
     assert_eq!(
