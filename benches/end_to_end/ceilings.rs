@@ -34,7 +34,8 @@ pub(crate) async fn connect() -> Client {
 
 fn create(table: &str) -> String {
     format!(
-        "DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (id text PRIMARY KEY, {COLUMNS}, _towpath_ts bigint NOT NULL,
+        "DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (id text PRIMARY KEY, {COLUMNS}, 
+         _towpath_ts bigint NOT NULL,
          _towpath_seq bigint NOT NULL, _towpath_offset bigint NOT NULL, _towpath_applied_at timestamptz NOT NULL,
          _towpath_partition integer NOT NULL, _towpath_deleted boolean NOT NULL); CHECKPOINT"
     )
@@ -164,7 +165,8 @@ fn columns(from: i64, pass: i64) -> Vec<Column> {
 /// transaction begins with the compare-and-set of an offset.
 async fn writer(client: &Client, offset: bool) -> (f64, f64) {
     client.batch_execute(&create("bench_writer")).await.expect("a table");
-    let offsets = "DROP TABLE IF EXISTS bench_offset; CREATE TABLE bench_offset (partition integer PRIMARY KEY, next_offset bigint NOT NULL)
+    let offsets = "DROP TABLE IF EXISTS bench_offset; CREATE TABLE bench_offset (partition integer PRIMARY KEY,
+                   next_offset bigint NOT NULL)
                    WITH (fillfactor = 50); INSERT INTO bench_offset VALUES (0, 0)";
     client.batch_execute(offsets).await.expect("a table");
     let names = "agent_id, title, amount, currency, rate, won, booked_on, closed_at, stage, seats, note,
@@ -172,8 +174,10 @@ async fn writer(client: &Client, offset: bool) -> (f64, f64) {
     let assign: Vec<String> = names.split(',').map(|name| format!("{0} = EXCLUDED.{0}", name.trim())).collect();
     let sql = format!(
         "INSERT INTO bench_writer AS t (id, {names}, _towpath_applied_at, _towpath_partition, _towpath_deleted)
-         SELECT *, now(), 0, false FROM unnest($1::text[], $2::bigint[], $3::text[], $4::numeric[], $5::text[], $6::double precision[],
-            $7::boolean[], $8::date[], $9::timestamptz[], $10::text[], $11::integer[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[])
+         SELECT *, now(), 0, false FROM unnest($1::text[], $2::bigint[], $3::text[], $4::numeric[], $5::text[],
+            $6::double precision[], $7::boolean[], $8::date[], $9::timestamptz[],
+            $10::text[], $11::integer[], $12::text[],
+            $13::bigint[], $14::bigint[], $15::bigint[])
          ON CONFLICT (id) DO UPDATE SET {}, _towpath_applied_at = EXCLUDED._towpath_applied_at,
             _towpath_partition = EXCLUDED._towpath_partition, _towpath_deleted = EXCLUDED._towpath_deleted
          WHERE (EXCLUDED._towpath_ts, EXCLUDED._towpath_seq) > (t._towpath_ts, t._towpath_seq)",

@@ -31,7 +31,8 @@ impl Worker {
         let folder = tempfile::tempdir().expect("a folder");
         let (rest, hooks) = (format!("http://127.0.0.1:{}", free_port()), format!("http://127.0.0.1:{}", free_port()));
         let worker = format!(
-            "bootstrap.servers = \"{}\"\nschema.registry.url = \"{}\"\nlisteners = \"{rest}\"\nwebhook.listeners = \"{hooks}\"\nlog.level = \"warn\"\n",
+            "bootstrap.servers = \"{}\"\nschema.registry.url = \"{}\"\nlisteners = \"{rest}\"\n\
+             webhook.listeners = \"{hooks}\"\nlog.level = \"warn\"\n",
             env("KAFKA_BOOTSTRAP"),
             env("SCHEMA_REGISTRY_URL")
         );
@@ -89,7 +90,8 @@ impl Drop for Worker {
 /// The config of a Postgres sink for the topics of `prefix`.
 pub(crate) fn sink_config(prefix: &str) -> String {
     format!(
-        "name = \"pg-{prefix}\"\nconnector.class = \"PostgresSink\"\ntopics.regex = \"{prefix}\\\\..*\"\nconnection.url = \"{}\"\n",
+        "name = \"pg-{prefix}\"\nconnector.class = \"PostgresSink\"\ntopics.regex = \"{prefix}\\\\..*\"\n\
+         connection.url = \"{}\"\n",
         env("DATABASE_URL")
     )
 }

@@ -143,7 +143,8 @@ impl Drain {
             "SELECT max(_towpath_applied_at)::text, pg_current_wal_insert_lsn()::text FROM {}.deals",
             self.schema
         );
-        let rewind = "UPDATE towpath.sink_partition SET next_offset = 0, anchor_offset = NULL, anchor_hash = NULL WHERE sink = $1";
+        let rewind = "UPDATE towpath.sink_partition SET next_offset = 0, anchor_offset = NULL, anchor_hash = NULL
+                      WHERE sink = $1";
         client.execute(rewind, &[&self.sink]).await.expect("it is rewound");
         client.batch_execute("CHECKPOINT").await.expect("a checkpoint");
         let before = client.query_one(&last, &[]).await.expect("the table is there");

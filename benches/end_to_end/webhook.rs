@@ -25,15 +25,18 @@ const MEASURED: Duration = Duration::from_secs(6);
 
 /// The object of the posts.
 pub(crate) const SCHEMA: &str = r#"{"type":"record","name":"deals","fields":[
-    {"name":"id","type":"string"},{"name":"agent_id","type":["null","long"],"default":null},{"name":"title","type":["null","string"],"default":null},
+    {"name":"id","type":"string"},{"name":"agent_id","type":["null","long"],"default":null},
+    {"name":"title","type":["null","string"],"default":null},
     {"name":"amount","type":["null",{"type":"bytes","logicalType":"decimal","precision":12,"scale":2}],"default":null},
     {"name":"currency","type":["null","string"],"default":null},{"name":"won","type":["null","boolean"],"default":null},
     {"name":"closed_at","type":["null",{"type":"long","logicalType":"timestamp-millis"}],"default":null}]}"#;
 
 /// The body of event `id`.
 pub(crate) fn body(id: u64) -> String {
-    json!({"clientid": "acme", "clientSecret": "bench-secret", "objectname": "deals", "id": format!("deal-{id}"), "action": "create",
-        "data": {"agent_id": id % 500, "title": format!("Deal number {id}"), "amount": "1250.50", "currency": "EUR", "won": true,
+    json!({"clientid": "acme", "clientSecret": "bench-secret", "objectname": "deals",
+        "id": format!("deal-{id}"), "action": "create",
+        "data": {"agent_id": id % 500, "title": format!("Deal number {id}"), "amount": "1250.50",
+            "currency": "EUR", "won": true,
             "closed_at": "2026-11-24T10:00:00.123+01:00"}})
     .to_string()
 }
@@ -41,7 +44,8 @@ pub(crate) fn body(id: u64) -> String {
 /// Schema and config of a webhook source.
 pub(crate) fn files(prefix: &str) -> Vec<(&'static str, String)> {
     let config = format!(
-        "name = \"hook\"\nconnector.class = \"WebhookSource\"\ntopic.prefix = \"{prefix}\"\ntopic.replication.factor = 1\nobjects = \"deals\"\n\
+        "name = \"hook\"\nconnector.class = \"WebhookSource\"\ntopic.prefix = \"{prefix}\"\n\
+         topic.replication.factor = 1\nobjects = \"deals\"\n\
          objects.deals.schema = \"deals.avsc\"\nclients.acme.secret = \"bench-secret\"\n"
     );
     vec![("deals.avsc", SCHEMA.to_owned()), ("webhook.toml", config)]

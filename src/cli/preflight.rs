@@ -18,8 +18,8 @@ Examples:
   towpath preflight --worker worker.toml postgres.toml
   towpath preflight --worker worker.toml -o json postgres.toml
 
-Compares the latest schemas of each topic that a sink reads with its table. Shows the changes that the sink would make, and
-the problems that keep the sink from writing, with the statements that fix them. Changes nothing.
+Compares the latest schemas of each topic that a sink reads with its table. Shows the changes that the sink would make,
+and the problems that keep the sink from writing, with the statements that fix them. Changes nothing.
 Exits with 0 if every table fits or would be made to fit, with 1 if a table does not fit. Topics without a schema in the
 registry cannot be compared.")]
 pub(super) struct PreflightArgs {

@@ -28,8 +28,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 Example:
   towpath run worker.toml webhook.toml postgres.toml
 
-All files are checked before anything is started. SIGTERM or Ctrl-C stops the intake and finishes the work in flight, within
-10 seconds. A second signal ends the process at once.")]
+All files are checked before anything is started. SIGTERM or Ctrl-C stops the intake and finishes the work in flight,
+within 10 seconds. A second signal ends the process at once.")]
 pub(super) struct RunArgs {
     /// The worker's file
     worker: PathBuf,
@@ -67,7 +67,8 @@ pub(super) async fn run(args: RunArgs) -> Exit {
 async fn start(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, mut signals: Signals) -> Exit {
     let names: Vec<String> = connectors.iter().map(|connector| connector.common.name.clone()).collect();
     let names = names.join(", ");
-    tracing::info!(version = VERSION, revision = REVISION, connectors = %names, "towpath {VERSION} starts with connectors: {names}");
+    tracing::info!(version = VERSION, revision = REVISION, connectors = %names,
+        "towpath {VERSION} starts with connectors: {names}");
     let stop = CancellationToken::new();
     let mut work = pin!(serve(config, connectors, stop.clone()));
     // Lazy: the limit starts with the first signal.
@@ -78,18 +79,20 @@ async fn start(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, mut s
             exit::DONE
         }
         Ended::Finished(Err(error)) => {
-            tracing::error!(code = error.code, error_type = %error.error_type, error = %error.chain(), "towpath cannot go on");
+            tracing::error!(code = error.code, error_type = %error.error_type, error = %error.chain(),
+                "towpath cannot go on");
             exit::of(&error)
         }
         Ended::Killed(signal) => {
-            tracing::warn!(signal = %signal, "{signal}, the second signal: ending at once; uncommitted work is repeated after the next start");
+            tracing::warn!(signal = %signal,
+                "{signal}, the second signal: ending at once; uncommitted work is repeated after the next start");
             leave(signal.exit())
         }
         Ended::OutOfTime => {
             tracing::error!(
                 code = "worker.drain_timeout", connectors = %names,
-                "the drain took longer than {} s: ending with unfinished work of connectors {names}; no data is lost, and \
-                 uncommitted work is repeated after the next start", DRAIN_LIMIT.as_secs()
+                "the drain took longer than {} s: ending with unfinished work of connectors {names}; no data is lost, \
+                 and uncommitted work is repeated after the next start", DRAIN_LIMIT.as_secs()
             );
             leave(exit::TRY_LATER)
         }

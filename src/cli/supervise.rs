@@ -30,7 +30,10 @@ pub(super) async fn supervise<T>(
     tokio::select! {
         finished = &mut work => return Ended::Finished(finished),
         signal = next_signal() => {
-            tracing::info!(signal = %signal, "{signal}: intake stopped, finishing the work in flight; a second signal ends at once");
+            tracing::info!(
+                signal = %signal,
+                "{signal}: intake stopped, finishing the work in flight; a second signal ends at once"
+            );
         }
     }
     stop.cancel();

@@ -11,17 +11,18 @@ const INTRODUCTION: &str = "\
 
 # Configuration
 
-A config is a flat map of dotted keys. In a TOML file, `a.b = 1`, a table `[a]` with `b = 1`, and `a = { b = 1 }` are the same
-key. A key may have a value as well as keys below it. Unknown keys, repeated keys and values of the wrong type are errors. All
-errors are reported before anything is started.
+A config is a flat map of dotted keys. In a TOML file, `a.b = 1`, a table `[a]` with `b = 1`, and `a = { b = 1 }` are
+the same key. A key may have a value as well as keys below it. Unknown keys, repeated keys and values of the wrong type
+are errors. All errors are reported before anything is started.
 
-* **Durations** are written as `500ms`, `4s` or `2h`. If the key ends in `.ms`, a plain number is a number of milliseconds.
+* **Durations** are written as `500ms`, `4s` or `2h`. If the key ends in `.ms`, a plain number is a number of
+  milliseconds.
 * **Sizes** are written as `512KiB`, `1MiB` or `64kB`. If the key ends in `.bytes`, a plain number is a number of bytes.
 * **Lists** are TOML arrays, or one string with commas. Numbers and booleans may also be strings.
 * **Paths** that are relative start at the folder of the config file.
-* **References** may be part of any string: `${env:NAME}`, `${env:NAME:-default}` and `${env:NAME:?message}` are environment
-  variables, `${file:/path}` is the content of a file, `${file:/path:key}` is the value of a line `key=value` in a file. Secrets
-  should always be references. Their values are never shown or logged.
+* **References** may be part of any string: `${env:NAME}`, `${env:NAME:-default}` and `${env:NAME:?message}` are
+  environment variables, `${file:/path}` is the content of a file, `${file:/path:key}` is the value of a line
+  `key=value` in a file. Secrets should always be references. Their values are never shown or logged.
 ";
 
 /// Renders the page: the keys of the worker, then each of `sections`, a title and its keys.
@@ -95,7 +96,8 @@ mod tests {
         assert!(page.contains("\n## Worker\n\n### `bootstrap.servers`\n"));
         assert!(page.contains("\n### `kafka.*`\n"));
         assert!(page.contains(
-            "\n### `tasks.max`\n\nThe maximum number of tasks that share the work.\n\n* Type: integer\n* Default: `1`\n* Range: at least 1\n"
+            "\n### `tasks.max`\n\nThe maximum number of tasks that share the work.\n\n\
+             * Type: integer\n* Default: `1`\n* Range: at least 1\n"
         ));
         assert!(page.contains("\n* `none`: The task fails.\n"));
         assert!(page.contains("\n## Sink of its own\n"));

@@ -140,11 +140,13 @@ error[config.unknown_key]: unknown key `tasks.poll.interval`
    |
  6 | poll.interval = …
    | ^^^^^^^^^^^^^
-   = help: the keys are `name`, `connector.class`, `tasks.max`, `errors.tolerance`, `errors.retry.delay.max.ms`, `errors.retry.timeout`
+   = help: the keys are `name`, `connector.class`, `tasks.max`, `errors.tolerance`, \
+   `errors.retry.delay.max.ms`, `errors.retry.timeout`
 
 error[config.missing_key]: `name` is missing
  --> connector.toml
-  = help: The name of the connector: letters, digits, `.`, `_` and `-`. The consumer group of a sink is `connect-<name>`.
+  = help: The name of the connector: letters, digits, `.`, `_` and `-`. \
+  The consumer group of a sink is `connect-<name>`.
 
 5 problems in 1 file; nothing was started
 ";

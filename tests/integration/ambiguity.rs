@@ -65,7 +65,8 @@ impl Feed {
             "CREATE TABLE {name}.row_log (\"offset\" bigint);
              CREATE FUNCTION {name}.log_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                  INSERT INTO {name}.row_log VALUES (NEW._towpath_offset); RETURN NULL; END $$;
-             CREATE TRIGGER log_row AFTER INSERT OR UPDATE ON {name}.deals FOR EACH ROW EXECUTE FUNCTION {name}.log_row();
+             CREATE TRIGGER log_row AFTER INSERT OR UPDATE ON {name}.deals FOR EACH ROW
+             EXECUTE FUNCTION {name}.log_row();
              CREATE TABLE {name}.step_log (was bigint, becomes bigint);
              CREATE FUNCTION {name}.log_step() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                  INSERT INTO {name}.step_log VALUES (OLD.next_offset, NEW.next_offset); RETURN NULL; END $$;
@@ -130,7 +131,8 @@ impl Feed {
         let twice = format!("SELECT \"offset\" FROM {name}.row_log GROUP BY 1 HAVING count(*) > 1");
         assert_eq!(rows(&self.lab.client, &twice).await, [""; 0], "no record was applied twice");
         let steps = format!(
-            "SELECT was, becomes FROM (SELECT *, lag(becomes) OVER (ORDER BY was, becomes) AS before FROM {name}.step_log) AS s
+            "SELECT was, becomes FROM (SELECT *, lag(becomes) OVER (ORDER BY was, becomes) AS before
+             FROM {name}.step_log) AS s
              WHERE becomes <= was OR before <> was"
         );
         assert_eq!(rows(&self.lab.client, &steps).await, [""; 0], "the ranges adjoin");

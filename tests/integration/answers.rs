@@ -176,7 +176,8 @@ async fn each_field_that_does_not_fit_is_named_with_its_pointer_and_the_reason()
         ("/data/amount", "precision: more than 2 digits after the point: \"12.345\""),
         (
             "/data/closed_at",
-            "format: expected a timestamp with time zone (RFC 3339), for example `2026-01-31T12:00:00Z`, got \"yesterday\"",
+            "format: expected a timestamp with time zone (RFC 3339), for example `2026-01-31T12:00:00Z`, got \
+             \"yesterday\"",
         ),
         ("/data/titel", "unknown: the schema has no field \"titel\"; did you mean `title`?"),
         ("/data/title", "required: missing required field"),
@@ -185,7 +186,8 @@ async fn each_field_that_does_not_fit_is_named_with_its_pointer_and_the_reason()
     assert_eq!(found.iter().map(|(pointer, why)| (*pointer, why.as_str())).collect::<Vec<_>>(), expected);
 
     // In an array each item has its own place; one that is wrong keeps all others out.
-    let items = json!([{"id": "a", "action": "create", "data": {"title": "A"}}, {"id": true, "action": "crate", "data": {"title": 1}}]);
+    let items = json!([{"id": "a", "action": "create", "data": {"title": "A"}},
+        {"id": true, "action": "crate", "data": {"title": 1}}]);
     let body = json!({"clientid": "acme", "clientSecret": SECRET, "objectname": "deals", "data": items});
     let misfit = refused(&worker, body.to_string(), 422).await;
     let pointers: Vec<_> = errors(&misfit).into_keys().collect();

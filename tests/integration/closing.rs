@@ -142,24 +142,30 @@ impl Pair {
              CREATE TABLE {name}.copy_log (topic text, rows bigint);
              CREATE TABLE {name}.step_log (topic text, partition int, was bigint, becomes bigint);
              CREATE FUNCTION {name}.log_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                 INSERT INTO {name}.row_log VALUES (TG_TABLE_NAME, NEW._towpath_partition, NEW._towpath_offset); RETURN NULL; END $$;
+                 INSERT INTO {name}.row_log VALUES (TG_TABLE_NAME, NEW._towpath_partition, NEW._towpath_offset);
+                 RETURN NULL; END $$;
              CREATE FUNCTION {name}.log_back() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                 INSERT INTO {name}.back_log VALUES (TG_TABLE_NAME, NEW.id, OLD._towpath_offset, NEW._towpath_offset); RETURN NULL; END $$;
+                 INSERT INTO {name}.back_log VALUES (TG_TABLE_NAME, NEW.id, OLD._towpath_offset, NEW._towpath_offset);
+                 RETURN NULL; END $$;
              CREATE FUNCTION {name}.log_copy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                 IF current_query() LIKE 'COPY%' THEN INSERT INTO {name}.copy_log SELECT TG_TABLE_NAME, count(*) FROM added; END IF;
+                 IF current_query() LIKE 'COPY%' THEN INSERT INTO {name}.copy_log
+                     SELECT TG_TABLE_NAME, count(*) FROM added; END IF;
                  RETURN NULL; END $$;
              CREATE FUNCTION {name}.log_step() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                 INSERT INTO {name}.step_log VALUES (NEW.topic, NEW.partition, OLD.next_offset, NEW.next_offset); RETURN NULL; END $$;
+                 INSERT INTO {name}.step_log VALUES (NEW.topic, NEW.partition, OLD.next_offset, NEW.next_offset);
+                 RETURN NULL; END $$;
              CREATE TRIGGER log_step_{name} AFTER UPDATE OF next_offset ON towpath.sink_partition FOR EACH ROW
                  WHEN (NEW.sink = 'pg-{name}') EXECUTE FUNCTION {name}.log_step();"
         );
         for table in ["orders", "deals"] {
             sql += &format!(
-                "CREATE TRIGGER log_row AFTER INSERT OR UPDATE ON {name}.{table} FOR EACH ROW EXECUTE FUNCTION {name}.log_row();
+                "CREATE TRIGGER log_row AFTER INSERT OR UPDATE ON {name}.{table} FOR EACH ROW
+                 EXECUTE FUNCTION {name}.log_row();
                  CREATE TRIGGER log_copy AFTER INSERT ON {name}.{table} REFERENCING NEW TABLE AS added
                      FOR EACH STATEMENT EXECUTE FUNCTION {name}.log_copy();
                  CREATE TRIGGER log_back AFTER UPDATE ON {name}.{table} FOR EACH ROW
-                     WHEN ((NEW._towpath_ts, NEW._towpath_seq) < (OLD._towpath_ts, OLD._towpath_seq) OR NEW._towpath_offset <= OLD._towpath_offset)
+                     WHEN ((NEW._towpath_ts, NEW._towpath_seq) < (OLD._towpath_ts, OLD._towpath_seq) OR
+                     NEW._towpath_offset <= OLD._towpath_offset)
                      EXECUTE FUNCTION {name}.log_back();"
             );
         }
@@ -176,8 +182,9 @@ impl Pair {
         assert_eq!(ask(twice).await, [""; 0], "no record became a row twice");
         assert_eq!(ask(format!("SELECT * FROM {name}.back_log LIMIT 5")).await, [""; 0], "no row went back in time");
         let steps = format!(
-            "SELECT topic, partition, was, becomes FROM (SELECT *, lag(becomes, 1, first) OVER (PARTITION BY topic, partition ORDER BY was, becomes)
-             AS before FROM (SELECT *, min(was) OVER (PARTITION BY topic, partition) AS first FROM {name}.step_log) AS f) AS s
+            "SELECT topic, partition, was, becomes FROM (SELECT *, lag(becomes, 1, first)
+                 OVER (PARTITION BY topic, partition ORDER BY was, becomes) AS before
+             FROM (SELECT *, min(was) OVER (PARTITION BY topic, partition) AS first FROM {name}.step_log) AS f) AS s
              WHERE becomes <= was OR before <> was LIMIT 5"
         );
         assert_eq!(ask(steps).await, [""; 0], "the applied ranges adjoin and do not overlap");
@@ -190,11 +197,13 @@ impl Pair {
     async fn equals(&self, table: &str, columns: &str, model: &Model) {
         let name = &self.name;
         let state = format!(
-            "SELECT id, {columns}, _towpath_deleted, _towpath_partition, _towpath_offset FROM {name}.{table} ORDER BY id"
+            "SELECT id, {columns}, _towpath_deleted, _towpath_partition, _towpath_offset FROM {name}.{table}
+             ORDER BY id"
         );
         same(table, &rows(&self.database, &state).await, &model.table());
         let history = format!(
-            "SELECT __connect_partition, __connect_offset, id, _towpath_op, {columns} FROM {name}.{table}_history ORDER BY 1, 2"
+            "SELECT __connect_partition, __connect_offset, id, _towpath_op, {columns} FROM {name}.{table}_history
+             ORDER BY 1, 2"
         );
         same("history", &rows(&self.database, &history).await, &model.history());
     }
@@ -285,7 +294,8 @@ async fn a_topic_of_debezium_and_one_of_ours_end_in_the_tables_of_the_model_what
         stamps = now;
         let rewind = format!(
             "TRUNCATE {name}.step_log; ALTER TABLE towpath.sink_partition DISABLE TRIGGER log_step_{name};
-             UPDATE towpath.sink_partition SET next_offset = 0 WHERE sink = 'pg-{name}'; ALTER TABLE towpath.sink_partition ENABLE TRIGGER log_step_{name}"
+             UPDATE towpath.sink_partition SET next_offset = 0 WHERE sink = 'pg-{name}';
+             ALTER TABLE towpath.sink_partition ENABLE TRIGGER log_step_{name}"
         );
         pair.database.batch_execute(&rewind).await.unwrap();
     }

@@ -65,7 +65,8 @@ fn all_problems_of_all_files_are_told_at_once_and_nothing_is_started() {
     let worker = format!("bootstrap.servers = \"{address}\"\n\n[log]\nfromat = \"text\"\n");
     let sink = format!(
         "name = \"pg\"\nconnector.class = \"PostgresSink\"\ntopics = \"a\"\n\
-         connection.url = \"postgres://{address}/d\"\nconnection.password = \"{SECRET}\"\nconection.user = \"{SECRET}\"\n"
+         connection.url = \"postgres://{address}/d\"\nconnection.password = \"{SECRET}\"\n\
+         conection.user = \"{SECRET}\"\n"
     );
     let folder = folder(&[("worker.toml", &worker), ("webhook.toml", WEBHOOK), ("postgres.toml", &sink)]);
     let (code, printed) = run(&folder, &["run", "worker.toml", "webhook.toml", "postgres.toml"]);

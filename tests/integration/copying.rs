@@ -199,7 +199,8 @@ async fn a_row_that_appears_while_rows_are_copied_is_overwritten_or_left_as_its_
         let (batch, before, tried) = (copying.new_rows(3_000), copying.by_copy().await, copying.tries().await);
         let id = batch.from + 2_000;
         let row = format!(
-            "BEGIN; INSERT INTO {}.deals (id, a, _towpath_ts, _towpath_seq, _towpath_offset, _towpath_partition, _towpath_deleted)
+            "BEGIN; INSERT INTO {}.deals (id, a, _towpath_ts, _towpath_seq, _towpath_offset, _towpath_partition,
+             _towpath_deleted)
              VALUES ({id}, -1, 0, -1, -1, 0, false)",
             copying.lab.name
         );

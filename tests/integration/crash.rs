@@ -155,11 +155,13 @@ pub(crate) async fn watch(database: &Client, worker: &Worker) {
     let sql = format!(
         "CREATE TABLE {name}.row_log (n bigserial, id text, partition int, \"offset\" bigint);
          CREATE FUNCTION {name}.log_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-             INSERT INTO {name}.row_log (id, partition, \"offset\") VALUES (NEW.id, NEW._towpath_partition, NEW._towpath_offset); RETURN NULL; END $$;
+             INSERT INTO {name}.row_log (id, partition, \"offset\")
+             VALUES (NEW.id, NEW._towpath_partition, NEW._towpath_offset); RETURN NULL; END $$;
          CREATE TRIGGER log_row AFTER INSERT OR UPDATE ON {name}.deals FOR EACH ROW EXECUTE FUNCTION {name}.log_row();
          CREATE TABLE {name}.step_log (partition int, was bigint, becomes bigint, epoch bigint);
          CREATE FUNCTION {name}.log_step() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-             INSERT INTO {name}.step_log VALUES (NEW.partition, OLD.next_offset, NEW.next_offset, NEW.epoch); RETURN NULL; END $$;
+             INSERT INTO {name}.step_log VALUES (NEW.partition, OLD.next_offset, NEW.next_offset, NEW.epoch);
+             RETURN NULL; END $$;
          CREATE TRIGGER log_step_{name} AFTER UPDATE OF next_offset ON towpath.sink_partition FOR EACH ROW
              WHEN (NEW.sink = 'pg-{name}') EXECUTE FUNCTION {name}.log_step()"
     );
@@ -177,19 +179,22 @@ pub(crate) async fn all_is_right(database: &Client, worker: &Worker, expected: V
 pub(crate) async fn rows_are_right(database: &Client, worker: &Worker, expected: Vec<String>) {
     let name = &worker.name;
     let deals = format!(
-        "SELECT id, title, amount, won, _towpath_deleted FROM {name}.deals WHERE id <> 'first' ORDER BY id COLLATE \"C\""
+        "SELECT id, title, amount, won, _towpath_deleted FROM {name}.deals WHERE id <> 'first'
+         ORDER BY id COLLATE \"C\""
     );
     let expected: Vec<_> = expected.iter().map(String::as_str).collect();
     rows_become(database, &deals, &expected).await;
     let twice = format!("SELECT partition, \"offset\", count(*) FROM {name}.row_log GROUP BY 1, 2 HAVING count(*) > 1");
     assert_eq!(rows(database, &twice).await, [""; 0], "no record was applied twice");
     let back = format!(
-        "SELECT id, partition, \"offset\", later FROM (SELECT *, lead(\"offset\") OVER (PARTITION BY id ORDER BY n) AS later
+        "SELECT id, partition, \"offset\", later FROM (SELECT *, lead(\"offset\") OVER (PARTITION BY id ORDER BY n)
+         AS later
          FROM {name}.row_log) AS l WHERE later <= \"offset\""
     );
     assert_eq!(rows(database, &back).await, [""; 0], "no row went back to an earlier record");
     let steps = format!(
-        "SELECT partition, was, becomes FROM (SELECT *, lag(becomes) OVER (PARTITION BY partition ORDER BY was, becomes) AS before
+        "SELECT partition, was, becomes FROM (SELECT *, lag(becomes) OVER (PARTITION BY partition ORDER BY was, becomes)
+         AS before
          FROM {name}.step_log) AS s WHERE becomes <= was OR before <> was"
     );
     assert_eq!(rows(database, &steps).await, [""; 0], "the applied ranges adjoin and do not overlap");

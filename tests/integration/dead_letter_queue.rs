@@ -104,7 +104,8 @@ async fn letters_that_were_not_sent_before_a_kill_are_sent_after_it_and_those_th
     // As a worker leaves it that was killed between its batch and the topic.
     let copy = format!(
         "INSERT INTO towpath.dead_letter (sink, topic, partition, \"offset\", stage, error_code, error_text, value)
-         SELECT sink, topic, partition, 77, stage, error_code, error_text, 'left' FROM towpath.dead_letter WHERE topic = '{}'",
+         SELECT sink, topic, partition, 77, stage, error_code, error_text, 'left' FROM towpath.dead_letter
+         WHERE topic = '{}'",
         reading.topic
     );
     assert_eq!(reading.database.execute(&copy, &[]).await.unwrap(), 1);

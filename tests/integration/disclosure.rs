@@ -71,7 +71,8 @@ async fn the_metrics_of_a_worker_are_those_of_the_golden_file() {
     assert_eq!(
         found.lines().collect::<Vec<_>>(),
         expected.lines().collect::<Vec<_>>(),
-        "names, types and labels are API; if the change is meant, run this test with UPDATE_GOLDEN=1 and note it in CHANGELOG.md"
+        "names, types and labels are API; if the change is meant, run this test with UPDATE_GOLDEN=1 and note it in \
+         CHANGELOG.md"
     );
     let series = page.lines().filter(|line| !line.starts_with('#')).count();
     assert!(series <= MAX_SERIES, "{series} series");

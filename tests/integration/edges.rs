@@ -281,8 +281,10 @@ async fn a_row_that_a_trigger_refuses_in_its_own_words_is_set_aside_alone() {
     let lab = Laboratory::new("raises").await;
     let mut feed = Feed::of(&lab, &[]).await;
     feed.apply(vec![lab.whole(0, 1, 1)]).await;
-    let trigger = "CREATE FUNCTION $.no() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN RAISE EXCEPTION 'not %', NEW.b; END $f$;
-                   CREATE TRIGGER no BEFORE INSERT OR UPDATE ON $.deals FOR EACH ROW WHEN (NEW.id = 3) EXECUTE FUNCTION $.no()";
+    let trigger = "CREATE FUNCTION $.no() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN RAISE EXCEPTION 'not %', NEW.b;
+                   END $f$;
+                   CREATE TRIGGER no BEFORE INSERT OR UPDATE ON $.deals FOR EACH ROW WHEN (NEW.id = 3)
+                   EXECUTE FUNCTION $.no()";
     lab.client.batch_execute(&trigger.replace("$.", &format!("{}.", lab.name))).await.unwrap();
     let applied = feed.apply((1..6).map(|at| lab.whole(at, at, 2)).collect()).await;
     assert_eq!((applied.inserted + applied.updated, letters(&applied)), (4, 1));
@@ -295,7 +297,8 @@ async fn a_role_that_may_not_make_views_can_write_a_table_that_is_complete() {
     lab.client.batch_execute(&format!("DROP VIEW {}.deals_live", lab.name)).await.unwrap();
     let role = format!("modest_{}", lab.name);
     let grants = format!(
-        "CREATE ROLE {role}; GRANT USAGE ON SCHEMA {0}, towpath TO {role}; GRANT SELECT, INSERT, UPDATE ON {0}.deals TO {role};
+        "CREATE ROLE {role}; GRANT USAGE ON SCHEMA {0}, towpath TO {role};
+         GRANT SELECT, INSERT, UPDATE ON {0}.deals TO {role};
          GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA towpath TO {role}; GRANT {role} TO CURRENT_USER",
         lab.name
     );

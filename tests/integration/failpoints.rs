@@ -85,7 +85,8 @@ impl Trial {
         assert!(refused.len() > 2, "there was something to refuse");
         let refused: Vec<&str> = refused.iter().map(String::as_str).collect();
         let letters = format!(
-            "SELECT (partition || ':' || \"offset\") COLLATE \"C\" FROM towpath.dead_letter WHERE sink = 'pg-{name}' ORDER BY 1"
+            "SELECT (partition || ':' || \"offset\") COLLATE \"C\" FROM towpath.dead_letter WHERE sink = 'pg-{name}'
+             ORDER BY 1"
         );
         rows_become(&self.database, &letters, &refused).await;
         self.worker.must_account_for_each_record();

@@ -74,7 +74,8 @@ impl Patient {
         self.sql(&format!(
             "CREATE FUNCTION {{n}}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                  RAISE EXCEPTION 'no' USING ERRCODE = '{sqlstate}'; END $$;
-             CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {{n}}.deals FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION {{n}}.refuse()"
+             CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {{n}}.deals FOR EACH ROW WHEN ({condition})
+             EXECUTE FUNCTION {{n}}.refuse()"
         ))
         .await;
     }
@@ -196,7 +197,8 @@ async fn a_database_that_is_read_only_is_waited_for() {
     let patient = Patient::new("readonly").await;
     let (breaks, mends) = (
         "ALTER ROLE {n} SET default_transaction_read_only = on",
-        "ALTER ROLE {n} RESET default_transaction_read_only; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{n}'",
+        "ALTER ROLE {n} RESET default_transaction_read_only; SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE usename = '{n}'",
     );
     patient.waits_out(breaks, "25006", mends).await;
 }
@@ -232,7 +234,8 @@ async fn a_statement_that_always_takes_too_long_is_tried_in_parts_and_waited_for
             "CREATE FUNCTION {n}.hurry() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                  PERFORM set_config('statement_timeout', '200', true); RETURN NULL; END $$;
              CREATE TRIGGER hurry AFTER UPDATE ON towpath.sink_partition FOR EACH ROW EXECUTE FUNCTION {n}.hurry();
-             CREATE FUNCTION {n}.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(5); RETURN NEW; END $$;
+             CREATE FUNCTION {n}.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(5); RETURN NEW;
+             END $$;
              CREATE TRIGGER dawdle BEFORE INSERT OR UPDATE ON {n}.deals FOR EACH ROW WHEN (NEW.title = '20')
                  EXECUTE FUNCTION {n}.dawdle()",
         )
@@ -268,7 +271,8 @@ async fn a_column_whose_type_somebody_changed_holds_up_its_table_until_it_is_cha
     let with_view = |alter: &str| {
         format!(
             "DROP VIEW {{n}}.deals_live; {alter};
-             CREATE VIEW {{n}}.deals_live AS SELECT * FROM {{n}}.deals WHERE NOT _towpath_deleted; ALTER VIEW {{n}}.deals_live OWNER TO {{n}}"
+             CREATE VIEW {{n}}.deals_live AS SELECT * FROM {{n}}.deals WHERE NOT _towpath_deleted;
+             ALTER VIEW {{n}}.deals_live OWNER TO {{n}}"
         )
     };
     let breaks = with_view("ALTER TABLE {n}.deals ALTER won TYPE integer USING won::integer");
@@ -281,7 +285,8 @@ async fn a_table_that_somebody_dropped_stops_the_task_until_it_is_back() {
     let patient = Patient::new("dropped").await;
     let breaks = "CREATE TABLE {n}.kept AS SELECT * FROM {n}.deals; DROP TABLE {n}.deals CASCADE";
     // With the rows that were applied; those that were not come from the topic.
-    let mends = "ALTER TABLE {n}.kept RENAME TO deals; ALTER TABLE {n}.deals ADD PRIMARY KEY (id); ALTER TABLE {n}.deals OWNER TO {n}";
+    let mends = "ALTER TABLE {n}.kept RENAME TO deals; ALTER TABLE {n}.deals ADD PRIMARY KEY (id);
+                 ALTER TABLE {n}.deals OWNER TO {n}";
     patient.stops_until(breaks, mends).await;
 }
 

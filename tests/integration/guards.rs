@@ -159,7 +159,8 @@ async fn one_poisoned_record_is_set_aside_and_its_neighbours_are_stored() {
     assert_eq!(rows(&lab.client, &count).await, ["98|0|99"]);
     assert_eq!(lab.next_offset().await, ["100"]);
     let letters = format!(
-        "SELECT \"offset\", error_code, convert_from(value, 'UTF8'), error_text FROM towpath.dead_letter WHERE sink = '{}' ORDER BY 1",
+        "SELECT \"offset\", error_code, convert_from(value, 'UTF8'), error_text FROM towpath.dead_letter
+         WHERE sink = '{}' ORDER BY 1",
         lab.name
     );
     let letters = rows(&lab.client, &letters).await;
@@ -179,7 +180,8 @@ async fn a_transaction_that_does_not_reach_its_commit_leaves_nothing() {
     let batch = lab.batch(1, vec![lab.whole(1, 2, 2), lab.whole(2, 1, 100)]);
     let killer = database().await;
     let blocked = format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'towpath/{}' AND wait_event_type = 'Lock'",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'towpath/{}'
+         AND wait_event_type = 'Lock'",
         lab.name
     );
     let (error, ()) = tokio::join!(
@@ -252,7 +254,8 @@ async fn a_new_field_becomes_a_column_and_the_live_view_shows_it() {
     let claim = claim(&mut sink, &lab.partition(0)).await;
     let wider = Schema::parse_str(
         r#"{"type":"record","name":"deal","fields":[{"name":"id","type":"long"},{"name":"a","type":["null","long"]},
-            {"name":"b","type":["null","string"]},{"name":"closedAt","type":["null",{"type":"long","logicalType":"timestamp-micros"}],"doc":"when it closed"}]}"#,
+            {"name":"b","type":["null","string"]},{"name":"closedAt","type":["null",
+            {"type":"long","logicalType":"timestamp-micros"}],"doc":"when it closed"}]}"#,
     );
     let wider = Arc::new(wider.unwrap());
     let mut second = lab.whole(1, 2, 2);
@@ -270,7 +273,8 @@ async fn a_new_field_becomes_a_column_and_the_live_view_shows_it() {
     let live = format!("SELECT id, a, closed_at AT TIME ZONE 'UTC' FROM {}.deals_live ORDER BY id", lab.name);
     assert_eq!(rows(&lab.client, &live).await, ["2|2|2023-11-14 22:13:20.000001", "3|3|"]);
     let comment = format!(
-        "SELECT col_description('{}.deals'::regclass, attnum) FROM pg_attribute WHERE attrelid = '{0}.deals'::regclass AND attname = 'closed_at'",
+        "SELECT col_description('{}.deals'::regclass, attnum) FROM pg_attribute WHERE attrelid = '{0}.deals'::regclass
+         AND attname = 'closed_at'",
         lab.name
     );
     assert_eq!(rows(&lab.client, &comment.replace("{0}", &lab.name)).await, ["closedAt: when it closed"]);

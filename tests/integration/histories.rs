@@ -50,7 +50,8 @@ async fn any_permutation_with_duplicates_of_many_histories_ends_in_the_same_tabl
 
     // What a deleted row keeps of its values depends on what came before the delete.
     let table = format!(
-        "SELECT id, _towpath_ts, _towpath_deleted, CASE WHEN _towpath_deleted THEN NULL ELSE a END FROM {}.deals ORDER BY id",
+        "SELECT id, _towpath_ts, _towpath_deleted, CASE WHEN _towpath_deleted THEN NULL ELSE a END FROM {}.deals
+         ORDER BY id",
         lab.name
     );
     let expected: Vec<String> = expected

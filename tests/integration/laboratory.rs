@@ -27,7 +27,8 @@ impl Laboratory {
     pub(crate) async fn new(theme: &str) -> Self {
         let schema = Schema::parse_str(
             r#"{"type":"record","name":"deal","fields":[
-                {"name":"id","type":"long"},{"name":"a","type":["null","long"]},{"name":"b","type":["null","string"]}]}"#,
+                {"name":"id","type":"long"},{"name":"a","type":["null","long"]},
+                {"name":"b","type":["null","string"]}]}"#,
         );
         let key_schema =
             Schema::parse_str(r#"{"type":"record","name":"key","fields":[{"name":"id","type":"long"}]}"#).unwrap();

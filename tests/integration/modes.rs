@@ -47,10 +47,12 @@ async fn a_key_of_several_parts_is_the_primary_key_and_its_fields_make_no_second
     let lab = Laboratory::new("composite").await;
     let mut bench = Bench::of(&lab, &[]).await;
     let key_schema = record_schema(
-        r#"{"name":"tenant","type":"int"},{"name":"code","type":"string"},{"name":"day","type":{"type":"int","logicalType":"date"}}"#,
+        r#"{"name":"tenant","type":"int"},{"name":"code","type":"string"},
+            {"name":"day","type":{"type":"int","logicalType":"date"}}"#,
     );
     let schema = record_schema(
-        r#"{"name":"tenant","type":"int"},{"name":"code","type":"string"},{"name":"day","type":{"type":"int","logicalType":"date"}},
+        r#"{"name":"tenant","type":"int"},{"name":"code","type":"string"},
+            {"name":"day","type":{"type":"int","logicalType":"date"}},
            {"name":"amount","type":["null","long"]}"#,
     );
     let record = |offset, tenant: i32, code: &str, amount| {
@@ -102,7 +104,8 @@ async fn in_mode_insert_every_record_is_a_row_and_a_replay_adds_none() {
         ]
     };
     assert_eq!(bench.apply(history()).await.inserted, 4);
-    let sql = "SELECT __connect_topic = '$.deals', __connect_partition, __connect_offset, id, a, b, _towpath_op, _towpath_changed
+    let sql = "SELECT __connect_topic = '$.deals', __connect_partition, __connect_offset, id, a, b, _towpath_op,
+               _towpath_changed
                FROM $.deals ORDER BY 3";
     let expected = ["t|0|0|1|1|x|create|", "t|0|1|1|2||update|[\"a\"]", "t|0|2|1|||delete|", "t|0|3|1|||tombstone|"];
     assert_eq!(lab.ask(sql).await, expected);

@@ -102,7 +102,8 @@ async fn sigterm_under_load_loses_nothing_that_was_acknowledged_and_leaves_the_g
     assert!(tally.turned_away.load(Ordering::Relaxed) > 0, "posts came during the drain");
 
     let stored = format!(
-        "SELECT partition, next_offset FROM towpath.sink_partition WHERE sink = 'pg-{0}' AND topic = '{0}.deals' ORDER BY partition",
+        "SELECT partition, next_offset FROM towpath.sink_partition WHERE sink = 'pg-{0}' AND topic = '{0}.deals'
+         ORDER BY partition",
         worker.name
     );
     let stored = rows(&database, &stored).await;

@@ -93,7 +93,8 @@ async fn an_array_carries_many_records_each_with_its_own_action() {
 
     // One wrong item refuses all: nothing of it is stored.
     let body = json!({"clientid": "acme", "clientSecret": SECRET, "objectname": "deals", "data": [
-        {"id": "c", "action": "create", "data": {"title": "C"}}, {"id": "d", "action": "create", "data": {"title": 5, "amount": "x"}}]});
+        {"id": "c", "action": "create", "data": {"title": "C"}},
+        {"id": "d", "action": "create", "data": {"title": 5, "amount": "x"}}]});
     let answer = worker.post_raw(body.to_string()).await.unwrap();
     assert_eq!(answer.status(), 422);
     let answer: serde_json::Value = answer.json().await.unwrap();
@@ -122,15 +123,18 @@ const ALL_TYPES: &str = r#"{"type":"record","name":"zoo","namespace":"test","fie
     {"name":"stage","type":["null",{"type":"enum","name":"stage","symbols":["open","won","lost"]}],"default":null},
     {"name":"raw","type":["null","bytes"],"default":null},
     {"name":"address","type":["null",{"type":"record","name":"address","fields":[
-        {"name":"street","type":"string"},{"name":"since","type":["null",{"type":"int","logicalType":"date"}],"default":null}]}],"default":null},
+        {"name":"street","type":"string"},
+        {"name":"since","type":["null",{"type":"int","logicalType":"date"}],"default":null}]}],"default":null},
     {"name":"tags","type":["null",{"type":"array","items":"string"}],"default":null},
     {"name":"scores","type":["null",{"type":"map","values":"double"}],"default":null}]}"#;
 
 #[tokio::test]
 async fn each_type_arrives_in_its_column_without_loss() {
     let _stack = shared().await;
-    let source = "name = \"hook-${NAME}\"\nconnector.class = \"WebhookSource\"\ntopic.prefix = \"${NAME}\"\ntopic.replication.factor = 1\n\
-                  objects = [\"zoo\"]\nobjects.zoo.schema = \"zoo.avsc\"\nclients.acme.secret = \"canary-4f9c1d7e-secret\"\n";
+    let source = "name = \"hook-${NAME}\"\nconnector.class = \"WebhookSource\"\ntopic.prefix = \"${NAME}\"\n\
+                  topic.replication.factor = 1\n\
+                  objects = [\"zoo\"]\nobjects.zoo.schema = \"zoo.avsc\"\n\
+                  clients.acme.secret = \"canary-4f9c1d7e-secret\"\n";
     let worker = Worker::new("types").file("zoo.avsc", ALL_TYPES).file("webhook.toml", source).sink("").start().await;
     let database = database().await;
     // Written as text, so that no number is rounded on its way into the request.
@@ -138,17 +142,19 @@ async fn each_type_arrives_in_its_column_without_loss() {
         r#"{{"clientid":"acme","clientSecret":"{SECRET}","objectname":"zoo","id":"z","action":"create","data":{{
             "flag":true,"small":-2147483648,"big":9223372036854775807,"single":1.5,"precise":0.1,
             "money":1234567890123456789012345678901234.5678,"day":"1999-12-31","clock":"23:59:59.999999",
-            "millis":"2026-11-24T10:00:00.123+02:00","micros":"1969-12-31T23:59:59.999999Z","wall":"2026-03-29T02:30:00.000001",
+            "millis":"2026-11-24T10:00:00.123+02:00","micros":"1969-12-31T23:59:59.999999Z",
+            "wall":"2026-03-29T02:30:00.000001",
             "ident":"6ba7b810-9dad-11d1-80b4-00c04fd430c8","stage":"won","raw":"AP8=",
-            "address":{{"street":"Höhe 1 \"b\" 🚲","since":"2020-02-29"}},"tags":["a","b"],"scores":{{"y":2.5,"x":-1}}}}}}"#
+            "address":{{"street":"Höhe 1 \"b\" 🚲","since":"2020-02-29"}},"tags":["a","b"],
+            "scores":{{"y":2.5,"x":-1}}}}}}"#
     );
     let answer = worker.post_raw(body).await.unwrap();
     assert_eq!(answer.status(), 202, "{}", answer.text().await.unwrap());
     worker.accept("zoo", "create", "none", json!({})).await;
     let name = &worker.name;
     let zoo = format!(
-        "SELECT flag, small, big, single, precise, money, day, clock, millis AT TIME ZONE 'UTC', micros AT TIME ZONE 'UTC', wall, ident, stage, raw,
-                address, tags, scores FROM {name}.zoo ORDER BY id"
+        "SELECT flag, small, big, single, precise, money, day, clock, millis AT TIME ZONE 'UTC',
+                micros AT TIME ZONE 'UTC', wall, ident, stage, raw, address, tags, scores FROM {name}.zoo ORDER BY id"
     );
     let nothing = "|".repeat(16);
     rows_become(
@@ -156,8 +162,9 @@ async fn each_type_arrives_in_its_column_without_loss() {
         &zoo,
         &[
             &nothing,
-            "t|-2147483648|9223372036854775807|1.5|0.1|1234567890123456789012345678901234.5678|1999-12-31|23:59:59.999999|\
-             2026-11-24 08:00:00.123|1969-12-31 23:59:59.999999|2026-03-29 02:30:00.000001|6ba7b810-9dad-11d1-80b4-00c04fd430c8|won|\\x00ff|\
+            "t|-2147483648|9223372036854775807|1.5|0.1|1234567890123456789012345678901234.5678|\
+             1999-12-31|23:59:59.999999|2026-11-24 08:00:00.123|1969-12-31 23:59:59.999999|2026-03-29 02:30:00.000001|\
+             6ba7b810-9dad-11d1-80b4-00c04fd430c8|won|\\x00ff|\
              {\"since\": \"2020-02-29\", \"street\": \"Höhe 1 \\\"b\\\" 🚲\"}|[\"a\", \"b\"]|{\"x\": -1.0, \"y\": 2.5}",
         ],
     )
@@ -168,10 +175,9 @@ async fn each_type_arrives_in_its_column_without_loss() {
     );
     assert_eq!(
         rows(&database, &types).await,
-        [
-            "text,boolean,integer,bigint,real,double precision,numeric(38,4),date,time without time zone,timestamp with time zone,\
-          timestamp with time zone,timestamp without time zone,uuid,text,bytea,jsonb,jsonb,jsonb"
-        ]
+        ["text,boolean,integer,bigint,real,double precision,numeric(38,4),date,time without time zone,\
+          timestamp with time zone,timestamp with time zone,timestamp without time zone,\
+          uuid,text,bytea,jsonb,jsonb,jsonb"]
     );
 }
 
@@ -247,7 +253,8 @@ async fn a_partition_that_waits_for_the_database_does_not_hold_up_another() {
     locker.batch_execute(&format!("BEGIN; SELECT * FROM {name}.agents WHERE id = {held} FOR UPDATE")).await.unwrap();
     worker.accept("agents", "update", held, json!({"name": "second"})).await;
     let waits = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'towpath/pg-{name}' AND wait_event_type = 'Lock'"
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'towpath/pg-{name}'
+         AND wait_event_type = 'Lock'"
     );
     rows_become(&database, &waits, &["1"]).await;
     worker.accept("agents", "update", free, json!({"name": "second"})).await;
@@ -313,7 +320,8 @@ async fn a_topic_that_is_named_and_not_there_yet_is_told_and_read_once_it_is() {
     let worker = Worker::new("early");
     let name = worker.name.clone();
     let sink = format!(
-        "name = \"pg-{name}\"\nconnector.class = \"PostgresSink\"\ntopics = \"{name}.deals\"\nconnection.url = \"{}\"\n",
+        "name = \"pg-{name}\"\nconnector.class = \"PostgresSink\"\ntopics = \"{name}.deals\"\n\
+         connection.url = \"{}\"\n",
         env("DATABASE_URL")
     );
     let reader = worker.file("postgres.toml", &sink).start().await;

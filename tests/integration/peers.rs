@@ -174,7 +174,8 @@ async fn a_timestamp_in_milliseconds_keeps_them_alone_and_in_a_full_batch() {
     let body = json!({"clientid": "acme", "clientSecret": SECRET, "objectname": "deals", "data": many});
     assert_eq!(worker.post_raw(body.to_string()).await.unwrap().status(), 202);
     let right = format!(
-        "SELECT count(*) FROM {}.deals WHERE id = 'm-' || to_char(closed_at AT TIME ZONE 'UTC', 'MS') AND extract(microseconds FROM closed_at)::int % 1000 = 0",
+        "SELECT count(*) FROM {}.deals WHERE id = 'm-' || to_char(closed_at AT TIME ZONE 'UTC', 'MS')
+         AND extract(microseconds FROM closed_at)::int % 1000 = 0",
         worker.name
     );
     rows_become(&database, &right, &["1000"]).await;
@@ -188,7 +189,8 @@ async fn a_kill_halfway_through_a_topic_writes_nothing_twice_and_leaves_nothing_
     watch(&database, &worker).await;
     // Slow enough that the kill is halfway: each transaction of 25 rows takes 50 ms.
     let slow = format!(
-        "CREATE FUNCTION {0}.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END $$;
+        "CREATE FUNCTION {0}.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL;
+         END $$;
          CREATE TRIGGER slow AFTER INSERT ON {0}.deals FOR EACH STATEMENT EXECUTE FUNCTION {0}.slow()",
         worker.name
     );

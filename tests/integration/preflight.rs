@@ -15,7 +15,8 @@ async fn preflight_says_which_tables_fit_and_which_statements_mend_the_others() 
     let name = worker.name.clone();
     // Somebody else's table for the deals, and none for the agents.
     let create = format!(
-        "CREATE SCHEMA {name}; CREATE TABLE {name}.deals (id text PRIMARY KEY, title text, amount boolean, must text NOT NULL)"
+        "CREATE SCHEMA {name};
+         CREATE TABLE {name}.deals (id text PRIMARY KEY, title text, amount boolean, must text NOT NULL)"
     );
     client.batch_execute(&create).await.unwrap();
     let mut worker = worker.start().await;

@@ -23,7 +23,8 @@ use crate::{
 };
 
 const KEY: &str = r#"{"type":"record","name":"Key","fields":[{"name":"id","type":"int"}]}"#;
-const VALUE: &str = r#"{"type":"record","name":"Value","fields":[{"name":"v","type":"long"},{"name":"n","type":["null","int"]},
+const VALUE: &str = r#"{"type":"record","name":"Value","fields":[{"name":"v","type":"long"},
+    {"name":"n","type":["null","int"]},
     {"name":"note","type":["null","string"]}]}"#;
 
 /// A worker whose table refuses a negative `n` until it is mended.
@@ -70,7 +71,8 @@ impl Refusing {
 
     /// Applies each record that was set aside again, in its order, from what is in the table and nothing else.
     async fn put_back(&self) -> Vec<(i64, Applied)> {
-        let sql = "SELECT topic, partition, \"offset\", key, value, headers FROM towpath.dead_letter WHERE sink = $1 ORDER BY 1, 2, 3";
+        let sql = "SELECT topic, partition, \"offset\", key, value, headers FROM towpath.dead_letter WHERE sink = $1
+                   ORDER BY 1, 2, 3";
         let letters = self.database.query(sql, &[&format!("pg-{}", self.worker.name)]).await.unwrap();
         let registry = Registry::new(&env("SCHEMA_REGISTRY_URL"), &prometheus::Registry::new()).unwrap();
         let version = self.by_version.then(|| VersionField::parse("v"));

@@ -35,7 +35,8 @@ async fn with_a_copy(theme: &str) -> (Worker, Client) {
 /// Puts the copy back, and cuts the connections where `cut`, as a restored server would.
 async fn restore(database: &Client, name: &str, cut: bool) {
     let mut sql = format!(
-        "BEGIN; LOCK towpath.sink_partition; DELETE FROM {name}.deals; INSERT INTO {name}.deals SELECT * FROM {name}.copy;
+        "BEGIN; LOCK towpath.sink_partition; DELETE FROM {name}.deals;
+         INSERT INTO {name}.deals SELECT * FROM {name}.copy;
          DELETE FROM towpath.sink_partition WHERE sink = 'pg-{name}';
          INSERT INTO towpath.sink_partition SELECT * FROM {name}.copy_of_offsets; COMMIT;"
     );

@@ -46,7 +46,8 @@ impl<'l> Shapes<'l> {
     }
 
     async fn type_of_v(&self) -> Vec<String> {
-        let sql = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '$.deals'::regclass AND attname = 'v'";
+        let sql = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '$.deals'::regclass
+                   AND attname = 'v'";
         self.lab.ask(sql).await
     }
 }
@@ -200,7 +201,8 @@ async fn a_new_field_waits_for_its_column_under_validate_and_is_left_out_when_ev
 async fn a_table_of_others_is_taken_when_its_columns_fit() {
     let lab = Laboratory::new("foreign").await;
     let create = "CREATE SCHEMA $; CREATE TYPE $.mood AS ENUM ('good', 'bad');
-                  CREATE TABLE $.deals (id numeric PRIMARY KEY, a bigint NOT NULL, b $.mood, made_at timestamptz NOT NULL DEFAULT now());
+                  CREATE TABLE $.deals (id numeric PRIMARY KEY, a bigint NOT NULL, b $.mood,
+                  made_at timestamptz NOT NULL DEFAULT now());
                   INSERT INTO $.deals (id, a) VALUES (1, 1)";
     lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
     let mut shapes = Shapes::of(&lab, &[]).await;
@@ -242,7 +244,8 @@ async fn without_columns_of_our_own_a_table_of_others_stays_as_it_is() {
 #[tokio::test]
 async fn everything_that_is_wrong_with_a_table_is_said_at_once() {
     let lab = Laboratory::new("all_wrong").await;
-    let create = "CREATE SCHEMA $; CREATE TABLE $.deals (id bigint, a boolean, b text GENERATED ALWAYS AS ('x') STORED, must text NOT NULL)";
+    let create = "CREATE SCHEMA $; CREATE TABLE $.deals
+                  (id bigint, a boolean, b text GENERATED ALWAYS AS ('x') STORED, must text NOT NULL)";
     lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
     let mut shapes = Shapes::of(&lab, &[]).await;
     let error = shapes.apply(vec![lab.whole(0, 1, 1)]).await.unwrap_err();
@@ -270,7 +273,8 @@ async fn two_workers_that_meet_a_new_shape_at_once_both_go_on() {
             let mut sink = lab.opener(&[]).open().await.unwrap();
             let claim = claim(&mut sink, &lab.partition(number)).await;
             let schema = record_schema(
-                r#"{"name":"id","type":"long"},{"name":"v","type":["null","long"]},{"name":"w","type":["null","string"]}"#,
+                r#"{"name":"id","type":"long"},{"name":"v","type":["null","long"]},
+                    {"name":"w","type":["null","string"]}"#,
             );
             let id = i64::from(number) * 10;
             let key = RecordKey { identity: Identity::Long(id), schema: Arc::clone(&lab.key_schema) };

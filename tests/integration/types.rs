@@ -62,12 +62,15 @@ async fn every_avro_type_comes_out_of_psql_value_by_value() {
 fn envelope(columns: &[Column]) -> String {
     format!(
         r#"{{"type":"record","name":"Envelope","namespace":"s.public.t","fields":[
-            {{"name":"before","type":["null",{{"type":"record","name":"Value","fields":[{},{{"name":"body","type":["null","string"],"default":null}}],
+            {{"name":"before","type":["null",{{"type":"record","name":"Value","fields":[{},
+            {{"name":"body","type":["null","string"],"default":null}}],
                 "connect.name":"s.public.t.Value"}}],"default":null}},
             {{"name":"after","type":["null","Value"],"default":null}},
-            {{"name":"source","type":{{"type":"record","name":"Source","namespace":"io.debezium.connector.postgresql","fields":[
+            {{"name":"source","type":{{"type":"record","name":"Source","namespace":"io.debezium.connector.postgresql",
+            "fields":[
                 {{"name":"ts_ms","type":"long"}},{{"name":"lsn","type":["null","long"],"default":null}}]}}}},
-            {{"name":"op","type":"string"}},{{"name":"ts_ms","type":["null","long"],"default":null}}],"connect.name":"s.public.t.Envelope"}}"#,
+            {{"name":"op","type":"string"}},{{"name":"ts_ms","type":["null","long"],"default":null}}],
+            "connect.name":"s.public.t.Envelope"}}"#,
         fields(columns)
     )
 }
@@ -170,7 +173,10 @@ async fn types_mean_the_same_in_schemas_that_refer_to_each_other() {
     let day =
         format!(r#"{{"type":"record","name":"Day","namespace":"far","fields":[{{"name":"day","type":{date}}}]}}"#);
     let [row, whole_row] = [r#""far.Day""#, &day].map(|day| {
-        format!(r#"{{"type":"record","name":"Row","namespace":"near","fields":[{{"name":"at","type":{micros}}},{{"name":"days","type":{{"type":"array","items":{day}}}}}]}}"#)
+        format!(
+            r#"{{"type":"record","name":"Row","namespace":"near","fields":[{{"name":"at","type":{micros}}},
+            {{"name":"days","type":{{"type":"array","items":{day}}}}}]}}"#
+        )
     });
     let day = topic.part("far.Day", &day, &json!([])).await;
     let row = topic.part("near.Row", &row, &json!([day])).await;
@@ -187,7 +193,8 @@ async fn numbers_of_any_scale_are_keys() {
     let _stack = shared().await;
     let worker = Worker::new("numeric").sink("").start().await;
     let scaled = r#"{"type":"record","name":"VariableScaleDecimal","namespace":"io.debezium.data","fields":[
-        {"name":"scale","type":"int"},{"name":"value","type":"bytes"}],"connect.name":"io.debezium.data.VariableScaleDecimal"}"#;
+        {"name":"scale","type":"int"},{"name":"value","type":"bytes"}],
+        "connect.name":"io.debezium.data.VariableScaleDecimal"}"#;
     let number =
         |scale: i32, unscaled: Vec<u8>| record(&[("scale", Value::Int(scale)), ("value", Value::Bytes(unscaled))]);
     let of_key = format!(
@@ -219,15 +226,18 @@ async fn json_with_schemas_keeps_its_types() {
     let worker =
         Worker::new("json").sink("\"key.converter\" = \"json\"\n\"value.converter\" = \"json\"\n").start().await;
     let topic = Topic::new(&format!("{}.zoo", worker.name)).await;
-    let key = br#"{"schema":{"type":"struct","optional":false,"fields":[{"type":"int32","optional":false,"field":"id"}]},"payload":{"id":1}}"#;
+    let key = br#"{"schema":{"type":"struct","optional":false,"fields":[{"type":"int32","optional":false,
+        "field":"id"}]},"payload":{"id":1}}"#;
     let schema = json!({"type": "struct", "optional": false, "fields": [
         {"type": "int32", "optional": false, "field": "id"},
-        {"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2", "connect.decimal.precision": "30"}, "field": "money"},
+        {"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal",
+            "parameters": {"scale": "2", "connect.decimal.precision": "30"}, "field": "money"},
         {"type": "string", "name": "io.debezium.time.ZonedTimestamp", "optional": true, "field": "at"},
         {"type": "string", "name": "io.debezium.data.Json", "optional": true, "field": "doc"},
         {"type": "bytes", "optional": true, "field": "raw"},
         {"type": "array", "items": {"type": "int64"}, "optional": true, "field": "list"}]});
-    let payload = r#"{"id":1,"money":1234567890123456789012345678.91,"at":"2024-02-29T12:00:00Z","doc":"{\"n\": 1.10}","raw":"AP8=","list":[9223372036854775807]}"#;
+    let payload = r#"{"id":1,"money":1234567890123456789012345678.91,"at":"2024-02-29T12:00:00Z","doc":"{\"n\": 1.10}",
+        "raw":"AP8=","list":[9223372036854775807]}"#;
     topic.send_bytes(key, format!(r#"{{"schema":{schema},"payload":{payload}}}"#).as_bytes(), &[]).await;
     let database = database().await;
     rows_become(&database, &format!("SELECT id FROM {}", topic.table()), &["1"]).await;
@@ -242,7 +252,8 @@ async fn json_with_schemas_keeps_its_types() {
 async fn json_without_a_schema_goes_into_one_column_with_every_digit() {
     let _stack = shared().await;
     let sink = "\"key.converter\" = \"json\"\n\"key.converter.schemas.enable\" = false\n\
-                \"value.converter\" = \"org.apache.kafka.connect.json.JsonConverter\"\n\"value.converter.schemas.enable\" = \"false\"\n";
+                \"value.converter\" = \"org.apache.kafka.connect.json.JsonConverter\"\n\
+                \"value.converter.schemas.enable\" = \"false\"\n";
     let worker = Worker::new("bare").sink(sink).start().await;
     let topic = Topic::new(&format!("{}.zoo", worker.name)).await;
     topic.send_bytes(br#"{"region":"eu","n":7}"#, br#"{"big": 12345678901234567890.123456789012345678901}"#, &[]).await;

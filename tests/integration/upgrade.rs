@@ -13,7 +13,8 @@ CREATE SCHEMA towpath;
 CREATE TABLE towpath.sink_partition (
     sink text NOT NULL, topic text NOT NULL, partition integer NOT NULL CHECK (partition >= 0),
     next_offset bigint NOT NULL CHECK (next_offset >= 0), epoch bigint NOT NULL CHECK (epoch > 0), owner text NOT NULL,
-    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (sink, topic, partition)) WITH (fillfactor = 50);
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (sink, topic, partition))
+    WITH (fillfactor = 50);
 CREATE TABLE towpath.dead_letter (
     sink text NOT NULL, topic text NOT NULL, partition integer NOT NULL, "offset" bigint NOT NULL, stage text NOT NULL,
     error_code text NOT NULL, error_text text NOT NULL, key bytea, value bytea, headers jsonb NOT NULL DEFAULT '[]',
@@ -26,7 +27,8 @@ CREATE TABLE towpath.columns (
     table_schema text NOT NULL, table_name text NOT NULL, field text NOT NULL, column_name text NOT NULL,
     first_seen timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (table_schema, table_name, field),
     UNIQUE (table_schema, table_name, column_name));
-INSERT INTO towpath.sink_partition (sink, topic, partition, next_offset, epoch, owner) VALUES ('pg', 'acme.deals', 0, 7, 3, 'old')"#;
+INSERT INTO towpath.sink_partition (sink, topic, partition, next_offset, epoch, owner) 
+VALUES ('pg', 'acme.deals', 0, 7, 3, 'old')"#;
 
 #[tokio::test]
 async fn a_database_of_the_first_version_is_taken_over_where_it_was_left() {

@@ -25,7 +25,8 @@ pub(crate) const DEALS: &str = r#"{"type":"record","name":"deals","fields":[
     {"name":"won","type":["null","boolean"],"default":null},
     {"name":"closed_at","type":["null",{"type":"long","logicalType":"timestamp-millis"}],"default":null}]}"#;
 pub(crate) const AGENTS: &str = r#"{"type":"record","name":"agents","fields":[
-    {"name":"id","type":"long"},{"name":"name","type":"string"},{"name":"role","type":["null","string"],"default":null}]}"#;
+    {"name":"id","type":"long"},{"name":"name","type":"string"},
+    {"name":"role","type":["null","string"],"default":null}]}"#;
 
 /// A worker process with its config folder; killed when dropped.
 pub(crate) struct Worker {
@@ -53,7 +54,8 @@ impl Worker {
         let folder = tempfile::tempdir().expect("a folder for the config");
         let (rest, hooks) = (format!("http://127.0.0.1:{}", free_port()), format!("http://127.0.0.1:{}", free_port()));
         let worker = format!(
-            "bootstrap.servers = \"{}\"\nschema.registry.url = \"{}\"\nlisteners = \"{rest}\"\nwebhook.listeners = \"{hooks}\"\n",
+            "bootstrap.servers = \"{}\"\nschema.registry.url = \"{}\"\nlisteners = \"{rest}\"\n\
+             webhook.listeners = \"{hooks}\"\n",
             env("KAFKA_BOOTSTRAP"),
             env("SCHEMA_REGISTRY_URL")
         );
@@ -102,7 +104,8 @@ impl Worker {
     /// Adds a webhook source for `deals` and `agents`, named `hook-<name>`, with further lines.
     pub(crate) fn webhook(self, more: &str) -> Self {
         let text = format!(
-            "name = \"hook-${{NAME}}\"\nconnector.class = \"WebhookSource\"\ntopic.prefix = \"${{NAME}}\"\ntopic.replication.factor = 1\n\
+            "name = \"hook-${{NAME}}\"\nconnector.class = \"WebhookSource\"\ntopic.prefix = \"${{NAME}}\"\n\
+             topic.replication.factor = 1\n\
              topic.partitions = 3\nobjects = \"deals,agents\"\n\"objects.deals.schema\" = \"deals.avsc\"\n\
              \"objects.agents.schema\" = \"agents.avsc\"\nclients.acme.secret = \"{SECRET}\"\n{more}"
         );
@@ -371,7 +374,8 @@ impl Drop for Worker {
 
 /// The body of a post of the client `acme`.
 pub(crate) fn post(object: &str, action: &str, id: impl Into<Value>, data: &Value) -> Value {
-    json!({"clientid": "acme", "clientSecret": SECRET, "objectname": object, "action": action, "id": id.into(), "data": data})
+    json!({"clientid": "acme", "clientSecret": SECRET, "objectname": object, "action": action,
+        "id": id.into(), "data": data})
 }
 
 /// The binary, to be run in `folder`.

@@ -117,7 +117,7 @@ fn every_kind_of_field_is_read() {
         ("objects.agents.update.mode", "merge"),
         ("driver.linger.ms", "5"),
     ]);
-    let Err(found) = config else { panic!("`objects` alone is no key here") };
+    let Err(found) = config else { panic!("`objects` alone is not a key here") };
     assert_eq!((found.len(), found[0].key.as_str()), (1, "objects"));
 
     let config = sink(&[
@@ -216,14 +216,14 @@ fn no_problem_and_no_debug_output_shows_a_secret_or_what_a_reference_stands_for(
 
     let found = sink(&[
         ("connection.url", "${env:NONE}"),
-        ("connection.password", "${env:NONE:?canary is no message, but this is}"),
+        ("connection.password", "${env:NONE:?canary is not a message, but this is}"),
         ("conection.password", "canary"),
         ("batch.max.rows", "${env:TYPO}"),
         ("delete.mode", "a${env:TYPO}"),
         ("driver.secret", "${file:/nowhere}"),
     ])
     .unwrap_err();
-    let said = format!("{found:#?}").replace("canary is no message", "");
+    let said = format!("{found:#?}").replace("canary is not a message", "");
     assert!(!said.contains("canary"), "{said}");
     assert!(
         said.contains("cannot resolve `connection.url`: `${env:NONE}`: the environment variable `NONE` is not set")

@@ -20,7 +20,9 @@ pub(super) async fn record(message: &OwnedMessage, readable: &mut Readable) -> R
         "topic": message.topic(),
         "partition": message.partition(),
         "offset": message.offset(),
-        "timestamp": message.timestamp().to_millis().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok()).map(|time| format!("{time:.3}")),
+        "timestamp": message.timestamp().to_millis()
+            .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())
+            .map(|time| format!("{time:.3}")),
     });
     put(&mut record, "key", key);
     put(&mut record, "value", value);

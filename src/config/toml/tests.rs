@@ -95,7 +95,8 @@ fn tables_inline_tables_and_quoted_keys_all_give_dotted_keys() {
 #[test]
 fn arrays_over_lines_comments_and_long_strings_are_read() {
     let text = "# first = 0\na = [ # one\n  \"x\",\n  # b.c = 5\n  \"y\", # two\n]\n\
-                long = \"\"\"\nnot.a.key = 1\n# no comment\n\"\"\" # end\nliteral = '''\na.b = '${x}' '''\nlast = 0x10\n";
+                long = \"\"\"\nnot.a.key = 1\n# no comment\n\"\"\" # end\nliteral = '''\na.b = '${x}' '''\n\
+                last = 0x10\n";
     let expected =
         ["a=x,y", "long=not.a.key = 1\n# no comment\n", "literal=a.b = '${x}' ", "last=16"].map(ToOwned::to_owned);
     assert_eq!(pairs(text), expected);

@@ -107,7 +107,10 @@ impl Producer {
                 std::thread::spawn(move || drop(dead));
             }
             Err(error) => {
-                tracing::error!(connector = %self.connector, code = error.code, error = %error.chain(), "cannot renew the producer");
+                tracing::error!(
+                    connector = %self.connector, code = error.code, error = %error.chain(),
+                    "cannot renew the producer"
+                );
             }
         }
     }

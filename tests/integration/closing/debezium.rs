@@ -21,7 +21,8 @@ pub(super) const PARTITIONS: i32 = 2;
 /// The schema of values; with `stage` once the table has that column.
 pub(super) fn envelope(with_stage: bool) -> String {
     let stage = if with_stage { r#",{"name":"stage","type":["null","string"],"default":null}"# } else { "" };
-    let nanos = r#"{"name":"ts_us","type":["null","long"],"default":null},{"name":"ts_ns","type":["null","long"],"default":null}"#;
+    let nanos = r#"{"name":"ts_us","type":["null","long"],"default":null},
+        {"name":"ts_ns","type":["null","long"],"default":null}"#;
     format!(
         r#"{{"type":"record","name":"Envelope","namespace":"shop.public.orders","fields":[
         {{"name":"before","type":["null",{{"type":"record","name":"Value","fields":[
@@ -30,20 +31,29 @@ pub(super) fn envelope(with_stage: bool) -> String {
             {{"name":"amount","type":["null",{{"type":"bytes","scale":2,"precision":12,"connect.version":1,
                 "connect.parameters":{{"scale":"2","connect.decimal.precision":"12"}},
                 "connect.name":"org.apache.kafka.connect.data.Decimal","logicalType":"decimal"}}],"default":null}},
-            {{"name":"at","type":["null",{{"type":"long","connect.version":1,"connect.name":"io.debezium.time.MicroTimestamp"}}],"default":null}},
-            {{"name":"body","type":["null","string"],"default":null}}{stage}],"connect.name":"shop.public.orders.Value"}}],"default":null}},
+            {{"name":"at","type":["null",{{"type":"long","connect.version":1,
+            "connect.name":"io.debezium.time.MicroTimestamp"}}],"default":null}},
+            {{"name":"body","type":["null","string"],"default":null}}{stage}],
+            "connect.name":"shop.public.orders.Value"}}],"default":null}},
         {{"name":"after","type":["null","Value"],"default":null}},
-        {{"name":"source","type":{{"type":"record","name":"Source","namespace":"io.debezium.connector.postgresql","fields":[
-            {{"name":"version","type":"string"}},{{"name":"connector","type":"string"}},{{"name":"name","type":"string"}},
+        {{"name":"source","type":{{"type":"record","name":"Source","namespace":"io.debezium.connector.postgresql",
+        "fields":[
+            {{"name":"version","type":"string"}},{{"name":"connector","type":"string"}},
+            {{"name":"name","type":"string"}},
             {{"name":"ts_ms","type":"long"}},
-            {{"name":"snapshot","type":[{{"type":"string","connect.version":1,"connect.parameters":{{"allowed":"true,first,first_in_data_collection,last_in_data_collection,last,false,incremental"}},
+            {{"name":"snapshot","type":[{{"type":"string","connect.version":1,
+            "connect.parameters":
+                {{"allowed":"true,first,first_in_data_collection,last_in_data_collection,last,false,incremental"}},
                 "connect.default":"false","connect.name":"io.debezium.data.Enum"}},"null"],"default":"false"}},
             {{"name":"db","type":"string"}},{{"name":"sequence","type":["null","string"],"default":null}},{nanos},
             {{"name":"schema","type":"string"}},{{"name":"table","type":"string"}},
-            {{"name":"txId","type":["null","long"],"default":null}},{{"name":"lsn","type":["null","long"],"default":null}},
-            {{"name":"xmin","type":["null","long"],"default":null}}],"connect.name":"io.debezium.connector.postgresql.Source"}}}},
+            {{"name":"txId","type":["null","long"],"default":null}},
+            {{"name":"lsn","type":["null","long"],"default":null}},
+            {{"name":"xmin","type":["null","long"],"default":null}}],
+            "connect.name":"io.debezium.connector.postgresql.Source"}}}},
         {{"name":"transaction","type":["null",{{"type":"record","name":"block","namespace":"event","fields":[
-            {{"name":"id","type":"string"}},{{"name":"total_order","type":"long"}},{{"name":"data_collection_order","type":"long"}}],
+            {{"name":"id","type":"string"}},{{"name":"total_order","type":"long"}},
+            {{"name":"data_collection_order","type":"long"}}],
             "connect.version":1,"connect.name":"event.block"}}],"default":null}},
         {{"name":"op","type":"string"}},{{"name":"ts_ms","type":["null","long"],"default":null}},{nanos}],
         "connect.version":2,"connect.name":"shop.public.orders.Envelope"}}"#

@@ -42,7 +42,8 @@ impl Deals {
         let publisher = KafkaPublisher::new(&kafka, registry, topics, "closing", source_metrics).unwrap();
         let schema = Schema::parse_str(
             r#"{"type":"record","name":"Deal","fields":[{"name":"id","type":"long"},
-                {"name":"title","type":["null","string"],"default":null},{"name":"amount","type":["null","long"],"default":null},
+                {"name":"title","type":["null","string"],"default":null},
+                {"name":"amount","type":["null","long"],"default":null},
                 {"name":"won","type":["null","boolean"],"default":null}]}"#,
         );
         let object = Arc::new(Object::new("deals", schema.unwrap(), Updates::Partial).unwrap());

@@ -208,16 +208,23 @@ fn times() -> Vec<Column> {
 
 fn others() -> Vec<Column> {
     let scaled = r#"{"type":"record","name":"VariableScaleDecimal","namespace":"io.debezium.data","fields":[
-        {"name":"scale","type":"int"},{"name":"value","type":"bytes"}],"connect.version":1,"connect.name":"io.debezium.data.VariableScaleDecimal"}"#;
-    let point = r#"{"type":"record","name":"Point","namespace":"io.debezium.data.geometry","fields":[{"name":"x","type":"double"},
-        {"name":"y","type":"double"},{"name":"wkb","type":["null","bytes"],"default":null},{"name":"srid","type":["null","int"],"default":null}],
+        {"name":"scale","type":"int"},{"name":"value","type":"bytes"}],"connect.version":1,
+        "connect.name":"io.debezium.data.VariableScaleDecimal"}"#;
+    let point = r#"{"type":"record","name":"Point","namespace":"io.debezium.data.geometry","fields":[{"name":"x",
+        "type":"double"},
+        {"name":"y","type":"double"},{"name":"wkb","type":["null","bytes"],"default":null},
+        {"name":"srid","type":["null","int"],"default":null}],
         "connect.version":1,"connect.name":"io.debezium.data.geometry.Point"}"#;
-    let geometry = r#"{"type":"record","name":"Geometry","namespace":"io.debezium.data.geometry","fields":[{"name":"wkb","type":"bytes"},
-        {"name":"srid","type":["null","int"],"default":null}],"connect.version":1,"connect.name":"io.debezium.data.geometry.Geometry"}"#;
+    let geometry = r#"{"type":"record","name":"Geometry","namespace":"io.debezium.data.geometry",
+        "fields":[{"name":"wkb","type":"bytes"},
+        {"name":"srid","type":["null","int"],"default":null}],"connect.version":1,
+        "connect.name":"io.debezium.data.geometry.Geometry"}"#;
     let at = record(&[("x", Value::Double(1.5)), ("y", Value::Double(2.0)), ("wkb", null()), ("srid", null())]);
-    let fixed_scale = r#"{"type":"bytes","scale":2,"precision":64,"connect.version":1,"connect.parameters":{"scale":"2"},
+    let fixed_scale = r#"{"type":"bytes","scale":2,"precision":64,"connect.version":1,
+        "connect.parameters":{"scale":"2"},
         "connect.name":"org.apache.kafka.connect.data.Decimal","logicalType":"decimal"}"#;
-    let unmarked = r#"{"type":"bytes","connect.version":1,"connect.parameters":{"scale":"3","connect.decimal.precision":"9"},
+    let unmarked = r#"{"type":"bytes","connect.version":1,"connect.parameters":{"scale":"3",
+        "connect.decimal.precision":"9"},
         "connect.name":"org.apache.kafka.connect.data.Decimal"}"#;
     let hundreds = r#"{"type":"bytes","connect.version":1,"connect.parameters":{"scale":"-2"},
         "connect.name":"org.apache.kafka.connect.data.Decimal"}"#;
