@@ -1,4 +1,4 @@
-//! From the body of a post to its events: credentials, JSON, and the agreed schema. For comparison, `serde_json` parses
+//! From the body of a post to its events: credentials, JSON and the agreed schema. For comparison, `serde_json` parses
 //! the same body into a tree of values.
 
 use std::hint::black_box;
@@ -28,7 +28,7 @@ fn source() -> WebhookSource {
     let keys = [("objects", "deals"), ("objects.deals.schema", path.as_str()), ("clients.acme.secret", "bench-secret")];
     let (config, _) = read::<WebhookConfig>(&Flat::from_strings(keys)).expect("a config");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    // Without an address there is no socket.
+    // Without an address the source opens no socket.
     let listener = Listener::new(Vec::new());
     let metrics = WebhookMetrics::register(&prometheus::Registry::new()).expect("metrics");
     let opener = OpenWebhookSource::new("hook", config, listener, metrics);

@@ -1,9 +1,10 @@
-//! What the same database does without Towpath: binary COPY, and the guarded upsert fed from memory on one connection.
+//! Ceilings of the same database without Towpath: binary COPY, and the guarded upsert, fed from memory on one
+//! connection.
 //!
-//! The writer runs the plain guarded upsert that such a sink would begin with, `INSERT … SELECT FROM unnest … ON
-//! CONFLICT … WHERE newer`, with the sink's session settings and 5,000 rows a transaction: no compare-and-set, no
-//! folding, no decoding, no counting of what is new, and all its parameters are made before the clock starts. It also
-//! runs once more with the offset's compare-and-set before each statement.
+//! The writer runs the plain guarded upsert that such a sink would start from, `INSERT … SELECT FROM unnest … ON
+//! CONFLICT … WHERE newer`, with the sink's session settings and 5,000 rows per transaction: no compare-and-set, no
+//! folding, no decoding, no counting of new rows. All its parameters are built before the clock starts. A second run
+//! adds the offset's compare-and-set before each statement.
 
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use crate::{
     process::env,
 };
 
-/// Rows a second.
+/// Rows per second.
 pub(crate) struct Ceilings {
     pub(crate) copy: f64,
     pub(crate) writer_insert: f64,
@@ -54,7 +55,7 @@ pub(crate) async fn measure(rounds: &mut Rounds) -> Ceilings {
     Ceilings { copy, writer_insert, writer_update }
 }
 
-/// COPY of all rows in one transaction. The text is made before the clock starts, in the binary format of COPY.
+/// Copies all rows in one transaction. The data is built before the clock starts, in the binary format of COPY.
 async fn copy(client: &Client) -> f64 {
     client.batch_execute(&create("bench_copy")).await.expect("a table");
     let chunks: Vec<bytes::Bytes> = copy_chunks();
@@ -62,7 +63,7 @@ async fn copy(client: &Client) -> f64 {
     let sink = client.copy_in::<_, bytes::Bytes>("COPY bench_copy FROM STDIN BINARY").await.expect("COPY begins");
     futures::pin_mut!(sink);
     for chunk in chunks {
-        sink.send(chunk).await.expect("COPY takes it");
+        sink.send(chunk).await.expect("COPY accepts the data");
     }
     let rows = sink.finish().await.expect("COPY ends");
     assert_eq!(i64::try_from(rows), Ok(ROWS));
@@ -83,7 +84,7 @@ fn copy_chunks() -> Vec<bytes::Bytes> {
         field(&mut out, id(number).as_bytes());
         field(&mut out, &(number % 500).to_be_bytes());
         field(&mut out, format!("Deal number {number}").as_bytes());
-        // numeric: one or two groups before the point, one behind it, scale 2.
+        // numeric: one or two groups before the decimal point, one after it, scale 2.
         let amount = amount(number, 0);
         let (high, low, fraction) = (amount / 100 / 10_000, amount / 100 % 10_000, amount % 100 * 100);
         let numeric: Vec<u8> = [3, 1, 0, 2, high, low, fraction]
@@ -161,8 +162,8 @@ fn columns(from: i64, pass: i64) -> Vec<Column> {
     ]
 }
 
-/// The guarded upsert of 5,000 rows a transaction; batches are in memory before the clock starts. With `offset` each
-/// transaction begins with the compare-and-set of an offset.
+/// The guarded upsert with 5,000 rows per transaction; batches are in memory before the clock starts. With `offset`,
+/// each transaction begins with the compare-and-set of an offset.
 async fn writer(client: &Client, offset: bool) -> (f64, f64) {
     client.batch_execute(&create("bench_writer")).await.expect("a table");
     let offsets = "DROP TABLE IF EXISTS bench_offset; CREATE TABLE bench_offset (partition integer PRIMARY KEY,
@@ -204,9 +205,9 @@ async fn writer(client: &Client, offset: bool) -> (f64, f64) {
                     async { client.execute(&compare_and_set, &[&next]).await },
                     upsert
                 );
-                transaction.expect("it begins");
+                transaction.expect("the transaction begins");
                 assert_eq!(set.expect("the offset is set"), 1);
-                client.batch_execute("COMMIT").await.expect("it is stored");
+                client.batch_execute("COMMIT").await.expect("the transaction commits");
                 next += 1;
                 written
             } else {

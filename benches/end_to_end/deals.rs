@@ -1,4 +1,4 @@
-//! The records that are moved: 12 columns of the usual types.
+//! The records of the benchmarks: 12 columns of the usual types.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use towpath_api::{
 /// Rows in one pass.
 pub(crate) const ROWS: i64 = 300_000;
 
-/// The columns as a table has them, without the key and Towpath's own.
+/// The columns of the table, without the key and Towpath's own columns.
 pub(crate) const COLUMNS: &str =
     "agent_id bigint, title text, amount numeric(12,2), currency text, rate double precision, won boolean,
     booked_on date, closed_at timestamptz, stage text, seats integer, note text";
 
-/// The object, with whole records.
+/// The object, whose updates are whole records.
 pub(crate) fn object() -> Arc<Object> {
     let schema = Schema::parse_str(
         r#"{"type":"record","name":"deals","fields":[
@@ -37,7 +37,7 @@ pub(crate) fn object() -> Arc<Object> {
     Arc::new(Object::new("deals", schema.expect("a schema"), Updates::Whole).expect("an object"))
 }
 
-/// The key of row `number`: in no order, as keys of a CRM are.
+/// The key of row `number`; unordered, as the keys of a CRM are.
 pub(crate) fn id(number: i64) -> String {
     format!("deal_{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed()))
 }
@@ -47,7 +47,7 @@ pub(crate) fn amount(number: i64, pass: i64) -> i64 {
     number * 7 % 1_000_000 + pass
 }
 
-/// Event `number` of pass `pass`: 0 creates the rows, 1 changes each of them.
+/// Event `number` of pass `pass`: pass 0 creates the rows, pass 1 updates each of them.
 pub(crate) fn event(object: &Arc<Object>, number: i64, pass: i64) -> ChangeEvent {
     let id = id(number);
     let some = |value| Value::Union(1, Box::new(value));

@@ -1,4 +1,4 @@
-//! From post or producer to visible row, at a steady 1,000 events a second.
+//! Latency from post or producer to visible row, at a steady 1,000 events per second.
 
 use std::{
     collections::HashMap,
@@ -24,10 +24,10 @@ const PER_SECOND: u64 = 1_000;
 const WARM_UP: u64 = 2 * PER_SECOND;
 const EVENTS: u64 = WARM_UP + 10 * PER_SECOND;
 
-/// Events that are acknowledged and not seen yet: partition → offset and time of the post.
+/// Acknowledged events that are not visible yet: partition → offset and time of the post.
 type Waiting = Arc<Mutex<HashMap<i32, Vec<(i64, u64, Instant)>>>>;
 
-/// From the post, and from the producer: the latter leaves out what the intake adds.
+/// Latencies from the post, and from the producer, which leaves out the webhook.
 pub(crate) async fn measure(figures: &mut Figures) {
     let prefix = format!("benchl{}", std::process::id());
     let mut config = files(&prefix);
@@ -44,7 +44,7 @@ pub(crate) async fn measure(figures: &mut Figures) {
 
     let prefix = format!("benchp{}", std::process::id());
     let (publisher, object) = (publisher(&prefix, 6), object());
-    publisher.prepare(&object).await.expect("the topic is made");
+    publisher.prepare(&object).await.expect("the topic is created");
     let worker = Worker::start(&[("postgres.toml", sink_config(&prefix))]);
     let [p50, p99] = visible(&prefix, |waiting| produce_all(publisher, object, waiting)).await;
     figures.insert("produce_to_row_p50_ms", p50);
@@ -52,11 +52,11 @@ pub(crate) async fn measure(figures: &mut Figures) {
     drop(worker);
 }
 
-/// Times in milliseconds until the events that `send` notes are visible: the median and the 99th percentile.
+/// Milliseconds until the events that `send` records are visible: the median and the 99th percentile.
 async fn visible<F: Future<Output = ()> + Send + 'static>(prefix: &str, send: impl FnOnce(Waiting) -> F) -> [f64; 2] {
     let client = connect().await;
     let sink = format!("pg-{prefix}");
-    // The topics are new: the sink has to find them first, which is no part of an event's way.
+    // The sink has to discover the new topics first, which does not count as latency.
     let patience = Instant::now();
     let found = "SELECT count(*) = 6 FROM towpath.sink_partition WHERE sink = $1";
     while !client.query_one(found, &[&sink]).await.is_ok_and(|row| row.get(0)) {
@@ -90,7 +90,7 @@ async fn visible<F: Future<Output = ()> + Send + 'static>(prefix: &str, send: im
         assert!(patience.elapsed() < Duration::from_mins(1), "{seen} of {EVENTS} events are visible after 60 s");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    sender.await.expect("all were sent");
+    sender.await.expect("all events were sent");
     latencies.sort_by(f64::total_cmp);
     [latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]]
 }
@@ -115,14 +115,14 @@ async fn produce_all(publisher: KafkaPublisher, object: Arc<Object>, waiting: Wa
     send_all(waiting, |number| {
         let (publisher, event) = (publisher.clone(), event(&object, number.cast_signed(), 0));
         async move {
-            let placed = publisher.publish(vec![event]).await.expect("the broker takes the event");
+            let placed = publisher.publish(vec![event]).await.expect("the broker accepts the event");
             (placed[0].partition, placed[0].offset)
         }
     })
     .await;
 }
 
-/// Sends each event at its own time, whether or not the ones before it are answered.
+/// Sends each event at its scheduled time, whether or not earlier events are acknowledged.
 async fn send_all<F: Future<Output = (i32, i64)> + Send + 'static>(waiting: Waiting, send: impl Fn(u64) -> F) {
     let mut tick = tokio::time::interval(Duration::from_millis(1));
     let begun = Instant::now();

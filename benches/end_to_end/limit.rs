@@ -1,4 +1,4 @@
-//! How well a limit is held: rows in over ten seconds, as a share of what the limit allows.
+//! Accuracy of a rate limit: rows in more than ten seconds, as a share of the limit.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 const LIMIT: u32 = 5_000;
-/// Twelve seconds' worth and the beginning.
+/// Twelve seconds of rows plus the initial burst.
 const ROWS: i64 = 70_000;
 
 pub(crate) async fn measure(figures: &mut Figures) {
@@ -21,7 +21,7 @@ pub(crate) async fn measure(figures: &mut Figures) {
     let worker = Worker::start(&[("postgres.toml", config)]);
     let sink = format!("pg-{prefix}");
     let patience = Instant::now();
-    // What goes at once at the beginning, and the making of the table, are behind it.
+    // The clock starts after the initial burst and the creation of the table.
     let (first, begun) = loop {
         let rows = stored(&client, &sink).await;
         if rows > i64::from(LIMIT) {
@@ -34,5 +34,5 @@ pub(crate) async fn measure(figures: &mut Figures) {
     let reached = rate(stored(&client, &sink).await - first, begun);
     figures.insert("rate_limit_ratio", reached / f64::from(LIMIT));
     drop(worker);
-    client.batch_execute(&format!("DROP SCHEMA {prefix} CASCADE")).await.expect("the rows go");
+    client.batch_execute(&format!("DROP SCHEMA {prefix} CASCADE")).await.expect("the rows are deleted");
 }

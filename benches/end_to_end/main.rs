@@ -1,4 +1,4 @@
-//! What the whole path reaches, as ratios to ceilings that are measured in the same run.
+//! Performance of the whole path, as ratios to ceilings that are measured in the same run.
 //!
 //! `make bench` brings the stack up and runs this in release mode. It prints a table and writes
 //! `target/bench/summary.json`, a flat map from the name of a figure to its number. Nothing here passes or fails.
@@ -15,10 +15,10 @@ mod webhook;
 
 use std::{collections::BTreeMap, path::Path, time::Instant};
 
-/// Figures by name, as they go into the summary.
+/// Figures by name, as in the summary.
 pub(crate) type Figures = BTreeMap<&'static str, f64>;
 
-/// What several rounds have measured; the median of each is its figure.
+/// The measurements of several rounds; the median of each is its figure.
 #[derive(Debug, Default)]
 pub(crate) struct Rounds(BTreeMap<&'static str, Vec<f64>>);
 
@@ -47,7 +47,7 @@ fn main() {
     let begun = Instant::now();
     let mut figures = Figures::new();
     runtime.block_on(async {
-        // Without arguments everything; with some only those parts: `cargo bench --bench end_to_end -- webhook
+        // Without arguments all parts run, otherwise only the named ones: `cargo bench --bench end_to_end -- webhook
         // latency`.
         let parts: Vec<&str> =
             arguments[1..].iter().map(String::as_str).filter(|argument| !argument.starts_with('-')).collect();
@@ -80,7 +80,7 @@ fn main() {
     });
     print(&figures);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/summary.json");
-    std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder can be made");
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder can be created");
     // Parts that did not run keep the figures of their last run.
     let earlier = std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
     let mut summary: BTreeMap<String, f64> = earlier.unwrap_or_default();
@@ -90,7 +90,7 @@ fn main() {
     eprintln!("wrote target/bench/summary.json after {:.0} s", begun.elapsed().as_secs_f64());
 }
 
-/// Says what the next minute goes into.
+/// Prints the part that runs next.
 pub(crate) fn say(what: &str) {
     eprintln!("· {what}");
 }

@@ -1,4 +1,4 @@
-//! What a worker holds in memory while the database is away, against what it holds while it drains.
+//! Memory of a worker while the database is away, compared with its memory while it drains.
 
 use std::{
     path::Path,
@@ -33,13 +33,13 @@ pub(crate) async fn measure(figures: &mut Figures) {
     figures.insert("outage_rss_mib", away);
     figures.insert("outage_rss_ratio", away / draining);
     drop(worker);
-    connect().await.batch_execute(&format!("DROP SCHEMA {prefix} CASCADE")).await.expect("the rows go");
+    connect().await.batch_execute(&format!("DROP SCHEMA {prefix} CASCADE")).await.expect("the rows are deleted");
 }
 
 async fn wait_for(sink: &str, rows: i64) {
     let patience = Instant::now();
     loop {
-        // A connection of its own each time: the server is restarted in between.
+        // Connects each time, because the server is restarted in between.
         let reached = stored(&connect().await, sink).await;
         if reached >= rows {
             return;

@@ -1,4 +1,4 @@
-//! A worker as a process of its own, and what the system says of it.
+//! A worker process, and its resource usage.
 
 use std::{
     fs,
@@ -51,7 +51,7 @@ impl Worker {
         Self { child, rest, hooks, _folder: folder }
     }
 
-    /// Waits until it is ready for posts.
+    /// Waits until the worker is ready for posts.
     pub(crate) async fn is_ready(&self) {
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
         for _ in 0..1_500 {
@@ -63,16 +63,16 @@ impl Worker {
         panic!("the worker is not ready after 30 s");
     }
 
-    /// Processor time that it has used, in seconds.
+    /// Processor time used, in seconds.
     pub(crate) fn cpu_seconds(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("the process runs");
-        // Fields 14 and 15 (user and system time, in ticks of 1/100 s), counted behind the name in brackets.
+        // Fields 14 and 15 (user and system time, in ticks of 1/100 s), counted after the name in parentheses.
         let fields: Vec<&str> = stat.rsplit(')').next().expect("a name").split_whitespace().collect();
         let ticks: f64 = fields[11..13].iter().map(|field| field.parse::<f64>().expect("a number")).sum();
         ticks / 100.0
     }
 
-    /// The most memory that it has had resident, in MiB.
+    /// Peak resident memory, in MiB.
     pub(crate) fn peak_rss_mib(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");

@@ -1,4 +1,4 @@
-//! From the start of a process whose predecessor was killed in the middle of a topic to the first row that it commits.
+//! Time from the start of a process, whose predecessor was killed while reading a topic, to its first committed row.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ pub(crate) async fn measure(figures: &mut Figures) {
     let prefix = format!("benchk{}", std::process::id());
     fill(&prefix, 1, ROWS, 1).await;
     let client = connect().await;
-    // Slow enough that the topic lasts for all the kills.
+    // Slow enough that the topic lasts for all kills.
     let config = format!("{}write.rows.per.second = 20000\n", sink_config(&prefix));
     let sink = format!("pg-{prefix}");
     let mut took = Vec::new();
@@ -31,13 +31,13 @@ pub(crate) async fn measure(figures: &mut Figures) {
         }
         took.push(begun.elapsed().as_secs_f64() * 1e3);
         tokio::time::sleep(Duration::from_millis(300)).await;
-        // Killed, in the middle of whatever it does.
+        // The kill hits an arbitrary step.
         drop(worker);
     }
     assert!(stored(&client, &sink).await < ROWS, "the topic lasted");
-    // The first start made the table.
+    // The first start created the table.
     took.remove(0);
     took.sort_by(f64::total_cmp);
     figures.insert("restart_to_row_ms", took[took.len() / 2]);
-    client.batch_execute(&format!("DROP SCHEMA {prefix} CASCADE")).await.expect("the rows go");
+    client.batch_execute(&format!("DROP SCHEMA {prefix} CASCADE")).await.expect("the rows are deleted");
 }

@@ -1,6 +1,6 @@
-//! Topic to table: a full topic is drained by a worker of its own, inserts first, then an update of every row.
+//! Topic to table: a worker drains a full topic, inserts first, then an update of every row.
 //!
-//! Everything is measured three times, ceilings and sink in turn; each ratio is of one round, and what is shown is the
+//! Everything is measured three times, ceilings and sink in turn. Each ratio is of one round, and the result is the
 //! median of the three.
 
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::{
     say,
 };
 
-/// A publisher into topics of so many partitions.
+/// A publisher into topics with the given number of partitions.
 pub(crate) fn publisher(prefix: &str, partitions: i32) -> KafkaPublisher {
     let kafka = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "bench", []);
     let metrics = prometheus::Registry::new();
@@ -32,13 +32,13 @@ pub(crate) fn publisher(prefix: &str, partitions: i32) -> KafkaPublisher {
     KafkaPublisher::new(&kafka, registry, topics, "bench", source_metrics).expect("a publisher")
 }
 
-/// Fills a topic of `partitions` partitions with so many rows, as often as `passes` says.
+/// Fills a topic of `partitions` partitions with `rows` rows in each of `passes` passes.
 pub(crate) async fn fill(prefix: &str, partitions: i32, rows: i64, passes: i64) {
     let (publisher, object) = (publisher(prefix, partitions), object());
     for pass in 0..passes {
         for chunk in 0..rows / 10_000 {
             let events = (chunk * 10_000..(chunk + 1) * 10_000).map(|number| event(&object, number, pass)).collect();
-            publisher.publish(events).await.expect("the broker takes the events");
+            publisher.publish(events).await.expect("the broker accepts the events");
         }
     }
 }
@@ -71,22 +71,22 @@ pub(crate) async fn measure(rounds: &mut Rounds) {
     }
 }
 
-/// Rows that a sink has stored; 0 while there is no bookkeeping yet.
+/// Rows that a sink has stored; 0 while the sink has no offsets yet.
 pub(crate) async fn stored(client: &tokio_postgres::Client, sink: &str) -> i64 {
     let sql = "SELECT coalesce(sum(next_offset), 0)::bigint FROM towpath.sink_partition WHERE sink = $1";
     client.query_one(sql, &[&sink]).await.map_or(0, |row| row.get(0))
 }
 
-/// A topic on its way into a table of its own, by a sink of its own.
+/// A topic that a sink writes into a new table.
 struct Drain {
     sink: String,
     schema: String,
     config: String,
 }
 
-/// How a topic was drained.
+/// The measurements of one drain.
 struct Drained {
-    /// Rows a second.
+    /// Rows per second.
     insert: f64,
     update: f64,
     cpu_us: f64,
@@ -109,7 +109,7 @@ impl Drain {
         let client = connect().await;
         client.batch_execute("CHECKPOINT").await.expect("a checkpoint");
         let worker = self.start();
-        // The clock starts with the first rows that are there: the start of the process is not what is measured.
+        // The clock starts with the first visible rows: the start of the process is not measured.
         let mut passes = Vec::new();
         let mut cpu = None;
         let mut begun: Option<(i64, Instant)> = None;
@@ -129,14 +129,14 @@ impl Drain {
             assert!(patience.elapsed() < Duration::from_mins(3), "the sink is not done after 180 s: {rows} rows");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        let (first, before) = cpu.expect("it has begun");
+        let (first, before) = cpu.expect("the sink has stored rows");
         #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
         let cpu_us = (worker.cpu_seconds() - before) * 1e6 / (2 * ROWS - first) as f64;
         self.verify(&client).await;
         Drained { insert: passes[0], update: passes[1], cpu_us, peak_rss_mib: worker.peak_rss_mib() }
     }
 
-    /// The whole topic once more onto the table that holds it.
+    /// Replays the whole topic onto its table.
     async fn replay(&self, drained: &Drained, rounds: &mut Rounds) {
         let client = connect().await;
         let last = format!(
@@ -145,7 +145,7 @@ impl Drain {
         );
         let rewind = "UPDATE towpath.sink_partition SET next_offset = 0, anchor_offset = NULL, anchor_hash = NULL
                       WHERE sink = $1";
-        client.execute(rewind, &[&self.sink]).await.expect("it is rewound");
+        client.execute(rewind, &[&self.sink]).await.expect("the offsets are reset");
         client.batch_execute("CHECKPOINT").await.expect("a checkpoint");
         let before = client.query_one(&last, &[]).await.expect("the table is there");
         let worker = self.start();
@@ -156,7 +156,7 @@ impl Drain {
                 begun = Some((rows, Instant::now()));
             }
             if rows >= 2 * ROWS {
-                let (first, since) = begun.expect("it has begun");
+                let (first, since) = begun.expect("the sink has stored rows");
                 break rate(rows - first, since);
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -177,10 +177,10 @@ impl Drain {
 
     async fn clean(&self) {
         let sql = format!("DROP SCHEMA {} CASCADE; CHECKPOINT", self.schema);
-        connect().await.batch_execute(&sql).await.expect("the rows go");
+        connect().await.batch_execute(&sql).await.expect("the rows are deleted");
     }
 
-    /// A number of a sink that lost rows is worth nothing.
+    /// Checks that no row was lost: the figure of a sink that loses rows is worthless.
     async fn verify(&self, client: &tokio_postgres::Client) {
         let sql = format!("SELECT count(*), coalesce(sum(amount * 100), 0)::bigint FROM {}.deals", self.schema);
         let row = client.query_one(&sql, &[]).await.expect("the table is there");

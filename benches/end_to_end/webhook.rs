@@ -1,5 +1,5 @@
-//! Posts a second with the broker's acknowledgement, against a bare axum handler that parses the same JSON and answers
-//! at once.
+//! Posts per second with the broker's acknowledgement, compared with a bare axum handler that parses the same JSON and
+//! answers at once.
 
 use std::{
     process::{Child, Command, Stdio},
@@ -18,7 +18,7 @@ use crate::{
     process::{Worker, free_port},
 };
 
-/// Connections that post one request after the other.
+/// Connections, each of which posts sequentially.
 const CONNECTIONS: u64 = 64;
 const WARM_UP: Duration = Duration::from_secs(2);
 const MEASURED: Duration = Duration::from_secs(6);
@@ -51,13 +51,13 @@ pub(crate) fn files(prefix: &str) -> Vec<(&'static str, String)> {
     vec![("deals.avsc", SCHEMA.to_owned()), ("webhook.toml", config)]
 }
 
-/// The bare handler, in a process of its own as the worker is.
+/// The bare handler, in its own process like the worker.
 pub(crate) async fn serve_bare(address: &str) {
     let handler = |Json(body): Json<Value>| async move {
         if body["id"].is_string() { (StatusCode::ACCEPTED, "{}") } else { (StatusCode::BAD_REQUEST, "{}") }
     };
     let listener = tokio::net::TcpListener::bind(address).await.expect("the address is free");
-    axum::serve(listener, Router::new().route("/hooks/hook", post(handler))).await.expect("it serves");
+    axum::serve(listener, Router::new().route("/hooks/hook", post(handler))).await.expect("the handler serves");
 }
 
 pub(crate) async fn measure(figures: &mut Figures) {
@@ -71,7 +71,7 @@ pub(crate) async fn measure(figures: &mut Figures) {
     );
     let worker = Worker::start(&files(&format!("benchw{}", std::process::id())));
     worker.is_ready().await;
-    // One after the other, twice: the machine's speed drifts.
+    // Sequentially, twice: the machine's speed drifts.
     let mut totals = [0.0; 2];
     for round in 0..2 {
         totals[0] += requests_per_second(&format!("http://{address}/hooks/hook"), round).await / 2.0;

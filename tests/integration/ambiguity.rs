@@ -1,5 +1,5 @@
-//! Connections that end at the worst moment: around a COMMIT, and at any byte of a transaction. Whatever the worker was
-//! told, each batch must be stored once.
+//! Connections that end at the worst moment: around a COMMIT, and at any byte of a transaction. Each batch must be
+//! stored exactly once, whatever answer the worker got.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,8 +27,7 @@ use crate::{
 const AMBIGUOUS: usize = 160;
 const OF_A_WORKER: u64 = 50;
 
-/// One partition fed through a proxy by a sink that is opened and claimed again after each error, as the worker does
-/// it.
+/// One partition that is fed through a proxy. As in the worker, the sink is opened and claimed again after each error.
 struct Feed {
     lab: Laboratory,
     proxy: Proxy,
@@ -36,7 +35,7 @@ struct Feed {
     sink: PostgresSink,
     claim: Claim,
     random: StdRng,
-    /// What the table must hold: `a` by id, and the offset that wrote it.
+    /// The expected table: `a` by id, and the offset that wrote it.
     rows: BTreeMap<i64, (i64, i64)>,
     letters: BTreeSet<i64>,
 }
@@ -50,7 +49,7 @@ impl Feed {
         let random = StdRng::seed_from_u64(seed);
         let mut feed =
             Self { lab, proxy, opener, sink, claim, random, rows: BTreeMap::new(), letters: BTreeSet::new() };
-        // Makes the table, and what writes down each step.
+        // Creates the table, and the triggers that log each step.
         let first = feed.batch(false);
         feed.sink.apply(&feed.claim, &first).await.unwrap();
         feed.take(&first);
@@ -58,7 +57,7 @@ impl Feed {
         feed
     }
 
-    /// A log that only grows: each change of a row, each step of the offset.
+    /// An append-only log: each change of a row, each step of the offset.
     async fn write_down(&self) {
         let name = &self.lab.name;
         let sql = format!(
@@ -76,7 +75,7 @@ impl Feed {
         self.lab.client.batch_execute(&sql).await.unwrap();
     }
 
-    /// The next records: inserts, updates, deletes, a key twice, and at times one that is set aside.
+    /// The next records: inserts, updates, deletes, a repeated key, and sometimes a dead letter.
     fn batch(&mut self, with_poison: bool) -> Batch {
         let from = self.claim.next_offset;
         let mut records: Vec<Record> = (from..from + self.random.random_range(2..6))
@@ -89,7 +88,7 @@ impl Feed {
         self.lab.batch(from, records)
     }
 
-    /// Notes in the model that a batch is stored.
+    /// Records in the model that a batch is stored.
     fn take(&mut self, batch: &Batch) {
         for record in &batch.records {
             let id = id_of(record);
@@ -102,7 +101,7 @@ impl Feed {
         self.claim.next_offset = batch.to;
     }
 
-    /// Claims over a fresh connection; tells whether the batch turned out to be stored.
+    /// Claims over a new connection; returns whether the batch turned out to be stored.
     async fn settle(&mut self, batch: &Batch) -> bool {
         self.sink = self.opener.open().await.unwrap();
         let next = self.sink.claim(&self.lab.partition(0), &beginning(), Some(&self.claim)).await.unwrap();
@@ -118,7 +117,7 @@ impl Feed {
         stored
     }
 
-    /// The table, the dead letters, the offset and the log of steps are as the model has them.
+    /// Asserts that the table, the dead letters, the offset and the log of steps equal the model.
     async fn is_right(&self) {
         let name = &self.lab.name;
         let expected: Vec<String> =
@@ -145,20 +144,24 @@ impl Feed {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_ambiguous_commits_none_is_lost_and_none_is_doubled() {
+async fn ambiguous_commits_lose_nothing_and_duplicate_nothing() {
     let mut feed = Feed::start("ambiguous", seed("ambiguous commits")).await;
     let mut outcomes = BTreeMap::new();
     for number in 0..AMBIGUOUS {
         let batch = feed.batch(number % 8 == 0);
-        // All that leave the client without an answer.
+        // All moments that leave the client without an answer.
         let moment = [Moment::BeforeServer, Moment::AtServer, Moment::BeforeClient][feed.random.random_range(0..3)];
         feed.proxy.next_commit(moment, Fault::Cut);
         let ApplyError { error, if_stored } = feed.sink.apply(&feed.claim, &batch).await.unwrap_err();
         assert_eq!((error.reaction, error.code), (Reaction::Retry, "postgres.commit_unknown"), "{}", error.chain());
-        let if_stored = if_stored.expect("what became of the batch if it is stored");
+        let if_stored = if_stored.expect("the outcome of the batch if it is stored");
         assert_eq!(if_stored.total(), u64::try_from(batch.records.len()).unwrap());
         let stored = feed.settle(&batch).await;
-        assert_eq!(stored, moment != Moment::BeforeServer, "what the claim says after a cut at {moment:?}");
+        assert_eq!(
+            stored,
+            moment != Moment::BeforeServer,
+            "the outcome that the claim reports after a cut at {moment:?}"
+        );
         *outcomes.entry((moment, stored)).or_insert(0) += 1;
         if !stored {
             assert_eq!(feed.sink.apply(&feed.claim, &batch).await.unwrap(), *if_stored);
@@ -170,12 +173,12 @@ async fn of_many_ambiguous_commits_none_is_lost_and_none_is_doubled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_cut_at_any_byte_of_a_transaction_loses_and_doubles_nothing() {
+async fn a_connection_cut_at_any_byte_of_a_transaction_loses_and_duplicates_nothing() {
     /// Cuts in each direction.
     const CUTS: u64 = 100;
     let mut feed = Feed::start("bytes", seed("cuts at any byte")).await;
     for way in [Way::ToServer, Way::ToClient] {
-        // What the first transaction of a connection takes, with all that is prepared for it.
+        // The bytes of a connection's first transaction, with all statements that it prepares.
         let batch = feed.batch(true);
         assert!(!feed.settle(&batch).await);
         feed.proxy.pass_all();
@@ -203,13 +206,13 @@ async fn a_connection_cut_at_any_byte_of_a_transaction_loses_and_doubles_nothing
             at += stride;
         }
         println!("{way:?}: {bytes} bytes, a cut every {stride}, {failed} transactions failed");
-        assert!(failed > 80, "the cuts have hit");
+        assert!(failed > 80, "the cuts hit transactions");
     }
     feed.is_right().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_that_stalls_holds_the_next_claim_until_it_is_known_how_it_ended() {
+async fn a_stalled_commit_holds_the_next_claim_until_its_outcome_is_known() {
     let mut feed = Feed::start("stall", seed("a stalled commit")).await;
     let name = feed.lab.name.clone();
     let waits = format!(
@@ -230,7 +233,7 @@ async fn a_commit_that_stalls_holds_the_next_claim_until_it_is_known_how_it_ende
             eventually("the commit has stalled", has_stalled).await;
             let releases = async {
                 if moment == Moment::BeforeServer {
-                    // The row is locked by a transaction that may still commit, and does.
+                    // A transaction that may still commit, and does, has locked the row.
                     eventually("the claim waits", || async {
                         (rows(&feed.lab.client, &waits).await == ["1"]).then_some(())
                     })
@@ -240,13 +243,14 @@ async fn a_commit_that_stalls_holds_the_next_claim_until_it_is_known_how_it_ende
             };
             let start = beginning();
             let (claimed, ()) = tokio::join!(other.claim(&partition, &start, None), releases);
-            // What the server has committed holds up nobody, whether its client knows of it or not.
+            // A transaction that the server has committed blocks no claim, even if its client does not know the
+            // outcome.
             feed.proxy.release();
             claimed.unwrap()
         };
         let (applied, claimed) = tokio::join!(feed.sink.apply(&feed.claim, &batch), claim_meanwhile);
         applied.unwrap();
-        assert_eq!(claimed.next_offset, batch.to, "{moment:?}: the claim has seen the end of the batch before it");
+        assert_eq!(claimed.next_offset, batch.to, "{moment:?}: the claim has seen the end of the previous batch");
         let fenced = feed.sink.apply(&feed.claim, &batch).await.unwrap_err();
         assert_eq!(fenced.error.reaction, Reaction::Fenced, "{}", fenced.error.chain());
         feed.take(&batch);
@@ -256,7 +260,7 @@ async fn a_commit_that_stalls_holds_the_next_claim_until_it_is_known_how_it_ende
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_behind_a_network_that_cuts_its_commits_loses_and_doubles_nothing() {
+async fn a_worker_whose_network_cuts_commits_loses_and_duplicates_nothing() {
     let _stack = shared().await;
     let seed = seed("a worker with ambiguous commits");
     let proxy = Proxy::start().await;
@@ -273,7 +277,7 @@ async fn a_worker_behind_a_network_that_cuts_its_commits_loses_and_doubles_nothi
         }
         match random.random_range(0..12) {
             0 => {
-                // A commit of a claim is cut as well, which the worker has to bear; only a batch counts.
+                // Commits of claims are cut as well; only batches count.
                 let leaves_open = is_batch && moment != Moment::AtClient;
                 count.fetch_add(u64::from(leaves_open), Ordering::SeqCst);
                 Fault::Cut
@@ -287,7 +291,7 @@ async fn a_worker_behind_a_network_that_cuts_its_commits_loses_and_doubles_nothi
     load.more(50).await;
     let expected = load.end().await;
     all_is_right(&database, &worker, expected).await;
-    // A batch whose commit was lost and found is counted as well: this process has read every record of the topic, each
+    // A batch whose commit was lost and then found is counted too: this process has read every record of the topic
     // once.
     let next = format!("SELECT sum(next_offset) FROM towpath.sink_partition WHERE topic = '{}.deals'", worker.name);
     let read = || worker.metric("towpath_sink_records_read_total", "deals\"");
@@ -299,6 +303,6 @@ async fn a_worker_behind_a_network_that_cuts_its_commits_loses_and_doubles_nothi
     assert_eq!(
         counted.to_string(),
         OF_A_WORKER.to_string(),
-        "each cut that left a commit open is counted so, and nothing else"
+        "each cut that left a commit open is counted as such, and nothing else"
     );
 }

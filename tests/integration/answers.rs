@@ -1,4 +1,4 @@
-//! What a poster is answered, by the binary in front of the real broker and registry: each code, and that it is true.
+//! Answers of the webhook, by the binary in front of the real broker and registry: each code, and whether it is true.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -13,7 +13,7 @@ use crate::{
     worker::{SECRET, Worker, post},
 };
 
-/// The status, and the problem that the answer tells.
+/// The status and the problem of an answer.
 async fn problem(answer: Response) -> (u16, Value) {
     let status = answer.status().as_u16();
     assert_eq!(answer.headers()[CONTENT_TYPE], "application/problem+json");
@@ -22,7 +22,7 @@ async fn problem(answer: Response) -> (u16, Value) {
     (status, problem)
 }
 
-/// Posts what must be refused with `status`; returns the problem.
+/// Posts a body that must be refused with `status`; returns the problem.
 async fn refused(worker: &Worker, body: impl Into<reqwest::Body>, status: u16) -> Value {
     let (found, problem) = problem(worker.post_raw(body).await.unwrap()).await;
     assert_eq!(found, status, "{problem}");
@@ -41,7 +41,7 @@ fn errors(problem: &Value) -> BTreeMap<&str, String> {
         .collect()
 }
 
-/// The record that an answer says it has stored, read back from the topic.
+/// The record at the place that an answer names, read from the topic.
 fn record_at(worker: &Worker, object: &str, place: &Value) -> Value {
     assert_eq!(place["topic"], format!("{}.{object}", worker.name), "{place}");
     let (partition, offset) = (place["partition"].to_string(), place["offset"].to_string());
@@ -53,7 +53,7 @@ fn record_at(worker: &Worker, object: &str, place: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_accepted_post_is_answered_202_with_the_place_where_its_record_is() {
+async fn an_accepted_post_is_answered_202_with_the_place_of_its_record() {
     let _stack = shared().await;
     let worker = Worker::new("accepted").webhook("").start().await;
     let created = worker.accept("deals", "create", "d-1", json!({"title": "one", "amount": 10.5})).await;
@@ -72,7 +72,7 @@ async fn an_accepted_post_is_answered_202_with_the_place_where_its_record_is() {
     let record = record_at(&worker, "agents", &deleted);
     assert_eq!((&record["key"], &record["value"]["op"]), (&json!({"id": 7}), &json!("d")), "{record:#}");
 
-    // An array is answered with the place of each of its records, in its order.
+    // The answer for an array has the place of each record, in the same order.
     let items: Vec<_> = (0..20)
         .map(|at| json!({"id": format!("a-{at}"), "action": "create", "data": {"title": at.to_string()}}))
         .collect();
@@ -93,7 +93,7 @@ async fn an_accepted_post_is_answered_202_with_the_place_where_its_record_is() {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_told_why_and_leaves_no_record() {
+async fn a_refused_post_gets_the_reason_and_leaves_no_record() {
     let _stack = shared().await;
     let worker = Worker::new("refused").webhook("body.max.bytes = \"2KiB\"\n").start().await;
     let good = post("deals", "create", "d", &json!({"title": "t"}));
@@ -103,7 +103,7 @@ async fn what_is_refused_is_told_why_and_leaves_no_record() {
         body.to_string()
     };
 
-    // An unknown client and a wrong secret are told the same, word for word.
+    // The answer does not distinguish an unknown client from a wrong secret.
     let stranger = refused(&worker, with("clientid", json!("nobody")), 401).await;
     let wrong = refused(&worker, with("clientSecret", json!("wrong")), 401).await;
     assert_eq!((&stranger["code"], &stranger), (&json!("webhook.credentials"), &wrong));
@@ -129,14 +129,14 @@ async fn what_is_refused_is_told_why_and_leaves_no_record() {
     assert_eq!(too_large["code"], "webhook.too_large");
     assert!(too_large["detail"].as_str().unwrap().contains("2048 bytes"), "{too_large}");
 
-    assert_eq!(worker.tap("deals", &[]), [Value::Null; 0], "nothing of what was refused is in the topic");
-    // The body that all of them were made from is a good one.
+    assert_eq!(worker.tap("deals", &[]), [Value::Null; 0], "no refused record is in the topic");
+    // The body that all the refused ones derive from is valid.
     assert_eq!(worker.post_raw(good.to_string()).await.unwrap().status(), 202);
     assert_eq!(worker.tap("deals", &[]).len(), 1);
 }
 
 #[tokio::test]
-async fn a_request_of_another_kind_is_refused_before_its_body_is_looked_at() {
+async fn an_unsupported_request_is_refused_before_its_body_is_read() {
     let _stack = shared().await;
     let worker = Worker::new("kind").webhook("").start().await;
     let good = post("deals", "create", "d", &json!({"title": "t"})).to_string();
@@ -158,11 +158,11 @@ async fn a_request_of_another_kind_is_refused_before_its_body_is_looked_at() {
     let elsewhere = http.post(format!("{}x", worker.hook())).header(CONTENT_TYPE, "application/json");
     let (status, elsewhere) = problem(ask(elsewhere).await).await;
     assert_eq!((status, &elsewhere["code"]), (404, &json!("webhook.unknown_connector")));
-    assert_eq!(worker.tap("deals", &[]), [Value::Null; 0], "nothing of what was refused is in the topic");
+    assert_eq!(worker.tap("deals", &[]), [Value::Null; 0], "no refused record is in the topic");
 }
 
 #[tokio::test]
-async fn each_field_that_does_not_fit_is_named_with_its_pointer_and_the_reason() {
+async fn each_invalid_field_is_named_with_its_pointer_and_the_reason() {
     let _stack = shared().await;
     let worker = Worker::new("misfit").webhook("").start().await;
     let data = json!({"titel": "t", "amount": "12.345", "won": "yes", "closed_at": "yesterday"});
@@ -185,17 +185,17 @@ async fn each_field_that_does_not_fit_is_named_with_its_pointer_and_the_reason()
     ];
     assert_eq!(found.iter().map(|(pointer, why)| (*pointer, why.as_str())).collect::<Vec<_>>(), expected);
 
-    // In an array each item has its own place; one that is wrong keeps all others out.
+    // Each item of an array has its own pointer; one wrong item refuses all.
     let items = json!([{"id": "a", "action": "create", "data": {"title": "A"}},
         {"id": true, "action": "crate", "data": {"title": 1}}]);
     let body = json!({"clientid": "acme", "clientSecret": SECRET, "objectname": "deals", "data": items});
     let misfit = refused(&worker, body.to_string(), 422).await;
     let pointers: Vec<_> = errors(&misfit).into_keys().collect();
     assert_eq!(pointers, ["/data/1/action", "/data/1/data/title", "/data/1/id"], "{misfit:#}");
-    assert_eq!(worker.tap("deals", &[]), [Value::Null; 0], "nothing of what was refused is in the topic");
+    assert_eq!(worker.tap("deals", &[]), [Value::Null; 0], "no refused record is in the topic");
 }
 
-/// Waits until `/readyz` says that `part` is away.
+/// Waits until `/readyz` reports that `part` is away.
 async fn is_unready_for_want_of(worker: &Worker, part: &str) {
     eventually("the worker is not ready", || async {
         let (status, text) = worker.get("/readyz").await;
@@ -207,7 +207,7 @@ async fn is_unready_for_want_of(worker: &Worker, part: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_broker_a_post_is_answered_503_in_time_and_stored_once_when_it_is_sent_again() {
+async fn without_a_broker_a_post_gets_503_and_its_retry_is_stored_once() {
     let _stack = alone().await;
     let worker = Worker::new("broker").webhook("").sink("").start().await;
     let database = database().await;
@@ -225,17 +225,17 @@ async fn without_a_broker_a_post_is_answered_503_in_time_and_stored_once_when_it
     assert_eq!((status, &unavailable["code"]), (503, &json!("webhook.unavailable")));
     assert_eq!(worker.state("hook").await, "retrying");
     is_unready_for_want_of(&worker, "kafka").await;
-    eventually("the sink says that it waits", || async { (worker.state("pg").await == "retrying").then_some(()) })
+    eventually("the sink reports that it waits", || async { (worker.state("pg").await == "retrying").then_some(()) })
         .await;
     assert_eq!(worker.get("/livez").await.0, 200);
 
     drop(outage);
-    eventually("the event is taken", || async {
+    eventually("the event is accepted", || async {
         (worker.post_raw(body.clone()).await.unwrap().status() == 202).then_some(())
     })
     .await;
     rows_become(&database, &deals, &["a|before", "b|again"]).await;
-    eventually("all is well again", || async {
+    eventually("the worker is ready again", || async {
         let well = worker.get("/readyz").await.0 == 200
             && worker.state("hook").await == "running"
             && worker.state("pg").await == "running";
@@ -245,7 +245,7 @@ async fn without_a_broker_a_post_is_answered_503_in_time_and_stored_once_when_it
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_registry_known_objects_are_taken_and_a_new_worker_waits_for_it() {
+async fn without_a_registry_known_objects_are_accepted_and_a_new_worker_waits() {
     let _stack = alone().await;
     let worker = Worker::new("registry").webhook("").sink("").start().await;
     let database = database().await;

@@ -1,7 +1,7 @@
-//! Two topics of tens of thousands of records, one as Debezium's Postgres connector writes it and one of ours, read by
-//! two workers of one name at once, which are killed again and again, through a network that cuts connections; then
-//! replayed from the start in the same way. The tables must be what the records say, and nothing may have happened
-//! twice.
+//! Two topics of tens of thousands of records, one in the format of Debezium's Postgres connector and one of our own.
+//! Two workers with one name read them at once; both are killed again and again, behind a network that cuts
+//! connections. Then the topics are replayed from the start in the same way. The tables must equal the model, and
+//! nothing may have been applied twice.
 
 mod debezium;
 mod model;
@@ -33,14 +33,14 @@ use crate::{
 /// Partitions of each topic.
 const PARTITIONS: i32 = debezium::PARTITIONS;
 
-/// Two workers of one name, and what they work on.
+/// Two workers with one name, and their topics and tables.
 struct Pair {
     name: String,
     workers: [Worker; 2],
     proxy: Proxy,
     database: Client,
     random: StdRng,
-    /// What `sink_partition` must come to, in order.
+    /// The expected claims of `sink_partition`, in order.
     ends: Vec<String>,
     kills: usize,
 }
@@ -55,7 +55,7 @@ impl Pair {
         rows(&self.database, &ends).await == self.ends
     }
 
-    /// Lets one die within its first COPY, and the other one go on until both tables have got rows in that way.
+    /// Kills one worker within its first COPY, and lets the other run until both tables have rows from COPY.
     async fn copies_rows(&mut self) {
         if cfg!(feature = "failpoints") {
             self.workers[0].failpoints("mid_copy=1*return(kill)");
@@ -70,7 +70,7 @@ impl Pair {
         self.workers[1].kill();
     }
 
-    /// Starts both, then kills one or the other and cuts connections until everything is read.
+    /// Starts both, then kills workers and cuts connections until everything is read.
     async fn reads_everything_under_kills(&mut self) {
         self.workers.iter_mut().for_each(Worker::spawn);
         while !self.has_read_all().await {
@@ -81,10 +81,10 @@ impl Pair {
             if self.random.random_bool(0.5) {
                 self.cut_somewhere().await;
             }
-            // Somewhere within what the worker does at that moment.
+            // At an arbitrary step of the worker.
             let moment = Duration::from_millis(self.random.random_range(0..150));
             tokio::time::timeout(moment, std::future::pending::<()>()).await.unwrap_err();
-            // What one has claimed the other has lost, and does not take back by itself: an operator starts it again.
+            // A worker does not reclaim the other's partitions by itself: an operator starts it again.
             let failpoints = if self.random.random_bool(0.4) { "mid_copy=1*return(kill)" } else { "" };
             self.workers[victim].kill();
             self.workers[victim].failpoints(failpoints);
@@ -94,14 +94,14 @@ impl Pair {
         self.workers.iter_mut().for_each(Worker::kill);
     }
 
-    /// Waits until a batch is stored, or until nobody stores any: each has killed itself, or was fenced by the other.
+    /// Waits until a batch is stored, or until no worker can store one: each was killed or fenced.
     async fn go_on(&mut self) {
         let before = rows(&self.database, &self.steps("sum(next_offset)")).await;
         let (begun, mut tick) = (Instant::now(), tokio::time::interval(Duration::from_millis(10)));
         while rows(&self.database, &self.steps("sum(next_offset)")).await == before && !self.stands_still().await {
             assert!(
                 begun.elapsed() < PATIENCE,
-                "the workers go on:\n{}\n--- the other\n{}",
+                "the workers make progress:\n{}\n--- the other\n{}",
                 self.workers[0].log(),
                 self.workers[1].log()
             );
@@ -109,10 +109,10 @@ impl Pair {
         }
     }
 
-    /// Whether nothing will be stored any more until a worker is started again.
+    /// Returns true if nothing will be stored until a worker is started again.
     async fn stands_still(&mut self) -> bool {
         for worker in &mut self.workers {
-            // The state is only asked for where somebody answers.
+            // Only a running worker is asked for its state.
             if worker.is_alive() && !worker.has_lost_a_partition().await {
                 return self.has_read_all().await;
             }
@@ -120,7 +120,7 @@ impl Pair {
         true
     }
 
-    /// Lets every connection end within a message, after as many bytes as a batch may have.
+    /// Ends every connection within a message, after at most as many bytes as a batch may have.
     async fn cut_somewhere(&mut self) {
         let way = if self.random.random_bool(0.7) { Way::ToServer } else { Way::ToClient };
         let bytes = self.random.random_range(1..if way == Way::ToServer { 400_000 } else { 2_000 });
@@ -132,8 +132,8 @@ impl Pair {
         self.proxy.pass_all();
     }
 
-    /// What the database writes down beside: each record that became a row, each row that went back, each step of an
-    /// offset, each COPY.
+    /// Creates the logs that the database keeps: each record that became a row, each row that went back, each step of
+    /// an offset, each COPY.
     async fn write_down(&self) {
         let name = &self.name;
         let mut sql = format!(
@@ -172,7 +172,7 @@ impl Pair {
         self.database.batch_execute(&sql).await.unwrap();
     }
 
-    /// Nothing has happened twice, gone back, been left out or set aside.
+    /// Asserts that nothing was applied twice, went back, was left out or was dead-lettered.
     async fn went_forward_only(&self) {
         let name = &self.name;
         let ask = async |sql: String| rows(&self.database, &sql).await;
@@ -191,7 +191,7 @@ impl Pair {
         let letters = format!(
             "SELECT topic, \"offset\", error_code, error_text FROM towpath.dead_letter WHERE sink = 'pg-{name}' LIMIT 5"
         );
-        assert_eq!(ask(letters).await, [""; 0], "nothing was set aside");
+        assert_eq!(ask(letters).await, [""; 0], "no record was dead-lettered");
     }
 
     async fn equals(&self, table: &str, columns: &str, model: &Model) {
@@ -209,7 +209,7 @@ impl Pair {
     }
 }
 
-/// Holds long lists against each other and shows where they part.
+/// Compares long lists and shows the first difference.
 fn same(what: &str, found: &[String], expected: &[String]) {
     let parts = found.iter().zip(expected).position(|(found, expected)| found != expected);
     let at = parts.unwrap_or(found.len().min(expected.len()));
@@ -224,7 +224,7 @@ fn same(what: &str, found: &[String], expected: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_topic_of_debezium_and_one_of_ours_end_in_the_tables_of_the_model_whatever_is_killed_and_cut() {
+async fn topics_of_debezium_and_ours_equal_the_model_under_kills_and_cuts() {
     let _stack = shared().await;
     let begun = Instant::now();
     let seed = seed("the closing test");
@@ -232,10 +232,10 @@ async fn a_topic_of_debezium_and_one_of_ours_end_in_the_tables_of_the_model_what
     let keys = "history.enabled = true\ntasks.max = 2\nerrors.retry.delay.max.ms = 20\n";
     let first = Worker::new("closing").sink_at(&proxy.url(), keys);
     let name = first.name.clone();
-    // Full batches in one, several of them between two faults in the other.
+    // Full batches in one topic, several batches between two faults in the other.
     let second = Worker::named(name.clone()).sink_at(&proxy.url(), &format!("{keys}batch.max.rows = 1000\n"));
 
-    // The first records make the tables, so that the database can be told to write down what becomes of them.
+    // The first records create the tables, so that the logging triggers can be created.
     let (mut orders, mut deals) = (Orders::new(seed), Deals::new(&name, PARTITIONS, seed));
     let topic = Topic::with_partitions(&format!("{name}.orders"), PARTITIONS).await.avro(KEY, &envelope(false)).await;
     topic.send_all(orders.snapshot(1)).await;
@@ -251,7 +251,7 @@ async fn a_topic_of_debezium_and_one_of_ours_end_in_the_tables_of_the_model_what
         Pair { name: name.clone(), workers: [first, second], proxy, database, random, ends: Vec::new(), kills: 0 };
     pair.write_down().await;
 
-    // Snapshots, then changes, and a new column in the middle of them.
+    // Snapshots, then changes, with a new column in the middle.
     topic.send_all(orders.snapshot(40_000)).await;
     topic.send_all(orders.changes(5_000)).await;
     orders.has_stage = true;
@@ -259,7 +259,7 @@ async fn a_topic_of_debezium_and_one_of_ours_end_in_the_tables_of_the_model_what
     topic.send_all(orders.changes(6_000)).await;
     deals.fill(1..30_000).await;
     deals.change(12_000).await;
-    assert!(deals.model.stale > 100, "some were late");
+    assert!(deals.model.stale > 100, "some records were late");
     for (table, model) in [("deals", &deals.model), ("orders", &orders.model)] {
         let ends = model.ends();
         assert_eq!(ends.len(), 2);
@@ -285,7 +285,7 @@ async fn a_topic_of_debezium_and_one_of_ours_end_in_the_tables_of_the_model_what
         pair.equals("orders", "title, amount, (extract(epoch FROM at) * 1000000)::bigint, body, stage", &orders.model)
             .await;
         pair.equals("deals", "title, amount, won", &deals.model).await;
-        // A replay changes no row, down to the transaction that wrote it.
+        // A replay changes no row, not even the transaction that wrote it.
         let of = |table: &str| format!("SELECT '{table}', id, xmin::text FROM {name}.{table}");
         let now = rows(&pair.database, &format!("{} UNION ALL {} ORDER BY 1, 2", of("deals"), of("orders"))).await;
         if round == "again" {
@@ -299,7 +299,7 @@ async fn a_topic_of_debezium_and_one_of_ours_end_in_the_tables_of_the_model_what
         );
         pair.database.batch_execute(&rewind).await.unwrap();
     }
-    // What was meant to happen has happened.
+    // The intended faults have happened.
     let copies =
         rows(&pair.database, &format!("SELECT topic, count(*), max(rows) FROM {name}.copy_log GROUP BY 1 ORDER BY 1"))
             .await;

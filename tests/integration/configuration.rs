@@ -1,4 +1,4 @@
-//! Config files through the binary: every problem at once, nothing started, no secret shown; the page about the keys is
+//! Config files through the binary: all problems at once, nothing started, no secret shown. The page about the keys is
 //! current.
 
 use std::{
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::worker::towpath;
 
-/// A secret that is in the files and must not be in what is printed.
+/// A secret that is in the files and must not be in the output.
 const SECRET: &str = "canary-77d1-secret";
 const SCHEMA: &str = r#"{"type":"record","name":"deals","fields":[{"name":"id","type":"string"}]}"#;
 
@@ -26,7 +26,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-/// Runs the binary; returns its exit code with all that it prints.
+/// Runs the binary; returns its exit code and all its output.
 fn run(folder: &TempDir, arguments: &[&str]) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = towpath(folder.path()).args(arguments).output().unwrap();
     let printed = format!("{}{}", String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
@@ -58,7 +58,7 @@ clients.acme.secret = "canary-77d1-secret"
 "#;
 
 #[test]
-fn all_problems_of_all_files_are_told_at_once_and_nothing_is_started() {
+fn all_problems_of_all_files_are_reported_at_once_before_any_start() {
     let asked = TcpListener::bind("127.0.0.1:0").unwrap();
     asked.set_nonblocking(true).unwrap();
     let address = asked.local_addr().unwrap();
@@ -83,11 +83,11 @@ fn all_problems_of_all_files_are_told_at_once_and_nothing_is_started() {
         assert!(printed.contains(&format!("did you mean `{nearest}`?")), "{printed}");
     }
     assert!(printed.ends_with("\n5 problems in 3 files; nothing was started\n"), "{printed}");
-    assert_eq!(asked.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "nobody was connected to");
+    assert_eq!(asked.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "no connection was opened");
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_told_with_its_line_and_without_its_text() {
+fn invalid_toml_is_reported_with_its_line_and_without_its_text() {
     let folder = folder(&[("worker.toml", &format!("bootstrap.servers = \"b:9092\"\npassword = \"{SECRET}\n"))]);
     for command in [&["run", "worker.toml"][..], &["config", "validate", "worker.toml"]] {
         let (code, printed) = run(&folder, command);
@@ -97,7 +97,7 @@ fn a_file_that_is_no_toml_is_told_with_its_line_and_without_its_text() {
 }
 
 #[test]
-fn a_reference_to_nothing_is_told_by_its_name() {
+fn an_unresolved_reference_is_reported_by_its_name() {
     let sink = "name = \"pg\"\nconnector.class = \"PostgresSink\"\ntopics = \"a\"\n\
                 connection.url = \"postgres://h/d\"\nconnection.password = \"${env:TOWPATH_TEST_UNSET}\"\n";
     let folder = folder(&[("postgres.toml", sink)]);
@@ -161,7 +161,7 @@ fn repository(path: &str) -> PathBuf {
 }
 
 #[test]
-fn the_page_about_the_keys_is_what_the_code_says() {
+fn the_configuration_page_matches_the_declared_keys() {
     let current = towpath::config::configuration_page(&towpath::plugin::catalogue());
     let page = repository("docs/configuration.md");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -191,7 +191,7 @@ fn the_examples_are_valid_with_the_environment_of_the_stack() {
     );
     assert_eq!(status.code(), Some(0));
 
-    // The secrets come from the environment and from nowhere else.
+    // The secrets come only from the environment.
     let without = validate.env_remove("ACME_SECRET").env_remove("TOWPATH_PG_PASSWORD").output().unwrap();
     let printed = String::from_utf8(without.stderr).unwrap();
     assert_eq!(without.status.code(), Some(78), "{printed}");

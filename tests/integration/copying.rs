@@ -1,6 +1,5 @@
-//! Batches of new rows, which come by COPY, under faults: a connection that is cut within, a row that appears
-//! meanwhile, a value that is refused. Nothing may be lost or doubled. That COPY was tried is what the database itself
-//! counts.
+//! Batches of new rows, written by COPY, under faults: a connection cut during the COPY, a row that appears meanwhile,
+//! a value that is refused. Nothing may be lost or duplicated. The database itself counts the COPY attempts.
 
 use std::sync::Arc;
 
@@ -22,7 +21,7 @@ struct Copying {
     opener: OpenPostgresSink,
     sink: PostgresSink,
     claim: Claim,
-    /// The schema of the records, where it is not the laboratory's.
+    /// The schema of the records, if it differs from the laboratory's.
     with_date: Option<Arc<Schema>>,
 }
 
@@ -38,7 +37,7 @@ impl Copying {
         let claim = claim(&mut sink, &lab.partition(0)).await;
         let mut copying = Self { lab, proxy, opener, sink, claim, with_date };
         copying.warm_up().await;
-        // A sequence counts what is rolled back as well; the log has only what stays.
+        // A sequence also counts rows that were rolled back; the log has only committed ones.
         let log = format!(
             "CREATE SEQUENCE {0}.tries; CREATE TABLE {0}.row_log (id bigint, by_copy boolean);
              CREATE FUNCTION {0}.count_try() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -53,7 +52,7 @@ impl Copying {
         copying
     }
 
-    /// A batch of so many rows that the table does not have.
+    /// A batch of `count` rows that the table does not have.
     fn new_rows(&self, rows: i64) -> Batch {
         let from = self.claim.next_offset;
         let record = |offset| {
@@ -67,7 +66,7 @@ impl Copying {
         self.lab.batch(from, (from..from + rows).map(record).collect())
     }
 
-    /// Gives the record at this place of the batch another value in this field.
+    /// Sets this field of the record at this place of the batch.
     fn spoil(batch: &mut Batch, at: usize, field: usize, value: Value) -> i64 {
         let Body::Change(change) = &mut batch.records[at].body else { unreachable!("a change") };
         change.after.as_mut().unwrap()[field] = value;
@@ -82,18 +81,18 @@ impl Copying {
         applied
     }
 
-    /// After a batch of new rows the connection takes the next one for new.
+    /// Stores a batch of new rows, so that the connection presumes that the next one is new too.
     async fn warm_up(&mut self) {
         let batch = self.new_rows(2);
         self.stores(&batch).await;
     }
 
-    /// What the worker does after an error that waiting cures: another connection, another claim, and what is not
-    /// stored once more. Tells whether it was stored.
+    /// The worker's reaction to a transient error: a new connection, a new claim, and a second attempt for the unstored
+    /// part. Returns whether the batch was already stored.
     async fn settle(&mut self, batch: &Batch) -> bool {
         self.sink = self.opener.open().await.unwrap();
         let next = self.sink.claim(&self.lab.partition(0), &beginning(), Some(&self.claim)).await.unwrap();
-        assert!([batch.from, batch.to].contains(&next.next_offset), "all of the batch is stored, or nothing");
+        assert!([batch.from, batch.to].contains(&next.next_offset), "the batch is stored as a whole or not at all");
         self.claim = next;
         let is_stored = self.claim.next_offset == batch.to;
         if !is_stored {
@@ -102,7 +101,7 @@ impl Copying {
         is_stored
     }
 
-    /// How many rows the database has taken out of a COPY, whatever became of them.
+    /// The number of rows that the database has read from a COPY, whether or not they were committed.
     async fn tries(&self) -> i64 {
         let tries = self.lab.ask("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM $.tries").await;
         tries[0].parse().unwrap()
@@ -112,8 +111,8 @@ impl Copying {
         self.lab.ask("SELECT count(*) FROM $.row_log WHERE by_copy").await[0].parse().unwrap()
     }
 
-    /// The table has the rows up to the offset, but for those that were set aside, each written once and by the record
-    /// of its number.
+    /// Asserts that the table has the rows up to the offset, except dead letters, each written once and by the record
+    /// with its number.
     async fn is_right(&self, set_aside: &[i64]) {
         let end = self.claim.next_offset;
         assert_eq!(self.lab.next_offset().await, [end.to_string()]);
@@ -134,13 +133,13 @@ impl Copying {
         assert_eq!(
             self.lab.ask("SELECT id FROM $.row_log GROUP BY 1 HAVING count(*) > 1").await,
             [""; 0],
-            "no row was made twice"
+            "no row was written twice"
         );
     }
 }
 
 #[tokio::test]
-async fn new_rows_come_by_copy() {
+async fn new_rows_are_written_by_copy() {
     let mut copying = Copying::start("copy").await;
     for rows in [300, 3_000] {
         let batch = copying.new_rows(rows);
@@ -151,7 +150,7 @@ async fn new_rows_come_by_copy() {
 }
 
 #[tokio::test]
-async fn a_connection_cut_at_any_byte_of_a_copy_loses_and_doubles_nothing() {
+async fn a_connection_cut_at_any_byte_of_a_copy_loses_and_duplicates_nothing() {
     let mut random = StdRng::seed_from_u64(seed("cuts within COPY"));
     let mut copying = Copying::start("copy_cut").await;
     let (mut within, mut lost) = (0, 0);
@@ -164,7 +163,7 @@ async fn a_connection_cut_at_any_byte_of_a_copy_loses_and_doubles_nothing() {
         for cut in 0..8 {
             copying.warm_up().await;
             let (batch, before) = (copying.new_rows(rows), copying.tries().await);
-            // The first time just before the end of the data: the server has all rows and no more.
+            // The first cut is just before the end of the data: the server has all rows and nothing else.
             let at = if cut == 0 { bytes - 60 } else { random.random_range(1..bytes) };
             copying.proxy.cut_after(Way::ToServer, at);
             let applied = copying.sink.apply(&copying.claim, &batch).await;
@@ -172,28 +171,28 @@ async fn a_connection_cut_at_any_byte_of_a_copy_loses_and_doubles_nothing() {
             if let Err(error) = &applied {
                 assert_eq!(error.error.reaction, Reaction::Retry, "{}", error.error.chain());
             } else {
-                // A few bytes more or less are sent from one connection to another.
-                assert_eq!(cut, 0, "this one lay at the very end");
+                // The number of bytes varies slightly between connections.
+                assert_eq!(cut, 0, "this cut was at the very end");
             }
-            // The claim of what comes next waits for the end of the transaction; what it writes is no COPY.
+            // The next claim waits for the end of the transaction; its records are not written by COPY.
             lost += usize::from(!copying.settle(&batch).await);
             within += usize::from(copying.tries().await > before);
             copying.is_right(&[]).await;
         }
     }
-    // Up to 1,250 rows are one message, of which the server takes nothing unless it is whole.
+    // Up to 1,250 rows are one message, which the server discards unless it is complete.
     assert!(within > 2 && lost > 8, "{within} cuts were within the rows, {lost} lost the batch");
 }
 
 #[tokio::test]
-async fn a_row_that_appears_while_rows_are_copied_is_overwritten_or_left_as_its_version_says() {
+async fn a_row_that_appears_during_a_copy_is_overwritten_if_older() {
     let mut copying = Copying::start("copy_race").await;
     let other = database().await;
     let waits = format!(
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'towpath/{}' AND wait_event_type = 'Lock'",
         copying.lab.name
     );
-    // How the other transaction ends, or whether the server ends ours; and what the COPY has stored then.
+    // The end of the other transaction, or of our connection by the server, and the rows that the COPY has stored then.
     for (end, copied) in [("COMMIT", 0), ("ROLLBACK", 3_000), ("terminate", 0)] {
         copying.warm_up().await;
         let (batch, before, tried) = (copying.new_rows(3_000), copying.by_copy().await, copying.tries().await);
@@ -231,7 +230,7 @@ async fn a_row_that_appears_while_rows_are_copied_is_overwritten_or_left_as_its_
         assert!(copying.tries().await - tried >= 2_000, "{end}: COPY was tried");
         copying.is_right(&[]).await;
     }
-    // One that is newer than the record stays.
+    // A newer row stays.
     copying.warm_up().await;
     let batch = copying.new_rows(300);
     let (newer, id) = (batch.to + 1_000, batch.from + 100);
@@ -247,7 +246,7 @@ async fn a_row_that_appears_while_rows_are_copied_is_overwritten_or_left_as_its_
 }
 
 #[tokio::test]
-async fn a_value_that_is_refused_within_a_copy_is_set_aside_alone() {
+async fn a_value_that_is_refused_within_a_copy_is_dead_lettered_alone() {
     let with_date = record_schema(
         r#"{"name":"id","type":"long"},{"name":"a","type":["null","long"]},{"name":"b","type":["null","string"]},
            {"name":"t","type":["null",{"type":"int","logicalType":"date"}]}"#,
@@ -256,7 +255,7 @@ async fn a_value_that_is_refused_within_a_copy_is_set_aside_alone() {
     let check = format!("ALTER TABLE {}.deals ADD CHECK (a <> -5)", copying.lab.name);
     copying.lab.client.batch_execute(&check).await.unwrap();
     let mut set_aside = Vec::new();
-    // By the server while it reads the rows, by a check, and by us behind the first part that was sent.
+    // Refused by the server while it reads the rows, by a check, and by the sink after the first part was sent.
     let spoilt: [(usize, Value, ErrorType); 3] = [
         (2, Value::String("nul \0".into()), ErrorType::Constraint),
         (1, Value::Long(-5), ErrorType::Constraint),

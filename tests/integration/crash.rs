@@ -1,4 +1,4 @@
-//! Known events under faults: the worker killed, connections cut, the broker restarted. What was acknowledged must be
+//! Known events under faults: the worker killed, connections cut, the broker restarted. All acknowledged events must be
 //! in the tables, in order, and each range of offsets must have been applied once.
 
 use std::{
@@ -20,12 +20,12 @@ use crate::{
     worker::{Worker, post},
 };
 
-/// Clients that post side by side, each to records of its own.
+/// Concurrent clients, each of which posts to its own records.
 const CLIENTS: u64 = 8;
 /// Records of each client.
 const RECORDS: u64 = 25;
 
-/// What a record must look like: title, amount, won, deleted. `None` where it was never created.
+/// The expected record: title, amount, won, deleted. `None` if it was never created.
 type Model = BTreeMap<String, Row>;
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -37,8 +37,8 @@ struct Row {
 }
 
 impl Row {
-    /// The rule of the topic: a create replaces, an update merges, a delete keeps the values, what comes after starts
-    /// from nothing.
+    /// The rule of the topic: a create replaces, an update merges, a delete keeps the values, and a record after a
+    /// delete starts from an empty row.
     fn act(&mut self, action: &str, data: &Value) {
         if action == "delete" {
             self.deleted = true;
@@ -66,7 +66,7 @@ impl Row {
     }
 }
 
-/// Posts random events until told to stop, each again until it is acknowledged, and returns what the rows must be.
+/// Posts random events until stopped, retries each until it is acknowledged, and returns the expected rows.
 async fn client(
     http: reqwest::Client,
     url: String,
@@ -103,7 +103,7 @@ async fn client(
     model
 }
 
-/// A load of known events against a worker, and what it must come to.
+/// A load of known events against a worker, and its expected result.
 pub(crate) struct Load {
     clients: JoinSet<Model>,
     go_on: Arc<AtomicBool>,
@@ -122,13 +122,13 @@ impl Load {
         Self { clients, go_on, acknowledged }
     }
 
-    /// Events that were acknowledged so far.
+    /// Events acknowledged until now.
     #[cfg(feature = "failpoints")]
     pub(crate) fn counter(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.acknowledged)
     }
 
-    /// Waits until so many more events are acknowledged.
+    /// Waits until `more` more events are acknowledged.
     pub(crate) async fn more(&self, events: u64) {
         let target = self.acknowledged.load(Ordering::Relaxed) + events;
         eventually("more events are acknowledged", || async {
@@ -137,17 +137,17 @@ impl Load {
         .await;
     }
 
-    /// Ends the load; returns the rows that there must be.
+    /// Ends the load; returns the expected rows.
     pub(crate) async fn end(self) -> Vec<String> {
         self.go_on.store(false, Ordering::Relaxed);
         let models = self.clients.join_all().await;
         let model: Model = models.into_iter().flatten().collect();
-        assert!(model.len() > 50, "the load was a load");
+        assert!(model.len() > 50, "the load had enough events");
         model.iter().map(|(id, row)| row.text(id)).collect()
     }
 }
 
-/// Makes the database write down each change of a row and each step of an offset, in tables that only grow.
+/// Makes the database log each change of a row and each step of an offset, in append-only tables.
 pub(crate) async fn watch(database: &Client, worker: &Worker) {
     let name = &worker.name;
     worker.accept("deals", "create", "first", json!({"title": "first"})).await;
@@ -168,14 +168,14 @@ pub(crate) async fn watch(database: &Client, worker: &Worker) {
     database.batch_execute(&sql).await.unwrap();
 }
 
-/// The tables equal the model, no record was applied twice, and none was set aside.
+/// Asserts that the tables equal the model, that no record was applied twice, and that none was dead-lettered.
 pub(crate) async fn all_is_right(database: &Client, worker: &Worker, expected: Vec<String>) {
     rows_are_right(database, worker, expected).await;
     let letters = format!("SELECT * FROM towpath.dead_letter WHERE sink = 'pg-{}'", worker.name);
-    assert_eq!(rows(database, &letters).await, [""; 0], "a fault of the environment sets nothing aside");
+    assert_eq!(rows(database, &letters).await, [""; 0], "a fault of the environment dead-letters no record");
 }
 
-/// The tables equal the model, and no record was applied twice.
+/// Asserts that the tables equal the model, and that no record was applied twice.
 pub(crate) async fn rows_are_right(database: &Client, worker: &Worker, expected: Vec<String>) {
     let name = &worker.name;
     let deals = format!(
@@ -202,7 +202,7 @@ pub(crate) async fn rows_are_right(database: &Client, worker: &Worker, expected:
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_killed_twenty_times_under_load_loses_and_doubles_nothing() {
+async fn a_worker_killed_twenty_times_under_load_loses_and_duplicates_nothing() {
     let _stack = shared().await;
     let mut worker = Worker::new("kill").webhook("").sink("tasks.max = 2\n").start().await;
     let database = database().await;
@@ -210,7 +210,7 @@ async fn a_worker_killed_twenty_times_under_load_loses_and_doubles_nothing() {
     let load = Load::start(&worker);
     let mut random = StdRng::seed_from_u64(1);
     for _ in 0..22 {
-        // Somewhere in the load, and somewhere within what the worker does at that moment.
+        // At an arbitrary point of the load and an arbitrary step of the worker.
         load.more(random.random_range(1..120)).await;
         tokio::time::timeout(Duration::from_micros(random.random_range(0..30_000)), std::future::pending::<()>())
             .await
@@ -223,11 +223,11 @@ async fn a_worker_killed_twenty_times_under_load_loses_and_doubles_nothing() {
     let expected = load.end().await;
     all_is_right(&database, &worker, expected).await;
     let claims = format!("SELECT min(epoch) >= 20 FROM towpath.sink_partition WHERE sink = 'pg-{}'", worker.name);
-    assert_eq!(rows(&database, &claims).await, ["t"], "each start claimed the partitions anew: the kills have hit");
+    assert_eq!(rows(&database, &claims).await, ["t"], "each start claimed the partitions again: the kills have hit");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_cut_forty_times_under_load_lose_and_double_nothing() {
+async fn connections_cut_forty_times_under_load_lose_and_duplicate_nothing() {
     let _stack = shared().await;
     let worker = Worker::new("cut").webhook("").sink("errors.retry.delay.max.ms = 50\n").start().await;
     let database = database().await;
@@ -249,7 +249,7 @@ async fn connections_cut_forty_times_under_load_lose_and_double_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_and_a_database_that_restart_under_load_lose_and_double_nothing() {
+async fn a_broker_and_a_database_that_restart_under_load_lose_and_duplicate_nothing() {
     let _stack = alone().await;
     let mut worker = Worker::new("restart").webhook("").sink("tasks.max = 2\n").start().await;
     let observer = database().await;
@@ -272,6 +272,6 @@ async fn a_broker_and_a_database_that_restart_under_load_lose_and_double_nothing
     let expected = load.end().await;
     let observer = database().await;
     all_is_right(&observer, &worker, expected).await;
-    // The probe of broker and registry runs on its own clock: what came back last may not have been asked yet.
+    // The probe of broker and registry has its own interval: it may not have noticed yet that both are back.
     worker.is_ready().await;
 }

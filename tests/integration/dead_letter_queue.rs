@@ -1,4 +1,4 @@
-//! Dead letters that go into a topic as well.
+//! Dead letters that are also written to a topic.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::{
 const QUEUE: &str =
     "errors.deadletterqueue.topic.name = \"dlq-${NAME}\"\nerrors.deadletterqueue.topic.replication.factor = 1\n";
 
-/// A topic with a letter in it, which has a key, a timestamp and headers of all kinds.
+/// A topic with one dead letter, which has a key, a timestamp and headers of all kinds.
 async fn with_a_letter(theme: &str, more: &str) -> Reading {
     let reading = Reading::new(theme, "delete", 2, more).await;
     let producer: FutureProducer =
@@ -34,7 +34,7 @@ async fn with_a_letter(theme: &str, more: &str) -> Reading {
     reading
 }
 
-/// The records of the queue, when there are so many.
+/// Waits for `count` records in the queue and returns them.
 async fn queue(reading: &Reading, records: i64) -> Vec<OwnedMessage> {
     let mut settings = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test");
     let consumer: BaseConsumer = settings.set("group.id", unique("group")).create().unwrap();
@@ -63,7 +63,7 @@ async fn all_are_noted(reading: &Reading) {
 }
 
 #[tokio::test]
-async fn a_dead_letter_goes_into_the_topic_as_it_came_with_the_headers_of_kafka_connect() {
+async fn a_dead_letter_keeps_its_bytes_and_gets_the_headers_of_kafka_connect() {
     let more = format!("{QUEUE}errors.deadletterqueue.context.headers.enable = true\ntasks.max = 2\n");
     let mut reading = with_a_letter("letter", &more).await;
     reading.worker.spawn();
@@ -94,14 +94,14 @@ async fn a_dead_letter_goes_into_the_topic_as_it_came_with_the_headers_of_kafka_
 }
 
 #[tokio::test]
-async fn letters_that_were_not_sent_before_a_kill_are_sent_after_it_and_those_that_were_are_not() {
+async fn letters_unsent_before_a_kill_are_sent_once_after_it() {
     let mut reading = with_a_letter("later", QUEUE).await;
     reading.worker.spawn();
     let letter = queue(&reading, 1).await.remove(0);
-    assert_eq!(letter.headers().unwrap().count(), 3, "no further headers unless they are wanted");
+    assert_eq!(letter.headers().unwrap().count(), 3, "no further headers unless they are enabled");
     all_are_noted(&reading).await;
     reading.worker.kill();
-    // As a worker leaves it that was killed between its batch and the topic.
+    // The state after a kill between the batch and the topic.
     let copy = format!(
         "INSERT INTO towpath.dead_letter (sink, topic, partition, \"offset\", stage, error_code, error_text, value)
          SELECT sink, topic, partition, 77, stage, error_code, error_text, 'left' FROM towpath.dead_letter
@@ -113,13 +113,13 @@ async fn letters_that_were_not_sent_before_a_kill_are_sent_after_it_and_those_th
     let letters = queue(&reading, 2).await;
     assert_eq!(letters[1].payload(), Some(&b"left"[..]));
     all_are_noted(&reading).await;
-    // A second letter of the running worker.
+    // A second letter, from the running worker.
     reading.produce_large(10).await;
     assert_eq!(queue(&reading, 3).await.len(), 3);
 }
 
 #[tokio::test]
-async fn a_queue_that_cannot_be_made_is_told_with_its_keys_and_loses_no_letter() {
+async fn a_queue_that_cannot_be_created_is_reported_and_loses_no_letter() {
     let mut reading = with_a_letter("unmade", &QUEUE.replace("factor = 1", "factor = 3")).await;
     reading.worker.spawn();
     reading.worker.is_ready().await;
@@ -135,7 +135,7 @@ async fn a_queue_that_cannot_be_made_is_told_with_its_keys_and_loses_no_letter()
 }
 
 #[tokio::test]
-async fn letters_of_a_table_with_another_shape_go_into_the_topic_at_once() {
+async fn letters_of_a_table_with_another_shape_are_sent_at_once() {
     let _stack = shared().await;
     let more = format!("{QUEUE}schema.mismatch = \"dead_letter\"\n");
     let worker = Worker::new("misfit").webhook("").sink(&more);
@@ -147,7 +147,7 @@ async fn letters_of_a_table_with_another_shape_go_into_the_topic_at_once() {
         "SELECT count(*) FROM towpath.dead_letter WHERE sink = 'pg-{}' AND published_at IS NOT NULL",
         worker.name
     );
-    // By then the task that sends them has looked, and sleeps.
+    // By then the sending task has looked once, and sleeps.
     worker.accept("deals", "create", "d0", json!({"title": "text"})).await;
     rows_become(&database, &sent, &["1"]).await;
     let begun = Instant::now();
@@ -155,6 +155,6 @@ async fn letters_of_a_table_with_another_shape_go_into_the_topic_at_once() {
         worker.accept("deals", "create", format!("d{number}"), json!({"title": "text"})).await;
         rows_become(&database, &sent, &[&(number + 1).to_string()]).await;
     }
-    // It looks every ten seconds without being told: three times would be twenty seconds at least.
+    // Without a wake-up the task looks every ten seconds: three times would take at least twenty seconds.
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }

@@ -1,4 +1,4 @@
-//! What a worker shows of itself: its metrics are those of the golden file, and no secret and no payload is anywhere.
+//! Disclosure by a worker: its metrics match the golden file, and no secret or payload appears elsewhere.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -13,12 +13,12 @@ use crate::{
     worker::{SECRET, Worker, post},
 };
 
-/// A value in the data of posts: it belongs into the topic and the table and nowhere else.
+/// A value in the data of posts, which may appear in the topic and the table only.
 const PAYLOAD: &str = "canary-8b2f-payload";
-/// More series than this are a cost that somebody pays for every worker.
+/// The maximum number of series, because every series has a cost in every worker.
 const MAX_SERIES: usize = 3_000;
 
-/// Each family of a page of metrics: its name, type, and the names of its labels.
+/// Each family of a page of metrics: its name, type and label names.
 fn families(page: &str) -> String {
     let mut families: BTreeMap<&str, (&str, Option<Vec<&str>>)> = BTreeMap::new();
     for line in page.lines() {
@@ -56,7 +56,7 @@ async fn the_metrics_of_a_worker_are_those_of_the_golden_file() {
     worker.accept("deals", "create", "a", json!({"title": "t"})).await;
     worker.accept("agents", "delete", 7, Value::Null).await;
     assert_eq!(worker.post("deals", "create", "b", json!({"title": 1})).await.0, 422);
-    eventually("what the sink has applied is counted", || async {
+    eventually("the applied records are counted", || async {
         let applied = worker.metric("towpath_sink_records_applied_total", "").await;
         (applied >= 2.0).then_some(())
     })
@@ -78,7 +78,7 @@ async fn the_metrics_of_a_worker_are_those_of_the_golden_file() {
     assert!(series <= MAX_SERIES, "{series} series");
 }
 
-/// Fails when `text` holds the secret or the payload.
+/// Fails if `text` contains the secret or the payload.
 fn holds_no_canary(what: &str, text: &str) {
     assert!(!text.is_empty(), "{what} is empty, which proves nothing");
     for canary in [SECRET, PAYLOAD] {
@@ -88,7 +88,7 @@ fn holds_no_canary(what: &str, text: &str) {
 }
 
 #[tokio::test]
-async fn the_secret_is_shown_nowhere_and_a_payload_only_where_it_belongs() {
+async fn secrets_are_shown_nowhere_and_payloads_only_in_topic_and_table() {
     let _stack = shared().await;
     let worker = Worker::new("canary").setting("log.level", "trace").webhook("").sink("").start().await;
     let database = database().await;
@@ -96,7 +96,7 @@ async fn the_secret_is_shown_nowhere_and_a_payload_only_where_it_belongs() {
     let deals = format!("SELECT id, title FROM {}.deals ORDER BY id", worker.name);
     rows_become(&database, &deals, &["a|first"]).await;
 
-    // Good posts, and bad ones of every kind that look into the body.
+    // Good posts, and every kind of bad post whose body is read.
     worker.accept("deals", "create", "b", json!({"title": PAYLOAD})).await;
     worker.accept("deals", "update", "a", json!({"title": PAYLOAD})).await;
     let good = post("deals", "create", "c", &json!({"title": PAYLOAD}));
@@ -119,8 +119,8 @@ async fn the_secret_is_shown_nowhere_and_a_payload_only_where_it_belongs() {
         assert!(!answer.text().await.unwrap().contains(SECRET), "{body}");
     }
 
-    // Records that can never be stored: one that is no Avro, and one that the table refuses, with the row in the
-    // error's detail.
+    // Records that can never be stored: one that is not Avro, and one that the table refuses, whose error detail
+    // contains the row.
     let topic = format!("{}.deals", worker.name);
     let producer: FutureProducer =
         ClientConfig::new().set("bootstrap.servers", env("KAFKA_BOOTSTRAP")).create().unwrap();

@@ -1,4 +1,4 @@
-//! Rare sequences in which a record could be lost, doubled, or taken for another one.
+//! Rare sequences in which a record could be lost, duplicated, or mistaken for another one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use towpath_postgres::PostgresSink;
 
 use crate::laboratory::{Laboratory, claim, record_schema};
 
-/// A sink that is given one batch after the other.
+/// A sink that gets one batch after the other.
 struct Feed<'l> {
     lab: &'l Laboratory,
     sink: PostgresSink,
@@ -51,7 +51,7 @@ fn letters(applied: &Applied) -> u64 {
 }
 
 #[tokio::test]
-async fn a_tombstone_does_not_end_a_row_that_another_partition_wrote_with_a_version() {
+async fn a_tombstone_keeps_a_row_that_another_partition_wrote_with_a_version() {
     for mode in ["soft", "hard"] {
         let lab = Laboratory::new("moved").await;
         let mut new = Feed::of_partition(&lab, 1, &[("delete.mode", mode)]).await;
@@ -67,7 +67,7 @@ async fn a_tombstone_does_not_end_a_row_that_another_partition_wrote_with_a_vers
 }
 
 #[tokio::test]
-async fn a_truncate_with_a_version_ends_older_rows_of_every_partition_and_no_newer_one() {
+async fn a_truncate_with_a_version_ends_older_rows_of_every_partition() {
     let lab = Laboratory::new("truncate_lsn").await;
     let keys = [("truncate.enabled", "true")];
     let versioned = |offset, id, lsn| lab.change(offset, id, RecordOp::Create, Some((lsn, "x")), None, Some(lsn));
@@ -89,13 +89,13 @@ async fn a_truncate_with_a_version_ends_older_rows_of_every_partition_and_no_new
 }
 
 #[tokio::test]
-async fn values_come_as_they_are_although_somebody_has_altered_their_column_since() {
+async fn values_stay_intact_after_their_column_was_altered() {
     let lab = Laboratory::new("altered").await;
     let many = |from: i64| (from..from + 300).map(|at| lab.whole(at, at, at % 1_000)).collect::<Vec<_>>();
     let mut feed = Feed::of(&lab, &[]).await;
     feed.apply(many(0)).await;
     feed.apply(many(300)).await;
-    // A number in the form of bigint would be read as another one by a numeric column.
+    // A numeric column would misread a number in the form of bigint.
     lab.client
         .batch_execute(&format!("ALTER TABLE {}.deals ALTER COLUMN a TYPE numeric(21,2)", lab.name))
         .await
@@ -109,7 +109,7 @@ async fn values_come_as_they_are_although_somebody_has_altered_their_column_sinc
 }
 
 #[tokio::test]
-async fn a_column_that_somebody_took_away_is_made_again_while_the_worker_runs() {
+async fn a_column_that_was_dropped_is_created_again_while_the_worker_runs() {
     let lab = Laboratory::new("taken").await;
     let mut feed = Feed::of(&lab, &[]).await;
     feed.apply(vec![lab.whole(0, 1, 1)]).await;
@@ -119,7 +119,7 @@ async fn a_column_that_somebody_took_away_is_made_again_while_the_worker_runs() 
 }
 
 #[tokio::test]
-async fn a_record_that_could_come_only_behind_a_later_one_of_its_key_is_set_aside_and_not_lost() {
+async fn a_record_overtaken_by_a_later_one_of_its_key_is_dead_lettered() {
     let lab = Laboratory::new("behind").await;
     let create = "CREATE SCHEMA $; CREATE TABLE $.deals (id bigint PRIMARY KEY, a bigint REFERENCES $.deals, b text)";
     lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
@@ -129,8 +129,8 @@ async fn a_record_that_could_come_only_behind_a_later_one_of_its_key_is_set_asid
     let partial = |offset, a, b, fields: &[u16]| {
         lab.change(offset, 1, RecordOp::Update, Some((a, b)), Some(fields.to_vec()), None)
     };
-    // The first refers to what comes last; the second is of the same row; the one before the last is an orphan for
-    // good.
+    // The first record refers to the last; the second is of the same row; the one before the last is a permanent
+    // orphan.
     let batch =
         vec![partial(1, 50, "", &[1]), partial(2, 0, "named", &[2]), lab.whole(3, 7, 999), lab.whole(4, 50, 50)];
     let applied = feed.apply(batch).await;
@@ -161,7 +161,7 @@ async fn a_field_that_only_an_absorbed_record_carries_gets_its_column() {
 }
 
 #[tokio::test]
-async fn keys_of_different_types_are_not_taken_for_one() {
+async fn keys_of_different_types_stay_distinct() {
     let lab = Laboratory::new("scales").await;
     let mut feed = Feed::of(&lab, &[("schema.mismatch", "dead_letter")]).await;
     let decimal = |scale: u32| {
@@ -178,7 +178,7 @@ async fn keys_of_different_types_are_not_taken_for_one() {
     feed.apply(vec![record(0, &whole, 50), record(1, &tenths, 5)]).await;
     assert_eq!(lab.ask("SELECT no, a FROM $.deals ORDER BY no").await, ["0.5|5", "5.0|50"]);
 
-    // One key of another kind harms no other record.
+    // A key of another type harms no other record.
     let odd = record_schema(r#"{"name":"no","type":"string"}"#);
     let key = RecordKey { identity: Identity::Text("five".into()), schema: odd };
     let odd = Laboratory::record(3, &key, RecordOp::Create, &value, Some(vec![Value::Long(1)]));
@@ -187,7 +187,7 @@ async fn keys_of_different_types_are_not_taken_for_one() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_called_as_the_key_and_is_something_else_is_kept() {
+async fn a_field_with_the_name_of_the_key_and_another_value_is_kept() {
     let lab = Laboratory::new("namesake").await;
     let mut feed = Feed::of(&lab, &[]).await;
     let key = RecordKey {
@@ -202,7 +202,7 @@ async fn a_field_that_is_called_as_the_key_and_is_something_else_is_kept() {
 }
 
 #[tokio::test]
-async fn in_mode_update_an_old_record_is_stale_and_no_dead_letter() {
+async fn in_mode_update_an_old_record_is_stale_and_not_a_dead_letter() {
     let lab = Laboratory::new("late_update").await;
     let versioned = |offset, ts| lab.change(offset, 1, RecordOp::Update, Some((ts, "v")), None, Some(ts));
     Feed::of(&lab, &[]).await.apply(vec![versioned(0, 5)]).await;
@@ -212,7 +212,7 @@ async fn in_mode_update_an_old_record_is_stale_and_no_dead_letter() {
 }
 
 #[tokio::test]
-async fn a_replay_changes_nothing_where_only_the_version_is_kept_beside_the_row() {
+async fn a_replay_changes_nothing_if_only_the_version_is_stored_with_the_row() {
     let lab = Laboratory::new("version_only").await;
     let keys = [("metadata.columns", "version")];
     let history = || {
@@ -241,7 +241,7 @@ async fn a_replay_changes_nothing_where_only_the_version_is_kept_beside_the_row(
 }
 
 #[tokio::test]
-async fn tables_in_partitions_and_keys_without_case_are_written_as_others_are() {
+async fn partitioned_tables_and_caseless_keys_are_written_as_others_are() {
     let lab = Laboratory::new("partitioned").await;
     let create =
         "CREATE SCHEMA $; CREATE TABLE $.deals (id bigint PRIMARY KEY, a bigint, b text) PARTITION BY HASH (id);
@@ -270,14 +270,14 @@ async fn tables_in_partitions_and_keys_without_case_are_written_as_others_are() 
     };
     feed.apply(vec![record(0, "Abc", 1, None)]).await;
     assert_eq!(feed.apply(vec![record(1, "abc", 2, Some(vec![0]))]).await.updated, 1);
-    // Two that are one to the database come one after the other, in whichever way they are written.
+    // Two keys that the database considers equal are applied in order, whichever way they are written.
     feed.apply(vec![record(2, "ABC", 3, None), record(3, "aBC", 4, None)]).await;
     feed.apply(vec![record(4, "ABC", 5, Some(vec![0])), record(5, "aBC", 6, Some(vec![0]))]).await;
     assert_eq!(lab.ask("SELECT a FROM $.deals").await, ["6"]);
 }
 
 #[tokio::test]
-async fn a_row_that_a_trigger_refuses_in_its_own_words_is_set_aside_alone() {
+async fn a_row_that_a_trigger_refuses_is_dead_lettered_alone() {
     let lab = Laboratory::new("raises").await;
     let mut feed = Feed::of(&lab, &[]).await;
     feed.apply(vec![lab.whole(0, 1, 1)]).await;
@@ -291,7 +291,7 @@ async fn a_row_that_a_trigger_refuses_in_its_own_words_is_set_aside_alone() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_make_views_can_write_a_table_that_is_complete() {
+async fn a_role_that_may_not_create_views_can_write_a_complete_table() {
     let lab = Laboratory::new("modest").await;
     Feed::of(&lab, &[]).await.apply(vec![lab.whole(0, 1, 1)]).await;
     lab.client.batch_execute(&format!("DROP VIEW {}.deals_live", lab.name)).await.unwrap();

@@ -1,6 +1,6 @@
-//! The named points of the sink, each with each action, under load: the process gone, the step failed, the task held
-//! up. Afterwards a worker without failpoints must bring the tables to the model, with the dead letters and the counts
-//! that belong to it.
+//! The named points of the sink, each with each action, under load: the process killed, the step failed, the task
+//! delayed. Afterwards a worker without failpoints must bring the tables to the model, with the expected dead letters
+//! and counts.
 
 use std::{
     collections::BTreeSet,
@@ -20,8 +20,7 @@ use crate::{
     worker::{Worker, post},
 };
 
-/// The points that a load passes by itself, and how often each is passed before it acts: late enough that something is
-/// under way.
+/// The points that a load passes anyway, and the number of passes before each acts: late enough that work is in flight.
 const UNDER_LOAD: [(&str, u32); 11] = [
     ("after_claim", 2),
     ("after_assign", 1),
@@ -36,7 +35,7 @@ const UNDER_LOAD: [(&str, u32); 11] = [
     ("after_commit", 5),
 ];
 
-/// A worker under load, of which one record in many is refused by its table.
+/// A worker under load, whose table refuses a few of the records.
 struct Trial {
     worker: Worker,
     database: Client,
@@ -70,8 +69,8 @@ impl Trial {
         eventually(&line, || async { self.worker.log().contains(&line).then_some(()) }).await;
     }
 
-    /// A last start without failpoints, the end of the load, and all that must hold. Then the same history once more
-    /// from its start, with `action` at the point in the middle of that, and once more all that must hold.
+    /// Starts without failpoints, ends the load, and checks everything. Then replays the same history from its start,
+    /// with `action` at the point in the middle, and checks everything again.
     async fn end(mut self, action: &str) {
         self.restart("");
         self.worker.is_ready().await;
@@ -82,7 +81,7 @@ impl Trial {
         rows_are_right(&self.database, &self.worker, expected).await;
         let name = self.worker.name.clone();
         let refused = refused(&self.worker);
-        assert!(refused.len() > 2, "there was something to refuse");
+        assert!(refused.len() > 2, "the table refused records");
         let refused: Vec<&str> = refused.iter().map(String::as_str).collect();
         let letters = format!(
             "SELECT (partition || ':' || \"offset\") COLLATE \"C\" FROM towpath.dead_letter WHERE sink = 'pg-{name}'
@@ -91,7 +90,7 @@ impl Trial {
         rows_become(&self.database, &letters, &refused).await;
         self.worker.must_account_for_each_record();
 
-        // A replay. What is there already stays as it is, down to the transaction that wrote it.
+        // A replay. Existing rows stay unchanged, even the transaction that wrote them.
         let stamps = format!("SELECT id, xmin FROM {name}.deals ORDER BY id");
         let offsets = format!(
             "SELECT partition, next_offset FROM towpath.sink_partition WHERE topic = '{name}.deals' ORDER BY 1"
@@ -117,7 +116,7 @@ impl Trial {
     }
 }
 
-/// Posts records that the table refuses, each once it is acknowledged, with many good ones in between.
+/// Posts records that the table refuses, each after the previous one is acknowledged, with many good ones in between.
 async fn poison(
     http: reqwest::Client,
     url: String,
@@ -142,7 +141,7 @@ async fn poison(
     }
 }
 
-/// Where the topic has the records that the table refuses; a post whose answer was lost is there twice.
+/// The offsets of the records that the table refuses; a post whose answer was lost has two.
 fn refused(worker: &Worker) -> BTreeSet<String> {
     let is_poison = |record: &&serde_json::Value| record["value"]["after"]["title"] == "poison";
     let records = worker.tap("deals", &[]);
@@ -150,7 +149,7 @@ fn refused(worker: &Worker) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_killed_at_each_named_point_loses_and_doubles_nothing() {
+async fn a_worker_killed_at_each_named_point_loses_and_duplicates_nothing() {
     let _stack = shared().await;
     let mut trial = Trial::start("points").await;
     for (point, before) in UNDER_LOAD {
@@ -168,16 +167,16 @@ async fn a_worker_killed_at_each_named_point_loses_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_step_that_fails_at_each_named_point_loses_and_doubles_nothing() {
+async fn a_step_that_fails_at_each_named_point_loses_and_duplicates_nothing() {
     each_point_in_one_process("error").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_held_up_at_each_named_point_loses_and_doubles_nothing() {
+async fn a_task_delayed_at_each_named_point_loses_and_duplicates_nothing() {
     each_point_in_one_process("pause 100").await;
 }
 
-/// Every point acts twice, at other moments than the others: an action that lets the process live need not be alone.
+/// Every point acts twice, at different moments: an action that keeps the process alive can share a run with others.
 async fn each_point_in_one_process(action: &str) {
     let _stack = shared().await;
     let mut trial = Trial::start(if action == "error" { "errors" } else { "pauses" }).await;

@@ -1,8 +1,8 @@
-//! Trouble of the database and of its data, each by name, against a real worker. The environment is waited for and sets
-//! nothing aside; one record that is refused is set aside alone; what a person must mend stops the task. Afterwards
-//! everything is there.
+//! Faults of the database and of its data, each by name, against a real worker. Faults of the environment are waited
+//! for and dead-letter nothing. A single refused record is dead-lettered alone. A fault that a person must fix stops
+//! the task. Afterwards all rows are there.
 //!
-//! Each test has a role and a database of its own, so that it can break them.
+//! Each test has its own role and database, so that it can break them.
 
 use serde_json::json;
 use tokio_postgres::{Client, NoTls};
@@ -12,8 +12,8 @@ use crate::{
     worker::Worker,
 };
 
-/// How much more memory a worker may hold while its database is away, in KiB. The posts of a test are far smaller; a
-/// leak in a retry loop is not.
+/// The maximum growth of a worker's memory while its database is away, in KiB. The posts of a test are far smaller; a
+/// leak in a retry loop is larger.
 const MEMORY: u64 = 64 * 1024;
 
 /// A worker with a database that can be broken.
@@ -22,7 +22,7 @@ struct Patient {
     /// A superuser, in the worker's database.
     admin: Client,
     posted: u32,
-    /// How often the server must have refused before what broke it is mended.
+    /// The minimum number of refusals by the server before the fault is fixed.
     refusals: usize,
     _stack: Shared,
 }
@@ -64,12 +64,12 @@ impl Patient {
         }
     }
 
-    /// Runs SQL as a superuser; `{n}` stands for the name of schema, role and database.
+    /// Runs SQL as a superuser; `{n}` stands for the name of the schema, the role and the database.
     async fn sql(&self, sql: &str) {
         self.admin.batch_execute(&sql.replace("{n}", &self.worker.name)).await.unwrap();
     }
 
-    /// A trigger on the table that raises this error, for the rows of which `condition` holds.
+    /// A trigger on the table that raises this error for rows that meet `condition`.
     async fn refuse(&self, condition: &str, sqlstate: &str) {
         self.sql(&format!(
             "CREATE FUNCTION {{n}}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -92,7 +92,7 @@ impl Patient {
         .await;
     }
 
-    /// Every record that was posted is in the table, but for these.
+    /// Asserts that every posted record is in the table, except these.
     async fn has_all_but(&self, missing: &[u32]) {
         let expected: Vec<String> = (0..self.posted)
             .filter(|number| !missing.contains(number))
@@ -103,75 +103,75 @@ impl Patient {
             .await;
     }
 
-    /// The ids whose records were set aside, with the code.
+    /// The ids of dead-lettered records, with the code.
     async fn set_aside(&self) -> Vec<String> {
         rows(&self.admin, "SELECT error_code FROM towpath.dead_letter ORDER BY \"offset\"").await
     }
 
-    /// What the fault of the environment must look like between `breaks` and `mends`, and after; `sqlstate` is what the
-    /// server says.
+    /// Asserts that a fault between `breaks` and `mends` is waited for; `sqlstate` is the server's error code.
     async fn waits_out(mut self, breaks: &str, sqlstate: &str, mends: &str) {
         let before = self.worker.memory();
         self.sql(breaks).await;
         self.disconnect().await;
         self.post(30).await;
-        // That connections were ended is not what this is about.
+        // Ended connections are expected and not the subject of the test.
         let told = format!("SQLSTATE {sqlstate}");
         eventually(&told, || async { (self.worker.log().matches(&told).count() >= self.refusals).then_some(()) }).await;
         self.state_becomes("retrying").await;
-        assert_eq!(self.set_aside().await, [""; 0], "trouble of the environment sets nothing aside");
+        assert_eq!(self.set_aside().await, [""; 0], "a fault of the environment dead-letters nothing");
         self.post(10).await;
         self.sql(mends).await;
         self.has_all_but(&[]).await;
         self.state_becomes("running").await;
-        assert_eq!(self.set_aside().await, [""; 0], "trouble of the environment sets nothing aside");
+        assert_eq!(self.set_aside().await, [""; 0], "a fault of the environment dead-letters nothing");
         let after = self.worker.memory();
         assert!(after < before + MEMORY, "{after} KiB, {before} KiB before");
         self.end().await;
     }
 
-    /// As [`Patient::waits_out`], where waiting does not help: the task stops, and goes on when it is started again
-    /// after `mends`.
+    /// Like [`Patient::waits_out`], for a fault that waiting does not fix: the task stops, and resumes when it is
+    /// started after `mends`.
     async fn stops_until(mut self, breaks: &str, mends: &str) {
         self.sql(breaks).await;
         self.post(30).await;
         self.state_becomes("failed").await;
-        assert_eq!(self.set_aside().await, [""; 0], "a fault of the setup sets nothing aside");
+        assert_eq!(self.set_aside().await, [""; 0], "a fault of the setup dead-letters nothing");
         self.sql(mends).await;
         self.worker.kill();
         self.worker.spawn();
         self.worker.is_ready().await;
         self.post(10).await;
         self.has_all_but(&[]).await;
-        assert_eq!(self.set_aside().await, [""; 0], "a fault of the setup sets nothing aside");
+        assert_eq!(self.set_aside().await, [""; 0], "a fault of the setup dead-letters nothing");
         self.end().await;
     }
 
-    /// As [`Patient::waits_out`], where a table has not the shape that it needs: nothing is set aside, and the worker
-    /// goes on by itself.
+    /// Like [`Patient::waits_out`], for a table of the wrong shape: nothing is dead-lettered, and the worker resumes by
+    /// itself.
     async fn pauses_until(mut self, breaks: &str, mends: &str) {
         self.sql(breaks).await;
         self.post(30).await;
-        eventually("the mismatch is told", || async {
+        eventually("the mismatch is reported", || async {
             self.worker.log().contains("postgres.schema_mismatch").then_some(())
         })
         .await;
         self.state_becomes("retrying").await;
         self.sql(mends).await;
         self.has_all_but(&[]).await;
-        assert_eq!(self.set_aside().await, [""; 0], "a fault of the setup sets nothing aside");
+        assert_eq!(self.set_aside().await, [""; 0], "a fault of the setup dead-letters nothing");
         self.state_becomes("running").await;
         self.end().await;
     }
 
-    /// As [`Patient::waits_out`], where the data is at fault: the one record is set aside, and nobody waits.
+    /// Like [`Patient::waits_out`], for a fault of the data: the one record is dead-lettered, and the task does not
+    /// wait.
     async fn sets_aside_one(mut self, refusal: &str) {
         let refused = self.posted + 7;
         self.post(20).await;
         self.has_all_but(&[refused]).await;
         assert_eq!(self.set_aside().await, [refusal]);
         self.state_becomes("running").await;
-        assert!(self.worker.metric("towpath_retries_total", "stage=\"apply\"").await < 0.5, "nobody waited");
+        assert!(self.worker.metric("towpath_retries_total", "stage=\"apply\"").await < 0.5, "the task did not wait");
         self.end().await;
     }
 
@@ -193,7 +193,7 @@ async fn a_server_without_free_connections_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_read_only_is_waited_for() {
+async fn a_read_only_database_is_waited_for() {
     let patient = Patient::new("readonly").await;
     let (breaks, mends) = (
         "ALTER ROLE {n} SET default_transaction_read_only = on",
@@ -204,31 +204,31 @@ async fn a_database_that_is_read_only_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_disk_that_is_full_is_waited_for() {
+async fn a_full_disk_is_waited_for() {
     let patient = Patient::new("disk").await;
     patient.refuse("true", "53100").await;
     patient.waits_out("SELECT", "53100", "DROP TRIGGER refuse ON {n}.deals").await;
 }
 
 #[tokio::test]
-async fn a_password_that_was_rotated_is_waited_for() {
+async fn a_rotated_password_is_waited_for() {
     let patient = Patient::new("password").await;
     patient.waits_out("ALTER ROLE {n} PASSWORD 'second'", "28P01", "ALTER ROLE {n} PASSWORD 'first'").await;
 }
 
 #[tokio::test]
-async fn a_table_that_somebody_has_locked_is_waited_for() {
+async fn a_locked_table_is_waited_for() {
     let mut patient = Patient::new("lock").await;
-    // Until the limit on waiting for a lock has passed twice, and the task says so.
+    // Until the lock timeout has passed twice, and the task reports it.
     patient.refusals = 2;
     patient.waits_out("BEGIN; LOCK TABLE {n}.deals IN ACCESS EXCLUSIVE MODE", "55P03", "ROLLBACK").await;
 }
 
 #[tokio::test]
-async fn a_statement_that_always_takes_too_long_is_tried_in_parts_and_waited_for() {
+async fn a_statement_that_always_times_out_is_split_and_retried() {
     let patient = Patient::new("slow").await;
-    // The server's own limit of 30 s, made shorter by the first statement of each batch: it holds for those behind it.
-    // One row takes longer.
+    // The first statement of each batch lowers the server's limit of 30 s, so the lower limit applies to the later
+    // statements. One row takes longer.
     patient
         .sql(
             "CREATE FUNCTION {n}.hurry() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -244,7 +244,7 @@ async fn a_statement_that_always_takes_too_long_is_tried_in_parts_and_waited_for
 }
 
 #[tokio::test]
-async fn backends_that_are_terminated_again_and_again_lose_and_double_nothing() {
+async fn repeatedly_terminated_backends_lose_and_duplicate_nothing() {
     let mut patient = Patient::new("terminate").await;
     let mut ended = 0;
     while ended < 30 {
@@ -266,7 +266,7 @@ async fn a_role_that_lost_its_rights_stops_the_task_until_it_has_them_again() {
 }
 
 #[tokio::test]
-async fn a_column_whose_type_somebody_changed_holds_up_its_table_until_it_is_changed_back() {
+async fn a_changed_column_type_holds_up_its_table_until_it_is_changed_back() {
     let patient = Patient::new("retyped").await;
     let with_view = |alter: &str| {
         format!(
@@ -281,26 +281,26 @@ async fn a_column_whose_type_somebody_changed_holds_up_its_table_until_it_is_cha
 }
 
 #[tokio::test]
-async fn a_table_that_somebody_dropped_stops_the_task_until_it_is_back() {
+async fn a_dropped_table_stops_the_task_until_it_is_back() {
     let patient = Patient::new("dropped").await;
     let breaks = "CREATE TABLE {n}.kept AS SELECT * FROM {n}.deals; DROP TABLE {n}.deals CASCADE";
-    // With the rows that were applied; those that were not come from the topic.
+    // With the applied rows; the topic has the unapplied ones.
     let mends = "ALTER TABLE {n}.kept RENAME TO deals; ALTER TABLE {n}.deals ADD PRIMARY KEY (id);
                  ALTER TABLE {n}.deals OWNER TO {n}";
     patient.stops_until(breaks, mends).await;
 }
 
 #[tokio::test]
-async fn a_trigger_that_refuses_one_row_sets_exactly_that_record_aside() {
+async fn a_trigger_that_refuses_one_row_dead_letters_exactly_that_record() {
     let patient = Patient::new("trigger").await;
     patient.refuse("NEW.title = '10'", "22023").await;
     patient.sets_aside_one("postgres.refused_value").await;
 }
 
 #[tokio::test]
-async fn a_foreign_key_without_its_row_sets_exactly_that_record_aside() {
+async fn a_foreign_key_without_its_row_dead_letters_exactly_that_record() {
     let patient = Patient::new("foreign").await;
-    // Checked at COMMIT, the worst case: the error names no statement.
+    // Checked at COMMIT, the worst case: the error does not name a statement.
     patient
         .sql(
             "CREATE TABLE {n}.titles (title text PRIMARY KEY);

@@ -1,6 +1,6 @@
-//! The guards of the sink against the real database: each test turns red when its guard is taken out of the SQL.
+//! The guards of the sink against the real database: each test fails if its guard is removed from the SQL.
 //!
-//! The sink is called as the worker calls it, with batches made by a [`Laboratory`]; no Kafka takes part.
+//! The sink is called as the worker calls it, with batches made by a [`Laboratory`], without Kafka.
 
 use std::sync::Arc;
 
@@ -34,14 +34,14 @@ async fn a_claim_whose_answer_was_lost_does_not_fence_its_own_worker() {
     let lab = Laboratory::new("lost").await;
     let mut sink = lab.open().await;
     let known = claim(&mut sink, &lab.partition(0)).await;
-    // The server has this one, and the worker never heard of it.
+    // The server has made this claim, and the worker does not know of it.
     sink.claim(&lab.partition(0), &beginning(), Some(&known)).await.unwrap();
     let again = lab.open().await.claim(&lab.partition(0), &beginning(), Some(&known)).await.unwrap();
     assert_eq!(again.epoch, known.epoch + 2);
 }
 
 #[tokio::test]
-async fn a_batch_that_is_stored_already_changes_nothing_when_it_comes_again() {
+async fn a_batch_that_is_already_stored_changes_nothing_when_it_is_repeated() {
     let lab = Laboratory::new("offset").await;
     let mut sink = lab.open().await;
     let claim = claim(&mut sink, &lab.partition(0)).await;
@@ -51,9 +51,9 @@ async fn a_batch_that_is_stored_already_changes_nothing_when_it_comes_again() {
 
     let again = sink.apply(&claim, &batch).await.unwrap_err();
     assert_eq!((again.error.reaction, again.error.code), (Reaction::Retry, "postgres.offset_moved"));
-    assert_eq!(lab.table().await, ["1|100|x|f|0", "2|100|x|f|1"], "not even rows that the version would let through");
+    assert_eq!(lab.table().await, ["1|100|x|f|0", "2|100|x|f|1"], "not even rows that the version guard would accept");
     let gap = sink.apply(&claim, &lab.batch(5, vec![lab.whole(5, 3, 3)])).await.unwrap_err();
-    assert_eq!(gap.error.code, "postgres.offset_moved", "a batch that leaves offsets out is refused as well");
+    assert_eq!(gap.error.code, "postgres.offset_moved", "a batch that skips offsets is also refused");
     assert_eq!(lab.next_offset().await, ["2"]);
 }
 
@@ -94,7 +94,7 @@ async fn a_replay_from_the_start_changes_no_row() {
         assert_eq!(sink.apply(&claim, &batch).await.unwrap().total(), 1, "offset {from}");
     }
     let expected = ["1|10|x|t|5", "2||back|f|4"];
-    assert_eq!(lab.table().await, expected, "what comes after a delete starts from nothing");
+    assert_eq!(lab.table().await, expected, "a record after a delete starts from an empty row");
     let stamps = format!("SELECT id, xmin, _towpath_applied_at FROM {}.deals ORDER BY id", lab.name);
     let before = rows(&lab.client, &stamps).await;
 
@@ -113,10 +113,10 @@ async fn a_replay_from_the_start_changes_no_row() {
         assert_eq!(rows(&lab.client, &stamps).await, before, "in batches of {size}");
     }
     let letters = format!("SELECT * FROM towpath.dead_letter WHERE sink = '{}'", lab.name);
-    assert!(rows(&lab.client, &letters).await.is_empty(), "a partial update that is replayed is no dead letter");
+    assert!(rows(&lab.client, &letters).await.is_empty(), "a replayed partial update is not a dead letter");
 }
 
-/// What an operator does to replay a partition from its start.
+/// The steps of an operator who replays a partition from its start.
 async fn rewind(lab: &Laboratory, sink: &mut PostgresSink, claim: &mut Claim) {
     let sql = format!("UPDATE towpath.sink_partition SET next_offset = 0 WHERE sink = '{}'", lab.name);
     lab.client.batch_execute(&sql).await.unwrap();
@@ -142,7 +142,7 @@ async fn a_partial_update_older_than_its_row_becomes_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn one_poisoned_record_is_set_aside_and_its_neighbours_are_stored() {
+async fn one_poisoned_record_is_dead_lettered_and_its_neighbors_are_stored() {
     let lab = Laboratory::new("poison").await;
     let mut sink = lab.open().await;
     let claim = claim(&mut sink, &lab.partition(0)).await;
@@ -170,12 +170,12 @@ async fn one_poisoned_record_is_set_aside_and_its_neighbours_are_stored() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_does_not_reach_its_commit_leaves_nothing() {
+async fn an_uncommitted_transaction_leaves_nothing() {
     let lab = Laboratory::new("cut").await;
     let mut sink = lab.open().await;
     let mut claim = claim(&mut sink, &lab.partition(0)).await;
     sink.apply(&claim, &lab.batch(0, vec![lab.whole(0, 1, 1)])).await.unwrap();
-    // Somebody holds the row that the batch wants, so the batch waits in the middle of its transaction.
+    // Another session has locked a row of the batch, so the batch waits in the middle of its transaction.
     lab.client.batch_execute(&format!("BEGIN; SELECT * FROM {}.deals FOR UPDATE", lab.name)).await.unwrap();
     let batch = lab.batch(1, vec![lab.whole(1, 2, 2), lab.whole(2, 1, 100)]);
     let killer = database().await;
@@ -243,7 +243,7 @@ async fn hard_deletes_remove_the_row() {
         .apply(&claim, &lab.batch(4, vec![lab.change(4, 2, RecordOp::Delete, None, None, Some(40))]))
         .await
         .unwrap();
-    assert_eq!((old.deleted, old.stale), (0, 1), "an old delete removes no newer row");
+    assert_eq!((old.deleted, old.stale), (0, 1), "an old delete keeps a newer row");
     assert_eq!(lab.table().await, ["2|5|v|f|3"]);
 }
 

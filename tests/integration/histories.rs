@@ -1,4 +1,4 @@
-//! Histories of many keys, in any order and with duplicates, against the real table: it ends as if they had come in
+//! Histories of many keys, in any order and with duplicates, against the real table: the result is the same as in
 //! order.
 
 use std::collections::BTreeMap;
@@ -12,15 +12,15 @@ use crate::{
 };
 
 #[tokio::test]
-async fn any_permutation_with_duplicates_of_many_histories_ends_in_the_same_table() {
-    /// Keys, each with a history of its own: so many cases.
+async fn any_permutation_of_histories_with_duplicates_ends_in_the_same_table() {
+    /// The number of keys, each with its own history, which is one case.
     const KEYS: i64 = 400;
     let mut random = StdRng::seed_from_u64(seed("permuted histories"));
     let lab = Laboratory::new("histories").await;
     let mut sink = lab.open().await;
     let claim = claim(&mut sink, &lab.partition(0)).await;
 
-    // The key, its version, and the value, or none for a delete.
+    // The key, its version, and the value, or `None` for a delete.
     let (mut arrivals, mut expected) = (Vec::new(), BTreeMap::new());
     for key in 0..KEYS {
         for version in 1..=random.random_range(1..7) {
@@ -48,7 +48,7 @@ async fn any_permutation_with_duplicates_of_many_histories_ends_in_the_same_tabl
     }
     assert_eq!(accounted, u64::try_from(arrivals.len()).unwrap(), "each record is counted once");
 
-    // What a deleted row keeps of its values depends on what came before the delete.
+    // The values that a deleted row keeps depend on the records before the delete.
     let table = format!(
         "SELECT id, _towpath_ts, _towpath_deleted, CASE WHEN _towpath_deleted THEN NULL ELSE a END FROM {}.deals
          ORDER BY id",

@@ -1,4 +1,4 @@
-//! The journal against the real broker: events and position together or neither, whatever dies when.
+//! The journal against the real broker: events and position are committed together or not at all, at any crash.
 
 mod kills;
 mod numbers;
@@ -36,7 +36,7 @@ async fn events_and_position_are_committed_together() {
     assert_eq!(found.len(), 30);
     for (number, place) in (0..30).zip(&placed) {
         let at = |record: &&raw::Found| (record.partition, record.offset) == (place.partition, place.offset);
-        assert_eq!(found.iter().find(at).expect("a record at that place").number, number);
+        assert_eq!(found.iter().find(at).expect("a record at that offset").number, number);
     }
     drop(journal);
     assert_eq!(lab.open().await.position().await.unwrap(), Some(position(30)));
@@ -80,7 +80,7 @@ async fn a_second_instance_fences_the_first() {
 }
 
 #[tokio::test]
-async fn a_poisoned_event_sends_nothing_and_the_journal_goes_on() {
+async fn a_poisoned_event_sends_nothing_and_the_journal_continues() {
     let _stack = shared().await;
     let lab = Laboratory::new("poison");
     let mut journal = lab.open().await;
@@ -98,7 +98,7 @@ async fn a_poisoned_event_sends_nothing_and_the_journal_goes_on() {
 }
 
 #[tokio::test]
-async fn a_record_above_the_limit_of_its_topic_is_poison_and_the_journal_goes_on() {
+async fn a_record_too_large_for_its_topic_is_poison_and_the_journal_continues() {
     let _stack = shared().await;
     let lab = Laboratory::new("limit");
     create_topic(&lab.topic(), &[("max.message.bytes", "20000")]).await;
@@ -114,7 +114,7 @@ async fn a_record_above_the_limit_of_its_topic_is_poison_and_the_journal_goes_on
 }
 
 #[tokio::test]
-async fn a_journal_is_spent_after_an_abort_and_a_fresh_one_goes_on() {
+async fn a_journal_is_spent_after_an_abort_and_a_new_one_resumes() {
     let _stack = shared().await;
     let lab = Laboratory::new("spent");
     create_topic(&lab.topic(), &[("max.message.bytes", "20000")]).await;
@@ -145,7 +145,7 @@ async fn a_dropped_future_spends_the_journal() {
     assert!(tokio::time::timeout(Duration::from_micros(1), publishing).await.is_err());
     let error = journal.publish(events(1..2), position(2)).await.unwrap_err();
     assert_eq!(reaction(&error), (Reaction::Retry, codes::PRODUCER_RENEWED));
-    // All of the dropped call or nothing.
+    // All records of the dropped call, or none.
     let Position(found) = lab.open().await.position().await.unwrap().unwrap();
     let next = found["next"].as_u64().unwrap();
     assert_eq!(read(&lab.topic(), "read_committed").len() as u64, next);
@@ -153,7 +153,7 @@ async fn a_dropped_future_spends_the_journal() {
 }
 
 #[tokio::test]
-async fn opening_settles_the_transaction_of_a_dead_instance_before_the_position_is_read() {
+async fn opening_ends_a_dead_transaction_before_it_reads_the_position() {
     let _stack = shared().await;
     let lab = Laboratory::new("settle");
     lab.open().await.publish(events(0..2), position(2)).await.unwrap();
@@ -179,7 +179,7 @@ async fn the_position_is_read_beyond_an_open_transaction_of_another_producer() {
         foreign.send(BaseRecord::to(&lab.offsets).partition(partition).key("x").payload("y")).unwrap();
     }
     foreign.flush(Duration::from_secs(10)).unwrap();
-    // Committed, but past the last stable offset as long as the foreign transaction is open.
+    // Committed, but above the last stable offset while the foreign transaction is open.
     let opening = tokio::spawn({
         let lab = lab.clone();
         async move { lab.open().await.position().await.unwrap() }
@@ -232,7 +232,7 @@ async fn a_compacted_topic_is_read_to_its_end_and_followed() {
     write("a", Some("1"), true);
     write("a", Some("aborted"), false);
     write("a", None, true);
-    // The topic ends with control records, which no reader sees.
+    // The topic ends with control records, which readers never see.
     write("b", Some("aborted"), false);
     let mut found = Vec::new();
     let mut reader = topic.reader().await.unwrap();
@@ -274,7 +274,7 @@ async fn a_position_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
-async fn a_source_that_is_opened_afresh_goes_on_where_it_was() {
+async fn a_reopened_source_resumes_where_it_was() {
     let _stack = shared().await;
     let lab = Laboratory::new("afresh");
     let opener = OpenNumbers { pause: Duration::from_millis(5) };

@@ -1,4 +1,4 @@
-//! The sink against the real database, called as the worker calls it, with batches made here; no Kafka takes part.
+//! The sink against the real database, called as the worker calls it, with batches made here, without Kafka.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use towpath_postgres::{OpenPostgresSink, PostgresSink, PostgresSinkConfig, SinkS
 
 use crate::stack::{Shared, database, env, rows, shared, unique};
 
-/// A sink of one topic, its partitions, and the table behind it.
+/// A sink of one topic, its partitions, and its table.
 pub(crate) struct Laboratory {
     pub(crate) name: String,
     pub(crate) schema: Arc<Schema>,
@@ -32,7 +32,7 @@ impl Laboratory {
         );
         let key_schema =
             Schema::parse_str(r#"{"type":"record","name":"key","fields":[{"name":"id","type":"long"}]}"#).unwrap();
-        // Before the database is asked for: it may be away while another test is alone.
+        // Before connecting: the database may be away while another test is alone.
         let stack = shared().await;
         Self {
             name: unique(theme),
@@ -47,17 +47,17 @@ impl Laboratory {
         self.opener_of("test", more)
     }
 
-    /// As [`Laboratory::opener`], for a process of another name.
+    /// Like [`Laboratory::opener`], for a process with another name.
     pub(crate) fn opener_of(&self, owner: &str, more: &[(&str, &str)]) -> OpenPostgresSink {
         self.opener_with(owner, Duration::from_mins(1), more)
     }
 
-    /// As [`Laboratory::opener`], waiting so long for rows that others refer to.
+    /// Like [`Laboratory::opener`], with this limit on waiting for rows that others refer to.
     pub(crate) fn opener_with_patience(&self, patience: Duration) -> OpenPostgresSink {
         self.opener_with("test", patience, &[])
     }
 
-    /// As [`Laboratory::opener_of`], by another way to the database or as another role.
+    /// Like [`Laboratory::opener_of`], with another URL of the database or another role.
     pub(crate) fn opener_at(&self, url: &str, owner: &str, more: &[(&str, &str)]) -> OpenPostgresSink {
         self.opener_to(url, owner, Duration::from_mins(1), more)
     }
@@ -108,7 +108,7 @@ impl Laboratory {
         Record { offset, timestamp_ms: 1, body: Body::Change(Box::new(change)), payload: Payload::default() }
     }
 
-    /// A change of any record: its key with the key's schema, and the values of `schema`, none for a delete.
+    /// A change of any record: its key with the key's schema, and the values of `schema`, `None` for a delete.
     pub(crate) fn record(
         offset: i64,
         key: &RecordKey,
@@ -127,7 +127,7 @@ impl Laboratory {
         Record { offset, timestamp_ms: 1, body: Body::Tombstone(Some(key)), payload: Payload::default() }
     }
 
-    /// What a query about schema `$` (the laboratory's own) gives.
+    /// The rows of a query about schema `$` (the laboratory's own).
     pub(crate) async fn ask(&self, sql: &str) -> Vec<String> {
         rows(&self.client, &sql.replace('$', &self.name)).await
     }
@@ -168,7 +168,7 @@ pub(crate) fn id_of(record: &Record) -> i64 {
     }
 }
 
-/// A record schema of these fields.
+/// A record schema with these fields.
 pub(crate) fn record_schema(fields: &str) -> Arc<Schema> {
     Arc::new(
         Schema::parse_str(&format!(r#"{{"type":"record","name":"r","fields":[{fields}]}}"#))

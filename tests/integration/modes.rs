@@ -1,4 +1,4 @@
-//! What a record does to its table, as the keys of the connector say.
+//! The effect of a record on its table, by the keys of the connector.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use towpath_postgres::PostgresSink;
 
 use crate::laboratory::{Laboratory, beginning, claim, record_schema};
 
-/// A sink with these keys, and what becomes of each batch that is given to it.
+/// A sink with these keys, and the outcome of each batch that it gets.
 struct Bench<'l> {
     lab: &'l Laboratory,
     sink: PostgresSink,
@@ -43,7 +43,7 @@ impl<'l> Bench<'l> {
 }
 
 #[tokio::test]
-async fn a_key_of_several_parts_is_the_primary_key_and_its_fields_make_no_second_column() {
+async fn the_fields_of_a_composite_key_are_the_primary_key_and_not_repeated() {
     let lab = Laboratory::new("composite").await;
     let mut bench = Bench::of(&lab, &[]).await;
     let key_schema = record_schema(
@@ -116,7 +116,7 @@ async fn in_mode_insert_every_record_is_a_row_and_a_replay_adds_none() {
 }
 
 #[tokio::test]
-async fn an_event_that_comes_twice_is_one_row_where_its_id_is_the_key() {
+async fn a_repeated_event_is_one_row_if_its_id_is_the_key() {
     let lab = Laboratory::new("event_id").await;
     let mut bench = Bench::of(&lab, &[("insert.mode", "insert"), ("pk.mode", "event_id")]).await;
     let mut batch = lab.batch(0, vec![lab.whole(0, 1, 1), lab.whole(1, 1, 2), lab.whole(2, 1, 3), lab.whole(3, 1, 4)]);
@@ -135,7 +135,7 @@ async fn an_event_that_comes_twice_is_one_row_where_its_id_is_the_key() {
 }
 
 #[tokio::test]
-async fn in_mode_update_a_record_without_a_row_is_left_out_and_counted() {
+async fn in_mode_update_a_record_without_a_row_is_skipped_and_counted() {
     let lab = Laboratory::new("update").await;
     Bench::of(&lab, &[]).await.apply(vec![lab.whole(0, 1, 1)]).await;
     let mut bench = Bench::of(&lab, &[("insert.mode", "update")]).await;
@@ -159,7 +159,7 @@ async fn a_tombstone_alone_deletes_its_row_softly_hard_or_not_at_all() {
         }
         assert_eq!(lab.ask("SELECT id, _towpath_deleted FROM $.deals ORDER BY 1").await, left, "{mode}");
         let again = bench.apply(vec![lab.tombstone(5, 1)]).await;
-        assert_eq!(again.tombstones + again.filtered, 1, "{mode}: it is deleted already");
+        assert_eq!(again.tombstones + again.filtered, 1, "{mode}: the row is already deleted");
         if mode == "soft" {
             assert_eq!(bench.apply(vec![lab.whole(6, 1, 100)]).await.updated, 1);
             assert_eq!(lab.ask("SELECT id, a, _towpath_deleted FROM $.deals WHERE id = 1").await, ["1|100|f"]);
@@ -168,7 +168,7 @@ async fn a_tombstone_alone_deletes_its_row_softly_hard_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_delete_without_a_version_ends_a_row_that_has_one_and_an_old_version_does_not_bring_it_back() {
+async fn a_delete_without_a_version_ends_a_versioned_row_for_good() {
     for mode in ["soft", "hard"] {
         let lab = Laboratory::new("unversioned").await;
         let mut bench = Bench::of(&lab, &[("delete.mode", mode)]).await;
@@ -189,7 +189,7 @@ async fn a_delete_without_a_version_ends_a_row_that_has_one_and_an_old_version_d
 }
 
 #[tokio::test]
-async fn a_history_beside_the_table_takes_every_change_even_those_that_come_too_late() {
+async fn a_history_table_has_every_change_even_late_ones() {
     let lab = Laboratory::new("history").await;
     let mut bench = Bench::of(&lab, &[("history.enabled", "true")]).await;
     let versioned = |offset, ts| lab.change(offset, 1, RecordOp::Update, Some((ts, "v")), None, Some(ts));
@@ -202,11 +202,11 @@ async fn a_history_beside_the_table_takes_every_change_even_those_that_come_too_
     );
     let other = TopicPartition { topic: format!("{}.deals_history", lab.name).into(), partition: 0 };
     let taken = lab.opener(&[]).open().await.unwrap().claim(&other, &beginning(), None).await.unwrap_err();
-    assert_eq!(taken.code, "postgres.table_taken", "a topic of that name cannot fill it as well");
+    assert_eq!(taken.code, "postgres.table_taken", "a topic of that name cannot also fill the history");
 }
 
 #[tokio::test]
-async fn a_truncate_ends_every_row_before_it_where_the_order_is_known() {
+async fn a_truncate_ends_every_earlier_row_if_the_order_is_known() {
     let truncate = |offset| {
         let schema = record_schema("");
         let change = towpath_api::Change {
@@ -257,13 +257,13 @@ async fn fields_can_be_left_out_and_chosen() {
 }
 
 #[tokio::test]
-async fn batches_of_new_rows_and_of_others_end_in_the_same_rows_whichever_way_they_are_written() {
+async fn batches_of_new_rows_and_of_others_end_in_the_same_rows() {
     let lab = Laboratory::new("newcomers").await;
     let mut bench = Bench::of(&lab, &[]).await;
     let many = |from: i64, ids: std::ops::Range<i64>, a: i64| -> Vec<Record> {
         ids.enumerate().map(|(at, id)| lab.whole(from + i64::try_from(at).unwrap(), id, a)).collect()
     };
-    // The second and the third batch are taken for new; the third is not, and the fifth has one row that was there.
+    // The second and the third batch are presumed new; the third is not, and the fifth has one row that exists.
     for (from, ids, a, inserted, updated) in [
         (0, 0..300, 1, 300, 0),
         (300, 300..3_000, 2, 2_700, 0),
@@ -290,7 +290,7 @@ async fn batches_of_new_rows_and_of_others_end_in_the_same_rows_whichever_way_th
                  _towpath_applied_at > now() - interval '1 hour' FROM $.deals";
     assert_eq!(lab.ask(own).await, ["x|0|t|f|0|t"]);
 
-    // A value that the database refuses is set aside from a batch of new rows as from any other.
+    // A refused value is dead-lettered from a batch of new rows as from any other.
     bench.apply(many(3_901, 10_000..10_300, 6)).await;
     let mut records = many(4_201, 10_300..10_600, 7);
     records[17] = lab.change(4_218, 10_317, RecordOp::Create, Some((1, "nul \0")), None, None);
@@ -299,7 +299,7 @@ async fn batches_of_new_rows_and_of_others_end_in_the_same_rows_whichever_way_th
 }
 
 #[tokio::test]
-async fn a_row_that_refers_to_an_absent_one_waits_for_it_and_then_becomes_a_dead_letter() {
+async fn a_row_that_refers_to_an_absent_one_waits_then_is_dead_lettered() {
     let lab = Laboratory::new("reference").await;
     let create = "CREATE SCHEMA $; CREATE TABLE $.agents (id bigint PRIMARY KEY);
                   CREATE TABLE $.deals (id bigint PRIMARY KEY, a bigint REFERENCES $.agents, b text)";
@@ -325,15 +325,15 @@ async fn a_row_that_refers_to_an_absent_one_waits_for_it_and_then_becomes_a_dead
 }
 
 #[tokio::test]
-async fn rows_that_refer_to_each_other_come_in_any_order() {
+async fn rows_that_refer_to_each_other_arrive_in_any_order() {
     let lab = Laboratory::new("circle").await;
     let create = "CREATE SCHEMA $; CREATE TABLE $.deals (id bigint PRIMARY KEY, a bigint REFERENCES $.deals, b text)";
     lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
     let mut bench = Bench::of(&lab, &[]).await;
-    // The first refers to the last, farther away than one statement reaches.
+    // The first refers to the last, which is too far away for one statement.
     let records = (0..3_000).map(|at| lab.whole(at, at, 2_999)).collect();
     assert_eq!(bench.apply(records).await.inserted, 3_000);
-    // One that refers to nothing sends the batch into parts, and those still come in any order.
+    // A reference to a missing row splits the batch; rows of the parts still arrive in any order.
     bench.sink = lab.opener_with_patience(std::time::Duration::ZERO).open().await.unwrap();
     let chain = [(3_000, 3_001), (3_001, 3_002), (3_002, 3_002), (3_003, 9_999)];
     let applied = bench.apply(chain.into_iter().map(|(id, a)| lab.whole(id, id, a)).collect()).await;

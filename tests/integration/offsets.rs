@@ -12,7 +12,7 @@ use crate::{
 
 const ANCHOR: Anchor = Anchor { offset: 4, hash: [7; 32] };
 
-/// Sets the offset after the server has noticed that the other connections of the connector are closed.
+/// Sets the offset, once the server has noticed that the other connections of the connector are closed.
 async fn seek_once_stopped(command: &mut PostgresSink, partition: &TopicPartition, to: i64) {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {

@@ -1,4 +1,4 @@
-//! `towpath offsets`: shows where a sink resumes, and moves it while the connector does not run.
+//! `towpath offsets`: shows where a sink resumes, and sets that offset while the connector does not run.
 
 use std::process::Output;
 
@@ -10,7 +10,7 @@ use crate::{
     worker::Worker,
 };
 
-/// A worker that has stored three changes of one deal, all of them in one partition.
+/// A worker that has stored three changes of one deal, all in one partition.
 struct Stored {
     worker: Worker,
     database: Client,

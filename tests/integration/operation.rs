@@ -1,4 +1,4 @@
-//! A worker in operation: how it starts, drains and ends, and what it shows of itself.
+//! A worker in operation: its start, drain and end, and its metrics and states.
 
 use std::{
     path::Path,
@@ -22,13 +22,13 @@ use crate::{
     worker::{Worker, post, towpath},
 };
 
-/// A load of posts, each to a record of its own, until the worker is there no more.
+/// A load of posts, each to its own record, until the worker is gone.
 struct Load {
     clients: JoinSet<()>,
     tally: Arc<Tally>,
 }
 
-/// How the posts were answered.
+/// The answers to the posts.
 #[derive(Default)]
 struct Tally {
     acknowledged: Mutex<Vec<String>>,
@@ -61,13 +61,13 @@ async fn client(http: reqwest::Client, url: String, client: u32, tally: Arc<Tall
                 tally.turned_away.fetch_add(1, Ordering::Relaxed);
             }
             Err(gone) if gone.is_connect() => return,
-            // A kept connection was closed as the request went out: no answer, so nothing is promised.
+            // A keep-alive connection was closed as the request was sent: there was no answer, so nothing is promised.
             Err(cut) => assert!(!cut.is_timeout(), "{cut:?}"),
         }
     }
 }
 
-/// What the group of the sink has committed for each partition of `deals`, as `partition|offset`.
+/// The offset that the sink's group has committed for each partition of `deals`, as `partition|offset`.
 fn committed(worker: &Worker) -> Vec<String> {
     let mut settings = ClientConfig::new();
     settings.set("bootstrap.servers", env("KAFKA_BOOTSTRAP")).set("group.id", format!("connect-pg-{}", worker.name));
@@ -83,12 +83,12 @@ fn committed(worker: &Worker) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sigterm_under_load_loses_nothing_that_was_acknowledged_and_leaves_the_group_where_the_store_is() {
+async fn sigterm_under_load_keeps_acknowledged_posts_and_commits_the_group() {
     let _stack = shared().await;
     let mut worker = Worker::new("drain").webhook("").sink("").start().await;
     let database = database().await;
     let load = Load::start(&worker);
-    // The sink finds the new topic while posts come in, and then both are at work.
+    // The sink discovers the new topic while posts arrive, then both connectors work.
     let applied = format!("SELECT count(*) > 0 FROM {}.deals", worker.name);
     rows_become(&database, &applied, &["t"]).await;
     load.has(300).await;
@@ -161,7 +161,7 @@ async fn a_drain_finishes_the_batch_in_flight_and_refuses_posts_meanwhile() {
 async fn a_second_signal_ends_the_worker_at_once_with_its_code() {
     let _stack = shared().await;
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
-        // As long as the batch is stuck the drain cannot end: the code is that of the second signal, or of the drain's
+        // The drain cannot end while the batch is stuck: the exit code is that of the second signal, or of the drain's
         // limit.
         let (mut worker, _blocker) = stuck_in_a_batch("twice").await;
         worker.signal("TERM");
@@ -172,12 +172,12 @@ async fn a_second_signal_ends_the_worker_at_once_with_its_code() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_away_at_the_start_is_waited_for_while_posts_are_taken() {
+async fn posts_are_accepted_while_the_database_is_away_at_the_start() {
     let _stack = alone().await;
     let outage = Outage::of("postgres");
     let worker = Worker::new("away").webhook("").sink("").start().await;
     worker.accept("deals", "create", "a", json!({"title": "early"})).await;
-    eventually("the sink says that it waits", || async { (worker.state("pg").await == "retrying").then_some(()) })
+    eventually("the sink reports that it waits", || async { (worker.state("pg").await == "retrying").then_some(()) })
         .await;
     eventually("the webhook runs and the worker is ready", || async {
         (worker.state("hook").await == "running" && worker.get("/readyz").await.0 == 200).then_some(())
@@ -209,7 +209,7 @@ async fn health_metrics_and_version_are_served() {
 }
 
 #[tokio::test]
-async fn the_healthcheck_tells_ready_from_alive_and_alive_from_gone() {
+async fn the_healthcheck_distinguishes_ready_alive_and_gone() {
     let _stack = shared().await;
     let code = |worker: &Worker, more: &[&str]| {
         let asked = towpath(Path::new(".")).args(["healthcheck", "--url", worker.rest()]).args(more).output().unwrap();
@@ -219,7 +219,7 @@ async fn the_healthcheck_tells_ready_from_alive_and_alive_from_gone() {
     assert_eq!((code(&worker, &[]), code(&worker, &["--ready"])), (Some(0), Some(0)));
     worker.kill();
     assert_eq!((code(&worker, &[]), code(&worker, &["--ready"])), (Some(1), Some(1)));
-    // Nothing listens on port 1: alive, and never ready.
+    // Nothing listens on port 1: the worker is alive but never ready.
     let mut worker = Worker::new("unready").setting("schema.registry.url", "http://127.0.0.1:1").webhook("");
     worker.spawn();
     eventually("the worker is alive", || async { (code(&worker, &[]) == Some(0)).then_some(()) }).await;

@@ -1,4 +1,4 @@
-//! How fast a sink writes: limits, and batches that wait to be filled.
+//! The write rate of a sink: limits, and batches that linger until they are full.
 
 use std::time::Instant;
 
@@ -10,21 +10,21 @@ use crate::{
     worker::Worker,
 };
 
-/// Starts the sink and tells how many records a second it applies, from the first ones on up to `records`.
+/// Starts the sink and returns the rate of applied records per second, from the first records up to `records`.
 async fn rate(reading: &mut Reading, records: u32) -> (f64, f64) {
     reading.worker.spawn();
-    let (before, begun) = eventually("the sink begins", || async {
+    let (before, begun) = eventually("the sink has started", || async {
         let applied = reading.applied().await;
         (applied > 0).then(|| (applied, Instant::now()))
     })
     .await;
-    eventually("all is applied", || async { (reading.applied().await == records).then_some(()) }).await;
+    eventually("all records are applied", || async { (reading.applied().await == records).then_some(()) }).await;
     let seconds = begun.elapsed().as_secs_f64();
     (f64::from(records - before) / seconds, seconds)
 }
 
 #[tokio::test]
-async fn a_limit_in_rows_holds_for_all_tasks_together() {
+async fn a_limit_in_rows_applies_to_all_tasks_together() {
     const LIMIT: f64 = 1_000.0;
     const RECORDS: u32 = 5_500;
     let more = "tasks.max = 2\nwrite.rows.per.second = 1000\n";
@@ -34,9 +34,9 @@ async fn a_limit_in_rows_holds_for_all_tasks_together() {
     }
     let (rate, seconds) = rate(&mut reading, 2 * RECORDS).await;
     assert!(seconds > 10.0, "{seconds}");
-    // What was admitted before the first look and stored after it: a batch of each partition.
+    // The first look may miss records that were admitted but not stored: one batch per partition.
     assert!(rate <= LIMIT * 1.01, "{rate} a second");
-    // The benchmark sees 0.97 and more; a machine with more to do loses some.
+    // The benchmark has at least 0.97; a busy machine may have less.
     assert!(rate >= LIMIT * 0.85, "{rate} a second");
     assert!(reading.worker.metric("towpath_sink_rate_limit_wait_seconds_total", "pg-").await > seconds / 2.0);
     assert_eq!(reading.worker.state("pg").await, "running", "it makes progress");
@@ -45,7 +45,7 @@ async fn a_limit_in_rows_holds_for_all_tasks_together() {
 }
 
 #[tokio::test]
-async fn a_limit_in_bytes_holds_for_keys_values_and_headers() {
+async fn a_limit_in_bytes_covers_keys_values_and_headers() {
     const RECORDS: u32 = 1_000;
     let mut reading = Reading::new("bytes", "delete", 1, "write.bytes.per.second = \"200000B\"\n").await;
     reading.tombstones_of(0, RECORDS as usize, 1_000).await;
@@ -55,7 +55,7 @@ async fn a_limit_in_bytes_holds_for_keys_values_and_headers() {
 }
 
 #[tokio::test]
-async fn a_database_slower_than_the_target_gets_smaller_batches_and_full_ones_when_it_is_fast_again() {
+async fn a_database_slower_than_the_target_gets_smaller_batches_until_it_recovers() {
     let _stack = shared().await;
     let worker =
         Worker::new("slow").webhook("").sink("write.latency.target.ms = 200\nbatch.max.rows = 1000\n").start().await;
@@ -73,7 +73,7 @@ async fn a_database_slower_than_the_target_gets_smaller_batches_and_full_ones_wh
         "{} CREATE TRIGGER slow BEFORE INSERT ON {name}.deals FOR EACH ROW EXECUTE FUNCTION {name}.wait()",
         sleeps(0.3)
     );
-    eventually("there is a table to be slow", || async { database.batch_execute(&trigger).await.ok() }).await;
+    eventually("there is a table to slow down", || async { database.batch_execute(&trigger).await.ok() }).await;
     for number in 0..6 {
         deal(format!("slow{number}")).await;
     }
@@ -98,7 +98,7 @@ async fn a_stop_ends_the_wait_for_a_limit() {
     })
     .await;
     reading.worker.signal("TERM");
-    // 75 would mean that the drain ran out of time.
+    // 75 would mean that the drain timed out.
     assert_eq!(reading.worker.ended().await.code(), Some(0));
 }
 
@@ -116,5 +116,5 @@ async fn a_batch_lingers_until_it_is_full_and_a_stop_ends_the_wait() {
     reading.tombstones(0, 3).await;
     reading.worker.signal("TERM");
     assert_eq!(reading.worker.ended().await.code(), Some(0));
-    assert_eq!(reading.applied().await, 8, "what was not full is left for the next start");
+    assert_eq!(reading.applied().await, 8, "the incomplete batch is left for the next start");
 }

@@ -1,5 +1,4 @@
-//! The whole path, from a post to a row: every action, merge and replace, arrays, types, tombstones, tasks side by
-//! side.
+//! The whole path, from a post to a row: every action, merge and replace, arrays, types, tombstones, concurrent tasks.
 
 use serde_json::json;
 
@@ -9,7 +8,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn create_update_and_delete_end_in_the_rows_that_they_say() {
+async fn create_update_and_delete_end_in_the_expected_rows() {
     let _stack = shared().await;
     let worker = Worker::new("actions").webhook("").sink("").start().await;
     let database = database().await;
@@ -36,14 +35,14 @@ async fn create_update_and_delete_end_in_the_rows_that_they_say() {
     rows_become(&database, &agents, &["7|Ines||t", "8|Tom|agent|f"]).await;
     assert_eq!(rows(&database, &format!("SELECT id FROM {name}.agents_live")).await, ["8"]);
 
-    // A delete of something never seen leaves its mark, and an update after a delete starts from nothing.
+    // A delete of an unknown record leaves a deleted row, and an update after a delete starts from an empty row.
     worker.accept("agents", "delete", 99, json!(null)).await;
     worker.accept("agents", "update", 7, json!({"role": "back"})).await;
     rows_become(&database, &agents, &["7||back|f", "8|Tom|agent|f", "99|||t"]).await;
 }
 
 #[tokio::test]
-async fn in_merge_mode_an_update_changes_only_the_fields_it_names_and_in_replace_mode_all() {
+async fn in_merge_mode_an_update_changes_only_the_fields_it_names() {
     let _stack = shared().await;
     let worker = Worker::new("modes").webhook("\"objects.agents.update.mode\" = \"replace\"\n").sink("").start().await;
     let database = database().await;
@@ -53,7 +52,7 @@ async fn in_merge_mode_an_update_changes_only_the_fields_it_names_and_in_replace
     worker.accept("agents", "update", 1, json!({"name": "Ines D."})).await;
     rows_become(&database, &format!("SELECT title, amount, won FROM {}.deals", worker.name), &["t|2.00|t"]).await;
     rows_become(&database, &format!("SELECT name, role FROM {}.agents", worker.name), &["Ines D.|"]).await;
-    // A topic of whole records may be compacted, one of partial updates must not be.
+    // A topic of whole records may be compacted; a topic of partial updates must not be.
     for (object, policy) in [("agents", "compact"), ("deals", "delete")] {
         assert_eq!(cleanup_policy(&format!("{}.{object}", worker.name)).await, policy);
     }
@@ -91,7 +90,7 @@ async fn an_array_carries_many_records_each_with_its_own_action() {
     let deals = format!("SELECT id, title, amount, _towpath_deleted FROM {}.deals ORDER BY id", worker.name);
     rows_become(&database, &deals, &["a|A|3.00|f", "b|B||f", "old|old||t"]).await;
 
-    // One wrong item refuses all: nothing of it is stored.
+    // One wrong item refuses the whole post, and nothing is stored.
     let body = json!({"clientid": "acme", "clientSecret": SECRET, "objectname": "deals", "data": [
         {"id": "c", "action": "create", "data": {"title": "C"}},
         {"id": "d", "action": "create", "data": {"title": 5, "amount": "x"}}]});
@@ -105,7 +104,7 @@ async fn an_array_carries_many_records_each_with_its_own_action() {
     rows_become(&database, &deals, &["a|A|3.00|f", "b|B||f", "e|E||f", "old|old||t"]).await;
 }
 
-/// One field of each type that a table can hold.
+/// One field of each type that a table can have.
 const ALL_TYPES: &str = r#"{"type":"record","name":"zoo","namespace":"test","fields":[
     {"name":"id","type":"string"},
     {"name":"flag","type":["null","boolean"],"default":null},
@@ -137,7 +136,7 @@ async fn each_type_arrives_in_its_column_without_loss() {
                   clients.acme.secret = \"canary-4f9c1d7e-secret\"\n";
     let worker = Worker::new("types").file("zoo.avsc", ALL_TYPES).file("webhook.toml", source).sink("").start().await;
     let database = database().await;
-    // Written as text, so that no number is rounded on its way into the request.
+    // Written as text, so that no number is rounded in the request.
     let body = format!(
         r#"{{"clientid":"acme","clientSecret":"{SECRET}","objectname":"zoo","id":"z","action":"create","data":{{
             "flag":true,"small":-2147483648,"big":9223372036854775807,"single":1.5,"precise":0.1,
@@ -190,7 +189,7 @@ async fn a_delete_is_followed_by_a_tombstone_which_changes_no_row() {
     let deleted = worker.accept("deals", "delete", "d", json!(null)).await;
     let name = &worker.name;
     rows_become(&database, &format!("SELECT title, _towpath_deleted FROM {name}.deals"), &["t|t"]).await;
-    // The offset behind the tombstone is stored, and both are counted.
+    // The stored offset is after the tombstone, and both records are counted.
     let next = format!("SELECT max(next_offset) FROM towpath.sink_partition WHERE topic = '{name}.deals'");
     let expected = (deleted["offset"].as_i64().unwrap() + 2).to_string();
     rows_become(&database, &next, &[&expected]).await;
@@ -201,7 +200,7 @@ async fn a_delete_is_followed_by_a_tombstone_which_changes_no_row() {
     conserved(&worker).await;
 }
 
-/// What was read is what was applied, skipped or set aside, exactly.
+/// Asserts that records read = applied + skipped + dead-lettered, exactly.
 async fn conserved(worker: &Worker) {
     let read = worker.metric("towpath_sink_records_read_total", "").await;
     let applied = worker.metric("towpath_sink_records_applied_total", "").await;
@@ -209,7 +208,7 @@ async fn conserved(worker: &Worker) {
     let set_aside = worker.metric("towpath_dlq_records_total", "pg-").await;
     assert!(
         (read - (applied + skipped + set_aside)).abs() < 0.5,
-        "{read} read, {applied} applied, {skipped} skipped, {set_aside} set aside"
+        "{read} read, {applied} applied, {skipped} skipped, {set_aside} dead-lettered"
     );
 }
 
@@ -248,7 +247,7 @@ async fn a_partition_that_waits_for_the_database_does_not_hold_up_another() {
     }
     rows_become(&database, &format!("SELECT count(*) FROM {name}.agents"), &["20"]).await;
     let ids: Vec<i32> = first_of.into_values().take(2).collect();
-    let [held, free] = ids[..] else { panic!("the keys fall into two partitions at least") };
+    let [held, free] = ids[..] else { panic!("the keys are in at least two partitions") };
     let locker = crate::stack::database().await;
     locker.batch_execute(&format!("BEGIN; SELECT * FROM {name}.agents WHERE id = {held} FOR UPDATE")).await.unwrap();
     worker.accept("agents", "update", held, json!({"name": "second"})).await;
@@ -265,9 +264,9 @@ async fn a_partition_that_waits_for_the_database_does_not_hold_up_another() {
 }
 
 #[tokio::test]
-async fn a_topic_that_appears_later_is_picked_up_and_a_second_worker_fences_the_first() {
+async fn a_later_topic_is_discovered_and_a_second_worker_fences_the_first() {
     let _stack = shared().await;
-    // The sink first: there is no topic yet.
+    // The sink starts first: the topic does not exist yet.
     let sink = Worker::new("late").sink("").start().await;
     let database = database().await;
     let source = Worker::named(sink.name.clone()).webhook("").start().await;
@@ -277,26 +276,26 @@ async fn a_topic_that_appears_later_is_picked_up_and_a_second_worker_fences_the_
 
     let second = Worker::named(sink.name.clone()).sink("").start().await;
     let failed = || async { sink.get("/towpath/v1/connectors").await.1.contains("postgres.fenced").then_some(()) };
-    // Only then: what the first one stores before is not refused.
+    // Only now: a batch that the first worker stores earlier is not refused.
     let claims = format!("SELECT min(epoch) FROM towpath.sink_partition WHERE topic = '{}.deals'", sink.name);
     rows_become(&database, &claims, &["2"]).await;
     for id in 0..6 {
         source.accept("deals", "create", format!("e-{id}"), json!({"title": "x"})).await;
     }
-    crate::stack::eventually("the first worker says that it was fenced", failed).await;
+    crate::stack::eventually("the first worker reports that it was fenced", failed).await;
     rows_become(&database, &format!("SELECT count(*) FROM {}.deals", sink.name), &["7"]).await;
     drop(second);
 }
 
 #[tokio::test]
-async fn what_the_database_cannot_hold_is_set_aside_and_the_rest_goes_on() {
+async fn a_refused_record_is_dead_lettered_and_the_rest_continues() {
     let _stack = shared().await;
     let worker = Worker::new("misfit").file("deals.avsc", DEALS).webhook("").sink("").start().await;
     let database = database().await;
     worker.accept("deals", "create", "good", json!({"title": "t"})).await;
     let name = worker.name.clone();
     rows_become(&database, &format!("SELECT id FROM {name}.deals"), &["good"]).await;
-    // The table gets a rule that the schema does not know.
+    // The table gets a rule that the schema does not have.
     database.batch_execute(&format!("ALTER TABLE {name}.deals ADD CHECK (title <> 'forbidden')")).await.unwrap();
     worker.accept("deals", "create", "bad", json!({"title": "forbidden"})).await;
     worker.accept("deals", "create", "after", json!({"title": "t"})).await;
@@ -314,7 +313,7 @@ async fn what_the_database_cannot_hold_is_set_aside_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
-async fn a_topic_that_is_named_and_not_there_yet_is_told_and_read_once_it_is() {
+async fn a_named_topic_that_does_not_exist_is_reported_and_read_once_created() {
     let _stack = shared().await;
     let client = database().await;
     let worker = Worker::new("early");
@@ -325,9 +324,11 @@ async fn a_topic_that_is_named_and_not_there_yet_is_told_and_read_once_it_is() {
         env("DATABASE_URL")
     );
     let reader = worker.file("postgres.toml", &sink).start().await;
-    eventually("the topic is missed", || async { (reader.state("pg").await == "retrying").then_some(()) }).await;
+    eventually("the topic is reported as missing", || async { (reader.state("pg").await == "retrying").then_some(()) })
+        .await;
     let writer = Worker::named(name.clone()).webhook("").start().await;
     writer.accept("deals", "create", "d-1", json!({"title": "one"})).await;
     rows_become(&client, &format!("SELECT id FROM {name}.deals"), &["d-1"]).await;
-    eventually("nothing is missed", || async { (reader.state("pg").await == "running").then_some(()) }).await;
+    eventually("no topic is reported as missing", || async { (reader.state("pg").await == "running").then_some(()) })
+        .await;
 }

@@ -1,4 +1,4 @@
-//! What was seen to break other sinks, each by name.
+//! Cases that have broken other sinks, each by name.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ async fn the_same_key_twice_in_a_batch_ends_in_its_last_state() {
 }
 
 #[tokio::test]
-async fn a_tombstone_after_its_delete_neither_fails_nor_brings_the_row_back() {
+async fn a_tombstone_after_its_delete_neither_fails_nor_restores_the_row() {
     let _stack = shared().await;
     let worker = Worker::new("tombs").webhook("\"objects.agents.update.mode\" = \"replace\"\n").sink("").start().await;
     let database = database().await;
@@ -50,7 +50,7 @@ async fn a_tombstone_after_its_delete_neither_fails_nor_brings_the_row_back() {
     assert_eq!(rows(&database, &letters).await, [""; 0]);
 }
 
-/// Records 0 and 2 of the first schema, 1 of one that has a field more.
+/// Records 0 and 2 of the first schema, and 1 of a schema with one more field.
 fn with_a_new_field(lab: &Laboratory) -> Batch {
     let wider = Schema::parse_str(
         r#"{"type":"record","name":"deal","fields":[{"name":"id","type":"long"},{"name":"a","type":["null","long"]},
@@ -78,7 +78,7 @@ async fn a_new_field_in_mid_batch_becomes_a_column() {
     assert_eq!(rows(&lab.client, &extra).await, ["1|", "2|new", "3|"]);
 }
 
-/// The table as a person has made it, before the new field.
+/// A table that a person has created, without the new field.
 async fn made_by_hand(lab: &Laboratory) {
     let mut sink = lab.open().await;
     let claim = claim(&mut sink, &lab.partition(0)).await;
@@ -88,7 +88,7 @@ async fn made_by_hand(lab: &Laboratory) {
 }
 
 #[tokio::test]
-async fn a_new_field_under_validate_waits_for_the_statement_that_the_error_names() {
+async fn a_new_field_under_validate_waits_for_the_statement_in_the_error() {
     let lab = Laboratory::new("validates").await;
     made_by_hand(&lab).await;
     let mut sink = open_with(&lab, "validate").await;
@@ -123,7 +123,7 @@ async fn a_new_field_with_evolution_off_changes_no_table() {
 }
 
 #[tokio::test]
-async fn one_poisoned_value_among_thousands_is_set_aside_alone() {
+async fn one_poisoned_value_among_thousands_is_dead_lettered_alone() {
     let lab = Laboratory::new("poisoned").await;
     let mut sink = lab.open().await;
     let claim = claim(&mut sink, &lab.partition(0)).await;
@@ -150,7 +150,7 @@ async fn a_stale_redelivery_does_not_take_the_table_back_in_time() {
         .unwrap();
     let expected = ["1|30|v|f|1", "2|10|v|t|3"];
     assert_eq!(lab.table().await, expected);
-    // The source sends it all once more, further back in the topic, and at the end something new.
+    // The source sends all records again, later in the topic, then a new one.
     let again =
         vec![state(4, 1, 10), deleted(5, 1, 20), state(6, 2, 10), state(7, 2, 20), state(8, 1, 30), deleted(9, 2, 30)];
     let applied = sink.apply(&claim, &lab.batch(4, again)).await.unwrap();
@@ -182,12 +182,12 @@ async fn a_timestamp_in_milliseconds_keeps_them_alone_and_in_a_full_batch() {
 }
 
 #[tokio::test]
-async fn a_kill_halfway_through_a_topic_writes_nothing_twice_and_leaves_nothing_out() {
+async fn a_kill_halfway_through_a_topic_writes_nothing_twice_and_skips_nothing() {
     let _stack = shared().await;
     let mut worker = Worker::new("halfway").webhook("").sink("batch.max.rows = 25\n").start().await;
     let database = database().await;
     watch(&database, &worker).await;
-    // Slow enough that the kill is halfway: each transaction of 25 rows takes 50 ms.
+    // Slow enough for a kill halfway: each transaction of 25 rows takes 50 ms.
     let slow = format!(
         "CREATE FUNCTION {0}.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL;
          END $$;

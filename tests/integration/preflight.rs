@@ -8,12 +8,12 @@ use crate::{
 };
 
 #[tokio::test]
-async fn preflight_says_which_tables_fit_and_which_statements_mend_the_others() {
+async fn preflight_reports_which_tables_fit_and_which_statements_fix_the_others() {
     let _stack = crate::stack::shared().await;
     let client = database().await;
     let worker = Worker::new("preflight").webhook("").sink("");
     let name = worker.name.clone();
-    // Somebody else's table for the deals, and none for the agents.
+    // An existing table for the deals, and none for the agents.
     let create = format!(
         "CREATE SCHEMA {name};
          CREATE TABLE {name}.deals (id text PRIMARY KEY, title text, amount boolean, must text NOT NULL)"
@@ -39,7 +39,7 @@ async fn preflight_says_which_tables_fit_and_which_statements_mend_the_others() 
     }
     let (code, found) = preflight(&worker);
     assert_eq!((code, found.as_array().unwrap().len()), (0, 2));
-    // What preflight lets pass is written.
+    // The sink writes the tables that preflight accepts.
     worker.spawn();
     rows_become(&client, &format!("SELECT id, title FROM {name}.deals"), &["d-1|one"]).await;
 }

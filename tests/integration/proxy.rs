@@ -1,8 +1,8 @@
 //! A TCP proxy in front of Postgres that makes the network fail at the worst moment.
 //!
-//! It understands as much of the protocol as that takes: a message is a type, a length and a body; COMMIT is a simple
-//! query of that text; a transaction is a batch of the sink when its compare-and-set has answered `UPDATE 1`, which no
-//! claim does. Everything else passes as bytes. Connections must come with `sslmode=disable`.
+//! It parses a small part of the protocol: a message is a type, a length and a body; COMMIT is a simple query with that
+//! text; a transaction is a batch of the sink if its compare-and-set has answered `UPDATE 1`, which no claim does.
+//! Everything else passes as bytes. Connections must use `sslmode=disable`.
 
 use std::{
     io::{Error, ErrorKind, Result},
@@ -24,57 +24,57 @@ use tokio::{
 
 use crate::stack::env;
 
-/// Where a COMMIT is.
+/// The progress of a COMMIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Moment {
-    /// The client has sent it; the server has nothing of it.
+    /// The client has sent it; the server has received nothing.
     BeforeServer,
-    /// The server has it; its answer is not here yet.
+    /// The server has received it; its answer has not reached the proxy.
     AtServer,
-    /// The answer is here; the client has nothing of it.
+    /// The proxy has the answer; the client has received nothing.
     BeforeClient,
     /// The client has the answer.
     AtClient,
 }
 
-/// What the network does at a [`Moment`].
+/// The action of the network at a [`Moment`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     Nothing,
-    /// The connection ends on both sides. What the server has received it still works off.
+    /// The connection ends on both sides. The server still processes all bytes that it has received.
     Cut,
-    /// Nothing passes on this connection any more until [`Proxy::release`].
+    /// Nothing passes on this connection until [`Proxy::release`].
     Stall,
     Delay(Duration),
 }
 
-/// A way that bytes go.
+/// A direction of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     ToServer,
     ToClient,
 }
 
-/// Decides at each moment of each COMMIT; the second argument tells a batch from anything else.
+/// Decides at each moment of each COMMIT; the second argument is true for a batch.
 type Script = Box<dyn FnMut(Moment, bool) -> Fault + Send>;
 
 struct Plan {
     script: Mutex<Script>,
-    /// Bytes that passed since the last [`Proxy::cut_after`], by way.
+    /// Bytes that passed since the last [`Proxy::cut_after`], by direction.
     passed: [AtomicU64; 2],
-    /// How many may pass before the cut.
+    /// The number of bytes that may pass before the cut.
     allowed: [AtomicU64; 2],
     released: watch::Sender<u64>,
 }
 
-/// The proxy; it goes on until the end of the test.
+/// The proxy, which runs until the end of the test.
 pub(crate) struct Proxy {
     port: u16,
     plan: Arc<Plan>,
 }
 
 impl Proxy {
-    /// A proxy to the database of this run, through which everything passes.
+    /// A proxy to the database of this run that passes everything.
     pub(crate) async fn start() -> Self {
         let target = target();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
@@ -89,7 +89,7 @@ impl Proxy {
         let shared = Arc::clone(&plan);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                // A server that is away is a connection that ends.
+                // An unreachable server is a connection that ends.
                 if let Ok(server) = TcpStream::connect(&target).await {
                     tokio::spawn(connection(client, server, Arc::clone(&shared)));
                 }
@@ -98,17 +98,17 @@ impl Proxy {
         Self { port, plan }
     }
 
-    /// `connection.url` of the way through the proxy.
+    /// `connection.url` through the proxy.
     pub(crate) fn url(&self) -> String {
         format!("{}?sslmode=disable", env("DATABASE_URL").replace(&target(), &format!("127.0.0.1:{}", self.port)))
     }
 
-    /// What happens from now on.
+    /// Sets the rule for the next commits.
     pub(crate) fn script(&self, script: impl FnMut(Moment, bool) -> Fault + Send + 'static) {
         *self.plan.script.lock().unwrap() = Box::new(script);
     }
 
-    /// The fault of the next COMMIT of a batch, at one moment of it; once.
+    /// Cuts or stalls the next COMMIT of a batch at one moment, once.
     pub(crate) fn next_commit(&self, moment: Moment, fault: Fault) {
         let mut armed = true;
         self.script(move |now, is_batch| {
@@ -118,13 +118,13 @@ impl Proxy {
         });
     }
 
-    /// Cuts the connection once so many more bytes have passed in one direction; the rest of the message does not.
+    /// Cuts the connection after this number of bytes in one direction; the rest of the message does not pass.
     pub(crate) fn cut_after(&self, way: Way, bytes: u64) {
         self.pass_all();
         self.plan.allowed[way as usize].store(bytes, Ordering::SeqCst);
     }
 
-    /// Ends [`Proxy::cut_after`], and counts from 0.
+    /// Ends [`Proxy::cut_after`], and resets the counts to 0.
     pub(crate) fn pass_all(&self) {
         for way in [Way::ToServer, Way::ToClient] {
             self.plan.allowed[way as usize].store(u64::MAX, Ordering::SeqCst);
@@ -137,7 +137,7 @@ impl Proxy {
         self.plan.passed[way as usize].load(Ordering::SeqCst)
     }
 
-    /// Lets stalled connections go on.
+    /// Releases stalled connections.
     pub(crate) fn release(&self) {
         self.plan.released.send_modify(|times| *times += 1);
     }
@@ -150,17 +150,17 @@ fn target() -> String {
     rest.split('/').next().unwrap_or_default().to_owned()
 }
 
-/// Whether the open transaction is a batch, and whether a COMMIT is on its way.
+/// Whether the open transaction is a batch, and whether a COMMIT is in flight.
 #[derive(Default)]
 struct Talk {
     is_batch: AtomicBool,
     commits: AtomicBool,
-    /// Held until it is decided what happens at [`Moment::AtServer`]: the answer waits for that.
+    /// Held until the action at [`Moment::AtServer`] is decided: the answer waits for it.
     undecided: tokio::sync::Mutex<()>,
 }
 
 async fn connection(client: TcpStream, server: TcpStream, plan: Arc<Plan>) {
-    // Small messages go at once, or each would wait for the acknowledgement of the one before it.
+    // Small messages are sent at once; otherwise each would wait for the acknowledgement of the previous one.
     for side in [&client, &server] {
         let _ = side.set_nodelay(true);
     }
@@ -171,19 +171,19 @@ async fn connection(client: TcpStream, server: TcpStream, plan: Arc<Plan>) {
     {
         let upwards = upwards(BufReader::new(client_read), &mut server_write, &talk, &plan);
         let downwards = downwards(&mut from_server, client_write, &talk, &plan);
-        // Whichever ends first ends the connection; the client's halves are closed here.
+        // The first to end also ends the connection; the client's halves are closed here.
         tokio::select! {
             _ = upwards => {}
             _ = downwards => {}
         }
     }
-    // The server gets an orderly end, so that it first works off what it has received.
+    // The server gets an orderly end, so that it first processes the bytes that it has received.
     let _ = server_write.shutdown().await;
     let _ = copy(&mut from_server, &mut sink()).await;
 }
 
 async fn upwards(mut from: BufReader<OwnedReadHalf>, to: &mut OwnedWriteHalf, talk: &Talk, plan: &Plan) -> Result<()> {
-    // The first message has no type.
+    // The first message does not have a type.
     let length = from.read_u32().await?;
     let mut first = length.to_be_bytes().to_vec();
     read_body(&mut from, length, &mut first).await?;
@@ -211,7 +211,7 @@ async fn downwards(
 ) -> Result<()> {
     loop {
         let message = message(from).await?;
-        // The first statement of a batch; that of a claim is a SELECT.
+        // The first statement of a batch; the first statement of a claim is a SELECT.
         if message[0] == b'C' && message[5..] == *b"UPDATE 1\0" {
             talk.is_batch.store(true, Ordering::SeqCst);
         }
@@ -225,7 +225,7 @@ async fn downwards(
         if ends {
             plan.happens(Moment::AtClient, talk).await?;
         }
-        // Ready for a query, in no transaction.
+        // Ready for a query, outside a transaction.
         if message[0] == b'Z' && message[5..] == *b"I" {
             talk.is_batch.store(false, Ordering::SeqCst);
         }
@@ -250,7 +250,7 @@ impl Plan {
         }
     }
 
-    /// Writes a message, or as much of it as may pass before the cut.
+    /// Writes a message, or the part of it that may pass before the cut.
     async fn pass(&self, to: &mut OwnedWriteHalf, message: &[u8], way: Way) -> Result<()> {
         let length = u64::try_from(message.len()).expect("a message fits into memory");
         let before = self.passed[way as usize].fetch_add(length, Ordering::SeqCst);
@@ -273,7 +273,7 @@ async fn message(from: &mut BufReader<OwnedReadHalf>) -> Result<Vec<u8>> {
     Ok(message)
 }
 
-/// Adds the body of a message whose length, with its own four bytes, is known.
+/// Reads the body of a message whose length, including its own four bytes, is known.
 async fn read_body(from: &mut BufReader<OwnedReadHalf>, length: u32, into: &mut Vec<u8>) -> Result<()> {
     let start = into.len();
     let body = usize::try_from(length).ok().and_then(|length| length.checked_sub(4)).ok_or(ErrorKind::InvalidData)?;

@@ -1,4 +1,4 @@
-//! The shared publisher against the real broker and registry: places, order, topics, outages.
+//! The shared publisher against the real broker and registry: offsets, order, topics, outages.
 
 use std::{sync::Arc, time::Duration};
 
@@ -115,7 +115,7 @@ async fn everything(topic: &str) -> Vec<OwnedMessage> {
     let mut left = 0;
     for partition in metadata.topics()[0].partitions() {
         let watermarks = || consumer.fetch_watermarks(topic, partition.id(), Duration::from_secs(10));
-        // A broker that has just started may not lead its partitions yet.
+        // A broker that has just started may not be the leader of its partitions yet.
         let (low, high) = eventually("the broker leads the partition", || async { watermarks().ok() }).await;
         left += high - low;
         assignment.add_partition_offset(topic, partition.id(), rdkafka::Offset::Beginning).unwrap();
@@ -169,7 +169,7 @@ async fn each_event_is_at_its_reported_place_and_in_order() {
     assert_eq!((placed.len(), messages.len()), (300, 300));
     for (placed, event) in placed.iter().zip(&events) {
         let at = |message: &&OwnedMessage| (message.partition(), message.offset()) == (placed.partition, placed.offset);
-        let message = messages.iter().find(at).expect("a record at that place");
+        let message = messages.iter().find(at).expect("a record at that offset");
         let headers: Vec<_> =
             message.headers().unwrap().iter().map(|header| (header.key, header.value.unwrap())).collect();
         let trace = event.traceparent.as_ref().unwrap().as_bytes();
@@ -307,7 +307,7 @@ async fn an_outage_of_the_broker_is_reported_within_five_seconds() {
         let lost = event(&object, Op::Update, "a", &format!("lost {attempt}"));
         answers.push((lab.publisher.publish(vec![lost]).await, begun.elapsed()));
     }
-    // First events fail together and do not wait for each other.
+    // First events fail together instead of one after the other.
     let new = Laboratory::new("outage");
     let begun = tokio::time::Instant::now();
     let first = (0..40).map(|n| new.publisher.publish(vec![event(&object, Op::Create, &n.to_string(), "lost")]));

@@ -1,5 +1,5 @@
-//! What lies in `towpath.dead_letter` suffices to put a record back: its bytes, headers and place are taken from there,
-//! decoded and applied as the sink would have done it at first, whatever has come for its key since then.
+//! `towpath.dead_letter` suffices to put a record back: its bytes, headers and offset are read from the table, decoded
+//! and applied as the sink would have done originally, whatever has been applied to its key since.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ const VALUE: &str = r#"{"type":"record","name":"Value","fields":[{"name":"v","ty
     {"name":"n","type":["null","int"]},
     {"name":"note","type":["null","string"]}]}"#;
 
-/// A worker whose table refuses a negative `n` until it is mended.
+/// A worker whose table refuses a negative `n` until the table is fixed.
 struct Refusing {
     worker: Worker,
     topic: Topic,
@@ -56,7 +56,7 @@ impl Refusing {
         self.topic.send(Some(key(id)), content.map(value)).await;
     }
 
-    /// Waits until the sink is there, so that what comes next is another batch.
+    /// Waits until the sink has caught up, so that the next records are another batch.
     async fn reads_up_to(&self, offset: i64) {
         let sql = format!("SELECT next_offset FROM towpath.sink_partition WHERE sink = 'pg-{}'", self.worker.name);
         rows_become(&self.database, &sql, &[&offset.to_string()]).await;
@@ -69,7 +69,7 @@ impl Refusing {
         rows(&self.database, &sql).await
     }
 
-    /// Applies each record that was set aside again, in its order, from what is in the table and nothing else.
+    /// Applies each dead letter, in order, from the table `towpath.dead_letter` alone.
     async fn put_back(&self) -> Vec<(i64, Applied)> {
         let sql = "SELECT topic, partition, \"offset\", key, value, headers FROM towpath.dead_letter WHERE sink = $1
                    ORDER BY 1, 2, 3";
@@ -107,7 +107,7 @@ impl Refusing {
         done
     }
 
-    /// By a sink of another name, which stands where the record lies; that of the worker goes on meanwhile.
+    /// Uses a sink of another name at the offset of the record; the worker's sink continues meanwhile.
     async fn apply(&self, batch: &Batch) -> Applied {
         let url = env("DATABASE_URL");
         let (config, _) = read::<PostgresSinkConfig>(&Flat::from_strings([("connection.url", url.as_str())])).unwrap();
@@ -133,7 +133,7 @@ fn value((v, n): (i64, i32)) -> Value {
     record(&[("v", Value::Long(v)), ("n", some(Value::Int(n))), ("note", note)])
 }
 
-/// Headers as the column's comment says that they lie there.
+/// Decodes headers in the format of the column's comment.
 fn headers(pairs: &Json) -> Vec<(String, Option<Vec<u8>>)> {
     let pairs = pairs.as_array().expect("an array of pairs");
     let bytes =
@@ -147,15 +147,15 @@ fn headers(pairs: &Json) -> Vec<(String, Option<Vec<u8>>)> {
 }
 
 #[tokio::test]
-async fn a_record_that_was_set_aside_can_be_put_back_where_its_row_is_no_newer() {
+async fn a_dead_letter_can_be_put_back_if_its_row_is_not_newer() {
     let _stack = shared().await;
     let refusing = Refusing::start("putback", false).await;
-    // 1 is followed by a newer record, 2 by none, 4 by a delete of the row that it had before.
+    // 1 is followed by a newer record, 2 by none, 4 by a delete of its earlier row.
     refusing.send(4, Some((1, 4))).await;
     refusing.send(1, Some((1, -1))).await;
     refusing.send(2, Some((1, -2))).await;
     refusing.send(4, Some((2, -4))).await;
-    // Its schema is told by a header, which is no text.
+    // A header that is not text has the id of its schema.
     refusing.topic.send_by_header(key(5), value((1, -5)), &[("trace", Some(b"a text")), ("none", None)]).await;
     refusing.reads_up_to(6).await;
     refusing.send(1, Some((2, 11))).await;
@@ -170,7 +170,7 @@ async fn a_record_that_was_set_aside_can_be_put_back_where_its_row_is_no_newer()
     assert_eq!(told, [(2, 0, 1, 1), (3, 1, 0, 1), (4, 0, 1, 1), (5, 1, 0, 1)]);
     let stored = ["1|11|f|6", "2|-2|f|3", "4|4|t|7", "5|-5|f|5", "9|1|f|0"];
     assert_eq!(refusing.table().await, stored);
-    // Once more changes nothing, and what comes later goes over it.
+    // A repetition changes nothing, and later records replace the row.
     refusing.sql("DELETE FROM towpath.sink_partition WHERE sink LIKE 'again-%-{n}'").await;
     for (offset, applied) in refusing.put_back().await {
         assert_eq!((applied.stale, applied.total()), (1, 1), "offset {offset}");
@@ -197,21 +197,21 @@ async fn a_record_that_is_put_back_has_its_own_version() {
     assert_eq!(
         refusing.table().await,
         ["1|1|f|3", "2|-2|f|2", "9|1|f|0"],
-        "the greater version wins, whatever came later"
+        "the greater version wins, whatever was applied later"
     );
 }
 
 #[tokio::test]
-async fn a_record_that_is_put_back_does_not_live_again_when_it_was_deleted_since() {
+async fn a_record_that_is_put_back_stays_deleted_if_it_was_deleted_since() {
     let _stack = shared().await;
     let refusing = Refusing::start("putdeleted", false).await;
     refusing.send(3, Some((1, -3))).await;
     refusing.reads_up_to(2).await;
-    // A plain topic: this is the delete. The table has no row that it could end.
+    // A plain topic: the tombstone is the delete. The table has no row for it to end.
     refusing.send(3, None).await;
     refusing.reads_up_to(3).await;
     refusing.sql("ALTER TABLE {n}.notes DROP CONSTRAINT positive").await;
     refusing.put_back().await;
     let live = format!("SELECT id FROM {}.notes_live ORDER BY id", refusing.worker.name);
-    assert_eq!(rows(&refusing.database, &live).await, ["9"], "the topic says that it was deleted after that");
+    assert_eq!(rows(&refusing.database, &live).await, ["9"], "a later record of the topic deletes it");
 }

@@ -1,4 +1,4 @@
-//! A topic whose records a test makes itself, and the sink that reads it.
+//! A topic whose records the test writes itself, and the sink that reads it.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use crate::{
 
 pub(crate) const WAIT: Timeout = Timeout::After(Duration::from_secs(20));
 
-/// A topic and a sink that reads it. Its records are bytes that nobody can read: each becomes a dead letter, and the
-/// next offset tells how far the sink is.
+/// A topic and a sink that reads it. Its records are undecodable bytes: each becomes a dead letter, and the next offset
+/// shows the sink's progress.
 pub(crate) struct Reading {
     pub(crate) worker: Worker,
     pub(crate) topic: String,
@@ -31,7 +31,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// A topic with records, all of them applied, and the worker gone.
+    /// A topic whose records are all applied; the worker has ended.
     pub(crate) async fn stopped_after(theme: &str, policy: &str, records: usize) -> Self {
         let mut reading = Self::new(theme, policy, 1, "").await;
         reading.produce(0..records).await;
@@ -53,7 +53,7 @@ impl Reading {
 
     pub(crate) async fn create(&self, policy: &str, partitions: i32) {
         let new = || NewTopic::new(&self.topic, partitions, TopicReplication::Fixed(1)).set("cleanup.policy", policy);
-        eventually("the topic can be made", || async {
+        eventually("the topic can be created", || async {
             let made = self.admin.create_topics([&new()], &AdminOptions::new()).await.ok()?;
             made[0].is_ok().then_some(())
         })
@@ -73,14 +73,14 @@ impl Reading {
         }
     }
 
-    /// Adds a single record of so many bytes.
+    /// Adds a single record of this size in bytes.
     pub(crate) async fn produce_large(&self, bytes: usize) {
         let producer: FutureProducer =
             KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap();
         producer.send(FutureRecord::<(), _>::to(&self.topic).payload(&vec![b'x'; bytes]), WAIT).await.unwrap();
     }
 
-    /// As [`Reading::produce`], in a transaction that is committed or aborted. Its marker takes an offset as well.
+    /// Like [`Reading::produce`], in a transaction that is committed or aborted. Its marker also takes an offset.
     pub(crate) async fn transact(&self, numbers: std::ops::Range<usize>, commit: bool) {
         let mut settings = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test");
         let producer: FutureProducer = settings.set("transactional.id", &self.topic).create().unwrap();
@@ -110,8 +110,8 @@ impl Reading {
         assert_eq!(self.database.execute(&sql, &[]).await.unwrap(), 1);
     }
 
-    /// Starts the worker; the sink must fail with a code, and the log must say each of `told`. What was stored stays as
-    /// it was.
+    /// Starts the worker; the sink must fail with a code, and the log must have each text of `told`. The stored offset
+    /// stays unchanged.
     pub(crate) async fn fails_with(&mut self, code: &str, told: &[&str]) {
         let row = format!(
             "SELECT next_offset, anchor_offset, cluster_id FROM towpath.sink_partition WHERE topic = '{}'",
@@ -134,7 +134,7 @@ impl Reading {
         self.worker.kill();
     }
 
-    /// Starts the worker, which must go on to the end.
+    /// Starts the worker, which must read to the end.
     pub(crate) async fn goes_on_to(&mut self, offset: i64) {
         self.worker.spawn();
         self.applied_up_to(offset).await;
@@ -147,14 +147,14 @@ impl Reading {
 }
 
 impl Reading {
-    /// Adds so many tombstones without a key, which change nothing and are quickly applied, to a partition.
+    /// Adds `count` tombstones without a key, which are quickly applied without an effect, to a partition.
     pub(crate) async fn tombstones(&self, partition: i32, records: usize) {
         self.tombstones_with(partition, records, None).await;
     }
 
-    /// [`Reading::tombstones`] with a header each, so that each is of so many bytes, 11 or more.
+    /// Like [`Reading::tombstones`], with a header in each, for a size of at least 11 bytes.
     pub(crate) async fn tombstones_of(&self, partition: i32, records: usize, bytes: usize) {
-        // A name of three bytes, and two lengths.
+        // The header has a name of three bytes and two lengths.
         let value = vec![0; bytes - 11];
         let header = Header { key: "pad", value: Some(&value) };
         self.tombstones_with(partition, records, Some(OwnedHeaders::new().insert(header))).await;

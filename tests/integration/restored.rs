@@ -32,7 +32,7 @@ async fn with_a_copy(theme: &str) -> (Worker, Client) {
     (worker, database)
 }
 
-/// Puts the copy back, and cuts the connections where `cut`, as a restored server would.
+/// Restores the copy, and cuts the connections if `cut`, as a restored server would.
 async fn restore(database: &Client, name: &str, cut: bool) {
     let mut sql = format!(
         "BEGIN; LOCK towpath.sink_partition; DELETE FROM {name}.deals;
@@ -52,7 +52,7 @@ async fn restore(database: &Client, name: &str, cut: bool) {
 async fn all_ten_are_back(worker: &Worker, database: &Client) {
     let deals = format!("SELECT string_agg(title, ' ' ORDER BY id) FROM {}.deals", worker.name);
     rows_become(database, &deals, &["before before before after after after after after after after"]).await;
-    eventually("the log says so", || async {
+    eventually("the log reports the step back", || async {
         worker.log().contains("the store has gone back from offset").then_some(())
     })
     .await;
@@ -61,7 +61,7 @@ async fn all_ten_are_back(worker: &Worker, database: &Client) {
 }
 
 #[tokio::test]
-async fn a_database_restored_to_an_older_copy_is_brought_up_to_date_although_no_record_comes() {
+async fn a_restored_database_catches_up_even_without_new_records() {
     let _stack = shared().await;
     let (worker, database) = with_a_copy("quiet").await;
     restore(&database, &worker.name, true).await;
@@ -73,7 +73,7 @@ async fn an_offset_set_back_under_the_running_worker_is_noticed_at_the_next_reco
     let _stack = shared().await;
     let (worker, database) = with_a_copy("seek").await;
     restore(&database, &worker.name, false).await;
-    // One of them; the others learn from it.
+    // In one partition; the others learn of it.
     worker.accept("deals", "create", "d9", json!({"title": "after"})).await;
     all_ten_are_back(&worker, &database).await;
 }

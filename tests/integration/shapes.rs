@@ -1,4 +1,4 @@
-//! Tables that are there, and how their shape follows the records.
+//! Existing tables, and how their shape follows the records.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use towpath_postgres::PostgresSink;
 
 use crate::laboratory::{Laboratory, claim, record_schema};
 
-/// A sink whose records have one field `v` beside the key, of a type that changes.
+/// A sink whose records have one field `v` beside the key, with a type that changes.
 struct Shapes<'l> {
     lab: &'l Laboratory,
     sink: PostgresSink,
@@ -64,7 +64,7 @@ fn decimal(unscaled: i64) -> Value {
 }
 
 #[tokio::test]
-async fn a_column_is_widened_as_its_field_is_and_the_live_view_keeps_its_rights() {
+async fn a_column_widens_with_its_field_and_the_live_view_keeps_its_rights() {
     let lab = Laboratory::new("widen").await;
     let mut shapes = Shapes::of(&lab, &[]).await;
     shapes.put(1, INT, Value::Int(1)).await.unwrap();
@@ -76,7 +76,7 @@ async fn a_column_is_widened_as_its_field_is_and_the_live_view_keeps_its_rights(
     for (id, ty, value, becomes) in [
         (2, LONG, Value::Long(i64::MAX), "bigint"),
         (3, DECIMAL, decimal(-1), "numeric(21,2)"),
-        // A record of the older schema comes late.
+        // A record with the older schema arrives late.
         (4, INT, Value::Int(4), "numeric(21,2)"),
     ] {
         shapes.put(id, ty, value).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_column_is_widened_as_its_field_is_and_the_live_view_keeps_its_rights(
 }
 
 #[tokio::test]
-async fn what_cannot_be_widened_waits_with_the_statement_that_mends_it_and_then_goes_on() {
+async fn a_column_that_cannot_be_widened_waits_and_names_the_fix() {
     let lab = Laboratory::new("mend").await;
     let mut shapes = Shapes::of(&lab, &[]).await;
     shapes.put(1, INT, Value::Int(1)).await.unwrap();
@@ -123,7 +123,7 @@ async fn what_cannot_be_widened_waits_with_the_statement_that_mends_it_and_then_
     lab.client.batch_execute(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}")).await.unwrap();
     shapes.put(2, TEXT, Value::String("two".into())).await.unwrap();
     assert_eq!(lab.ask("SELECT v FROM $.deals_live ORDER BY id").await, ["1", "two"]);
-    // Whoever drops the view gets it back with the next new shape at the latest.
+    // If a person drops the view, the next new shape re-creates it.
     lab.client.batch_execute(&format!("DROP VIEW {}.deals_live", lab.name)).await.unwrap();
     let mut again = Shapes::of(&lab, &[]).await;
     again.put(3, TEXT, Value::String("three".into())).await.unwrap();
@@ -131,11 +131,11 @@ async fn what_cannot_be_widened_waits_with_the_statement_that_mends_it_and_then_
 }
 
 #[tokio::test]
-async fn records_that_do_not_fit_their_table_become_dead_letters_where_that_is_wanted_and_nothing_else_does() {
+async fn misfit_records_become_dead_letters_if_enabled_and_other_faults_do_not() {
     let lab = Laboratory::new("misfits").await;
     let mut shapes = Shapes::of(&lab, &[("schema.mismatch", "dead_letter")]).await;
     shapes.put(0, INT, Value::Int(0)).await.unwrap();
-    // More than would count as systematic.
+    // More than the limit for systematic errors.
     let records = (0..150).map(|at| {
         if at % 5 == 4 {
             shapes.record(at, at, INT, Value::Int(1))
@@ -151,7 +151,7 @@ async fn records_that_do_not_fit_their_table_become_dead_letters_where_that_is_w
 }
 
 #[tokio::test]
-async fn a_view_of_somebody_else_keeps_a_column_from_being_widened_and_is_named() {
+async fn a_user_view_keeps_a_column_from_being_widened_and_is_named() {
     let lab = Laboratory::new("foreign_view").await;
     let mut shapes = Shapes::of(&lab, &[]).await;
     shapes.put(1, INT, Value::Int(1)).await.unwrap();
@@ -163,14 +163,14 @@ async fn a_view_of_somebody_else_keeps_a_column_from_being_widened_and_is_named(
         let error = shapes.put(2, LONG, Value::Long(2)).await.unwrap_err();
         assert_eq!((error.reaction, error.code), (Reaction::Retry, "postgres.schema_mismatch"), "{}", error.chain());
         assert!(error.to_string().contains("used by another view or rule"), "{error}");
-        assert_eq!(lab.ask("SELECT v FROM $.deals_live").await, ["1"], "our view is as it was");
+        assert_eq!(lab.ask("SELECT v FROM $.deals_live").await, ["1"], "our view is unchanged");
         lab.client.batch_execute(&format!("DROP VIEW {}.report", lab.name)).await.unwrap();
     }
     shapes.put(2, LONG, Value::Long(2)).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_new_field_waits_for_its_column_under_validate_and_is_left_out_when_evolution_is_off() {
+async fn a_new_field_waits_under_validate_and_is_left_out_with_evolution_off() {
     let lab = Laboratory::new("validate").await;
     let mut shapes = Shapes::of(&lab, &[("schema.evolution", "validate")]).await;
     let error = shapes.put(1, INT, Value::Int(1)).await.unwrap_err();
@@ -198,7 +198,7 @@ async fn a_new_field_waits_for_its_column_under_validate_and_is_left_out_when_ev
 }
 
 #[tokio::test]
-async fn a_table_of_others_is_taken_when_its_columns_fit() {
+async fn an_existing_table_is_used_if_its_columns_fit() {
     let lab = Laboratory::new("foreign").await;
     let create = "CREATE SCHEMA $; CREATE TYPE $.mood AS ENUM ('good', 'bad');
                   CREATE TABLE $.deals (id numeric PRIMARY KEY, a bigint NOT NULL, b $.mood,
@@ -209,7 +209,7 @@ async fn a_table_of_others_is_taken_when_its_columns_fit() {
     let record = |offset, id, b: &str| lab.change(offset, id, RecordOp::Create, Some((5, b)), None, None);
     let applied =
         shapes.apply(vec![record(0, 1, "good"), record(1, 2, "bad"), record(2, 3, "no such mood")]).await.unwrap();
-    assert_eq!((applied.inserted, applied.updated), (1, 1), "the row that was there counts as older");
+    assert_eq!((applied.inserted, applied.updated), (1, 1), "the existing row counts as older");
     assert_eq!(applied.dead_letters().count(), 1);
     assert_eq!(lab.ask("SELECT id, a, b, _towpath_offset FROM $.deals ORDER BY 1").await, ["1|5|good|0", "2|5|bad|1"]);
     let nulls = "SELECT attnotnull FROM pg_attribute WHERE attrelid = '$.deals'::regclass AND attname = 'a'";
@@ -217,7 +217,7 @@ async fn a_table_of_others_is_taken_when_its_columns_fit() {
 }
 
 #[tokio::test]
-async fn without_columns_of_our_own_a_table_of_others_stays_as_it_is() {
+async fn without_metadata_columns_an_existing_table_stays_unchanged() {
     for metadata in ["none", "version"] {
         let lab = Laboratory::new("bare").await;
         let create = "CREATE SCHEMA $; CREATE TABLE $.deals (id bigint PRIMARY KEY, a bigint, b varchar(3))";
@@ -242,7 +242,7 @@ async fn without_columns_of_our_own_a_table_of_others_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_with_a_table_is_said_at_once() {
+async fn all_faults_of_a_table_are_reported_at_once() {
     let lab = Laboratory::new("all_wrong").await;
     let create = "CREATE SCHEMA $; CREATE TABLE $.deals
                   (id bigint, a boolean, b text GENERATED ALWAYS AS ('x') STORED, must text NOT NULL)";
@@ -263,7 +263,7 @@ async fn everything_that_is_wrong_with_a_table_is_said_at_once() {
 }
 
 #[tokio::test]
-async fn two_workers_that_meet_a_new_shape_at_once_both_go_on() {
+async fn two_workers_that_meet_a_new_shape_at_once_both_continue() {
     let lab = Laboratory::new("at_once").await;
     let mut shapes = Shapes::of(&lab, &[]).await;
     shapes.put(1, INT, Value::Int(1)).await.unwrap();
@@ -289,11 +289,11 @@ async fn two_workers_that_meet_a_new_shape_at_once_both_go_on() {
     }
     assert_eq!(lab.ask("SELECT count(*), count(w) FROM $.deals").await, ["5|4"]);
     assert_eq!(shapes.type_of_v().await, ["bigint"]);
-    shapes.put(1, INT, Value::Int(2)).await.expect("a connection that knew the narrower table goes on");
+    shapes.put(1, INT, Value::Int(2)).await.expect("a connection that knew the narrower table continues");
 }
 
 #[tokio::test]
-async fn a_text_that_is_json_becomes_jsonb_and_one_that_is_not_a_dead_letter() {
+async fn a_json_text_becomes_jsonb_and_another_text_a_dead_letter() {
     let lab = Laboratory::new("json").await;
     let mut shapes = Shapes::of(&lab, &[]).await;
     let schema = Schema::parse_str(&format!(

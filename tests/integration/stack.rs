@@ -1,4 +1,4 @@
-//! What every test stands on: the real broker, registry and database, and a corner of them for itself.
+//! Access to the real broker, registry and database, with unique names for each test.
 
 use std::{
     future::Future,
@@ -10,17 +10,17 @@ use std::{
 
 use tokio_postgres::{Client, NoTls};
 
-/// How long anything may take before a test gives up; the machine may be slow and busy.
+/// The timeout of every wait in a test; the machine may be slow and busy.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A name that no other test has, usable as topic prefix, schema and connector.
+/// Returns a unique name, usable as topic prefix, schema and connector.
 pub(crate) fn unique(theme: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let id = uuid::Uuid::new_v4().simple().to_string();
     format!("{theme}{}_{}", NEXT.fetch_add(1, Ordering::Relaxed), &id[..8])
 }
 
-/// Held by a test that needs the stack as it is; [`alone`] waits for all of them.
+/// Held by a test that needs the stack unchanged; [`alone`] waits for all of them.
 pub(crate) type Shared = tokio::sync::RwLockReadGuard<'static, ()>;
 
 static STACK: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
@@ -30,7 +30,7 @@ pub(crate) async fn shared() -> Shared {
     STACK.read().await
 }
 
-/// For a test that restarts parts of the stack: no other runs meanwhile.
+/// For a test that restarts parts of the stack: no other test runs meanwhile.
 pub(crate) async fn alone() -> tokio::sync::RwLockWriteGuard<'static, ()> {
     STACK.write().await
 }
@@ -51,7 +51,7 @@ fn try_stack(arguments: &[&str]) -> bool {
     Command::new(script).args(arguments).status().expect("dev/stack can be run").success()
 }
 
-/// A part of the stack that is away until this is dropped, also by a test that fails. To be had with [`alone`] only.
+/// A part of the stack that is stopped until this is dropped, even by a failing test. Requires [`alone`].
 pub(crate) struct Outage(&'static str);
 
 impl Outage {
@@ -65,23 +65,23 @@ impl Outage {
 impl Drop for Outage {
     fn drop(&mut self) {
         let is_back = try_stack(&["start", self.0]);
-        assert!(is_back || std::thread::panicking(), "{} does not come back", self.0);
+        assert!(is_back || std::thread::panicking(), "{} does not start again", self.0);
     }
 }
 
-/// The seed of this run: printed, and taken from `TOWPATH_SEED` to run the same again.
+/// The seed of this run: printed, and read from `TOWPATH_SEED` to repeat a run.
 pub(crate) fn seed(theme: &str) -> u64 {
     let seed = std::env::var("TOWPATH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
     println!("{theme}: TOWPATH_SEED={seed}");
     seed
 }
 
-/// Tries until `probe` gives something, and fails with `what` when it does not in time.
+/// Polls `probe` until it returns a value, and panics with `what` after [`PATIENCE`].
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, probe: impl FnMut() -> F) -> T {
     try_for_long(probe).await.unwrap_or_else(|| panic!("not within {PATIENCE:?}: {what}"))
 }
 
-/// Tries until `probe` gives something; `None` when patience is at its end.
+/// Polls `probe` until it returns a value; `None` after [`PATIENCE`].
 async fn try_for_long<T, F: Future<Output = Option<T>>>(mut probe: impl FnMut() -> F) -> Option<T> {
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     let tried = async {
@@ -95,7 +95,7 @@ async fn try_for_long<T, F: Future<Output = Option<T>>>(mut probe: impl FnMut() 
     tokio::time::timeout(PATIENCE, tried).await.ok()
 }
 
-/// A connection of the test's own.
+/// Opens a new connection.
 pub(crate) async fn database() -> Client {
     let (client, connection) =
         tokio_postgres::connect(&env("DATABASE_URL"), NoTls).await.expect("the database answers");
@@ -103,7 +103,7 @@ pub(crate) async fn database() -> Client {
     client
 }
 
-/// What a query gives, each row as text with `|` between its columns, as `psql -At` prints it.
+/// The rows of a query, each as text with `|` between its columns, as `psql -At` prints it.
 pub(crate) async fn rows(client: &Client, sql: &str) -> Vec<String> {
     let messages = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     messages
@@ -117,7 +117,7 @@ pub(crate) async fn rows(client: &Client, sql: &str) -> Vec<String> {
         .collect()
 }
 
-/// Waits until a query gives exactly these rows. A table that is not there yet gives none.
+/// Waits until a query returns exactly these rows. A missing table has none.
 pub(crate) async fn rows_become(client: &Client, sql: &str, expected: &[&str]) {
     let last = std::cell::RefCell::new(Vec::new());
     let probe = || async {

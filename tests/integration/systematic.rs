@@ -1,15 +1,15 @@
-//! Records of which all become dead letters: something is wrong with all of them, and the task stops instead of
-//! emptying the topic.
+//! Topics whose records would all become dead letters: the cause is systematic, and the task stops instead of emptying
+//! the topic.
 
 use crate::{
     reading::Reading,
     stack::{eventually, rows},
 };
 
-/// A partition of records that nobody can read, in batches of so many, and the line of the log with which the task has
-/// failed.
+/// A partition of undecodable records, read in batches of `batch` records, and the line of the log with which the task
+/// has failed.
 async fn failed_at(theme: &str, records: usize, batch: usize) -> (Reading, String) {
-    // What is not full waits, so that all batches but the last are full.
+    // An incomplete batch waits, so all batches except the last are full.
     let mut reading = Reading::new(theme, "delete", 1, &format!("batch.max.rows = {batch}\nlinger.ms = 60000\n")).await;
     reading.produce(0..records).await;
     reading.worker.spawn();
@@ -21,7 +21,7 @@ async fn failed_at(theme: &str, records: usize, batch: usize) -> (Reading, Strin
 }
 
 #[tokio::test]
-async fn a_hundred_dead_letters_in_a_row_of_one_batch_stop_the_task_and_nothing_of_it_is_written() {
+async fn a_hundred_dead_letters_in_one_batch_stop_the_task_unwritten() {
     let (reading, line) = failed_at("at_once", 150, 100).await;
     for told in
         ["sink.systematic", "notes[0]", "100 records in a row up to offset 99", "decode.", "nothing from offset 0 on"]
@@ -34,7 +34,7 @@ async fn a_hundred_dead_letters_in_a_row_of_one_batch_stop_the_task_and_nothing_
 }
 
 #[tokio::test]
-async fn a_hundred_dead_letters_in_a_row_of_several_batches_stop_the_task_and_it_goes_on_behind_them() {
+async fn a_hundred_dead_letters_in_several_batches_stop_the_task_until_restarted() {
     let (mut reading, line) = failed_at("bit_by_bit", 180, 60).await;
     for told in
         ["sink.systematic", "notes[0]", "the last 120 records", "(decode)", "find the common cause in the dead letters"]
@@ -47,7 +47,7 @@ async fn a_hundred_dead_letters_in_a_row_of_several_batches_stop_the_task_and_it
         "the rest is not read"
     );
     reading.worker.kill();
-    // Whoever has looked at them starts it again.
+    // The operator has examined the dead letters and restarts the task.
     reading.goes_on_to(180).await;
     assert_eq!(reading.dead_letters().await, ["180"]);
     let twice = format!(

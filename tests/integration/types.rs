@@ -1,4 +1,4 @@
-//! Topics that others wrote, through Kafka and the registry into Postgres and out again by `psql`, value by value.
+//! Topics of foreign producers, through Kafka and the registry into Postgres and out again by `psql`, value by value.
 
 mod columns;
 pub(crate) mod foreign;
@@ -22,7 +22,7 @@ fn key(id: i32) -> Value {
     record(&[("id", Value::Int(id))])
 }
 
-/// The fields of a record of these columns, behind an `id`.
+/// The fields of a record with these columns, after an `id`.
 fn fields(columns: &[Column]) -> String {
     let fields =
         columns.iter().map(|(name, ty, ..)| format!(r#",{{"name":"{name}","type":{ty}}}"#)).collect::<String>();
@@ -35,7 +35,7 @@ fn row(columns: &[Column]) -> Value {
     record(&values)
 }
 
-/// Holds each column of a table, by itself, to what is expected of it.
+/// Compares each column of a table, by itself, with the expected one.
 fn check_columns(table: &str, columns: &[Column]) {
     for (name, _, _, ty, value) in columns {
         let shown = psql(&format!("SELECT pg_typeof({name}), {name} FROM {table} WHERE id = 1"));
@@ -58,7 +58,7 @@ async fn every_avro_type_comes_out_of_psql_value_by_value() {
     rows_become(&database, &format!("SELECT id, _towpath_deleted FROM {}", topic.table()), &["1|t"]).await;
 }
 
-/// Debezium's envelope around a record of these columns.
+/// Debezium's envelope around a record with these columns.
 fn envelope(columns: &[Column]) -> String {
     format!(
         r#"{{"type":"record","name":"Envelope","namespace":"s.public.t","fields":[
@@ -107,7 +107,7 @@ async fn every_type_of_debezium_comes_out_of_psql_value_by_value() {
 }
 
 #[tokio::test]
-async fn what_debezium_writes_ends_in_the_rows_that_it_says() {
+async fn records_of_debezium_end_in_the_expected_rows() {
     let _stack = shared().await;
     let worker = Worker::new("events").sink("").start().await;
     let columns: Vec<Column> = vec![("n", r#"["null","int"]"#.into(), some(Value::Int(1)), "", "")];
@@ -125,13 +125,13 @@ async fn what_debezium_writes_ends_in_the_rows_that_it_says() {
     topic.send(Some(key(1)), None).await;
     topic.send(None, Some(event("m", None, 4))).await;
     rows_become(&database, &table, &["1|2|large|t"]).await;
-    // A record that nobody can read is the last one, so that what came before it is done once it is there.
+    // The last record is undecodable: its dead letter shows that all earlier records are applied.
     topic.send_bytes(b"no framing", b"no framing", &[]).await;
     rows_become(&database, &topic.dead_letters(), &["5|decode.framing"]).await;
 }
 
 #[tokio::test]
-async fn nanoseconds_are_refused_by_the_column_whoever_writes_them_and_may_be_left_out() {
+async fn nanoseconds_are_refused_by_column_and_may_be_left_out() {
     let _stack = shared().await;
     let kinds = [
         (logical("long", "timestamp-nanos"), Value::TimestampNanos(1)),
@@ -148,10 +148,10 @@ async fn nanoseconds_are_refused_by_the_column_whoever_writes_them_and_may_be_le
             topic
         };
         let left_out = send(&goes_on).await;
-        // One for each, since a sink that waits says why of one table at a time.
+        // One worker for each, because a waiting sink gives the reason of one table only.
         let waits = Worker::new("nanos").sink("").start().await;
         let refused = send(&waits).await;
-        eventually("the log names the field and the way out", || async {
+        eventually("the log names the field and the remedy", || async {
             let log = waits.log();
             let mut lines = log.lines().filter(|line| line.contains("postgres.schema_mismatch"));
             lines
@@ -209,11 +209,11 @@ async fn numbers_of_any_scale_are_keys() {
         let value = record(&[("id", id.clone()), ("n", Value::Int(n))]);
         topic.send(Some(record(&[("id", id), ("part", Value::Int(7))])), Some(value)).await;
     };
-    // 1.50 and 1.5 are one number.
+    // 1.50 and 1.5 are the same number.
     for (n, scale, unscaled) in [(1, 2, &[0, 150][..]), (2, 1, &[15]), (3, 0, &[100]), (4, 3, &[255]), (5, 0, &[1])] {
         send(n, scale, unscaled).await;
     }
-    // A tombstone of 1, as 1.0.
+    // A tombstone of 1, written as 1.0.
     topic.send(Some(record(&[("id", number(1, vec![10])), ("part", Value::Int(7))])), None).await;
     let table = format!("SELECT id::text, part, n, _towpath_deleted FROM {} ORDER BY id", topic.table());
     rows_become(&database().await, &table, &["-0.001|7|4|f", "1|7|5|t", "1.5|7|2|f", "100|7|3|f"]).await;
@@ -285,7 +285,7 @@ async fn texts_are_rows_of_an_id_and_a_value() {
 }
 
 #[tokio::test]
-async fn a_guid_that_the_registry_does_not_look_up_is_said_in_the_dead_letter() {
+async fn a_guid_unknown_to_the_registry_is_reported_in_the_dead_letter() {
     let _stack = shared().await;
     let worker = Worker::new("guid").sink("\"key.converter\" = \"string\"\n").start().await;
     let topic = Topic::new(&format!("{}.zoo", worker.name)).await;

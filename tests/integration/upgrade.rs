@@ -1,4 +1,4 @@
-//! Databases that an earlier version has made.
+//! Databases that an earlier version has created.
 
 use tokio_postgres::NoTls;
 use towpath_api::{Anchor, Arena, Batch, Beginning, Body, OpenSink as _, Payload, Record, Sink as _, TopicPartition};
@@ -7,7 +7,7 @@ use towpath_postgres::{OpenPostgresSink, PostgresSinkConfig, SinkSettings};
 
 use crate::stack::{database, env, rows, shared, unique};
 
-/// Schema `towpath` as the first version made it, with a partition under way.
+/// Schema `towpath` as the first version created it, with a partition in use.
 const FIRST_VERSION: &str = r#"
 CREATE SCHEMA towpath;
 CREATE TABLE towpath.sink_partition (
@@ -31,7 +31,7 @@ INSERT INTO towpath.sink_partition (sink, topic, partition, next_offset, epoch, 
 VALUES ('pg', 'acme.deals', 0, 7, 3, 'old')"#;
 
 #[tokio::test]
-async fn a_database_of_the_first_version_is_taken_over_where_it_was_left() {
+async fn a_database_of_the_first_version_is_continued_at_its_offset() {
     let _stack = shared().await;
     let (name, observer) = (unique("upgrade"), database().await);
     observer.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();

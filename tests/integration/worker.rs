@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::stack::{env, eventually, unique};
 
-/// The secret of the client `acme` in every test; a canary that must turn up nowhere.
+/// The secret of the client `acme` in every test; a canary that must not appear in any output.
 pub(crate) const SECRET: &str = "canary-4f9c1d7e-secret";
 
 /// The two objects that most tests use.
@@ -35,7 +35,7 @@ pub(crate) struct Worker {
     folder: TempDir,
     connectors: Vec<String>,
     child: Option<Child>,
-    /// Whether this process has answered: from then on it must, for as long as it lives.
+    /// Whether this process has answered: after that it must answer until it ends.
     has_answered: bool,
     failpoints: String,
     rest: String,
@@ -49,7 +49,7 @@ impl Worker {
         Self::named(unique(theme))
     }
 
-    /// [`Worker::new`] with the name of another one, to share its topics and tables.
+    /// Like [`Worker::new`], with the name of another worker, to share its topics and tables.
     pub(crate) fn named(name: String) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the config");
         let (rest, hooks) = (format!("http://127.0.0.1:{}", free_port()), format!("http://127.0.0.1:{}", free_port()));
@@ -76,7 +76,7 @@ impl Worker {
         worker_of
     }
 
-    /// Sets a key of the worker's own file, in place of the value that it has.
+    /// Sets a key of the worker's own file, and replaces its present value.
     pub(crate) fn setting(self, key: &str, value: &str) -> Self {
         let text = std::fs::read_to_string(self.folder.path().join("worker.toml")).expect("the config can be read");
         let others: String = text
@@ -117,7 +117,7 @@ impl Worker {
         self.sink_at(&env("DATABASE_URL"), more)
     }
 
-    /// [`Worker::sink`] by another way to the database, or as another role.
+    /// Like [`Worker::sink`], with another URL of the database, or as another role.
     pub(crate) fn sink_at(self, url: &str, more: &str) -> Self {
         let delay = if more.contains("errors.retry.delay.max.ms") { "" } else { "errors.retry.delay.max.ms = 1000\n" };
         let text = format!(
@@ -132,13 +132,13 @@ impl Worker {
         towpath(self.folder.path()).args(arguments).output().expect("the binary can be started")
     }
 
-    /// Sets `FAILPOINTS` for the next start: `after_cas=3*off->1*return(kill)`, and so on. Without the feature they do
-    /// nothing.
+    /// Sets `FAILPOINTS` for the next start: `after_cas=3*off->1*return(kill)`, and so on. Has no effect without the
+    /// feature.
     pub(crate) fn failpoints(&mut self, failpoints: &str) {
         failpoints.clone_into(&mut self.failpoints);
     }
 
-    /// Starts the process without waiting for anything. Its log goes to a file of the config folder.
+    /// Starts the process without waiting. Its log is a file in the config folder.
     pub(crate) fn spawn(&mut self) {
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -173,12 +173,12 @@ impl Worker {
         self.has_answered = true;
     }
 
-    /// What the worker has logged so far.
+    /// The log of the worker until now.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// SIGKILL, and the end of the process awaited; before that it is asked whether it accounts for each record.
+    /// Kills the process and waits for its end; first checks that it accounts for each record.
     pub(crate) fn kill(&mut self) {
         self.accounts_for_each_record().unwrap_or_else(|wrong| panic!("{wrong}; the worker's log:\n{}", self.log()));
         self.end();
@@ -196,7 +196,7 @@ impl Worker {
         self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_none()))
     }
 
-    /// Sends a signal by name, such as `TERM`; before that the process is asked whether it accounts for each record.
+    /// Sends a signal by name, such as `TERM`; first checks that the process accounts for each record.
     pub(crate) fn signal(&mut self, signal: &str) {
         self.must_account_for_each_record();
         let pid = self.child.as_ref().expect("a running worker").id().to_string();
@@ -215,15 +215,15 @@ impl Worker {
     /// Waits for the process to end by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let child = std::cell::RefCell::new(self.child.take().expect("a running worker"));
-        eventually("the worker ends", || async { child.borrow_mut().try_wait().expect("a child of ours") }).await
+        eventually("the worker ends", || async { child.borrow_mut().try_wait().expect("a child process") }).await
     }
 
-    /// Where the worker takes posts in.
+    /// The URL for posts.
     pub(crate) fn hook(&self) -> String {
         format!("{}/hooks/hook-{}", self.hooks, self.name)
     }
 
-    /// Posts a body to the webhook as it is.
+    /// Posts an unchanged body to the webhook.
     pub(crate) async fn post_raw(&self, body: impl Into<reqwest::Body>) -> reqwest::Result<Response> {
         self.http.post(self.hook()).header("content-type", "application/json").body(body).send().await
     }
@@ -242,7 +242,7 @@ impl Worker {
         answer
     }
 
-    /// What `towpath tap` shows of the topic of an object; `more` narrows it down.
+    /// The output of `towpath tap` for the topic of an object; `more` has further options.
     pub(crate) fn tap(&self, object: &str, more: &[&str]) -> Vec<Value> {
         let topic = format!("{}.{object}", self.name);
         let mut tap = towpath(self.folder.path());
@@ -253,7 +253,7 @@ impl Worker {
         records.collect::<Result<_, _>>().expect("tap prints JSON")
     }
 
-    /// The state of a connector, `hook` or `pg`; empty while it has none.
+    /// The state of a connector, `hook` or `pg`; empty while it does not have one.
     pub(crate) async fn state(&self, connector: &str) -> String {
         let (_, text) = self.get("/towpath/v1/connectors").await;
         let connectors: Vec<Value> = serde_json::from_str(&text).expect("JSON");
@@ -262,8 +262,8 @@ impl Worker {
         found.map(|connector| connector["state"].as_str().unwrap_or_default().to_owned()).unwrap_or_default()
     }
 
-    /// Returns true if a task of the sink has failed, or another worker has claimed a partition of it. A worker that does not answer yet
-    /// has lost nothing.
+    /// Returns true if a task of the sink has failed, or another worker has claimed a partition of it. A worker that
+    /// does not answer yet has lost nothing.
     pub(crate) async fn has_lost_a_partition(&self) -> bool {
         let Ok(answer) = self.http.get(format!("{}/towpath/v1/connectors", self.rest)).send().await else {
             return false;
@@ -294,11 +294,10 @@ impl Worker {
         sum(&text, name, labels)
     }
 
-    /// What a sink has read is what it says became of it: applied, skipped for a reason, or set aside; exactly, in the
-    /// metrics of this process.
+    /// Checks in the metrics of this process that records read = applied + skipped + dead-lettered, exactly.
     ///
-    /// Without tokio, since it is asked for where a worker is dropped. A process that ends meanwhile, or has not
-    /// answered anybody yet, says nothing false; any other has to answer.
+    /// Without tokio, because it runs when a worker is dropped. A process that ends meanwhile, or has not answered any
+    /// request yet, is not wrong; any other must answer.
     fn accounts_for_each_record(&mut self) -> Result<(), String> {
         let begun = Instant::now();
         let labels = format!("connector=\"pg-{}\"", self.name);
@@ -321,13 +320,14 @@ impl Worker {
             let applied = of("towpath_sink_records_applied_total");
             let skipped = of("towpath_sink_records_skipped_total");
             let set_aside = of("towpath_dlq_records_total");
-            // All are whole numbers far below 2^53, so sums are exact. A batch that is being counted at this moment is
-            // counted at the next.
+            // All are whole numbers far below 2^53, so sums are exact. A batch that is being counted now is complete at
+            // the next attempt.
             if (read - applied - skipped - set_aside).abs() < 0.5 {
                 return Ok(());
             }
             wrong = format!(
-                "{read} records read, {applied} applied, {skipped} skipped, {set_aside} set aside: they do not add up"
+                "{read} records read, {applied} applied, {skipped} skipped, {set_aside} dead-lettered: \
+                 they do not add up"
             );
         }
         Err(wrong)
@@ -343,7 +343,7 @@ impl Worker {
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
-    /// Checks now what is checked at the end of each worker.
+    /// Runs the check at the end of each worker now.
     pub(crate) fn must_account_for_each_record(&mut self) {
         self.accounts_for_each_record().expect("the conservation law");
     }

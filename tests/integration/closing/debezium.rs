@@ -1,8 +1,8 @@
 //! A topic as Debezium's Postgres connector writes it with Connect's Avro converter: a snapshot, then a stream of
 //! changes.
 //!
-//! Tables have the default replica identity, so that `before` holds the key only, and a large value that an update
-//! leaves as it was is not available.
+//! Tables have the default replica identity, so `before` has only the key, and a large value that an update leaves
+//! unchanged is unavailable.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(super) const KEY: &str = r#"{"type":"record","name":"Key","namespace":"shop.
 pub(super) const COLUMNS: [&str; 5] = ["title", "amount", "at", "body", "stage"];
 pub(super) const PARTITIONS: i32 = 2;
 
-/// The schema of values; with `stage` once the table has that column.
+/// The schema of values; with `stage` after the table has that column.
 pub(super) fn envelope(with_stage: bool) -> String {
     let stage = if with_stage { r#",{"name":"stage","type":["null","string"],"default":null}"# } else { "" };
     let nanos = r#"{"name":"ts_us","type":["null","long"],"default":null},
@@ -69,14 +69,14 @@ struct Row {
     stage: Option<String>,
 }
 
-/// The table that is captured, and what its changes come to.
+/// The captured table, and the model of its changes.
 pub(super) struct Orders {
     random: StdRng,
     rows: BTreeMap<i32, Row>,
     next_id: i32,
     lsn: i64,
     ends: [i64; PARTITIONS as usize],
-    /// Whether the table has the column `stage` by now.
+    /// Whether the table already has the column `stage`.
     pub(super) has_stage: bool,
     pub(super) model: Model,
     records: Vec<Sent>,
@@ -96,7 +96,7 @@ impl Orders {
         }
     }
 
-    /// The snapshot of so many rows.
+    /// The snapshot of `count` rows.
     pub(super) fn snapshot(&mut self, rows: u32) -> Vec<Sent> {
         for _ in 0..rows {
             self.create("r");
@@ -104,7 +104,7 @@ impl Orders {
         std::mem::take(&mut self.records)
     }
 
-    /// So many changes of the table.
+    /// `count` changes of the table.
     pub(super) fn changes(&mut self, changes: u32) -> Vec<Sent> {
         for _ in 0..changes {
             match self.random.random_range(0..20) {
@@ -114,8 +114,8 @@ impl Orders {
                     self.delete(id);
                 }
                 7..9 => {
-                    // A new key for a row: its end under the old one, with the tombstone, and its beginning under the
-                    // new one.
+                    // A row gets a new key: a delete with a tombstone under the old key, and a create under the new
+                    // key.
                     let id = self.any();
                     let row = self.rows[&id].clone();
                     self.delete(id);
@@ -128,7 +128,7 @@ impl Orders {
         std::mem::take(&mut self.records)
     }
 
-    /// Any row that there is.
+    /// The id of any existing row.
     fn any(&mut self) -> i32 {
         let from = self.random.random_range(0..self.next_id);
         let found = self.rows.range(from..).next().or_else(|| self.rows.iter().next());
@@ -175,7 +175,7 @@ impl Orders {
         self.place(id, "tombstone", None, false, BTreeMap::new());
     }
 
-    /// The record about row `id` as it is now.
+    /// The record about the present state of row `id`.
     fn send(&mut self, op: &'static str, id: i32, with_body: bool) {
         let row = self.rows.get(&id).cloned();
         let mut values = BTreeMap::new();
@@ -194,7 +194,7 @@ impl Orders {
         }
         self.lsn += 56;
         let after = row.as_ref().map_or_else(null, |row| some(self.value(id, Some(row), with_body)));
-        // The default replica identity: of a row that was deleted the log has the key.
+        // With the default replica identity the log of a delete has only the key.
         let before = if op == "d" { some(self.value(id, None, true)) } else { null() };
         let now = 1_700_000_000_000 + self.lsn;
         let clocks = [("ts_us", some(Value::Long(now * 1_000))), ("ts_ns", some(Value::Long(now * 1_000_000)))];

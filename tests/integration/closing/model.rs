@@ -1,20 +1,20 @@
-//! What a topic's records come to, computed from the records alone.
+//! The rows that a topic's records lead to, computed from the records alone.
 
 use std::collections::BTreeMap;
 
-/// A record of a topic, as far as its row is concerned.
+/// A record of a topic, reduced to its effect on its row.
 #[derive(Debug, Clone)]
 pub(super) struct Act {
     pub(super) partition: i32,
     pub(super) offset: i64,
     pub(super) id: i64,
-    /// As the history names it.
+    /// The op, as the history names it.
     pub(super) op: &'static str,
-    /// Of the source; `None` leaves it to the offset.
+    /// The version of the source; `None` if the offset is the version.
     pub(super) version: Option<i64>,
-    /// Whether the fields that it does not carry stay as they are.
+    /// Whether fields that the record does not carry keep their values.
     pub(super) is_partial: bool,
-    /// The fields that it carries, as text; an empty one is null.
+    /// The fields that the record carries, as text; an empty text is null.
     pub(super) values: BTreeMap<&'static str, String>,
 }
 
@@ -26,7 +26,7 @@ struct Row {
     version: (i64, i64),
 }
 
-/// The rows of a table, and the history beside it.
+/// The rows of a table, and its history.
 #[derive(Debug)]
 pub(super) struct Model {
     columns: &'static [&'static str],
@@ -43,17 +43,17 @@ impl Model {
         Self { columns, rows: BTreeMap::new(), history: BTreeMap::new(), records: 0, ends: BTreeMap::new(), stale: 0 }
     }
 
-    /// Takes the next record of its partition.
+    /// Applies the next record of its partition.
     pub(super) fn take(&mut self, act: &Act) {
         let place = (act.partition, act.offset);
         let line = format!("{}|{}|{}|{}|{}", act.partition, act.offset, act.id, act.op, self.text(&act.values));
         self.records += 1;
         self.ends.insert(act.partition, act.offset + 1);
-        // A tombstone behind its delete says nothing; all are so here.
+        // A tombstone directly after its delete is ignored; all tombstones here are such.
         if act.op == "tombstone" {
             return;
         }
-        assert!(self.history.insert(place, line).is_none(), "each place has one record");
+        assert!(self.history.insert(place, line).is_none(), "each offset has one record");
         let version = act.version.map_or((0, act.offset), |version| (version, 0));
         let row = self.rows.entry(act.id).or_insert_with(|| Row { deleted: true, version: (-1, -1), ..Row::default() });
         if version < row.version || (version == row.version && !act.is_partial) {
@@ -65,7 +65,7 @@ impl Model {
             row.deleted = true;
             return;
         }
-        // What comes after a delete starts from nothing.
+        // A record after a delete starts from an empty row.
         if std::mem::take(&mut row.deleted) {
             row.values.clear();
         }
@@ -78,18 +78,17 @@ impl Model {
         values.join("|")
     }
 
-    /// How many records there were.
+    /// The number of records.
     pub(super) fn records(&self) -> usize {
         self.records
     }
 
-    /// Where each partition ends.
+    /// The next offset of each partition.
     pub(super) fn ends(&self) -> BTreeMap<i32, i64> {
         self.ends.clone()
     }
 
-    /// The lines of the table: id, columns, whether it is deleted, partition and offset of the last record that
-    /// counted.
+    /// The lines of the table: id, columns, deleted, and partition and offset of the last effective record.
     pub(super) fn table(&self) -> Vec<String> {
         let line = |(id, row): (&i64, &Row)| {
             let deleted = if row.deleted { "t" } else { "f" };

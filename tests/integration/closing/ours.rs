@@ -1,5 +1,5 @@
 //! A topic as one of our sources writes it, through the publisher: whole records, partial updates, deletes, and late
-//! ones.
+//! records.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,7 +23,7 @@ pub(super) const COLUMNS: [&str; 3] = ["title", "amount", "won"];
 /// Keys of the topic.
 const IDS: i64 = 6_000;
 
-/// The source, and what its events come to.
+/// The source, and the model of its events.
 pub(super) struct Deals {
     random: StdRng,
     publisher: KafkaPublisher,
@@ -57,7 +57,7 @@ impl Deals {
         self.publish(events).await;
     }
 
-    /// Publishes so many changes.
+    /// Publishes `count` changes.
     pub(super) async fn change(&mut self, changes: usize) {
         let events = (0..changes)
             .map(|_| {
@@ -65,7 +65,7 @@ impl Deals {
                 match self.random.random_range(0..20) {
                     0..3 => self.event(Op::Delete, id, &[], 0),
                     3..5 => self.event(Op::Create, id, &COLUMNS, 0),
-                    // Late: the row may hold something newer by now.
+                    // A late record: the row may be newer by now.
                     5..7 => self.event(Op::Update, id, &COLUMNS, 2_000),
                     7..12 => self.event(Op::Update, id, &["amount"], 0),
                     _ => self.event(Op::Update, id, &["title", "won"], 0),

@@ -1,5 +1,5 @@
-//! A source that is killed 50 times. It runs in a process of its own: this test binary, started again with the filter
-//! of one test and an environment variable.
+//! A source that is killed 50 times. It runs in its own process: this test binary, started with the filter of one test
+//! and an environment variable.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -20,7 +20,7 @@ const KILLS: usize = 50;
 /// The connector that the process of [`the_source_that_is_killed`] runs.
 const CONNECTOR: &str = "TOWPATH_TEST_JOURNAL";
 
-/// Not a test by itself: returns at once unless it is the process that [`Victim::spawn`] starts.
+/// Not a test: returns at once unless this is the process that [`Victim::spawn`] starts.
 #[tokio::test]
 async fn the_source_that_is_killed() {
     if let Ok(connector) = std::env::var(CONNECTOR) {
@@ -69,7 +69,7 @@ async fn a_source_killed_50_times_leaves_each_event_once_in_order_and_the_positi
     for kill in 0..KILLS {
         let mut victim = Victim::spawn(&lab);
         if kill % 5 == 0 {
-            // While it starts, fences and reads its position.
+            // At any moment, even while the source starts, fences and reads its position.
             std::thread::sleep(Duration::from_millis(random.random_range(0..700)));
         } else {
             victim.wait_until_publishing();

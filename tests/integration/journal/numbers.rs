@@ -1,4 +1,4 @@
-//! A source of numbered events with a position, and its corner of the stack.
+//! A source of numbered events with a position, and its topics.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::stack::{env, unique};
 
 const GROUP: &str = "lab";
 
-/// Topics and a transactional id that no other test has.
+/// Topics and a transactional id that are unique to the test.
 #[derive(Clone)]
 pub(super) struct Laboratory {
     pub(super) connector: String,
@@ -94,7 +94,7 @@ pub(super) fn events(numbers: Range<u64>) -> Vec<ChangeEvent> {
     numbers.map(event).collect()
 }
 
-/// Publishes the numbers from the stored position on, in batches of 1 to 40, until it is stopped.
+/// Publishes the numbers from the stored position, in batches of 1 to 40, until it is stopped.
 pub(super) struct Numbers {
     pause: Duration,
 }
@@ -137,7 +137,7 @@ impl<J: Journal> Source<J> for Numbers {
     }
 }
 
-/// Runs the source as a worker does: a fresh source and a fresh journal after each retry. Never returns.
+/// Runs the source as a worker does: a new source and a new journal after each retry. Never returns.
 pub(super) async fn run_until_killed(lab: &Laboratory) {
     let opener = OpenNumbers { pause: Duration::ZERO };
     loop {
@@ -152,7 +152,7 @@ pub(super) async fn run_until_killed(lab: &Laboratory) {
     }
 }
 
-/// Checks that readers see each number once and in order, and that the position agrees. Returns the next number.
+/// Asserts that readers see each number once and in order, and that the position agrees. Returns the next number.
 pub(super) async fn agree(lab: &Laboratory) -> u64 {
     let Position(stored) = lab.open().await.position().await.unwrap().expect("a position");
     let next = stored["next"].as_u64().unwrap();

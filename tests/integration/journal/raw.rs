@@ -1,4 +1,4 @@
-//! Kafka without Towpath: what a stranger's producer writes, and what a stranger's consumer sees.
+//! Kafka without Towpath: records of a foreign producer, and records as a foreign consumer sees them.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn admin() -> AdminClient<DefaultClientContext> {
     client().create().unwrap()
 }
 
-/// A transactional producer, initialized.
+/// An initialized transactional producer.
 pub(super) fn producer(transactional_id: &str) -> BaseProducer {
     let producer: BaseProducer = client().set("transactional.id", transactional_id).create().unwrap();
     producer.init_transactions(TIMEOUT).unwrap();
@@ -39,7 +39,7 @@ pub(super) async fn create_topic(topic: &str, config: &[(&str, &str)]) {
     admin().create_topics([&new], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
 }
 
-/// A record as a consumer sees it; `number` is its event id, 0 without one.
+/// A record as a consumer sees it; `number` is its event id, or 0 without one.
 pub(super) struct Found {
     pub(super) partition: i32,
     pub(super) offset: i64,
@@ -48,7 +48,7 @@ pub(super) struct Found {
     pub(super) number: u64,
 }
 
-/// All records of a topic; in the order of their offsets within each partition.
+/// All records of a topic, in the order of their offsets within each partition.
 pub(super) fn read(topic: &str, isolation: &str) -> Vec<Found> {
     let consumer: BaseConsumer = client()
         .set("group.id", unique("group"))

@@ -1,4 +1,4 @@
-//! Columns of every type, each with what `psql` shows of it.
+//! Columns of every type, each with its output in `psql`.
 
 use towpath_api::apache_avro::{BigDecimal, Days, Decimal, Duration, Millis, Months, Uuid, types::Value};
 
@@ -8,7 +8,7 @@ const INSTANT: &str = "timestamp with time zone";
 const WALL: &str = "timestamp without time zone";
 const CLOCK: &str = "time without time zone";
 
-/// A column: its name, the Avro type that is registered, a value, and what `psql` shows as type and value.
+/// A column: its name, the registered Avro type, a value, and the type and value in `psql`.
 pub(super) type Column = (&'static str, String, Value, &'static str, &'static str);
 
 /// A type with Connect's or Debezium's name, as its Avro converter registers it.

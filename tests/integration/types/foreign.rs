@@ -1,4 +1,4 @@
-//! A topic that somebody else writes: schemas as text in the registry, framing by hand, bytes by apache-avro.
+//! A topic of a foreign producer: schemas as text in the registry, framing by hand, bytes by apache-avro.
 
 use std::{process::Command, time::Duration};
 
@@ -23,7 +23,7 @@ pub(crate) struct Topic {
 }
 
 impl Topic {
-    /// One of a single partition, so that its records have one order.
+    /// Creates a topic with a single partition, so that its records have one order.
     pub(super) async fn new(name: &str) -> Self {
         Self::with_partitions(name, 1).await
     }
@@ -39,21 +39,21 @@ impl Topic {
         Self { name: name.to_owned(), producer: settings.create().expect("a client"), key: None, value: None }
     }
 
-    /// Registers the schemas of keys and values as they are written here.
+    /// Registers the schemas of keys and values in exactly this form.
     pub(crate) async fn avro(mut self, key: &str, value: &str) -> Self {
         self.key = Some(self.register("key", key).await);
         self.value = Some(self.register("value", value).await);
         self
     }
 
-    /// Registers a schema under a subject of its own that belongs to the topic, which others can refer to.
+    /// Registers a schema under its own subject, which belongs to the topic and which other schemas can refer to.
     pub(super) async fn part(&self, name: &str, schema: &str, references: &serde_json::Value) -> serde_json::Value {
         let subject = format!("{}-{name}", self.name);
         self.post(&subject, &json!({"schema": schema, "references": references})).await;
         json!({"name": name, "subject": subject, "version": 1})
     }
 
-    /// Registers the schema of values by the schemas that it refers to. `whole` is the same in one text.
+    /// Registers the schema of values, which refers to other schemas. `whole` is the same schema in one text.
     pub(super) async fn referring(&mut self, schema: &str, references: &serde_json::Value, whole: &str) {
         let id = self.post(&format!("{}-value", self.name), &json!({"schema": schema, "references": references})).await;
         self.value = Some((id, Schema::parse_str(whole).expect("a schema")));
@@ -77,19 +77,19 @@ impl Topic {
         &self.name
     }
 
-    /// The query for what was set aside of it.
+    /// The query for the dead letters of the topic.
     pub(super) fn dead_letters(&self) -> String {
         format!("SELECT \"offset\", error_code FROM towpath.dead_letter WHERE topic = '{}' ORDER BY 1", self.name)
     }
 
-    /// Writes a record in Avro, and returns once the broker has it.
+    /// Writes a record in Avro, and returns once the broker has acknowledged it.
     pub(crate) async fn send(&self, key: Option<Value>, value: Option<Value>) {
         let key = key.map(|key| framed(self.key.as_ref(), &key));
         let value = value.map(|value| framed(self.value.as_ref(), &value));
         self.produce(key.as_deref(), value.as_deref(), &[]).await;
     }
 
-    /// Writes a record in Avro whose header says what its value's schema is, behind other headers.
+    /// Writes a record in Avro with a header that has the schema of its value, after other headers.
     pub(crate) async fn send_by_header(&self, key: Value, value: Value, headers: &[(&str, Option<&[u8]>)]) {
         let (key, value) = (framed(self.key.as_ref(), &key), framed(self.value.as_ref(), &value));
         let (id, datum) = value.split_at(5);
@@ -97,7 +97,7 @@ impl Topic {
         self.produce(Some(&key), Some(datum), &headers).await;
     }
 
-    /// Writes records in Avro, in their order, and returns once the broker has them all where they said.
+    /// Writes records in Avro, in order, and returns once the broker has acknowledged them all at their offsets.
     pub(crate) async fn send_all(&self, records: Vec<Sent>) {
         let mut on_their_way = Vec::with_capacity(records.len());
         for Sent { partition, offset, key, value } in records {
@@ -115,12 +115,12 @@ impl Topic {
             on_their_way.push(((partition, offset), delivery));
         }
         for (place, delivery) in on_their_way {
-            let delivered = delivery.await.expect("the producer answers").expect("the broker takes it");
+            let delivered = delivery.await.expect("the producer answers").expect("the broker accepts the record");
             assert_eq!((delivered.partition, delivered.offset), place);
         }
     }
 
-    /// Writes a record as it is.
+    /// Writes a record unchanged.
     pub(super) async fn send_bytes(&self, key: &[u8], value: &[u8], headers: &[(&str, &[u8])]) {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, Some(*value))).collect();
         self.produce(Some(key), Some(value), &headers).await;
@@ -138,11 +138,11 @@ impl Topic {
             timestamp: None,
             headers: Some(headers),
         };
-        self.producer.send(record, Duration::from_secs(10)).await.expect("the broker takes it");
+        self.producer.send(record, Duration::from_secs(10)).await.expect("the broker accepts the record");
     }
 }
 
-/// A record for [`Topic::send_all`], and the place that it will have.
+/// A record for [`Topic::send_all`], and its expected offset.
 pub(crate) struct Sent {
     pub(crate) partition: i32,
     pub(crate) offset: i64,
@@ -157,7 +157,7 @@ fn framed(schema: Option<&(u32, Schema)>, value: &Value) -> Vec<u8> {
     bytes
 }
 
-/// What `psql` prints, in UTC.
+/// The output of `psql`, in UTC.
 pub(super) fn psql(sql: &str) -> String {
     let mut psql = Command::new("psql");
     let ran = psql.args(["-XAt", "-v", "ON_ERROR_STOP=1", "-c", sql, &env("DATABASE_URL")]).env("PGTZ", "UTC").output();

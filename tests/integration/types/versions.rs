@@ -1,4 +1,4 @@
-//! Which of two records of a key is the newer one, where a field says so.
+//! The order of two records of a key, if a field has the version.
 
 use towpath_api::apache_avro::types::Value;
 
@@ -23,7 +23,7 @@ async fn a_named_field_decides_which_record_is_newer() {
     stale_are(&worker, "2").await;
 }
 
-/// A topic of rows with a number, and how to change one of them.
+/// A topic of rows with a number, and changes of one of them.
 async fn numbers(worker: &Worker) -> Topic {
     let columns: Vec<Column> = vec![("n", r#""int""#.into(), Value::Int(0), "", "")];
     Topic::new(&format!("{}.zoo", worker.name)).await.avro(KEY, &envelope(&columns)).await
@@ -35,12 +35,12 @@ fn numbered(op: &str, n: i32, lsn: i64) -> Value {
 }
 
 #[tokio::test]
-async fn a_delete_beats_the_row_that_its_version_is_from_and_nothing_newer() {
+async fn a_delete_ends_the_row_of_its_version_and_no_newer_row() {
     let _stack = shared().await;
     let worker = Worker::new("ended").sink("\"version.field\" = \"n\"\n").start().await;
     let topic = numbers(&worker).await;
     let database = database().await;
-    // No tombstones: those would end the row as well.
+    // Without tombstones, which would end the row as well.
     for (id, op, n) in [(1, "c", 5), (2, "c", 5), (2, "u", 6), (1, "d", 5), (2, "d", 5)] {
         topic.send(Some(key(id)), Some(numbered(op, n, 1))).await;
     }
@@ -48,7 +48,7 @@ async fn a_delete_beats_the_row_that_its_version_is_from_and_nothing_newer() {
     rows_become(&database, &topic.dead_letters(), &["5|decode.framing"]).await;
     let table = format!("SELECT id, n, _towpath_deleted FROM {} ORDER BY id", topic.table());
     assert_eq!(rows(&database, &table).await, ["1|5|t", "2|6|f"]);
-    // Nor does the version that was deleted come back with the next batch, while a newer one does.
+    // The deleted version does not come back with the next batch either, but a newer one does.
     for n in [5, 6] {
         topic.send(Some(key(1)), Some(numbered("u", n, 1))).await;
     }
@@ -57,7 +57,7 @@ async fn a_delete_beats_the_row_that_its_version_is_from_and_nothing_newer() {
 }
 
 #[tokio::test]
-async fn a_truncate_has_a_version_where_the_source_gives_one() {
+async fn a_truncate_has_a_version_if_the_source_gives_one() {
     let _stack = shared().await;
     let settings = "\"version.field\" = \"source.lsn\"\n\"truncate.enabled\" = true\n";
     let worker = Worker::new("truncate").sink(settings).start().await;
@@ -68,10 +68,10 @@ async fn a_truncate_has_a_version_where_the_source_gives_one() {
     }
     let table = format!("SELECT id, _towpath_ts, _towpath_deleted FROM {} ORDER BY id", topic.table());
     rows_become(&database, &table, &["1|11|f", "2|31|f"]).await;
-    // By its position in the log it comes after the first row and before the second.
+    // Its position in the log is after the first row and before the second.
     topic.send(None, Some(event("t", None, 20))).await;
     rows_become(&database, &table, &["1|21|t", "2|31|f"]).await;
-    // What it ended does not come back.
+    // The rows that it ended do not come back.
     topic.send(Some(key(1)), Some(numbered("u", 0, 15))).await;
     topic.send_bytes(b"no framing", b"no framing", &[]).await;
     rows_become(&database, &topic.dead_letters(), &["4|decode.framing"]).await;
@@ -80,7 +80,7 @@ async fn a_truncate_has_a_version_where_the_source_gives_one() {
 }
 
 #[tokio::test]
-async fn a_truncate_without_a_version_ends_what_came_before_it() {
+async fn a_truncate_without_a_version_ends_earlier_rows() {
     let _stack = shared().await;
     let worker = Worker::new("truncated").sink("\"truncate.enabled\" = true\n").start().await;
     let topic = numbers(&worker).await;
@@ -93,8 +93,8 @@ async fn a_truncate_without_a_version_ends_what_came_before_it() {
     rows_become(&database().await, &table, &["1|1|t", "2|7|f"]).await;
 }
 
-/// Waits until the worker has counted so many records as older than their rows. That it counts no other is asked at its
-/// end.
+/// Waits until the worker has counted `expected` records as older than their rows. The end of the worker checks that it
+/// counts no others.
 async fn stale_are(worker: &Worker, expected: &str) {
     eventually(&format!("{expected} records are stale"), || async {
         let counted = worker.metric("towpath_sink_records_skipped_total", "reason=\"stale\"").await;
@@ -104,13 +104,13 @@ async fn stale_are(worker: &Worker, expected: &str) {
 }
 
 #[tokio::test]
-async fn a_delete_that_is_delivered_again_with_its_tombstone_leaves_a_newer_row_alone() {
+async fn a_redelivered_delete_with_its_tombstone_keeps_a_newer_row() {
     let _stack = shared().await;
     let worker = Worker::new("again").sink("\"version.field\" = \"source.lsn\"\n").start().await;
     let topic = numbers(&worker).await;
     let database = database().await;
     let table = format!("SELECT id, n, _towpath_deleted FROM {} ORDER BY id", topic.table());
-    // What Debezium's connector writes again after a crash: from the delete on.
+    // Debezium's connector writes these again after a crash: from the delete on.
     for round in 0..2 {
         topic.send(Some(key(1)), Some(numbered("d", 4, 40))).await;
         topic.send(Some(key(1)), None).await;
