@@ -109,7 +109,10 @@ async fn serve(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, stop:
     let until_closed = closed.clone();
     let serving = tokio::spawn(async move {
         if let Err(error) = server.serve(until_closed).await {
-            tracing::error!(code = error.code, error = %error.chain(), "the management listener has ended; the worker runs on");
+            tracing::error!(
+                code = error.code, error = %error.chain(),
+                "the management listener has ended; the worker runs on"
+            );
         }
     });
     let ended = worker::run(config, connectors, shown, stop).await;

@@ -149,8 +149,8 @@ impl<O: OpenSink> Holding<O> {
         tracing::warn!(
             topic = %self.partition.topic, partition = self.partition.partition, code = codes::STORE_WENT_BACK,
             from, to,
-            "the store has gone back from offset {from} to {to} of {}: it was restored to an older copy, or its offset was \
-             set back. The missing records are read from Kafka and applied again; no row goes back in time",
+            "the store has gone back from offset {from} to {to} of {}: it was restored to an older copy, or its offset \
+             was set back. The missing records are read from Kafka and applied again; no row goes back in time",
             self.partition
         );
     }
