@@ -1,5 +1,4 @@
-//! What is served, told from the same statics that serve it: as a table for people, and as a document in the form of
-//! `OpenAPI`.
+//! Describes the served API from the statics that serve it: as a table, and as an `OpenAPI` document.
 
 mod query;
 
@@ -24,25 +23,24 @@ use crate::{
 pub struct Row {
     /// Upper case.
     pub method: &'static str,
-    /// Behind `/api/v1`, as `/lead/{id}/`.
+    /// After `/api/v1`, as `/lead/{id}/`.
     pub path: String,
     /// Section of the reference.
     pub section: &'static str,
-    /// How sure it is.
     pub exactness: Exactness,
-    /// The collection, unless it is an endpoint of its own. An endpoint that stands before a method of a collection
-    /// answers as that does.
+    /// The collection, if the row belongs to one. An endpoint that overrides a method of a collection answers as that
+    /// method does.
     pub collection: Option<&'static Collection>,
 }
 
-/// Everything that is served below `/api/v1/`, by path and method.
+/// Every endpoint below `/api/v1/`, by path and method.
 pub fn rows() -> Vec<Row> {
     let mut rows: BTreeMap<(String, usize), Row> = BTreeMap::new();
     let mut add = |row: Row| {
         let place = METHODS.iter().position(|method| *method == row.method).unwrap_or(METHODS.len());
         rows.entry((row.path.clone(), place)).or_insert(row);
     };
-    // An endpoint comes before the collection at the same path, as it does for a request.
+    // An endpoint takes precedence over a collection at the same path, as in routing.
     for Endpoint { method, path, section, exactness, .. } in
         resources::SOURCES.iter().flat_map(|source| source.endpoints)
     {
@@ -65,7 +63,7 @@ pub fn rows() -> Vec<Row> {
     rows.into_values().collect()
 }
 
-/// The collection whose method an endpoint takes over.
+/// The collection whose method an endpoint overrides.
 fn stood_before(method: &str, path: &str) -> Option<&'static Collection> {
     let (path, one) = path.strip_suffix("/{}").map_or((path, false), |path| (path, true));
     let bit = match (method, one) {
@@ -97,7 +95,7 @@ fn named(path: &str) -> String {
 }
 
 impl Row {
-    /// Whether it answers a list.
+    /// Returns true if the row answers a list.
     fn lists(&self) -> bool {
         self.method == "GET" && self.collection.is_some() && !self.path.ends_with("{id}/")
     }
@@ -126,7 +124,7 @@ impl Row {
         parameters
     }
 
-    /// Parameters beyond those of every list, a family with one set of suffixes as one word.
+    /// Parameters beyond those of every list; a family with one set of suffixes is one word.
     fn words(&self) -> Vec<String> {
         let own = query::of(self.method, &self.path);
         let filters = self.collection.filter(|_| self.lists()).map_or(&[][..], |collection| collection.filters);
@@ -136,7 +134,7 @@ impl Row {
         words
     }
 
-    /// As the table has them.
+    /// The parameters as the table shows them.
     fn parameters_in_words(&self) -> String {
         let mut words: Vec<String> = self.words().iter().map(|word| format!("`{word}`")).collect();
         if let Some(collection) = self.collection.filter(|_| self.lists()) {
@@ -157,7 +155,7 @@ impl Row {
     }
 }
 
-/// What a caller may sort by; a name that begins with `_` is our own.
+/// The orders that callers may use; names that begin with `_` are internal.
 fn orders(collection: &Collection) -> impl Iterator<Item = &'static str> + use<> {
     collection.orders.iter().map(|order| order.name).filter(|name| !name.starts_with('_'))
 }
@@ -180,7 +178,7 @@ fn word(exactness: Exactness) -> &'static str {
     }
 }
 
-/// The tables of the README: what is served, and the switches.
+/// The tables of the README: endpoints and switches.
 pub fn markdown() -> String {
     let mut out = String::from(
         "| Method | Path | Section | Exactness | Filters and orders | Largest page |\n|---|---|---|---|---|---|\n",
@@ -199,7 +197,7 @@ pub fn markdown() -> String {
     out
 }
 
-/// What is served as an `OpenAPI` 3.1 document.
+/// The served API as an `OpenAPI` 3.1 document.
 pub fn openapi() -> &'static Json {
     static DOCUMENT: LazyLock<Json> = LazyLock::new(document);
     &DOCUMENT
@@ -339,7 +337,7 @@ fn schema(resource: &Resource) -> Json {
 }
 
 fn property(field: &Field) -> Json {
-    // The type of what is computed is what is computed.
+    // A computed field has no declared type.
     let mut property = if field.compute.is_some() && field.write == Write::No { json!({}) } else { type_of(field.ty) };
     if field.write == Write::No {
         property["readOnly"] = true.into();
@@ -362,7 +360,7 @@ fn type_of(ty: Type) -> Json {
         Type::Number => json!({ "type": "number" }),
         Type::Moment => json!({ "type": "string", "format": "date-time" }),
         Type::Day => json!({ "type": "string", "format": "date" }),
-        // Null may be among the words of a field that is nullable.
+        // Null may be among the words of a nullable field.
         Type::Choice(words) => json!({ "enum": words }),
         Type::Ref(kinds) => {
             let prefixes: Vec<&str> = kinds.iter().map(|kind| kind.prefix()).collect();

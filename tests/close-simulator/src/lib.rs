@@ -1,5 +1,5 @@
-//! A Close API on this machine, to build and test against: the same paths, shapes, limits, quirks and delays, written
-//! from the reference of that API alone, and never from what a connector needs.
+//! A Close API on this machine to build and test against: the same paths, shapes, limits, quirks and delays. It is
+//! written from the reference of that API alone, never from the needs of a connector.
 //!
 //! [`Simulator::start`] serves one organization on a port. In a test:
 //!
@@ -10,28 +10,29 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // A free port, controls on, limits off, the same bytes each time.
 //! let close = Simulator::start(Options { seed: 7, leads: 20, ..Options::default() }).await?;
-//! let key = close.key("admin").ok_or("there is no such key")?;
+//! let key = close.key("admin").ok_or("the key does not exist")?;
 //! let http = reqwest::Client::new();
 //!
 //! let leads = http.get(format!("{}lead/?_limit=3", close.base_url())).basic_auth(&key, Some("")).send().await?;
 //! let leads: serde_json::Value = serde_json::from_slice(&leads.bytes().await?)?;
 //! assert_eq!(leads["total_results"], 20);
 //!
-//! // An hour passes in the organization, and none here.
+//! // Moves the organization's clock by an hour.
 //! let advance = r#"{"advance_secs": 3600}"#;
-//! let clock = http.post(format!("http://{}/_control/clock/", close.address)).header("content-type", "application/json");
+//! let clock = http.post(format!("http://{}/_control/clock/", close.address));
+//! let clock = clock.header("content-type", "application/json");
 //! assert_eq!(clock.body(advance).send().await?.status(), 200);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! It is served until the [`Running`] is dropped. `model` says what exists, `world` how it lives and changes,
-//! `resources` has one file for each kind of object with its fields, paths and laws, `http` is the outside, `control`
-//! what a laboratory needs. No connector is known here.
+//! The simulator serves until the [`Running`] is dropped. `model` describes the objects, `world` stores and changes
+//! them, `resources` has one file for each kind of object with its fields, paths and laws, `http` serves requests, and
+//! `control` has the controls for tests. Nothing here depends on a connector.
 
-// Counts, shares and times of a laboratory are far from the ends of their types, and a broken promise inside it should
-// stop the test.
+// Counts, shares and times are far from the limits of their types, and a broken invariant should stop the test.
 #![allow(
+    missing_docs,
     clippy::missing_panics_doc,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
@@ -61,46 +62,40 @@ use tokio_util::sync::CancellationToken;
 pub use options::Options;
 use world::World;
 
-/// One organization and what stands around it.
+/// One organization with its limits, faults and counters.
 pub struct Simulator {
-    /// The organization.
     pub world: RwLock<World>,
-    /// Rate limits.
     pub limits: http::limits::Limits,
-    /// Faults that a test asked for.
+    /// Faults set by a test.
     pub faults: http::faults::Faults,
-    /// What was asked and how it was answered.
     pub counters: http::counters::Counters,
-    /// Told after every change: what waits for events looks again.
+    /// Notified after every change, so that tasks that wait for events check again.
     pub wake: Notify,
     /// Random changes in the background.
     pub laboratory: laboratory::Laboratory,
-    /// How it was started.
     pub options: Options,
 }
 
 /// A simulator that is being served.
 pub struct Running {
-    /// What is served.
     pub simulator: Arc<Simulator>,
-    /// Where.
     pub address: SocketAddr,
     stop: CancellationToken,
 }
 
 impl Simulator {
-    /// An organization with its data set, or the one of the snapshot `options.restore`, not yet served.
+    /// Creates an organization with its data set, or with the snapshot `options.restore`, without serving it.
     ///
     /// # Errors
-    /// The snapshot cannot be read, or an option names a key that there is not.
+    /// The snapshot cannot be read, or an option names an unknown key.
     pub fn new(options: Options) -> std::io::Result<Self> {
         Self::telling(options, &|_| {})
     }
 
-    /// As [`Simulator::new`], telling how many leads of the data set there are so far; from any thread.
+    /// As [`Simulator::new`]; reports the number of leads created so far, from any thread.
     ///
     /// # Errors
-    /// The snapshot cannot be read, or an option names a key that there is not.
+    /// The snapshot cannot be read, or an option names an unknown key.
     pub fn telling(options: Options, progress: &(dyn Fn(usize) + Sync)) -> std::io::Result<Self> {
         let mut world = match &options.restore {
             Some(file) => snapshot::read(file)?,
@@ -118,15 +113,15 @@ impl Simulator {
         })
     }
 
-    /// Serves an organization on `options.port`; port 0 takes a free one.
+    /// Serves an organization on `options.port`; port 0 takes a free port.
     ///
     /// # Errors
-    /// The port cannot be had, or as [`Simulator::new`].
+    /// The port is not available, or as [`Simulator::new`].
     pub async fn start(options: Options) -> std::io::Result<Running> {
         Self::start_telling(options, &|_| {}).await
     }
 
-    /// As [`Simulator::start`], telling how many leads of the data set there are so far; from any thread.
+    /// As [`Simulator::start`]; reports the number of leads created so far, from any thread.
     ///
     /// # Errors
     /// As [`Simulator::start`].
@@ -145,7 +140,7 @@ impl Simulator {
         Ok(Running { simulator, address, stop })
     }
 
-    /// The organization for reading, with everything done that is due.
+    /// Locks the organization for reading, after running all due work.
     pub fn read(&self) -> RwLockReadGuard<'_, World> {
         let world = self.world.read();
         if world.jobs.next().is_none_or(|due| due > world.clock.now()) {
@@ -169,7 +164,7 @@ impl Running {
         self.simulator.world.read().people.keys.values().find(|key| key.name == name).map(|key| key.secret.clone())
     }
 
-    /// Names and secrets of all keys, in the order in which they were given out.
+    /// Names and secrets of all keys, in order of creation.
     pub fn keys(&self) -> Vec<(String, String)> {
         let world = self.simulator.world.read();
         let mut keys: Vec<_> = world.people.keys.values().collect();
@@ -177,7 +172,7 @@ impl Running {
         keys.into_iter().map(|key| (key.name.clone(), key.secret.clone())).collect()
     }
 
-    /// Stops serving; connections are cut.
+    /// Stops serving and closes all connections.
     pub fn stop(&self) {
         self.stop.cancel();
     }

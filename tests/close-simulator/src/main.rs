@@ -1,4 +1,4 @@
-//! Starts a simulator and says where it is, or describes what it serves.
+//! Starts a simulator and prints its addresses and keys, or describes the served API.
 
 use std::{
     io::Write,
@@ -22,8 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 struct Cli {
     #[command(flatten)]
     options: Options,
-    /// How to say where it is: in lines for people, or as one line of JSON with `base_url`, `control` (a URL or null)
-    /// and `keys`.
+    /// Output format: text, or one line of JSON with `base_url`, `control` (a URL or null) and `keys`.
     #[arg(short, long, value_enum, default_value_t = Told::Text)]
     output: Told,
     #[command(subcommand)]
@@ -38,8 +37,7 @@ enum Told {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print what is served: each path with the section of the reference, how sure it is, its parameters; and the
-    /// switches.
+    /// Print the endpoints, each with its section of the reference, its exactness and its parameters, and the switches.
     #[command(
         after_help = "Examples:\n  close-simulator describe | grep /lead/\n  close-simulator describe -o json > openapi.json"
     )]
@@ -48,7 +46,7 @@ enum Command {
 
 #[derive(Args)]
 struct Describe {
-    /// As tables, or as an `OpenAPI` 3.1 document.
+    /// Tables, or an `OpenAPI` 3.1 document.
     #[arg(short, long, value_enum, default_value_t = Form::Markdown)]
     output: Form,
 }
@@ -71,11 +69,11 @@ async fn main() -> ExitCode {
             Form::Markdown => describe::markdown(),
             Form::Json => format!("{:#}\n", describe::openapi()),
         };
-        // A reader that has seen enough, as `head`, is no failure.
+        // A reader that closes the pipe early, such as `head`, is not an error.
         let _ = std::io::stdout().write_all(text.as_bytes());
         return ExitCode::SUCCESS;
     }
-    // Both are asked for before the first request, so that none arrives unheard.
+    // Both handlers are installed before the first request, so that no signal is missed.
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         eprintln!("close-simulator: cannot listen to signals");
@@ -84,7 +82,7 @@ async fn main() -> ExitCode {
     let control = cli.options.control;
     let started = tokio::select! {
         started = tokio::spawn(start(cli.options)) => started.expect("starting does not panic"),
-        // Returning would wait for the threads that make the data set.
+        // Returning would wait for the threads that generate the data set.
         _ = interrupt.recv() => std::process::exit(0),
         _ = terminate.recv() => std::process::exit(0),
     };
@@ -104,7 +102,7 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Says on stdout where it is. A reader that has gone away is no failure: it serves on.
+/// Prints addresses and keys on stdout. A closed pipe is not an error: the simulator keeps serving.
 fn tell(running: &Running, control: bool, output: Told) {
     let controls = control.then(|| format!("http://{}/_control/", running.address));
     let text = match output {
@@ -124,7 +122,7 @@ fn tell(running: &Running, control: bool, output: Told) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Starts, and says on stderr how far the data set is when that takes more than a moment.
+/// Starts the simulator, and reports progress on stderr if the data set takes longer than a second.
 async fn start(options: Options) -> std::io::Result<Running> {
     let (leads, begun, told) = (options.leads, Instant::now(), AtomicU64::new(0));
     let progress = |so_far: usize| {

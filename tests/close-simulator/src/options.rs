@@ -1,4 +1,4 @@
-//! How a simulator is started.
+//! Options of the command line and of the library.
 
 use std::{net::IpAddr, path::PathBuf};
 
@@ -29,44 +29,44 @@ README.md has the controls, the switches and everything that is served.";
     after_help = EXAMPLES
 )]
 pub struct Options {
-    /// Port to listen on; 0 takes a free one, which is printed.
+    /// Port to listen on; 0 takes a free port, which is printed.
     #[arg(long, default_value_t = 8700)]
     pub port: u16,
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1", value_parser = host)]
     pub host: IpAddr,
-    /// The data set: the same seed gives the same bytes.
+    /// Seed of the data set: the same seed gives the same bytes.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Leads in the data set, 0 and up; everything else is in proportion.
+    /// Leads in the data set, 0 or more; all other objects are in proportion.
     #[arg(long, default_value_t = 1_000, value_parser = leads, allow_negative_numbers = true)]
     pub leads: usize,
-    /// The organization's time at the start, as `2026-09-01T12:00:00Z`, or `system` for the machine's. It runs on from
-    /// there.
+    /// The organization's time at the start, as `2026-09-01T12:00:00Z`, or `system` for the machine's time. It runs on
+    /// from there.
     #[arg(long, default_value = "2026-09-01T12:00:00Z", value_parser = moment)]
     pub now: Moment,
-    /// Seconds of the organization in one second of the machine; 0 stops its clock.
+    /// Seconds of the organization per second of the machine; 0 stops its clock.
     #[arg(long, default_value_t = 1.0, value_parser = rate, allow_negative_numbers = true)]
     pub rate: f64,
-    /// Serve `/_control/`: clock, changes, faults, limits, truth. Without credentials: never where others can reach it.
+    /// Serve `/_control/`: clock, changes, faults, limits, truth. It needs no credentials: never serve it where others
+    /// can reach it.
     #[arg(long)]
     pub control: bool,
-    /// Whether requests are limited; counted they are in any case.
+    /// Whether requests are limited; they are counted in any case.
     #[arg(long, value_enum, default_value_t = OnOff::On)]
     pub limits: OnOff,
-    /// A behaviour, as `over_limit=clamp`; can be given again. `close-simulator describe` lists them.
+    /// Set a behavior, as `over_limit=clamp`; repeatable. `close-simulator describe` lists them.
     #[arg(long = "switch", value_name = "NAME=VALUE", value_parser = switch)]
     pub switches: Vec<(String, Json)>,
-    /// The secret of a key, as `admin=api_mine`, for clients whose configuration is fixed; can be given again.
+    /// Set the secret of a key, as `admin=api_mine`, for clients with a fixed configuration; repeatable.
     #[arg(long = "key", value_name = "NAME=SECRET", value_parser = key)]
     pub keys: Vec<(String, String)>,
-    /// Begin with the state of this snapshot instead of a data set; `--seed`, `--leads`, `--now` and `--rate` are then
-    /// not looked at.
+    /// Start with the state of this snapshot instead of a data set; `--seed`, `--leads`, `--now` and `--rate` are then
+    /// ignored.
     #[arg(long, value_name = "FILE")]
     pub restore: Option<PathBuf>,
 }
 
-/// Yes or no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs)]
 pub enum OnOff {
@@ -82,10 +82,10 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Sets switches, secrets and, in a data set, the rate of the clock.
+    /// Sets switches, secrets and, unless a snapshot is restored, the rate of the clock.
     ///
     /// # Errors
-    /// There is no key of a name, or two would have one secret.
+    /// A key is unknown, or two keys would have the same secret.
     pub(crate) fn apply(&self, world: &mut World) -> std::io::Result<()> {
         if self.restore.is_none() {
             world.clock.set_rate(self.rate);
@@ -149,7 +149,7 @@ fn switch(text: &str) -> Result<(String, Json), String> {
         };
         return Err(format!("unknown switch `{name}`; {advice}"));
     }
-    // A value that is JSON may still be the text that the switch wants, as the text of a 403 that is a number.
+    // A value that is JSON may still be meant as text, for example a number as the text of a 403.
     let plain = Json::String(value.to_owned());
     let json = serde_json::from_str(value).unwrap_or_else(|_| plain.clone());
     let fits =

@@ -1,4 +1,4 @@
-//! Random changes: do some at once, let them go on in the background, look how far they are, stop them.
+//! Random changes: run some immediately, run them in the background, report progress, stop them.
 
 use serde_json::{Map, Value as Json};
 
@@ -9,11 +9,11 @@ use crate::{
     model::Refusal,
 };
 
-/// The most changes of one order.
+/// Maximum changes per order.
 const MAX_CHANGES: u64 = 100_000_000;
 const KNOWN: [&str; 5] = ["count", "seed", "rate_per_sec", "spread_secs", "weights"];
 
-/// How far the changes in the background are, and every kind of change with its weight.
+/// Progress of the background changes, and every kind of change with its weight.
 pub(super) fn get(simulator: &Simulator) -> Answer {
     let mut progress = simulator.laboratory.progress();
     progress["weights"] =
@@ -21,9 +21,9 @@ pub(super) fn get(simulator: &Simulator) -> Answer {
     Answer::json(200, &progress)
 }
 
-/// `{"count": 1000, "seed": 7, "spread_secs": 3600, "weights": {"delete_lead": 0}}` does them at once, spread over so
-/// much of the organization's time, to which the clock is moved; with `"rate_per_sec": 50` they go on in the
-/// background.
+/// `{"count": 1000, "seed": 7, "spread_secs": 3600, "weights": {"delete_lead": 0}}` runs the changes immediately,
+/// spread over that much of the organization's time, and moves the clock to its end. With `"rate_per_sec": 50` they run
+/// in the background.
 pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     if let Some(unknown) = body.map.keys().find(|key| !KNOWN.contains(&key.as_str())) {
@@ -61,7 +61,7 @@ pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Re
     ))
 }
 
-/// Stops those in the background.
+/// Stops the background changes.
 pub(super) fn stop(simulator: &Simulator) -> Answer {
     Answer::json(200, &simulator.laboratory.stop())
 }

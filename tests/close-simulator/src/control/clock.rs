@@ -1,4 +1,4 @@
-//! The organization's clock: read it, move it, let it run faster, slower or not at all.
+//! The organization's clock: read it, move it, change its rate or stop it.
 
 use serde_json::json;
 
@@ -8,9 +8,9 @@ use crate::{
     model::{Moment, Refusal, moment::Stamps},
 };
 
-/// How far one request may move the clock, in seconds: 100 years.
+/// Maximum seconds by which one request may move the clock: 100 years.
 const MAX_ADVANCE_SECS: f64 = 100.0 * 366.0 * 86_400.0;
-/// The fastest clock: a year in half a minute.
+/// Maximum rate: a year in half a minute.
 const MAX_RATE: f64 = 1_000_000.0;
 
 /// `{"now": "…", "rate": 1.0}`
@@ -19,8 +19,8 @@ pub(super) fn get(simulator: &Simulator) -> Answer {
     Answer::json(200, &json!({ "now": world.clock.now().text(Stamps::Offset), "rate": world.clock.rate() }))
 }
 
-/// `{"to": "2026-09-02T00:00:00Z"}` or `{"advance_secs": 3600}`, and `{"rate": 0}`; what is due on the way is done,
-/// each at its moment.
+/// `{"to": "2026-09-02T00:00:00Z"}` or `{"advance_secs": 3600}`, and `{"rate": 0}`. Work that becomes due on the way is
+/// done, each item at its moment.
 pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     if let Some(unknown) = body.map.keys().find(|key| !matches!(key.as_str(), "to" | "advance_secs" | "rate")) {

@@ -1,4 +1,4 @@
-//! Counts of requests, of what each limit was asked for at most, and of faults.
+//! Counts of requests, the peak of each limit, and counts of faults.
 
 use serde_json::json;
 
@@ -20,7 +20,7 @@ pub(super) fn get(simulator: &Simulator) -> Answer {
     )
 }
 
-/// Starts again from nothing; the buckets of the limits are full again. Faults stay as they are.
+/// Resets all counts and refills the buckets of the limits. Faults stay as they are.
 pub(super) fn reset(simulator: &Simulator) -> Answer {
     simulator.counters.reset();
     simulator.limits.reset();

@@ -1,8 +1,7 @@
-//! Counts and checksums of the truth, by object and by bucket of ids, so that tables of any size are compared in one
-//! query.
+//! Counts and checksums of the truth, by object and by bucket of ids, so that one query compares tables of any size.
 //!
-//! An object's bucket is the first two hex digits of `md5(id)`; a checksum is the sum modulo 2^64 of the first 16 hex
-//! digits of md5 over each line (`content`), or over `id|date_updated` (`versions`), which a database computes as well.
+//! An object's bucket is the first two hex digits of `md5(id)`. A checksum is the sum modulo 2^64 of the first 16 hex
+//! digits of md5 over each line (`content`) or over `id|date_updated` (`versions`); a database can compute both.
 
 use std::collections::BTreeMap;
 
@@ -51,14 +50,14 @@ pub(super) fn get(simulator: &Simulator, request: &Request) -> Result<Answer, Re
         let resource = id.kind().resource();
         let text = id.text(seed);
         let bucket = Md5::digest(text.as_bytes())[0];
-        // The version as the line has it: labels of the past are in the line, the date is the record's.
+        // The version comes from the line, because labels of the past are in the line; the date comes from the record.
         let updated = date_updated(line).unwrap_or_default();
         let (content, version) = (first_64(line), first_64(format!("{text}|{updated}").as_bytes()));
         let (all, buckets) = sums.entry(resource.name).or_default();
         all.add(content, version);
         buckets.entry(bucket).or_default().add(content, version);
     };
-    // The lock is let go between portions: what waits to write does not hold up all others for the whole walk.
+    // The lock is released between portions, so that waiting writers do not block everyone for the whole walk.
     while walk.portion(&simulator.world.read(), 2_000, &mut take) {}
     let objects: serde_json::Map<String, Json> = sums
         .into_iter()

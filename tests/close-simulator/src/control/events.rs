@@ -1,5 +1,5 @@
-//! An event of a kind that no page announces: what a connector finds on the day when Close grows (reference, section
-//! 12, item 30).
+//! Events of undocumented kinds: what a connector meets when Close adds an object type (reference, section 12, item
+//! 30).
 
 use std::sync::Arc;
 

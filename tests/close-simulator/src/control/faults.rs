@@ -1,4 +1,4 @@
-//! Faults: which requests meet which.
+//! Faults: which requests meet which faults.
 
 use serde_json::{Value as Json, json};
 
@@ -14,7 +14,7 @@ pub(super) fn get(simulator: &Simulator) -> Answer {
     Answer::json(200, &json!({ "faults": simulator.faults.report() }))
 }
 
-/// Sets these faults instead of those before: a list, or an object with a list under `faults`.
+/// Replaces all faults with a list, or with the list under `faults` of an object.
 pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let json: Json =
         serde_json::from_slice(&request.body).map_err(|error| Refusal::bad(format!("no JSON: {error}")))?;
@@ -24,7 +24,7 @@ pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Re
     Ok(get(simulator))
 }
 
-/// No faults any more.
+/// Removes all faults.
 pub(super) fn clear(simulator: &Simulator) -> Answer {
     simulator.faults.set(&[]).expect("no fault is wrong");
     get(simulator)

@@ -1,4 +1,4 @@
-//! Every change in the order in which it happened, with what each produced.
+//! Every change in order, with the versions and events that it produced.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::{
     world::{World, history::Entry},
 };
 
-/// Lines under one lock.
+/// Lines rendered under one lock.
 const PORTION: usize = 1_000;
 
-/// `since=N`: from the Nth change on, 1 when absent.
+/// `since=N`: starts with the Nth change; 1 if absent.
 pub(super) fn asked(request: &Request) -> Result<u64, Refusal> {
     match request.param("since") {
         None => Ok(1),
@@ -24,8 +24,8 @@ pub(super) fn asked(request: &Request) -> Result<u64, Refusal> {
     }
 }
 
-/// One line a change: its number, moment, object, versions, changed fields and events. Ends with the change that was
-/// the newest when the question came.
+/// One line per change: its number, moment, object, versions, changed fields and events. Ends with the change that was
+/// the newest when the request arrived.
 pub(super) fn lines(simulator: &Arc<Simulator>, request: &Request) -> Result<mpsc::Receiver<Bytes>, Refusal> {
     let mut next = asked(request)?;
     let last = simulator.read().history.last();
@@ -71,7 +71,7 @@ fn line(world: &World, entry: &Entry) -> Json {
     })
 }
 
-/// Stored fields that differ, sorted; `lead_id` and `date_updated` among them.
+/// Names of the stored fields that differ, sorted; `lead_id` and `date_updated` included.
 fn changed(world: &World, entry: &Entry) -> Vec<String> {
     let (Some(before), Some(after)) = (&entry.before, &entry.after) else { return Vec::new() };
     let name = |key: Key| match key {

@@ -1,4 +1,4 @@
-//! Imports, which Close's application starts and its API does not: start one, take one back.
+//! Imports, which Close's application starts and its API does not: start one, revert one.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -11,11 +11,11 @@ use crate::{
     world::change::{Actor, Change},
 };
 
-/// The most leads of one generated import.
+/// Maximum leads in a generated import.
 const MAX_LEADS: u64 = 1_000_000;
 
 /// `{"leads": 10000}` or `{"leads": [{"name": "…", "contacts": […]}, …]}`; a row with the `id` of a lead changes that
-/// lead. Answers with `{"id": "bulk_…"}`; the work is done by the clock.
+/// lead. Answers with `{"id": "bulk_…"}`; the import then runs by the clock.
 pub(super) fn start(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let rows: Vec<Map<String, Json>> = match body.get("leads") {
@@ -43,7 +43,7 @@ pub(super) fn start(simulator: &Simulator, request: &Request) -> Result<Answer, 
     Ok(answer)
 }
 
-/// Takes an import back that is done.
+/// Reverts a finished import.
 pub(super) fn revert(simulator: &Simulator, text: &str) -> Result<Answer, Refusal> {
     let mut world = simulator.world.write();
     world.catch_up();

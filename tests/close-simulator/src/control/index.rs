@@ -1,10 +1,10 @@
-//! `GET /_control/`: which controls there are.
+//! `GET /_control/`: the list of controls.
 
 use serde_json::{Value as Json, json};
 
 use crate::http::Answer;
 
-/// Method, path and what it does.
+/// Method, path and effect.
 const CONTROLS: &[(&str, &str, &str)] = &[
     ("GET", "clock/", "the organization's time and how fast it runs"),
     ("POST", "clock/", "moves it: `advance_secs` or `to`, `rate`"),
@@ -39,7 +39,6 @@ const CONTROLS: &[(&str, &str, &str)] = &[
     ("POST", "restore/", "reads it back"),
 ];
 
-/// All of them.
 pub(super) fn get() -> Answer {
     let controls: Vec<Json> = CONTROLS
         .iter()

@@ -1,4 +1,4 @@
-//! API keys: their secrets, whose they are, and new ones. A real key is shown once; a laboratory's at any time.
+//! API keys: their secrets, their users, and new keys. Close shows a secret once; the simulator shows it at any time.
 
 use serde_json::{Value as Json, json};
 
@@ -15,10 +15,9 @@ use crate::{
 };
 
 /// `{"keys": [{"name": "admin", "secret": "api_…", "api_key_id": "key_…", "user_id": "user_…", "user": "Mara Voss",
-/// "role_id": "admin", "role": "Admin"}, …]}` in the order in which they were given out; `role` is null for a user who
-/// was removed, and the key then answers
-/// 401. `oauth_clients` has `[{"client_id": "oa2client_…", "client_secret": "…"}]`, the applications that may ask for
-///      tokens.
+/// "role_id": "admin", "role": "Admin"}, …]}` in order of creation. `role` is null if the user was removed; the key
+/// then answers 401. `oauth_clients` has the applications that may request tokens: `[{"client_id": "oa2client_…",
+/// "client_secret": "…"}]`.
 pub(super) fn get(simulator: &Simulator) -> Answer {
     let world = simulator.read();
     let mut keys: Vec<&ApiKey> = world.people.keys.values().collect();
@@ -45,7 +44,7 @@ fn shown(world: &World, key: &ApiKey) -> Json {
 }
 
 /// `{"name": "…"}` with `"user": "user_…"` for a key of that user, or with `"role"` (`admin`, `superuser`, `user`,
-/// `restricteduser` or `role_…`) for one of a new user who has it; `"secret"` if it is to be a certain one.
+/// `restricteduser` or `role_…`) for a key of a new user with that role. `"secret"` sets the secret.
 pub(super) fn add(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     if let Some(unknown) = body.map.keys().find(|key| !matches!(key.as_str(), "name" | "user" | "role" | "secret")) {
@@ -83,7 +82,7 @@ pub(super) fn add(simulator: &Simulator, request: &Request) -> Result<Answer, Re
     Ok(answer)
 }
 
-/// Takes a key away by `?name=`: it answers 401 from now on.
+/// Removes the key `?name=`: it answers 401 from now on.
 pub(super) fn remove(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let name = request.param("name").ok_or_else(|| Refusal::bad("which? give its name as ?name="))?;
     let mut world = simulator.world.write();
@@ -96,7 +95,7 @@ pub(super) fn remove(simulator: &Simulator, request: &Request) -> Result<Answer,
     Ok(get(simulator))
 }
 
-/// A new user of the organization with a role.
+/// Adds a user with a role to the organization.
 fn member(world: &mut World, name: &str, role: Id) -> Id {
     let mut change = Change::begin(world, Actor::system());
     let user = change.record(Kind::User);

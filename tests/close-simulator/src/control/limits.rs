@@ -1,4 +1,4 @@
-//! Rate limits: read how large they are, change some, turn them off.
+//! Rate limits: read them, change some, turn them off.
 
 use crate::{
     Simulator,
@@ -12,7 +12,7 @@ pub(super) fn get(simulator: &Simulator) -> Answer {
     Answer::json(200, &simulator.limits.settings())
 }
 
-/// Sets what the body names, in the form of [`get`]; `{"off": true}` turns all off.
+/// Sets the limits in the body, in the form of [`get`]; `{"off": true}` turns all off.
 pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     simulator.limits.set(&request.json()?.map).map_err(Refusal::bad)?;
     Ok(get(simulator))

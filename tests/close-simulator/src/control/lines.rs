@@ -1,4 +1,4 @@
-//! Writing answers without bound: a thread of its own renders a portion under the lock, lets go, and waits for the
+//! Streams answers of unbounded length: a thread renders a portion under the lock, releases it, and waits for the
 //! reader.
 
 use std::sync::Arc;
@@ -8,10 +8,11 @@ use tokio::sync::mpsc;
 
 use crate::{Simulator, world::World};
 
-/// Portions that wait for a slow reader.
+/// Portions to buffer for a slow reader.
 const WAITING: usize = 4;
 
-/// Calls `portion` until it is done or the reader is gone. It appends lines and returns whether more follow.
+/// Calls `portion` until it returns false or the reader is gone. `portion` appends lines and returns true if more
+/// follow.
 pub(super) fn stream(
     simulator: &Arc<Simulator>,
     mut portion: impl FnMut(&World, &mut Vec<u8>) -> bool + Send + 'static,

@@ -1,5 +1,5 @@
-//! `/_control/`: what makes the simulator a laboratory. Off unless asked for, without credentials, and never part of
-//! Close.
+//! `/_control/`: the controls around the simulated API. They are off by default, need no credentials, and are not part
+//! of Close.
 //!
 //! Each file has one subject and one function that answers its paths.
 
@@ -33,11 +33,11 @@ use crate::{
     model::Refusal,
 };
 
-/// Where it begins.
+/// The root of all controls.
 pub const ROOT: &str = "/_control/";
 
-/// Lines of JSON for the paths whose answers have no bound: the truth and the history. `None` for every other path, and
-/// for what [`answer`] refuses.
+/// Lines of JSON for the paths with unbounded answers: the truth and the history. `None` for every other path, and for
+/// requests that [`answer`] refuses.
 pub fn lines(simulator: &Arc<Simulator>, request: &Request) -> Option<mpsc::Receiver<Bytes>> {
     let path = request.path.strip_prefix(ROOT)?.trim_matches('/');
     if request.method != "GET" || !simulator.options.control {
@@ -50,7 +50,6 @@ pub fn lines(simulator: &Arc<Simulator>, request: &Request) -> Option<mpsc::Rece
     }
 }
 
-/// Answers a control request.
 pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
     if !simulator.options.control {
         return Refusal::Status(404, "control is off: start the simulator with --control".to_owned()).into();

@@ -1,8 +1,8 @@
-//! What happens at Close without a caller of the API: telephones ring, calendars and mailboxes are synced, forms are
-//! filled in.
+//! Things that happen at Close without a caller of the API: phone calls, synced calendars and mailboxes, filled-in
+//! forms.
 //!
-//! `POST /_control/perform/` with `{"action": "…", …}` does one of them and answers `{"id": …}`. Ids are given as the
-//! API shows them, moments as ISO text.
+//! `POST /_control/perform/` with `{"action": "…", …}` performs one and answers `{"id": …}`. Ids are given as the API
+//! shows them, moments as ISO text.
 
 use serde_json::{Value as Json, json};
 
@@ -23,7 +23,7 @@ use crate::{
 
 type Action = fn(&mut Change<'_>, &Wish<'_>) -> Result<Id, Refusal>;
 
-/// Every action by name, with the members it takes beside `action`. `lead_id` and `contact_id` may stand beside any.
+/// Every action by name, with its members beside `action`. `lead_id` and `contact_id` are accepted by all.
 const ACTIONS: &[(&str, &str, Action)] = &[
     (
         "run_call",
@@ -44,7 +44,7 @@ const ACTIONS: &[(&str, &str, Action)] = &[
     ("raise_task", "type lead_id contact_id user_id object_id", raise_task),
 ];
 
-/// Every action with what it takes.
+/// Every action with its members.
 pub(super) fn get() -> Answer {
     let takes = |members: &str| members.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let actions: Vec<Json> =
@@ -52,7 +52,7 @@ pub(super) fn get() -> Answer {
     Answer::json(200, &json!({ "data": actions }))
 }
 
-/// Does what the body says.
+/// Performs the action in the body.
 pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let name = body.text("action").unwrap_or("");
@@ -79,7 +79,6 @@ fn perform(world: &mut World, body: &Body, action: Action) -> Result<Id, Refusal
     action(&mut Change::begin(world, Actor::system()), &wish)
 }
 
-/// What the body asks for.
 struct Wish<'b> {
     body: &'b Body,
 }
@@ -124,14 +123,14 @@ impl Wish<'_> {
         self.maybe(change, "contact_id", &[Kind::Contact])
     }
 
-    /// Whose it is; the founder's when nobody is named.
+    /// The user; the founder if the body names none.
     fn user(&self, change: &Change<'_>) -> Result<Id, Refusal> {
         Ok(self.maybe(change, "user_id", &[Kind::User])?.unwrap_or_else(foundation::founder))
     }
 }
 
 /// `lead_id`, `contact_id?`, `user_id?`, `direction?`, `phone?`, `local_phone?`, `ring_secs?`, `duration?`,
-/// `disposition?`, `voicemail_duration?`, `recorded?`: the call begins now, the clock ends it.
+/// `disposition?`, `voicemail_duration?`, `recorded?`: the call starts now and ends by the clock.
 fn run_call(change: &mut Change<'_>, wish: &Wish<'_>) -> Result<Id, Refusal> {
     let dialled = call::Dialled {
         lead: wish.lead(change)?,
@@ -252,7 +251,7 @@ fn receive_form(change: &mut Change<'_>, wish: &Wish<'_>) -> Result<Id, Refusal>
     Ok(form_submission::receive(change, &submission))
 }
 
-/// `id`, `contact_id`: who filled a form in is found out later.
+/// `id`, `contact_id`: sets the contact of a submission whose contact was unknown.
 fn attribute_form(change: &mut Change<'_>, wish: &Wish<'_>) -> Result<Id, Refusal> {
     let id = wish.id(change, "id", &[Kind::FormSubmission])?;
     let contact = wish.id(change, "contact_id", &[Kind::Contact])?;

@@ -1,4 +1,4 @@
-//! Scenarios: which there are, and one of them now.
+//! Scenarios: list them, run one.
 
 use crate::{
     Simulator,
@@ -7,12 +7,12 @@ use crate::{
     model::Refusal,
 };
 
-/// Names, parameters and what each means.
+/// Names, parameters and meanings.
 pub(super) fn get() -> Answer {
     Answer::json(200, &scenarios::list())
 }
 
-/// Runs one; the body holds its parameters, and the answer the ids that it was about.
+/// Runs a scenario. The body holds its parameters, the answer the affected ids.
 pub(super) fn set(simulator: &Simulator, name: &str, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let mut world = simulator.world.write();

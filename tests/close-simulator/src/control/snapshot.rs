@@ -1,4 +1,4 @@
-//! The whole state to a file and back. Faults, limits and counters are no part of it.
+//! Writes the whole state to a file and restores it. Faults, limits and counters are not part of it.
 
 use std::path::Path;
 
@@ -12,12 +12,13 @@ use crate::{
     snapshot,
 };
 
-/// `{"file": "/path"}`: writes the state; `{"file": "/path", "bytes": 123456, "now": "…"}` when it is safe on disk.
+/// `{"file": "/path"}` writes the state; the answer `{"file": "/path", "bytes": 123456, "now": "…"}` comes after the
+/// file is on disk.
 pub(super) fn write(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let file = file(request)?;
     let mut world = simulator.world.write();
     world.catch_up();
-    // What is stored of a clock is when it was last set.
+    // The stored clock holds the time at which it was last set.
     let now = world.clock.now();
     world.clock.set(now);
     let world = RwLockWriteGuard::downgrade(world);
@@ -25,8 +26,8 @@ pub(super) fn write(simulator: &Simulator, request: &Request) -> Result<Answer, 
     Ok(Answer::json(200, &json!({ "file": file, "bytes": bytes, "now": now.text(Stamps::Offset) })))
 }
 
-/// `{"file": "/path"}`: puts the state of a file in the place of the present one, the clock included, which runs on
-/// from there. A file that cannot be read leaves everything as it is.
+/// `{"file": "/path"}` replaces the present state with that of the file, the clock included, which runs on from there.
+/// A file that cannot be read changes nothing.
 pub(super) fn restore(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let file = file(request)?;
     let restored = snapshot::read(Path::new(&file)).map_err(|error| Refusal::bad(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! The behaviours that can be chosen: read them, change some.
+//! Switches: read them, change some.
 
 use crate::{
     Simulator,
@@ -6,12 +6,11 @@ use crate::{
     model::Refusal,
 };
 
-/// All switches with their values.
 pub(super) fn get(simulator: &Simulator) -> Answer {
     Answer::json(200, &serde_json::to_value(&simulator.world.read().switches).expect("switches are JSON"))
 }
 
-/// Sets those that the body names.
+/// Sets the switches in the body.
 pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let mut world = simulator.world.write();

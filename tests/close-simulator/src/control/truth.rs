@@ -1,5 +1,5 @@
-//! The truth: what the organization holds, or held, object by object, one line each, without what is volatile and
-//! without what belongs to another object. Streamed; consistent as of one moment although changes go on meanwhile.
+//! The truth: every object of the organization, now or at an earlier moment, one line each, without volatile fields and
+//! fields of other objects. It is streamed, and consistent as of one moment although changes continue.
 
 use std::sync::Arc;
 
@@ -22,15 +22,15 @@ use crate::{
 /// Lines rendered under one lock.
 const PORTION: usize = 500;
 
-/// What a question about the truth is about.
+/// A request for the truth.
 pub(super) struct Question {
-    /// Kinds whose name was asked for.
+    /// Requested kinds.
     pub(super) kinds: Vec<Kind>,
-    /// As of when.
+    /// The moment of the reading.
     pub(super) at: Moment,
 }
 
-/// `object=lead,contact` (all when absent) and `at=…` (now when absent).
+/// `object=lead,contact` (all if absent) and `at=…` (now if absent).
 pub(super) fn asked(simulator: &Simulator, request: &Request) -> Result<Question, Refusal> {
     let stored = || Kind::ALL.iter().copied().filter(|kind| !kind.resource().fields.is_empty());
     let mut kinds = Vec::new();
@@ -57,7 +57,6 @@ pub(super) fn asked(simulator: &Simulator, request: &Request) -> Result<Question
     Ok(Question { kinds, at: at.min(now) })
 }
 
-/// The answer, line by line.
 pub(super) fn lines(simulator: &Arc<Simulator>, request: &Request) -> Result<mpsc::Receiver<Bytes>, Refusal> {
     let mut walk = Walk::new(&simulator.read(), &asked(simulator, request)?);
     Ok(super::lines::stream(simulator, move |world, out| {
@@ -78,7 +77,7 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// Notes which objects there were.
+    /// Notes which objects existed.
     pub(super) fn new(world: &World, question: &Question) -> Self {
         let past = Arc::new(Past::at(world, question.at));
         let view = View::of_past(world, None, question.at, Arc::clone(&past));
@@ -90,7 +89,7 @@ impl Walk {
         Self { at: question.at, past, ids, next: 0, line: Vec::new() }
     }
 
-    /// Renders at most so many lines; returns whether more follow.
+    /// Renders at most `size` lines; returns true if more follow.
     pub(super) fn portion(&mut self, world: &World, size: usize, mut take: impl FnMut(Id, &[u8])) -> bool {
         Arc::make_mut(&mut self.past).follow(world);
         let view = View::of_past(world, None, self.at, Arc::clone(&self.past));

@@ -1,4 +1,4 @@
-//! What waits for webhook receivers, how deliveries went, and what shall go wrong with them.
+//! Pending webhook deliveries, delivery results, and delivery faults.
 
 use serde_json::{Value as Json, json};
 
@@ -40,7 +40,7 @@ pub(super) fn get(simulator: &Simulator) -> Answer {
     )
 }
 
-/// `{"duplicate": 0.1, "lose": 0.1, "reorder_ms": 5000, "delay_ms": 1000}`; what is not named is off.
+/// `{"duplicate": 0.1, "lose": 0.1, "reorder_ms": 5000, "delay_ms": 1000}`; faults that are not named are off.
 pub(super) fn set_faults(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let faults: Faults =

@@ -1,8 +1,7 @@
-//! Query parameters that are read by the code of an endpoint or by a collection's `check`, where no filter declares
-//! them.
+//! Query parameters that an endpoint's code or a collection's `check` reads, so that no filter declares them.
 //!
-//! In the form of the table: `date[__gt,__lt]` stands for `date`, `date__gt` and `date__lt`, `date__{gt,lt}` for the
-//! last two.
+//! They are written as in the table: `date[__gt,__lt]` stands for `date`, `date__gt` and `date__lt`; `date__{gt,lt}`
+//! stands for the last two.
 
 const RANGE: &str = "[__gt,__gte,__lt,__lte]";
 
@@ -38,18 +37,18 @@ static QUERY: &[(&str, &str, &[&str])] = &[
     ("GET", "/report/custom/{id}/", &["y", "query", "group_by", "start", "end"]),
 ];
 
-/// The parameters of an endpoint in the form of the table.
+/// The parameters of an endpoint, written as in the table.
 pub(super) fn of(method: &str, path: &str) -> Vec<String> {
     let found = QUERY.iter().find(|(of_method, of_path, _)| *of_method == method && *of_path == path);
     found.map_or(&[][..], |(_, _, words)| words).iter().map(|word| word.replace("[range]", RANGE)).collect()
 }
 
-/// The name of a parameter without what may follow it.
+/// The name of a parameter without its suffixes.
 pub(super) fn base(word: &str) -> &str {
     word.split(['[', '{']).next().unwrap_or(word).trim_end_matches("__")
 }
 
-/// The names that a word of the table stands for.
+/// All names that a word of the table stands for.
 pub(super) fn names(word: &str) -> Vec<String> {
     let base = base(word);
     let suffixes = |list: &str| list.trim_end_matches([']', '}']).split(',').map(str::to_owned).collect::<Vec<_>>();

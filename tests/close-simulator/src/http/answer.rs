@@ -1,4 +1,4 @@
-//! From a request to its answer, without a connection: what the server sends and what a test may call directly.
+//! From a request to its answer, without a connection: the server sends it, and a test may call it directly.
 
 use std::borrow::Cow;
 
@@ -24,31 +24,26 @@ use crate::{
     },
 };
 
-/// A complete answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// HTTP status.
     pub status: u16,
-    /// Beyond content type and length; names in lower case.
+    /// Headers other than content type and length; names in lower case.
     pub headers: Vec<(&'static str, String)>,
-    /// The body.
     pub body: Vec<u8>,
-    /// Its type; empty for none.
+    /// Empty if the body has no type.
     pub content_type: &'static str,
 }
 
 impl Answer {
-    /// JSON that is written already.
+    /// JSON that is already serialized.
     pub fn json_bytes(status: u16, body: Vec<u8>) -> Self {
         Self { status, body, content_type: "application/json", ..Self::default() }
     }
 
-    /// JSON.
     pub fn json(status: u16, body: &Json) -> Self {
         Self::json_bytes(status, serde_json::to_vec(body).expect("JSON can be written"))
     }
 
-    /// No body.
     pub fn empty(status: u16) -> Self {
         Self { status, ..Self::default() }
     }
@@ -60,21 +55,21 @@ impl From<Refusal> for Answer {
     }
 }
 
-/// Where the API begins.
+/// The root of the API.
 pub const ROOT: &str = "/api/v1/";
-/// Where the description of the API is (reference, section 1.1).
+/// The path of the API description (reference, section 1.1).
 const OPENAPI: &str = "/api/openapi.json";
 
-/// Answers a request of the API, whatever happens: a broken promise inside is a 500 and a line in the log, and the next
-/// request is served.
+/// Answers a request of the API. Never panics: a bug inside becomes a 500 and a log line, and the next request is
+/// served.
 pub fn answer(simulator: &Simulator, request: Request) -> Answer {
     guarded(simulator, || attempt(simulator, request))
 }
 
-/// The answer, or 500 in the place of a panic.
+/// Returns the answer, or 500 if computing it panics.
 pub fn guarded(simulator: &Simulator, answer: impl FnOnce() -> Answer) -> Answer {
-    // The locks do not poison, and what a change has stored before it broke stays: a laboratory goes on, and says that
-    // it is broken.
+    // The locks do not poison, and what a change stored before the panic stays: the simulator continues and reports the
+    // bug.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(answer)).unwrap_or_else(|_| {
         tracing::error!("a request broke the simulator: see the panic above; what it had changed until then stays");
         simulator.world.write().clock.hold(None);
@@ -82,7 +77,7 @@ pub fn guarded(simulator: &Simulator, answer: impl FnOnce() -> Answer) -> Answer
     })
 }
 
-/// Credentials, limits, route, handler; counts it.
+/// Checks credentials, limits and route, runs the handler, and counts the request.
 fn attempt(simulator: &Simulator, mut request: Request) -> Answer {
     if request.header("transfer-encoding").is_some_and(|coding| coding.to_ascii_lowercase().contains("chunked")) {
         return Refusal::bad("Chunked transfer encoding is not supported; send Content-Length.").into();
@@ -107,7 +102,7 @@ fn attempt(simulator: &Simulator, mut request: Request) -> Answer {
     }
     let slash = request.path.ends_with('/');
     if request.path.contains("//") {
-        // Clients that join paths carelessly send double slashes, which the vendor's ingress folds.
+        // Clients that join paths carelessly send double slashes; the vendor's ingress collapses them.
         request.path = format!("{ROOT}{path}{}", if slash { "/" } else { "" });
     }
     if found.is_some() && !slash {
@@ -137,8 +132,7 @@ fn attempt(simulator: &Simulator, mut request: Request) -> Answer {
     Answer { headers: answer.headers.into_iter().chain(verdict.headers).collect(), ..answer }
 }
 
-/// The part of a path behind `/api/v1/`, without slashes at its ends and without double ones; `None` for a path that
-/// lies elsewhere.
+/// The part of a path after `/api/v1/`, without slashes at its ends and without double slashes; `None` for other paths.
 pub fn inner_path(path: &str) -> Option<Cow<'_, str>> {
     let mut path = Cow::Borrowed(path);
     while path.contains("//") {
@@ -236,7 +230,7 @@ fn not_allowed(path: &str) -> Answer {
     Answer { headers: vec![("allow", allowed(path))], ..refusal.into() }
 }
 
-/// The methods that a path serves, as the `allow` header lists them.
+/// The methods that a path serves, in the form of the `allow` header.
 fn allowed(path: &str) -> String {
     let mut methods: Vec<&str> = match route(path) {
         Some(Route::Endpoints(endpoints, _)) => endpoints.iter().map(|endpoint| endpoint.method).collect(),
@@ -258,13 +252,13 @@ fn allowed(path: &str) -> String {
     methods.join(", ")
 }
 
-/// Whether the switch `media_type_status` asks for 415 and the body is no JSON. (Without it the handler that reads the
-/// body answers 400.)
+/// Returns true if the switch `media_type_status` asks for 415 and the body is not JSON. Without the switch, the
+/// handler that reads the body answers 400.
 fn wrong_media_type(world: &World, request: &Request) -> bool {
     world.switches.media_type_status == 415 && !request.body.is_empty() && !request.has_json()
 }
 
-/// `x-http-method-override: GET` on a POST: the query comes in the body (reference, section 1.1).
+/// `x-http-method-override: GET` on a POST: the body holds the query (reference, section 1.1).
 fn override_method(request: &mut Request) -> Option<Refusal> {
     if request.method != "POST" || !request.header("x-http-method-override")?.eq_ignore_ascii_case("GET") {
         return None;
@@ -300,13 +294,13 @@ fn redirect(request: &Request, write_status: u16) -> Answer {
         location.push('?');
         location.push_str(&form_urlencoded::Serializer::new(String::new()).extend_pairs(&request.params).finish());
     }
-    // After a 301 most clients repeat a POST as a GET without its body, which is how writes without the slash are lost.
+    // After a 301 most clients repeat a POST as a GET without its body, so writes without the slash are lost.
     let status = if matches!(request.method.as_str(), "GET" | "HEAD") { 301 } else { write_status };
     Answer { headers: vec![("location", location)], ..Answer::empty(status) }
 }
 
 impl Simulator {
-    /// Changes the organization as a caller.
+    /// Changes the organization as the caller of a request.
     pub fn change(
         &self,
         caller: &Caller,

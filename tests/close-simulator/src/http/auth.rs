@@ -1,5 +1,5 @@
-//! Who asks: basic authentication with an API key and an empty password, or an OAuth bearer token (reference, sections
-//! 1.2 and 1.3).
+//! Authentication: basic authentication with an API key and an empty password, or an OAuth bearer token (reference,
+//! sections 1.2 and 1.3).
 
 use base64::Engine;
 use serde_json::json;
@@ -21,12 +21,12 @@ pub fn caller(world: &World, request: &Request) -> Option<Caller> {
     if scheme.eq_ignore_ascii_case("bearer") {
         return world.caller_by_token(rest.trim());
     }
-    // Whatever follows the colon is not looked at.
+    // The text after the colon is ignored.
     let (key, _) = basic(header)?;
     world.caller_by_key(&key)
 }
 
-/// Answers the OAuth paths, which stand beside the API; `None` for any other.
+/// Answers the OAuth paths, which are outside the API; `None` for any other path.
 pub fn oauth(simulator: &Simulator, request: &Request) -> Option<Answer> {
     let path = request.path.strip_prefix("/oauth2/")?.trim_end_matches('/');
     let answered = match (path, request.method.as_str()) {
@@ -43,7 +43,7 @@ pub fn oauth(simulator: &Simulator, request: &Request) -> Option<Answer> {
     }))
 }
 
-/// Status, code and description of a refusal in OAuth's own form.
+/// Status, code and description of an OAuth error.
 type Declined = (u16, &'static str, &'static str);
 
 type Form = Vec<(String, String)>;
@@ -62,7 +62,7 @@ fn value<'f>(form: &'f Form, name: &str) -> Option<&'f str> {
     form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
-/// The application that asks, by its id and secret in the form or in basic authentication.
+/// The requesting application, by its id and secret in the form or in basic authentication.
 fn client(world: &World, request: &Request, form: &Form) -> Result<Id, Declined> {
     let basic = request.header("authorization").and_then(basic);
     let (id, secret) = match (value(form, "client_id"), value(form, "client_secret"), &basic) {
@@ -87,11 +87,11 @@ fn basic(header: &str) -> Option<(String, String)> {
     Some((name.to_owned(), password.to_owned()))
 }
 
-/// Where a code goes when the application names no place.
+/// Redirect target if the application names none.
 const DEFAULT_REDIRECT: &str = "http://localhost/oauth2/callback";
 
-/// Consent without a page: whoever asks gets a code for the first admin, or for the user whose id or key name stands in
-/// `user`. With `decline` the user says no.
+/// Grants consent without a page: the answer is a code for the first admin, or for the user whose id or key name is in
+/// `user`. With `decline` the user declines.
 fn authorize(simulator: &Simulator, request: &Request) -> Result<Answer, Declined> {
     let mut world = simulator.world.write();
     let known = request.param("client_id").and_then(|id| world.people.clients.get(id)).map(|(_, id)| *id);
@@ -122,7 +122,7 @@ fn authorize(simulator: &Simulator, request: &Request) -> Result<Answer, Decline
     Ok(Answer { headers: vec![("location", location)], ..Answer::empty(302) })
 }
 
-/// Exchanges a code, or a refresh token, which is dead afterwards: the answer has a new one.
+/// Exchanges a code or a refresh token. The refresh token is invalid afterwards; the answer has a new one.
 fn token(world: &mut World, request: &Request, form: &Form) -> Result<Answer, Declined> {
     let client = client(world, request, form)?;
     let dead = (400, "invalid_grant", "The grant is unknown, expired, used or revoked.");
@@ -159,7 +159,7 @@ fn token(world: &mut World, request: &Request, form: &Form) -> Result<Answer, De
     Ok(Answer::json(200, &body))
 }
 
-/// Ends an access token with its refresh token, by the text of either. What is not known is no error.
+/// Revokes an access token and its refresh token, by the text of either. An unknown token is not an error.
 fn revoke(world: &mut World, request: &Request, form: &Form) -> Result<Answer, Declined> {
     let client = client(world, request, form)?;
     let text = value(form, "token").ok_or((400, "invalid_request", "token is required."))?;

@@ -1,4 +1,4 @@
-//! What is served, as data: collections of objects, endpoints of their own, and where the reference says so.
+//! The served API as data: collections of objects, single endpoints, and their sections of the reference.
 
 use super::{answer::Answer, request::Request};
 use crate::{
@@ -6,14 +6,14 @@ use crate::{
     world::{change::Change, people::Caller, view::View},
 };
 
-/// How well founded the behaviour of an endpoint is.
+/// The strength of the evidence for an endpoint's behavior.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exactness {
-    /// The vendor's documentation or code says it.
+    /// Stated by the vendor's documentation or code.
     Documented,
     /// Follows from several weaker sources.
     Inferred,
-    /// Nothing says it: our choice.
+    /// No source describes it; chosen here.
     Chosen,
 }
 
@@ -28,17 +28,12 @@ pub const U: u8 = 8;
 /// `DELETE`.
 pub const D: u8 = 16;
 
-/// How a list is cut into pages.
+/// How a list is divided into pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paging {
     /// `_limit` and `_skip`, with the maximum of each.
-    Offset {
-        /// The largest `_limit`.
-        max_limit: usize,
-        /// The largest `_skip`.
-        max_skip: usize,
-    },
-    /// Everything at once; `has_more` is always false.
+    Offset { max_limit: usize, max_skip: usize },
+    /// All rows at once; `has_more` is always false.
     Bare,
 }
 
@@ -56,83 +51,73 @@ pub enum Order {
 pub struct Filter {
     /// Without suffix.
     pub param: &'static str,
-    /// What it compares.
     pub test: Test,
 }
 
-/// What a filter compares.
+/// The comparison of a filter.
 #[derive(Clone, Copy)]
 pub enum Test {
     /// Equality with a field as it is written; `__in` takes a comma list.
     Field(&'static str),
     /// The lead; lists of one lead are read from the lead's own order.
     Lead,
-    /// `date_created` by range, to the precision given in microseconds.
+    /// `date_created` by range, to the given precision in microseconds.
     Created(i64),
-    /// Another moment by range, to the precision given in microseconds; equality without suffix.
+    /// Another moment by range, to the given precision in microseconds; equality without suffix.
     Moment(fn(&Record) -> Option<Moment>, i64),
-    /// A test of its own of the parameter's text.
+    /// A custom test of the parameter's text.
     Custom(fn(&View<'_>, &Record, &str) -> bool),
-    /// Nothing: the parameter is read by the collection's `check`.
+    /// No comparison: the collection's `check` reads the parameter.
     Checked,
 }
 
-/// One value of `_order_by`, usable with `-` in front; a name that begins with `-` is descending only.
+/// One value of `_order_by`, usable with a leading `-`; a name that begins with `-` is descending only.
 #[derive(Clone, Copy)]
 pub struct OrderBy {
-    /// As it is written.
     pub name: &'static str,
-    /// What it sorts by, smaller first.
+    /// The sort key, ascending.
     pub key: fn(&View<'_>, &Record) -> SortKey,
 }
 
-/// A value to sort by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SortKey {
-    /// Before everything.
+    /// Sorts before all others.
     None,
     /// A number or a moment.
     Number(i64),
-    /// A text.
     Text(String),
 }
 
-/// What a request wants to do with an object.
+/// The operation of a request on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
-    /// Read it or list it.
+    /// Read or list.
     Read,
-    /// Create one.
     Create,
-    /// Change it.
     Update,
-    /// Delete it.
     Delete,
 }
 
 /// A further condition on the rows of one list.
 pub type Condition = Box<dyn Fn(&View<'_>, &Record) -> bool>;
 
-/// Members of a list's answer beyond `data`, `has_more` and `total_results`: already written as `"name":value`.
+/// Members of a list's answer beyond `data`, `has_more` and `total_results`, already serialized as `"name":value`.
 pub type Extras = fn(&View<'_>, &[&Record]) -> Vec<String>;
 
-/// Objects of one kind, or of a few, under one path.
+/// Objects of one or more kinds under one path.
 pub struct Collection {
     /// After `/api/v1/`, without slashes at the ends: `activity/note`.
     pub path: &'static str,
-    /// What it holds.
     pub kinds: &'static [Kind],
-    /// Which of those kinds' objects, when not all: custom fields of leads.
+    /// Restricts the collection to some objects of those kinds, for example to custom fields of leads.
     pub holds: fn(&Record) -> bool,
-    /// Set in what is created here, before the laws: the counterpart of `holds`.
+    /// Sets fields of new objects before the laws run: the counterpart of `holds`.
     pub preset: fn(&mut Record),
     /// [`L`], [`G`], [`C`], [`U`], [`D`].
     pub methods: u8,
-    /// How it is cut.
     pub paging: Paging,
-    /// Whether `total_results` is given.
+    /// Whether answers have `total_results`.
     pub total: bool,
-    /// Its order.
     pub order: Order,
     /// Known parameters; others are ignored.
     pub filters: &'static [Filter],
@@ -140,11 +125,11 @@ pub struct Collection {
     pub orders: &'static [OrderBy],
     /// Checks a list's parameters against each other, and adds conditions.
     pub check: fn(&View<'_>, &Request) -> Result<Vec<Condition>, Refusal>,
-    /// Further members of a list's answer, computed over all that matches.
+    /// Further members of a list's answer, computed over all matches.
     pub extras: Option<Extras>,
-    /// Fields that a row is cut down to when the request names none: a mail beside its thread.
+    /// Fields to which a row is reduced if the request names none: for example a mail beside its thread.
     pub narrowed: fn(&Request, &Record) -> Option<&'static Selection>,
-    /// Refuses callers without the rights; the record is there for updates, deletes and single reads.
+    /// Returns false for callers without the rights. The record is given for updates, deletes and single reads.
     pub permit: fn(&View<'_>, &Caller, Deed, Option<&Record>) -> bool,
     /// Status of a `POST`.
     pub created_status: u16,
@@ -152,12 +137,11 @@ pub struct Collection {
     pub deleted_status: u16,
     /// Section of the reference.
     pub section: &'static str,
-    /// How sure it is.
     pub exactness: Exactness,
 }
 
 impl Collection {
-    /// A collection with everything as most have it.
+    /// A collection with the usual settings.
     pub const fn new(path: &'static str, kinds: &'static [Kind]) -> Self {
         Self {
             path,
@@ -182,33 +166,26 @@ impl Collection {
     }
 }
 
-/// What an endpoint does.
 #[derive(Clone, Copy)]
 pub enum Handler {
-    /// Reads only.
     Read(fn(&View<'_>, &Caller, &Request) -> Result<Answer, Refusal>),
-    /// Changes something.
     Write(fn(&mut Change<'_>, &Request) -> Result<Answer, Refusal>),
 }
 
-/// A path with behaviour of its own.
+/// A single path with its own behavior.
 pub struct Endpoint {
     /// Upper case.
     pub method: &'static str,
     /// After `/api/v1/`, without slashes at the ends; `{}` takes one segment into `request.segments`.
     pub path: &'static str,
-    /// What it does.
     pub handler: Handler,
     /// Section of the reference.
     pub section: &'static str,
-    /// How sure it is.
     pub exactness: Exactness,
 }
 
-/// What one file of `resources` serves.
+/// Everything that one file of `resources` serves.
 pub struct Source {
-    /// Its collections.
     pub collections: &'static [Collection],
-    /// Its endpoints.
     pub endpoints: &'static [Endpoint],
 }

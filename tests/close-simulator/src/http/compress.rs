@@ -1,5 +1,5 @@
-//! Answers in gzip for those who accept it, when the switch `gzip_answers` asks for it: Close compresses, a laboratory
-//! saves the time.
+//! Compresses answers for clients that accept gzip if the switch `gzip_answers` is on. Close compresses; the simulator
+//! saves the time by default.
 
 use std::io::Write;
 
@@ -8,10 +8,10 @@ use flate2::{Compression, write::GzEncoder};
 use super::answer::Answer;
 use crate::Simulator;
 
-/// Bytes below which compression costs more than it saves.
+/// Minimum bytes for which compression pays off.
 const WORTHWHILE: usize = 500;
 
-/// Whether an `accept-encoding` header lets an answer be gzip.
+/// Returns true if an `accept-encoding` header allows gzip.
 pub fn accepts_gzip(header: &str) -> bool {
     header.split(',').any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
@@ -20,7 +20,7 @@ pub fn accepts_gzip(header: &str) -> bool {
     })
 }
 
-/// The answer, compressed if the switch says so and it is worth it.
+/// Compresses the answer if the switch is on and it is large enough.
 pub fn compressed(simulator: &Simulator, mut answer: Answer) -> Answer {
     let coded = answer.headers.iter().any(|(name, _)| *name == "content-encoding");
     if coded || answer.body.len() < WORTHWHILE || !simulator.world.read().switches.gzip_answers {

@@ -1,7 +1,7 @@
 //! Counts of requests by endpoint group, key and answer.
 //!
-//! A request takes one lock of sixteen for the time of one addition, and allocates only when it is the first of its
-//! sort.
+//! A request takes one of sixteen locks for one addition, and allocates only if it is the first of its group, key and
+//! status.
 
 use std::hash::{BuildHasher, Hash};
 
@@ -12,10 +12,10 @@ use serde_json::{Value as Json, json};
 use super::group::{self, Group, Who};
 use crate::world::people::Caller;
 
-/// How many locks the counts are spread over.
+/// Number of locks.
 const SHARDS: usize = 16;
 
-/// A table that is spread over several locks by endpoint group.
+/// A table spread over several locks by endpoint group.
 #[derive(Debug)]
 pub(super) struct Shards<K, V>([Mutex<FxHashMap<K, V>>; SHARDS]);
 
@@ -26,23 +26,21 @@ impl<K, V> Default for Shards<K, V> {
 }
 
 impl<K: Hash + Eq, V> Shards<K, V> {
-    /// The part that holds a group.
+    /// The shard of a group.
     pub(super) fn of(&self, group: Group) -> &Mutex<FxHashMap<K, V>> {
         &self.0[FxBuildHasher.hash_one(group) as usize % SHARDS]
     }
 
-    /// Every part.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Mutex<FxHashMap<K, V>>> {
         self.0.iter()
     }
 
-    /// Forgets everything.
     pub(super) fn clear(&self) {
         self.0.iter().for_each(|shard| shard.lock().clear());
     }
 }
 
-/// What was asked by whom and how it was answered.
+/// Requests by group, caller and status.
 #[derive(Debug, Default)]
 pub struct Counters {
     requests: Shards<(Group, Who, u16), Count>,
@@ -55,7 +53,7 @@ struct Count {
 }
 
 impl Counters {
-    /// Counts one request; status 0 for one that got no answer.
+    /// Counts a request; status 0 means no answer.
     pub fn count(&self, group: Group, who: Who, caller: Option<&Caller>, status: u16) {
         self.requests
             .of(group)
@@ -81,7 +79,6 @@ impl Counters {
             .collect()
     }
 
-    /// Starts again from nothing.
     pub fn reset(&self) {
         self.requests.clear();
     }

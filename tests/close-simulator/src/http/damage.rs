@@ -1,4 +1,4 @@
-//! What a fault does to an answer, or to the connection instead of one.
+//! The effect of a fault on an answer, or on the connection.
 
 use std::{
     pin::Pin,
@@ -15,20 +15,19 @@ use super::{
     faults::{Fault, Faults, Kind},
 };
 
-/// What becomes of a request that meets a fault.
+/// The result of a request that meets a fault.
 #[derive(Debug)]
 pub enum Outcome {
-    /// This answer.
     Answer(Answer),
-    /// This answer, of whose body only so many bytes come before the connection ends.
+    /// This answer, with the connection closed after this many bytes of its body.
     Cut(Answer, usize),
     /// The connection is reset.
     Reset,
-    /// No answer; the connection ends after this time, or never of itself.
+    /// No answer; the connection ends after this time, or never.
     Silence(Option<Duration>),
 }
 
-/// Damages an answer; `answer` is there when the fault lets the request be carried out.
+/// Damages an answer. `answer` is given if the fault lets the request be carried out.
 pub fn damage(faults: &Faults, fault: &Fault, answer: Option<Answer>) -> Outcome {
     let status = fault.spec.status;
     match (fault.spec.kind, answer) {
@@ -49,8 +48,7 @@ pub fn damage(faults: &Faults, fault: &Fault, answer: Option<Answer>) -> Outcome
             Outcome::Cut(answer, half)
         }
         (Kind::BadJson, Some(mut answer)) => {
-            // Without its last third the text ends inside a value, and of an object as short as `{}` the end is
-            // missing.
+            // Without its last third the text ends inside a value; for a body as short as `{}` its end is missing.
             answer.body.truncate((answer.body.len() * 2 / 3).max(1));
             if answer.body.is_empty() {
                 answer.body.push(b'{');
@@ -70,8 +68,8 @@ fn page(status: u16, title: &str) -> Answer {
     Answer { status, body: body.into_bytes(), content_type: "text/html", ..Answer::default() }
 }
 
-/// The answer with a cursor that leads back: to the first page that was cursored, to newer events, or, when there is no
-/// other, nowhere.
+/// Replaces the cursor with one that leads back: to the first page that had a cursor, to newer events, or, without
+/// either, to an unknown place.
 fn misled(faults: &Faults, mut answer: Answer) -> Answer {
     let Ok(mut json) = serde_json::from_slice::<Json>(&answer.body) else { return answer };
     let newer = json["cursor_previous"].as_str().map(str::to_owned);
@@ -89,7 +87,7 @@ fn misled(faults: &Faults, mut answer: Answer) -> Answer {
     answer
 }
 
-/// A body that promises its whole length and ends in the middle.
+/// A body that announces its whole length and ends early.
 #[derive(Debug)]
 pub struct CutBody {
     part: Option<Bytes>,
@@ -100,7 +98,7 @@ pub struct CutBody {
 impl CutBody {
     /// The first `length` bytes of a body.
     pub fn new(mut body: Bytes, length: usize) -> Self {
-        // Something must be missing, even of an empty body.
+        // At least one byte must be missing, even from an empty body.
         let promised = (body.len() as u64).max(length as u64 + 1);
         body.truncate(length);
         Self { part: Some(body), promised, pause: Box::pin(tokio::time::sleep(Duration::from_millis(30))) }
@@ -117,7 +115,7 @@ impl Body for CutBody {
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         match self.part.take() {
             Some(part) if !part.is_empty() => Poll::Ready(Some(Ok(Frame::data(part)))),
-            // What was sent leaves the machine before the connection breaks.
+            // The sent bytes leave the machine before the connection breaks.
             _ => self.pause.as_mut().poll(context).map(|()| Some(Err(std::io::Error::other("cut as asked for")))),
         }
     }

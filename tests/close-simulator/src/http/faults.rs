@@ -1,7 +1,7 @@
-//! Faults that a test asks for, per endpoint and share: which request meets which.
+//! Faults by endpoint and share: which request meets which fault.
 //!
-//! Whether a request is hit follows from the seed and from how many requests the fault has looked at, so that the same
-//! sequence of requests meets the same faults. What a fault does to an answer is in `damage`.
+//! Whether a fault hits a request depends on the seed and on the number of requests that it has seen, so the same
+//! sequence of requests meets the same faults. Their effects are in `damage`.
 
 use std::{
     sync::{
@@ -18,19 +18,18 @@ use serde_json::{Value as Json, json};
 use super::group::Pattern;
 use crate::world::change::draw;
 
-/// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// The answer comes after `delay_ms`.
+    /// The answer is delayed by `delay_ms`.
     Slow,
-    /// `status` with a JSON error, without the answer.
+    /// `status` with a JSON error instead of the answer.
     Status,
-    /// The content length promises more than what comes before the connection ends.
+    /// The content length exceeds the bytes sent before the connection ends.
     CutBody,
-    /// The body breaks off in the middle of its JSON, with a content length that fits.
+    /// The body ends in the middle of its JSON, with a matching content length.
     BadJson,
-    /// No answer: the connection ends after `delay_ms`, or stays until the client leaves.
+    /// No answer: the connection ends after `delay_ms`, or stays open until the client leaves.
     Hang,
     /// The connection is reset (RST).
     Reset,
@@ -42,7 +41,7 @@ pub enum Kind {
     /// 502 with a page of HTML.
     #[serde(rename = "html_502")]
     Html502,
-    /// `status` (200 if none is given) without a body.
+    /// `status` (default 200) without a body.
     Empty,
 }
 
@@ -60,7 +59,7 @@ impl Kind {
         Self::Empty,
     ];
 
-    /// Whether the request must be carried out for there to be something to damage.
+    /// Returns true if the fault damages an answer, so that the request must be carried out.
     pub fn needs_answer(self) -> bool {
         matches!(self, Self::Slow | Self::CutBody | Self::BadJson | Self::WrongCursor)
     }
@@ -72,9 +71,8 @@ impl Kind {
 pub struct Spec {
     /// `GET activity/call`, a prefix of paths as `activity`, or `*`.
     pub endpoint: String,
-    /// What happens.
     pub kind: Kind,
-    /// To which share of the requests, 0 to 1; all without one.
+    /// Share of the requests to hit, 0 to 1; absent means all.
     #[serde(default = "all")]
     pub share: f64,
     /// The status of `status` and `empty`.
@@ -83,13 +81,13 @@ pub struct Spec {
     /// Milliseconds of the machine's time, for `slow` and `hang`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
-    /// How often at most.
+    /// Maximum number of hits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
-    /// Only requests with the key of this name.
+    /// Hits only requests with the key of this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// The request is carried out before the fault: the write has happened, but the answer is lost.
+    /// Carries out the request before the fault: the write happens, but its answer is lost.
     #[serde(default)]
     pub after: bool,
 }
@@ -98,10 +96,9 @@ fn all() -> f64 {
     1.0
 }
 
-/// A fault that is set.
+/// An active fault with its counts.
 #[derive(Debug)]
 pub struct Fault {
-    /// As it was described.
     pub spec: Spec,
     endpoint: Pattern,
     seen: AtomicU64,
@@ -109,29 +106,28 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// How long the answer waits.
+    /// The delay of the answer.
     pub fn delay(&self) -> Option<Duration> {
         self.spec.delay_ms.map(Duration::from_millis)
     }
 
-    /// Whether the request is carried out.
+    /// Returns true if the request is carried out.
     pub fn carries_out(&self) -> bool {
         self.spec.after || self.spec.kind.needs_answer()
     }
 }
 
-/// All faults.
 #[derive(Debug, Default)]
 pub struct Faults {
     any: AtomicBool,
     list: RwLock<Vec<Arc<Fault>>>,
-    /// The first cursor that a `wrong_cursor` fault saw, to lead back to.
+    /// The first cursor that a `wrong_cursor` fault saw.
     pub(super) cursor: parking_lot::Mutex<Option<String>>,
 }
 
 impl Faults {
-    /// The fault that a request meets: the first of the list that hits it. `key` names the caller's key, and is asked
-    /// for only when a fault depends on it.
+    /// The first fault in the list that hits the request. `key` returns the name of the caller's key, and is called
+    /// only if a fault depends on it.
     pub fn draw(&self, seed: u64, method: &str, path: &str, key: impl Fn() -> Option<String>) -> Option<Arc<Fault>> {
         if !self.any.load(Ordering::Relaxed) {
             return None;
@@ -156,10 +152,10 @@ impl Faults {
         None
     }
 
-    /// Sets these faults instead of those before.
+    /// Replaces all faults.
     ///
     /// # Errors
-    /// What is wrong with one, in words; nothing is changed then.
+    /// The reason why a fault is invalid; nothing is changed.
     pub fn set(&self, specs: &[Json]) -> Result<(), String> {
         let mut list = Vec::with_capacity(specs.len());
         for (place, json) in specs.iter().enumerate() {
@@ -172,7 +168,7 @@ impl Faults {
         Ok(())
     }
 
-    /// The faults, each with how many requests it looked at (`seen`) and how many it hit (`injected`).
+    /// The faults, each with the number of requests that it has seen (`seen`) and hit (`injected`).
     pub fn report(&self) -> Vec<Json> {
         let row = |fault: &Arc<Fault>| {
             let mut row = serde_json::to_value(&fault.spec).expect("a fault is JSON");
@@ -189,7 +185,7 @@ fn read(json: &Json) -> Result<Fault, String> {
         || Kind::ALL.iter().filter_map(|kind| Some(json!(kind).as_str()?.to_owned())).collect::<Vec<_>>().join(", ");
     let mut given = json.clone();
     if let Some(map) = given.as_object_mut() {
-        // What the report adds may come back.
+        // A client may send back the members that the report adds.
         map.remove("seen");
         map.remove("injected");
     }

@@ -1,5 +1,5 @@
-//! `/_files/`: the object store beside the API, which wants no credentials but a signed link. Exports are fetched here
-//! (reference, section 2.7), uploads sent and fetched.
+//! `/_files/`: the object store beside the API, which takes signed links instead of credentials. Exports are fetched
+//! here (reference, section 2.7), uploads sent and fetched.
 
 use super::{answer::Answer, request::Request};
 use crate::{
@@ -8,13 +8,13 @@ use crate::{
     world::files::{Blob, signature},
 };
 
-/// Where it begins.
+/// The root of the store.
 pub const ROOT: &str = "/_files/";
 
-/// Stands for the host in links of rendered records; [`with_host`] puts the one in that the caller used.
+/// Placeholder for the host in links of rendered records; [`with_host`] replaces it with the host that the caller used.
 pub const HOST: &str = "files.close.invalid";
 
-/// An answer whose links lead to the host that the request came to.
+/// Points the links of an answer to the host of the request.
 pub fn with_host(mut answer: Answer, request: &Request) -> Answer {
     if let Ok(text) = std::str::from_utf8(&answer.body)
         && text.contains(HOST)
@@ -35,7 +35,7 @@ pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
     }
 }
 
-/// An error as object stores write it.
+/// An error in the form of object stores.
 fn xml(status: u16, code: &str, message: &str) -> Answer {
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>"
@@ -82,7 +82,7 @@ fn temporary(simulator: &Simulator, key: &str) -> Answer {
     }
 }
 
-/// A browser-like form: the fields that `POST /files/upload/` gave out, and the file as the last part.
+/// Accepts a browser-like form: the fields from `POST /files/upload/`, and the file as the last part.
 fn upload(simulator: &Simulator, request: &Request) -> Answer {
     let boundary = request
         .header("content-type")
@@ -119,7 +119,7 @@ fn upload(simulator: &Simulator, request: &Request) -> Answer {
     }
 }
 
-/// The parts of a form by their names.
+/// The parts of a form by name.
 fn parts<'b>(body: &'b [u8], boundary: &str) -> Vec<(String, &'b [u8])> {
     let mark = format!("--{boundary}");
     let mut parts = Vec::new();

@@ -1,6 +1,6 @@
-//! What requests are limited and counted by: the group of endpoints, and who asks.
+//! Keys of limits and counters: the endpoint group and the caller.
 //!
-//! Both are small copies made of what is there already, so that a request allocates nothing for them.
+//! Both are small copies of existing values, so a request allocates nothing for them.
 
 use std::net::IpAddr;
 
@@ -12,24 +12,24 @@ use crate::{
     world::people::{Caller, Credential},
 };
 
-/// A method and a URL prefix: what Close has one rate limit for (reference, section 3.1).
+/// A method and a URL prefix: the unit of Close's rate limits (reference, section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Group {
     /// As `activity/call`, without slashes at the ends.
     pub prefix: &'static str,
-    /// Upper case; `HEAD` counts as `GET`, what HTTP does not know as `OTHER`.
+    /// Upper case; `HEAD` counts as `GET`, unknown methods as `OTHER`.
     pub method: &'static str,
 }
 
 impl Group {
-    /// The prefix of what Close does not know.
+    /// The prefix of unknown paths.
     pub const UNKNOWN: &'static str = "(unknown)";
 
-    /// The group of a request with this method to what this route leads to.
+    /// The group of a request with this method and route.
     pub fn of(method: &str, route: Option<&Route>) -> Self {
         let prefix = match route {
             Some(Route::List(collection) | Route::Object(collection, _)) => collection.path,
-            // What stands before the first placeholder: `event` for `event/{}`.
+            // The part before the first placeholder: `event` for `event/{}`.
             Some(Route::Endpoints(endpoints, _)) => {
                 let path = endpoints[0].path;
                 path.split_once("/{}").map_or(path, |(prefix, _)| prefix)
@@ -39,12 +39,12 @@ impl Group {
         Self { prefix, method: known(method) }
     }
 
-    /// As tests name it: `GET activity/call`.
+    /// The name in reports: `GET activity/call`.
     pub fn name(self) -> String {
         format!("{} {}", self.method, self.prefix)
     }
 
-    /// The 32 hexadecimal digits by which a 429 names it.
+    /// The 32 hexadecimal digits that identify the group in a 429.
     pub fn digest(self) -> String {
         // FNV-1a in 128 bits.
         let hash = self
@@ -59,7 +59,7 @@ impl Group {
     }
 }
 
-/// One of the methods that have a group of their own.
+/// Maps a method to one that has its own group.
 fn known(method: &str) -> &'static str {
     match method {
         "GET" | "HEAD" => "GET",
@@ -72,7 +72,7 @@ fn known(method: &str) -> &'static str {
     }
 }
 
-/// A pattern of groups, as tests write it: `GET activity/call`, `activity` for all methods, `POST *`, or `*`.
+/// A pattern of groups: `GET activity/call`, `activity` for all methods, `POST *`, or `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     method: Option<&'static str>,
@@ -80,10 +80,10 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Reads a pattern; what is no method before a blank is refused.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// What is wrong, in words.
+    /// The text before a blank is not a method; the error says so.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (method, path) = match text.trim().split_once(' ') {
             Some((method, path)) => match known(method) {
@@ -101,41 +101,41 @@ impl Pattern {
         Ok(Self { method, prefix: if path == "*" { String::new() } else { path.to_owned() } })
     }
 
-    /// Whether a request with this method to this path (without `/api/v1/` and slashes at the ends) is meant.
+    /// Returns true if the pattern covers a request with this method to this path (without `/api/v1/` and slashes at
+    /// the ends).
     pub fn matches(&self, method: &str, path: &str) -> bool {
         self.method.is_none_or(|wanted| wanted == known(method)) && within(path, &self.prefix)
     }
 
-    /// How closely it describes what it matches: the longer the closer.
+    /// Specificity: longer patterns take precedence.
     pub fn closeness(&self) -> usize {
         self.prefix.len() * 2 + usize::from(self.method.is_some())
     }
 
-    /// As it is written.
     pub fn text(&self) -> String {
         let path = if self.prefix.is_empty() { "*" } else { &self.prefix };
         self.method.map_or_else(|| path.to_owned(), |method| format!("{method} {path}"))
     }
 }
 
-/// Whether a path is a prefix or lies below it, segment by segment.
+/// Returns true if `path` equals `prefix` or is below it, segment by segment.
 fn within(path: &str, prefix: &str) -> bool {
     prefix.is_empty() || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Who asks.
+/// The caller as limits count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Who {
     /// An API key.
     Key(Id),
     /// An OAuth application for a user.
     OAuth(Id, Id),
-    /// Nobody that is known, from this address.
+    /// An unknown client at this address.
     Peer(Option<IpAddr>),
 }
 
 impl Who {
-    /// A caller, or whoever is at the other end.
+    /// The caller, or else the address of the peer.
     pub fn of(caller: Option<&Caller>, peer: Option<IpAddr>) -> Self {
         match caller {
             Some(Caller { credential: Credential::Key(key), .. }) => Self::Key(*key),
@@ -145,7 +145,7 @@ impl Who {
     }
 }
 
-/// The name of a caller as reports show it: null for nobody.
+/// The name of a caller in reports; null if unknown.
 pub(super) fn name(caller: Option<&Caller>) -> Json {
     caller.map_or(Json::Null, |caller| caller.name.as_str().into())
 }

@@ -1,5 +1,5 @@
-//! How large the rate limits are. The numbers of the vendor are not published; the defaults are those that were
-//! observed (reference, section 3.1), and what was not observed is chosen.
+//! Sizes of the rate limits. The vendor's numbers are not published; the defaults were observed (reference, section
+//! 3.1) or, where no observation exists, chosen.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::group::{Group, Pattern};
 
-/// So many requests in so many seconds.
+/// A limit: `limit` requests in `window_secs` seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     /// Tokens that each window adds.
@@ -23,12 +23,11 @@ impl Rate {
         Self { limit, window_secs, burst: 0 }
     }
 
-    /// The window.
     pub fn window(self) -> Duration {
         Duration::from_secs_f64(self.window_secs)
     }
 
-    /// The same window with so many times the tokens.
+    /// The same window with `factor` times the tokens.
     pub fn times(self, factor: f64) -> Self {
         let times = |tokens: u64| ((tokens as f64) * factor).floor() as u64;
         Self { limit: times(self.limit), burst: times(self.burst), ..self }
@@ -55,16 +54,15 @@ impl Rate {
     }
 }
 
-/// All settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Nothing is refused and no header is sent.
+    /// No request is refused and no header is sent.
     pub off: bool,
-    /// How many times a key's limit the organization has.
+    /// The organization's limit as a multiple of a key's limit.
     pub organization_factor: f64,
-    /// For what `groups` does not name.
+    /// The limit of groups without one in `groups`.
     pub default: Rate,
-    /// For those whose credentials are wrong, by address.
+    /// The limit of requests with wrong credentials, by address.
     pub unauthorized: Rate,
     groups: Vec<(Pattern, Rate)>,
     extra: Vec<(Pattern, Rate)>,
@@ -102,7 +100,7 @@ impl Settings {
         closest(&self.extra, group)
     }
 
-    /// As [`Settings::with`] takes it.
+    /// The settings in the form that [`Settings::with`] accepts.
     pub fn json(&self) -> Json {
         let named = |rates: &[(Pattern, Rate)]| {
             rates.iter().map(|(name, rate)| (name.text(), rate.json())).collect::<Map<_, _>>()
@@ -117,11 +115,11 @@ impl Settings {
         })
     }
 
-    /// The same with some set. Naming any limit turns the limits on, unless `off` is named too; a group set to null has
-    /// none of its own.
+    /// Returns a copy with some settings changed. Naming any limit turns the limits on, unless `off` is named too. A
+    /// group set to null has no limit of its own.
     ///
     /// # Errors
-    /// What is wrong with the changes, in words.
+    /// The reason why a setting is invalid.
     pub fn with(&self, changes: &Map<String, Json>) -> Result<Self, String> {
         let mut settings = self.clone();
         settings.off = false;

@@ -1,10 +1,10 @@
 //! Rate limits: a token bucket per endpoint group and key, one of three times its size per group and organization,
-//! tighter ones that no header announces, and one for those whose credentials are wrong (reference, section 3).
+//! tighter ones that no header announces, and one for wrong credentials (reference, section 3).
 //!
-//! They run by the machine's monotonic time and not by the organization's clock, which a test moves as it likes. A
-//! bucket is filled at the end of each window, by `limit` tokens and up to `burst` more: the observed headers
-//! (`limit=160` with `reset=8`) give the time until the whole limit is back. (The `governor` crate refills token by
-//! token and says neither what remains nor when, so the buckets are of our own.)
+//! They use the machine's monotonic time, not the organization's clock, which tests move. A bucket is filled at the end
+//! of each window, by `limit` tokens and up to `burst` more: the observed headers (`limit=160` with `reset=8`) give the
+//! time until the whole limit is available again. (The `governor` crate refills token by token and reports neither the
+//! remaining tokens nor that time, so these buckets are our own.)
 
 use std::time::{Duration, Instant};
 
@@ -19,25 +19,24 @@ use super::{
 };
 use crate::world::{Switches, people::Caller, switches::LimitHeader};
 
-/// What the limits say to one request.
+/// The decision on one request.
 #[derive(Debug, Default)]
 pub struct Verdict {
-    /// For the answer, whatever it is.
+    /// Headers of the answer, whatever its status.
     pub headers: Vec<(&'static str, String)>,
-    /// The 429, if there is none left.
+    /// The 429, if a limit is exhausted.
     pub refused: Option<Answer>,
 }
 
-/// Which of the limits of a group.
+/// The scope of a limit within a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Scope {
-    /// One key's, with what it has beside it.
+    /// One key.
     Key(Who),
-    /// All keys' together.
+    /// All keys together.
     Organization,
 }
 
-/// All buckets.
 #[derive(Debug, Default)]
 pub struct Limits {
     settings: RwLock<Settings>,
@@ -48,17 +47,17 @@ pub struct Limits {
 struct Buckets {
     key: Json,
     announced: Bucket,
-    /// The one that no header announces.
+    /// The limit that no header announces.
     extra: Option<Bucket>,
 }
 
-/// One bucket and what was taken from it.
+/// A bucket and its use.
 #[derive(Debug)]
 struct Bucket {
     rate: Rate,
     began: Instant,
     left: u64,
-    /// Tokens asked for in this window, those refused included.
+    /// Tokens requested in this window, refused ones included.
     asked: u64,
     peak: u64,
     refused: u64,
@@ -69,7 +68,7 @@ impl Bucket {
         Self { rate, began: now, left: rate.limit, asked: 0, peak: 0, refused: 0 }
     }
 
-    /// Fills up what is due.
+    /// Adds the tokens of the windows that have passed.
     fn refill(&mut self, now: Instant) {
         let window = self.rate.window();
         let passed = now.saturating_duration_since(self.began);
@@ -82,7 +81,8 @@ impl Bucket {
             .left
             .saturating_add(self.rate.limit.saturating_mul(windows_ended))
             .min(self.rate.limit + self.rate.burst);
-        // A window begins with the first request after the one before: the reset of an idle key is a whole window.
+        // A window starts with the first request after the previous window, so the reset of an idle key is a whole
+        // window.
         self.began = if windows > 1 { now } else { self.began + window };
         self.asked = 0;
     }
@@ -96,28 +96,28 @@ impl Bucket {
         self.peak = self.peak.max(self.asked);
     }
 
-    /// Until the bucket is filled again.
+    /// Time until the bucket is filled again.
     fn reset(&self, now: Instant) -> Duration {
         self.rate.window().saturating_sub(now.saturating_duration_since(self.began))
     }
 }
 
 impl Limits {
-    /// Buckets that refuse, or, when `on` is false, only count.
+    /// Creates buckets that refuse requests or, if `on` is false, only count them.
     pub fn new(on: bool) -> Self {
         let mut settings = Settings::default();
         settings.off = !on;
         Self { settings: RwLock::new(settings), ..Self::default() }
     }
 
-    /// Takes one token of each limit that a request falls under.
+    /// Takes one token from each limit that applies to a request.
     pub fn take(&self, group: Group, who: Who, caller: Option<&Caller>, switches: &Switches) -> Verdict {
         self.take_at(Instant::now(), group, who, caller, switches)
     }
 
     fn take_at(&self, now: Instant, group: Group, who: Who, caller: Option<&Caller>, switches: &Switches) -> Verdict {
         let settings = self.settings.read();
-        // Wrong credentials have one bucket for everything that an address asks for.
+        // Wrong credentials share one bucket for all requests of an address.
         let group = if caller.is_some() { group } else { Group { prefix: "(unauthorized)", method: "ANY" } };
         let mut shard = self.buckets.of(group).lock();
         let own = shard.entry((group, Scope::Key(who))).or_insert_with(|| Buckets {
@@ -142,7 +142,7 @@ impl Limits {
             shared.announced.note();
             organization_left = shared.announced.left;
         }
-        // All or none: who is refused by one limit keeps the tokens of the others.
+        // All or none: a request that one limit refuses keeps the tokens of the others.
         let allowed = settings.off || own_left > 0 && extra_left > 0 && organization_left > 0;
         let mut verdict = Verdict::default();
         let scopes = [Scope::Key(who), Scope::Organization];
@@ -165,7 +165,7 @@ impl Limits {
             verdict.refused = Some(refused(None, reset, "key", group, switches));
             return verdict;
         }
-        // The header tells of the bucket that is nearer to its end.
+        // The header reports the bucket that is closer to its end.
         let (scope, kind) =
             if organization_left < own_left { (Scope::Organization, "organization") } else { (Scope::Key(who), "key") };
         let bucket = &shard[&(group, scope)].announced;
@@ -177,15 +177,14 @@ impl Limits {
         verdict
     }
 
-    /// The settings as JSON.
     pub fn settings(&self) -> Json {
         self.settings.read().json()
     }
 
-    /// Changes the settings; all buckets are full again.
+    /// Changes the settings and refills all buckets.
     ///
     /// # Errors
-    /// What is wrong with the settings, in words.
+    /// The reason why a setting is invalid.
     pub fn set(&self, changes: &serde_json::Map<String, Json>) -> Result<(), String> {
         let mut settings = self.settings.write();
         *settings = settings.with(changes)?;
@@ -193,9 +192,9 @@ impl Limits {
         Ok(())
     }
 
-    /// The most that was asked of each limit in one of its windows, by endpoint and key: `[{"endpoint": "GET lead",
-    /// "scope": "key", "key": "admin", "limit": 60, "window_secs": 1.0, "peak": 48, "refused": 0}, …]`; `scope` is
-    /// `key`, `organization`, `extra` or `unauthorized`. Counted while the limits are off as well.
+    /// The peak of requests in one window of each limit, by endpoint and key: `[{"endpoint": "GET lead", "scope":
+    /// "key", "key": "admin", "limit": 60, "window_secs": 1.0, "peak": 48, "refused": 0}, …]`. `scope` is `key`,
+    /// `organization`, `extra` or `unauthorized`. Peaks are counted even while the limits are off.
     pub fn peaks(&self) -> Vec<Json> {
         let mut rows = Vec::new();
         for shard in self.buckets.iter() {
@@ -223,15 +222,15 @@ impl Limits {
         rows.into_iter().map(|(_, row)| row).collect()
     }
 
-    /// Forgets peaks; all buckets are full again.
+    /// Clears the peaks and refills all buckets.
     pub fn reset(&self) {
         self.buckets.clear();
     }
 }
 
-/// The 429 (reference, section 3.3). A limit that no header announces gives only the time to wait.
+/// The 429 (reference, section 3.3). For a limit that no header announces it has only the time to wait.
 fn refused(rate: Option<Rate>, reset: Duration, kind: &str, group: Group, switches: &Switches) -> Answer {
-    // Never so early that the retry would find the same window.
+    // Rounded up, so that a retry never finds the same window.
     let reset = Duration::from_millis(reset.as_micros().div_ceil(1_000) as u64);
     let mut answer = Answer { status: 429, ..Answer::default() };
     if switches.legacy_429_body {
@@ -261,7 +260,7 @@ fn seconds(reset: Duration) -> Json {
     number((reset.as_secs_f64() * 1_000.0).round() / 1_000.0)
 }
 
-/// A whole number without its `.0`.
+/// Formats a whole number without its `.0`.
 fn number(value: f64) -> Json {
     if value.fract() == 0.0 { (value as u64).into() } else { value.into() }
 }

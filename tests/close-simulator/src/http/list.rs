@@ -1,4 +1,4 @@
-//! A collection's list: filters, order, page.
+//! Lists of a collection: filters, order, page.
 
 use itertools::Itertools;
 
@@ -16,26 +16,22 @@ use crate::{
     world::{change::draw, switches::OverLimit, view::View},
 };
 
-/// Which rows of a list, and how many in all.
+/// The rows of one page of a list.
 pub struct Page<'v> {
-    /// The rows of the page.
     pub rows: Vec<&'v Record>,
-    /// Whether rows follow.
     pub has_more: bool,
-    /// How many match, if that was asked for.
+    /// The number of matches, if the list has a total.
     pub total: Option<usize>,
     /// Members of the answer that the collection computes over all matches.
     pub extras: Vec<String>,
 }
 
-/// Answers a list.
 pub fn list(view: &View<'_>, collection: &Collection, request: &Request) -> Result<Answer, Refusal> {
     let page = page(view, collection, request)?;
     let selection = request.param("_fields").map(Selection::parse).unwrap_or_default();
     Ok(write(view, collection, request, &page, &selection))
 }
 
-/// Finds the rows of a list.
 pub fn page<'v>(view: &'v View<'_>, collection: &Collection, request: &Request) -> Result<Page<'v>, Refusal> {
     let (skip, limit) = cut(view, collection, request)?;
     let mut conditions = (collection.check)(view, request)?;
@@ -83,7 +79,7 @@ pub fn page<'v>(view: &'v View<'_>, collection: &Collection, request: &Request) 
     Ok(Page { rows, has_more, total: count.filter(|_| collection.total), extras })
 }
 
-/// What a collection without a condition of its own has for `holds`. Taking it for another only costs a walk.
+/// The `holds` of a collection without a condition. A false mismatch only costs a walk.
 static HOLDS_ALL: fn(&Record) -> bool = Collection::new("", &[]).holds;
 
 /// Writes a page.
@@ -111,7 +107,7 @@ pub fn write(
     out.extend_from_slice(b"\"data\":[");
     let mut first = true;
     for row in &page.rows {
-        // A row that fails to serialise is left out, while the page counts it (reference, section 2.1).
+        // A row that fails to serialize is left out, although the page counts it (reference, section 2.1).
         if view.switches().short_pages > 0.0 && draw(view.seed(), row.id.serial()) < view.switches().short_pages {
             continue;
         }
@@ -141,7 +137,7 @@ pub fn cut(view: &View<'_>, collection: &Collection, request: &Request) -> Resul
         0 => max_skip,
         chosen => usize::try_from(chosen).unwrap_or(usize::MAX),
     };
-    // The newer endpoints, whose POST answers 201, have another framework with words of its own.
+    // The newer endpoints, whose POST answers 201, come from another framework with different texts.
     let newer = collection.created_status == 201;
     let too_large = |name, max| Refusal::field(name, format!("Input should be less than or equal to {max}"));
     if skip > max_skip && newer {
@@ -161,7 +157,7 @@ pub fn cut(view: &View<'_>, collection: &Collection, request: &Request) -> Resul
     }
 }
 
-/// The rows of a collection within bounds of `date_created`, in that order from either end.
+/// The rows of a collection within bounds of `date_created`, in that order, from either end.
 fn walk<'v>(
     view: &'v View<'_>,
     collection: &Collection,
@@ -286,7 +282,7 @@ fn narrow(bounds: &mut (Moment, Moment), suffix: &str, at: Moment, precision: i6
     }
 }
 
-/// Whether a field, as it is written, is one of some texts.
+/// Returns true if a field, as it is written, equals one of the texts.
 fn field_is(view: &View<'_>, record: &Record, name: &'static str, wanted: &[String], ids: &[Id]) -> bool {
     let scene = render::Scene { view, record };
     let computed;
@@ -310,7 +306,7 @@ fn field_is(view: &View<'_>, record: &Record, name: &'static str, wanted: &[Stri
     match value {
         Some(Value::List(items)) => items.iter().any(is),
         Some(value) => is(value),
-        // A flag that was never set is false.
+        // An unset flag is false.
         None => {
             matches!(
                 record.kind().resource().field(name).map(|field| field.unset),

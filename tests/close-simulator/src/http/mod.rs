@@ -1,8 +1,7 @@
-//! The outside: one request from its bytes to its answer.
+//! HTTP: one request from its bytes to its answer.
 //!
-//! `server` takes a connection's request, sees which fault it meets, and hands it to [`answer::answer`], which asks in
-//! this order: route, credentials, limits, handler. A handler is a collection's list or object (`list`, `object`) or an
-//! endpoint of its own.
+//! `server` reads a request, draws its fault, and passes it to [`answer::answer`], which checks in this order: route,
+//! credentials, limits, handler. A handler is a collection's list or object (`list`, `object`) or a single endpoint.
 
 pub mod answer;
 pub mod auth;

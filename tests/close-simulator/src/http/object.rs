@@ -1,4 +1,4 @@
-//! One object: read, create, change, delete.
+//! Single objects: read, create, change, delete.
 
 use super::{
     answer::Answer,
@@ -13,7 +13,6 @@ use crate::{
     world::{change::Change, people::Caller, view::View},
 };
 
-/// Reads one object.
 pub fn get(
     view: &View<'_>,
     caller: &Caller,
@@ -26,7 +25,6 @@ pub fn get(
     Ok(shown(view, record, request, 200))
 }
 
-/// Creates one.
 pub fn create(change: &mut Change<'_>, collection: &Collection, request: &Request) -> Result<Answer, Refusal> {
     allow(change, collection, Deed::Create, None)?;
     let body = request.json()?;
@@ -39,7 +37,6 @@ pub fn create(change: &mut Change<'_>, collection: &Collection, request: &Reques
     Ok(answer)
 }
 
-/// Changes one.
 pub fn update(
     change: &mut Change<'_>,
     collection: &Collection,
@@ -53,7 +50,6 @@ pub fn update(
     Ok(written(change, id, request, 200))
 }
 
-/// Deletes one.
 pub fn delete(change: &mut Change<'_>, collection: &Collection, text: &str) -> Result<Answer, Refusal> {
     let id = find(&change.view(), collection, text)?.id;
     allow(change, collection, Deed::Delete, Some(id))?;
@@ -61,7 +57,7 @@ pub fn delete(change: &mut Change<'_>, collection: &Collection, text: &str) -> R
     Ok(if collection.deleted_status == 204 { Answer::empty(204) } else { Answer::json_bytes(200, b"{}".to_vec()) })
 }
 
-/// The record of an id's text, if it is in the collection and the caller sees it.
+/// The record with the id in `text`, if it is in the collection and visible to the caller.
 pub fn find<'v>(view: &'v View<'_>, collection: &Collection, text: &str) -> Result<&'v Record, Refusal> {
     view.parse_id(text)
         .filter(|id| collection.kinds.contains(&id.kind()))
@@ -85,7 +81,7 @@ pub fn permit(
     }
 }
 
-/// Whether the collection serves a method on the list or on one object.
+/// Returns true if the collection serves a method on the list or, if `single`, on one object.
 pub fn serves(collection: &Collection, method: &str, single: bool) -> bool {
     let bit = match (method, single) {
         ("GET" | "HEAD", false) => collection::L,
@@ -114,7 +110,7 @@ fn allow(change: &Change<'_>, collection: &Collection, deed: Deed, id: Option<Id
     }
 }
 
-/// The answer to a write: the object as it now is, or `{}` when the write made it invisible or took it away.
+/// The answer to a write: the object as it is now, or `{}` if the write deleted it or made it invisible.
 pub fn written(change: &Change<'_>, id: Id, request: &Request, status: u16) -> Answer {
     let view = change.whole();
     match view.get(id) {

@@ -1,4 +1,4 @@
-//! One request, read as far as every handler needs it.
+//! A request, parsed as far as every handler needs it.
 
 use bytes::Bytes;
 use serde_json::{Map, Value as Json};
@@ -8,31 +8,30 @@ use crate::{
     world::change::Body,
 };
 
-/// A request whose body has arrived.
+/// A request with its complete body.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// Upper case.
     pub method: String,
-    /// As it was asked for, without the query.
+    /// As sent, without the query.
     pub path: String,
     /// The query in order, decoded.
     pub params: Vec<(String, String)>,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// As it arrived.
+    /// As received.
     pub body: Bytes,
-    /// From `x-tz-offset`: minutes from UTC, 0 without one.
+    /// From `x-tz-offset`: minutes from UTC, 0 if absent.
     pub offset_minutes: i32,
-    /// What the placeholders of the route took, in order.
+    /// The segments matched by the placeholders of the route, in order.
     pub segments: Vec<String>,
-    /// Bytes of path and query as they were sent.
+    /// Bytes of path and query as sent.
     pub url_length: usize,
-    /// Where it comes from, if it came over a connection.
+    /// The client's address, if the request came over a connection.
     pub peer: Option<std::net::IpAddr>,
 }
 
 impl Request {
-    /// A request from its parts.
     pub fn new(method: &str, path: &str, query: &str, headers: Vec<(String, String)>, body: Bytes) -> Self {
         let params = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let mut request =
@@ -52,7 +51,7 @@ impl Request {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// A query parameter; the last one when it is repeated.
+    /// A query parameter; the last one if it is repeated.
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -84,7 +83,7 @@ impl Request {
         }
     }
 
-    /// Whether the body's type says that it is JSON.
+    /// Returns true if the content type is JSON.
     pub fn has_json(&self) -> bool {
         let kind =
             self.header("content-type").unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();

@@ -1,17 +1,17 @@
-//! From a path to what serves it.
+//! Routes a path to a collection or endpoints.
 
 use std::{collections::HashMap, sync::LazyLock};
 
 use super::collection::{Collection, Endpoint};
 use crate::resources;
 
-/// What a path means.
+/// The target of a path.
 pub enum Route {
-    /// A collection as a whole.
+    /// A whole collection.
     List(&'static Collection),
     /// One object, by the text of its id.
     Object(&'static Collection, String),
-    /// Endpoints at one path, one a method, with what the placeholders took.
+    /// Endpoints at one path, one per method, with the segments matched by the placeholders.
     Endpoints(Vec<&'static Endpoint>, Vec<String>),
 }
 
@@ -38,7 +38,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     table
 });
 
-/// What serves a path, given without `/api/v1/` and without slashes at the ends; `None` for what Close does not know.
+/// The target of a path without `/api/v1/` and without slashes at the ends; `None` for unknown paths.
 pub fn route(path: &str) -> Option<Route> {
     // The older spelling is still served (reference, section 5.3).
     let renamed;
@@ -70,7 +70,7 @@ pub fn route(path: &str) -> Option<Route> {
     TABLE.collections.get(path).map(|collection| Route::Object(collection, decoded(id)))
 }
 
-/// A segment of a path without its percent signs; a plus stays a plus there.
+/// Percent-decodes a path segment; a plus stays a plus.
 fn decoded(segment: &str) -> String {
     if !segment.contains('%') {
         return segment.to_owned();
@@ -79,7 +79,7 @@ fn decoded(segment: &str) -> String {
     form_urlencoded::parse(escaped.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
-/// The collection at a path, whether or not an endpoint of its own is there as well.
+/// The collection at a path, even if an endpoint shares the path.
 pub fn collection(path: &str) -> Option<&'static Collection> {
     TABLE.collections.get(path).copied()
 }

@@ -1,4 +1,4 @@
-//! The listener: one task a connection, HTTP/1.1 and HTTP/2 without TLS (by prior knowledge).
+//! The listener: one task per connection, HTTP/1.1 and HTTP/2 without TLS (by prior knowledge).
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -25,20 +25,20 @@ use super::{
 };
 use crate::{Simulator, control};
 
-/// The largest body that is read, in bytes.
+/// Maximum bytes of a body.
 const MAX_BODY: usize = 64 << 20;
 
-/// Bytes at hand, lines as they are written, or a body that a fault cuts.
+/// The body is complete, streamed line by line, or cut by a fault.
 type Response = hyper::Response<BoxBody<Bytes, io::Error>>;
 
-/// Serves connections until `stop`.
+/// Serves connections until `stop` is cancelled.
 pub async fn serve(listener: TcpListener, simulator: Arc<Simulator>, stop: CancellationToken) {
     loop {
         let (stream, peer) = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
-                // Out of descriptors, or a peer that was gone already: the next accept may succeed.
+                // Out of descriptors, or the peer is already gone: the next accept may succeed.
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -140,14 +140,13 @@ async fn respond(
     }
 }
 
-/// The fault that a request meets.
 fn meets(simulator: &Simulator, request: &Request) -> Option<Arc<Fault>> {
     let path = answer::inner_path(&request.path)?;
     let key = || super::auth::caller(&simulator.world.read(), request).map(|caller| caller.name);
     simulator.faults.draw(simulator.options.seed, &request.method, &path, key)
 }
 
-/// Counts a request that is not carried out, under the status of its fault or 0 for none.
+/// Counts a request that is not carried out, under the status of its fault, or 0 for no answer.
 fn lost(simulator: &Simulator, request: &Request, fault: &Fault) -> Option<Answer> {
     use super::faults::Kind;
     let status = match fault.spec.kind {

@@ -1,4 +1,4 @@
-//! A connection's socket, shared with those who may want to reset it.
+//! A connection's socket, shared with the requests that may reset it.
 
 use std::{
     io,
@@ -13,28 +13,26 @@ use tokio::{
     sync::Notify,
 };
 
-/// One connection as requests see it.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    /// Told when the connection is to end at once.
+    /// Notified when the connection must end immediately.
     pub ended: Notify,
 }
 
 impl Connection {
-    /// A connection that was just accepted.
+    /// Wraps a connection that was just accepted.
     pub fn new(stream: TcpStream) -> Self {
         Self { stream, ended: Notify::new() }
     }
 
-    /// Ends the connection with an RST: what was not sent is lost, and the peer sees an error rather than an end.
+    /// Ends the connection with an RST: unsent bytes are lost, and the peer sees an error rather than an end.
     pub fn reset(&self) {
         let _ = self.stream.set_zero_linger();
         self.ended.notify_one();
     }
 }
 
-/// Reads and writes the connection.
 #[derive(Debug)]
 pub struct Socket(pub Arc<Connection>);
 
@@ -76,7 +74,7 @@ impl AsyncWrite for Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// The socket ends when the last holder lets go of it, which is when the connection's task does.
+    /// The socket closes when its last holder drops it, which is when the connection's task ends.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

@@ -1,5 +1,4 @@
-//! What some lists say of all that matches: sums that every page repeats, computed once for each version of the
-//! organization.
+//! Sums over all matches of a list, which every page repeats; computed once per version of the organization.
 
 use std::sync::Arc;
 
@@ -9,23 +8,22 @@ use rustc_hash::FxHashMap;
 use super::{collection::Collection, request::Request};
 use crate::world::view::View;
 
-/// Computed over all matches of a list.
+/// Values computed over all matches of a list.
 #[derive(Debug)]
 pub struct Totals {
-    /// How many match.
     pub count: usize,
-    /// Members of the answer, already written.
+    /// Members of the answer, already serialized.
     pub extras: Vec<String>,
 }
 
-/// Totals of the present version, by collection, parameters and what the caller sees.
+/// Totals of the present version, by collection, parameters and visibility.
 #[derive(Debug, Default)]
 pub struct Cache(Mutex<(u64, FxHashMap<String, Arc<Totals>>)>);
 
-/// Questions that are remembered of one version.
+/// Maximum entries per version.
 const REMEMBERED: usize = 256;
 
-/// The totals of a list, computed when this version of the organization was not asked for them before.
+/// The totals of a list, computed on the first request for this version of the organization.
 pub fn cached(
     view: &View<'_>,
     collection: &Collection,

@@ -1,4 +1,4 @@
-//! Endpoints called from inside, as their callers would call them.
+//! Calls endpoints from inside, as their callers would.
 
 use serde_json::Value as Json;
 
@@ -17,13 +17,13 @@ use crate::{
     },
 };
 
-/// The founder, who may do everything, by the founder's key.
+/// The founder, who may do everything, with the founder's key.
 pub fn founder_caller(world: &World) -> Option<Caller> {
     let key = world.people.keys.values().find(|key| key.user == founder())?;
     world.caller_by_key(&key.secret)
 }
 
-/// Somebody who acts as the founder through the API.
+/// An actor that acts as the founder through the API.
 pub fn founder_actor(world: &World, method: &str, path: &str) -> Actor {
     match founder_caller(world) {
         Some(caller) => Actor::caller(caller, method, &format!("/api/v1/{path}/")),
@@ -31,10 +31,10 @@ pub fn founder_actor(world: &World, method: &str, path: &str) -> Actor {
     }
 }
 
-/// Sends a body to an endpoint that writes: `path` without `/api/v1/` and without slashes at the ends.
+/// Sends a body to an endpoint that writes; `path` is without `/api/v1/` and without slashes at the ends.
 ///
 /// # Errors
-/// What the endpoint refuses; 404 where there is none.
+/// The endpoint's refusal; 404 if the endpoint does not exist.
 pub fn ask(change: &mut Change<'_>, method: &str, path: &str, body: &Json) -> Result<Answer, Refusal> {
     let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
     let full = format!("/api/v1/{path}/");
@@ -58,7 +58,6 @@ pub fn ask(change: &mut Change<'_>, method: &str, path: &str, body: &Json) -> Re
     }
 }
 
-/// A body of these members.
 pub fn body(json: Json) -> Body {
     match json {
         Json::Object(map) => Body { map, offset_minutes: 0 },

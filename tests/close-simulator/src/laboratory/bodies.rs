@@ -12,10 +12,10 @@ use crate::{
     world::World,
 };
 
-/// A body in the making: members that are null are left out at creation.
+/// A body under construction; null members are left out at creation.
 pub type Members = Map<String, Json>;
 
-/// The text of an id, null for none.
+/// The text of an id; null for none.
 pub fn id(world: &World, id: Option<Id>) -> Json {
     id.map_or(Json::Null, |id| id.text(world.seed).into())
 }
@@ -25,7 +25,6 @@ pub fn moment(at: Moment) -> Json {
     at.text(Stamps::Offset).into()
 }
 
-/// A name of a company.
 pub fn company(draw: &mut Draw) -> String {
     format!("{} {} {}", draw.pick(COMPANY), draw.pick(TRADE), draw.pick(FORM)).trim_end().to_owned()
 }
@@ -60,7 +59,7 @@ pub fn contact(draw: &mut Draw) -> Json {
     })
 }
 
-/// What an update of a contact changes.
+/// The body of an update of a contact.
 pub fn contact_change(draw: &mut Draw) -> Json {
     match draw.below(4) {
         0 => json!({ "title": draw.pick(TITLE) }),
@@ -70,7 +69,6 @@ pub fn contact_change(draw: &mut Draw) -> Json {
     }
 }
 
-/// An opportunity of a lead.
 pub fn opportunity(world: &World, draw: &mut Draw, lead: Id) -> Json {
     json!({
         "lead_id": id(world, Some(lead)),
@@ -84,7 +82,7 @@ pub fn opportunity(world: &World, draw: &mut Draw, lead: Id) -> Json {
     })
 }
 
-/// What an update of an opportunity changes.
+/// The body of an update of an opportunity.
 pub fn opportunity_change(draw: &mut Draw, now: Moment) -> Json {
     match draw.below(4) {
         0 => json!({ "value": draw.between(0, 9_000) * 100 }),
@@ -98,7 +96,6 @@ pub fn opportunity_change(draw: &mut Draw, now: Moment) -> Json {
     }
 }
 
-/// A task of a lead.
 pub fn task(world: &World, draw: &mut Draw, lead: Id, now: Moment) -> Json {
     let at = now.plus_secs(draw.between(0, 30 * 86_400)).to_secs();
     let mut day = Vec::new();
@@ -113,12 +110,11 @@ pub fn task(world: &World, draw: &mut Draw, lead: Id, now: Moment) -> Json {
     })
 }
 
-/// A note of a lead.
 pub fn note(world: &World, draw: &mut Draw, lead: Id) -> Json {
     json!({ "lead_id": id(world, Some(lead)), "note": prose(draw, 40) })
 }
 
-/// A call that was logged.
+/// A logged call.
 pub fn call(world: &World, draw: &mut Draw, lead: Id) -> Json {
     json!({
         "lead_id": id(world, Some(lead)),
@@ -132,7 +128,7 @@ pub fn call(world: &World, draw: &mut Draw, lead: Id) -> Json {
     })
 }
 
-/// A mail: a draft, one that leaves, or one that came in.
+/// A mail: a draft, an outgoing or an incoming one.
 pub fn email(world: &World, draw: &mut Draw, lead: Id) -> Json {
     let status = draw.weighted(&[(2, "draft"), (5, "outbox"), (4, "inbox"), (1, "sent")]);
     let (ours, theirs) =
@@ -149,7 +145,6 @@ pub fn email(world: &World, draw: &mut Draw, lead: Id) -> Json {
     })
 }
 
-/// A short message over the phone network.
 pub fn sms(world: &World, draw: &mut Draw, lead: Id) -> Json {
     let status = draw.weighted(&[(2, "draft"), (5, "outbox"), (4, "inbox")]);
     json!({
@@ -163,7 +158,6 @@ pub fn sms(world: &World, draw: &mut Draw, lead: Id) -> Json {
     })
 }
 
-/// A message of `WhatsApp`.
 pub fn whatsapp(world: &World, draw: &mut Draw, lead: Id) -> Json {
     json!({
         "lead_id": id(world, Some(lead)),
@@ -175,8 +169,8 @@ pub fn whatsapp(world: &World, draw: &mut Draw, lead: Id) -> Json {
     })
 }
 
-/// Values for some of the custom fields that these conditions select, for an object of a lead; every third is cleared
-/// instead.
+/// Values for some of the custom fields for which `holds` is true, for an object of a lead; every third is cleared
+/// instead if `clear`.
 pub fn custom(world: &World, draw: &mut Draw, lead: Id, clear: bool, holds: impl Fn(&Record) -> bool) -> Members {
     let mut members = Members::new();
     let fields: Vec<&Record> = world
@@ -199,7 +193,7 @@ pub fn custom(world: &World, draw: &mut Draw, lead: Id, clear: bool, holds: impl
     members
 }
 
-/// A value for a field of an object of a lead; null where there is none to be had.
+/// A value for a field of an object of a lead; null if none is possible.
 fn value(world: &World, draw: &mut Draw, lead: Id, field: &Record) -> Json {
     let single = match field.text("type").unwrap_or("text") {
         "number" => draw.between(0, 100_000).into(),

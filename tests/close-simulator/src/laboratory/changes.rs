@@ -1,4 +1,4 @@
-//! Random changes under a seed: which happens when, by whom, in a population that neither grows nor shrinks.
+//! Random changes under a seed, in a population that neither grows nor shrinks.
 
 use serde_json::{Map, Value as Json};
 
@@ -16,42 +16,41 @@ use crate::{
     },
 };
 
-/// How often another deed is tried when one is refused.
+/// Maximum deeds to try for one change when they are refused.
 const TRIES: usize = 16;
-/// As many of each kind a population has at least before deletes are let happen.
+/// Minimum objects of a kind for a delete.
 const LEAST: usize = 20;
 
-/// Changes that are to be done.
+/// Changes to run.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// How many.
     pub count: u64,
-    /// From which they follow, together with the present state.
+    /// The changes follow from the seed and the present state.
     pub seed: u64,
-    /// Milliseconds of the organization's time over which they are spread; `None` lets the clock run by itself.
+    /// Milliseconds of the organization's time over which to spread the changes; `None` leaves the clock alone.
     pub spread_millis: Option<i64>,
-    /// How often each deed happens, by the order of [`DEEDS`].
+    /// The weight of each deed, in the order of [`DEEDS`].
     pub weights: Vec<u32>,
 }
 
-/// Changes that are being done.
+/// A running order.
 pub struct Run {
     order: Order,
     draw: Draw,
     begun: Moment,
-    /// How many objects of each kind there were.
+    /// The number of objects of each kind at the start.
     target: Vec<usize>,
-    /// How many changes were done.
+    /// Changes done so far.
     pub done: u64,
-    /// How many were given up after many refusals.
+    /// Changes given up after too many refusals.
     pub given_up: u64,
 }
 
 impl Order {
-    /// Changes with the weights they have by themselves, except for those named by `weights`.
+    /// Creates an order with the default weights, except for those in `weights`.
     ///
     /// # Errors
-    /// A weight for what does not exist, or one that is no number of 0 or more.
+    /// A weight for an unknown deed, or one that is not an integer of 0 or more.
     pub fn new(
         count: u64,
         seed: u64,
@@ -82,24 +81,21 @@ impl Order {
 }
 
 impl Run {
-    /// Begins changes now.
     pub fn begin(world: &World, order: Order) -> Self {
         let target = Kind::ALL.iter().map(|kind| world.store.count(*kind).max(LEAST)).collect();
         let draw = Draw::new(order.seed, 0x6368_616e_6765);
         Self { order, draw, begun: world.clock.now(), target, done: 0, given_up: 0 }
     }
 
-    /// How many there are to do.
     pub fn count(&self) -> u64 {
         self.order.count
     }
 
-    /// Whether all are done.
     pub fn is_over(&self) -> bool {
         self.done + self.given_up >= self.order.count
     }
 
-    /// Does up to so many of them.
+    /// Runs at most `most` more changes.
     pub fn go_on(&mut self, world: &mut World, most: u64) {
         for _ in 0..most {
             if self.is_over() {
@@ -128,7 +124,7 @@ impl Run {
         world.clock.hold(None);
     }
 
-    /// One change; false when everything that was tried was refused.
+    /// Runs one change; returns false if every attempt was refused.
     fn one(&mut self, world: &mut World) -> bool {
         for _ in 0..TRIES {
             let choices = DEEDS.iter().zip(&self.order.weights).map(|((_, _, deed), weight)| (*weight, *deed));
@@ -147,9 +143,9 @@ impl Run {
         false
     }
 
-    /// Another deed where this one would let the population grow or shrink.
+    /// Replaces a deed that would let the population grow or shrink.
     fn balanced(&self, world: &World, deed: Deed) -> Deed {
-        // What other deeds leave behind is cleared away where there is more of it than there was.
+        // Objects left by other deeds are deleted where there are more of them than at the start.
         let trace = match deed {
             Deed::Status(Kind::Lead) => Some(Kind::LeadStatusChange),
             Deed::Status(_) => Some(Kind::OpportunityStatusChange),
@@ -169,7 +165,7 @@ impl Run {
         let much = count > target + target / 20;
         let little = count < target - target / 20;
         match deed {
-            // There is no way to delete a subscription.
+            // Subscriptions cannot be deleted.
             Deed::Create(Kind::SequenceSubscription) if much => Deed::Update(kind),
             Deed::Create(kind) if much => Deed::Delete(kind),
             Deed::Delete(_) | Deed::Merge if little => Deed::Create(kind),
@@ -178,8 +174,8 @@ impl Run {
     }
 }
 
-/// Changes between two past moments, of an organization whose clock shows the later one: what its event log tells at
-/// the start.
+/// Runs changes between two past moments, for an organization whose clock shows the later moment: they fill its initial
+/// event log.
 pub fn past(world: &mut World, seed: u64, count: usize, from: Moment, to: Moment) {
     let Ok(order) = Order::new(count as u64, seed, None, &Map::new()) else { return };
     let mut run = Run::begin(world, order);

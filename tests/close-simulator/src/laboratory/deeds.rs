@@ -1,4 +1,4 @@
-//! What people do all day: the kinds of random changes with their weights, and how each is done.
+//! The kinds of random changes with their weights, and how each is done.
 
 use serde_json::{Value as Json, json};
 
@@ -12,26 +12,23 @@ use crate::{
     world::{World, change::Change},
 };
 
-/// One kind of change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
-    /// A new object.
     Create(Kind),
-    /// Another value in an object.
     Update(Kind),
-    /// An object goes, with what hangs on it.
+    /// Deletes an object with its dependents.
     Delete(Kind),
-    /// A lead or an opportunity gets another status.
+    /// Changes the status of a lead or an opportunity.
     Status(Kind),
-    /// A task is done.
+    /// Completes a task.
     Complete,
-    /// Custom fields of an object are set or cleared.
+    /// Sets or clears custom fields of an object.
     Customize(Kind),
-    /// One lead is merged into another.
+    /// Merges one lead into another.
     Merge,
 }
 
-/// All of them with the names and weights that they have by themselves.
+/// All deeds with their names and default weights.
 pub const DEEDS: &[(&str, u32, Deed)] = &[
     ("create_lead", 20, Deed::Create(Kind::Lead)),
     ("update_lead", 60, Deed::Update(Kind::Lead)),
@@ -80,10 +77,8 @@ pub const DEEDS: &[(&str, u32, Deed)] = &[
     ("delete_comment", 2, Deed::Delete(Kind::Comment)),
 ];
 
-/// Does one.
-///
 /// # Errors
-/// What the API refuses, or that there is no object to do it with.
+/// The API's refusal, or the lack of a suitable object.
 pub fn perform(change: &mut Change<'_>, draw: &mut Draw, deed: Deed) -> Result<(), Refusal> {
     match deed {
         Deed::Create(kind) => create(change, draw, kind),
@@ -130,7 +125,7 @@ pub fn perform(change: &mut Change<'_>, draw: &mut Draw, deed: Deed) -> Result<(
 /// Merges leads as `POST /lead/merge/` does.
 ///
 /// # Errors
-/// What that refuses.
+/// As the endpoint.
 pub fn merge(change: &mut Change<'_>, source: Id, destination: Id) -> Result<(), Refusal> {
     let (source, destination) = (bodies::id(change.world, Some(source)), bodies::id(change.world, Some(destination)));
     ask(change, "POST", "lead/merge", &json!({ "source": source, "destination": destination })).map(|_| ())
@@ -203,7 +198,7 @@ fn subscription(world: &World, draw: &mut Draw) -> Result<Json, Refusal> {
     }))
 }
 
-/// What an update changes.
+/// The body of an update.
 fn changes(change: &Change<'_>, draw: &mut Draw, object: &Record) -> Json {
     let world = &*change.world;
     match object.kind() {
@@ -241,7 +236,7 @@ fn changes(change: &Change<'_>, draw: &mut Draw, object: &Record) -> Json {
     }
 }
 
-/// Whether a custom field is one of a kind's own or shared with it.
+/// Returns true if a custom field belongs to a kind or is shared with it.
 pub fn on(field: &Record, kind: Kind) -> bool {
     let name = match kind {
         Kind::Lead => "lead",

@@ -1,7 +1,7 @@
-//! What happens to the organization without a caller at the door: random changes under a seed, and scenarios by name.
+//! Changes without an API request: random changes under a seed, and scenarios by name.
 //!
-//! Everything here goes the way of the API: through `Change` with JSON bodies, or through the endpoints themselves, so
-//! that each change leaves the trace that a caller's would.
+//! Everything here uses the API's own path, `Change` with JSON bodies or the endpoints themselves, so that each change
+//! leaves the same trace as a caller's.
 
 pub mod api;
 pub mod bodies;

@@ -1,4 +1,4 @@
-//! Picks an object at random without walking over all of them.
+//! Picks random objects without walking over all of them.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use crate::{
     world::World,
 };
 
-/// Serials that are tried before the order of creation is asked.
+/// Serials to try before walking the order of creation.
 const TRIES: usize = 48;
 
-/// An object of a kind: newer ones in half of the draws, because people work on what is new. It follows from the draws
-/// and the present objects alone. Constant time where most serials are alive, logarithmic otherwise.
+/// A random object of a kind. Half of the draws prefer newer objects, because people work on those. The result follows
+/// from the draws and the present objects alone. Constant time where most serials are alive, logarithmic otherwise.
 pub fn any(world: &World, draw: &mut Draw, kind: Kind) -> Option<Arc<Record>> {
     let count = world.store.count(kind);
     if count == 0 {
@@ -33,13 +33,12 @@ pub fn any(world: &World, draw: &mut Draw, kind: Kind) -> Option<Arc<Record>> {
     id(world.store.of_kind(kind, at, Moment::LAST).next()).or(Some(first)).map(Arc::clone)
 }
 
-/// One of what a lead has of a kind, the newest ones first considered.
+/// An object of a kind that belongs to a lead, preferring the newest.
 pub fn of_lead(world: &World, draw: &mut Draw, lead: Id, kind: Kind) -> Option<Id> {
     let ids: Vec<Id> = world.store.of_lead(lead, kind).rev().take(8).collect();
     (!ids.is_empty()).then(|| *draw.pick(&ids))
 }
 
-/// A user who is a member.
 pub fn member(world: &World, draw: &mut Draw) -> Option<Id> {
     for _ in 0..TRIES {
         let membership = any(world, draw, Kind::Membership)?;
@@ -50,7 +49,7 @@ pub fn member(world: &World, draw: &mut Draw) -> Option<Id> {
     None
 }
 
-/// The lead that has the most contacts, opportunities, tasks and activities, with how many that are.
+/// The lead with the most contacts, opportunities, tasks and activities, and their number.
 pub fn largest_lead(world: &World) -> Option<(Id, usize)> {
     world
         .store

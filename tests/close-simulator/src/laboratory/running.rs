@@ -1,4 +1,4 @@
-//! Changes that go on in the background at a rate, beside what callers do.
+//! Background changes at a rate, beside those of callers.
 
 use std::{
     sync::{Arc, OnceLock, Weak},
@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::changes::{Order, Run};
 use crate::Simulator;
 
-/// Changes that are done before others get the organization.
+/// Maximum changes to run before releasing the lock.
 const BATCH: u64 = 256;
 
-/// What the laboratory keeps between requests.
+/// State of the laboratory between requests.
 #[derive(Default)]
 pub struct Laboratory {
     simulator: OnceLock<Weak<Simulator>>,
@@ -37,12 +37,12 @@ struct Progress {
 }
 
 impl Laboratory {
-    /// Tells what it belongs to, so that work can go on after the request that began it.
+    /// Sets the simulator, so that work can continue after the request that started it.
     pub fn belongs_to(&self, simulator: &Arc<Simulator>) {
         let _ = self.simulator.set(Arc::downgrade(simulator));
     }
 
-    /// Does changes at once, in portions between which others are served.
+    /// Runs changes immediately, in portions between which others are served.
     pub fn at_once(&self, simulator: &Simulator, order: Order) -> Json {
         let began = Instant::now();
         let mut run = Run::begin(&simulator.read(), order);
@@ -54,7 +54,7 @@ impl Laboratory {
         json!({ "count": run.count(), "done": run.done, "given_up": run.given_up, "secs": secs })
     }
 
-    /// Begins changes at so many a second of the machine; those that were running stop.
+    /// Starts changes at `rate` per second of the machine's time; replaces those that are running.
     pub fn at_rate(&self, simulator: &Simulator, order: Order, rate: f64) -> Json {
         let stop = CancellationToken::new();
         let progress =
@@ -70,7 +70,7 @@ impl Laboratory {
         self.progress()
     }
 
-    /// How far the changes in the background are; `{"running": false}` when there were none.
+    /// Progress of the background changes; `{"running": false}` if there were none.
     pub fn progress(&self) -> Json {
         match &*self.background.lock() {
             None => json!({ "running": false }),
@@ -81,7 +81,7 @@ impl Laboratory {
         }
     }
 
-    /// Stops the changes in the background.
+    /// Stops the background changes.
     pub fn stop(&self) -> Json {
         if let Some(background) = &*self.background.lock() {
             background.stop.cancel();

@@ -1,8 +1,8 @@
 //! Identifiers: a kind and a serial number inside, opaque text outside.
 //!
-//! Close's ids are a prefix and 43 or 22 base62 characters, in no order of time (reference, section 1.7). Here the text
+//! Close's ids are a prefix and 43 or 22 base62 characters, not ordered by time (reference, section 1.7). Here the text
 //! is a bijection of (kind, serial) under the seed of the organization: no table of texts is needed, the same seed
-//! gives the same ids, and a text of another organization is recognised as foreign.
+//! gives the same ids, and an id of another organization is recognized as foreign.
 
 use std::num::NonZeroU64;
 
@@ -11,30 +11,29 @@ use serde::{Deserialize, Serialize};
 use super::kind::Kind;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-/// Characters that carry the 64 bits; what stands before them is a checksum as long as the form asks.
+/// Characters that carry the 64 bits; the characters before them are a checksum that fills the length.
 const CODE_LEN: usize = 11;
 const SERIAL_BITS: u32 = 56;
 
-/// One object for good: never reused, not ordered by time in its text form. 8 bytes.
+/// The id of one object: never reused, not ordered by time in its text form. 8 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Id(NonZeroU64);
 
 impl Id {
-    /// The `serial`th object of a kind, counted from 1; `serial` below 2^56.
+    /// The `serial`th object of a kind, counted from 1; `serial` is below 2^56.
     ///
     /// # Panics
-    /// On serial 0 or beyond 56 bits.
+    /// Panics if `serial` is 0 or exceeds 56 bits.
     pub fn new(kind: Kind, serial: u64) -> Self {
         assert!(serial > 0 && serial >> SERIAL_BITS == 0, "serial {serial} is out of range");
         Self(NonZeroU64::new((u64::from(kind as u8) << SERIAL_BITS) | serial).expect("serial is not zero"))
     }
 
-    /// What it identifies.
     pub fn kind(self) -> Kind {
         Kind::of((self.0.get() >> SERIAL_BITS) as u8).expect("only `new` and `parse` make ids")
     }
 
-    /// Its number among its kind, from 1.
+    /// The serial within its kind, from 1.
     pub fn serial(self) -> u64 {
         self.0.get() & ((1 << SERIAL_BITS) - 1)
     }
@@ -54,14 +53,13 @@ impl Id {
         out.extend_from_slice(body);
     }
 
-    /// The text form.
     pub fn text(self, seed: u64) -> String {
         let mut out = Vec::with_capacity(56);
         self.write(seed, &mut out);
         String::from_utf8(out).expect("ids are ASCII")
     }
 
-    /// The id of a text; `None` for one that this organization never gave out.
+    /// Parses an id; `None` for a text that is not an id of this organization.
     pub fn parse(text: &str, seed: u64) -> Option<Self> {
         if let Some((kind, serial)) = Kind::of_literal(text) {
             return Some(Self::new(kind, serial));
@@ -109,8 +107,8 @@ fn fill(raw: u64, seed: u64, body: &mut [u8]) {
     }
 }
 
-/// The last digits of a number, lowest first, as many as there is room for (a multiple of four). Ids are most of what a
-/// page of a list consists of, so a division gives four digits, and a table two.
+/// Writes the last digits of a number, lowest first, filling `out` (a multiple of four). Ids are most of the bytes of a
+/// list, so one division gives four digits, through a table.
 fn put_digits(mut number: u64, out: &mut [u8]) {
     const PAIR: u32 = 62 * 62;
     static PAIRS: [[u8; 2]; PAIR as usize] = {
@@ -130,7 +128,7 @@ fn put_digits(mut number: u64, out: &mut [u8]) {
     }
 }
 
-// The finaliser of SplitMix64 (Steele, Lea, Flood 2014), which is a bijection, and its inverse.
+// The finalizer of SplitMix64 (Steele, Lea, Flood 2014), which is a bijection, and its inverse.
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,4 +1,4 @@
-//! Reads a JSON body into the fields of a kind, or says per field what is wrong with it.
+//! Reads a JSON body into the fields of a kind, or reports what is wrong with each field.
 
 use serde_json::{Map, Value as Json};
 
@@ -10,19 +10,19 @@ use super::{
 };
 use crate::{resources::custom_field, world::view::View};
 
-/// What a body says about a record.
+/// The parsed body of a write.
 #[derive(Debug, Default)]
 pub struct Input {
     /// Fields with their new values; null unsets.
     pub fields: Vec<(Key, Value)>,
-    /// `lead_id`, if the body names one.
+    /// `lead_id`, if the body has one.
     pub lead: Option<Id>,
     /// `date_created`, if the kind lets a body set it.
     pub created: Option<Moment>,
 }
 
-/// Reads a body. `creating` decides which fields may be set and which must be. Unknown keys are ignored, as Close
-/// ignores them.
+/// Reads a body. `creating` decides which fields may be set and which are required. Unknown keys are ignored, as in
+/// Close.
 pub fn read(
     view: &View<'_>,
     resource: &'static Resource,
@@ -67,9 +67,8 @@ pub fn read(
     if errors.is_empty() { Ok(input) } else { Err(Refusal::Invalid { errors: Vec::new(), fields: errors }) }
 }
 
-/// Reads a body for a record that exists, which gives the body back as far as it counts. A field that is refused, but
-/// has the very value that the record shows, is no change: an object that is posted back whole may name a contact that
-/// was deleted since.
+/// Reads a body for an existing record. A field that would be refused, but has the value that the record already shows,
+/// is not a change: an object that is posted back whole may name a contact that was deleted since.
 ///
 /// # Errors
 /// As [`read`].
@@ -97,7 +96,7 @@ pub fn read_again(
     Ok((read(view, resource, &rest, false, offset_minutes)?, Some(rest)))
 }
 
-/// Reads one value; the error is a text, or for lists and objects Close's nested form.
+/// Reads one value; the error is a text, or Close's nested form for lists and objects.
 pub fn read_value(view: &View<'_>, ty: Type, json: &Json, offset_minutes: i32) -> Result<Value, Json> {
     if json.is_null() {
         return Ok(Value::Null);
@@ -167,7 +166,7 @@ pub fn read_value(view: &View<'_>, ty: Type, json: &Json, offset_minutes: i32) -
     }
 }
 
-/// Reads an id of one of these kinds that exists and that the caller sees.
+/// Reads an id of one of these kinds; the object must exist and be visible to the caller.
 pub fn read_reference(view: &View<'_>, kinds: &[Kind], json: &Json) -> Result<Id, Json> {
     let Some(text) = json.as_str() else { return Err("Not a valid id.".into()) };
     match view.parse_id(text).filter(|id| kinds.contains(&id.kind()) && view.visible(*id)) {

@@ -10,7 +10,7 @@ const ROLES: [&str; 4] = ["admin", "superuser", "user", "restricteduser"];
 
 macro_rules! kinds {
     ($($name:ident $prefix:literal $len:literal $resource:expr;)*) => {
-        /// What an id identifies. Prefixes and lengths: reference, section 1.7.
+        /// The kind of an id. Prefixes and lengths: reference, section 1.7.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[allow(missing_docs)]
         #[repr(u8)]
@@ -19,7 +19,6 @@ macro_rules! kinds {
         impl Kind {
             /// Every kind, in the order of the declaration.
             pub const ALL: &'static [Kind] = &[$(Kind::$name,)*];
-            /// How many there are.
             pub const COUNT: usize = Self::ALL.len();
 
             /// The text before the underscore of its ids.
@@ -27,12 +26,11 @@ macro_rules! kinds {
                 match self { $(Kind::$name => $prefix,)* }
             }
 
-            /// Characters after the underscore.
+            /// Number of characters after the underscore.
             pub fn id_len(self) -> usize {
                 match self { $(Kind::$name => $len,)* }
             }
 
-            /// Its fields and laws.
             pub fn resource(self) -> &'static Resource {
                 match self { $(Kind::$name => $resource,)* }
             }
@@ -106,7 +104,7 @@ kinds! {
 }
 
 impl Kind {
-    /// All activities: what `/activity/` lists.
+    /// All activities: the kinds that `/activity/` lists.
     pub const ACTIVITIES: &'static [Kind] = &[
         Kind::Note,
         Kind::Call,
@@ -125,17 +123,15 @@ impl Kind {
         Kind::ImportUpdate,
     ];
 
-    /// The kind with this number.
     pub fn of(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
     }
 
-    /// Whether it is one of [`Kind::ACTIVITIES`].
     pub fn is_activity(self) -> bool {
         Self::ACTIVITIES.contains(&self)
     }
 
-    /// The whole id of the few objects that have a name for one.
+    /// The whole id of the few objects whose id is a name.
     pub fn literal(self, serial: u64) -> Option<&'static str> {
         (self == Kind::Role).then(|| ROLES.get(usize::try_from(serial).ok()?.checked_sub(1)?).copied()).flatten()
     }

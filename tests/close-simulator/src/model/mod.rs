@@ -1,4 +1,4 @@
-//! What exists in a Close organization: ids, values, records, and the description of every kind. Pure data, no clock
+//! The objects of a Close organization: ids, values, records, and the description of every kind. Pure data, no clock
 //! and no network.
 
 pub mod id;

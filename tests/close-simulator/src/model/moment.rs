@@ -11,60 +11,58 @@ pub struct Moment(pub i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Day(pub i32);
 
-/// How a kind's moments are written.
+/// The written form of a kind's moments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stamps {
-    /// `2026-02-03T09:15:33.478000+00:00`, the fraction missing when it is zero.
+    /// `2026-02-03T09:15:33.478000+00:00`; a fraction of zero is left out.
     Offset,
-    /// `2026-02-03T09:15:33.478000`, the fraction missing when it is zero.
+    /// `2026-02-03T09:15:33.478000`; a fraction of zero is left out.
     Naive,
 }
 
 impl Moment {
-    /// The stamp of built-in roles, written `0001-01-01T00:00:00`.
+    /// The date of built-in roles, written `0001-01-01T00:00:00`.
     pub const SENTINEL: Moment = Moment(i64::MIN);
-    /// Earlier than every moment that can be read.
+    /// Earlier than every moment that can be parsed.
     pub const FIRST: Moment = Moment(i64::MIN + 1);
-    /// Later than every moment that can be read.
+    /// Later than every moment that can be parsed.
     pub const LAST: Moment = Moment(i64::MAX);
 
-    /// This many milliseconds later.
     pub fn plus_millis(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis.saturating_mul(1_000)))
     }
 
-    /// This many seconds later.
     pub fn plus_secs(self, secs: i64) -> Self {
         self.plus_millis(secs.saturating_mul(1_000))
     }
 
-    /// This many days of 24 hours later.
+    /// Adds days of 24 hours.
     pub fn plus_days(self, days: i64) -> Self {
         self.plus_secs(days.saturating_mul(86_400))
     }
 
-    /// Milliseconds from `earlier` to this; negative when it is later.
+    /// Milliseconds since `earlier`; negative if `earlier` is later.
     pub fn millis_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0) / 1_000
     }
 
-    /// Without what a document store does not keep: the precision below a millisecond.
+    /// Truncates to the millisecond, the precision of a document store.
     pub fn to_millis(self) -> Self {
         Self(self.0.div_euclid(1_000) * 1_000)
     }
 
-    /// To the whole second below.
+    /// Truncates to the second.
     pub fn to_secs(self) -> Self {
         Self(self.0.div_euclid(1_000_000) * 1_000_000)
     }
 
-    /// The day at an offset of so many minutes from UTC.
+    /// The day at an offset in minutes from UTC.
     pub fn day(self, offset_minutes: i32) -> Day {
         let local = self.0.saturating_add(i64::from(offset_minutes) * 60_000_000);
         Day(i32::try_from(local.div_euclid(86_400_000_000)).unwrap_or(0))
     }
 
-    /// The machine's own time, to the millisecond.
+    /// The machine's time, to the millisecond.
     pub fn system() -> Self {
         Self(jiff::Timestamp::now().as_microsecond()).to_millis()
     }
@@ -94,14 +92,13 @@ impl Moment {
         }
     }
 
-    /// The written form.
     pub fn text(self, stamps: Stamps) -> String {
         let mut out = Vec::with_capacity(32);
         self.write(stamps, &mut out);
         String::from_utf8(out).expect("ASCII")
     }
 
-    /// Reads a date or a date with time, with or without offset; what has none is taken at `offset_minutes` from UTC.
+    /// Parses a date or a date with time. A text without offset is read at `offset_minutes` from UTC.
     pub fn parse(text: &str, offset_minutes: i32) -> Option<Self> {
         // A `+` of an offset that was not percent-encoded arrives as a blank.
         let text = text.trim().replacen(
@@ -125,12 +122,12 @@ impl Day {
         write_date(self.civil(), out);
     }
 
-    /// Midnight that begins it, at an offset of so many minutes from UTC.
+    /// The midnight that begins the day, at an offset in minutes from UTC.
     pub fn start(self, offset_minutes: i32) -> Moment {
         Moment(i64::from(self.0) * 86_400_000_000 - i64::from(offset_minutes) * 60_000_000)
     }
 
-    /// Reads `YYYY-MM-DD`, or the date part of a date with time.
+    /// Parses `YYYY-MM-DD`, or the date part of a date with time.
     pub fn parse(text: &str) -> Option<Self> {
         let date: civil::Date = text.trim().get(..10)?.parse().ok()?;
         if text.trim().len() > 10 {

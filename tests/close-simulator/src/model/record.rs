@@ -1,7 +1,7 @@
-//! One object as it is stored: what cannot be computed from others, compactly.
+//! One object as it is stored: the values that cannot be computed from other objects, compactly.
 //!
-//! Labels, names of users and nested objects are not here: `render` looks them up, so that a rename shows at once
-//! everywhere (reference, section 12, item 20).
+//! Labels, names of users and nested objects are not stored here: `render` looks them up, so that a rename shows
+//! everywhere immediately (reference, section 12, item 20).
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub enum Key {
 pub enum Value {
     Null,
     Bool(bool),
-    /// Integer or decimal, as JSON has it.
+    /// An integer or decimal, as in JSON.
     Number(#[serde(with = "number")] serde_json::Number),
     Text(Arc<str>),
     Moment(Moment),
@@ -33,16 +33,15 @@ pub enum Value {
     Id(Id),
     List(Arc<[Value]>),
     Object(Arc<[(Key, Value)]>),
-    /// Any JSON that is kept and given back as it came, compact.
+    /// Any JSON, stored compactly and returned as received.
     Json(Arc<str>),
 }
 
-/// One object in one version.
+/// One version of an object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Whose version it is.
     pub id: Id,
-    /// The lead it belongs to; `None` for a lead itself and for what stands beside leads.
+    /// Its lead; `None` for a lead itself and for objects without a lead.
     pub lead: Option<Id>,
     /// `date_created`.
     pub created: Moment,
@@ -52,17 +51,16 @@ pub struct Record {
     pub author: Option<Id>,
     /// `updated_by`.
     pub editor: Option<Id>,
-    /// Set fields in no promised order; a field that is not here is unset.
+    /// Fields that are set, in no guaranteed order; a missing field is unset.
     pub fields: Vec<(Key, Value)>,
 }
 
 impl Record {
-    /// An object without fields, born at a moment.
+    /// An object without fields, created at a moment.
     pub fn new(id: Id, created: Moment) -> Self {
         Self { id, lead: None, created, updated: created, author: None, editor: None, fields: Vec::new() }
     }
 
-    /// What it is.
     pub fn kind(&self) -> Kind {
         self.id.kind()
     }
@@ -72,32 +70,32 @@ impl Record {
         self.fields.iter().find(|(k, _)| *k == key).map(|(_, value)| value)
     }
 
-    /// The value of a field that is not a custom one.
+    /// The value of a field that is not a custom field.
     pub fn get(&self, name: &'static str) -> Option<&Value> {
         self.value(Key::Name(name))
     }
 
-    /// The field as text, if it is one.
+    /// The field as text, if it is text.
     pub fn text(&self, name: &'static str) -> Option<&str> {
         self.get(name).and_then(Value::as_text)
     }
 
-    /// The field as a reference, if it is one.
+    /// The field as a reference, if it is a reference.
     pub fn id_of(&self, name: &'static str) -> Option<Id> {
         self.get(name).and_then(Value::as_id)
     }
 
-    /// Whether the field is set and true.
+    /// Returns true if the field is set and true.
     pub fn is(&self, name: &'static str) -> bool {
         matches!(self.get(name), Some(Value::Bool(true)))
     }
 
-    /// The field as an integer, if it is one.
+    /// The field as an integer, if it is an integer.
     pub fn int(&self, name: &'static str) -> Option<i64> {
         self.get(name).and_then(Value::as_int)
     }
 
-    /// The field as a moment, if it is one.
+    /// The field as a moment, if it is a moment.
     pub fn moment(&self, name: &'static str) -> Option<Moment> {
         match self.get(name) {
             Some(Value::Moment(at)) => Some(*at),
@@ -117,12 +115,12 @@ impl Record {
         }
     }
 
-    /// Sets a field that is not a custom one; null unsets it.
+    /// Sets a field that is not a custom field; null unsets it.
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
         self.put(Key::Name(name), value.into());
     }
 
-    /// The same with a field set: for building.
+    /// Builder form of [`Record::set`].
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.set(name, value);
         self
@@ -130,7 +128,6 @@ impl Record {
 }
 
 impl Value {
-    /// The text, if it is one.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Value::Text(text) => Some(text),
@@ -138,7 +135,6 @@ impl Value {
         }
     }
 
-    /// The reference, if it is one.
     pub fn as_id(&self) -> Option<Id> {
         match self {
             Value::Id(id) => Some(*id),
@@ -146,7 +142,6 @@ impl Value {
         }
     }
 
-    /// The integer, if it is one.
     pub fn as_int(&self) -> Option<i64> {
         match self {
             Value::Number(number) => number.as_i64(),
@@ -154,7 +149,7 @@ impl Value {
         }
     }
 
-    /// The members; of anything but a list none.
+    /// The items of a list; empty for other values.
     pub fn items(&self) -> &[Value] {
         match self {
             Value::List(items) => items,
@@ -162,7 +157,6 @@ impl Value {
         }
     }
 
-    /// A member of an object by name.
     pub fn member(&self, name: &str) -> Option<&Value> {
         match self {
             Value::Object(members) => {
@@ -172,7 +166,6 @@ impl Value {
         }
     }
 
-    /// A list.
     pub fn list(items: impl IntoIterator<Item = Value>) -> Self {
         Value::List(items.into_iter().collect())
     }
@@ -182,7 +175,6 @@ impl Value {
         Value::Object(members.into_iter().map(|(name, value)| (Key::Name(name), value)).collect())
     }
 
-    /// JSON kept as it is.
     pub fn json(value: &serde_json::Value) -> Self {
         Value::Json(value.to_string().into())
     }
@@ -234,7 +226,7 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-/// The one copy of a name for the life of the process: for names that come from a file, of which there are few.
+/// Returns the one copy of a name for the life of the process: for the few names that come from a file.
 pub fn intern(name: &str) -> &'static str {
     static NAMES: parking_lot::Mutex<Option<FxHashSet<&'static str>>> = parking_lot::Mutex::new(None);
     let mut names = NAMES.lock();
@@ -272,7 +264,7 @@ impl<'de> Deserialize<'de> for Key {
     }
 }
 
-/// Numbers by their type: `serde_json` reads its own from self-describing formats only.
+/// Numbers by type: `serde_json` reads its own from self-describing formats only.
 mod number {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
     use serde_json::Number;

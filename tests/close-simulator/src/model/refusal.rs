@@ -1,17 +1,17 @@
-//! Why a request is not carried out, in the bodies Close answers (reference, section 1.6).
+//! Reasons to refuse a request, with the bodies that Close answers (reference, section 1.6).
 
 use serde_json::{Map, Value, json};
 
 use super::Id;
 
-/// A request that changed nothing.
+/// A refused request; it changed nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refusal {
     /// 400 `{"error": "…"}`: a parameter or the request as a whole.
     Bad(String),
     /// 400 `{"errors": […], "field-errors": {…}}`: the body.
     Invalid {
-        /// Messages about the whole.
+        /// Messages about the whole body.
         errors: Vec<String>,
         /// Field name to message, or to the same form again for nested objects.
         fields: Map<String, Value>,
@@ -42,7 +42,7 @@ impl Refusal {
         Self::Bad(message.into())
     }
 
-    /// 404 for an id that is unknown or out of sight: the store's own words.
+    /// 404 for an id that is unknown or invisible, in the store's words.
     pub fn missing(text: &str) -> Self {
         Self::Missing(format!("Empty query: {{'id': '{text}'}}"))
     }
@@ -52,7 +52,6 @@ impl Refusal {
         Self::missing(&id.text(seed))
     }
 
-    /// The HTTP status.
     pub fn status(&self) -> u16 {
         match self {
             Self::Bad(_) | Self::Invalid { .. } => 400,
@@ -62,7 +61,6 @@ impl Refusal {
         }
     }
 
-    /// The body.
     pub fn body(&self) -> Value {
         match self {
             Self::Bad(text) | Self::Missing(text) | Self::Forbidden(text) | Self::Status(_, text) => {
@@ -72,8 +70,7 @@ impl Refusal {
         }
     }
 
-    /// What stands in the place of an item of a list when an object inside it is refused: the form without `errors`
-    /// when there are none.
+    /// The form in place of an item of a list when an object inside it is refused; without `errors` if there are none.
     pub fn nested(&self) -> Value {
         match self {
             Self::Invalid { errors, fields } if errors.is_empty() => json!({ "field-errors": fields }),

@@ -1,5 +1,5 @@
-//! Writes a record as Close shows it: straight into bytes, with the place of every field noted, so that a selection and
-//! the difference of two versions need no second reading.
+//! Serializes a record as Close shows it: straight into bytes, noting the range of every field, so that a selection and
+//! the difference of two versions need no parsing.
 
 use std::ops::Range;
 
@@ -10,15 +10,15 @@ use super::{
 };
 use crate::world::view::View;
 
-/// A record in its surroundings: what a computed field may look at.
+/// A record and its surroundings: the input of computed fields.
 pub struct Scene<'a> {
     /// The organization as one caller sees it at one moment.
     pub view: &'a View<'a>,
-    /// The record that is written.
+    /// The record to write.
     pub record: &'a Record,
 }
 
-/// Where a record is going, which decides what is shown: one of the bits of `resource`.
+/// The destination of a record, which decides which fields are shown: one of the bits of `resource`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape(pub u8);
 
@@ -33,20 +33,18 @@ pub const TRUTH: Shape = Shape(resource::TRUTH);
 /// Inside its lead.
 pub const NESTED: Shape = Shape(resource::NESTED);
 
-/// What `_fields` selects.
+/// The fields that `_fields` selects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Selection {
-    /// The default fields.
     #[default]
     Default,
-    /// Everything there is.
     All,
-    /// These; `custom` stands for every custom field.
+    /// These fields; `custom` stands for every custom field.
     Named(Vec<String>),
 }
 
 impl Selection {
-    /// Reads the comma list of `_fields`.
+    /// Parses the comma list of `_fields`.
     pub fn parse(text: &str) -> Self {
         let names: Vec<String> =
             text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
@@ -63,7 +61,7 @@ impl Selection {
         matches!(self, Self::Named(names) if names.iter().any(|n| n == name))
     }
 
-    /// Whether a custom field is selected, by `custom.` and its id or its name.
+    /// Returns true if a custom field is selected, by `custom.` and its id or name.
     pub(crate) fn wants_custom(&self, text: &str) -> bool {
         match self {
             Self::Default | Self::All => true,
@@ -72,7 +70,7 @@ impl Selection {
     }
 }
 
-/// A rendered object and the place of each of its fields.
+/// A serialized object and the range of each of its fields.
 #[derive(Default)]
 pub struct Rendered {
     /// `{…}`.
@@ -82,7 +80,7 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// The members of `newer` that differ from this one or are missing in one of the two, in its order.
+    /// The members that differ in `newer` or are missing in one of the two, in the order of `newer`.
     pub fn changed(&self, newer: &Self) -> Vec<Key> {
         let mut changed: Vec<Key> = newer
             .members
@@ -115,7 +113,7 @@ impl Rendered {
     }
 }
 
-/// Renders a record with the place of each field.
+/// Serializes a record with the range of each field.
 pub fn rendered(view: &View<'_>, record: &Record, shape: Shape, selection: &Selection) -> Rendered {
     let mut rendered = Rendered::default();
     let Rendered { bytes, members } = &mut rendered;
@@ -123,7 +121,6 @@ pub fn rendered(view: &View<'_>, record: &Record, shape: Shape, selection: &Sele
     rendered
 }
 
-/// Appends a record.
 pub fn write(view: &View<'_>, record: &Record, shape: Shape, selection: &Selection, out: &mut Vec<u8>) {
     write_members(view, record, shape, selection, out, |_, _| {});
 }
@@ -234,7 +231,6 @@ fn write_members(
     out.push(b'}');
 }
 
-/// Appends a value.
 pub fn write_value(value: &Value, seed: u64, stamps: Stamps, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),

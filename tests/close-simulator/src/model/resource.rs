@@ -11,45 +11,40 @@ use crate::world::{
 
 /// Shown in lists.
 pub const LIST: u8 = 1;
-/// Shown when asked for by id.
+/// Shown in a read by id.
 pub const GET: u8 = 2;
 /// Part of an event's `data`.
 pub const EVENT: u8 = 4;
-/// Part of the truth that tests compare with: everything but what is volatile or another object's own.
+/// Part of the truth that tests compare with: everything except volatile fields and fields of other objects.
 pub const TRUTH: u8 = 8;
 /// Shown where the object is nested in its lead.
 pub const NESTED: u8 = 16;
-/// Part of an event's `data` where the switch `nested_in_lead_events` says so.
+/// Part of an event's `data` if the switch `nested_in_lead_events` is on.
 pub const NESTED_IN_EVENT: u8 = 32;
-/// Everywhere.
 pub const ALWAYS: u8 = LIST | GET | EVENT | TRUTH | NESTED;
 
-/// What a value may be.
+/// The type of a field's values.
 #[derive(Clone, Copy)]
 pub enum Type {
-    /// Text of at most so many characters.
+    /// Text of at most this many characters.
     Text(usize),
-    /// True or false.
     Bool,
-    /// Integer within bounds, both inclusive.
+    /// An integer within bounds, both inclusive.
     Int(i64, i64),
     /// Any JSON number.
     Number,
-    /// A date with time; input may carry any offset, a date alone is its midnight.
+    /// A date with time. Input may have any offset; a date alone means its midnight.
     Moment,
-    /// A date.
     Day,
-    /// Either, kept as it came.
+    /// A date or a date with time, kept as received.
     DayOrMoment,
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// An id of one of these kinds that exists.
+    /// An id of an existing object of one of these kinds.
     Ref(&'static [Kind]),
-    /// A list of one type.
     List(&'static Type),
-    /// An object with these members.
     Object(&'static [Field]),
-    /// Any JSON, given back as it came.
+    /// Any JSON, returned as received.
     Json,
 }
 
@@ -60,20 +55,20 @@ pub enum Write {
     No,
     /// At creation and later.
     Yes,
-    /// At creation and later; a creation without it is refused.
+    /// At creation and later; required at creation.
     Required,
-    /// At creation only; later it is ignored.
+    /// At creation only; ignored later.
     Once,
-    /// At creation only, and a creation without it is refused.
+    /// At creation only, and required.
     RequiredOnce,
 }
 
-/// What is written for a field that is not set.
+/// The form of an unset field.
 #[derive(Clone, Copy)]
 pub enum Unset {
     /// `null`.
     Null,
-    /// Nothing: the key is absent.
+    /// The key is absent.
     Absent,
     /// `[]`.
     EmptyList,
@@ -87,27 +82,24 @@ pub enum Unset {
     Text(&'static str),
     /// This JSON.
     Json(&'static str),
-    /// This JSON on the records that have the field, and nothing on others.
+    /// This JSON on records for which the function returns true; absent on others.
     Where(fn(&Record) -> bool, &'static str),
 }
 
-/// Computes a field from the record and from others.
+/// Computes a field from the record and from other objects.
 pub type Compute = fn(&Scene<'_>) -> Value;
 
-/// One field of a kind.
 #[derive(Clone, Copy)]
 pub struct Field {
-    /// As it is written.
     pub name: &'static str,
-    /// What a body may set it to.
+    /// The type that a body must have.
     pub ty: Type,
-    /// Who may set it.
     pub write: Write,
-    /// Where it is shown without being named in `_fields`.
+    /// The places that show it without `_fields`.
     pub shown: u8,
-    /// When it is not set.
+    /// Its form when unset.
     pub unset: Unset,
-    /// Where it comes from, if it is not stored.
+    /// The function that computes it, if it is not stored.
     pub compute: Option<Compute>,
     /// A body may set it to null.
     pub nullable: bool,
@@ -124,74 +116,72 @@ impl Field {
         Self::stored(name, Type::Text(usize::MAX))
     }
 
-    /// A field that is computed when it is read.
+    /// A field that is computed on reading.
     pub const fn computed(name: &'static str, compute: Compute) -> Self {
         Self { compute: Some(compute), ..Self::stored(name, Type::Json) }
     }
 
-    /// The same, settable by callers.
+    /// Lets callers set it.
     pub const fn writable(self) -> Self {
         Self { write: Write::Yes, ..self }
     }
 
-    /// The same, with another rule of writing.
     pub const fn write(self, write: Write) -> Self {
         Self { write, ..self }
     }
 
-    /// The same, needed at creation and never null.
+    /// Makes it required at creation and never null.
     pub const fn required(self) -> Self {
         Self { write: Write::Required, nullable: false, ..self }
     }
 
-    /// The same, refusing null.
+    /// Refuses null.
     pub const fn not_null(self) -> Self {
         Self { nullable: false, ..self }
     }
 
-    /// The same, with another form when unset.
     pub const fn unset(self, unset: Unset) -> Self {
         Self { unset, ..self }
     }
 
-    /// The same, shown in these places only ([`LIST`], [`GET`], [`EVENT`], [`TRUTH`], [`NESTED`]).
+    /// Shows it in these places only ([`LIST`], [`GET`], [`EVENT`], [`TRUTH`], [`NESTED`]).
     pub const fn only(self, shown: u8) -> Self {
         Self { shown, ..self }
     }
 
-    /// The same, nowhere unless `_fields` names it.
+    /// Shows it only if `_fields` names it.
     pub const fn on_request(self) -> Self {
         self.only(0)
     }
 
-    /// The same, but neither in events nor in the truth: it changes without anybody's doing.
+    /// Leaves it out of events and the truth, because it changes without a write.
     pub const fn volatile(self) -> Self {
         Self { shown: self.shown & !(EVENT | TRUTH), ..self }
     }
 }
 
-/// What happens around a change beyond storing it. Each is called inside one change, which a refusal undoes only if
-/// nothing was changed before it: check first, change then.
+/// Hooks around a change, beyond storing it. Each runs inside one change. A refusal undoes nothing, so check first and
+/// change afterwards.
 pub struct Laws {
-    /// Before a body is read: the same body in the names of the fields, when it uses others, as the label of a status.
+    /// Before a body is read: translates other names into those of the fields, for example the label of a status.
     pub reword: fn(&View<'_>, &Body) -> Result<Option<Body>, Refusal>,
-    /// Before a new object is stored: check the body, fill in what Close fills in. `record.lead` is set from `lead_id`
-    /// already.
+    /// Before a new object is stored: checks the body and fills in Close's defaults. `record.lead` is already set from
+    /// `lead_id`.
     pub prepare: fn(&mut Change<'_>, &mut Record, &Body) -> Result<(), Refusal>,
-    /// After it was stored and its `created` event written.
+    /// After it is stored and its `created` event written.
     pub created: fn(&mut Change<'_>, Id, &Body) -> Result<(), Refusal>,
-    /// Before an update is stored: `after` holds the new fields, `before` the version that stands.
+    /// Before an update is stored: `after` holds the new fields, `before` the present version.
     pub revise: fn(&mut Change<'_>, &Record, &mut Record, &Body) -> Result<(), Refusal>,
-    /// After it was stored and its `updated` event written.
+    /// After it is stored and its `updated` event written.
     pub updated: fn(&mut Change<'_>, &Record, Id, &Body) -> Result<(), Refusal>,
-    /// Before a caller's delete: check, and delete what goes with it.
+    /// Before a caller's delete: checks, and deletes dependents.
     pub deleting: fn(&mut Change<'_>, &Record) -> Result<(), Refusal>,
-    /// After it is gone and its `deleted` event written.
+    /// After it is deleted and its `deleted` event written.
     pub deleted: fn(&mut Change<'_>, &Record) -> Result<(), Refusal>,
 }
 
 impl Laws {
-    /// Nothing happens beyond storing.
+    /// No hooks.
     pub const PLAIN: Self = Self {
         reword: |_, _| Ok(None),
         prepare: |_, _, _| Ok(()),
@@ -203,29 +193,24 @@ impl Laws {
     };
 }
 
-/// A kind of object.
 pub struct Resource {
-    /// For people, in messages and in the truth: `lead`, `call`, `lead_status`.
+    /// Name in messages and in the truth: `lead`, `call`, `lead_status`.
     pub name: &'static str,
-    /// `object_type` of its events; `None` where a change gives no signal (reference, section 6.5).
+    /// `object_type` of its events; `None` if changes have no events (reference, section 6.5).
     pub event: Option<fn(&Record) -> &'static str>,
-    /// How its moments are written.
     pub stamps: Stamps,
     /// Groups of fields in the order in which they are written.
     pub fields: &'static [&'static [Field]],
-    /// Whether records carry `custom.cf_…` keys.
+    /// Whether records have `custom.cf_…` keys.
     pub custom_fields: bool,
-    /// What happens around changes.
     pub laws: Laws,
 }
 
 impl Resource {
-    /// All fields in order.
     pub fn fields(&self) -> impl Iterator<Item = &'static Field> + use<> {
         self.fields.iter().flat_map(|group| group.iter())
     }
 
-    /// The field of this name.
     pub fn field(&self, name: &str) -> Option<&'static Field> {
         self.fields().find(|field| field.name == name)
     }
@@ -235,10 +220,10 @@ impl Resource {
 pub const ID: Field = Field::computed("id", |s| s.record.id.into());
 /// `organization_id`.
 pub const ORGANIZATION: Field = Field::computed("organization_id", |s| s.view.organization().into());
-/// `lead_id`, needed at creation.
+/// `lead_id`, required at creation.
 pub const LEAD_ID: Field =
     Field { ty: Type::Ref(&[Kind::Lead]), write: Write::Once, ..Field::computed("lead_id", |s| s.record.lead.into()) };
-/// `date_created`, not settable.
+/// `date_created`, read-only.
 pub const DATE_CREATED: Field = Field::computed("date_created", |s| s.record.created.into());
 /// `date_created`, which a creation may set (reference, section 8.1).
 pub const DATE_CREATED_SETTABLE: Field = Field { ty: Type::Moment, write: Write::Once, ..DATE_CREATED };
@@ -252,9 +237,9 @@ pub const UPDATED_BY: Field = Field::computed("updated_by", |s| s.record.editor.
 pub const CREATED_BY_NAME: Field = Field::computed("created_by_name", |s| s.view.user_name(s.record.author));
 /// `updated_by_name`.
 pub const UPDATED_BY_NAME: Field = Field::computed("updated_by_name", |s| s.view.user_name(s.record.editor));
-/// The four fields of who.
+/// Author and editor, with their names.
 pub const AUTHORS: &[Field] = &[CREATED_BY, CREATED_BY_NAME, UPDATED_BY, UPDATED_BY_NAME];
-/// Who, without the names.
+/// Author and editor, without names.
 pub const AUTHOR_IDS: &[Field] = &[CREATED_BY, UPDATED_BY];
 /// `date_created` and `date_updated`.
 pub const DATES: &[Field] = &[DATE_CREATED, DATE_UPDATED];

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// A blocked number: it can neither call nor be called. No event tells of it.
+/// A blocked number, which can neither call nor be called. It has no events.
 pub static BLOCKED_NUMBER: Resource = Resource {
     name: "blocked_phone_number",
     event: None,
@@ -40,7 +40,6 @@ pub static BLOCKED_NUMBER: Resource = Resource {
 /// Stored on the organization, and not shown there.
 const REJECT: &str = "reject_anonymous_inbound_calls";
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         filters: &[Filter { param: "phone", test: Test::Field("phone") }],

@@ -1,5 +1,5 @@
-//! Bulk actions: asynchronous changes of what a query finds (reference, sections 4.10 and 6.6), in four kinds with a
-//! path each. What they do, portion by portion, is in `bulk_work`.
+//! Bulk actions: asynchronous changes of the results of a query (reference, sections 4.10 and 6.6), in four kinds with
+//! a path each. Their work, portion by portion, is in `bulk_work`.
 
 use serde_json::Value as Json;
 
@@ -22,10 +22,10 @@ use crate::{
 
 pub use bulk_work::step;
 
-/// How far a bulk action is.
+/// States of a bulk action.
 const STATUSES: &[&str] = &["created", "loading", "processing", "done", "paused", "resuming", "error"];
 
-/// What a bulk edit can do; a prefix `set_` or `clear_`, then to what.
+/// The edits of a bulk edit: a prefix `set_` or `clear_`, then the target.
 const EDITS: &[&str] = &[
     "set_lead_status",
     "set_custom_field",
@@ -48,8 +48,8 @@ macro_rules! own {
     };
 }
 
-/// A bulk action. Stored, not shown: `kind` (`email`, `edit`, `delete`, `sequence_subscription`), `selection` (the ids
-/// that were found) and `due` (when its next step is).
+/// A bulk action. Stored, not shown: `kind` (`email`, `edit`, `delete`, `sequence_subscription`), `selection` (the
+/// matching ids) and `due` (the time of its next step).
 pub static BULK_ACTION: Resource = Resource {
     name: "bulk_action",
     event: Some(|record| match record.text("kind") {
@@ -115,7 +115,7 @@ fn own(record: &Record, kinds: &[&str], name: &'static str) -> Value {
     }
 }
 
-/// The collection of one kind, and the permission that starting one needs.
+/// The collection of one kind, and the permission to start one.
 macro_rules! collection {
     ($kind:literal, $permission:literal) => {
         Collection {
@@ -130,7 +130,6 @@ macro_rules! collection {
     };
 }
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[
         collection!("email", "bulk_email"),
@@ -212,12 +211,12 @@ fn created(change: &mut Change<'_>, id: Id, _: &Body) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// When a step that is put off now is done.
+/// The time of the next step.
 pub(super) fn due(change: &Change<'_>) -> Moment {
     change.now().plus_millis(change.world.switches.job_step_ms.max(0))
 }
 
-/// `{"status": "paused"}` halts a bulk action, `{"status": "resuming"}` lets it go on.
+/// `{"status": "paused"}` pauses a bulk action, `{"status": "resuming"}` resumes it.
 fn hold(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
     let (kind, text) = (&request.segments[0], &request.segments[1]);
     let action = change.view().parse_id(text).and_then(|id| change.get(id));

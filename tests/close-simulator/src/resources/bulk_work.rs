@@ -1,5 +1,5 @@
-//! What bulk actions do: created, loading, processing in portions, done. The events of one bulk action are spread over
-//! its steps, each with `meta.bulk_action_id` (reference, section 6.6; section 12, item 28).
+//! Execution of bulk actions: created, loading, processing in portions, done. The events of one bulk action are spread
+//! over its steps, each with `meta.bulk_action_id` (reference, section 6.6; section 12, item 28).
 
 use serde_json::{Map, Value as Json, json};
 
@@ -13,10 +13,10 @@ use crate::{
     },
 };
 
-/// Leads of one step.
+/// Leads per step.
 const PORTION: usize = 50;
 
-/// Does what is due next.
+/// Runs the next step.
 pub fn step(change: &mut Change<'_>, id: Id) {
     let Some(action) = change.get(id) else { return };
     // A bulk action that was paused and resumed meanwhile has another step due.
@@ -37,7 +37,7 @@ pub fn step(change: &mut Change<'_>, id: Id) {
     }
 }
 
-/// Writes down how far the action is and when it goes on.
+/// Stores the progress and schedules the next step.
 fn go_on(change: &mut Change<'_>, id: Id, due: Moment, edit: impl FnOnce(&mut Record)) {
     change.edit(id, |action| {
         edit(action);
@@ -46,7 +46,7 @@ fn go_on(change: &mut Change<'_>, id: Id, due: Moment, edit: impl FnOnce(&mut Re
     change.schedule(due, Job::BulkAction(id));
 }
 
-/// Finds what the action is about, as its author sees it.
+/// Runs the query, with its author's visibility.
 fn load(change: &mut Change<'_>, action: &Record, due: Moment) {
     let s_query = match action.get("s_query") {
         Some(Value::Json(text)) => serde_json::from_str::<Json>(text).ok(),
@@ -74,7 +74,7 @@ fn load(change: &mut Change<'_>, action: &Record, due: Moment) {
     });
 }
 
-/// Does the next portion, and ends the action with the last.
+/// Processes the next portion, and ends the action with the last.
 fn process(change: &mut Change<'_>, action: &Record, due: Moment) {
     let selection = action.get("selection").map(Value::items).unwrap_or_default();
     let done = usize::try_from(action.int("n_leads_processed").unwrap_or(0)).unwrap_or(0);
@@ -104,7 +104,7 @@ fn process(change: &mut Change<'_>, action: &Record, due: Moment) {
     change.emit(action.id, "completed");
 }
 
-/// What the action changes of one found object: the lead itself, or some of what belongs to it.
+/// The objects to change for one match: the lead itself, or some of its children.
 fn targets(view: &View<'_>, action: &Record, found: Id) -> Vec<Id> {
     let of = |kind: Kind| -> Vec<Id> {
         match found.kind() {
@@ -151,7 +151,7 @@ fn wants_mail(view: &View<'_>, email: &str) -> bool {
     !view.all(Kind::UnsubscribedEmail).any(|record| record.text("email") == Some(&email))
 }
 
-/// Changes one object. What its laws refuse is passed over.
+/// Changes one object. Objects whose laws refuse the change are skipped.
 fn act(change: &mut Change<'_>, action: &Record, found: Id, target: Id) {
     let seed = change.world.seed;
     let mut body = Map::new();

@@ -1,8 +1,8 @@
-//! Comments on opportunities and activities, and their threads: one thread for an object (reference, section 4.10).
+//! Comments on opportunities and activities, and their threads: one thread per object (reference, section 4.10).
 //!
-//! Stored of a thread: `object_id`, `comment_count`, `participants`. A comment that is deleted loses its body and
-//! stays, until all of its thread are deleted; then they go for good, and only that gives `deleted` events (reference,
-//! section 6.5).
+//! Stored on a thread: `object_id`, `comment_count`, `participants`. A deleted comment loses its body but stays until
+//! all comments of its thread are deleted; then they are removed permanently, and only that gives `deleted` events
+//! (reference, section 6.5).
 
 use crate::{
     http::{
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// What can be commented on.
+/// Kinds that can have comments.
 const OBJECTS: &[Kind] = &[
     Kind::Lead,
     Kind::Opportunity,
@@ -45,13 +45,13 @@ const OBJECT_TYPE: Field = Field::computed("object_type", |s| {
         })
         .into()
 });
-/// Dates under other names than elsewhere (reference, section 8.1).
+/// Dates with other names than elsewhere (reference, section 8.1).
 const DATES: &[Field] = &[
     Field::computed("created_at", |s| s.record.created.into()),
     Field::computed("updated_at", |s| s.record.updated.into()),
 ];
 
-/// A comment. `body` is HTML; null when it was deleted.
+/// A comment. `body` is HTML; null after deletion.
 pub static COMMENT: Resource = Resource {
     name: "comment",
     event: Some(|_| "comment"),
@@ -109,7 +109,6 @@ pub static COMMENT_THREAD: Resource = Resource {
     laws: Laws::PLAIN,
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[
         Collection {
@@ -208,7 +207,7 @@ fn delete(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal>
     Ok(Answer::empty(204))
 }
 
-/// Brings a comment's thread up to date with its comments; the first comment begins it.
+/// Updates a comment's thread from its comments, and creates the thread if needed.
 fn count(change: &mut Change<'_>, comment: Id) {
     let Some(comment) = change.get(comment) else { return };
     let Some(id) = comment.id_of("thread_id") else { return };
@@ -236,7 +235,6 @@ fn count(change: &mut Change<'_>, comment: Id) {
     }
 }
 
-/// The thread on an object.
 pub fn thread_of<'v>(view: &'v View<'_>, object: Id, lead: Option<Id>) -> Option<&'v Record> {
     view.of_lead(lead?, Kind::CommentThread).find(|thread| thread.id_of("object_id") == Some(object))
 }
@@ -246,7 +244,7 @@ fn of_thread<'v>(view: &'v View<'_>, thread: &Record) -> Vec<&'v Record> {
     view.of_lead(lead, Kind::Comment).filter(|comment| comment.id_of("thread_id") == Some(thread.id)).collect()
 }
 
-/// The object of comments is gone: they go with it.
+/// Deletes the comments of a deleted object.
 pub fn forget(change: &mut Change<'_>, object: &Record) {
     let Some(thread) = thread_of(&change.whole(), object.id, object.lead).cloned() else { return };
     let comments: Vec<Id> = of_thread(&change.whole(), &thread).into_iter().map(|comment| comment.id).collect();

@@ -1,5 +1,5 @@
 //! Connected accounts: mailboxes, calendars and video services of users (reference, section 4.10). They are connected
-//! in the application, so the API only reads them. `user_id` is the only filter; `_type` is none.
+//! in the application, so the API only reads them. `user_id` is the only filter; `_type` is not a filter.
 
 use crate::{
     http::{
@@ -12,10 +12,10 @@ use crate::{
     },
 };
 
-/// What can be connected.
+/// Types of accounts.
 const TYPES: &[&str] = &["google", "custom_email", "zoom", "microsoft", "calendly"];
 
-/// A connected account. No event tells of it.
+/// A connected account. It has no events.
 pub static CONNECTED_ACCOUNT: Resource = Resource {
     name: "connected_account",
     event: None,
@@ -43,7 +43,6 @@ pub static CONNECTED_ACCOUNT: Resource = Resource {
     laws: Laws::PLAIN,
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         methods: L | G,

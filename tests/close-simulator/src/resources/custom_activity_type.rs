@@ -1,4 +1,4 @@
-//! Custom activity types (reference, section 4.10): what a custom activity can be, each with fields of its own.
+//! Custom activity types (reference, section 4.10), each with its own fields.
 
 use super::{custom_field, status};
 use crate::{
@@ -26,7 +26,7 @@ pub static CUSTOM_ACTIVITY_TYPE: Resource = Resource {
                 .writable()
                 .unset(Unset::EmptyList),
             Field::stored("is_archived", Type::Bool).writable().unset(Unset::False),
-            // Definitions have events of their own; the type's tell of the type only.
+            // Definitions have their own events; those of the type report the type only.
             Field::computed("fields", |s| custom_field::schema::of_type(s.view, s.record)).volatile(),
         ],
         AUTHOR_IDS,
@@ -36,13 +36,12 @@ pub static CUSTOM_ACTIVITY_TYPE: Resource = Resource {
     laws: Laws { deleting, ..Laws::PLAIN },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[status::definitions("custom_activity", &[Kind::CustomActivityType], "4.10")],
     endpoints: &[],
 };
 
-/// A type that activities have cannot go; its fields go with it.
+/// A type in use cannot be deleted; its fields are deleted with it.
 fn deleting(change: &mut Change<'_>, custom_type: &Record) -> Result<(), Refusal> {
     let of = Some(custom_type.id);
     if change.whole().all(Kind::CustomActivity).any(|activity| activity.id_of("custom_activity_type_id") == of) {

@@ -1,6 +1,5 @@
-//! Custom objects: instances of a custom object type that belong to a lead, and can be listed lead by lead only
-//! (reference, sections
-//! 4.10 and 12, item 12).
+//! Custom objects: instances of a custom object type that belong to a lead, and can be listed per lead only (reference,
+//! sections 4.10 and 12, item 12).
 
 use super::lead::touched_by_child;
 use crate::{
@@ -18,7 +17,6 @@ use crate::{
     },
 };
 
-/// A custom object.
 pub static CUSTOM_OBJECT: Resource = Resource {
     name: "custom_object",
     event: Some(|_| "custom_object"),
@@ -58,7 +56,6 @@ pub static CUSTOM_OBJECT: Resource = Resource {
     },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         filters: &[
@@ -88,7 +85,7 @@ fn prepare(change: &mut Change<'_>, object: &mut Record, _body: &Body) -> Result
     may_edit(change, object)
 }
 
-/// A type may name the roles that may have to do with its objects; without any it is everybody.
+/// A type may restrict its objects to some roles; without any, everybody may edit them.
 fn may_edit(change: &Change<'_>, object: &Record) -> Result<(), Refusal> {
     let Some(caller) = &change.actor.caller else { return Ok(()) };
     let roles = change.whole().field_of(object.id_of("custom_object_type_id"), "editable_with_roles");

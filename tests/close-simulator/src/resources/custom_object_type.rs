@@ -1,4 +1,4 @@
-//! Custom object types (reference, section 4.10): what a custom object can be, each with fields of its own.
+//! Custom object types (reference, section 4.10), each with its own fields.
 
 use super::{custom_field, nested, status};
 use crate::{
@@ -26,7 +26,7 @@ pub static CUSTOM_OBJECT_TYPE: Resource = Resource {
             Field::stored("editable_with_roles", Type::List(&Type::Ref(&[Kind::Role])))
                 .writable()
                 .unset(Unset::EmptyList),
-            // Definitions have events of their own; the type's tell of the type only.
+            // Definitions have their own events; those of the type report the type only.
             Field::computed("fields", |s| custom_field::schema::of_type(s.view, s.record)).volatile(),
             Field::computed("back_reference_fields", back_references).volatile(),
         ],
@@ -47,13 +47,12 @@ pub static CUSTOM_OBJECT_TYPE: Resource = Resource {
     },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[status::definitions("custom_object_type", &[Kind::CustomObjectType], "4.10")],
     endpoints: &[],
 };
 
-/// The fields of other objects that refer to this type and want to be seen from here.
+/// The fields of other objects that refer to this type and ask to be shown here.
 fn back_references(scene: &Scene<'_>) -> Value {
     let of = Some(scene.record.id);
     let fields = scene
@@ -63,7 +62,7 @@ fn back_references(scene: &Scene<'_>) -> Value {
     nested::list(scene.view, fields, &Selection::Default)
 }
 
-/// A type that objects have, or that fields refer to, cannot go; its fields go with it.
+/// A type with objects, or with fields that refer to it, cannot be deleted; its fields are deleted with it.
 fn deleting(change: &mut Change<'_>, custom_type: &Record) -> Result<(), Refusal> {
     let of = Some(custom_type.id);
     let view = change.whole();

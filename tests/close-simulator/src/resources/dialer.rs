@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// A dialer session. No event tells of it.
+/// A dialer session. It has no events.
 pub static DIALER_SESSION: Resource = Resource {
     name: "dialer",
     event: None,
@@ -34,7 +34,6 @@ pub static DIALER_SESSION: Resource = Resource {
     laws: Laws::PLAIN,
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         methods: L | G,

@@ -1,5 +1,5 @@
-//! `POST /enrich_field/`: has a value of a custom field found out. Close asks a language model; here the value follows
-//! from the seed.
+//! `POST /enrich_field/`: finds a value for a custom field. Close asks a language model; here the value follows from
+//! the seed.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -9,7 +9,6 @@ use crate::{
     world::change::{Body, Change, draw},
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[],
     endpoints: &[Endpoint {

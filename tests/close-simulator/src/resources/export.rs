@@ -1,7 +1,7 @@
-//! Exports: asynchronous jobs with a file at the end (reference, section 2.7; section 12, item 36).
+//! Exports: asynchronous jobs that produce a file (reference, section 2.7; section 12, item 36).
 //!
-//! created, started (what to write is found), `in_progress` (objects are read portion by portion, as they are by then),
-//! done (the file can be had for `export_link_secs` after each GET).
+//! States: created; started (the objects to write are found); `in_progress` (objects are read portion by portion, as
+//! they are by then); done (the file is available for `export_link_secs` after each GET).
 
 use serde_json::Value as Json;
 
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// Objects of one step.
+/// Objects per step.
 const PORTION: usize = 100;
 
 /// A field of lead exports only.
@@ -36,7 +36,8 @@ const fn of_leads(field: Field) -> Field {
     Field { write: Write::Once, unset: Unset::Absent, ..field }
 }
 
-/// An export. Stored, not shown: `object` (`lead` or `opportunity`) and `selection` (what is written, while it runs).
+/// An export. Stored, not shown: `object` (`lead` or `opportunity`) and `selection` (the objects to write, while it
+/// runs).
 pub static EXPORT: Resource = Resource {
     name: "export",
     event: Some(
@@ -80,7 +81,7 @@ const fn endpoint(method: &'static str, path: &'static str, handler: Handler) ->
     Endpoint { method, path, handler, section: "2.7", exactness: Exactness::Documented }
 }
 
-/// What is served. Reads are endpoints of their own because links name the host that was asked.
+/// Reads are endpoints, because links name the host of the request.
 pub static SOURCE: Source = Source {
     collections: &[EXPORTS],
     endpoints: &[
@@ -133,7 +134,7 @@ fn create(change: &mut Change<'_>, request: &Request, of: &'static str) -> Resul
     Ok(object::written(change, id, request, 200))
 }
 
-/// A fresh link to the file, null until there is one.
+/// A fresh link to the file; null until the file exists.
 fn link(scene: &Scene<'_>) -> Value {
     let World { seed, switches, clock, files, .. } = scene.view.world;
     if !files.exports.contains_key(&scene.record.id) {
@@ -160,7 +161,7 @@ fn prepare(change: &mut Change<'_>, export: &mut Record, _: &Body) -> Result<(),
         for name in ["query", "s_query", "results_limit", "sort", "include_activities", "include_smart_fields"] {
             export.set(name, Value::Null);
         }
-        // Wrong parameters are refused at once, not in the job.
+        // Wrong parameters are refused immediately, not in the job.
         opportunities(&change.view(), export, 1)?;
     }
     if !csv && export.get("date_format").is_some_and(|format| format.as_text() != Some("original")) {
@@ -181,7 +182,7 @@ fn put_off(change: &mut Change<'_>, id: Id) {
     change.schedule(due, Job::Export(id));
 }
 
-/// Does what is due next.
+/// Runs the next step.
 pub fn step(change: &mut Change<'_>, id: Id) {
     let Some(export) = change.get(id) else { return };
     change.actor.user = export.author;
@@ -222,7 +223,7 @@ pub fn step(change: &mut Change<'_>, id: Id) {
     put_off(change, id);
 }
 
-/// Writes the file, and forgets those that no record tells of any more.
+/// Writes the file, and deletes files without an export.
 fn finish(change: &mut Change<'_>, id: Id, export: &Record) {
     let rows = change.world.files.rows.remove(&id).unwrap_or_default();
     let file = export_rows::file(export, &rows);
@@ -239,7 +240,7 @@ fn finish(change: &mut Change<'_>, id: Id, export: &Record) {
     change.emit(id, "completed");
 }
 
-/// What the export is about: leads, contacts or opportunities by id.
+/// The objects of the export: ids of leads, contacts or opportunities.
 fn select(view: &View<'_>, export: &Record) -> Result<Vec<Id>, Refusal> {
     if export.text("object") == Some("opportunity") {
         return opportunities(view, export, usize::MAX);
@@ -261,7 +262,7 @@ fn select(view: &View<'_>, export: &Record) -> Result<Vec<Id>, Refusal> {
     Ok(found.into_iter().flat_map(of).collect())
 }
 
-/// The opportunities that a list with the export's `params` has, at most so many.
+/// At most `limit` opportunities that match the export's `params`.
 fn opportunities(view: &View<'_>, export: &Record, limit: usize) -> Result<Vec<Id>, Refusal> {
     let collection = router::collection("opportunity").expect("opportunities are served");
     let mut request = Request::default();

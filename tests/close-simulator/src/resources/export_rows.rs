@@ -1,4 +1,4 @@
-//! Rows of an export and the file made of them: JSON as lists have it, or CSV with a column for each plain field.
+//! Rows of an export and its file: JSON as in lists, or CSV with a column for each plain field.
 
 use std::io::Write as _;
 
@@ -44,7 +44,7 @@ pub(super) fn row(view: &View<'_>, export: &Record, record: &Record) -> Option<S
     String::from_utf8(out).ok()
 }
 
-/// Appends what of some kinds belongs to a lead to its object, newest first.
+/// Appends the children of some kinds to a lead's object, newest first.
 fn nest(view: &View<'_>, lead: &Record, name: &str, kinds: &[Kind], out: &mut Vec<u8>) {
     let mut all: Vec<&Record> = kinds.iter().flat_map(|kind| view.of_lead(lead.id, *kind)).collect();
     all.sort_by_key(|record| std::cmp::Reverse((record.created, record.id)));
@@ -103,7 +103,7 @@ fn columns(view: &View<'_>, export: &Record, record: &Record, selection: &Select
     columns
 }
 
-/// A date with time in the format that was asked for; any other text as it is.
+/// A date with time in the requested format; any other text unchanged.
 fn dated(text: &str, format: &str) -> String {
     let bytes = text.as_bytes();
     let dated = bytes.len() >= 19 && bytes[4] == b'-' && bytes[7] == b'-' && bytes[10] == b'T' && bytes[13] == b':';
@@ -123,7 +123,6 @@ fn plain(value: &Json) -> String {
     }
 }
 
-/// The compressed file.
 pub(super) fn file(export: &Record, rows: &[String]) -> Blob {
     let text = if export.text("format") == Some("csv") { csv(rows) } else { format!("[{}]", rows.join(",")) };
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -131,7 +130,7 @@ pub(super) fn file(export: &Record, rows: &[String]) -> Blob {
     Blob(written.expect("memory can be written").into())
 }
 
-/// A header of every column that a row has, in the order of their first appearance, and the rows below it.
+/// A header with every column of the rows, in the order of their first appearance, followed by the rows.
 fn csv(rows: &[String]) -> String {
     let rows: Vec<Vec<(String, Json)>> = rows.iter().filter_map(|row| serde_json::from_str(row).ok()).collect();
     let mut names: Vec<&str> = Vec::new();
@@ -150,7 +149,7 @@ fn csv(rows: &[String]) -> String {
     out
 }
 
-/// One line of CSV, with its end.
+/// One line of CSV, with its line end.
 pub(super) fn line(cells: impl Iterator<Item = String>) -> String {
     let quoted = cells.map(|cell| {
         if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }

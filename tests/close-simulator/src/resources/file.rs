@@ -1,4 +1,4 @@
-//! Uploads: `POST /files/upload/` says where a file is to be sent, and from where it can then be fetched.
+//! Uploads: `POST /files/upload/` returns the URL for sending a file and the URL for fetching it.
 
 use serde_json::json;
 
@@ -14,7 +14,6 @@ use crate::{
     },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[],
     endpoints: &[Endpoint {
@@ -26,8 +25,8 @@ pub static SOURCE: Source = Source {
     }],
 };
 
-/// `{"upload": {"url", "fields"}, "download": {"url"}}`: the file goes to `upload.url` as a form with these fields and
-/// `file`.
+/// `{"upload": {"url", "fields"}, "download": {"url"}}`: the file is sent to `upload.url` as a form with these fields
+/// and `file`.
 fn announce(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let mut missing = serde_json::Map::new();

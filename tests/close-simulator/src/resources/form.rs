@@ -1,5 +1,5 @@
 //! Web forms, whose answers become form submissions (reference, section 4.6). They are built in the application; the
-//! API reads them.
+//! API only reads them.
 
 use crate::{
     http::{
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// A form. `field_definitions` is a list of `{"id": "formfld_…", "name", "type", "choices"?}`. No event tells of it.
+/// A form. `field_definitions` is a list of `{"id": "formfld_…", "name", "type", "choices"?}`. It has no events.
 pub static FORM: Resource = Resource {
     name: "form",
     event: None,
@@ -31,7 +31,6 @@ pub static FORM: Resource = Resource {
     laws: Laws::PLAIN,
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         methods: L | G,

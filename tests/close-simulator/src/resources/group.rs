@@ -1,4 +1,4 @@
-//! Groups: named sets of users. The list does not show who is in them, the single one does (reference, section 4.7).
+//! Groups: named sets of users. The list does not show the members, a read by id does (reference, section 4.7).
 
 use serde_json::{Value as Json, json};
 
@@ -50,7 +50,6 @@ const COLLECTION: Collection = Collection {
     ..Collection::new("group", &[Kind::Group])
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[COLLECTION],
     endpoints: &[
@@ -64,7 +63,7 @@ const fn endpoint(method: &'static str, path: &'static str, handler: Handler) ->
     Endpoint { method, path, handler, section: "4.7", exactness: Exactness::Documented }
 }
 
-/// The list has no members, whatever `_fields` asks for.
+/// The list never has members, even if `_fields` names them.
 fn list(view: &View<'_>, _caller: &Caller, request: &Request) -> Result<Answer, Refusal> {
     let mut request = request.clone();
     if let Some(fields) = request.param("_fields") {
@@ -87,7 +86,7 @@ fn revise(change: &mut Change<'_>, _before: &Record, group: &mut Record, body: &
     read_members(change, group, body)
 }
 
-/// Takes `members: [{"user_id": …}]` of a body, when there is one: all of them, or none.
+/// Reads `members: [{"user_id": …}]` of a body, if present: all of them or none.
 fn read_members(change: &Change<'_>, group: &mut Record, body: &Body) -> Result<(), Refusal> {
     if group.text("name").is_none_or(|name| name.trim().is_empty()) {
         return Err(Refusal::field("name", "This field may not be blank."));

@@ -1,5 +1,5 @@
-//! Imports: no public resource, but events, ids and what they leave on leads (reference, sections 4.6 and 6.5). The
-//! application starts them; here the laboratory does (`/_control/import/`).
+//! Imports: not a public resource, but events, ids and changes of leads (reference, sections 4.6 and 6.5). The
+//! application starts them; here a control does (`/_control/import/`).
 
 use serde_json::{Map, Value as Json};
 
@@ -15,9 +15,9 @@ use crate::{
     },
 };
 
-/// An import. `status` is created, `in_progress`, done, reverting or reverted. Stored, not shown: `rows` (bodies of
-/// leads that wait), `made` and `touched` (a list for each step: ids of new leads; earlier versions of changed ones),
-/// `undone` (how many steps are reverted).
+/// An import. `status` is created, `in_progress`, done, reverting or reverted. Stored, not shown: `rows` (pending
+/// bodies of leads), `made` and `touched` (a list per step: ids of new leads; earlier versions of changed leads),
+/// `undone` (number of reverted steps).
 pub static IMPORT: Resource = Resource {
     name: "import",
     event: Some(|_| "import"),
@@ -37,13 +37,12 @@ pub static IMPORT: Resource = Resource {
     laws: Laws::PLAIN,
 };
 
-/// Nothing is served.
 pub static SOURCE: Source = Source { collections: &[], endpoints: &[] };
 
-/// Leads of one step.
+/// Leads per step.
 const PORTION: usize = 100;
 
-/// Begins to import bodies of leads. One with the `id` of a lead changes that lead.
+/// Starts an import of bodies of leads. A body with the `id` of a lead changes that lead.
 pub fn start(change: &mut Change<'_>, rows: Vec<Map<String, Json>>) -> Id {
     let count = rows.len() as i64;
     let rows = Value::list(rows.into_iter().map(|row| Value::json(&Json::Object(row))));
@@ -53,10 +52,10 @@ pub fn start(change: &mut Change<'_>, rows: Vec<Map<String, Json>>) -> Id {
     id
 }
 
-/// Begins to take back what an import did.
+/// Starts the revert of an import.
 ///
 /// # Errors
-/// It is unknown, or not done.
+/// The import is unknown, or not done.
 pub fn revert(change: &mut Change<'_>, id: Id) -> Result<(), Refusal> {
     match change.get(id).as_deref().map(|import| import.text("status") == Some("done")) {
         Some(true) if id.kind() == Kind::Import => {}
@@ -76,7 +75,7 @@ fn put_off(change: &mut Change<'_>, id: Id) {
     change.schedule(due, Job::Import(id));
 }
 
-/// Does what is due next.
+/// Runs the next step.
 pub fn step(change: &mut Change<'_>, id: Id) {
     let Some(import) = change.get(id) else { return };
     change.actor.user = import.author;
@@ -148,7 +147,7 @@ fn import_portion(change: &mut Change<'_>, import: &Record) -> bool {
     last
 }
 
-/// Has the lead's `Created` activity say that the import made it.
+/// Names the import as the source in the lead's `Created` activity.
 fn name_source(change: &mut Change<'_>, lead: Id, import: Id) {
     let created = change.whole().of_lead(lead, Kind::Created).next().map(|created| created.id);
     if let Some(created) = created {
@@ -163,7 +162,7 @@ fn name_source(change: &mut Change<'_>, lead: Id, import: Id) {
     }
 }
 
-/// Takes the last step back that is not: deletes its leads, and gives the changed ones their earlier fields.
+/// Reverts the last step that is not reverted: deletes its leads, and restores earlier fields of changed leads.
 fn revert_portion(change: &mut Change<'_>, import: &Record) -> bool {
     let steps = |name| import.get(name).map(Value::items).unwrap_or_default();
     let undone = usize::try_from(import.int("undone").unwrap_or(0)).unwrap_or(0);

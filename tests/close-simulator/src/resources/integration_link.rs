@@ -1,4 +1,4 @@
-//! Integration links: templates of URLs that the application shows beside leads, contacts and opportunities (reference,
+//! Integration links: URL templates that the application shows beside leads, contacts and opportunities (reference,
 //! section 4.10).
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     world::change::{Body, Change},
 };
 
-/// An integration link. `type` is always stored. No event tells of it.
+/// An integration link. `type` is always stored. It has no events.
 pub static INTEGRATION_LINK: Resource = Resource {
     name: "integration_link",
     event: None,
@@ -33,7 +33,6 @@ pub static INTEGRATION_LINK: Resource = Resource {
     laws: Laws { prepare, revise: |_, _, after, _| check(after), ..Laws::PLAIN },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         paging: Paging::Bare,

@@ -1,5 +1,5 @@
-//! Memberships: a user in the organization, with a role (reference, section 9.1). Nothing tells of a changed one; only
-//! coming and going has events, `activated` and `deactivated`, and coming back keeps the ids (8.2).
+//! Memberships: a user in the organization, with a role (reference, section 9.1). A changed membership has no event;
+//! only `activated` and `deactivated` exist, and a reactivated membership keeps its ids (8.2).
 
 use serde_json::{Value as Json, json};
 
@@ -25,11 +25,11 @@ use crate::{
 pub const OF_ME: &[&str] =
     &["id", "organization_id", "user_id", "role_id", "permissions_granted", "auto_record_calls", "track_email_opens"];
 
-/// A membership. Stored, not shown: `is_active`, for a removed user's membership stands among the inactive ones, and
+/// A membership. Stored, not shown: `is_active` (the membership of a removed user is listed as inactive), and
 /// `pinned_views`.
 pub static MEMBERSHIP: Resource = Resource {
     name: "membership",
-    // Its two events are written by hand: creations and updates have none.
+    // Its two events are emitted explicitly: creations and updates have none.
     event: None,
     stamps: Stamps::Offset,
     fields: &[&[
@@ -57,7 +57,6 @@ pub static MEMBERSHIP: Resource = Resource {
     laws: Laws { revise, ..Laws::PLAIN },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         methods: U,
@@ -99,7 +98,7 @@ fn is_last_admin(view: &View<'_>, membership: &Record) -> bool {
     is_admin(membership) && !view.all(Kind::Membership).any(|other| other.id != membership.id && is_admin(other))
 }
 
-/// Checks first, and brings the newer words for `auto_record_calls` to the flag that the reference shows.
+/// Checks first, and maps the newer words for `auto_record_calls` to the flag of the reference.
 fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, body: &Body) -> Result<(), Refusal> {
     if after.id_of("role_id") != Some(admin()) && is_last_admin(&change.whole(), before) {
         return Err(Refusal::field("role_id", "The organization needs at least one admin."));
@@ -122,7 +121,7 @@ fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, body: &B
     Ok(())
 }
 
-/// Adds a user by mail address: a new one, or one that was removed, whose membership comes back with its id.
+/// Adds a user by mail address: a new user, or a removed one, whose membership returns with its id.
 fn add(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
     let forbidden = Refusal::Forbidden(change.world.switches.forbidden_text.clone());
     let caller = change.actor.caller.as_ref().ok_or_else(|| forbidden.clone())?;
@@ -163,7 +162,7 @@ fn add(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
     Ok(object::written(change, id, request, 200))
 }
 
-/// A person nobody knew yet. Without a name in the body it is the address's.
+/// Creates a user. Without a name in the body, the name is derived from the address.
 fn new_user(change: &mut Change<'_>, email: &str, body: &Body) -> Id {
     let first = body.text("first_name").unwrap_or_else(|| email.split('@').next().unwrap_or(email)).to_owned();
     let last = body.text("last_name").unwrap_or("").to_owned();
@@ -171,7 +170,7 @@ fn new_user(change: &mut Change<'_>, email: &str, body: &Body) -> Id {
     change.insert(user.with("first_name", first).with("last_name", last))
 }
 
-/// Takes a user out of the organization. Its records stay, and its keys and tokens end.
+/// Removes a user from the organization. Its records stay; its keys and tokens stop working.
 fn deactivate(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
     let membership = found(&change.view(), request)?.clone();
     admins_only(change)?;
@@ -194,7 +193,7 @@ fn tell(change: &mut Change<'_>, id: Id, action: &'static str) {
     }
 }
 
-/// `{"_params": {"id__in": "memb_…,memb_…"}, "role_id": …}` changes several at once.
+/// `{"_params": {"id__in": "memb_…,memb_…"}, "role_id": …}` changes several memberships at once.
 fn update_many(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
     admins_only(change)?;
     let mut body = request.json()?;

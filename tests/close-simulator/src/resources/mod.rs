@@ -56,7 +56,7 @@ use crate::{
     },
 };
 
-/// The resource of kinds that are only named by ids, as requests.
+/// The resource of kinds that exist only as ids, such as requests.
 pub static NOT_STORED: Resource = Resource {
     name: "not stored",
     event: None,

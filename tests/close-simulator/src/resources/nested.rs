@@ -1,6 +1,5 @@
 //! Settings shown inside others: the statuses of a pipeline, the fields of a type, the memberships of the organization.
-//! Each object that holds others may keep an order of them, which people choose, as a list of ids that is stored and
-//! not shown.
+//! An owner may keep a chosen order of its objects, as a stored list of ids that is not shown.
 
 use serde_json::Value as Json;
 
@@ -27,13 +26,11 @@ pub fn list<'r>(view: &View<'_>, records: impl IntoIterator<Item = &'r Record>, 
     Value::list(records.into_iter().map(|record| object(view, record, selection)))
 }
 
-/// A selection of these fields.
 pub fn only(names: &[&str]) -> Selection {
     Selection::Named(names.iter().map(|name| (*name).to_owned()).collect())
 }
 
-/// Puts records into the order that their owner keeps under a name; what the order does not know comes last, oldest
-/// first.
+/// Sorts records by the order that their owner keeps under a name; records that are not in it come last, oldest first.
 pub fn sort(owner: Option<&Record>, order: &'static str, records: &mut [&Record]) {
     let order = owner.and_then(|owner| owner.get(order)).map(Value::items).unwrap_or_default();
     records.sort_by_key(|record| {
@@ -42,14 +39,14 @@ pub fn sort(owner: Option<&Record>, order: &'static str, records: &mut [&Record]
     });
 }
 
-/// Keeps another order. Nobody is told: no event type speaks of the order of settings.
+/// Stores a new order. It has no events: no event type covers the order of settings.
 pub fn reorder(change: &mut Change<'_>, owner: Id, order: &'static str, ids: &[Id]) {
     if let Some(owner) = change.get(owner) {
         change.alter_silently(Record::clone(&owner).with(order, Value::list(ids.iter().map(|id| Value::Id(*id)))));
     }
 }
 
-/// The known ids of `[{"id": …}, …]` under a name in a body, in their order; what else stands there is left out.
+/// The known ids of `[{"id": …}, …]` under a name in a body, in their order; other items are left out.
 pub fn named_ids(view: &View<'_>, body: &Body, name: &str) -> Vec<Id> {
     let items = body.get(name).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     items.iter().filter_map(|item| view.parse_id(item.get("id")?.as_str()?)).filter(|id| view.exists(*id)).collect()

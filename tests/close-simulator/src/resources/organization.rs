@@ -1,5 +1,5 @@
-//! The organization with its settings and members (reference, section 4.7). Nothing tells of a change here, not even
-//! when a new currency shows on every opportunity (4.3).
+//! The organization with its settings and members (reference, section 4.7). Changes have no events, not even a new
+//! currency that shows on every opportunity (4.3).
 
 use serde_json::{Map, Value as Json};
 
@@ -86,7 +86,6 @@ pub static ORGANIZATION: Resource = Resource {
     },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         methods: U,
@@ -147,7 +146,7 @@ fn revise(_change: &mut Change<'_>, _before: &Record, after: &mut Record, _body:
     Ok(())
 }
 
-/// Takes the order of statuses that a body has, and lets opportunities follow another currency.
+/// Stores the order of statuses in a body, and updates opportunities after a change of the currency.
 fn follow(change: &mut Change<'_>, before: &Record, id: Id, body: &Body) {
     for (name, kind, order) in [
         ("lead_statuses", Kind::LeadStatus, status::LEAD_ORDER),

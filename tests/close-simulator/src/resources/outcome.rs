@@ -1,4 +1,4 @@
-//! Outcomes of calls and meetings (reference, section 4.10). No event tells of them.
+//! Outcomes of calls and meetings (reference, section 4.10). They have no events.
 
 use crate::{
     http::{Collection, Source, collection::Deed},
@@ -8,7 +8,6 @@ use crate::{
     },
 };
 
-/// What a call or a meeting came to.
 pub static OUTCOME: Resource = Resource {
     name: "outcome",
     event: None,
@@ -33,7 +32,6 @@ pub static OUTCOME: Resource = Resource {
     laws: Laws::PLAIN,
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         permit: |_, caller, deed, _| deed == Deed::Read || caller.may("manage_customizations"),

@@ -16,7 +16,7 @@ use crate::{
     world::change::{Body, Change, draw},
 };
 
-/// A phone number. `number` is E.164; `user_id` is whose it is, `participants` are the users of a group number.
+/// A phone number. `number` is E.164; `user_id` is its owner, `participants` are the users of a group number.
 pub static PHONE_NUMBER: Resource = Resource {
     name: "phone_number",
     event: Some(|_| "phone_number"),
@@ -52,7 +52,6 @@ pub static PHONE_NUMBER: Resource = Resource {
     laws: Laws { revise, ..Laws::PLAIN },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         methods: L | G | U | D,
@@ -79,7 +78,7 @@ pub static SOURCE: Source = Source {
     }],
 };
 
-/// Countries that numbers can be rented in, with their calling codes and whether their numbers take messages.
+/// Countries with numbers for rent, their calling codes, and whether their numbers accept messages.
 const COUNTRIES: [(&str, &str, bool); 6] = [
     ("US", "1", true),
     ("CA", "1", true),
@@ -89,7 +88,7 @@ const COUNTRIES: [(&str, &str, bool); 6] = [
     ("SE", "46", true),
 ];
 
-/// `+49 301234567` of `+49301234567`: good enough to read, and never equal to the number.
+/// `+49 301234567` for `+49301234567`: readable, and always different from the number.
 pub(super) fn formatted(scene: &Scene<'_>, name: &'static str) -> Value {
     let Some(number) = scene.record.text(name) else { return Value::Null };
     let digits = number.trim_start_matches('+');
@@ -104,7 +103,7 @@ pub(super) fn formatted(scene: &Scene<'_>, name: &'static str) -> Value {
     format!("+{digits}").into()
 }
 
-/// The refusal of a rented number, whose body says in `status` why.
+/// The refusal to rent a number, with the reason in `status`.
 fn refused(status: &str, error: &str) -> Answer {
     Answer::json(400, &serde_json::json!({ "status": status, "error": error }))
 }

@@ -1,5 +1,5 @@
-//! Pipelines: opportunity statuses in order (reference, section 4.8). No event tells of a pipeline; its statuses have
-//! their own.
+//! Pipelines: opportunity statuses in order (reference, section 4.8). A pipeline has no events; its statuses have their
+//! own.
 
 use serde_json::{Map, Value as Json};
 
@@ -34,15 +34,13 @@ pub static PIPELINE: Resource = Resource {
     laws: Laws { prepare, created, revise, updated, deleting, ..Laws::PLAIN },
 };
 
-/// What is served.
 pub static SOURCE: Source =
     Source { collections: &[status::definitions("pipeline", &[Kind::Pipeline], "4.8")], endpoints: &[] };
 
 /// One entry of a body's `statuses`.
 enum Entry {
-    /// A status that there is: it gets this place, in this pipeline.
+    /// An existing status, moved to this position and pipeline.
     Known(Id, Map<String, Json>),
-    /// A new one.
     New(Map<String, Json>),
 }
 
@@ -73,8 +71,8 @@ fn named(pipeline: &Record) -> Result<(), Refusal> {
     }
 }
 
-/// Reads and checks a body's `statuses`. A new pipeline gets new statuses even from entries with ids and labels, which
-/// is how one is copied; an entry with an id alone moves that status here.
+/// Reads and checks a body's `statuses`. A new pipeline gets new statuses even for entries with ids and labels, which
+/// is how a pipeline is copied; an entry with an id alone moves that status here.
 fn entries(change: &Change<'_>, body: &Body, existing: bool) -> Result<Vec<Entry>, Refusal> {
     let items = body.get("statuses").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     let mut entries = Vec::with_capacity(items.len());
@@ -132,8 +130,8 @@ fn arrange(change: &mut Change<'_>, pipeline: Id, entries: Vec<Entry>, body: &Bo
     Ok(())
 }
 
-/// The last pipeline stays. The opportunities of another one get the first status that is left (reference, section
-/// 8.4).
+/// The last pipeline cannot be deleted. The opportunities of a deleted pipeline get the first remaining status
+/// (reference, section 8.4).
 fn deleting(change: &mut Change<'_>, pipeline: &Record) -> Result<(), Refusal> {
     let view = change.whole();
     let statuses: Vec<Id> = status::of_pipeline(&view, pipeline).iter().map(|status| status.id).collect();

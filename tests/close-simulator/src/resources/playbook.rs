@@ -14,7 +14,7 @@ use crate::{
     world::change::{Body, Change},
 };
 
-/// A playbook. `position` is always stored. No event tells of it.
+/// A playbook. `position` is always stored. It has no events.
 pub static PLAYBOOK: Resource = Resource {
     name: "playbook",
     event: None,
@@ -42,7 +42,6 @@ pub static PLAYBOOK: Resource = Resource {
     laws: Laws { prepare, ..Laws::PLAIN },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         total: false,

@@ -1,5 +1,5 @@
-//! Roles: sets of permissions, four of them built in (reference, section 9.2), and which leads a role lets a user see
-//! (9.3).
+//! Roles: sets of permissions, four of them built in (reference, section 9.2), and the leads that a role lets a user
+//! see (9.3).
 
 use crate::{
     http::{
@@ -18,7 +18,6 @@ use crate::{
     },
 };
 
-/// A role.
 pub static ROLE: Resource = Resource {
     name: "role",
     event: None,
@@ -40,7 +39,6 @@ pub static ROLE: Resource = Resource {
     laws: Laws { prepare, revise, deleting, ..Laws::PLAIN },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         paging: Paging::Bare,
@@ -54,7 +52,7 @@ pub static SOURCE: Source = Source {
     endpoints: &[],
 };
 
-/// Lead fields by which one role may show leads, at most.
+/// Maximum lead fields by which a role may show leads.
 const MAX_VISIBILITY_FIELDS: usize = 3;
 
 /// Permissions are an open list: only their form is checked.
@@ -114,7 +112,7 @@ fn is_built_in(role: &Record) -> bool {
     role.id.serial() <= 4
 }
 
-/// A lead field that is gone shows nobody anything: roles that name it forget it, silently as every change of a role.
+/// Removes a deleted lead field from the roles that name it, without events, like every change of a role.
 pub fn forget_field(change: &mut Change<'_>, field: Id) {
     let roles: Vec<Id> = change.whole().all(Kind::Role).map(|role| role.id).collect();
     for role in roles {
@@ -139,8 +137,8 @@ pub fn permissions(world: &World, role: Id, membership: &Record) -> Vec<String> 
     all
 }
 
-/// Whether a caller without `view_all_leads` sees a lead: a listed user field of the lead holds its user, or holds
-/// nobody and the role lets such leads through.
+/// Returns true if a caller without `view_all_leads` sees a lead: a listed user field of the lead has its user, or is
+/// unset and the role allows such leads.
 pub fn sees_lead(view: &View<'_>, caller: &Caller, lead: &Record) -> bool {
     let Some(role) = view.get(caller.role) else { return false };
     let fields: Vec<Id> = role

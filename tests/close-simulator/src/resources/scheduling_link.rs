@@ -1,4 +1,4 @@
-//! Scheduling links of users, and shared ones that lead to a user's link (reference, section 4.0).
+//! Scheduling links of users, and shared links that lead to a user's link (reference, section 4.0).
 
 use serde_json::json;
 
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// A user's link. `source_id` names it to the application that made it. No event tells of it.
+/// A user's link. `source_id` identifies it for the application that created it. It has no events.
 pub static SCHEDULING_LINK: Resource = Resource {
     name: "scheduling_link",
     event: None,
@@ -50,7 +50,7 @@ pub static SCHEDULING_LINK: Resource = Resource {
     },
 };
 
-/// A shared link. `associations` is stored: one object for each user that it leads to. No event tells of it.
+/// A shared link. `associations` is stored: one object for each user that it leads to. It has no events.
 pub static SHARED_SCHEDULING_LINK: Resource = Resource {
     name: "shared_scheduling_link",
     event: None,
@@ -79,7 +79,6 @@ const fn endpoint(
     Endpoint { method, path, handler: Handler::Write(write), section: "4.0", exactness: Exactness::Inferred }
 }
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[
         Collection {
@@ -112,7 +111,7 @@ pub static SOURCE: Source = Source {
     ],
 };
 
-/// Links of applications are for OAuth only; the application's name comes with the token.
+/// Links of applications are for OAuth only; the token gives the application's name.
 fn application(change: &Change<'_>) -> Result<String, Refusal> {
     match change.actor.caller.as_ref().map(|caller| &caller.credential) {
         Some(Credential::OAuth { client, .. }) => Ok(client.text(change.world.seed)),
@@ -130,7 +129,7 @@ fn of_source(change: &Change<'_>, application: &str, source: &str) -> Option<Id>
     whole.all(Kind::SchedulingLink).find(is).map(|link| link.id)
 }
 
-/// `POST /scheduling_link/integration/`: creates the link of a `source_id`, or changes the one that is there.
+/// `POST /scheduling_link/integration/`: creates or updates the link of a `source_id`.
 fn upsert(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
     let application = application(change)?;
     let body = request.json()?;
@@ -157,7 +156,7 @@ fn forget(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal>
     Ok(Answer::empty(204))
 }
 
-/// Maps a shared link to a user's link or to a URL, or takes that away again.
+/// Maps a shared link to a user's link or to a URL, or removes the mapping.
 fn associate(change: &mut Change<'_>, request: &Request, map: bool) -> Result<Answer, Refusal> {
     let Body { map: body, .. } = request.json()?;
     let reference = |name: &str, kind: Kind| match body.get(name).filter(|json| !json.is_null()) {

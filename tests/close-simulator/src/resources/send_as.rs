@@ -1,5 +1,5 @@
-//! Send-as: who may send mail in whose name (reference, section 4.10). A caller sees and changes only what its own user
-//! takes part in, and only gives leave in its own name.
+//! Send-as: users who may send mail in another user's name (reference, section 4.10). A caller sees and changes only
+//! associations of its own user, and grants permission only in its own name.
 
 use serde_json::Value as Json;
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// An association of two users. No event tells of it.
+/// An association of two users. It has no events.
 pub static SEND_AS: Resource = Resource {
     name: "send_as",
     event: None,
@@ -38,7 +38,6 @@ pub static SEND_AS: Resource = Resource {
     laws: Laws { prepare, ..Laws::PLAIN },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         methods: L | G | C | D,
@@ -131,8 +130,8 @@ fn disallow(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusa
     Ok(Answer::empty(204))
 }
 
-/// `POST /send_as/bulk/` with `allowed_user_ids` and `disallowed_user_ids`; answers with all that the caller then
-/// allows.
+/// `POST /send_as/bulk/` with `allowed_user_ids` and `disallowed_user_ids`; the answer has all associations that the
+/// caller then allows.
 fn bulk(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let own = change.actor.user.expect("a request has a user");

@@ -13,7 +13,7 @@ use crate::{
     world::change::{Body, Change},
 };
 
-/// `created_by_id`: the name that relational records have for `created_by`.
+/// `created_by_id`: the name of `created_by` on relational records.
 pub const CREATED_BY_ID: Field = Field { name: "created_by_id", ..CREATED_BY };
 /// `updated_by_id`.
 pub const UPDATED_BY_ID: Field = Field { name: "updated_by_id", ..UPDATED_BY };
@@ -48,10 +48,10 @@ pub static SEQUENCE: Resource = Resource {
     laws: Laws { prepare, revise, deleting, ..Laws::PLAIN },
 };
 
-/// What a step's kind can be.
+/// Types of steps.
 const STEP_TYPES: &[&str] = &["email", "sms", "call", "task"];
 
-/// A step inside its sequence; `delay` in seconds after the step before.
+/// A step inside its sequence; `delay` is in seconds after the previous step.
 const STEP_FIELDS: &[Field] = &[
     Field::text("id").writable(),
     Field::stored("step_type", Type::Choice(STEP_TYPES)).required(),
@@ -63,7 +63,7 @@ const STEP_FIELDS: &[Field] = &[
     Field::stored("sms_template_id", Type::Ref(&[Kind::SmsTemplate])).writable(),
 ];
 
-/// Steps have ids, but live inside their sequences.
+/// Steps have ids, but are stored inside their sequences.
 pub static STEP: Resource = Resource {
     name: "sequence_step",
     event: None,
@@ -73,7 +73,6 @@ pub static STEP: Resource = Resource {
     laws: Laws::PLAIN,
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         paging: Paging::Offset { max_limit: 1000, max_skip: 250_000 },
@@ -111,7 +110,7 @@ fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, _: &Body
     if before.get("steps") == after.get("steps") { Ok(()) } else { name_steps(change, Some(before), after) }
 }
 
-/// Gives every step its id, the one it had where the body names it, and all its members.
+/// Gives every step all its members and an id; a step that the body names keeps its id.
 fn name_steps(change: &mut Change<'_>, before: Option<&Record>, sequence: &mut Record) -> Result<(), Refusal> {
     let steps = sequence.get("steps").map(Value::items).unwrap_or_default().to_vec();
     let known: Vec<Id> = before
@@ -151,7 +150,7 @@ fn name_steps(change: &mut Change<'_>, before: Option<&Record>, sequence: &mut R
     Ok(())
 }
 
-/// A sequence takes its subscriptions with it.
+/// A sequence's subscriptions are deleted with it.
 #[allow(clippy::unnecessary_wraps)]
 fn deleting(change: &mut Change<'_>, sequence: &Record) -> Result<(), Refusal> {
     let subscriptions: Vec<Id> = change

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// What a Smart View can find.
+/// Types of results.
 const TYPES: &[&str] = &[
     "lead",
     "contact",
@@ -60,7 +60,6 @@ pub static SMART_VIEW: Resource = Resource {
     laws: Laws { prepare, revise, deleting, ..Laws::PLAIN },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         paging: Paging::Offset { max_limit: 600, max_skip: 250_000 },
@@ -84,7 +83,7 @@ fn leads_unless_asked(_: &View<'_>, request: &Request) -> Result<Vec<Condition>,
     Ok(vec![Box::new(|_, view| view.text("type") == Some("lead"))])
 }
 
-/// Whether its result depends on who asks: it names the current user.
+/// Returns true if its result depends on the caller, because it names the current user.
 fn user_dependent(view: &Record) -> bool {
     let names = |text: &str| text.contains("current_user") || text.contains("user:me");
     view.text("query").is_some_and(names)
@@ -113,7 +112,7 @@ fn deleting(change: &mut Change<'_>, view: &Record) -> Result<(), Refusal> {
     if own(change, view) { Ok(()) } else { change.require("manage_team_smart_views") }
 }
 
-/// Whether it is the caller's alone.
+/// Returns true if it is private to the caller.
 fn own(change: &Change<'_>, view: &Record) -> bool {
     !view.is("is_shared") && (view.id_of("user_id").is_none() || view.id_of("user_id") == change.actor.user)
 }

@@ -1,4 +1,4 @@
-//! Another spelling that bodies may use for a status: its label.
+//! Statuses by label in bodies.
 //!
 //! Deprecated, but vendor scripts still send it (reference, section 4.1). A body is reworded before it is read.
 
@@ -7,7 +7,7 @@ use crate::{
     world::view::View,
 };
 
-/// The status of a kind with a label, or else the first whose `type` is that word; labels in any case.
+/// The status of a kind with a label, or else the first whose `type` is that word; labels ignore case.
 pub fn status(view: &View<'_>, kind: Kind, label: &str, fits: impl Fn(&Record) -> bool) -> Option<Id> {
     let find =
         |is: &dyn Fn(&Record) -> bool| view.all(kind).find(|status| fits(status) && is(status)).map(|status| status.id);

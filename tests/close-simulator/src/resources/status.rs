@@ -1,5 +1,5 @@
-//! Statuses of leads and of opportunities (reference, section 4.8). Records keep the id only: a new label shows on them
-//! at once, with neither an event nor another `date_updated` (section 12, item 20).
+//! Statuses of leads and of opportunities (reference, section 4.8). Records store only the id: a new label shows on
+//! them immediately, with neither an event nor a new `date_updated` (section 12, item 20).
 
 use super::nested;
 use crate::{
@@ -20,12 +20,11 @@ use crate::{
     },
 };
 
-/// Where the organization keeps the order of lead statuses.
+/// The organization's field that stores the order of lead statuses.
 pub const LEAD_ORDER: &str = "lead_status_order";
-/// Where the organization, and each pipeline for its own, keeps the order of opportunity statuses.
+/// The field of the organization, and of each pipeline, that stores the order of opportunity statuses.
 pub const OPPORTUNITY_ORDER: &str = "opportunity_status_order";
 
-/// A status of leads.
 pub static LEAD_STATUS: Resource = Resource {
     name: "lead_status",
     event: Some(|_| "status.lead"),
@@ -35,7 +34,6 @@ pub static LEAD_STATUS: Resource = Resource {
     laws: Laws { prepare, revise, deleting, ..Laws::PLAIN },
 };
 
-/// A status of opportunities.
 pub static OPPORTUNITY_STATUS: Resource = Resource {
     name: "opportunity_status",
     event: Some(|_| "status.opportunity"),
@@ -57,7 +55,7 @@ const LEAD: Collection = Collection { orders: SHOWN, ..collection("status/lead",
 const OPPORTUNITY: Collection =
     Collection { orders: SHOWN, ..collection("status/opportunity", &[Kind::OpportunityStatus]) };
 
-/// The order in which people see them, which is that of the lists.
+/// The display order, which lists use.
 const SHOWN: &[OrderBy] = &[OrderBy {
     name: "_shown",
     key: |view, record| {
@@ -77,7 +75,6 @@ const fn collection(path: &'static str, kinds: &'static [Kind]) -> Collection {
     }
 }
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[LEAD, OPPORTUNITY],
     endpoints: &[
@@ -90,8 +87,8 @@ const fn endpoint(path: &'static str, handler: Handler) -> Endpoint {
     Endpoint { method: "GET", path, handler, section: "4.8", exactness: Exactness::Documented }
 }
 
-/// A collection of definitions: all at once in the order of their creation, readable by all, written by those who may
-/// customise, answered with 201 and 204.
+/// A collection of definitions: listed all at once in the order of their creation, readable by all, written by users
+/// who may customize, answered with 201 and 204.
 pub const fn definitions(path: &'static str, kinds: &'static [Kind], section: &'static str) -> Collection {
     Collection {
         paging: Paging::Bare,
@@ -105,19 +102,19 @@ pub const fn definitions(path: &'static str, kinds: &'static [Kind], section: &'
     }
 }
 
-/// Whether a caller may change how the organization is set up (reference, section 5.3).
+/// Returns true if a caller may change the settings of the organization (reference, section 5.3).
 pub fn may_customize(caller: &Caller) -> bool {
     caller.may("manage_customizations") || caller.is_admin()
 }
 
-/// The statuses of leads in the order in which people see them.
+/// The statuses of leads in display order.
 pub fn of_leads<'v>(view: &'v View<'_>) -> Vec<&'v Record> {
     let mut statuses: Vec<&Record> = view.all(Kind::LeadStatus).collect();
     nested::sort(view.get(view.organization()), LEAD_ORDER, &mut statuses);
     statuses
 }
 
-/// The statuses of opportunities, pipeline by pipeline, unless the organization keeps another order.
+/// The statuses of opportunities, pipeline by pipeline, unless the organization stores another order.
 pub fn of_opportunities<'v>(view: &'v View<'_>) -> Vec<&'v Record> {
     let mut statuses: Vec<&Record> =
         view.all(Kind::Pipeline).flat_map(|pipeline| of_pipeline(view, pipeline)).collect();
@@ -129,7 +126,6 @@ pub fn of_opportunities<'v>(view: &'v View<'_>) -> Vec<&'v Record> {
     statuses
 }
 
-/// The statuses of a pipeline in its order.
 pub fn of_pipeline<'v>(view: &'v View<'_>, pipeline: &Record) -> Vec<&'v Record> {
     let mut statuses: Vec<&Record> =
         view.all(Kind::OpportunityStatus).filter(|status| status.id_of("pipeline_id") == Some(pipeline.id)).collect();
@@ -168,9 +164,9 @@ fn labelled(status: &Record) -> Result<(), Refusal> {
     }
 }
 
-/// The last status stays. Records that have another one get the first that is left, opportunities one of their pipeline
-/// if there is one: removing a status changes many records silently (reference, section 8.4); which status they get is
-/// chosen.
+/// The last status cannot be deleted. Records with a deleted status get the first remaining one, opportunities one of
+/// their pipeline if possible: removing a status changes many records silently (reference, section 8.4). The
+/// replacement is chosen.
 fn deleting(change: &mut Change<'_>, status: &Record) -> Result<(), Refusal> {
     let view = change.whole();
     if view.world.store.count(status.kind()) == 1 {
@@ -183,10 +179,10 @@ fn deleting(change: &mut Change<'_>, status: &Record) -> Result<(), Refusal> {
     hand_over(change, &[status.id], heir, "The status cannot be deleted while records have it.")
 }
 
-/// Gives records that have one of these statuses another, and tells nobody.
+/// Moves records with one of these statuses to another, without events.
 ///
 /// # Errors
-/// 400 in these words where the switch `used_status` says so.
+/// 400 with this text if the switch `used_status` says so.
 pub fn hand_over(change: &mut Change<'_>, from: &[Id], to: Option<Id>, refusal: &str) -> Result<(), Refusal> {
     let has = |record: &Record| record.id_of("status_id").is_some_and(|id| from.contains(&id));
     let view = change.whole();

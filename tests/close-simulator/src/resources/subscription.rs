@@ -1,5 +1,5 @@
 //! Sequence subscriptions: a contact in a sequence (reference, section 4.9). A list needs one of `sequence_id`,
-//! `contact_id` and `lead_id`, so that reading all of them is a loop over sequences (section 12, item 12). There is no
+//! `contact_id` and `lead_id`, so reading all of them is a loop over sequences (section 12, item 12). There is no
 //! DELETE.
 
 use crate::{
@@ -18,10 +18,10 @@ use crate::{
     },
 };
 
-/// Where a subscription can stand.
+/// States of a subscription.
 pub(super) const STATUSES: [&str; 5] = ["active", "paused", "finished", "goal", "error"];
 
-/// A subscription. It belongs to the lead of its contact: `record.lead` is set, and goes with it.
+/// A subscription. It belongs to the lead of its contact: `record.lead` is set, and it is deleted with that lead.
 pub static SEQUENCE_SUBSCRIPTION: Resource = Resource {
     name: "sequence_subscription",
     event: Some(|_| "sequence_subscription"),
@@ -50,7 +50,6 @@ pub static SEQUENCE_SUBSCRIPTION: Resource = Resource {
     laws: Laws { prepare, revise, ..Laws::PLAIN },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         methods: L | G | C | U,
@@ -79,7 +78,6 @@ fn one_of_three(_: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refus
     }
 }
 
-/// The first address of a contact.
 pub(super) fn email_of(contact: &Record) -> Option<String> {
     let first = contact.get("emails")?.items().first()?;
     first.member("email")?.as_text().map(str::to_owned)
@@ -120,7 +118,7 @@ fn revise(_: &mut Change<'_>, _: &Record, after: &mut Record, _: &Body) -> Resul
     Ok(())
 }
 
-/// The reasons that go with a status.
+/// Sets the reasons that go with a status.
 fn settle(subscription: &mut Record) {
     if subscription.text("status") != Some("paused") {
         subscription.set("pause_reason", Value::Null);

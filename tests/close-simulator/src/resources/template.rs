@@ -65,7 +65,6 @@ const FILTERS: &[Filter] = &[
     Filter { param: "is_shared", test: Test::Field("is_shared") },
 ];
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[
         Collection { filters: FILTERS, section: "4.10", ..Collection::new("email_template", &[Kind::EmailTemplate]) },
@@ -106,7 +105,7 @@ fn deleting(change: &mut Change<'_>, template: &Record) -> Result<(), Refusal> {
     if own(change, template) { Ok(()) } else { change.require("manage_team_email_templates") }
 }
 
-/// Whether it is the caller's alone.
+/// Returns true if it is private to the caller.
 fn own(change: &Change<'_>, template: &Record) -> bool {
     !template.is("is_shared") && (template.author.is_none() || template.author == change.actor.user)
 }

@@ -1,6 +1,6 @@
-//! An email template filled in for one lead and contact: `GET /email_template/{id}/render/`.
+//! An email template rendered for one lead and contact: `GET /email_template/{id}/render/`.
 //!
-//! Either `lead_id` (with `contact_id`) names whom it is for, or `query`, `entry` and `mode` pick one of the leads that
+//! Either `lead_id` (with `contact_id`) names the recipient, or `query`, `entry` and `mode` pick one of the leads that
 //! a query finds.
 
 use serde_json::{Value as Json, json};
@@ -15,10 +15,10 @@ use crate::{
     world::{people::Caller, view::View},
 };
 
-/// The largest `entry`.
+/// Maximum `entry`.
 const LAST_ENTRY: usize = 100;
 
-/// Answers with the filled-in template, or `{}` when there is no such entry.
+/// Answers with the rendered template, or `{}` if the entry does not exist.
 pub(super) fn render(view: &View<'_>, caller: &Caller, request: &Request) -> Result<Answer, Refusal> {
     let text = &request.segments[0];
     let template = view
@@ -31,7 +31,7 @@ pub(super) fn render(view: &View<'_>, caller: &Caller, request: &Request) -> Res
 }
 
 /// `{"body", "subject", "email", "contact_id", "contact_display_name", "lead_id", "lead_display_name"}` of a template
-/// for somebody.
+/// for a recipient.
 pub(super) fn filled(
     view: &View<'_>,
     template: &Record,
@@ -100,7 +100,7 @@ fn display_name(record: &Json) -> &Json {
     if record["display_name"].is_null() { &record["name"] } else { &record["display_name"] }
 }
 
-/// Replaces `{{ lead.display_name }}`, `{{ contact.first_name }}` and the like; what is not known becomes empty.
+/// Replaces `{{ lead.display_name }}`, `{{ contact.first_name }}` and similar; unknown placeholders become empty.
 fn fill(text: &str, lead: &Json, contact: &Json, user: &Json) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,5 +1,5 @@
-//! Addresses that want no more mail (reference, section 4.10): created and deleted by the address itself, which
-//! contacts then show as `is_unsubscribed`.
+//! Unsubscribed mail addresses (reference, section 4.10): created and deleted by the address itself; contacts show them
+//! as `is_unsubscribed`.
 
 use crate::{
     http::{
@@ -24,7 +24,6 @@ pub static UNSUBSCRIBED_EMAIL: Resource = Resource {
     laws: Laws::PLAIN,
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         methods: L | C,
@@ -55,7 +54,7 @@ fn find(view: &View<'_>, email: &str) -> Option<Id> {
     view.all(Kind::UnsubscribedEmail).find(|record| record.text("email") == Some(email)).map(|record| record.id)
 }
 
-/// Repeating it changes nothing.
+/// Idempotent.
 fn unsubscribe(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let Some(email) = body.text("email").map(|email| email.trim().to_lowercase()) else {

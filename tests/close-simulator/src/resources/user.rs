@@ -1,4 +1,4 @@
-//! Users: people, known to every organization they are a member of (reference, sections 1.4 and 4.7).
+//! Users: people, shared by all organizations of which they are members (reference, sections 1.4 and 4.7).
 
 use serde_json::{Map, Value as Json, json};
 
@@ -17,7 +17,7 @@ use crate::{
     world::{people::Caller, view::View},
 };
 
-/// A person. `full_name` is stored, not shown: other objects show it as `…_name`.
+/// A user. `full_name` is stored, not shown: other objects show it as `…_name`.
 pub static USER: Resource = Resource {
     name: "user",
     event: None,
@@ -47,7 +47,6 @@ fn named(first: &'static str, second: &'static str) -> impl Fn(&Record) -> SortK
     }
 }
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         methods: L,
@@ -101,7 +100,7 @@ pub static SOURCE: Source = Source {
     ],
 };
 
-/// The list knows present members only; former ones stand in the organization's `inactive_memberships`.
+/// The list has present members only; former ones are in the organization's `inactive_memberships`.
 #[allow(clippy::unnecessary_wraps)]
 fn members_only(view: &View<'_>, _request: &Request) -> Result<Vec<Condition>, Refusal> {
     let members = membership::active_users(view);
@@ -136,14 +135,14 @@ fn me(view: &View<'_>, caller: &Caller, request: &Request) -> Result<Answer, Ref
     Ok(Answer::json(200, &Json::Object(me)))
 }
 
-/// A value as JSON. Values without ids and moments of their own only: what [`nested`] makes.
+/// Converts a value without ids and moments to JSON: the output of [`nested`].
 fn json_of(value: &Value) -> Json {
     let mut out = Vec::new();
     render::write_value(value, 0, Stamps::Offset, &mut out);
     serde_json::from_slice(&out).expect("what was rendered is JSON")
 }
 
-/// Nobody of this organization ever sits at a telephone.
+/// No user of this organization is ever available for calls.
 #[allow(clippy::unnecessary_wraps)]
 fn availability(view: &View<'_>, _caller: &Caller, _request: &Request) -> Result<Answer, Refusal> {
     let devices: Vec<Json> = ["mobile", "native", "web"]
@@ -157,7 +156,7 @@ fn availability(view: &View<'_>, _caller: &Caller, _request: &Request) -> Result
     Ok(Answer::json(200, &json!({ "data": users })))
 }
 
-/// The caller's own key: others' are nobody's business, and the secret is shown once only, when it is made.
+/// The caller's own key only, without its secret, which is shown once at creation.
 #[allow(clippy::unnecessary_wraps)]
 fn api_keys(view: &View<'_>, caller: &Caller, _request: &Request) -> Result<Answer, Refusal> {
     let keys: Vec<Json> = keys_of(view, caller).map(|(_, key)| key).collect();

@@ -1,4 +1,4 @@
-//! Webhook subscriptions (reference, sections 7.1 to 7.3). What they are told, and how, is `crate::webhooks`.
+//! Webhook subscriptions (reference, sections 7.1 to 7.3). `crate::webhooks` has the deliveries.
 
 // Laws and checks have one signature, whether or not they refuse anything.
 #![allow(clippy::unnecessary_wraps)]
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Subscriptions that an organization may have.
+/// Maximum subscriptions of an organization.
 const QUOTA: usize = 40;
 
 /// A subscription. `events` is stored as JSON text: a list of `{object_type, action, extra_filter}`.
@@ -53,7 +53,7 @@ pub static WEBHOOK: Resource = Resource {
             })
             .volatile(),
             Field::text("pause_reason"),
-            // Buckets are taken as hours.
+            // A bucket is taken to be an hour.
             Field::computed("recent_consecutive_fail_buckets_cnt", |s| {
                 let since = queue(s.view, s.record).and_then(|queue| queue.failing_since);
                 since.map_or(0, |since| s.view.now.millis_since(since) / 3_600_000 + 1).into()
@@ -66,7 +66,6 @@ pub static WEBHOOK: Resource = Resource {
     laws: Laws { prepare, created, revise, updated, deleted, ..Laws::PLAIN },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         paging: Paging::Bare,
@@ -87,7 +86,7 @@ fn queue<'v>(view: &'v View<'_>, record: &Record) -> Option<&'v Queue> {
     view.world.webhooks.queue(record.id)
 }
 
-/// Administrators see all, others their own.
+/// Administrators see all subscriptions, others their own.
 fn own(view: &View<'_>, _request: &Request) -> Result<Vec<Condition>, Refusal> {
     let own: Option<Id> = view.caller.filter(|caller: &&Caller| !caller.is_admin()).map(|caller| caller.user);
     Ok(own
@@ -128,7 +127,7 @@ fn created(change: &mut Change<'_>, _id: Id, _body: &Body) -> Result<(), Refusal
 fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &Body) -> Result<(), Refusal> {
     let status = change.get(id).and_then(|record| record.text("status").map(str::to_owned));
     match (before.text("status"), status.as_deref()) {
-        // What it was still to be told is lost to it, and so is what happens from now on (reference, section 7.5).
+        // Its pending events are dropped, and so are events while it is paused (reference, section 7.5).
         (Some("active"), Some("paused")) => change.world.webhooks.clear(id),
         (Some("paused"), Some("active")) => change.world.webhooks.resumed(id),
         _ => change.world.webhooks.subscriptions_changed(),
@@ -141,7 +140,7 @@ fn deleted(change: &mut Change<'_>, record: &Record) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Checks URL and events, and brings the events into their one form.
+/// Checks the URL and the events, and normalizes the events.
 fn check(record: &mut Record) -> Result<(), Refusal> {
     let url = record.text("url").and_then(|url| reqwest::Url::parse(url).ok());
     if !url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {

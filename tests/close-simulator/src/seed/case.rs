@@ -1,4 +1,4 @@
-//! One lead with everything that belongs to it, made from its own stream of draws.
+//! One lead with all its objects, generated from its own stream of draws.
 
 use std::sync::Arc;
 
@@ -14,50 +14,42 @@ use crate::model::{Id, Key, Kind, Moment, Record, Value};
 
 /// A contact as the rest of its lead needs it.
 pub struct Somebody {
-    /// The contact.
     pub id: Id,
-    /// Its name, empty for one without.
+    /// Empty for a contact without a name.
     pub name: Arc<str>,
-    /// Its first address, if it has one.
     pub email: Option<Arc<str>>,
-    /// Its first number, if it has one.
     pub phone: Option<Arc<str>>,
 }
 
-/// A lead that is being made.
+/// A lead that is being generated.
 pub struct Case<'g> {
-    /// What it is made from.
     pub ground: &'g Ground,
-    /// Its draws.
     pub draw: Draw,
-    /// What it has.
+    /// The counts of its objects.
     pub plan: Plan,
-    /// Its id.
     pub lead: Id,
-    /// When it came to be.
+    /// Date of creation.
     pub born: Moment,
-    /// Who works on it.
+    /// The user who works on it.
     pub owner: &'g Person,
-    /// Its people.
     pub contacts: Vec<Somebody>,
-    /// Its custom objects.
     pub objects: Vec<Id>,
-    /// Its opportunities with the status they have.
+    /// Its opportunities with their statuses.
     pub deals: Vec<(Id, DealStatus)>,
-    /// Its completed tasks with their text.
+    /// Its completed tasks: id, text, assignee.
     pub done: Vec<(Id, Value, Option<Id>)>,
-    /// The last change of anything in it.
+    /// The last change of any of its objects.
     pub latest: Moment,
-    /// The import it came from.
+    /// The import that created it.
     pub import: Option<Id>,
 }
 
-/// The plan of the `index`th lead, without making it.
+/// The plan of the `index`th lead, without generating it.
 pub fn plan(seed: u64, index: u64) -> Plan {
     Plan::draw(&mut Draw::new(seed, index))
 }
 
-/// Makes the `index`th lead.
+/// Generates the `index`th lead.
 pub fn make(ground: &Ground, index: u64, sheet: &mut Sheet) {
     let mut draw = Draw::new(ground.seed, index);
     let plan = Plan::draw(&mut draw);
@@ -104,12 +96,12 @@ pub fn make(ground: &Ground, index: u64, sheet: &mut Sheet) {
 }
 
 impl Case<'_> {
-    /// Whether something happens in this share of the cases.
+    /// Returns true with this probability.
     pub fn chance(&mut self, share: f64) -> bool {
         self.draw.chance(share)
     }
 
-    /// A moment after the lead came to be, the first weeks more often.
+    /// A moment after the lead's creation, more often in its first weeks.
     pub fn moment(&mut self) -> Moment {
         let span = self.ground.settled.millis_since(self.born).max(1) as f64;
         let unit = self.draw.unit();
@@ -127,7 +119,7 @@ impl Case<'_> {
         self.draw.moment(at, to)
     }
 
-    /// Who did something: mostly the owner, sometimes a colleague, somebody who has left, or nobody.
+    /// An author: mostly the owner, sometimes a colleague, a former user, or nobody.
     pub fn somebody(&mut self) -> Option<Id> {
         let at = self.draw.unit();
         if at < 0.7 {
@@ -141,12 +133,12 @@ impl Case<'_> {
         }
     }
 
-    /// One of the contacts' places, or none.
+    /// The index of a contact, or none.
     pub fn contact(&mut self) -> Option<usize> {
         (!self.contacts.is_empty() && self.chance(0.85)).then(|| self.draw.below(self.contacts.len()))
     }
 
-    /// A record of this lead by somebody, changed again later in half of the cases.
+    /// A record of this lead by some author, changed again later in half of the cases.
     pub fn record(&mut self, sheet: &mut Sheet, kind: Kind, at: Moment) -> Record {
         let author = self.somebody();
         let mut record = sheet.record(kind, at, Some(self.lead), author);

@@ -12,7 +12,7 @@ use crate::model::{Kind, Value};
 /// The contacts: 0 to 40, with several addresses and numbers or none.
 pub fn contacts(case: &mut Case<'_>, sheet: &mut Sheet) {
     for n in 0..case.plan.count(Kind::Contact) {
-        // Contacts that were entered with the lead have its stamp to the millisecond.
+        // Contacts that were entered with the lead have its date to the millisecond.
         let at = if n == 0 || case.chance(0.4) { case.born } else { case.moment() };
         let mut contact = case.record(sheet, Kind::Contact, at);
         let name: Arc<str> = match case.draw.below(40) {
@@ -75,7 +75,6 @@ pub fn contacts(case: &mut Case<'_>, sheet: &mut Sheet) {
     }
 }
 
-/// The custom objects.
 pub fn objects(case: &mut Case<'_>, sheet: &mut Sheet) {
     for n in 0..case.plan.count(Kind::CustomObject) {
         let at = case.moment();
@@ -96,7 +95,7 @@ pub fn objects(case: &mut Case<'_>, sheet: &mut Sheet) {
     }
 }
 
-/// The lead itself, last: its fields name what it has.
+/// The lead itself, last, because its fields depend on its objects.
 pub fn lead(case: &mut Case<'_>, sheet: &mut Sheet) {
     let author = if case.chance(0.05) { None } else { Some(case.owner.id) };
     let mut lead = crate::model::Record {
@@ -106,7 +105,7 @@ pub fn lead(case: &mut Case<'_>, sheet: &mut Sheet) {
         fields: Vec::with_capacity(16),
         ..crate::model::Record::new(case.lead, case.born)
     };
-    // Names repeat: one in forty is a plain one that others have as well, some have none.
+    // Names repeat: one in forty is a plain name that others share; some leads have none.
     let name: Value = match case.draw.below(80) {
         0 | 1 => sheet.word("Acme Inc"),
         2 => Value::Null,

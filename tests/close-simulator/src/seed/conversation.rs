@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::{Kind, Record, Value};
 
-/// Notes: most are shared texts of every length, a third are short ones of their own.
+/// Notes: most are shared texts of every length, a third are short unique texts.
 pub fn notes(case: &mut Case<'_>, sheet: &mut Sheet) {
     let count = case.plan.count(Kind::Note);
     for n in 0..count {
@@ -41,7 +41,7 @@ pub fn notes(case: &mut Case<'_>, sheet: &mut Sheet) {
     }
 }
 
-/// A thread below a note.
+/// The comments on a note.
 fn comments(case: &mut Case<'_>, sheet: &mut Sheet, note: &Record) {
     let mut thread = case.record(sheet, Kind::CommentThread, note.created);
     add(&mut thread, "object_id", note.id);
@@ -124,7 +124,6 @@ pub fn calls(case: &mut Case<'_>, sheet: &mut Sheet) {
     }
 }
 
-/// SMS and `WhatsApp` messages.
 pub fn messages(case: &mut Case<'_>, sheet: &mut Sheet) {
     for _ in 0..case.plan.count(Kind::Sms) {
         let at = case.moment();
@@ -165,7 +164,7 @@ pub fn messages(case: &mut Case<'_>, sheet: &mut Sheet) {
     }
 }
 
-/// Makes an activity its author's.
+/// Makes the author the owner of an activity.
 pub fn whose(case: &Case<'_>, activity: &mut Record) {
     add(activity, "user_id", activity.author.unwrap_or(case.owner.id));
 }

@@ -50,7 +50,7 @@ pub fn opportunities(case: &mut Case<'_>, sheet: &mut Sheet) {
     }
 }
 
-/// The tasks that people gave themselves and each other; the first ones are done.
+/// The tasks that users assigned to themselves and each other; the first ones are done.
 pub fn tasks(case: &mut Case<'_>, sheet: &mut Sheet) {
     let done = case.plan.count(Kind::TaskCompleted);
     for n in 0..case.plan.count(Kind::Task) {
@@ -93,7 +93,7 @@ const NOTIFICATIONS: &[(u32, &str)] = &[
     (1, "outgoing_call"),
 ];
 
-/// What the system reminds of, each type with the fields that it has.
+/// The notifications of the system, each type with its fields.
 pub fn notifications(case: &mut Case<'_>, sheet: &mut Sheet) {
     for _ in 0..case.plan.count(Kind::Notification) {
         let ty = case.draw.weighted(NOTIFICATIONS);

@@ -16,7 +16,7 @@ const INDUSTRY: &[&str] = &["Shipping", "Retail", "Health", "Energy & Utilities"
 const TAGS: &[&str] = &["A", "B", "C", "VIP", "cold", "no, really"];
 const SIZE: &[&str] = &["1-10", "11-50", "51-200", "201+"];
 
-/// Name, `type`, several values, choices, share of records that have it.
+/// Name, `type`, several values, choices, share of records with a value.
 type Line = (&'static str, &'static str, bool, &'static [&'static str], f64);
 
 const LEAD: &[Line] = &[

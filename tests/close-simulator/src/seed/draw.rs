@@ -1,6 +1,6 @@
 //! Random draws in the shapes that a data set needs: shares, heavy tails, moments.
 //!
-//! A draw follows from a seed and the number of its stream alone, so that leads can be made in any order and on any
+//! A draw depends only on a seed and the number of its stream, so leads can be generated in any order and on any
 //! thread.
 
 use rand::{Rng, SeedableRng};
@@ -8,13 +8,12 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::model::{Day, Moment};
 
-/// A stream of draws.
 pub struct Draw(ChaCha8Rng);
 
 impl Draw {
     /// The `stream`th stream of a seed.
     pub fn new(seed: u64, stream: u64) -> Self {
-        // SplitMix64's step, so that neighbouring streams have nothing in common.
+        // The step of SplitMix64, so that neighboring streams are uncorrelated.
         let mut mixed = seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         Self(ChaCha8Rng::seed_from_u64(mixed ^ (mixed >> 31)))
@@ -30,7 +29,7 @@ impl Draw {
         self.0.random_range(first..=last.max(first))
     }
 
-    /// True in this share of the draws.
+    /// Returns true with this probability.
     pub fn chance(&mut self, share: f64) -> bool {
         self.0.random::<f64>() < share
     }
@@ -40,7 +39,7 @@ impl Draw {
         self.0.random()
     }
 
-    /// One of several, which are not none.
+    /// One of several items; `from` is not empty.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
@@ -50,13 +49,13 @@ impl Draw {
         from[self.below(from.len())]
     }
 
-    /// One of several, the earlier ones more often: as people and companies divide their work.
+    /// One of several items, the earlier ones more often, as people and companies divide their work.
     pub fn pick_front<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         let unit = self.unit();
         &from[((unit * unit * from.len() as f64) as usize).min(from.len() - 1)]
     }
 
-    /// One of several by weight.
+    /// One of several items by weight.
     pub fn weighted<T: Copy>(&mut self, from: &[(u32, T)]) -> T {
         let total: u32 = from.iter().map(|(weight, _)| weight).sum();
         let mut at = self.0.random_range(0..total.max(1));
@@ -69,8 +68,8 @@ impl Draw {
         from[from.len() - 1].1
     }
 
-    /// A count with many small and a few large ones: 1 and up to `most`, by a power law; smaller `slope` has longer
-    /// tails.
+    /// A count with many small and a few large values: 1 to `most`, by a power law; a smaller `slope` has a longer
+    /// tail.
     pub fn tail(&mut self, slope: f64, most: usize) -> usize {
         let unit = 1.0 - self.unit();
         (unit.powf(-1.0 / slope) as usize).clamp(1, most)
@@ -87,7 +86,7 @@ impl Draw {
         if self.chance(0.125) { at.to_secs().max(from) } else { at.to_millis().max(from) }
     }
 
-    /// A day so many days around a moment.
+    /// A day around a moment: up to `before` days earlier or `after` days later.
     pub fn day(&mut self, around: Moment, before: i64, after: i64) -> Day {
         around.plus_days(self.between(-before, after)).day(0)
     }

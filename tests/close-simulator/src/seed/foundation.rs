@@ -1,7 +1,8 @@
-//! What every organization has before its first lead: itself, roles, people with keys, statuses, a pipeline.
+//! The foundation of every organization before its first lead: itself, roles, people with keys, statuses, a pipeline.
 //!
 //! The keys by name: `admin`, `superuser`, `agent` (role `user`), `restricted` (role `restricteduser`: sees only the
-//! leads that name it), `former` (its user was removed: 401). One OAuth application, with id and secret from the seed.
+//! leads that name its user), `former` (its user was removed: 401). One OAuth application, with id and secret from the
+//! seed.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::{
     world::World,
 };
 
-/// Permissions of the built-in roles, each a subset of the one before (reference, section 9.2).
+/// Permissions of the built-in roles, each a subset of the previous one (reference, section 9.2).
 const PERMISSIONS: [&[&str]; 4] = [
     &[
         "manage_organization",
@@ -76,7 +77,7 @@ const PERMISSIONS: [&[&str]; 4] = [
     &["delete_own_activities", "delete_own_tasks", "calling"],
 ];
 
-/// A user of the foundation: key name, first and last name, role (index from 0), still a member.
+/// A user of the foundation: key name, first and last name, role (index from 0), whether still a member.
 const PEOPLE: [(&str, &str, &str, u64, bool); 6] = [
     ("admin", "Mara", "Voss", 0, true),
     ("superuser", "Ellis", "Okafor", 1, true),
@@ -86,7 +87,7 @@ const PEOPLE: [(&str, &str, &str, u64, bool); 6] = [
     ("former", "Chidi", "Grant", 2, false),
 ];
 
-/// The first user: who founded the organization.
+/// The first user, who founded the organization.
 pub fn founder() -> Id {
     Id::new(Kind::User, 1)
 }
@@ -96,7 +97,7 @@ pub fn user(n: u64) -> Id {
     Id::new(Kind::User, n + 1)
 }
 
-/// Makes an empty organization one that can be worked with. Two years old.
+/// Makes an empty organization usable. It is two years old.
 pub fn lay(world: &mut World) {
     let born = world.clock.now().plus_days(-730).to_secs();
     let organization = world.next_id(Kind::Organization);
@@ -186,7 +187,7 @@ pub fn owner_field() -> Key {
     Key::Custom(Id::new(Kind::CustomField, 1))
 }
 
-/// Stores without a trace: what was there before the history begins.
+/// Stores an object without history or events: it existed before the history begins.
 pub fn put(world: &mut World, record: Record) {
     world.store.put(Arc::new(record));
 }

@@ -1,5 +1,4 @@
-//! What leads are made from: the people, statuses, fields and accounts of the organization, as far as generators pick
-//! from them.
+//! The material for leads: the people, statuses, fields and accounts of the organization that generators pick from.
 
 use std::sync::Arc;
 

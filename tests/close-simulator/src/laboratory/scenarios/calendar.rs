@@ -1,5 +1,4 @@
-//! What a connected mailbox or calendar brings: mails of years ago, and meetings that are yet to come (reference,
-//! section 8.1).
+//! Scenarios of a connected mailbox or calendar: mails of years ago, and future meetings (reference, section 8.1).
 
 use serde_json::{Value as Json, json};
 
@@ -18,7 +17,6 @@ use crate::{
     },
 };
 
-/// What is here.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "email_backfill",
@@ -70,7 +68,7 @@ fn future_meetings(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refus
     Ok(json!({ "meetings": ids.len(), "ids": texts(world, &ids) }))
 }
 
-/// Puts a meeting into a calendar: `created` and `scheduled`; the clock begins and ends it.
+/// Adds a meeting from a calendar: `created` and `scheduled`; the clock starts and ends it.
 pub fn meet(change: &mut Change<'_>, draw: &mut Draw, lead: Id, starts_at: Moment) -> Id {
     let contact = pick::of_lead(change.world, draw, lead, Kind::Contact);
     let name = contact.and_then(|id| change.get(id)).and_then(|contact| contact.text("name").map(str::to_owned));

@@ -1,7 +1,7 @@
-//! Scenarios by name: what happens at Close rarely, all at once, or where nobody looks.
+//! Scenarios by name: rare, sudden or silent changes at Close.
 //!
-//! Each says what it does and what it takes, is run inside the organization like any other change, and answers with the
-//! ids that a test needs to look at.
+//! Each documents its effect and parameters, runs inside the organization like any other change, and answers with the
+//! ids that a test needs.
 
 pub mod calendar;
 pub mod settings;
@@ -16,35 +16,32 @@ use crate::{
     world::{World, change::Body},
 };
 
-/// A parameter: its name, what it is without being given (a number, or `-` for one drawn at random), and what it means.
+/// A parameter: its name, its default (a number, or `-` for a random object), and its meaning.
 pub type Parameter = (&'static str, &'static str, &'static str);
 
-/// One scenario.
 pub struct Scenario {
     /// As in `/_control/scenarios/{name}/`.
     pub name: &'static str,
     /// What happens, and what is remarkable about it.
     pub meaning: &'static str,
-    /// What it takes beside `seed`.
+    /// Parameters beside `seed`.
     pub parameters: &'static [Parameter],
-    /// Does it.
     pub run: fn(&mut World, &mut Wish<'_>) -> Result<Json, Refusal>,
 }
 
-/// All of them.
 pub const SCENARIOS: &[&[Scenario]] = &[volume::SCENARIOS, settings::SCENARIOS, calendar::SCENARIOS];
 
-/// What is asked for.
+/// The parameters of a run.
 pub struct Wish<'b> {
     body: &'b Body,
-    /// For what is left to chance.
+    /// For random choices.
     pub draw: Draw,
 }
 
 /// Runs a scenario by name.
 ///
 /// # Errors
-/// Unknown names and parameters, parameters of another type, or nothing to do it with.
+/// An unknown name or parameter, a parameter of another type, or no suitable object.
 pub fn run(world: &mut World, name: &str, body: &Body) -> Result<Json, Refusal> {
     let Some(scenario) = SCENARIOS.iter().copied().flatten().find(|scenario| scenario.name == name) else {
         let known: Vec<&str> = SCENARIOS.iter().copied().flatten().map(|scenario| scenario.name).collect();
@@ -85,7 +82,7 @@ impl Wish<'_> {
     /// A number from 0 to ten million.
     ///
     /// # Errors
-    /// Another value.
+    /// The parameter is out of range.
     pub fn number(&self, name: &str, default: u64) -> Result<u64, Refusal> {
         match self.body.get(name) {
             None => Ok(default),
@@ -96,15 +93,14 @@ impl Wish<'_> {
         }
     }
 
-    /// A text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.body.text(name)
     }
 
-    /// The object that the body names, or one at random for which a condition holds.
+    /// The object that the body names, or a random one for which the condition holds.
     ///
     /// # Errors
-    /// There is none.
+    /// No such object exists.
     pub fn object(
         &mut self,
         world: &World,

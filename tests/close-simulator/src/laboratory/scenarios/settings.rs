@@ -1,5 +1,4 @@
-//! Changes of what records are made of: fields, choices, statuses, and the people they name. Most of them tell nothing
-//! on the records.
+//! Changes of settings and people: fields, choices, statuses, names. Most of them leave no trace on the records.
 
 use serde_json::{Value as Json, json};
 
@@ -16,7 +15,6 @@ use crate::{
 
 const FIELD: super::Parameter = ("id", "-", "the field, by its cf_ id");
 
-/// What is here.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "field_rename",
@@ -66,7 +64,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// Changes a field as the founder does over the API.
+/// Changes a field as the founder, through the API.
 fn change_field(world: &mut World, id: Id, members: Json) -> Result<(), Refusal> {
     let actor = founder_actor(world, "PUT", &format!("custom_field/lead/{}", id.text(world.seed)));
     Change::begin(world, actor).revise(id, &body(members))
@@ -107,7 +105,7 @@ fn choice_rename(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal
 }
 
 fn field_delete(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal> {
-    // Not the one by which the restricted role sees leads, unless it is asked for.
+    // Never the field that controls the visibility for the restricted role, unless the body names it.
     let field = wish.object(world, "id", Kind::CustomField, |field| of_leads(field) && field.id.serial() > 1)?;
     let actor = founder_actor(world, "DELETE", &format!("custom_field/lead/{}", field.id.text(world.seed)));
     Change::begin(world, actor).delete(field.id)?;
@@ -132,7 +130,7 @@ fn delete_user(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal> 
     Ok(json!({ "user_id": user.text(world.seed), "membership_id": membership.text(world.seed) }))
 }
 
-/// The membership of a user who is a member.
+/// The membership of a present member.
 fn membership(world: &World, user: Id) -> Option<Id> {
     use crate::model::Moment;
     let mut all = world.store.of_kind(Kind::Membership, Moment::FIRST, Moment::LAST);

@@ -1,4 +1,4 @@
-//! Much at once: merges, imports, bursts, cascades, migrations, and rows that move under a reader's feet.
+//! Bulk scenarios: merges, imports, bursts, cascades, migrations, and rows that shift between pages.
 
 use serde_json::{Value as Json, json};
 
@@ -17,7 +17,6 @@ use crate::{
     },
 };
 
-/// What is here.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "merge_storm",
@@ -67,7 +66,7 @@ fn merge_storm(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal> 
         }
         let source = wish.object(world, "source", Kind::Lead, |_| true)?.id;
         let destination = wish.object(world, "destination", Kind::Lead, |_| true)?.id;
-        // Each lead goes once, and none is merged into one that goes.
+        // Each lead is a source once, and no lead is merged into a source.
         if source == destination
             || merged.iter().any(|[gone, kept]| [source, destination].contains(gone) || source == *kept)
         {
@@ -127,7 +126,7 @@ fn cascade(world: &mut World, _wish: &mut Wish<'_>) -> Result<Json, Refusal> {
 fn invisible_migration(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal> {
     let count = (wish.number("count", 100)? as usize).min(world.store.count(Kind::Lead));
     let mut leads: Vec<Id> = Vec::new();
-    // Those that come by walking when chance finds the same ones again and again.
+    // Walk the rest when random draws keep finding the same leads.
     let rest = world.store.of_kind(Kind::Lead, Moment::FIRST, Moment::LAST).collect::<Vec<_>>();
     for at in 0..count * 2 + rest.len() {
         if leads.len() == count {
@@ -160,7 +159,7 @@ fn page_shift(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal> {
     Ok(json!({ "deleted": texts(world, &newest), "inserted": texts(world, &made) }))
 }
 
-/// Does something at a moment not before now, to which the clock is moved.
+/// Runs a change at a moment that is not before now, and moves the clock to it.
 fn at_moment<T>(world: &mut World, at: Moment, actor: Actor, what: impl FnOnce(&mut Change<'_>) -> T) -> T {
     world.clock.set(at);
     world.clock.hold(Some(at));

@@ -29,7 +29,6 @@ const FILTERS: &[Filter] = &[
     Filter { param: "activity_at", test: Test::Moment(activity_at, 1_000_000) },
 ];
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         methods: L,
@@ -46,7 +45,7 @@ pub static SOURCE: Source = Source {
     endpoints: &[],
 };
 
-/// The fields of a mail where it stands beside or inside its thread: without its bodies.
+/// The fields of a mail beside or inside its thread: without its bodies.
 pub static STRIPPED: LazyLock<Selection> = LazyLock::new(|| {
     Selection::Named(
         super::email::EMAIL
@@ -57,7 +56,7 @@ pub static STRIPPED: LazyLock<Selection> = LazyLock::new(|| {
     )
 });
 
-/// What `thread_emails` asks for.
+/// The values of `thread_emails`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Threads {
     /// Mails, no threads.
@@ -76,7 +75,7 @@ fn threads(request: &Request) -> Threads {
     }
 }
 
-/// What needs a lead on `/activity/`, and which date goes with which order.
+/// Checks which parameters need a lead on `/activity/`, and which date goes with which order.
 fn check_all(view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refusal> {
     let mut conditions = check(view, request)?;
     let given =
@@ -110,8 +109,8 @@ fn check_all(view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refus
     Ok(conditions)
 }
 
-/// Whether a word names the record's type: its `_type`, and for custom activities also `Custom` or the id of their
-/// type.
+/// Returns true if a word names the record's type: its `_type`, and for custom activities also `Custom` or the id of
+/// their type.
 pub fn is_type(view: &View<'_>, record: &Record, word: &str) -> bool {
     let Some(compute) = record.kind().resource().field("_type").and_then(|field| field.compute) else { return false };
     let literal = compute(&Scene { view, record });

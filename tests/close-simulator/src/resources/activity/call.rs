@@ -1,9 +1,9 @@
-//! Calls: regular ones that live through ringing, talking and ending, and external ones that are logged (reference,
-//! section 4.6).
+//! Calls: regular calls, which ring, are answered and end, and external calls, which are logged (reference, section
+//! 4.6).
 //!
-//! Stored: `phone` is the other side's number, from which the `remote_…` fields follow; a `recording_duration` says
-//! that Close recorded it (then `recording_url` follows from the id), `recording_url` itself is stored for external
-//! calls only.
+//! Stored: `phone` is the number of the other party, from which the `remote_…` fields follow. A `recording_duration`
+//! means that Close recorded the call (`recording_url` then follows from the id); `recording_url` itself is stored for
+//! external calls only.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -32,7 +32,6 @@ const DISPOSITIONS: &[&str] =
 /// Seconds, up to a day.
 const SECONDS: Type = Type::Int(0, 86_400);
 
-/// A call.
 pub static CALL: Resource = Resource {
     name: "call",
     event: Some(|_| "activity.call"),
@@ -97,7 +96,6 @@ pub static CALL: Resource = Resource {
     laws: Laws { prepare, revise, ..shared::LAWS },
 };
 
-/// What is served.
 pub static SOURCE: Source =
     Source { collections: &[shared::collection("activity/call", &[Kind::Call], L | G | C | U | D)], endpoints: &[] };
 
@@ -105,7 +103,7 @@ fn recorded(record: &Record) -> bool {
     record.text("recording_url").is_some() || kept(record)
 }
 
-/// Whether Close itself recorded it.
+/// Returns true if Close itself recorded the call.
 fn kept(record: &Record) -> bool {
     record.int("recording_duration").is_some_and(|secs| secs > 0)
 }
@@ -121,7 +119,7 @@ fn link(scene: &Scene<'_>, exists: bool, what: &str) -> Value {
     exists.then(|| format!("https://app.close.com/call/{}/{what}/", scene.view.id_text(scene.record.id))).into()
 }
 
-/// A transcript: two turns that follow from the record.
+/// A transcript of two turns, derived from the record.
 fn transcript(scene: &Scene<'_>, exists: bool) -> Value {
     if !exists {
         return Value::Null;
@@ -140,7 +138,7 @@ fn transcript(scene: &Scene<'_>, exists: bool) -> Value {
     }))
 }
 
-/// A call that a caller logs is an external one.
+/// A call that a caller logs is external.
 fn prepare(change: &mut Change<'_>, record: &mut Record, body: &Body) -> Result<(), Refusal> {
     shared::prepare(change, record, body)?;
     rich_text::agree(None, record, "note", "note_html");
@@ -149,7 +147,7 @@ fn prepare(change: &mut Change<'_>, record: &mut Record, body: &Body) -> Result<
     Ok(())
 }
 
-/// What a regular call was stays as it was; its note, outcome and contact can be changed.
+/// The facts of a regular call are read-only; its note, outcome and contact can be changed.
 fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, body: &Body) -> Result<(), Refusal> {
     shared::revise(change, before, after, body)?;
     rich_text::agree(Some(before), after, "note", "note_html");
@@ -174,34 +172,31 @@ fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, body: &B
 /// A regular call before it rings.
 #[derive(Clone, Debug)]
 pub struct Dialled {
-    /// Whose.
     pub lead: Id,
-    /// Who at the other side, if known; of that lead.
+    /// The other party, if known; a contact of the lead.
     pub contact: Option<Id>,
-    /// Who calls or is called.
+    /// The user who calls or is called.
     pub user: Id,
     /// `inbound` rather than `outbound`.
     pub inbound: bool,
-    /// The other side's number.
+    /// The number of the other party.
     pub phone: String,
     /// The organization's number.
     pub local_phone: String,
 }
 
-/// What happens to a regular call next.
+/// The next state of a regular call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Progress {
-    /// Somebody takes it.
     Answered,
-    /// It is over.
     Ended {
         /// One of the documented dispositions.
         disposition: String,
         /// Seconds of talk.
         duration: i64,
-        /// Seconds of voicemail that was left, 0 for none.
+        /// Seconds of voicemail, 0 for none.
         voicemail: i64,
-        /// Close recorded it.
+        /// Whether Close recorded it.
         recorded: bool,
     },
 }
@@ -209,13 +204,11 @@ pub enum Progress {
 /// The next step of a call, as a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// The call.
     pub call: Id,
-    /// What happens.
     pub progress: Progress,
 }
 
-/// Begins a regular call: status `created`.
+/// Starts a regular call: status `created`.
 pub fn dial(change: &mut Change<'_>, dialled: &Dialled) -> Id {
     let mut record = change.record(Kind::Call);
     record.lead = Some(dialled.lead);
@@ -233,7 +226,7 @@ pub fn dial(change: &mut Change<'_>, dialled: &Dialled) -> Id {
     id
 }
 
-/// A whole regular call by the clock: begins now, rings, is answered if its disposition says so, and ends after
+/// Runs a whole regular call by the clock: it starts now, rings, is answered if its disposition says so, and ends after
 /// `duration`.
 pub fn run(change: &mut Change<'_>, dialled: &Dialled, ring_secs: i64, end: Progress) -> Id {
     let call = dial(change, dialled);
@@ -247,7 +240,7 @@ pub fn run(change: &mut Change<'_>, dialled: &Dialled, ring_secs: i64, end: Prog
     call
 }
 
-/// Takes a regular call on: an update, and `answered` or `completed` beside it. Nothing when the call is gone.
+/// Advances a regular call: an update, and `answered` or `completed` beside it. Does nothing if the call is gone.
 pub fn progress(change: &mut Change<'_>, Step { call, progress }: &Step) {
     let (call, now) = (*call, change.now());
     if change.get(call).is_none() {
@@ -286,7 +279,7 @@ fn end(record: &mut Record, disposition: &str, duration: i64, voicemail: i64, re
     if recorded {
         record.set("recording_duration", duration);
     }
-    // Two cents for every minute begun, as text.
+    // Two cents for every started minute, as text.
     record.set("cost", (duration > 0).then(|| ((duration + 59) / 60 * 2).to_string()));
     record.set("quality_info", Value::json(&json!({ "mos": 4.2, "jitter": 3, "packet_loss": 0 })));
 }

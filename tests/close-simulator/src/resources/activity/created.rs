@@ -1,5 +1,5 @@
-//! The activity that says how a lead came to be. It has no events of its own (reference, section 6.5), unless a switch
-//! gives it some.
+//! The activity that records how a lead was created. It has no events (reference, section 6.5) unless a switch enables
+//! them.
 
 use super::{shared, trace};
 use crate::{
@@ -29,11 +29,10 @@ pub static CREATED: Resource = Resource {
     laws: Laws::PLAIN,
 };
 
-/// What is served.
 pub static SOURCE: Source =
     Source { collections: &[shared::collection("activity/created", &[Kind::Created], L | G)], endpoints: &[] };
 
-/// Leaves one for a lead that was created just now, with the lead's source and stamps.
+/// Adds the activity for a lead that was just created, with the lead's source and dates.
 pub fn leave(change: &mut Change<'_>, lead: Id) {
     let Some(record) = change.get(lead) else { return };
     trace::leave(change, Kind::Created, Some(lead), |activity| {

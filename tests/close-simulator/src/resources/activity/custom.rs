@@ -1,6 +1,6 @@
 //! Custom activities: instances of the organization's own types (reference, section 4.6).
 //!
-//! A field is of a type when its definition says so (`custom_activity_type_id`), or when it is shared and associated
+//! A field belongs to a type if its definition says so (`custom_activity_type_id`), or if it is shared and associated
 //! with the type. A draft may lack required fields.
 
 use super::{any, note, shared};
@@ -19,7 +19,6 @@ use crate::{
     },
 };
 
-/// A custom activity.
 pub static CUSTOM_ACTIVITY: Resource = Resource {
     name: "custom_activity",
     event: Some(|_| "activity.custom_activity"),
@@ -53,12 +52,11 @@ pub static CUSTOM_ACTIVITY: Resource = Resource {
 const FILTERS: &[Filter] = &{
     let mut filters =
         shared::filters_and(Filter { param: "custom_activity_type_id", test: Test::Field("custom_activity_type_id") });
-    // The first is `_type`, which takes more words here than the literal.
+    // The first filter is `_type`, which accepts more words here than the literal.
     filters[0] = Filter { param: "_type", test: Test::Custom(any::is_type) };
     filters
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         filters: FILTERS,
@@ -101,7 +99,7 @@ fn published(record: &Record) -> bool {
     record.text("status") != Some("draft")
 }
 
-/// Refuses fields of other types, and a published activity without a required one.
+/// Refuses fields of other types, and a published activity without a required field.
 fn check_fields(view: &View<'_>, record: &Record) -> Result<(), Refusal> {
     let Some(of) = record.id_of("custom_activity_type_id") else { return Ok(()) };
     let mut errors = serde_json::Map::new();
@@ -126,7 +124,7 @@ fn name(view: &View<'_>, field: Id) -> String {
     format!("custom.{}", view.id_text(field))
 }
 
-/// Whether a field is of a type, and then whether it is required.
+/// Whether a field is required if it belongs to a type; `None` if it does not.
 fn belongs(definition: &Record, of: Id) -> Option<bool> {
     if definition.id_of("custom_activity_type_id") == Some(of) {
         return Some(definition.is("required"));

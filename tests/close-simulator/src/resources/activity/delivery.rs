@@ -1,7 +1,7 @@
-//! How mails and messages leave: `draft` to `outbox` or `scheduled`, from there to `sent` (reference, sections 4.6 and
-//! 6.5).
+//! Delivery of mails and messages: `draft` to `outbox` or `scheduled`, from there to `sent` (reference, sections 4.6
+//! and 6.5).
 //!
-//! Used for emails and SMS, which share the words of `status`.
+//! Shared by emails and SMS, which have the same values of `status`.
 
 use super::{email_thread, shared};
 use crate::{
@@ -9,17 +9,17 @@ use crate::{
     world::{change::Change, jobs::Job},
 };
 
-/// Words of `status`.
+/// Values of `status`.
 pub const STATUSES: &[&str] = &["inbox", "draft", "scheduled", "outbox", "sent", "error"];
 /// Milliseconds that a mail waits in the outbox.
 const OUTBOX_MILLIS: i64 = 1_000;
 
-/// The status; a draft without one.
+/// The status; `draft` if unset.
 pub fn status(record: &Record) -> &str {
     record.text("status").unwrap_or("draft")
 }
 
-/// Refuses what cannot leave, and dates what has left.
+/// Refuses messages that cannot be sent, and dates sent ones.
 pub fn check(change: &Change<'_>, before: Option<&Record>, after: &mut Record) -> Result<(), Refusal> {
     let now = status(after).to_owned();
     if let Some(before) = before
@@ -50,7 +50,7 @@ pub fn check(change: &Change<'_>, before: Option<&Record>, after: &mut Record) -
     Ok(())
 }
 
-/// After it was stored: puts its departure off, or tells that it has left.
+/// After a message is stored: schedules its sending, or emits `sent`.
 pub fn follow(change: &mut Change<'_>, before: Option<&Record>, id: Id) {
     let Some(after) = change.get(id) else { return };
     let was = before.map(status);
@@ -66,13 +66,13 @@ pub fn follow(change: &mut Change<'_>, before: Option<&Record>, id: Id) {
             let at = after.moment("date_scheduled").unwrap_or(change.now()).max(change.now());
             change.schedule(at, Job::Send(id));
         }
-        // What is created as sent was only logged.
+        // A message created as sent was only logged.
         "sent" if was.is_some_and(|was| was != "sent") => change.emit(id, "sent"),
         _ => {}
     }
 }
 
-/// Sends what is due: `updated` and `sent`. Nothing when it is gone, was taken back or is scheduled for later.
+/// Sends a due message: `updated` and `sent`. Does nothing if it is gone, was withdrawn or is scheduled for later.
 pub fn send(change: &mut Change<'_>, id: Id) {
     let Some(record) = change.get(id) else { return };
     let now = change.now();
@@ -103,7 +103,7 @@ pub fn send(change: &mut Change<'_>, id: Id) {
     shared::touch_lead(change, id);
 }
 
-/// A departure fails: status `error`, with a reason.
+/// Fails a delivery: status `error`, with a reason.
 pub fn fail(change: &mut Change<'_>, id: Id, reason: &str) {
     let now = change.now();
     change.edit(id, |record| {
@@ -124,7 +124,7 @@ pub fn fail(change: &mut Change<'_>, id: Id, reason: &str) {
     shared::touch_lead(change, id);
 }
 
-/// Somebody opens a mail that was sent; one more of its `opens`, by nobody in particular.
+/// Adds an anonymous entry to the `opens` of a sent mail.
 pub fn open(change: &mut Change<'_>, id: Id, opened_by: Option<&str>) {
     let now = change.now();
     change.edit(id, |record| {
@@ -149,7 +149,7 @@ pub fn opens_summary(record: &Record) -> Value {
     }
 }
 
-/// Parts of 160 characters that a message is sent in, each a cent.
+/// Parts of 160 characters in which a message is sent, one cent each.
 fn segments(text: &str) -> usize {
     text.chars().count().div_ceil(160).max(1)
 }

@@ -1,7 +1,6 @@
-//! Emails: drafts, scheduled and sent ones, and what comes in (reference, section 4.6).
+//! Emails: drafts, scheduled, sent and incoming ones (reference, section 4.6).
 //!
-//! `direction` follows from `status`; `message_ids` and `envelope` follow from the rest where a mail brought none of
-//! its own.
+//! `direction` follows from `status`; `message_ids` and `envelope` are derived if the mail has none.
 
 use super::{delivery, email_thread, rich_text, shared};
 use crate::{
@@ -19,7 +18,6 @@ use crate::{
 
 const ADDRESSES: Type = Type::List(&Type::Text(1024));
 
-/// A mail.
 pub static EMAIL: Resource = Resource {
     name: "email",
     event: Some(|_| "activity.email"),
@@ -75,7 +73,6 @@ pub static EMAIL: Resource = Resource {
     laws: Laws { prepare, created, revise, updated, deleted, ..Laws::PLAIN },
 };
 
-/// What is served.
 pub static SOURCE: Source =
     Source { collections: &[shared::collection("activity/email", &[Kind::Email], L | G | C | U | D)], endpoints: &[] };
 
@@ -145,7 +142,7 @@ fn replied_to(change: &Change<'_>, record: &Record) -> Option<Id> {
     record.id_of("in_reply_to_id").filter(|id| change.get(*id).is_some())
 }
 
-/// The `references` of a reply to a mail: the mail's own and its message id.
+/// The `references` of a reply: those of the answered mail and its message id.
 fn references(change: &Change<'_>, replied: Id) -> Option<Value> {
     let record = change.get(replied)?;
     let view = change.whole();
@@ -154,7 +151,7 @@ fn references(change: &Change<'_>, replied: Id) -> Option<Value> {
     Some(Value::list(before.iter().chain(own.items()).cloned()))
 }
 
-/// Subject and body of a template, where the body of the request has none.
+/// Takes subject and body from a template if the body of the request has none.
 fn fill_from_template(change: &Change<'_>, record: &mut Record) {
     let Some(template) = record.id_of("template_id").and_then(|id| change.get(id)) else { return };
     if record.text("subject").is_none() {
@@ -172,7 +169,7 @@ fn created(change: &mut Change<'_>, id: Id, body: &Body) -> Result<(), Refusal> 
     shared::created(change, id, body)
 }
 
-/// What an incoming mail answers has a reply now.
+/// Marks the mail that an incoming mail answers as replied to.
 fn note_reply(change: &mut Change<'_>, id: Id) {
     let Some(record) = change.get(id).filter(|record| delivery::status(record) == "inbox") else { return };
     let answered = record.id_of("in_reply_to_id").and_then(|id| change.get(id));
@@ -200,14 +197,14 @@ fn deleted(change: &mut Change<'_>, record: &Record) -> Result<(), Refusal> {
     shared::deleted(change, record)
 }
 
-/// A mail as a mailbox that is being synced holds it.
+/// A mail in a mailbox that is being synced.
 #[derive(Clone, Debug, Default)]
 pub struct Mail {
-    /// The lead it is put to.
+    /// Its lead.
     pub lead: Option<Id>,
-    /// Who wrote it, or was written to.
+    /// The sender or recipient.
     pub contact: Option<Id>,
-    /// Whose mailbox.
+    /// The owner of the mailbox.
     pub user: Option<Id>,
     /// `From`.
     pub sender: String,
@@ -215,15 +212,14 @@ pub struct Mail {
     pub to: Vec<String>,
     /// `Subject`.
     pub subject: String,
-    /// The text.
     pub body: String,
-    /// It lay among the sent ones.
+    /// Whether it is in the sent folder.
     pub outgoing: bool,
     /// `Date`, to the second; `None` for now.
     pub date: Option<Moment>,
 }
 
-/// Takes a mail from a mailbox: its `date_created` is the mail's own date in whole seconds, possibly years ago
+/// Imports a mail from a mailbox: its `date_created` is the mail's date in whole seconds, possibly years ago
 /// (reference, section 8.1).
 pub fn receive(change: &mut Change<'_>, mail: &Mail) -> Result<Id, Refusal> {
     let mut record = change.record(Kind::Email);

@@ -18,10 +18,9 @@ use crate::{
     world::change::Change,
 };
 
-/// How many mails are nested in a thread, the latest.
+/// Maximum mails nested in a thread; the latest are kept.
 const NESTED: usize = 50;
 
-/// A thread.
 pub static EMAIL_THREAD: Resource = Resource {
     name: "email_thread",
     event: Some(|_| "activity.email_thread"),
@@ -33,7 +32,7 @@ pub static EMAIL_THREAD: Resource = Resource {
             Field::text("latest_normalized_subject").unset(Unset::Text("")),
             Field::stored("participants", Type::List(&Type::Json)).unset(Unset::EmptyList),
             Field::computed("n_emails", |s| (ids(s.record).len() as i64).into()),
-            // The older and the newer name of the same.
+            // The older and the newer name of the same field.
             Field::computed("emails", nested).only(LIST | GET),
             Field::computed("latest_emails", nested).only(LIST | GET),
         ],
@@ -51,7 +50,6 @@ pub static EMAIL_THREAD: Resource = Resource {
     },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[shared::collection("activity/emailthread", &[Kind::EmailThread], L | G | D)],
     endpoints: &[],
@@ -71,7 +69,7 @@ fn nested(scene: &Scene<'_>) -> Value {
     }))
 }
 
-/// The subject without the marks of replies and forwards.
+/// The subject without reply and forward prefixes.
 pub fn normalized(subject: &str) -> &str {
     let mut rest = subject.trim();
     loop {
@@ -83,7 +81,7 @@ pub fn normalized(subject: &str) -> &str {
     }
 }
 
-/// The thread that a mail of this subject joins; a mail without subject joins none.
+/// The thread for a mail with this subject; `None` for a mail without subject.
 pub fn find(change: &Change<'_>, lead: Option<Id>, subject: &str) -> Option<Id> {
     let subject = normalized(subject).to_lowercase();
     if subject.is_empty() {
@@ -96,12 +94,11 @@ pub fn find(change: &Change<'_>, lead: Option<Id>, subject: &str) -> Option<Id> 
         .map(|t| t.id)
 }
 
-/// The latest mail of a thread.
 pub fn latest(change: &Change<'_>, thread: Id) -> Option<Id> {
     ids(&*change.get(thread)?).last().copied()
 }
 
-/// Puts a stored mail into its thread, which begins with it if it does not exist yet.
+/// Adds a stored mail to its thread, and creates the thread if needed.
 pub fn join(change: &mut Change<'_>, email: Id) {
     let Some(record) = change.get(email) else { return };
     let Some(thread) = record.id_of("thread_id") else { return };
@@ -123,14 +120,14 @@ pub fn join(change: &mut Change<'_>, email: Id) {
     }
 }
 
-/// Brings the thread of a mail up to date after the mail has changed.
+/// Updates the thread of a changed mail.
 pub fn refresh_of(change: &mut Change<'_>, email: Id) {
     if let Some(thread) = change.get(email).and_then(|email| email.id_of("thread_id")) {
         refresh(change, thread);
     }
 }
 
-/// Brings a thread up to date with its mails; one that has lost its last is removed.
+/// Updates a thread from its mails; a thread without mails is removed.
 pub fn refresh(change: &mut Change<'_>, thread: Id) {
     let Some(present) = change.get(thread) else { return };
     let mut emails: Vec<Record> =
@@ -174,7 +171,7 @@ pub fn address(text: &str) -> Value {
     Value::object([("email", email.into()), ("name", name.into())])
 }
 
-/// Its mails go with it (reference, section 6.6).
+/// A thread's mails are deleted with it (reference, section 6.6).
 fn delete_mails(change: &mut Change<'_>, thread: &Record) {
     for email in ids(thread) {
         if let Some(record) = change.get(email) {

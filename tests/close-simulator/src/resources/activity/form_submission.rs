@@ -1,5 +1,4 @@
-//! Form submissions: a form of the organization that somebody filled in (reference, section 4.6). No caller creates
-//! them.
+//! Form submissions: filled-in forms of the organization (reference, section 4.6). Callers cannot create them.
 
 use serde_json::{Map, Value as Json};
 
@@ -16,7 +15,6 @@ use crate::{
     world::change::Change,
 };
 
-/// A submission.
 pub static FORM_SUBMISSION: Resource = Resource {
     name: "form_submission",
     event: Some(|_| "activity.form_submission"),
@@ -42,34 +40,30 @@ pub static FORM_SUBMISSION: Resource = Resource {
     laws: shared::LAWS,
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[shared::collection("activity/form_submission", &[Kind::FormSubmission], L | G | D)],
     endpoints: &[],
 };
 
-/// A filled in form.
+/// A filled-in form.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// Whose.
     pub lead: Id,
-    /// Who filled it in.
+    /// The submitter.
     pub contact: Option<Id>,
-    /// Which form, counted from 1.
+    /// Number of the form, from 1.
     pub form: u64,
-    /// Its name.
     pub form_name: String,
-    /// Names of the form's fields with what was filled in: text, true or false, or null. The `n`th is the `n`th field
-    /// of the form.
+    /// Field names with their values: text, true or false, or null. The `n`th entry is the `n`th field of the form.
     pub values: Vec<(String, Json)>,
-    /// The page that the form stands on.
+    /// The page with the form.
     pub source_url: String,
 }
 
-/// Fields that a form has at most, by which its fields' ids follow from their places.
+/// Maximum fields of a form; the ids of its fields follow from their positions.
 const FIELDS: u64 = 100;
 
-/// Takes a form that somebody filled in.
+/// Records a form submission.
 pub fn receive(change: &mut Change<'_>, submission: &Submission) -> Id {
     let seed = change.world.seed;
     let form = submission.form.max(1);
@@ -100,7 +94,7 @@ pub fn receive(change: &mut Change<'_>, submission: &Submission) -> Id {
     id
 }
 
-/// Who filled a form in is found out later.
+/// Sets the contact of a submission whose contact was unknown.
 pub fn attribute(change: &mut Change<'_>, id: Id, contact: Id) {
     change.edit(id, |record| record.set("contact_id", contact));
     shared::touch_lead(change, id);

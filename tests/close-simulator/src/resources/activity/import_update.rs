@@ -1,4 +1,4 @@
-//! The activity that an import leaves on a lead it changed (reference, section 4.6). No event tells of it.
+//! The activity that an import adds to a lead that it changed (reference, section 4.6). It has no events.
 
 use super::shared;
 use crate::{
@@ -13,7 +13,6 @@ use crate::{
     world::change::Change,
 };
 
-/// An import's mark.
 pub static IMPORT_UPDATE: Resource = Resource {
     name: "import_update",
     event: None,
@@ -32,20 +31,19 @@ pub static IMPORT_UPDATE: Resource = Resource {
     laws: shared::LAWS,
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[shared::collection("activity/import_update", &[Kind::ImportUpdate], L | G | D)],
     endpoints: &[],
 };
 
-/// Marks that an import changed a lead.
+/// Records that an import changed a lead.
 pub fn mark(change: &mut Change<'_>, lead: Id, import: Id) -> Id {
     let mut record = change.record(Kind::ImportUpdate).with("import_id", import).with("user_id", change.actor.user);
     record.lead = Some(lead);
     change.insert(record)
 }
 
-/// Notes on the marks of an import that it was taken back.
+/// Marks the activities of an import as reverted.
 pub fn reverted(change: &mut Change<'_>, import: Id) {
     let marks: Vec<Id> = change
         .whole()

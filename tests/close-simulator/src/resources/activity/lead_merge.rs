@@ -1,4 +1,4 @@
-//! The activity that says how far a lead merge has come. The merge itself is in `lead::merge`.
+//! The activity that shows the progress of a lead merge. The merge itself is in `lead::merge`.
 
 use super::{shared, trace};
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
 
 pub use crate::resources::lead::merge::{Step, step};
 
-/// A `LeadMerge` activity. Its `lead_id` is the source, which is gone when the merge is completed (reference, section
-/// 4.6). Stored: `source_lead_id`, `destination_lead_id`, both `…_display_name` as they were, `merge_status`,
+/// A `LeadMerge` activity. Its `lead_id` is the source, which no longer exists after the merge is completed (reference,
+/// section 4.6). Stored: `source_lead_id`, `destination_lead_id`, both `…_display_name` as they were, `merge_status`,
 /// `error_message`.
 pub static LEAD_MERGE: Resource = Resource {
     name: "lead_merge",
@@ -39,6 +39,5 @@ pub static LEAD_MERGE: Resource = Resource {
     laws: Laws::PLAIN,
 };
 
-/// What is served.
 pub static SOURCE: Source =
     Source { collections: &[shared::collection("activity/lead_merge", &[Kind::LeadMerge], L | G)], endpoints: &[] };

@@ -1,6 +1,7 @@
-//! Meetings, which come from calendars: no caller creates them, and the clock moves them on (reference, section 4.6).
+//! Meetings, which come from calendars: callers cannot create them, and the clock starts and ends them (reference,
+//! section 4.6).
 //!
-//! `date_created` is `starts_at`, which may lie in the future, after `date_updated` (reference, section 8.1).
+//! `date_created` is `starts_at`, which may be in the future, after `date_updated` (reference, section 8.1).
 
 use serde_json::json;
 
@@ -21,7 +22,6 @@ use crate::{
     },
 };
 
-/// A meeting.
 pub static MEETING: Resource = Resource {
     name: "meeting",
     event: Some(|_| "activity.meeting"),
@@ -72,7 +72,6 @@ const FILTERS: &[Filter] = &shared::filters_and(Filter {
     test: Test::Field("provider_calendar_event_id"),
 });
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         filters: FILTERS,
@@ -81,7 +80,7 @@ pub static SOURCE: Source = Source {
     endpoints: &[],
 };
 
-/// Transcripts of a meeting that a notetaker attended.
+/// Transcripts of a meeting with a notetaker.
 fn transcripts(scene: &Scene<'_>) -> Value {
     if scene.record.text("notetaker_id").is_none() || scene.record.text("status") != Some("completed") {
         return Value::list([]);
@@ -103,27 +102,24 @@ fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, body: &B
     Ok(())
 }
 
-/// A meeting as a calendar has it.
+/// A meeting as the calendar has it.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The lead it is put to.
     pub lead: Id,
-    /// Who is met, if known; of that lead.
+    /// The other participant, if known; a contact of the lead.
     pub contact: Option<Id>,
-    /// Whose calendar.
+    /// The owner of the calendar.
     pub user: Option<Id>,
-    /// What about.
     pub title: String,
-    /// When it begins.
     pub starts_at: Moment,
-    /// How long, in seconds.
+    /// In seconds.
     pub duration: i64,
-    /// `(email, name, contact)` of each who is invited beside the user.
+    /// `(email, name, contact)` of each participant beside the user.
     pub attendees: Vec<(String, String, Option<Id>)>,
 }
 
-/// Puts a meeting in: `created` and `scheduled`; the clock does the rest. One that has begun already is put in as it
-/// stands.
+/// Adds a meeting: `created` and `scheduled`; the clock does the rest. A meeting that has already started gets its
+/// present status.
 pub fn schedule(change: &mut Change<'_>, plan: &Plan) -> Id {
     let mut record = change.record(Kind::Meeting);
     record.lead = Some(plan.lead);
@@ -181,18 +177,17 @@ pub fn reschedule(change: &mut Change<'_>, id: Id, starts_at: Moment) {
     shared::touch_lead(change, id);
 }
 
-/// Calls a meeting off: an update and `canceled`.
+/// Cancels a meeting: an update and `canceled`.
 pub fn cancel(change: &mut Change<'_>, id: Id) {
     set_status(change, id, "canceled", Some("canceled"));
 }
 
-/// Somebody declines: `declined-by-lead` or `declined-by-org`. No action of its own is documented, so that it is an
-/// update.
+/// Declines a meeting: `declined-by-lead` or `declined-by-org`. No action for this is documented, so it is an update.
 pub fn decline(change: &mut Change<'_>, id: Id, by_lead: bool) {
     set_status(change, id, if by_lead { "declined-by-lead" } else { "declined-by-org" }, None);
 }
 
-/// Begins or ends a meeting whose time has come: an update by no user, and `started` or `completed`.
+/// Starts or ends a due meeting: an update without user, and `started` or `completed`.
 pub fn clock(change: &mut Change<'_>, id: Id) {
     let Some(record) = change.get(id) else { return };
     let status = due(&record, change.now());
@@ -211,7 +206,7 @@ fn set_status(change: &mut Change<'_>, id: Id, status: &'static str, action: Opt
     shared::touch_lead(change, id);
 }
 
-/// Where a meeting stands by the clock.
+/// The status of a meeting by the clock.
 fn due(record: &Record, now: Moment) -> &'static str {
     match (record.moment("starts_at"), record.moment("ends_at")) {
         (_, Some(to)) if to <= now => "completed",
@@ -220,7 +215,7 @@ fn due(record: &Record, now: Moment) -> &'static str {
     }
 }
 
-/// Puts off what the clock will do.
+/// Schedules the next step of the clock.
 fn wait(change: &mut Change<'_>, id: Id) {
     let Some(record) = change.get(id) else { return };
     for at in [record.moment("starts_at"), record.moment("ends_at")].into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! Activities: what happened with a lead. One file for each type; `shared` has what all have in common.
+//! Activities of a lead. One file for each type; `shared` has the common parts.
 
 pub mod any;
 pub mod call;

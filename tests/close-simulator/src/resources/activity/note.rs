@@ -13,7 +13,6 @@ use crate::{
     world::change::{Body, Change},
 };
 
-/// A note.
 pub static NOTE: Resource = Resource {
     name: "note",
     event: Some(|_| "activity.note"),
@@ -36,7 +35,6 @@ pub static NOTE: Resource = Resource {
     laws: Laws { prepare, revise, ..shared::LAWS },
 };
 
-/// What is served.
 pub static SOURCE: Source =
     Source { collections: &[shared::collection("activity/note", &[Kind::Note], L | G | C | U | D)], endpoints: &[] };
 
@@ -54,7 +52,7 @@ fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, body: &B
     Ok(())
 }
 
-/// Dates `pinned_at`, which follows `pinned`.
+/// Sets `pinned_at`, which follows `pinned`.
 pub fn pin(change: &Change<'_>, before: Option<&Record>, after: &mut Record) {
     let was = before.is_some_and(|before| before.is("pinned"));
     if after.is("pinned") != was {

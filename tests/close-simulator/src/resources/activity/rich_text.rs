@@ -1,8 +1,8 @@
-//! Texts that Close keeps twice, plain and as HTML: setting one sets the other.
+//! Texts that Close keeps in two forms, plain and HTML: setting one sets the other.
 
 use crate::model::{Record, Value};
 
-/// Brings the two forms together after a body was read into `after`. The form that changed leads; HTML when both did.
+/// Synchronizes the two forms after a body was read into `after`. The changed form wins; HTML if both changed.
 pub fn agree(before: Option<&Record>, after: &mut Record, plain: &'static str, html: &'static str) {
     let changed = |name| before.and_then(|before| before.get(name)) != after.get(name);
     if changed(html) {
@@ -14,18 +14,18 @@ pub fn agree(before: Option<&Record>, after: &mut Record, plain: &'static str, h
     }
 }
 
-/// The first 200 characters of a text on one line.
+/// The first 200 characters of a text, on one line.
 pub fn preview(text: &str) -> Value {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     Value::from(line.chars().take(200).collect::<String>())
 }
 
-/// A plain text as HTML, one paragraph a line.
+/// A plain text as HTML, one paragraph per line.
 pub fn html_of(text: &str) -> String {
     text.lines().map(|line| format!("<p>{}</p>", escaped(line))).collect()
 }
 
-/// What is left of HTML without tags, one line for each paragraph or break.
+/// HTML without its tags, one line per paragraph or break.
 pub fn plain_of(html: &str) -> String {
     let mut out = String::with_capacity(html.len());
     let mut rest = html;

@@ -1,7 +1,7 @@
-//! What every activity has: base fields, filters, rights and laws (reference, section 4.5).
+//! Common parts of all activities: base fields, filters, rights and laws (reference, section 4.5).
 //!
-//! Stored of an activity beside its own fields: `contact_id`, `user_id` (whose it is), `users` (where there are
-//! several) and `activity_at` (where it is another moment than `date_created`).
+//! Stored beside the fields of each type: `contact_id`, `user_id` (the owner), `users` (if there are several) and
+//! `activity_at` (if it differs from `date_created`).
 
 use crate::{
     http::{
@@ -47,7 +47,7 @@ pub const fn filters_and(one: Filter) -> [Filter; FILTERS.len() + 1] {
     filters
 }
 
-/// Orders of every activity list: there is no ascending one.
+/// Orders of every activity list; none is ascending.
 pub const ORDERS: &[OrderBy] = &[OrderBy {
     name: "-activity_at",
     key: |_, record| activity_at(record).map_or(SortKey::None, |at| SortKey::Number(at.0)),
@@ -58,30 +58,28 @@ pub fn activity_at(record: &Record) -> Option<Moment> {
     Some(record.moment("activity_at").unwrap_or(record.created))
 }
 
-/// `activity_at` as it is written.
 pub const ACTIVITY_AT: Field =
     Field { ty: Type::Moment, ..Field::computed("activity_at", |s| activity_at(s.record).into()) };
-/// The dates of an activity.
 pub const ACTIVITY_DATES: &[Field] = &[ACTIVITY_AT, DATE_CREATED, DATE_UPDATED];
-/// The dates of an activity whose creation may be back-dated (reference, section 8.1).
+/// The dates of an activity that may be backdated at creation (reference, section 8.1).
 pub const SETTABLE_DATES: &[Field] = &[ACTIVITY_AT.writable(), DATE_CREATED_SETTABLE, DATE_UPDATED];
 
-/// `_type`; `literal` gives it.
+/// `_type`, computed by `literal`.
 pub const fn type_field(literal: resource::Compute) -> Field {
     Field::computed("_type", literal)
 }
 
-/// `user_id`: whose activity it is; a creation without it takes the caller.
+/// `user_id`: the owner; the caller if a creation has none.
 pub const USER_ID: Field = Field::stored("user_id", Type::Ref(&[Kind::User])).write(Write::Once);
-/// `contact_id`: somebody of the lead.
+/// `contact_id`: a contact of the lead.
 pub const CONTACT_ID: Field = Field::stored("contact_id", Type::Ref(&[Kind::Contact])).writable();
-/// `users`: all who took part.
+/// `users`: all participants.
 pub const USERS: Field = Field::computed("users", |s| match s.record.get("users") {
     Some(users) => users.clone(),
     None => Value::list(s.record.id_of("user_id").map(Value::Id)),
 });
 
-/// What all activities have beside `_type`, dates and authors, for those that callers create.
+/// Common fields beside `_type`, dates and authors, for activities that callers create.
 pub const BASE: &[Field] = &[
     ID,
     ORGANIZATION,
@@ -92,7 +90,7 @@ pub const BASE: &[Field] = &[
     USERS,
 ];
 
-/// The same for those that come about by themselves: nothing can be set.
+/// The same, read-only, for activities that callers cannot create.
 pub const BASE_READ_ONLY: &[Field] = &[
     ID,
     ORGANIZATION,
@@ -112,14 +110,14 @@ const FILE: &[Field] = &[
     Field::text("thumbnail_url").writable(),
     Field::text("media_id").writable(),
 ];
-/// `attachments`.
 pub const ATTACHMENTS: Field =
     Field::stored("attachments", Type::List(&Type::Object(FILE))).writable().unset(Unset::EmptyList);
 
-/// The laws of an activity without laws of its own.
+/// The laws of an activity without its own laws.
 pub const LAWS: Laws = Laws { prepare, created, revise, updated, deleted, ..Laws::PLAIN };
 
-/// Before an activity is stored: it has a lead, its contact is of that lead, and it is somebody's.
+/// Before an activity is stored: sets its owner and checks that it has a lead and that its contact belongs to that
+/// lead.
 pub fn prepare(change: &mut Change<'_>, record: &mut Record, _body: &Body) -> Result<(), Refusal> {
     check_contact(change, record)?;
     complete(record, "attachments", FILE);
@@ -129,13 +127,11 @@ pub fn prepare(change: &mut Change<'_>, record: &mut Record, _body: &Body) -> Re
     Ok(())
 }
 
-/// After it was stored.
 pub fn created(change: &mut Change<'_>, id: Id, _body: &Body) -> Result<(), Refusal> {
     touch_lead(change, id);
     Ok(())
 }
 
-/// Before an update of it is stored.
 pub fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, _body: &Body) -> Result<(), Refusal> {
     if before.get("contact_id") != after.get("contact_id") {
         check_contact(change, after)?;
@@ -144,7 +140,7 @@ pub fn revise(change: &mut Change<'_>, before: &Record, after: &mut Record, _bod
     Ok(())
 }
 
-/// After an update was stored, which may be none.
+/// After an update, even if it changed nothing.
 pub fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &Body) -> Result<(), Refusal> {
     if change.get(id).is_some_and(|after| *after != *before) {
         touch_lead(change, id);
@@ -152,14 +148,13 @@ pub fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &Body) -
     Ok(())
 }
 
-/// After it is gone.
 pub fn deleted(change: &mut Change<'_>, record: &Record) -> Result<(), Refusal> {
     comment::forget(change, record);
     lead::touched_by_child(change, record.lead);
     Ok(())
 }
 
-/// Gives every object in a list all its members, null where the caller named none.
+/// Gives every object in a list all members, null if the caller left them out.
 pub fn complete(record: &mut Record, name: &'static str, members: &'static [Field]) {
     let Some(Value::List(items)) = record.get(name) else { return };
     let items: Vec<Value> = items
@@ -173,13 +168,12 @@ pub fn complete(record: &mut Record, name: &'static str, members: &'static [Fiel
     record.set(name, Value::list(items));
 }
 
-/// Moves `date_updated` of the activity's lead.
 pub fn touch_lead(change: &mut Change<'_>, id: Id) {
     let lead = change.get(id).and_then(|record| record.lead);
     lead::touched_by_child(change, lead);
 }
 
-/// A contact must be of the activity's lead.
+/// Refuses a contact of another lead.
 pub fn check_contact(change: &Change<'_>, record: &Record) -> Result<(), Refusal> {
     match record.id_of("contact_id").and_then(|contact| change.get(contact)) {
         Some(contact) if contact.lead != record.lead => {
@@ -189,8 +183,8 @@ pub fn check_contact(change: &Change<'_>, record: &Record) -> Result<(), Refusal
     }
 }
 
-/// Who may do what: everybody with their own, with others' only who may `manage_others_activities`, and deleting one's
-/// own is a permission as well (reference, section 9.2).
+/// Permissions: users change their own activities, and those of others with `manage_others_activities`; deleting their
+/// own needs a permission as well (reference, section 9.2).
 pub fn permit(_view: &View<'_>, caller: &Caller, deed: Deed, record: Option<&Record>) -> bool {
     let own =
         record.is_none_or(|record| record.id_of("user_id").or(record.author).is_none_or(|user| user == caller.user));
@@ -201,7 +195,7 @@ pub fn permit(_view: &View<'_>, caller: &Caller, deed: Deed, record: Option<&Rec
     }
 }
 
-/// The parameters of a list of one type against each other.
+/// Checks the parameters of a list of one type against each other.
 pub fn check(_view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refusal> {
     if request.param("_order_by") == Some("-activity_at") && !one_lead(request) {
         return Err(Refusal::bad("_order_by=-activity_at can only be used together with a single lead_id."));
@@ -209,7 +203,6 @@ pub fn check(_view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refu
     Ok(Vec::new())
 }
 
-/// The collection of one type.
 pub const fn collection(path: &'static str, kinds: &'static [Kind], methods: u8) -> Collection {
     Collection {
         methods,
@@ -223,7 +216,7 @@ pub const fn collection(path: &'static str, kinds: &'static [Kind], methods: u8)
     }
 }
 
-/// Whether a request is about one lead.
+/// Returns true if the request names one lead.
 pub fn one_lead(request: &Request) -> bool {
     request.param("lead_id").is_some_and(|lead| !lead.is_empty() && !lead.contains(','))
 }

@@ -1,4 +1,4 @@
-//! SMS (reference, section 4.6). They leave as mails do; `cost` is text, in US cents.
+//! SMS (reference, section 4.6). They are sent like mails; `cost` is text, in US cents.
 
 use super::{delivery, shared, telephone};
 use crate::{
@@ -13,7 +13,6 @@ use crate::{
     world::change::{Body, Change},
 };
 
-/// A message.
 pub static SMS: Resource = Resource {
     name: "sms",
     event: Some(|_| "activity.sms"),
@@ -53,7 +52,6 @@ pub static SMS: Resource = Resource {
     laws: Laws { prepare, created, revise, updated, ..shared::LAWS },
 };
 
-/// What is served.
 pub static SOURCE: Source =
     Source { collections: &[shared::collection("activity/sms", &[Kind::Sms], L | G | C | U | D)], endpoints: &[] };
 
@@ -86,26 +84,23 @@ fn updated(change: &mut Change<'_>, before: &Record, id: Id, body: &Body) -> Res
     shared::updated(change, before, id, body)
 }
 
-/// A message that arrives at one of the organization's numbers.
+/// A message to one of the organization's numbers.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// The lead of the sender.
     pub lead: Id,
-    /// Who sent it.
+    /// The sender.
     pub contact: Option<Id>,
-    /// Whose number.
+    /// The owner of the number.
     pub user: Option<Id>,
-    /// The sender's number.
     pub remote_phone: String,
-    /// The organization's number.
     pub local_phone: String,
-    /// What it says.
     pub text: String,
-    /// When; `None` for now.
+    /// `None` for now.
     pub date: Option<Moment>,
 }
 
-/// Takes a message that arrives.
+/// Records an incoming message.
 pub fn receive(change: &mut Change<'_>, arrival: &Arrival) -> Id {
     let mut record = change.record(Kind::Sms);
     record.lead = Some(arrival.lead);

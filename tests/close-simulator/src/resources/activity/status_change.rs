@@ -1,5 +1,5 @@
-//! The activities that a change of status leaves. Quick successive changes become one activity, and a change that is
-//! taken back in that time takes its activity with it (reference, section 6.4).
+//! The activities of status changes. Quick successive changes become one activity, and a change that is reverted in
+//! that time deletes its activity (reference, section 6.4).
 
 use super::{shared, trace};
 use crate::{
@@ -108,7 +108,7 @@ pub static OPPORTUNITY_STATUS_CHANGE: Resource = Resource {
     },
 };
 
-/// What is served. Neither creating nor deleting one changes the status itself.
+/// Creating or deleting one of these does not change the status itself.
 pub static SOURCE: Source = Source {
     collections: &[
         shared::collection("activity/status_change/lead", &[Kind::LeadStatusChange], L | G | C | D),
@@ -117,8 +117,7 @@ pub static SOURCE: Source = Source {
     endpoints: &[],
 };
 
-/// A backfilled one belongs to the opportunity's lead and has the opportunity's present figures where the body gives
-/// none.
+/// A backfilled activity belongs to the opportunity's lead, and takes missing figures from the opportunity.
 fn prepare(change: &Change<'_>, record: &mut Record) {
     let Some(opportunity) = record.id_of("opportunity_id").and_then(|id| change.get(id)) else { return };
     record.lead = opportunity.lead;
@@ -148,12 +147,12 @@ fn figures(opportunity: &Record) -> [(&'static str, Value); 4] {
     ]
 }
 
-/// A lead went from one status to another.
+/// Records a status change of a lead.
 pub fn lead_moved(change: &mut Change<'_>, lead: Id, old: Option<Id>, new: Id) {
     moved(change, Kind::LeadStatusChange, Some(lead), None, (old, new), &[]);
 }
 
-/// An opportunity, given as it now is, went from one status to another.
+/// Records a status change of an opportunity; `opportunity` is its present version.
 pub fn opportunity_moved(change: &mut Change<'_>, opportunity: &Record, old: Option<Id>, new: Id) {
     let figures = figures(opportunity);
     moved(change, Kind::OpportunityStatusChange, opportunity.lead, Some(opportunity.id), (old, new), &figures);

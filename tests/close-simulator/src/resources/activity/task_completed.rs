@@ -1,4 +1,4 @@
-//! The activity that a completed task leaves, and that goes when the task is reopened (reference, section 6.6).
+//! The activity of a completed task, which is deleted when the task is reopened (reference, section 6.6).
 
 use super::{shared, trace};
 use crate::{
@@ -34,13 +34,12 @@ pub static TASK_COMPLETED: Resource = Resource {
     laws: Laws { deleted: shared::deleted, ..Laws::PLAIN },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[shared::collection("activity/task_completed", &[Kind::TaskCompleted], L | G | D)],
     endpoints: &[],
 };
 
-/// A task was completed.
+/// Adds the activity of a completed task.
 pub fn leave(change: &mut Change<'_>, task: &Record) {
     trace::leave(change, Kind::TaskCompleted, task.lead, |activity| {
         activity.set("task_id", task.id);
@@ -50,7 +49,7 @@ pub fn leave(change: &mut Change<'_>, task: &Record) {
     });
 }
 
-/// A task was opened again.
+/// Deletes the activity of a reopened task.
 pub fn withdraw(change: &mut Change<'_>, task: &Record) {
     let Some(lead) = task.lead else { return };
     let left: Vec<Id> = change

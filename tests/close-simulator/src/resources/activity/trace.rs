@@ -1,5 +1,5 @@
-//! What the activities have in common that Close writes by itself: `Created`, status changes, `TaskCompleted`,
-//! `LeadMerge` (reference, sections 4.5 and 4.6).
+//! Common parts of the activities that Close writes by itself: `Created`, status changes, `TaskCompleted`, `LeadMerge`
+//! (reference, sections 4.5 and 4.6).
 
 use super::shared::activity_at;
 use crate::{
@@ -36,7 +36,7 @@ pub const BASE: &[Field] = &[
     Field::computed("activity_at", |s| activity_at(s.record).into()),
 ];
 
-/// Writes one, by the actor and now.
+/// Adds an activity by the actor, now.
 pub fn leave(change: &mut Change<'_>, kind: Kind, lead: Option<Id>, fill: impl FnOnce(&mut Record)) -> Id {
     let mut record = change.record(kind);
     record.lead = lead;

@@ -1,4 +1,4 @@
-//! Messages of `WhatsApp`, which integrations put in (reference, section 4.6). `message_html` and `text` follow from
+//! `WhatsApp` messages, which integrations add (reference, section 4.6). `message_html` and `text` follow from
 //! `message_markdown`.
 
 use super::{rich_text, shared, telephone};
@@ -13,7 +13,6 @@ use crate::{
     },
 };
 
-/// A message.
 pub static WHATSAPP_MESSAGE: Resource = Resource {
     name: "whatsapp_message",
     event: Some(|_| "activity.whatsapp_message"),
@@ -55,7 +54,6 @@ const FILTERS: &[Filter] = &shared::filters_and(Filter {
     test: Test::Field("external_whatsapp_message_id"),
 });
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         filters: FILTERS,

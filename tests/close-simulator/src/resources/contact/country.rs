@@ -1,13 +1,13 @@
 //! Countries by calling code and by ISO code, with the time zones that Close derives from a number or an address.
 
-/// A country. For countries of several zones the one where most people live; [`us_zone`] knows better for addresses in
-/// the United States.
+/// A country. A country with several zones has the zone of most of its people; [`us_zone`] is more precise for
+/// addresses in the United States.
 pub struct Country {
     /// Two capital letters.
     pub iso: &'static str,
     /// Digits after the plus.
     pub code: &'static str,
-    /// Of the tz database.
+    /// Name in the tz database.
     pub zone: &'static str,
 }
 
@@ -17,7 +17,7 @@ macro_rules! countries {
     };
 }
 
-/// Where a calling code is shared, the first country here stands for it.
+/// The first country in the table represents a shared calling code.
 const COUNTRIES: &[Country] = countries! {
     "US" "1" "America/New_York"
     "CA" "1" "America/Toronto"
@@ -85,7 +85,7 @@ const COUNTRIES: &[Country] = countries! {
     "IL" "972" "Asia/Jerusalem"
 };
 
-/// The country that a number without its plus begins with.
+/// The country of a number without its plus.
 pub fn of_number(digits: &str) -> Option<&'static Country> {
     (1..=3).rev().find_map(|len| {
         let code = digits.get(..len)?;
@@ -93,7 +93,6 @@ pub fn of_number(digits: &str) -> Option<&'static Country> {
     })
 }
 
-/// The country of an ISO code.
 pub fn of_iso(iso: &str) -> Option<&'static Country> {
     COUNTRIES.iter().find(|country| country.iso.eq_ignore_ascii_case(iso))
 }

@@ -1,5 +1,5 @@
-//! The lists of a contact: mail addresses, phone numbers, links. Stored with what a caller gave, shown with what Close
-//! knows about each.
+//! The lists of a contact: mail addresses, phone numbers, links. They are stored as received and shown with derived
+//! members.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -41,7 +41,6 @@ fn kind(entry: &Value) -> Value {
     text(entry, "type").unwrap_or("office").into()
 }
 
-/// The first mail address.
 pub fn first_email(contact: &Record) -> Option<&str> {
     stored(contact, "emails").iter().find_map(|entry| text(entry, "email"))
 }
@@ -51,7 +50,7 @@ pub fn first_phone(contact: &Record) -> Option<&str> {
     stored(contact, "phones").iter().find_map(|entry| text(entry, "phone"))
 }
 
-/// `[{email, type, is_unsubscribed}]`; the last follows from the unsubscribed addresses of the organization.
+/// `[{email, type, is_unsubscribed}]`; `is_unsubscribed` follows from the unsubscribed addresses of the organization.
 pub fn emails(view: &View<'_>, contact: &Record) -> Value {
     Value::list(stored(contact, "emails").iter().map(|entry| {
         let email = text(entry, "email").unwrap_or_default();
@@ -86,7 +85,7 @@ fn urls(contact: &Record) -> Value {
     }))
 }
 
-/// Brings addresses and numbers into their stored form, or refuses those that are none.
+/// Normalizes addresses and numbers, or refuses invalid ones.
 pub fn check(contact: &mut Record) -> Result<(), Refusal> {
     let mut fields = Map::new();
     let emails = read(contact, "emails", "email", "Invalid email address.", |text| {
@@ -108,7 +107,7 @@ pub fn check(contact: &mut Record) -> Result<(), Refusal> {
     if fields.is_empty() { Ok(()) } else { Err(Refusal::Invalid { errors: Vec::new(), fields }) }
 }
 
-/// The entries of a list in their stored form; by index what is wrong with which.
+/// The normalized entries of a list, or the errors by index.
 fn read(
     contact: &Record,
     name: &'static str,

@@ -1,6 +1,6 @@
 //! Contacts: people, each of exactly one lead (reference, section 4.2).
 //!
-//! Adding and removing one is a change of its lead as well (`lead.updated` with `contact_ids`); editing one only moves
+//! Adding or removing a contact also changes its lead (`lead.updated` with `contact_ids`); editing a contact only moves
 //! the lead's `date_updated`.
 
 pub mod country;
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// Shown wherever a contact is read, but neither in its events nor in the truth: it belongs to other objects.
+/// Shown wherever a contact is read, but neither in its events nor in the truth, because it belongs to other objects.
 const FOREIGN: u8 = LIST | GET | NESTED;
 
 /// A contact. Stored: `name`, `title`, `emails` and `phones` and `urls` as lists of objects, `timezone`,
@@ -78,7 +78,6 @@ pub static CONTACT: Resource = Resource {
     },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         total: false,
@@ -91,7 +90,7 @@ pub static SOURCE: Source = Source {
     endpoints: &[],
 };
 
-/// The name, or what else one would call this person.
+/// The name, or else the best substitute.
 pub fn display_name(contact: &Record) -> String {
     let name = contact.text("name").filter(|name| !name.trim().is_empty());
     match name.or_else(|| entries::first_email(contact)) {
@@ -100,7 +99,7 @@ pub fn display_name(contact: &Record) -> String {
     }
 }
 
-/// The newest calls with a lead or one of its contacts; changes without anybody's doing, as calls grow old.
+/// The newest calls with a lead or one of its contacts; changes without a write, as calls grow old.
 pub fn recent_calls(view: &View<'_>, lead: Option<Id>, contact: Option<Id>) -> Value {
     let Some(lead) = lead else { return Value::list([]) };
     let calls = view.of_lead(lead, Kind::Call).rev();
@@ -120,14 +119,14 @@ pub fn recent_calls(view: &View<'_>, lead: Option<Id>, contact: Option<Id>) -> V
     )
 }
 
-/// The sequence subscriptions of a contact, which stand with its lead.
+/// The sequence subscriptions of a contact, which belong to its lead.
 fn subscribed<'v>(view: &'v View<'_>, lead: Option<Id>, contact: Id) -> impl Iterator<Item = &'v Record> {
     lead.into_iter()
         .flat_map(|lead| view.of_lead(lead, Kind::SequenceSubscription))
         .filter(move |subscription| subscription.id_of("contact_id") == Some(contact))
 }
 
-/// What a contact's sequence subscriptions look like from the contact.
+/// The sequence subscriptions as the contact shows them.
 fn subscriptions(s: &Scene<'_>) -> Value {
     Value::list(subscribed(s.view, s.record.lead, s.record.id).map(|subscription| {
         let field = |name| subscription.get(name).cloned().unwrap_or(Value::Null);
@@ -150,7 +149,7 @@ fn subscriptions(s: &Scene<'_>) -> Value {
 /// Reads the body of a contact that is nested in another body.
 ///
 /// # Errors
-/// As a creation or, with `of`, an update of this contact alone would be refused.
+/// The same as for creating, or with `of` updating, this contact alone.
 pub fn nested(
     view: &View<'_>,
     json: &Json,
@@ -172,7 +171,7 @@ pub fn nested(
     Ok(draft.fields)
 }
 
-/// Without a lead one is made for it (reference, section 4.2); the contact stands in it from the beginning.
+/// Creates a lead for a contact without one (reference, section 4.2); the lead has the contact from the beginning.
 fn prepare(change: &mut Change<'_>, contact: &mut Record, body: &Body) -> Result<(), Refusal> {
     entries::check(contact)?;
     if contact.lead.is_none() {
@@ -185,7 +184,7 @@ fn prepare(change: &mut Change<'_>, contact: &mut Record, body: &Body) -> Result
 }
 
 fn created(change: &mut Change<'_>, id: Id, body: &Body) {
-    // A lead that was made for the contact has had it since its own `created` event.
+    // A lead created for the contact has had it since its own `created` event.
     if body.get("lead_id").is_some()
         && let Some(contact) = change.get(id)
         && let Some(lead) = contact.lead
@@ -229,7 +228,7 @@ fn updated(change: &mut Change<'_>, before: &Record, id: Id) {
     }
 }
 
-/// Its sequence subscriptions go with a contact: nothing else deletes one.
+/// The sequence subscriptions of a contact are deleted with it; nothing else deletes them.
 fn deleted(change: &mut Change<'_>, contact: &Record) {
     let subscriptions: Vec<Id> =
         subscribed(&change.whole(), contact.lead, contact.id).map(|subscription| subscription.id).collect();

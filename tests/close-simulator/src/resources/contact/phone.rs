@@ -1,9 +1,9 @@
-//! Phone numbers: kept as E.164, shown with the form, country and time zones that Close computes from them (reference,
-//! section 4.2).
+//! Phone numbers: stored as E.164, shown with the format, country and time zones that Close computes from them
+//! (reference, section 4.2).
 
 use super::country::{self, Country};
 
-/// Reads a number as people write it. Without a country it is taken as one of the United States.
+/// Parses a number as people write it. A number without country is read as one of the United States.
 pub fn parse(text: &str) -> Option<String> {
     let text = text.trim();
     if text.chars().any(|c| !(c.is_ascii_digit() || " +-().\u{a0}/".contains(c))) {
@@ -29,7 +29,7 @@ pub fn country(e164: &str) -> Option<&'static Country> {
     country::of_number(e164.strip_prefix('+')?)
 }
 
-/// A number in E.164 as people read it: `+1 415-555-0100`, `+49 431 00001`.
+/// Formats a number in E.164: `+1 415-555-0100`, `+49 431 00001`.
 pub fn formatted(e164: &str) -> String {
     let Some(country) = country(e164) else { return e164.to_owned() };
     let national = &e164[1 + country.code.len()..];

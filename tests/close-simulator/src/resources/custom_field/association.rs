@@ -1,5 +1,6 @@
-//! Where fields are used. A field of a kind belongs to that kind, or to one custom type; a shared field to whatever it
-//! is associated with, each with its own `required` and `editable_with_roles` (reference, section 5.3).
+//! Associations of fields. A field of a kind belongs to that kind, or to one custom type; a shared field belongs to
+//! every object that it is associated with, each with its own `required` and `editable_with_roles` (reference, section
+//! 5.3).
 
 use std::sync::Arc;
 
@@ -12,7 +13,6 @@ use crate::{
     world::{change::Change, people::Caller, view::View},
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[],
     endpoints: &[
@@ -30,7 +30,7 @@ const fn endpoint(method: &'static str, path: &'static str, handler: Handler) ->
     Endpoint { method, path, handler, section: "5.3", exactness: Exactness::Inferred }
 }
 
-/// What a field can be associated with: the word for it, its kind of records, and where the id of a custom type stands.
+/// Possible targets of an association: the word, the kind of records, and the member with the id of a custom type.
 const OBJECTS: &[(&str, Kind, Option<&str>)] = &[
     ("lead", Kind::Lead, None),
     ("contact", Kind::Contact, None),
@@ -39,7 +39,7 @@ const OBJECTS: &[(&str, Kind, Option<&str>)] = &[
     ("custom_object_type", Kind::CustomObject, Some("custom_object_type_id")),
 ];
 
-/// One place where a shared field is used.
+/// One association of a shared field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Place {
     object: &'static str,
@@ -86,7 +86,7 @@ fn with_record<'d>(definition: &'d Record, record: &Record) -> Option<&'d Value>
     associations(definition).iter().find(|association| place.is(association))
 }
 
-/// Whether a record may have a value of a field.
+/// Returns true if a record may have a value of a field.
 pub fn used(definition: &Record, record: &Record) -> bool {
     let of_type = |name: &'static str| definition.id_of(name).is_none_or(|id| record.id_of(name) == Some(id));
     match (definition.text("object").unwrap_or("lead"), record.kind()) {
@@ -98,7 +98,7 @@ pub fn used(definition: &Record, record: &Record) -> bool {
     }
 }
 
-/// Whether a record must have a value of a field.
+/// Returns true if a record must have a value of a field.
 pub fn required(definition: &Record, record: &Record) -> bool {
     match definition.text("object") {
         Some("shared") => {
@@ -109,7 +109,7 @@ pub fn required(definition: &Record, record: &Record) -> bool {
     }
 }
 
-/// The roles that may set a field on a record; all of them when there are none.
+/// The roles that may set a field on a record; empty means all.
 pub fn editable_with_roles<'d>(definition: &'d Record, record: &Record) -> &'d [Value] {
     match definition.text("object") {
         Some("shared") => {
@@ -134,7 +134,7 @@ pub fn with_object<'d>(definition: &'d Record, object: &str, of: Option<Id>) -> 
     associations(definition).iter().find(|association| place.is(association))
 }
 
-/// A custom type goes: shared fields are no longer used there.
+/// Removes a deleted custom type from shared fields.
 pub fn forget_type(change: &mut Change<'_>, of: Id) {
     let shared: Vec<Id> =
         change.whole().all(Kind::CustomField).filter(|field| !associations(field).is_empty()).map(|f| f.id).collect();
@@ -204,7 +204,7 @@ fn place(view: &View<'_>, request: &Request) -> Result<Place, Refusal> {
     Place::parse(view, &request.segments[1], of).map_err(|_| Refusal::missing(of.unwrap_or(&request.segments[1])))
 }
 
-/// An association with what a body says of it.
+/// An association with the values of a body.
 fn written(view: &View<'_>, place: Place, before: &Value, body: &Map<String, Json>) -> Result<Value, Refusal> {
     let read = |name: &'static str, ty, otherwise: Value| match body.get(name) {
         Some(json) if !json.is_null() => input::read_value(view, ty, json, 0).map_err(|error| Refusal::Invalid {

@@ -1,5 +1,5 @@
-//! Rewriting the values of a field on every record that has one. Close does it without telling, unless a switch says
-//! otherwise.
+//! Rewrites the values of a field on every record that has one. Close does this without events, unless a switch enables
+//! them.
 
 use std::sync::Arc;
 
@@ -9,16 +9,15 @@ use crate::{
     world::{World, change::Change, jobs::Job, view::View},
 };
 
-/// Whether each rewritten record has an `updated` event and another `date_updated`.
+/// Whether each rewritten record has an `updated` event and a new `date_updated`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// It has.
     Yes,
-    /// Nothing shows but the value.
+    /// Only the value changes.
     No,
 }
 
-/// Gives every value of a field a new one; null takes it away.
+/// Replaces every value of a field; null removes it.
 pub fn rewrite(change: &mut Change<'_>, definition: &Record, told: Told, new: impl Fn(&Record, &Value) -> Value) {
     let key = Key::Custom(definition.id);
     for record in holders(change.world, kinds_of(definition), key) {
@@ -38,8 +37,8 @@ pub fn rewrite(change: &mut Change<'_>, definition: &Record, told: Told, new: im
     }
 }
 
-/// Takes the values away from records of some kinds that have one, where a condition holds: a shared field is no longer
-/// used there.
+/// Removes the values from records of some kinds for which a condition holds, when a shared field is no longer used
+/// there.
 pub fn withdraw(change: &mut Change<'_>, field: Id, kinds: &[Kind], from: impl Fn(&Record) -> bool) {
     let key = Key::Custom(field);
     for record in holders(change.world, kinds, key).into_iter().filter(|record| from(record)) {
@@ -59,8 +58,8 @@ fn holders(world: &World, kinds: &[Kind], key: Key) -> Vec<Arc<Record>> {
         .collect()
 }
 
-/// Old and new text of each renamed choice: those that stand at the same place of lists of the same length, the old one
-/// gone, the new one not there before.
+/// Old and new text of each renamed choice: both are at the same index of lists of the same length, the old text is
+/// gone, and the new text is new.
 pub fn renamed_choices(before: &Record, after: &Record) -> Vec<(Value, Value)> {
     let (old, new) = (
         before.get("choices").map(Value::items).unwrap_or_default(),
@@ -76,7 +75,7 @@ pub fn renamed_choices(before: &Record, after: &Record) -> Vec<(Value, Value)> {
         .collect()
 }
 
-/// A value with renamed choices.
+/// Applies renamed choices to a value.
 pub fn rename(value: &Value, renamed: &[(Value, Value)]) -> Value {
     match value {
         Value::List(items) => Value::list(items.iter().map(|item| rename(item, renamed))),
@@ -94,7 +93,8 @@ pub fn reshape(value: &Value, several: bool) -> Value {
     }
 }
 
-/// Half of the values have the new type at once, the others when the conversion ends (reference, section 5.3).
+/// Starts a conversion: half of the values have the new type immediately, the others when the conversion ends
+/// (reference, section 5.3).
 pub fn begin(change: &mut Change<'_>, definition: &Record) {
     let millis = change.world.switches.field_conversion_ms;
     if millis <= 0 {
@@ -106,7 +106,7 @@ pub fn begin(change: &mut Change<'_>, definition: &Record) {
     change.schedule(at, Job::Conversion(definition.id));
 }
 
-/// The conversion of a field's values ends: the definition has the new type.
+/// Ends the conversion of a field's values: the definition has the new type.
 pub fn converted(change: &mut Change<'_>, id: Id) {
     let Some(definition) = change.get(id) else { return };
     let Some(ty) = definition.get("converting_to_type").cloned() else { return };
@@ -138,7 +138,7 @@ fn convert_values(change: &mut Change<'_>, definition: &Record, which: impl Fn(&
     }
 }
 
-/// A value in another type; null when it cannot be one.
+/// Converts a value to another type; null if that is not possible.
 fn convert(view: &View<'_>, definition: &Record, target: &str, value: &Value) -> Value {
     if let Value::List(items) = value {
         let items: Vec<Value> = items
@@ -188,14 +188,14 @@ fn reference(view: &View<'_>, kind: Kind, text: String) -> Value {
     input::read_value(view, Type::Ref(kinds), &text.into(), 0).unwrap_or(Value::Null)
 }
 
-/// The values of a deleted field are forgotten, when no reading of the past needs them any more.
+/// Removes the values of a deleted field when no reading of the past needs them any more.
 pub fn forget_values(change: &mut Change<'_>, field: Id) {
     let key = Key::Custom(field);
     let kinds: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| kind.resource().custom_fields).collect();
     for record in holders(change.world, &kinds, key) {
         let mut record = Record::clone(&record);
         record.put(key, Value::Null);
-        // Not a change of what anybody can see, now or at a moment that can still be asked for.
+        // This changes nothing visible, neither now nor at a moment within the retention.
         change.world.store.put(Arc::new(record));
     }
 }

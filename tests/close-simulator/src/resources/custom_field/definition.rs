@@ -1,4 +1,4 @@
-//! What a definition may be, and what a change of one does to the values.
+//! Checks of definitions, and the effects of a changed definition on values.
 
 use super::{
     conversion::{self, Told},
@@ -17,7 +17,7 @@ use crate::{
 /// Every type (reference, section 5.2).
 const TYPES: &[&str] =
     &["text", "textarea", "number", "date", "datetime", "choices", "user", "contact", "custom_object", "hidden"];
-/// Those that may have several values.
+/// Types that allow several values.
 const MULTIPLE: &[&str] = &["user", "choices", "contact", "custom_object"];
 
 fn check(definition: &Record, ty: &str) -> Result<(), Refusal> {
@@ -46,7 +46,6 @@ fn check(definition: &Record, ty: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Checks a new definition.
 pub fn prepare(_change: &mut Change<'_>, definition: &mut Record, _body: &Body) -> Result<(), Refusal> {
     let ty = definition.text("type").unwrap_or_default().to_owned();
     check(definition, &ty)?;
@@ -69,8 +68,7 @@ pub fn prepare(_change: &mut Change<'_>, definition: &mut Record, _body: &Body) 
     Ok(())
 }
 
-/// Checks a change. Another type does not stand at once: it is announced as `converting_to_type` until the values
-/// follow.
+/// Checks a change. A new type is announced as `converting_to_type` until the values are converted.
 pub fn revise(_change: &mut Change<'_>, before: &Record, after: &mut Record, _body: &Body) -> Result<(), Refusal> {
     let ty = after.text("type").unwrap_or_default().to_owned();
     if before.text("type") == Some(&ty) {
@@ -95,7 +93,7 @@ pub fn revise(_change: &mut Change<'_>, before: &Record, after: &mut Record, _bo
     Ok(())
 }
 
-/// Lets the values follow a changed definition: renamed choices, one value or several, another type.
+/// Updates the values after a changed definition: renamed choices, one value or several, another type.
 pub fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &Body) -> Result<(), Refusal> {
     let Some(after) = change.get(id) else { return Ok(()) };
     let renamed = conversion::renamed_choices(before, &after);
@@ -113,7 +111,7 @@ pub fn updated(change: &mut Change<'_>, before: &Record, id: Id, _body: &Body) -
     Ok(())
 }
 
-/// A caller deletes a definition: its key vanishes from every record, told only if the switch says so.
+/// Deletes a definition for a caller: its key vanishes from every record, with events only if the switch says so.
 pub fn deleting(change: &mut Change<'_>, definition: &Record) -> Result<(), Refusal> {
     if change.world.switches.field_delete_events {
         conversion::rewrite(change, definition, Told::Yes, |_, _| Value::Null);
@@ -122,8 +120,8 @@ pub fn deleting(change: &mut Change<'_>, definition: &Record) -> Result<(), Refu
     Ok(())
 }
 
-/// Rendering leaves out what has no definition, so that the key is gone at once. The values themselves are needed as
-/// long as the past can be read, and go after that.
+/// Rendering leaves out values without definition, so the key is gone immediately. The values stay while the past can
+/// be read, and are removed afterwards.
 pub fn deleted(change: &mut Change<'_>, definition: &Record) -> Result<(), Refusal> {
     let at = change.now().plus_days(World::RETENTION_DAYS + 1);
     let kinds = values::kinds_of(definition);

@@ -1,8 +1,8 @@
 //! Custom fields: definitions for every kind of object, and their values on records (reference, section 5).
 //!
 //! `definition` has the laws of a definition, `values` reads and checks values, `conversion` rewrites them when a
-//! definition changes, `association` is where shared fields are used, `schema` the fields of an object in the order in
-//! which people see them.
+//! definition changes, `association` says where shared fields are used, `schema` has the fields of an object in display
+//! order.
 
 pub mod association;
 pub mod conversion;
@@ -24,7 +24,7 @@ pub use conversion::{converted, forget_values};
 pub use values::{check_record, merge_members, read, read_all};
 
 /// A definition. Stored, not shown: `object`, which is `lead`, `contact`, `opportunity`, `activity`, `custom_object` or
-/// `shared`. `associations` is stored as a list of objects, of shared fields only.
+/// `shared`. `associations` is stored as a list of objects, on shared fields only.
 pub static CUSTOM_FIELD: Resource = Resource {
     name: "custom_field",
     event: Some(|record| match record.text("object") {
@@ -87,7 +87,7 @@ pub static CUSTOM_FIELD: Resource = Resource {
     },
 };
 
-/// What is served. The lists of the kinds do not contain shared fields.
+/// The lists of the kinds do not contain shared fields.
 pub static SOURCE: Source = Source {
     collections: &[
         Collection {

@@ -1,6 +1,5 @@
-//! The fields of an object in the order in which people see them, shared ones among them (reference, section 5.3). The
-//! order belongs to the organization for leads, contacts and opportunities, and to the type for custom activities and
-//! custom objects.
+//! The fields of an object in display order, shared ones included (reference, section 5.3). The order belongs to the
+//! organization for leads, contacts and opportunities, and to the type for custom activities and custom objects.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -15,7 +14,6 @@ use crate::{
     world::{change::Change, people::Caller, view::View},
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[],
     endpoints: &[
@@ -30,7 +28,7 @@ const fn endpoint(method: &'static str, path: &'static str, handler: Handler) ->
     Endpoint { method, path, handler, section: "5.3", exactness: Exactness::Documented }
 }
 
-/// Where a custom type keeps the order of its fields.
+/// The field of a custom type that stores the order of its fields.
 const ORDER_OF_TYPE: &str = "field_order";
 
 /// The fields of one kind, or of one custom type, without shared ones, oldest first.
@@ -50,14 +48,13 @@ pub fn of_record<'v>(view: &'v View<'_>, record: &'v Record) -> impl Iterator<It
     view.all(Kind::CustomField).filter(move |field| association::used(field, record))
 }
 
-/// Whose schema it is.
 struct Schema {
-    /// The word for the object: of definitions, and of associations.
+    /// The word for the object in definitions and associations.
     object: &'static str,
     associated: &'static str,
-    /// Of one custom type.
+    /// The custom type, if any.
     of: Option<Id>,
-    /// Which record keeps the order, and where.
+    /// The record and field that store the order.
     owner: Id,
     order: &'static str,
 }
@@ -97,7 +94,7 @@ impl Schema {
         self.fields(view).into_iter().map(|field| self.field(view, field)).collect()
     }
 
-    /// A field as it is used here: a shared one with the association's own terms.
+    /// A field as it is used here: a shared field with the terms of its association.
     fn field(&self, view: &View<'_>, field: &Record) -> Json {
         let mut out = Vec::with_capacity(512);
         render::write(view, field, render::LIST, &Selection::Default, &mut out);
@@ -142,7 +139,7 @@ fn get(view: &View<'_>, _caller: &Caller, request: &Request) -> Result<Answer, R
     Ok(Schema::find(view, &request.segments)?.answer(view))
 }
 
-/// `{"fields": [{"id": …}, …]}`: the order that people see from now on.
+/// `{"fields": [{"id": …}, …]}` sets the display order.
 fn reorder(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
     let schema = Schema::find(&change.view(), &request.segments)?;
     if change.actor.caller.as_ref().is_some_and(|caller| !status::may_customize(caller)) {

@@ -1,5 +1,5 @@
-//! Values of custom fields in bodies: reading them by id or by name, adding and removing single members, and which
-//! field a record may have.
+//! Values of custom fields in bodies: read by id or by name, single members added and removed, and checked against the
+//! fields of the record.
 
 use serde_json::{Map, Value as Json};
 
@@ -13,8 +13,8 @@ use crate::{
     world::view::View,
 };
 
-/// Suffixes by which members of a multi-valued field are added and removed; they wait in the input under the field's
-/// key as `{"add": …}` or `{"remove": …}` until [`merge_members`] sees the present value.
+/// Suffixes that add and remove members of a multi-valued field. They wait in the input under the field's key as
+/// `{"add": …}` or `{"remove": …}` until [`merge_members`] sees the present value.
 const ADD: &str = "add";
 const REMOVE: &str = "remove";
 
@@ -30,13 +30,13 @@ pub fn kinds_of(definition: &Record) -> &'static [Kind] {
     }
 }
 
-/// The type that new values have: while a conversion runs, the one it leads to.
+/// The type of new values: during a conversion, the target type.
 pub fn type_of(definition: &Record) -> &str {
     definition.text("converting_to_type").or(definition.text("type")).unwrap_or("text")
 }
 
 /// Reads every custom field of a body: `custom.cf_…`, and the deprecated `custom.<name>` and `custom: {name: value}`.
-/// Where a field is named twice, the id counts.
+/// The id wins if a field is named twice.
 pub fn read_all(
     view: &View<'_>,
     resource: &'static Resource,
@@ -80,7 +80,7 @@ pub fn read_all(
     }
 }
 
-/// What a key of a body means.
+/// The meaning of a body's key.
 struct Target<'v> {
     definition: &'v Record,
     member: Option<&'static str>,
@@ -157,7 +157,7 @@ fn with_members(present: Option<&Value>, part: &Value) -> Value {
 /// Reads a value by its definition.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// The reason why the value is invalid.
 pub fn read(view: &View<'_>, definition: &Record, json: &Json) -> Result<Value, String> {
     read_at(view, definition, json, 0)
 }
@@ -206,8 +206,8 @@ fn read_single(view: &View<'_>, definition: &Record, json: &Json, offset_minutes
         .map_err(|error| error.as_str().map_or_else(|| error.to_string(), str::to_owned))
 }
 
-/// Checks the custom fields of a record before it is stored: that each belongs to it, that contacts and custom objects
-/// are of its lead, that the caller's role may set them; of a new record also that nothing required is missing.
+/// Checks the custom fields of a record before it is stored: each belongs to it, contacts and custom objects belong to
+/// its lead, and the caller's role may set them; for a new record also that no required field is missing.
 ///
 /// # Errors
 /// 400 by field, or 403.

@@ -1,17 +1,18 @@
-//! A place in the log as text: only the place, so that all filters must be repeated beside it (reference, section 6.2).
+//! A position in the log as text. It holds only the position, so all filters must be repeated beside it (reference,
+//! section 6.2).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{model::Moment, world::events::Place};
 
-/// Where a page begins, and which way it goes.
+/// The start and direction of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cursor {
-    /// To newer events rather than older ones.
+    /// Towards newer events rather than older ones.
     pub(super) newer: bool,
-    /// The last place that was seen; it is not part of the page.
+    /// The last position of the page before; excluded from this page.
     pub(super) place: Place,
-    /// When the cursor was given out.
+    /// Time of creation.
     pub(super) issued: Moment,
 }
 
@@ -26,7 +27,7 @@ impl Cursor {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// `None` for a text that this organization never gave out.
+    /// `None` for a text that is not a cursor of this organization.
     pub(super) fn parse(text: &str, seed: u64) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (body, sum) = bytes.split_at_checked(25)?;
@@ -42,7 +43,7 @@ impl Cursor {
     }
 }
 
-/// Keeps made-up and damaged cursors out; no secret.
+/// Rejects invented and damaged cursors; not a secret.
 fn check(body: &[u8], seed: u64) -> [u8; 4] {
     let mut sum = seed ^ 0xcbf2_9ce4_8422_2325;
     for byte in body {

@@ -1,4 +1,4 @@
-//! What a reader may ask the log for: the combinations of section 6.1, each with bounds of `date_updated`.
+//! Filters of the log: the combinations of section 6.1, each with bounds of `date_updated`.
 
 use crate::{
     http::Request,
@@ -46,12 +46,12 @@ const LISTED: [u8; 16] = [
     REQUEST_ID,
 ];
 
-/// Which id is asked for.
+/// The value of an id filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Any,
     One(Id),
-    /// One that this organization never gave out: nothing matches.
+    /// Not an id of this organization: nothing matches.
     Nobodys,
 }
 
@@ -72,7 +72,7 @@ impl Wanted {
     }
 }
 
-/// What was asked for.
+/// The filters of a request.
 #[derive(Debug)]
 pub(super) struct Filter<'r> {
     object_type: Option<&'r str>,
@@ -84,7 +84,7 @@ pub(super) struct Filter<'r> {
 }
 
 impl<'r> Filter<'r> {
-    /// Reads the parameters; an empty one is as none.
+    /// Reads the parameters; an empty one counts as absent.
     pub(super) fn read(view: &View<'_>, request: &'r Request) -> Result<Self, Refusal> {
         let text = |name: &str| request.param(name).filter(|text| !text.is_empty());
         let given = NAMES.iter().filter(|(name, _)| text(name).is_some());
@@ -107,12 +107,12 @@ impl<'r> Filter<'r> {
         })
     }
 
-    /// Whether nothing can match.
+    /// Returns true if nothing can match.
     pub(super) fn is_nothing(&self) -> bool {
         [self.object, self.lead, self.user, self.request].contains(&Wanted::Nobodys)
     }
 
-    /// The part of the log to look through: the narrowest there is.
+    /// The narrowest part of the log that holds all matches.
     pub(super) fn by(&self) -> By<'r> {
         match (self.object.one(), self.request.one(), self.lead.one(), self.user.one()) {
             (Some(object), ..) => By::Object(object),
@@ -127,7 +127,6 @@ impl<'r> Filter<'r> {
         }
     }
 
-    /// Whether an event is asked for.
     pub(super) fn matches(&self, event: &Event) -> bool {
         self.object_type.is_none_or(|name| name == event.object_type)
             && self.action.is_none_or(|name| name == event.action)
@@ -148,7 +147,7 @@ pub(super) struct Bounds {
 impl Bounds {
     pub(super) const NONE: Self = Self { from: Moment(i64::MIN), to: Moment::LAST };
 
-    /// Reads `date_updated__gt` and its like.
+    /// Reads `date_updated__gt` and the other bounds.
     pub(super) fn read(request: &Request) -> Result<Self, Refusal> {
         let mut bounds = Self::NONE;
         if let Some(at) = request.moment("date_updated__gt")? {

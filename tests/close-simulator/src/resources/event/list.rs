@@ -1,4 +1,4 @@
-//! A page of the log: newest first, from a place on, without an offset (reference, section 6.2).
+//! Pages of the log: newest first, from a position, without an offset (reference, section 6.2).
 
 use std::sync::Arc;
 
@@ -19,10 +19,9 @@ use crate::{
     },
 };
 
-/// The default and the most: a larger `_limit` is taken as this.
+/// Default and maximum; a larger `_limit` counts as this.
 const MAX_LIMIT: usize = 50;
 
-/// Answers `GET /event/`.
 pub(super) fn list(view: &View<'_>, caller: &Caller, request: &Request) -> Result<Answer, Refusal> {
     let limit = limit(request)?;
     let filter = Filter::read(view, request)?;
@@ -63,7 +62,7 @@ fn cursor(view: &View<'_>, request: &Request) -> Result<Option<Cursor>, Refusal>
 }
 
 struct Page<'v> {
-    /// Newest first, each with what the reader may see of it.
+    /// Newest first, each with the parts that the reader may see.
     rows: Vec<(&'v Arc<Event>, super::Parts)>,
     next: Option<Place>,
     previous: Option<Place>,
@@ -91,7 +90,7 @@ impl<'v> Reader<'v, '_> {
         };
         let ends = match (rows.first(), rows.last(), cursor) {
             (Some(first), Some(last), _) => Some((first.place(), last.place())),
-            // Nothing on this side of the cursor: the way back begins at the place itself.
+            // Nothing on this side of the cursor: the way back starts at the position itself.
             (_, _, Some(Cursor { newer, place: (at, order), .. })) => Some(if newer {
                 ((at, order), (at, order.saturating_add(1)))
             } else {
@@ -102,7 +101,7 @@ impl<'v> Reader<'v, '_> {
         let (mut next, mut previous) = (None, None);
         if let Some((first, last)) = ends.filter(|_| !self.filter.is_nothing()) {
             next = (!self.older(last, 1).is_empty()).then_some(last);
-            // A first page has nothing above it: it begins at the newest.
+            // Nothing precedes a first page: it starts at the newest event.
             previous = (cursor.is_some() && !self.newer(first, 1).is_empty()).then_some(first);
         }
         let rows = rows.drain(..).map(|event| (event, self.sight.parts(event))).collect();
@@ -111,7 +110,7 @@ impl<'v> Reader<'v, '_> {
 
     fn older(&mut self, than: Place, limit: usize) -> Vec<&'v Arc<Event>> {
         let Self { view, filter, by, bounds, sight } = self;
-        // The first place that the upper bound shuts out.
+        // The first position beyond the upper bound.
         let than = than.min((Moment(bounds.to.0.saturating_add(1)), 0));
         let from = bounds.from.max(sight.oldest);
         let events = view.world.events.older_by(*by, than).take_while(|event| event.updated >= from);

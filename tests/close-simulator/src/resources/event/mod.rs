@@ -1,7 +1,7 @@
-//! The event log as it is read (reference, section 6).
+//! Reading the event log (reference, section 6).
 //!
-//! `list` finds a page, `filter` reads what may be asked for, `cursor` names a place in the log, `sight` decides who
-//! sees what, `write` gives an event its form, which webhooks share.
+//! `list` finds a page, `filter` reads the filters, `cursor` is a position in the log, `sight` decides visibility, and
+//! `write` serializes an event, also for webhooks.
 
 mod cursor;
 mod filter;
@@ -16,7 +16,6 @@ use crate::{
 };
 pub use write::{Parts, write};
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[],
     endpoints: &[

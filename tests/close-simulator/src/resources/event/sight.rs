@@ -1,5 +1,5 @@
-//! Which events a reader finds, and how much of each: hidden data after an hour, hidden leads, what is not visible yet
-//! and what is too old (reference, sections 6.1, 6.3 and 6.7).
+//! Visibility of events: data hidden after an hour, hidden leads, events that are not visible yet or too old
+//! (reference, sections 6.1, 6.3 and 6.7).
 
 use rustc_hash::FxHashMap;
 use serde_json::Value as Json;
@@ -17,14 +17,14 @@ use crate::{
     },
 };
 
-/// After this time readers without rights find no data: one hour.
+/// Readers without rights get no data after this time: one hour.
 const OPEN_SECS: i64 = 3_600;
 
-/// One reader's sight of the log.
+/// The log as one reader sees it.
 pub(super) struct Sight<'v> {
     view: &'v View<'v>,
     caller: &'v Caller,
-    /// `date_updated` of the oldest events that are still there.
+    /// `date_updated` of the oldest events within the retention.
     pub(super) oldest: Moment,
     leads: FxHashMap<Id, bool>,
 }
@@ -35,7 +35,7 @@ impl<'v> Sight<'v> {
         Self { view, caller, oldest, leads: FxHashMap::default() }
     }
 
-    /// Whether the reader finds an event.
+    /// Returns true if the reader may see an event.
     pub(super) fn sees(&mut self, event: &Event) -> bool {
         if event.visible > self.view.now || event.updated < self.oldest {
             return false;
@@ -55,7 +55,7 @@ impl<'v> Sight<'v> {
         sees
     }
 
-    /// How much of an event the reader finds.
+    /// The parts of an event that the reader may see.
     pub(super) fn parts(&self, event: &Event) -> Parts {
         if self.caller.is_admin() || self.view.now.millis_since(event.updated) <= OPEN_SECS * 1_000 {
             return Parts::All;
@@ -66,7 +66,7 @@ impl<'v> Sight<'v> {
         }
     }
 
-    /// Whether the reader would see a lead that is gone, by what the log holds of it: its last state.
+    /// Returns true if the reader would see a deleted lead, by its last state in the log.
     fn saw(&self, lead: Id) -> bool {
         let last = self.view.world.events.older_by(By::Object(lead), (Moment::LAST, u64::MAX)).next();
         let state = last.and_then(|event| event.data.as_ref().or(event.previous.as_ref()));

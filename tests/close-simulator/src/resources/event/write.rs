@@ -1,4 +1,4 @@
-//! The form of an event, in the log and in webhooks (reference, section 6.3): stamps without offset, while those in
+//! The form of an event, in the log and in webhooks (reference, section 6.3): dates without offset, while those in
 //! `data` have one.
 
 use std::sync::Arc;
@@ -12,10 +12,9 @@ use crate::{
     world::{events::Event, view::View},
 };
 
-/// How much of an event is written.
+/// The parts of an event to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parts {
-    /// Everything.
     All,
     /// `data` and `previous_data` are null.
     NullData,
@@ -23,7 +22,6 @@ pub enum Parts {
     WithoutData,
 }
 
-/// Appends an event.
 pub fn write(view: &View<'_>, event: &Event, parts: Parts, out: &mut Vec<u8>) {
     let seed = view.seed();
     out.push(b'{');

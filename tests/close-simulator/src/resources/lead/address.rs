@@ -19,7 +19,7 @@ const ADDRESS: &[Field] = &[
     Field::stored("country", Type::Text(64)).writable(),
 ];
 
-/// `addresses`: a write replaces the whole list; every member is shown, and the time zones that follow.
+/// `addresses`: a write replaces the whole list; every member is shown, with the derived time zones.
 pub const ADDRESSES: Field = Field {
     ty: Type::List(&Type::Object(ADDRESS)),
     write: Write::Yes,
@@ -63,7 +63,7 @@ pub fn summary(lead: &Record) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// Refuses countries that are no ISO 3166 code of two letters.
+/// Refuses countries that are not two-letter ISO 3166 codes.
 pub fn check(lead: &Record) -> Result<(), Refusal> {
     let mut errors = Map::new();
     for (at, address) in stored(lead).iter().enumerate() {

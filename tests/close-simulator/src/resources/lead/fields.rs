@@ -1,4 +1,4 @@
-//! What a lead shows beyond what it stores: its contacts, opportunities and open tasks, and what is computed from them.
+//! Computed fields of a lead: its contacts, opportunities and open tasks, and values derived from them.
 
 use super::address;
 use crate::{
@@ -10,12 +10,11 @@ use crate::{
     world::view::View,
 };
 
-/// The contacts of a lead in their order.
 pub fn contacts<'v>(view: &'v View<'_>, lead: Id) -> impl Iterator<Item = &'v Record> {
     view.of_lead(lead, Kind::Contact)
 }
 
-/// The name, or that of the first contact.
+/// The name, or else that of the first contact.
 pub fn display_name(view: &View<'_>, lead: &Record) -> String {
     match lead.text("name").filter(|name| !name.trim().is_empty()) {
         Some(name) => name.to_owned(),
@@ -23,7 +22,7 @@ pub fn display_name(view: &View<'_>, lead: &Record) -> String {
     }
 }
 
-/// What a child shows as `lead_name`.
+/// The `lead_name` of a child.
 pub fn name_of(view: &View<'_>, lead: Option<Id>) -> Value {
     lead.and_then(|lead| view.get(lead)).map(|lead| display_name(view, lead)).into()
 }
@@ -33,12 +32,11 @@ pub fn html_url(s: &Scene<'_>) -> Value {
     format!("https://app.close.com/lead/{}/", s.view.id_text(s.record.id)).into()
 }
 
-/// The ids of the contacts in their order.
 pub fn contact_ids(s: &Scene<'_>) -> Value {
     Value::list(contacts(s.view, s.record.id).map(|contact| contact.id.into()))
 }
 
-/// Objects as they are nested in their lead.
+/// Objects in the form nested in their lead.
 pub fn nested<'r>(view: &View<'_>, records: impl Iterator<Item = &'r Record>) -> Value {
     let mut out = vec![b'['];
     for record in records {
@@ -57,7 +55,7 @@ pub fn tasks(s: &Scene<'_>) -> Value {
     nested(s.view, of(Kind::Task).chain(of(Kind::Notification)).filter(|task| !task.is("is_complete")))
 }
 
-/// The first mail address of the first contact that has one; null without.
+/// The first mail address of the first contact with an address; null without.
 pub fn primary_email(view: &View<'_>, lead: Option<Id>) -> Value {
     lead.into_iter()
         .flat_map(|lead| contacts(view, lead))
@@ -65,7 +63,7 @@ pub fn primary_email(view: &View<'_>, lead: Option<Id>) -> Value {
         .map_or(Value::Null, |contact| entries::emails(view, contact).items()[0].clone())
 }
 
-/// The first phone number of the first contact that has one; null without.
+/// The first phone number of the first contact with a number; null without.
 pub fn primary_phone(view: &View<'_>, lead: Option<Id>) -> Value {
     lead.into_iter()
         .flat_map(|lead| contacts(view, lead))
@@ -73,13 +71,12 @@ pub fn primary_phone(view: &View<'_>, lead: Option<Id>) -> Value {
         .map_or(Value::Null, |contact| entries::phones(view, contact).items()[0].clone())
 }
 
-/// The names of the contacts.
 pub fn contacts_summary(s: &Scene<'_>) -> Value {
     let names: Vec<String> = contacts(s.view, s.record.id).map(contact::display_name).collect();
     (!names.is_empty()).then(|| names.join(", ")).into()
 }
 
-/// The time where the lead is, by its first address or else its first phone number: another one at every reading.
+/// The lead's local time, by its first address or else its first phone number; different on every read.
 pub fn localtime(s: &Scene<'_>) -> Value {
     let by_phone = || {
         let number = contacts(s.view, s.record.id).find_map(entries::first_phone)?;
@@ -93,7 +90,7 @@ pub fn localtime(s: &Scene<'_>) -> Value {
     local().into()
 }
 
-/// The organization's links for a kind of object (`lead`, `contact`, `opportunity`), with its placeholders filled in.
+/// The organization's links for a kind of object (`lead`, `contact`, `opportunity`), with the placeholders filled in.
 pub fn links(s: &Scene<'_>, kind: &str) -> Value {
     let links = s.view.all(Kind::IntegrationLink).filter(|link| link.text("type") == Some(kind));
     Value::list(links.map(|link| {

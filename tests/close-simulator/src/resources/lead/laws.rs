@@ -1,4 +1,4 @@
-//! What a change of a lead brings with it: nested contacts, a `Created` activity, status changes, the end of all its
+//! Side effects of a change of a lead: nested contacts, a `Created` activity, status changes, the deletion of its
 //! children.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// `status` for the label of the status.
+/// Accepts `status` with the label of the status.
 pub(super) fn reword(view: &View<'_>, body: &Body) -> Result<Option<Body>, Refusal> {
     let Some(label) = body.text("status").filter(|_| body.get("status_id").is_none()) else { return Ok(None) };
     let status = spelling::status(view, Kind::LeadStatus, label, |_| true)
@@ -42,7 +42,7 @@ pub(super) fn prepare(change: &mut Change<'_>, lead: &mut Record, body: &Body) -
         lead.author = Some(author);
         lead.set("created_by", Value::Null);
     }
-    // The lead's `created` event names its contacts, so they stand in the store before it; `created` tells of them.
+    // The lead's `created` event names its contacts, so they are stored before it; `created` emits their events.
     for fields in drafts {
         let mut contact = change.record(Kind::Contact);
         contact.lead = Some(lead.id);
@@ -62,7 +62,7 @@ pub(super) fn created(change: &mut Change<'_>, id: Id, body: &Body) {
     created_activity::leave(change, id);
 }
 
-/// Makes a lead for a contact that came without one; the contact is stored again, and told, by who calls this.
+/// Creates a lead for a contact without one. The caller stores the contact again and emits its event.
 pub fn create_around(change: &mut Change<'_>, body: &Body, contact: &Record) -> Result<Id, Refusal> {
     let mut lead = change.record(Kind::Lead);
     lead.set("name", body.text("name"));
@@ -107,8 +107,8 @@ pub(super) fn updated(change: &mut Change<'_>, before: &Record, id: Id, body: &B
     Ok(())
 }
 
-/// Deletes the lead with everything that belongs to it, in an order that nobody can rely on: the lead may come first,
-/// last or in between (reference, section 8.4).
+/// Deletes the lead with all its children, in an order that is not guaranteed: the lead may come first, last or in
+/// between (reference, section 8.4).
 pub(super) fn deleting(change: &mut Change<'_>, lead: &Record) {
     let mut all = children(&change.whole(), lead.id);
     all.push(lead.id);
@@ -118,12 +118,12 @@ pub(super) fn deleting(change: &mut Change<'_>, lead: &Record) {
     change.remove_together(&all);
 }
 
-/// Everything that belongs to a lead; comments and sequence subscriptions belong to the lead of what they hang on.
+/// All children of a lead; comments and sequence subscriptions belong to the lead of their object.
 pub(super) fn children(view: &View<'_>, lead: Id) -> Vec<Id> {
     Kind::ALL.iter().flat_map(|kind| view.of_lead(lead, *kind)).map(|child| child.id).collect()
 }
 
-/// The contact that an item of `contacts` names, if it is one of this lead.
+/// The contact of this lead that an item of `contacts` names, if any.
 fn known<'v>(view: &'v View<'_>, item: &Json, lead: Id) -> Option<&'v Record> {
     let text = item.get("id")?.as_str()?;
     view.parse_id(text)
@@ -131,7 +131,7 @@ fn known<'v>(view: &'v View<'_>, item: &Json, lead: Id) -> Option<&'v Record> {
         .filter(|contact| contact.kind() == Kind::Contact && contact.lead == Some(lead))
 }
 
-/// The contacts nested in a body, all of them checked; for an existing lead those with an id are updates.
+/// The contacts nested in a body, all checked; for an existing lead, those with an id are updates.
 fn drafts(change: &Change<'_>, body: &Body, lead: Option<Id>) -> Result<Vec<Vec<(Key, Value)>>, Refusal> {
     let Some(contacts) = body.get("contacts") else { return Ok(Vec::new()) };
     let Some(items) = contacts.as_array() else { return Err(Refusal::field("contacts", "Not a valid list.")) };

@@ -1,8 +1,8 @@
-//! Two leads become one: answered at once, done step by step afterwards (reference, section 8.5).
+//! Merges two leads: answered immediately, then done step by step (reference, section 8.5).
 //!
-//! The steps: the activity goes `in_progress`; the first half of the source's children goes over; the other half; the
-//! destination takes over what it lacks; `merged`, and the source is deleted; the activity is `completed`. An `errored`
-//! merge stops after the first half.
+//! The steps: the activity becomes `in_progress`; the first half of the source's children is moved; the other half; the
+//! destination takes missing fields from the source; `merged`, and the source is deleted; the activity is `completed`.
+//! An `errored` merge stops after the first half.
 
 use std::sync::Arc;
 
@@ -26,17 +26,17 @@ use crate::{
     },
 };
 
-/// What a lead merge does next.
+/// The next step of a lead merge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// The `LeadMerge` activity.
     activity: Id,
     source: Id,
     destination: Id,
-    /// Who asked for it.
+    /// The user who requested it.
     user: Option<Id>,
     phase: Phase,
-    /// Children that went over: the id before and the id since, which are the same where children are moved.
+    /// Moved children: the old and the new id, which are the same unless children are re-created.
     moved: Vec<(Id, Id)>,
 }
 
@@ -67,7 +67,7 @@ pub(super) fn begin(change: &mut Change<'_>, request: &Request) -> Result<Answer
     };
     let pair = (lead("source"), lead("destination"));
     let (Some(source), Some(destination)) = pair else {
-        // A well-formed body that names a lead nobody can find is a 404, as a read of that lead would be.
+        // A well-formed body with an unknown lead is a 404, like a read of that lead.
         let unknown =
             ["source", "destination"].into_iter().find(|name| body.text(name).is_some() && errors.contains_key(*name));
         return Err(match unknown {
@@ -102,7 +102,7 @@ fn later(change: &mut Change<'_>, step: Step) {
     change.schedule(at, Job::Merge(step));
 }
 
-/// Does the next step of a merge.
+/// Runs the next step of a merge.
 pub fn step(change: &mut Change<'_>, mut step: Step) {
     change.actor.user = step.user;
     change.actor.meta = meta(step.source, step.destination);
@@ -156,7 +156,7 @@ fn tell(change: &mut Change<'_>, activity: Id, status: &'static str, message: Op
     });
 }
 
-/// Children still at the source; contacts first, so that what refers to them finds them.
+/// Children that are still at the source; contacts first, so that references to them can be resolved.
 fn waiting(change: &Change<'_>, step: &Step) -> Vec<Id> {
     let mut children = laws::children(&change.whole(), step.source);
     children.retain(|child| child.kind() != Kind::LeadMerge);
@@ -164,7 +164,7 @@ fn waiting(change: &Change<'_>, step: &Step) -> Vec<Id> {
     children
 }
 
-/// Takes children over. The source's `Created` activity has no place in the destination, which has its own.
+/// Moves children to the destination. The source's `Created` activity is dropped, because the destination has its own.
 fn carry(change: &mut Change<'_>, step: &mut Step, children: &[Id]) {
     for child in children {
         let Some(record) = change.get(*child) else { continue };
@@ -173,7 +173,7 @@ fn carry(change: &mut Change<'_>, step: &mut Step, children: &[Id]) {
             continue;
         }
         let here = record.lead.map(|_| step.destination);
-        // Their kind knows no `updated` (reference, section 6.5).
+        // Their kind has no `updated` event (reference, section 6.5).
         let way = if child.kind() == Kind::TaskCompleted {
             MergedChildren::Recreate
         } else {
@@ -225,7 +225,7 @@ fn replace(of: &mut Value, ids: &FxHashMap<Id, Id>) {
     }
 }
 
-/// The destination gets the source's addresses, and what else of its own it has not.
+/// Copies the source's addresses, and fields that the destination lacks.
 fn take_over(change: &mut Change<'_>, step: &Step) {
     let (Some(source), Some(destination)) = (change.get(step.source), change.get(step.destination)) else { return };
     let mut after = Record::clone(&destination);
@@ -243,7 +243,7 @@ fn take_over(change: &mut Change<'_>, step: &Step) {
     }
     after.updated = change.now().max(after.updated);
     after.editor = change.actor.user.or(after.editor);
-    // The contacts have gone over already; told is what the destination was before the merge.
+    // The contacts have been moved already; the event compares with the destination before the merge.
     let old = {
         let before =
             step.moved.iter().filter(|(id, _)| id.kind() == Kind::Contact).fold(change.whole(), |view, (old, new)| {

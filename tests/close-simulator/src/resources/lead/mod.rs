@@ -1,6 +1,6 @@
 //! Leads: companies, with their contacts, opportunities and open tasks inside (reference, section 4.1).
 //!
-//! `fields` computes what is shown, `laws` says what a change of a lead brings with it, `merge` makes one lead of two.
+//! `fields` computes the shown fields, `laws` has the side effects of a change, `merge` merges two leads.
 
 pub mod address;
 pub mod fields;
@@ -25,7 +25,7 @@ use crate::{
     world::change::Change,
 };
 
-/// Other objects inside the lead, or computed from them: read with it, but told by their own events.
+/// Other objects inside the lead, or values derived from them: read with it, but reported by their own events.
 const FOREIGN: u8 = LIST | GET;
 
 /// A lead. Stored: `name`, `description`, `url`, `status_id`, `source`, `addresses` as a list of objects.
@@ -87,7 +87,6 @@ pub static LEAD: Resource = Resource {
     },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         paging: Paging::Offset { max_limit: 200, max_skip: 250_000 },
@@ -106,16 +105,15 @@ pub static SOURCE: Source = Source {
     }],
 };
 
-/// A child of a lead changed: the lead's `date_updated` moves and no lead event tells of it (reference, section 12,
-/// item 17).
+/// Moves the `date_updated` of a lead whose child changed, without an event (reference, section 12, item 17).
 pub fn touched_by_child(change: &mut Change<'_>, lead: Option<Id>) {
     if let Some(lead) = lead {
         change.touch(lead);
     }
 }
 
-/// Contacts came to a lead or left it, which is a change of the lead itself (`contact_ids`). Each contact is given as
-/// it was before: `None` for one that did not exist.
+/// Records that contacts were added to a lead or removed from it, which changes the lead itself (`contact_ids`). Each
+/// contact is given as it was before: `None` if it did not exist.
 pub fn contacts_changed(change: &mut Change<'_>, lead: Id, before: &[(Id, Option<Arc<Record>>)]) {
     let Some(record) = change.get(lead) else { return };
     let old = {
@@ -128,7 +126,7 @@ pub fn contacts_changed(change: &mut Change<'_>, lead: Id, before: &[(Id, Option
     change.update_seen(after, &old);
 }
 
-/// A task of a lead was completed: the one change of a child that lead events tell of (reference, section 6.5).
+/// Records a completed task: the one change of a child that has a lead event (reference, section 6.5).
 pub fn updated_by_task(change: &mut Change<'_>, lead: Option<Id>) {
     let Some(before) = lead.and_then(|lead| change.get(lead)) else { return };
     let old = change.rendered(&before);
@@ -136,7 +134,7 @@ pub fn updated_by_task(change: &mut Change<'_>, lead: Option<Id>) {
     let Some(after) = change.get(before.id) else { return };
     let mut changed = old.changed(&change.rendered(&after));
     if changed.is_empty() {
-        // Moved in the same millisecond already.
+        // Already moved in the same millisecond.
         changed.push(Key::Name("date_updated"));
     }
     let previous = changed.iter().filter_map(|key| Some((*key, Arc::from(old.member(*key)?)))).collect();

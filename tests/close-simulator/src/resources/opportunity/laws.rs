@@ -1,5 +1,5 @@
-//! What a change of an opportunity brings with it: the dates of winning and losing, a status change activity, the
-//! lead's `date_updated`.
+//! Side effects of a change of an opportunity: the dates of winning and losing, a status change activity, the lead's
+//! `date_updated`.
 
 use crate::{
     model::{Id, Kind, Record, Refusal, Value},
@@ -10,7 +10,8 @@ use crate::{
     },
 };
 
-/// `status` for the label of the status, or for the first of a type. Beside a `status_id` it says nothing.
+/// Accepts `status` with the label of a status or with a type, which means its first status. A `status_id` takes
+/// precedence.
 pub(super) fn reword(view: &View<'_>, body: &Body) -> Result<Option<Body>, Refusal> {
     let Some(label) = body.text("status") else { return Ok(None) };
     if body.get("status_id").is_some() {
@@ -27,7 +28,7 @@ pub(super) fn reword(view: &View<'_>, body: &Body) -> Result<Option<Body>, Refus
     Ok(Some(body))
 }
 
-/// The first active status of a pipeline, or of the first one.
+/// The first active status of a pipeline, or of the first pipeline.
 fn first_status(view: &View<'_>, pipeline: Option<Id>) -> Option<Id> {
     let statuses = match pipeline.and_then(|pipeline| view.get(pipeline)).or_else(|| view.all(Kind::Pipeline).next()) {
         Some(pipeline) => status::of_pipeline(view, pipeline),
@@ -51,7 +52,7 @@ fn check_contact(change: &Change<'_>, opportunity: &Record) -> Result<(), Refusa
     }
 }
 
-/// What a status of a type fills in when it is entered; the body has the last word.
+/// Fills in the fields of a newly entered status type; the body takes precedence.
 fn enter(change: &Change<'_>, opportunity: &mut Record, body: &Body) {
     match kind(&change.whole(), opportunity).as_str() {
         "won" => {
@@ -104,7 +105,7 @@ pub(super) fn revise(change: &mut Change<'_>, before: &Record, after: &mut Recor
     }
     let view = change.whole();
     if let Some(label) = body.text("status") {
-        // The same label in the opportunity's own pipeline is meant rather than that in the first one.
+        // A label in the opportunity's own pipeline takes precedence over the same label in the first one.
         let pipeline = view.field_of(before.id_of("status_id"), "pipeline_id").as_id();
         let own =
             spelling::status(&view, Kind::OpportunityStatus, label, |status| status.id_of("pipeline_id") == pipeline);
@@ -129,7 +130,7 @@ pub(super) fn updated(change: &mut Change<'_>, before: &Record, id: Id) {
     lead::touched_by_child(change, after.lead);
 }
 
-/// Comments on an opportunity go with it.
+/// Deletes the comments of an opportunity.
 pub(super) fn deleted(change: &mut Change<'_>, opportunity: &Record) {
     let Some(lead) = opportunity.lead else { return };
     let on_it = |record: &&Record| record.id_of("object_id") == Some(opportunity.id);

@@ -1,4 +1,4 @@
-//! How opportunities are listed: filters, orders, and sums over all that matches (reference, sections 2.3 and 4.3).
+//! Lists of opportunities: filters, orders, and sums over all matches (reference, sections 2.3 and 4.3).
 
 use super::money;
 use crate::{
@@ -62,7 +62,7 @@ fn date_won(record: &Record) -> Option<Day> {
     }
 }
 
-/// `status` and `date_won` with their suffixes.
+/// Reads `status` and `date_won` with their suffixes.
 pub fn check(view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refusal> {
     let mut conditions: Vec<Condition> = Vec::new();
     for param in ["status", "status__in"] {

@@ -1,6 +1,6 @@
 //! Opportunities: deals of a lead (reference, section 4.3).
 //!
-//! `money` has the amounts, `list` the filters and sums of the list, `laws` what a change brings with it.
+//! `money` has the amounts, `list` the filters and sums of the list, `laws` the side effects of a change.
 
 mod laws;
 pub mod list;
@@ -23,7 +23,7 @@ use crate::{
     world::{people::Caller, view::View},
 };
 
-/// Of other objects: read with the opportunity, told by their own events.
+/// Fields of other objects: read with the opportunity, reported by their own events.
 const FOREIGN: u8 = LIST | GET | NESTED;
 
 fn status(record: &Record) -> Option<Id> {
@@ -110,7 +110,6 @@ pub static OPPORTUNITY: Resource = Resource {
     },
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         paging: Paging::Offset { max_limit: 250, max_skip: 250_000 },
@@ -125,7 +124,7 @@ pub static SOURCE: Source = Source {
     endpoints: &[],
 };
 
-/// Others' opportunities are changed with one permission, one's own deleted with another (reference, section 9.2).
+/// Changing another user's opportunity needs one permission, deleting one's own needs another (reference, section 9.2).
 fn permit(_view: &View<'_>, caller: &Caller, deed: Deed, record: Option<&Record>) -> bool {
     let own = record.is_none_or(|record| record.id_of("user_id").is_none_or(|user| user == caller.user));
     match deed {
@@ -136,7 +135,7 @@ fn permit(_view: &View<'_>, caller: &Caller, deed: Deed, record: Option<&Record>
     }
 }
 
-/// The label, with the pipeline's name when there are several.
+/// The label, with the pipeline's name if there are several.
 fn status_display_name(s: &Scene<'_>) -> Value {
     let label = of_status(s, "label");
     let pipeline = s.view.field_of(of_status(s, "pipeline_id").as_id(), "name");
@@ -148,7 +147,7 @@ fn status_display_name(s: &Scene<'_>) -> Value {
     }
 }
 
-/// Active and untouched for 30 days: Close's own measure is not published.
+/// Active and untouched for 30 days: Close's own criterion is not published.
 fn is_stalled(s: &Scene<'_>) -> bool {
     of_status(s, "type").as_text() == Some("active") && s.record.updated < s.view.now.plus_days(-30)
 }

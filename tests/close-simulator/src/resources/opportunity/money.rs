@@ -1,30 +1,28 @@
-//! Amounts: integers in hundredths, whatever the currency (reference, section 4.3).
+//! Amounts: integers in hundredths, for every currency (reference, section 4.3).
 
 use crate::{
     model::{Record, Value},
     world::view::View,
 };
 
-/// How often a value comes.
+/// Values of `value_period`.
 pub const PERIODS: &[&str] = &["one_time", "monthly", "annual"];
 
-/// The organization's currency.
 pub fn currency(view: &View<'_>) -> Value {
     view.field_of(Some(view.organization()), "currency")
 }
 
-/// The period of an opportunity.
 pub fn period(opportunity: &Record) -> &str {
     opportunity.text("value_period").unwrap_or("one_time")
 }
 
-/// A year's worth: twelve months of a monthly value, the others as they are.
+/// The value per year: twelve months of a monthly value, other values unchanged.
 pub fn annualized(opportunity: &Record) -> Option<i64> {
     let times = if period(opportunity) == "monthly" { 12 } else { 1 };
     opportunity.int("value").map(|value| value.saturating_mul(times))
 }
 
-/// An amount at the opportunity's confidence, to the nearest cent.
+/// An amount weighted by the opportunity's confidence, to the nearest cent.
 pub fn expected(opportunity: &Record, amount: Option<i64>) -> Option<i64> {
     let confidence = opportunity.int("confidence").unwrap_or(0);
     amount.map(|amount| (amount.saturating_mul(confidence) + 50).div_euclid(100))

@@ -16,7 +16,6 @@ use crate::{
     world::{change::Body, people::Caller, view::View},
 };
 
-/// The report that a body asks for.
 pub(super) fn report(view: &View<'_>, _: &Caller, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let mut missing = Map::new();
@@ -107,7 +106,7 @@ fn numbers<'r>(metrics: &[&Metric], records: impl Fn(usize) -> Vec<&'r Record>) 
         .collect()
 }
 
-/// The text query that finds the leads behind a number.
+/// The text query that finds the leads of a number.
 fn query(metric: &Metric, range: Range) -> Json {
     let object = metric.key.split('.').next().unwrap_or("").trim_end_matches('s');
     json!([format!("{object}(date >= \"{}\" date < \"{}\")", range::written(range.from), range::written(range.to))])

@@ -1,5 +1,5 @@
-//! `GET /report/custom/{organization}/`: one number over time. No example of its answer is public, so that all of it is
-//! chosen: `{"series": [{"name", "data": [[datetime, number], …]}]}`, one series, or one for each user with
+//! `GET /report/custom/{organization}/`: one number over time. No example of its answer is public, so its form is
+//! chosen: `{"series": [{"name", "data": [[datetime, number], …]}]}`, one series, or one per user with
 //! `group_by=user_id`.
 
 use serde_json::{Value as Json, json};

@@ -1,7 +1,7 @@
-//! `POST /report/funnel/opportunity/{totals,stages}/`: what becomes of the opportunities of a pipeline.
+//! `POST /report/funnel/opportunity/{totals,stages}/`: the progress of a pipeline's opportunities.
 //!
-//! `created-cohort` takes those created in the cohort's time, `active-stage-cohort` those that were open in the
-//! report's.
+//! `created-cohort` selects opportunities created in the cohort's time, `active-stage-cohort` those that were open in
+//! the report's time.
 
 use std::collections::BTreeMap;
 
@@ -19,19 +19,19 @@ use crate::{
     world::{people::Caller, view::View},
 };
 
-/// What a body asks for.
+/// The selected opportunities.
 struct Cohort<'v> {
     pipeline: Id,
     opportunities: Vec<&'v Record>,
 }
 
-/// Counts, values and rates of all, and by user.
+/// Counts, values and rates, in total and by user.
 pub(super) fn totals(view: &View<'_>, _: &Caller, request: &Request) -> Result<Answer, Refusal> {
     let cohort = cohort(view, request)?;
     Ok(answer(view, &cohort, |opportunities| Json::Object(total(view, opportunities))))
 }
 
-/// How far along the statuses they get, of all and by user.
+/// Progress along the statuses, in total and by user.
 pub(super) fn stages(view: &View<'_>, _: &Caller, request: &Request) -> Result<Answer, Refusal> {
     let cohort = cohort(view, request)?;
     Ok(answer(view, &cohort, |opportunities| json!({ "stages": along(view, cohort.pipeline, opportunities) })))
@@ -99,7 +99,7 @@ fn value(opportunity: &Record) -> i64 {
     opportunity.int("value").unwrap_or(0)
 }
 
-/// What it is worth in a year.
+/// The value per year.
 fn annualized(opportunity: &Record) -> i64 {
     let times = if opportunity.text("value_period") == Some("monthly") { 12 } else { 1 };
     value(opportunity) * times
@@ -141,8 +141,8 @@ fn total(view: &View<'_>, opportunities: &[&Record]) -> Map<String, Json> {
     entry
 }
 
-/// One entry for each status of the pipeline in order: who came at least so far. A lost opportunity counts up to where
-/// it was lost from.
+/// One entry for each status of the pipeline in order: the opportunities that reached it. A lost opportunity counts up
+/// to the status before the loss.
 fn along(view: &View<'_>, pipeline: Id, opportunities: &[&Record]) -> Vec<Json> {
     let statuses: Vec<&Record> = view
         .all(Kind::OpportunityStatus)

@@ -1,4 +1,4 @@
-//! What an activity report can count, and the list of it.
+//! The metrics of activity reports, and their list.
 
 use serde_json::{Value as Json, json};
 
@@ -12,27 +12,25 @@ use crate::{
 /// How records become one number.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Measure {
-    /// How many.
+    /// Number of records.
     Count,
     /// The sum of an integer field.
     Sum(&'static str),
-    /// Its mean.
+    /// The mean of an integer field.
     Average(&'static str),
 }
 
-/// One metric.
 pub(super) struct Metric {
     /// As `calls.outbound.all.count`.
     pub key: &'static str,
     /// For people.
     pub name: &'static str,
-    /// What it reads.
+    /// The kind that it reads.
     pub kind: Kind,
-    /// Which of those.
+    /// Returns true for records that count.
     pub counts: fn(&View<'_>, &Record) -> bool,
-    /// When a record counts, if not at its `date_created`.
+    /// The moment at which a record counts, if not its `date_created`.
     pub at: fn(&Record) -> Option<Moment>,
-    /// How.
     pub measure: Measure,
 }
 
@@ -52,7 +50,7 @@ fn has_status(view: &View<'_>, record: &Record, status: &str) -> bool {
     text(view, record, "status").as_deref() == Some(status)
 }
 
-/// Whether a mail or a message was sent by a user.
+/// Returns true if a user sent the mail or message.
 pub(super) fn sent(view: &View<'_>, message: &Record) -> bool {
     outbound(view, message) && has_status(view, message, "sent")
 }
@@ -67,7 +65,7 @@ pub(super) fn status_type(view: &View<'_>, opportunity: &Record) -> Option<Strin
     view.field_of(opportunity.id_of("status_id"), "type").as_text().map(str::to_owned)
 }
 
-/// The day it was won or lost.
+/// The day on which it was won or lost.
 pub(super) fn closed(opportunity: &Record) -> Option<Moment> {
     match opportunity.get("date_won") {
         Some(Value::Day(day)) => Some(day.start(0)),
@@ -83,7 +81,6 @@ fn lost(view: &View<'_>, opportunity: &Record) -> bool {
     status_type(view, opportunity).as_deref() == Some("lost")
 }
 
-/// Every metric.
 pub(super) static METRICS: &[Metric] = &[
     metric("calls.all.all.count", "All Calls - All Types", Kind::Call, |_, _| true),
     metric("calls.outbound.all.count", "Outbound Calls - All Types", Kind::Call, outbound),
@@ -149,7 +146,7 @@ pub(super) static METRICS: &[Metric] = &[
     Metric { at: closed, ..metric("opportunities.lost.all.count", "Lost Opportunities", Kind::Opportunity, lost) },
 ];
 
-/// Whether a mail was opened.
+/// Returns true if a mail was opened.
 pub(super) fn opened(mail: &Record) -> bool {
     match mail.get("opens") {
         Some(Value::List(opens)) => !opens.is_empty(),
@@ -165,7 +162,7 @@ impl Metric {
         found.filter(|(at, record)| range.holds(*at) && (self.counts)(view, record)).collect()
     }
 
-    /// The number of some of its records.
+    /// The metric over some of its records.
     pub(super) fn number<'r>(&self, records: impl Iterator<Item = &'r Record>) -> Json {
         let (mut count, mut sum) = (0i64, 0i64);
         for record in records {

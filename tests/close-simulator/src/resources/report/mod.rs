@@ -1,5 +1,5 @@
-//! Reports: numbers that are counted from the records when they are asked for. Of their answers only the shapes that
-//! public clients read are known; what a number counts is chosen here.
+//! Reports: numbers computed from the records on request. Only the shapes that public clients read are known; what a
+//! number counts is chosen here.
 
 mod activity;
 mod custom;
@@ -23,7 +23,6 @@ const fn read(method: &'static str, path: &'static str, handler: Handler, exactn
     Endpoint { method, path, handler, section: "4.0", exactness }
 }
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[],
     endpoints: &[
@@ -75,17 +74,17 @@ fn of_smart_view(view: &View<'_>, smart_view: &Record) -> Result<FxHashSet<Id>, 
     Ok(search::select(view, smart_view.text("query"), s_query.as_ref(), None)?.into_iter().collect())
 }
 
-/// The lead of a record: itself, or the one that it belongs to.
+/// The lead of a record: itself, or the lead that it belongs to.
 fn lead_of(record: &Record) -> Id {
     record.lead.unwrap_or(record.id)
 }
 
-/// Whose a record is: its owner, else its author.
+/// The user of a record: its owner, or else its author.
 fn user_of(record: &Record) -> Option<Id> {
     record.id_of("user_id").or(record.author)
 }
 
-/// A field of a record as text, as it is written: stored, computed, or what stands for one that is not set.
+/// A field of a record as text, as it is written: stored, computed, or its form when unset.
 fn text(view: &View<'_>, record: &Record, name: &'static str) -> Option<String> {
     let field = record.kind().resource().field(name)?;
     let value = match field.compute {
@@ -98,7 +97,7 @@ fn text(view: &View<'_>, record: &Record, name: &'static str) -> Option<String> 
     }
 }
 
-/// `part` of `whole` in per cent, to two places; 0 of nothing.
+/// `part` of `whole` in percent, to two places; 0 if `whole` is 0.
 fn percent(part: i64, whole: i64) -> f64 {
     if whole == 0 { 0.0 } else { (part as f64 * 10_000.0 / whole as f64).round() / 100.0 }
 }

@@ -1,4 +1,4 @@
-//! The time that a report is about.
+//! The time range of a report.
 
 use jiff::{
     Span,
@@ -25,7 +25,7 @@ const RELATIVE: &[&str] = &[
     "all-time",
 ];
 
-/// From its first moment to before its last.
+/// A half-open time range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Range {
     /// Inclusive.
@@ -35,17 +35,16 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// Whether a moment lies in it.
     pub(super) fn holds(self, at: Moment) -> bool {
         self.from <= at && at < self.to
     }
 
-    /// Its last moment.
+    /// The last moment inside the range.
     pub(super) fn last(self) -> Moment {
         Moment(self.to.0.saturating_sub(1))
     }
 
-    /// The starts of the days in it, or, when it is longer than a quarter, of the months.
+    /// The starts of the days in the range, or of the months if it is longer than a quarter.
     pub(super) fn buckets(self, offset_minutes: i32) -> Vec<Moment> {
         let days = self.to.millis_since(self.from) / 86_400_000;
         let mut starts = vec![self.from];
@@ -66,7 +65,7 @@ impl Range {
 }
 
 /// Reads `<prefix>datetime_range` (`{"start", "end"}`) or `<prefix>relative_range` of a body; exactly one of them is
-/// needed.
+/// required.
 pub(super) fn of_body(view: &View<'_>, body: &Body, prefix: &str) -> Result<Range, Refusal> {
     let (fixed, relative) = (format!("{prefix}datetime_range"), format!("{prefix}relative_range"));
     match (body.get(&fixed), body.get(&relative)) {
@@ -90,7 +89,7 @@ pub(super) fn of_body(view: &View<'_>, body: &Body, prefix: &str) -> Result<Rang
     }
 }
 
-/// Reads `date_start` and `date_end` of a query, the end inclusive when it is a date; all time without them.
+/// Reads `date_start` and `date_end` of a query, the end inclusive if it is a date; all time without them.
 pub(super) fn of_query(
     view: &View<'_>,
     request: &crate::http::Request,
@@ -110,7 +109,7 @@ fn ordered(from: Moment, to: Moment) -> Option<Range> {
     (from < to).then_some(Range { from, to })
 }
 
-/// When the organization was founded.
+/// The founding of the organization.
 fn beginning(view: &View<'_>) -> Moment {
     view.get(view.organization()).map_or(Moment(0), |organization| organization.created)
 }
@@ -147,7 +146,7 @@ fn named(view: &View<'_>, word: &str, offset_minutes: i32) -> Option<Range> {
     ordered(moment_of(first, offset_minutes), moment_of(first.saturating_add(length), offset_minutes))
 }
 
-/// The day that a bucket begins, as reports write it.
+/// The first day of a bucket, as reports write it.
 pub(super) fn written(at: Moment) -> String {
     at.text(crate::model::Stamps::Offset)
 }

@@ -1,4 +1,4 @@
-//! `GET /report/sent_emails/{organization}/`: how mails of each template were received.
+//! `GET /report/sent_emails/{organization}/`: results of the mails of each template.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::{
     world::{people::Caller, view::View},
 };
 
-/// One entry for each template that was used in the time, and one for mails without.
+/// One entry for each template used in the time, and one for mails without a template.
 pub(super) fn report(view: &View<'_>, _: &Caller, request: &Request) -> Result<Answer, Refusal> {
     own_organization(view, &request.segments[0])?;
     let range = range::of_query(view, request, "date_start", "date_end")?;

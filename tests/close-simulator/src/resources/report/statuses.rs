@@ -1,5 +1,5 @@
-//! `GET /report/statuses/{lead,opportunity}/{organization}/`: how many objects each status had at the start and at the
-//! end of a time, and the moves between them. Earlier statuses are found by taking the status changes back from now.
+//! `GET /report/statuses/{lead,opportunity}/{organization}/`: the number of objects with each status at the start and
+//! at the end of a time, and the moves between them. Earlier statuses are found by undoing the status changes from now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use crate::{
     world::{people::Caller, view::View},
 };
 
-/// What distinguishes the two reports.
+/// The differences between the two reports.
 struct Subject {
     objects: Kind,
     statuses: Kind,
@@ -27,14 +27,14 @@ struct Subject {
     plural: &'static str,
 }
 
-/// Of lead statuses.
+/// The report on lead statuses.
 pub(super) fn leads(view: &View<'_>, _: &Caller, request: &Request) -> Result<Answer, Refusal> {
     let subject =
         Subject { objects: Kind::Lead, statuses: Kind::LeadStatus, changes: Kind::LeadStatusChange, plural: "leads" };
     report(view, request, &subject)
 }
 
-/// Of opportunity statuses.
+/// The report on opportunity statuses.
 pub(super) fn opportunities(view: &View<'_>, _: &Caller, request: &Request) -> Result<Answer, Refusal> {
     let subject = Subject {
         objects: Kind::Opportunity,

@@ -1,5 +1,5 @@
-//! The advanced query: a tree of JSON (reference, section 2.6), read into a [`Node`] or refused with the place of what
-//! is wrong.
+//! The advanced query: a tree of JSON (reference, section 2.6), read into a [`Node`] or refused with the position of
+//! the error.
 
 use serde_json::{Map, Value as Json};
 
@@ -19,22 +19,21 @@ use crate::{
     world::view::View,
 };
 
-/// Saved searches inside saved searches that are followed.
+/// Maximum depth of saved searches inside saved searches.
 const MAX_DEPTH: usize = 8;
 
-/// Reads trees for one caller.
 pub struct Reader<'v> {
-    /// What ids and custom fields are looked up in.
+    /// The view for looking up ids and custom fields.
     pub view: &'v View<'v>,
-    /// Where the caller's days begin: minutes from UTC.
+    /// The start of the caller's days: minutes from UTC.
     pub offset_minutes: i32,
-    /// Kinds that `object_type` may ask for at the top.
+    /// Kinds that `object_type` may name at the top.
     pub returnable: &'v [Kind],
-    /// Saved searches around this one.
+    /// Number of enclosing saved searches.
     pub depth: usize,
 }
 
-/// The query of a saved search, which must be one that the caller sees.
+/// The query of a saved search, which must be visible to the caller.
 pub fn saved_search(view: &View<'_>, target: Target, text: &str, offset_minutes: i32, depth: usize) -> Option<Node> {
     let saved = view.parse_id(text).filter(|id| id.kind() == Kind::SmartView).and_then(|id| view.see(id))?;
     if depth >= MAX_DEPTH {
@@ -54,7 +53,7 @@ fn tree_of(saved: &Record) -> Option<Json> {
     }
 }
 
-/// The tree itself, of `{"query": …, "sort": …}` or of a tree.
+/// The tree of `{"query": …, "sort": …}`, or the tree itself.
 pub fn bare(json: &Json) -> &Json {
     match json.get("query") {
         Some(query) if json.get("type").is_none() => query,
@@ -82,7 +81,7 @@ impl Reader<'_> {
         Ok(Query { node, orders })
     }
 
-    /// Reads one node; `inside` is the type that a related query is about.
+    /// Reads one node; `inside` is the type of a related query.
     pub fn node(&self, json: &Json, inside: Option<Target>) -> Result<Node, Trouble> {
         const TYPES: &[&str] =
             &["and", "or", "object_type", "id", "text", "has_related", "field_condition", "saved_search"];
@@ -140,7 +139,7 @@ impl Reader<'_> {
         let condition = self.condition(required(map, "condition")?).map_err(|trouble| trouble.under("condition"))?;
         Ok(match (target, &field) {
             (Some(target), _) => Node::Field(target, field, condition),
-            // A custom field says itself whose it is: only such objects have values of it.
+            // A custom field determines its own kinds: only their objects have values.
             (None, _) => Node::Field(inside.unwrap_or(Target::Records(Kind::ALL)), field, condition),
         })
     }
@@ -297,7 +296,7 @@ fn sortable(view: &View<'_>, field: &Field, name: &str, kinds: &[Kind]) -> bool 
                     | Type::Choice(_)
             )
         }),
-        // What is computed has no declared type: references are known by their names.
+        // A computed field has no declared type; references are recognized by their names.
         Field::Computed(_) | Field::Named(_) => !name.ends_with("_id") && !name.ends_with('s'),
         Field::Custom(ids) => ids.iter().filter_map(|id| view.get(*id)).all(|definition| {
             !definition.is("accepts_multiple_values")
@@ -338,7 +337,6 @@ fn list<'j>(map: &'j Map<String, Json>, name: &str) -> Result<&'j Vec<Json>, Tro
     required(map, name)?.as_array().ok_or_else(|| Trouble::new("value is not a valid list").under(name))
 }
 
-/// One of some words.
 fn word<'w>(map: &Map<String, Json>, name: &str, words: &[&'w str]) -> Result<&'w str, Trouble> {
     let text = text(map, name)?;
     let found = words.iter().find(|word| **word == text);

@@ -1,4 +1,4 @@
-//! What a value must be: the conditions of the advanced query, and the looser ones of the legacy text, which follow the
+//! Conditions on values: those of the advanced query, and the looser ones of the legacy text, which depend on the
 //! value.
 
 use super::{field::Field, moments::Interval, types::Subject, words::Words};
@@ -7,36 +7,31 @@ use crate::{
     world::view::View,
 };
 
-/// A condition on the values of one property; where there are several, one that fits is enough.
+/// A condition on the values of one property; one matching value is enough.
 #[derive(Clone)]
 pub enum Condition {
     /// Any value but an empty text.
     Exists,
-    /// A flag; one that was never set is false.
+    /// A flag; an unset flag is false.
     Flag(bool),
     /// Words in a text.
     Text(Words),
     /// One of these, compared as they are written.
     Terms(Vec<Term>),
-    /// One of these objects.
     References(Vec<Id>),
-    /// A number within bounds.
     Numbers(Bounds),
-    /// A date or moment.
     Moments {
-        /// Within it.
         within: Interval,
-        /// Where a date without time begins: minutes from UTC.
+        /// The offset of a date without time: minutes from UTC.
         offset_minutes: i32,
     },
-    /// As the legacy text compares.
+    /// The comparison of the legacy text.
     Loose(Box<Loose>),
 }
 
 /// A value as it is written.
 #[derive(Clone)]
 pub struct Term {
-    /// The text.
     pub text: String,
     /// The object, if the text is an id.
     pub id: Option<Id>,
@@ -52,7 +47,7 @@ pub struct Bounds {
     pub lte: Option<f64>,
 }
 
-/// How the legacy text compares.
+/// The operators of the legacy text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// `:` and `=`.
@@ -69,10 +64,9 @@ pub enum Op {
     Lte,
 }
 
-/// A text compared with whatever the value is; everything it may mean is worked out once.
+/// A text to compare with values of any type; each interpretation is computed once.
 #[derive(Clone)]
 pub struct Loose {
-    /// How.
     pub op: Op,
     /// As it was written.
     pub text: String,
@@ -82,9 +76,9 @@ pub struct Loose {
     pub number: Option<f64>,
     /// The text as an object.
     pub id: Option<Id>,
-    /// The text as a date, the comparison included.
+    /// The text as a date, combined with the operator.
     pub within: Option<Interval>,
-    /// Where a date without time begins: minutes from UTC.
+    /// The offset of a date without time: minutes from UTC.
     pub offset_minutes: i32,
 }
 
@@ -98,7 +92,7 @@ impl Bounds {
 }
 
 impl Condition {
-    /// Whether a property of something fulfils it.
+    /// Returns true if a property of the subject fulfills the condition.
     pub fn holds<'v>(&self, view: &'v View<'_>, field: &Field, subject: Subject<'v>) -> bool {
         match self {
             Condition::Flag(false) => !field.any(view, subject, &mut |value| *value == Value::Bool(true)),
@@ -157,7 +151,7 @@ impl Loose {
             }
             Value::Id(id) => match self.id {
                 Some(wanted) => *id == wanted,
-                // An object is also named by what people call it: `user:"Mara Voss"`, `status:Qualified`.
+                // An object also matches by its display name: `user:"Mara Voss"`, `status:Qualified`.
                 None => view.get(*id).is_some_and(|other| {
                     ["full_name", "label", "name"]
                         .into_iter()
@@ -171,7 +165,7 @@ impl Loose {
 
     fn fits_text(&self, text: &str) -> bool {
         match self.op {
-            // An email address is one value, though it has several words.
+            // An email address is one value, although it has several words.
             Op::Is | Op::IsNot if self.text.contains('@') => text.to_lowercase() == self.text.to_lowercase(),
             Op::Is | Op::IsNot if text.starts_with('+') => {
                 let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();

@@ -1,4 +1,4 @@
-//! The cursor of a search: where the walk stands, written into the cursor itself, so that nothing is kept for it.
+//! The cursor of a search: it holds the whole position, so the server keeps no state for it.
 
 use std::hash::Hasher;
 
@@ -9,29 +9,29 @@ use serde::{Deserialize, Serialize};
 use super::order::Place;
 use crate::model::Moment;
 
-/// Milliseconds that a cursor can be used (reference, section 2.6).
+/// Lifetime of a cursor in milliseconds (reference, section 2.6).
 const LIFE_MS: i64 = 30_000;
 
-/// Where a walk stands.
+/// The position of a search.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Cursor {
-    /// When it was given out.
+    /// Time of creation.
     issued: Moment,
     /// Objects returned so far.
     pub seen: usize,
-    /// Of which query it is.
+    /// Fingerprint of the query.
     query: u64,
     /// The last object returned.
     pub place: Place,
 }
 
 impl Cursor {
-    /// A cursor behind an object.
+    /// A cursor after an object.
     pub fn new(issued: Moment, seen: usize, query: u64, place: Place) -> Self {
         Self { issued, seen, query, place }
     }
 
-    /// Its text; `seed` makes one of another organization unknown.
+    /// The text of the cursor; `seed` makes it unknown to other organizations.
     pub fn write(&self, seed: u64) -> String {
         let json = serde_json::to_vec(self).expect("a cursor can be written");
         let mut bytes = checksum(seed, &json).to_le_bytes().to_vec();
@@ -39,7 +39,7 @@ impl Cursor {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The cursor of a text; `None` for one that was not given out for this query, or too long ago.
+    /// Parses a cursor; `None` if it belongs to another query or has expired.
     pub fn read(text: &str, seed: u64, query: u64, now: Moment) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (sum, json) = bytes.split_first_chunk::<8>()?;
@@ -51,7 +51,7 @@ impl Cursor {
     }
 }
 
-/// What tells one query from another.
+/// A hash that distinguishes queries.
 pub fn fingerprint(parts: &[Option<&serde_json::Value>]) -> u64 {
     let mut hasher = FxHasher::default();
     for part in parts {

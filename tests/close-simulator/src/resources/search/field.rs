@@ -8,12 +8,10 @@ use crate::{
     world::view::View,
 };
 
-/// Where the values of a property are.
+/// The source of a property's values.
 #[derive(Clone)]
 pub enum Field {
-    /// The object's own id.
     Id,
-    /// Its lead.
     Lead,
     /// `date_created`.
     Created,
@@ -25,15 +23,15 @@ pub enum Field {
     Editor,
     /// A stored field.
     Stored(&'static str),
-    /// A field that is computed when it is read.
+    /// A field that is computed on reading.
     Computed(Compute),
-    /// A field of one of several kinds, looked up in each object's own.
+    /// A field of several kinds, looked up in each object's own kind.
     Named(&'static str),
-    /// A member of an entry of a list.
+    /// A member of a list's entry.
     Member(&'static str),
-    /// Custom fields: several when a name is not unique.
+    /// Custom fields: several if a name is not unique.
     Custom(Box<[Id]>),
-    /// How many objects of a type there are.
+    /// The number of objects of a type.
     Count(Target),
 }
 
@@ -69,7 +67,7 @@ impl Field {
         })
     }
 
-    /// A custom field by id or, as far as it goes without regard to case, by name.
+    /// A custom field by id or, ignoring case, by name.
     pub fn custom(view: &View<'_>, text: &str) -> Option<Self> {
         if let Some(definition) = view.custom_field(text) {
             return Some(Self::Custom([definition.id].into()));
@@ -83,8 +81,8 @@ impl Field {
         (!ids.is_empty()).then(|| Self::Custom(ids.into()))
     }
 
-    /// Shows each single value, the items of lists one by one, until `visit` says true; whether it did. Unset values
-    /// are not shown.
+    /// Calls `visit` for each single value, list items one by one, until it returns true; returns whether it did. Unset
+    /// values are skipped.
     pub fn any<'v>(&self, view: &'v View<'_>, subject: Subject<'v>, visit: &mut dyn FnMut(&Value) -> bool) -> bool {
         let record = subject.record();
         match self {

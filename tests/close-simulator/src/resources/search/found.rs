@@ -1,5 +1,5 @@
-//! What a query finds, a page at a time. In the order of creation a page costs its own length; in any other order it is
-//! a scan that keeps the page only.
+//! The results of a query, one page at a time. In the order of creation a page costs its own length; any other order
+//! scans everything and keeps only the page.
 
 use super::{
     field::Field,
@@ -14,14 +14,12 @@ use crate::{
 
 /// A query over objects of some kinds.
 pub struct Found<'q> {
-    /// What is sought.
     pub query: &'q Query,
-    /// Among what.
     pub kinds: &'q [Kind],
 }
 
 impl Found<'_> {
-    /// The first `wanted` after a place, in order.
+    /// The first `wanted` results after a position, in order.
     pub fn after<'v>(&'v self, view: &'v View<'_>, place: Option<&Place>, wanted: usize) -> Vec<(Place, &'v Record)> {
         match (&self.query.orders[..], self.kinds) {
             ([], kinds) => self.by_creation(view, kinds, true, place, wanted),
@@ -41,7 +39,7 @@ impl Found<'_> {
         }
     }
 
-    /// Everything, in no promised order.
+    /// All results, in no guaranteed order.
     pub fn all<'v>(&'v self, view: &'v View<'_>) -> impl Iterator<Item = &'v Record> {
         self.kinds.iter().flat_map(|kind| self.of_kind(view, *kind, (Moment(i64::MIN), Moment::LAST)))
     }

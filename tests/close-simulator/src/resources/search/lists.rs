@@ -1,6 +1,6 @@
-//! `query` on the lists of leads, contacts, opportunities and tasks, and their narrower relatives `saved_search_id`,
-//! `lead_query` and `lead_saved_search_id` (reference, sections 2.5 and 4.3). Without any of them a list is the
-//! collection's own.
+//! `query` on the lists of leads, contacts, opportunities and tasks, and the narrower `saved_search_id`, `lead_query`
+//! and `lead_saved_search_id` (reference, sections 2.5 and 4.3). Without any of them, the collection's own list
+//! answers.
 
 use super::{
     advanced, index,
@@ -50,7 +50,7 @@ fn listed(view: &View<'_>, caller: &Caller, request: &Request, path: &str, targe
     }
 }
 
-/// What the parameters ask for beyond the collection's own filters; `None` when they do not.
+/// The query of the parameters; `None` if the collection's own list answers.
 fn sought(view: &View<'_>, target: Target, request: &Request) -> Option<Query> {
     let saved = |target, text: &str| {
         advanced::saved_search(view, target, text, request.offset_minutes, 0).unwrap_or(Node::Nothing)
@@ -76,8 +76,8 @@ fn sought(view: &View<'_>, target: Target, request: &Request) -> Option<Query> {
     (!nodes.is_empty()).then_some(Query { node: Node::All(nodes), orders })
 }
 
-/// The page of a list whose rows are found, counted and ordered in the index, and shown as they are now. A row that is
-/// gone since is counted but not shown (reference, section 2.1).
+/// A page of a list whose rows are found, counted and ordered in the index, and shown as they are now. A row that was
+/// deleted since is counted but not shown (reference, section 2.1).
 fn found(
     view: &View<'_>,
     index: &View<'_>,

@@ -1,9 +1,9 @@
 //! Search: the advanced query of `POST /data/search/` and the legacy query text of lists (reference, sections 2.5 and
 //! 2.6).
 //!
-//! Both are read into a [`query::Node`], `advanced` from a tree of JSON and `property` from text by the grammar in
-//! `text`, and are asked of one object after another. `found` walks, `page` and `lists` answer. Everything is read from
-//! the index, which may lag behind.
+//! Both are read into a [`query::Node`]: `advanced` reads a tree of JSON; `property` reads text by the grammar in
+//! `text`. The node is tested against one object after another. `found` walks, `page` and `lists` answer. Everything
+//! reads the index, which may lag.
 
 pub mod advanced;
 pub mod condition;
@@ -29,7 +29,6 @@ use crate::{
     world::view::View,
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[],
     endpoints: &[
@@ -51,12 +50,12 @@ const fn listing(path: &'static str, handler: Handler, exactness: Exactness) -> 
     Endpoint { method: "GET", path, handler, section: "2.5", exactness }
 }
 
-/// The leads that a query finds, or the contacts, when an advanced one asks for them, in its order and at most `limit`.
-/// `query` is legacy text; `s_query` a tree, bare or as `{"query": …, "sort": …, "results_limit": …}`. Given both, the
-/// tree counts; given none, all leads.
+/// The leads that a query finds, or the contacts if an advanced query asks for them, in its order and at most `limit`.
+/// `query` is legacy text; `s_query` is a tree, bare or as `{"query": …, "sort": …, "results_limit": …}`. The tree
+/// takes precedence; without either, all leads match.
 ///
 /// # Errors
-/// The tree is none.
+/// The tree is invalid.
 pub fn select(
     view: &View<'_>,
     query: Option<&str>,
@@ -82,7 +81,7 @@ pub fn select(
             reader.query(Some(tree), beside("sort"))?
         }
     };
-    // A tree that names no type is about leads.
+    // A tree without a type is about leads.
     let kinds = match &sought.node.kinds(&[Kind::Lead, Kind::Contact])[..] {
         [Kind::Contact] => vec![Kind::Contact],
         [] => Vec::new(),
@@ -92,7 +91,7 @@ pub fn select(
     Ok(found.after(&index, None, limit).into_iter().map(|(_, record)| record.id).collect())
 }
 
-/// The organization as the search cluster knows it: some time ago (reference, section 2.6).
+/// The organization as the search index knows it: some time ago (reference, section 2.6).
 fn index<'w>(view: &View<'w>) -> View<'w> {
     let lag = view.switches().search_lag_ms;
     View::at(view.world, view.caller, view.world.clock.now().plus_millis(-lag))

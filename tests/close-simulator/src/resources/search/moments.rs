@@ -1,5 +1,4 @@
-//! Points in time as queries write them: fixed, relative to now, or in the legacy text with the precision of a minute
-//! or a day.
+//! Points in time in queries: fixed, relative to now, or in the legacy text with the precision of a minute or a day.
 
 use jiff::{
     Span, Timestamp,
@@ -8,30 +7,29 @@ use jiff::{
 
 use crate::model::{Day, Moment};
 
-/// Half open: from the first moment, up to but without the last.
+/// A half-open interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interval {
-    /// `None`: since ever.
+    /// `None`: no lower bound.
     pub from: Option<Moment>,
-    /// `None`: for good.
+    /// `None`: no upper bound.
     pub before: Option<Moment>,
 }
 
 impl Interval {
-    /// Whether a moment lies in it.
     pub fn holds(&self, at: Moment) -> bool {
         self.from.is_none_or(|from| at >= from) && self.before.is_none_or(|before| at < before)
     }
 }
 
-/// A moment moved by a span of calendar units at an offset of so many minutes from UTC; `None` beyond the calendar.
+/// Adds a span of calendar units to a moment, at an offset in minutes from UTC; `None` beyond the calendar.
 pub fn moved(at: Moment, span: Span, offset_minutes: i32) -> Option<Moment> {
     let zone = TimeZone::fixed(Offset::from_seconds(offset_minutes.checked_mul(60)?).ok()?);
     let moved = Timestamp::from_microsecond(at.0).ok()?.to_zoned(zone).checked_add(span).ok()?;
     Some(Moment(moved.timestamp().as_microsecond()))
 }
 
-/// A span with a number of one more unit, named in the singular or plural.
+/// Adds `count` of a unit, named in the singular or plural, to a span.
 pub fn with(span: Span, unit: &str, count: i64) -> Option<Span> {
     match unit.strip_suffix('s').unwrap_or(unit) {
         "year" => span.try_years(count).ok(),
@@ -45,8 +43,8 @@ pub fn with(span: Span, unit: &str, count: i64) -> Option<Span> {
     }
 }
 
-/// What a date of the legacy query covers: a day without time, else a minute (reference, section 2.5). Knows `now`,
-/// `today`, `yesterday`, `tomorrow` and `3 days ago` besides dates.
+/// The interval of a date in the legacy query: a day without time, else a minute (reference, section 2.5). Accepts
+/// `now`, `today`, `yesterday`, `tomorrow` and `3 days ago` besides dates.
 pub fn legacy(text: &str, now: Moment, offset_minutes: i32) -> Option<(Moment, Moment)> {
     const MINUTE: i64 = 60_000_000;
     let text = text.trim();

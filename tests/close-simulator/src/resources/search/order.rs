@@ -1,4 +1,4 @@
-//! The order of what was found: by values, what has none last, equal ones by id.
+//! The order of results: by values, missing values last, equal values by id.
 
 use std::cmp::Ordering;
 
@@ -18,7 +18,7 @@ use crate::{
 pub struct Order {
     /// Objects of other types have no value.
     pub target: Target,
-    /// Its first value counts.
+    /// The property; its first value is used.
     pub field: Field,
     /// Greatest first.
     pub descending: bool,
@@ -29,23 +29,21 @@ pub struct Order {
 pub enum Rank {
     /// A moment in microseconds, or a date in days.
     Time(i64),
-    /// A number.
     Number(f64),
     /// A text in lower case.
     Text(String),
 }
 
-/// Where an object stands.
+/// The position of an object in an order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Place {
     /// Its values, one for each order.
     pub ranks: Vec<Option<Rank>>,
-    /// Among equals.
+    /// Breaks ties.
     pub id: Id,
 }
 
 impl Place {
-    /// The place of an object.
     pub fn of<'v>(view: &'v View<'_>, record: &'v Record, orders: &[Order]) -> Self {
         let subject = Subject::Record(record);
         let rank = |order: &Order| {
@@ -61,7 +59,7 @@ impl Place {
         Self { ranks: orders.iter().map(rank).collect(), id: record.id }
     }
 
-    /// How two places of the same orders follow each other.
+    /// Compares two positions in the same orders.
     pub fn compare(&self, other: &Self, orders: &[Order]) -> Ordering {
         for ((a, b), order) in self.ranks.iter().zip(&other.ranks).zip(orders) {
             let ordering = match (a, b) {
@@ -93,7 +91,7 @@ impl Rank {
     }
 }
 
-/// The first few of many in order, found without sorting the rest.
+/// The first items of many in order, found without sorting the rest.
 pub struct First<'o, T> {
     orders: &'o [Order],
     wanted: usize,
@@ -101,12 +99,10 @@ pub struct First<'o, T> {
 }
 
 impl<'o, T> First<'o, T> {
-    /// Keeps the first `wanted`.
     pub fn new(orders: &'o [Order], wanted: usize) -> Self {
         Self { orders, wanted, kept: Vec::new() }
     }
 
-    /// Adds one.
     pub fn add(&mut self, place: Place, item: T) {
         self.kept.push((place, item));
         if self.kept.len() >= self.wanted.saturating_mul(2).saturating_add(64) {
@@ -116,7 +112,7 @@ impl<'o, T> First<'o, T> {
         }
     }
 
-    /// What was kept, in order.
+    /// The kept items, in order.
     pub fn sorted(mut self) -> Vec<(Place, T)> {
         let orders = self.orders;
         self.kept.sort_unstable_by(|a, b| a.0.compare(&b.0, orders));

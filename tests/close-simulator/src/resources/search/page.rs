@@ -1,4 +1,4 @@
-//! `POST /data/search/`: one page of what an advanced query finds (reference, section 2.6).
+//! `POST /data/search/`: one page of the results of an advanced query (reference, section 2.6).
 
 use serde_json::{Map, Value as Json};
 
@@ -19,18 +19,17 @@ use crate::{
     world::{people::Caller, view::View},
 };
 
-/// Objects on a page, when the request does not say.
+/// Default objects per page.
 const DEFAULT_LIMIT: usize = 100;
-/// Objects on a page at most: seen accepted.
+/// Maximum objects per page; Close was observed to accept it.
 const MAX_LIMIT: u64 = 200;
-/// Objects in a pagination sequence.
+/// Maximum objects in a pagination sequence.
 const MAX_SEQUENCE: usize = 10_000;
 
-/// Answers a search.
 pub fn search(view: &View<'_>, caller: &Caller, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let all: Vec<Kind> = types::TYPES.iter().filter_map(|one| one.target.only()).collect();
-    // Only these two are documented as returnable, though the service knows more.
+    // Only these two are documented as returnable, although the service supports more.
     let returnable = if view.switches().search_all_types { &all[..] } else { &[Kind::Lead, Kind::Contact] };
     let index = index(view);
     let reader = Reader { view: &index, offset_minutes: request.offset_minutes, returnable, depth: 0 };
@@ -66,7 +65,7 @@ pub fn search(view: &View<'_>, caller: &Caller, request: &Request) -> Result<Ans
     let seen = cursor.as_ref().map_or(0, |cursor| cursor.seen);
     let left = results_limit.unwrap_or(usize::MAX).min(MAX_SEQUENCE).saturating_sub(seen);
     let wanted = limit.min(left);
-    // One more than the page tells whether anything follows.
+    // One row more than the page shows whether more follow.
     let mut rows = found.after(&index, cursor.as_ref().map(|cursor| &cursor.place), wanted + 1);
     let follows = rows.len() > wanted && left > wanted;
     rows.truncate(wanted);
@@ -98,17 +97,17 @@ pub fn search(view: &View<'_>, caller: &Caller, request: &Request) -> Result<Ans
     Ok(Answer::json_bytes(200, out))
 }
 
-/// A row: its type first, then the fields that were asked for, or the id alone.
+/// A row: its type first, then the selected fields, or the id alone.
 fn row(view: &View<'_>, record: &Record, selections: &[(String, Selection)], out: &mut Vec<u8>) {
     let name = types::name_of(record.kind());
     out.extend_from_slice(format!("{{\"__object_type\":\"{name}\",").as_bytes());
     let begin = out.len();
     if let Some((_, selection)) = selections.iter().find(|(of, _)| of == name) {
         render::write(view, record, render::LIST, selection, out);
-        // The members of the object that was written follow the type: its opening brace goes.
+        // The members of the serialized object follow the type: remove its opening brace.
         out.remove(begin);
         if out.len() == begin + 1 {
-            // Nothing was selected: the comma goes as well.
+            // Nothing was selected: remove the comma as well.
             out.remove(begin - 1);
         }
     } else {
@@ -126,7 +125,7 @@ fn selections(json: Option<&Json>) -> Result<Vec<(String, Selection)>, Trouble> 
         .map(|(name, fields)| {
             let names: Option<Vec<&str>> = fields.as_array().and_then(|items| items.iter().map(Json::as_str).collect());
             match names {
-                // An empty list selects nothing, while an empty `_fields` parameter of a list is no selection.
+                // An empty list selects nothing, unlike an empty `_fields` parameter of a list, which is no selection.
                 Some(names) if names.is_empty() => Ok((name.clone(), Selection::Named(Vec::new()))),
                 Some(names) => Ok((name.clone(), Selection::parse(&names.join(",")))),
                 None => Err(Trouble::new("value is not a valid list").under(name).under("_fields")),
@@ -135,7 +134,7 @@ fn selections(json: Option<&Json>) -> Result<Vec<(String, Selection)>, Trouble> 
         .collect()
 }
 
-/// An integer of a body within bounds, null read as absent.
+/// An integer of a body within bounds; null counts as absent.
 fn whole(body: &Map<String, Json>, name: &str, min: u64, max: Option<u64>) -> Result<Option<usize>, Trouble> {
     let value = match body.get(name) {
         None | Some(Json::Null) => return Ok(None),
@@ -161,7 +160,7 @@ mod tests {
     use super::*;
     use crate::{model::Moment, seed::foundation, world::World};
 
-    /// Section 12, item 9. All leads are of one moment, which the cursor must cross.
+    /// Section 12, item 9. All leads have the same moment, which the cursor must cross.
     #[test]
     fn a_sequence_ends_after_ten_thousand_objects_without_repeating_one() {
         let mut world = World::empty(1, Moment::parse("2026-09-01T12:00:00Z", 0).unwrap());

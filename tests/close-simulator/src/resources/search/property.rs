@@ -1,4 +1,4 @@
-//! What the parts of the legacy query text mean for objects of a type.
+//! Meaning of the parts of the legacy query text for objects of a type.
 
 use super::{
     advanced,
@@ -16,12 +16,12 @@ use crate::{
     world::view::View,
 };
 
-/// The meaning of a text for objects of a type; `offset_minutes` is where the caller's days begin.
+/// The meaning of a text for objects of a type; `offset_minutes` is the offset of the caller's days.
 pub fn query(view: &View<'_>, target: Target, text: &str, offset_minutes: i32) -> Query {
     nested(view, target, text, offset_minutes, 0)
 }
 
-/// As [`query`], inside so many saved searches.
+/// As [`query`], inside `depth` saved searches.
 pub fn nested(view: &View<'_>, target: Target, text: &str, offset_minutes: i32, depth: usize) -> Query {
     let mut reader = Reader { view, now: view.world.clock.now(), offset_minutes, depth, orders: Vec::new() };
     let node = reader.node(target, &text::read(text));
@@ -36,7 +36,7 @@ struct Reader<'v> {
     orders: Vec<Order>,
 }
 
-/// Other names of properties: of which kind, the name, and what it stands for.
+/// Synonyms of properties: the kind, the synonym, and the property.
 const SYNONYMS: &[(Option<Kind>, &str, &str)] = &[
     (Some(Kind::Lead), "company", "name"),
     (Some(Kind::Lead), "lead_name", "name"),
@@ -55,7 +55,7 @@ const SYNONYMS: &[(Option<Kind>, &str, &str)] = &[
     (None, "outcome", "outcome_id"),
 ];
 
-/// Properties of a lead that are those of its contacts and addresses.
+/// Properties of a lead that belong to its contacts and addresses.
 const OF_PARTS: &[(&str, &str, &str)] = &[
     ("email", "contact_email", "email"),
     ("email_address", "contact_email", "email"),
@@ -140,14 +140,14 @@ impl Reader<'_> {
             return Some(Node::Any(named.map(|field| self.compared(target, field, op, literal)).collect()));
         }
         if lower.starts_with("custom.") {
-            // An unknown custom field has no values, rather than being words.
+            // An unknown custom field has no values; it is not read as words.
             let field = Field::named(self.view, target, &format!("custom.{}", &name["custom.".len()..]));
             return Some(field.map_or(Node::Nothing, |field| self.compared(target, field, op, literal)));
         }
         if let Some(field) = self.field(target, lower) {
             return Some(self.compared(target, field, op, literal));
         }
-        // `opportunity_value`, `call_duration`, `task_date`: a property of what belongs to it.
+        // `opportunity_value`, `call_duration`, `task_date`: a property of a child.
         for one in types::TYPES {
             for prefix in one.names {
                 let Some(rest) = lower.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')) else { continue };
@@ -168,7 +168,7 @@ impl Reader<'_> {
             Target::Records(kinds) => kinds,
             Target::Part(_) => return None,
         };
-        // Activities have no date of their own name.
+        // Activities have no field `date`.
         if name == "date" && kinds.iter().all(|kind| kind.is_activity()) {
             return Some(Field::Created);
         }
@@ -226,7 +226,7 @@ impl Reader<'_> {
     }
 }
 
-/// A type that an object can be asked about. The `emails` of a contact are its addresses, those of a lead are messages.
+/// The type of related objects with a name. The `emails` of a contact are its addresses, those of a lead are messages.
 fn related(target: Target, name: &str) -> Option<Target> {
     match (target.only(), name) {
         (Some(Kind::Contact), "emails" | "email") => Some(Target::Part(Part::Email)),
@@ -240,7 +240,7 @@ fn words(text: &str) -> Node {
     } else if text.ends_with('*') {
         Mode::Beginnings
     } else {
-        // A word of several parts, as `acme-corp` or an address.
+        // A word of several parts, such as `acme-corp` or an address.
         Mode::Phrase
     };
     Node::Words(Words::new(text, mode))
@@ -257,7 +257,7 @@ fn bounds(op: Op, number: f64) -> Bounds {
     }
 }
 
-/// `slice:2/5`: each object is in exactly one of the five.
+/// `slice:2/5`: each object is in exactly one of the five slices.
 fn slice(text: &str) -> Node {
     let parts = text
         .split_once('/')

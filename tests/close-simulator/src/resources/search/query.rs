@@ -1,4 +1,4 @@
-//! A query as it is asked of one object after another, whether it came as a tree or as text.
+//! A query as it is tested against one object after another, whether it came as a tree or as text.
 
 use super::{
     condition::Condition,
@@ -12,47 +12,46 @@ use crate::{
     world::view::View,
 };
 
-/// A query with the order that it asks for.
+/// A query with its order.
 #[derive(Clone)]
 pub struct Query {
-    /// What is sought.
+    /// The condition.
     pub node: Node,
-    /// In which order; empty for none in particular.
+    /// Empty for no particular order.
     pub orders: Vec<Order>,
 }
 
-/// A question about an object.
+/// A condition on an object.
 #[derive(Clone)]
 pub enum Node {
     /// Always true.
     Every,
     /// Never true.
     Nothing,
-    /// The contrary.
     Not(Box<Node>),
     /// All are true.
     All(Vec<Node>),
-    /// One is true.
+    /// At least one is true.
     Any(Vec<Node>),
-    /// It is of a type.
+    /// The object has a type.
     Type(Target),
-    /// It is this one.
+    /// The object has this id.
     Id(Id),
-    /// Words in its texts and in those of what is shown with it.
+    /// Words in its texts and in those of objects shown with it.
     Words(Words),
-    /// It leads to something of a type that is as asked.
+    /// It is related to an object of a type that fulfills the node.
     Related(Target, Box<Node>),
-    /// A property of a type's object is as asked.
+    /// A property of a type's object fulfills the condition.
     Field(Target, Field, Condition),
-    /// It falls into one of so many slices of equal size.
+    /// The object is in one of several slices of equal size: index, number of slices.
     Slice(u64, u64),
 }
 
-/// The texts of an object that free words are looked for in; all custom fields besides.
+/// The texts of an object that free words search; all custom fields besides.
 const TEXTS: &[&str] = &["name", "description", "url", "title", "note", "text", "subject", "body_text", "user_note"];
 
 impl Node {
-    /// Whether something is as asked.
+    /// Returns true if the subject fulfills the condition.
     pub fn holds<'v>(&self, view: &'v View<'_>, subject: Subject<'v>) -> bool {
         match self {
             Node::Every => true,
@@ -73,7 +72,7 @@ impl Node {
         }
     }
 
-    /// The kinds that can be as asked, out of some.
+    /// The kinds out of `of` that can match.
     pub fn kinds(&self, of: &[Kind]) -> Vec<Kind> {
         let set = self.kind_set();
         of.iter().copied().filter(|kind| set & (1 << *kind as u8) != 0).collect()
@@ -96,7 +95,7 @@ impl Node {
         }
     }
 
-    /// Bounds of `date_created`, both inclusive, outside of which nothing is as asked.
+    /// Bounds of `date_created`, both inclusive, that contain every match.
     pub fn created(&self) -> (Moment, Moment) {
         let ever = (Moment(i64::MIN), Moment::LAST);
         match self {
@@ -120,7 +119,7 @@ impl Node {
         }
     }
 
-    /// The only object that can be as asked, if the query names one.
+    /// The only object that can match, if the query names one.
     pub fn only(&self) -> Option<Id> {
         match self {
             Node::Id(id) => Some(*id),

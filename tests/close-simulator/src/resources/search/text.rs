@@ -1,6 +1,6 @@
 //! The grammar of the legacy query text (reference, section 2.5): words, properties with a comparison, `not`, `or`,
-//! parentheses, and questions about what belongs to the object, as `call( date >= "2026-01-01" )`. Only the form is
-//! read here; `property` says what it means.
+//! parentheses, and conditions on children, such as `call( date >= "2026-01-01" )`. This file reads the form only;
+//! `property` gives it a meaning.
 
 use winnow::{
     ascii::{Caseless, multispace0, multispace1},
@@ -11,12 +11,12 @@ use winnow::{
 
 use super::condition::Op;
 
-/// A text in its parts.
+/// A parsed text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Term {
     /// `*`
     Every,
-    /// A word; several only where a text has no form.
+    /// A word; several only if a text cannot be parsed.
     Word(String),
     /// Words in quotes.
     Phrase(String),
@@ -28,13 +28,13 @@ pub enum Term {
     Related(String, Box<Term>),
     /// `not …`
     Not(Box<Term>),
-    /// One beside the other.
+    /// Juxtaposed terms.
     All(Vec<Term>),
     /// `… or …`
     Any(Vec<Term>),
 }
 
-/// What a property is compared with.
+/// The value that a property is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Literal {
     /// `*`: any value.
@@ -43,10 +43,10 @@ pub enum Literal {
     Text(String),
 }
 
-/// Deeper nesting is taken for words: nobody means it, and each level takes a frame of the stack.
+/// Deeper nesting is read as words: each level takes a frame of the stack.
 const MAX_DEPTH: usize = 100;
 
-/// Reads a text. What has no form is taken as words, as Close does: there is no text that is refused.
+/// Parses a text. A text that does not parse is read as words, as in Close: no text is refused.
 pub fn read(text: &str) -> Term {
     let nested = text.bytes().filter(|byte| *byte == b'(').count();
     let parsed = if nested > MAX_DEPTH { None } else { query.parse(text).ok() };
@@ -148,7 +148,7 @@ fn quoted(input: &mut &str) -> ModalResult<String> {
     delimited('"', text, '"').parse_next(input)
 }
 
-/// A word of the grammar, whatever its case, with its blanks before.
+/// A keyword in any case, with its leading blanks.
 fn keyword<'i>(word: &'static str) -> impl Parser<&'i str, (), winnow::error::ErrMode<winnow::error::ContextError>> {
     (multispace0, Caseless(word), boundary).void()
 }

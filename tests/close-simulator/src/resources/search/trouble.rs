@@ -1,20 +1,17 @@
-//! What is wrong with a body, and where in it: nested `field-errors`, with items of lists keyed by their index
-//! (reference, section 1.6).
+//! An error in a body, and its position: nested `field-errors`, with list items keyed by their index (reference,
+//! section 1.6).
 
 use serde_json::{Map, Value as Json, json};
 
 use crate::model::Refusal;
 
-/// A step into a body.
 #[derive(Debug)]
 pub enum Step {
-    /// A member of an object.
     Key(String),
-    /// An item of a list.
     Item(usize),
 }
 
-/// A message with its place.
+/// A message with its position.
 #[derive(Debug)]
 pub struct Trouble {
     message: String,
@@ -23,18 +20,18 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// A message about what is being read.
+    /// A message without position.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), steps: Vec::new() }
     }
 
-    /// The same, one step further out.
+    /// Adds the enclosing step.
     pub fn within(mut self, step: Step) -> Self {
         self.steps.push(step);
         self
     }
 
-    /// The same, under a key.
+    /// Adds an enclosing key.
     pub fn under(self, key: &str) -> Self {
         self.within(Step::Key(key.to_owned()))
     }
@@ -54,7 +51,7 @@ impl From<Trouble> for Refusal {
     }
 }
 
-/// The words about a value that is none of some.
+/// The message for a value that is not one of the allowed names.
 pub fn enumeration<'n>(names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<String> = names.map(|name| format!("'{name}'")).collect();
     format!("value is not a valid enumeration member; permitted: {}", names.join(", "))

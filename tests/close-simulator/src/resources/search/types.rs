@@ -1,13 +1,12 @@
-//! The types of objects that a search can name, and how one object leads to others: lead to contacts, contact to its
-//! email addresses, call to its lead. Addresses of all sorts are no objects of their own: they are parts of a contact
-//! or lead.
+//! The types of objects that a search can name, and how objects are related: lead to contacts, contact to its email
+//! addresses, call to its lead. Addresses of all sorts are parts of a contact or lead, not objects.
 
 use crate::{
     model::{Kind, Record, Value},
     world::view::View,
 };
 
-/// Entries of a list inside a contact or lead which search treats as objects.
+/// Entries of a list inside a contact or lead that search treats as objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// `emails` of a contact.
@@ -20,30 +19,23 @@ pub enum Part {
     Address,
 }
 
-/// What a type consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Objects of these kinds.
     Records(&'static [Kind]),
-    /// Entries of a list.
     Part(Part),
 }
 
-/// A type by its names: the first is the one that answers carry.
+/// A type by its names; answers carry the first one.
 pub struct ObjectType {
     /// In lower case; plurals are those of the legacy query.
     pub names: &'static [&'static str],
-    /// What it consists of.
     pub target: Target,
 }
 
-/// Leads.
 pub const LEAD: Target = Target::Records(&[Kind::Lead]);
-/// Contacts.
 pub const CONTACT: Target = Target::Records(&[Kind::Contact]);
-/// Opportunities.
 pub const OPPORTUNITY: Target = Target::Records(&[Kind::Opportunity]);
-/// Tasks that people make.
+/// Tasks that people create.
 pub const TASK: Target = Target::Records(&[Kind::Task]);
 
 const fn records(names: &'static [&'static str], kinds: &'static [Kind]) -> ObjectType {
@@ -54,7 +46,7 @@ const fn part(names: &'static [&'static str], part: Part) -> ObjectType {
     ObjectType { names, target: Target::Part(part) }
 }
 
-/// Every type. Leads and contacts come first: they are what the public endpoint returns (reference, section 2.6).
+/// Every type. Leads and contacts come first: the public endpoint returns only them (reference, section 2.6).
 pub static TYPES: &[ObjectType] = &[
     records(&["lead", "leads"], &[Kind::Lead]),
     records(&["contact", "contacts"], &[Kind::Contact]),
@@ -85,7 +77,7 @@ pub static TYPES: &[ObjectType] = &[
     part(&["address", "addresses"], Part::Address),
 ];
 
-/// The type of this name; those of activities may be written `activity.call`.
+/// The type of this name; types of activities may be written `activity.call`.
 pub fn named(name: &str) -> Option<&'static ObjectType> {
     let name = name.strip_prefix("activity.").unwrap_or(name);
     TYPES.iter().find(|one| one.names.contains(&name))
@@ -96,17 +88,16 @@ pub fn name_of(kind: Kind) -> &'static str {
     TYPES.iter().find(|one| one.target.only() == Some(kind)).map_or("object", |one| one.names[0])
 }
 
-/// What a query is asked of.
+/// The subject of a condition.
 #[derive(Clone, Copy)]
 pub enum Subject<'v> {
-    /// An object.
     Record(&'v Record),
-    /// An entry of a list, with whose it is.
+    /// An entry of a list, with its owner.
     Part(&'v Record, Part, &'v Value),
 }
 
 impl<'v> Subject<'v> {
-    /// The object, or the one that the entry belongs to.
+    /// The object, or the owner of the entry.
     pub fn record(self) -> &'v Record {
         match self {
             Subject::Record(record) | Subject::Part(record, ..) => record,
@@ -125,7 +116,7 @@ impl Part {
         }
     }
 
-    /// The members that can be asked for; the first says what the entry is.
+    /// The members that a query can name; the first is the entry's value.
     pub fn members(self) -> &'static [&'static str] {
         match self {
             Part::Email => &["email", "type", "is_unsubscribed"],
@@ -137,7 +128,7 @@ impl Part {
 }
 
 impl Target {
-    /// The kind, when there is one.
+    /// The kind, if there is only one.
     pub fn only(self) -> Option<Kind> {
         match self {
             Target::Records([kind]) => Some(*kind),
@@ -145,7 +136,7 @@ impl Target {
         }
     }
 
-    /// Whether something is of the type.
+    /// Returns true if the subject has the type.
     pub fn fits(self, subject: Subject<'_>) -> bool {
         match (self, subject) {
             (Target::Records(kinds), Subject::Record(record)) => kinds.contains(&record.kind()),
@@ -154,7 +145,7 @@ impl Target {
         }
     }
 
-    /// Shows the objects of the type that something leads to, until `visit` says true; whether it did.
+    /// Calls `visit` for each related object of the type until it returns true; returns whether it did.
     pub fn any<'v>(self, view: &'v View<'_>, from: Subject<'v>, visit: &mut dyn FnMut(Subject<'v>) -> bool) -> bool {
         let record = from.record();
         let lead = if record.kind() == Kind::Lead { Some(record.id) } else { record.lead };
@@ -189,7 +180,7 @@ impl Target {
         }
     }
 
-    /// How many objects of the type something leads to.
+    /// The number of related objects of the type.
     pub fn count(self, view: &View<'_>, from: Subject<'_>) -> usize {
         let mut count = 0;
         self.any(view, from, &mut |_| {

@@ -1,17 +1,17 @@
-//! Text as search sees it: words without regard to case, found in the stored text without copying it.
+//! Text for search: words, ignoring case, found in the stored text without copying it.
 
-/// How words must stand in a text.
+/// How words must occur in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// All of them, in any order.
+    /// All words, in any order.
     FullWords,
-    /// All of them, one after the other.
+    /// All words, in sequence.
     Phrase,
-    /// All of them, each perhaps only the beginning of a word.
+    /// All words, each possibly as the beginning of a word.
     Beginnings,
 }
 
-/// Words that are looked for, at most 64.
+/// Words to search for, at most 64.
 #[derive(Clone, Debug)]
 pub struct Words {
     words: Vec<Box<str>>,
@@ -19,30 +19,29 @@ pub struct Words {
 }
 
 impl Words {
-    /// The words of a text.
     pub fn new(text: &str, mode: Mode) -> Self {
         Self { words: split(text).take(64).map(|word| word.to_lowercase().into()).collect(), mode }
     }
 
-    /// Whether nothing is looked for.
+    /// Returns true if there are no words.
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
     }
 
-    /// Whether one text has what is looked for.
+    /// Returns true if a text contains the words.
     pub fn in_text(&self, text: &str) -> bool {
         let mut search = self.search();
         search.read(text);
         search.found()
     }
 
-    /// A search over several texts: words may be spread over them, a phrase stands in one.
+    /// Starts a search over several texts: words may be spread over them, a phrase must be in one.
     pub fn search(&self) -> Search<'_> {
         Search { words: self, missing: if self.words.len() == 64 { u64::MAX } else { (1 << self.words.len()) - 1 } }
     }
 }
 
-/// What of the words is still missing.
+/// The words that are still missing.
 pub struct Search<'w> {
     words: &'w Words,
     missing: u64,
@@ -77,7 +76,7 @@ impl Search<'_> {
         }
     }
 
-    /// Whether nothing is missing any more.
+    /// Returns true if no word is missing.
     pub fn found(&self) -> bool {
         self.missing == 0
     }

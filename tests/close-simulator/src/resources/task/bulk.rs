@@ -1,5 +1,4 @@
-//! `POST /task/`, which may ask for a type that is another kind of object, and `PUT /task/`, which changes all tasks
-//! that match.
+//! `POST /task/`, which may name a type of another kind, and `PUT /task/`, which changes all matching tasks.
 
 use serde_json::json;
 
@@ -10,10 +9,10 @@ use crate::{
     world::change::Change,
 };
 
-/// The largest `_limit`, and the most tasks that one bulk update changes.
+/// Maximum `_limit`, and maximum tasks that one bulk update changes.
 pub(super) const MOST: usize = 1000;
 
-/// Creates a task. Of the types only `lead` and `outgoing_call` can be created; the others come from the system.
+/// Creates a task. Only the types `lead` and `outgoing_call` can be created; the system creates the others.
 pub(super) fn create(change: &mut Change<'_>, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     let id = match body.text("_type").unwrap_or("lead") {
@@ -49,7 +48,7 @@ pub(super) fn update(change: &mut Change<'_>, request: &Request) -> Result<Answe
         input::read_again(&view, task, &body.map, body.offset_minutes)?;
     }
     let ids: Vec<_> = page.rows.iter().map(|task| task.id).collect();
-    // Which lead a task belongs to, and which contact it names, is not changed in bulk.
+    // The lead and the contact of a task cannot be changed in bulk.
     body.map.retain(|name, _| !matches!(name.as_str(), "lead_id" | "contact_id"));
     for id in ids {
         change.revise(id, &body)?;

@@ -14,10 +14,10 @@ use crate::{
     },
 };
 
-/// When a task was completed: stored, never shown.
+/// Time of completion: stored, never shown.
 pub const COMPLETED_AT: &str = "completed_at";
 
-/// What every task has. `due_date` is an older name of `date`; `view` changes by itself when a day comes.
+/// Fields of every task. `due_date` is an older name of `date`; `view` changes by itself when a day begins.
 pub const COMMON: &[Field] = &[
     Field::computed("_type", |s| type_of(s.record).into()),
     ID,
@@ -42,7 +42,7 @@ pub const COMMON: &[Field] = &[
     Field::stored("priority", Type::Text(64)).writable(),
 ];
 
-/// What tasks of type `lead` have beyond that.
+/// Further fields of tasks of type `lead`.
 pub const LEAD: &[Field] = &[
     Field::stored("text", Type::Text(65_536)).writable(),
     Field::computed("is_dateless", |s| s.record.get("date").is_none().into()),
@@ -96,7 +96,7 @@ fn is_outgoing_call(task: &Record) -> bool {
     type_of(task) == "outgoing_call"
 }
 
-/// What single other types have: null there where it is not set, and on other types only where it is.
+/// Fields of single other types: null on their own type when unset, absent on other types unless set.
 pub const SYSTEM: &[Field] = &[
     of(Field::stored("text", Type::Text(65_536)).writable(), is_sms),
     of(Field::text("subject"), is_any_email),
@@ -142,10 +142,10 @@ fn of_opportunity(s: &Scene<'_>, name: &'static str) -> Value {
     s.view.field_of(s.record.id_of("object_id").filter(|id| id.kind() == Kind::Opportunity), name)
 }
 
-/// Where a task stands: `view` as it is written.
+/// The values of `view`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Due today or before, or without a date.
+    /// Due today or earlier, or without a date.
     Inbox,
     /// Due later.
     Future,
@@ -154,7 +154,6 @@ pub enum Place {
 }
 
 impl Place {
-    /// The written form.
     pub fn word(self) -> &'static str {
         match self {
             Place::Inbox => "inbox",
@@ -164,7 +163,7 @@ impl Place {
     }
 }
 
-/// Where a task stands for somebody at an offset of so many minutes from UTC.
+/// The view of a task for a caller at an offset in minutes from UTC.
 pub fn place(task: &Record, now: Moment, offset_minutes: i32) -> Place {
     if task.is("is_complete") {
         Place::Archive
@@ -184,7 +183,7 @@ pub fn day(task: &Record, offset_minutes: i32) -> Option<Day> {
     }
 }
 
-/// The moment at which a task is due: for a day its beginning.
+/// The moment at which a task is due; for a day, its beginning.
 pub fn moment(task: &Record, offset_minutes: i32) -> Option<Moment> {
     match task.get("date") {
         Some(Value::Day(day)) => Some(day.start(offset_minutes)),

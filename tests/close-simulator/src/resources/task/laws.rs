@@ -1,5 +1,5 @@
-//! What a change of a task brings with it (reference, section 6.6): a completed one leaves a `TaskCompleted` activity,
-//! a `completed` event and an `updated` lead, a reopened one takes the activity away.
+//! Side effects of a change of a task (reference, section 6.6): completing it adds a `TaskCompleted` activity, a
+//! `completed` event and an `updated` lead; reopening it deletes the activity.
 
 use super::fields::COMPLETED_AT;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// `due_date`, the older name of `date`, which an older client sends alone.
+/// Accepts `due_date`, the older name of `date`, which an older client sends alone.
 pub(super) fn reword(body: &Body) -> Option<Body> {
     match body.map.get("due_date") {
         Some(date) if !body.map.contains_key("date") => {
@@ -89,7 +89,7 @@ fn task_completed_with_lead(change: &mut Change<'_>, task: &Record) {
     task_completed::leave(change, task);
 }
 
-/// System tasks are purged some time after they were completed.
+/// Schedules the purge of a completed system task.
 fn forget_later(change: &mut Change<'_>, task: &Record) {
     if task.kind() == Kind::Notification {
         let at = change.now().plus_days(change.world.switches.task_purge_days);

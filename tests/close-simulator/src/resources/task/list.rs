@@ -1,4 +1,4 @@
-//! How tasks are listed. Without `_type` only those of type `lead` are (reference, section 12, item 10).
+//! Lists of tasks. Without `_type` only tasks of type `lead` are listed (reference, section 12, item 10).
 
 use super::{fields, type_of};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     world::view::View,
 };
 
-/// Parameters of the list; `_type`, `view`, `date` and `due_date` are read by `check`.
+/// Parameters of the list; `check` reads `_type`, `view`, `date` and `due_date`.
 pub(super) const FILTERS: &[Filter] = &[
     Filter { param: "id", test: Test::Field("id") },
     Filter { param: "lead_id", test: Test::Lead },
@@ -31,7 +31,7 @@ pub(super) const ORDERS: &[OrderBy] = &[
     OrderBy { name: "date_created", key: |_, task| SortKey::Number(task.created.0) },
 ];
 
-/// `_type`, `view` and the bounds of `date`.
+/// Reads `_type`, `view` and the bounds of `date`.
 pub(super) fn check(_view: &View<'_>, request: &Request) -> Result<Vec<Condition>, Refusal> {
     let mut conditions: Vec<Condition> = Vec::new();
     let types: Vec<String> = match request.param("_type__in").or_else(|| request.param("_type")) {
@@ -73,7 +73,7 @@ fn dates(request: &Request, offset: i32, conditions: &mut Vec<Condition>) -> Res
     Ok(())
 }
 
-/// A bound of `date`: by a day all tasks of that day are equal to it, by a moment those of that moment.
+/// A bound of `date`: all tasks of a day equal a day, tasks of a moment equal a moment.
 #[derive(Clone, Copy)]
 enum Bound {
     Day(Day),

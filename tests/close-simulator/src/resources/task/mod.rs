@@ -1,8 +1,8 @@
 //! Tasks of leads and the system's notifications, which share one path (reference, section 4.4).
 //!
-//! Tasks of type `lead` have ids of their own (`task_`); every other type is a [`NOTIFICATION`] (`noti_`) with its type
-//! stored as `_type`. `fields` has what both show, `list` filters and orders, `laws` what completing and reopening
-//! leave behind, `system` how notifications come about, `bulk` the paths of their own.
+//! Tasks of type `lead` have their own ids (`task_`); every other type is a [`NOTIFICATION`] (`noti_`) with its type
+//! stored as `_type`. `fields` has the fields of both, `list` filters and orders, `laws` the side effects of completing
+//! and reopening, `system` creates notifications, and `bulk` has the paths without an id.
 
 mod bulk;
 pub mod fields;
@@ -22,7 +22,7 @@ use crate::{
     world::{change::Change, people::Caller, view::View},
 };
 
-/// Every `_type` there is; the first is that of [`TASK`].
+/// Every `_type`; the first is that of [`TASK`].
 pub const TYPES: &[&str] = &[
     "lead",
     "incoming_email",
@@ -73,7 +73,7 @@ pub static TASK: Resource = Resource {
     laws: LAWS,
 };
 
-/// Every other type of task. Stored as with [`TASK`], and `_type` with the fields of that type.
+/// Every other type of task. Stored like [`TASK`], and `_type` with the fields of that type.
 pub static NOTIFICATION: Resource = Resource {
     name: "notification",
     event: Some(|record| match type_of(record) {
@@ -92,7 +92,6 @@ pub static NOTIFICATION: Resource = Resource {
     laws: LAWS,
 };
 
-/// What is served.
 pub static SOURCE: Source = Source {
     collections: &[Collection {
         methods: L | G | U | D,
@@ -122,7 +121,7 @@ pub static SOURCE: Source = Source {
     ],
 };
 
-/// Others' tasks are changed with one permission, one's own deleted with another (reference, section 9.2).
+/// Changing another user's task needs one permission, deleting one's own needs another (reference, section 9.2).
 fn permit(_view: &View<'_>, caller: &Caller, deed: Deed, record: Option<&Record>) -> bool {
     let own = record.is_none_or(|record| record.id_of("assigned_to").is_none_or(|user| user == caller.user));
     match deed {
@@ -133,7 +132,7 @@ fn permit(_view: &View<'_>, caller: &Caller, deed: Deed, record: Option<&Record>
     }
 }
 
-/// Forgets a completed system task whose time is over.
+/// Removes a completed system task whose retention has ended.
 pub fn purge(change: &mut Change<'_>, id: Id) {
     let due = change.now().plus_days(-change.world.switches.task_purge_days);
     let over = change.get(id).is_some_and(|task| {

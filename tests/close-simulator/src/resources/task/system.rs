@@ -1,4 +1,4 @@
-//! System tasks as they come about: something happened that somebody should look at (reference, section 4.4).
+//! System tasks: notifications of events that somebody should look at (reference, section 4.4).
 
 use crate::{
     model::{Id, Kind, Record, Value},
@@ -6,21 +6,18 @@ use crate::{
     world::change::Change,
 };
 
-/// What is to be looked at.
+/// A system task to create.
 pub struct Notice {
-    /// One of [`super::TYPES`] but `lead`.
+    /// One of [`super::TYPES`] except `lead`.
     pub ty: &'static str,
-    /// Whose lead.
     pub lead: Id,
-    /// With whom.
     pub contact: Option<Id>,
-    /// Who should look.
     pub assigned_to: Id,
     /// The mail, call, message or opportunity that it is about.
     pub object: Option<Id>,
 }
 
-/// What a task shows of its object: the object's field and the task's.
+/// Fields that a task copies from its object: the object's field and the task's.
 fn copied(kind: Kind) -> (&'static str, &'static [(&'static str, &'static str)]) {
     match kind {
         Kind::Email => ("email", &[("subject", "subject"), ("body_preview", "body_preview")]),
@@ -39,7 +36,7 @@ fn copied(kind: Kind) -> (&'static str, &'static [(&'static str, &'static str)])
     }
 }
 
-/// Makes the task, due today.
+/// Creates the task, due today.
 pub fn raise(change: &mut Change<'_>, notice: &Notice) -> Id {
     let mut task = change.record(Kind::Notification);
     task.lead = Some(notice.lead);
