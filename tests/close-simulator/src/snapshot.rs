@@ -1,8 +1,8 @@
-//! A world in a file: a header, the world in postcard, a checksum and a mark at the end.
+//! A world in a file: a header, the world in postcard, a checksum and an end mark.
 //!
-//! The file is written beside its place and moved there when it is safe on disk, so that a snapshot is either whole or
-//! not there. Another program's file, one that is cut short or damaged, and one of a simulator with other kinds or
-//! switches is refused.
+//! The file is written under a temporary name and renamed after it is on disk, so a snapshot is never partial. A file
+//! of another program, a truncated or damaged file, and a snapshot of a simulator with other kinds or switches is
+//! refused.
 
 use std::{
     fs::{self, File},
@@ -17,7 +17,7 @@ use crate::{
 
 const MAGIC: &[u8; 8] = b"CLOSESIM";
 const END: &[u8; 8] = b"SIM-END.";
-/// Grows when the form of what is stored changes in another way than by kinds and switches.
+/// Increased when the stored form changes other than by kinds and switches.
 const FORMAT: u32 = 1;
 /// Magic, format and fingerprint before the world; checksum and mark after it.
 const BEFORE: usize = 16;
@@ -26,7 +26,7 @@ const AFTER: usize = 12;
 /// Writes a world and returns the bytes of the file.
 ///
 /// # Errors
-/// The file cannot be written; what was there before stays.
+/// The file cannot be written; an earlier file stays.
 pub fn write(world: &World, path: &Path) -> io::Result<u64> {
     let name = path.file_name().ok_or_else(|| invalid(path, "is no name of a file"))?;
     let mut beside = std::ffi::OsString::from(".");
@@ -39,7 +39,7 @@ pub fn write(world: &World, path: &Path) -> io::Result<u64> {
     }
     let bytes =
         written.map_err(|error| io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display())))?;
-    // The new name is in the directory, which has to reach the disk as well.
+    // The directory with the new name must reach the disk as well.
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()?;
     Ok(bytes)
@@ -60,10 +60,8 @@ fn write_part(world: &World, part: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Reads a world.
-///
 /// # Errors
-/// The file cannot be read or is no whole snapshot of this simulator; the message says which.
+/// The file cannot be read or is not a complete snapshot of this simulator; the message says which.
 pub fn read(path: &Path) -> io::Result<World> {
     let bytes = fs::read(path)
         .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
@@ -96,7 +94,7 @@ fn invalid(path: &Path, what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{} {what}", path.display()))
 }
 
-/// Changes with the kinds and the switches, whose numbers and order the stored form depends on.
+/// Depends on the kinds and the switches, whose numbers and order determine the stored form.
 fn fingerprint() -> u32 {
     let mut sum = crc32fast::Hasher::new();
     for kind in Kind::ALL {
@@ -108,7 +106,7 @@ fn fingerprint() -> u32 {
     sum.finalize()
 }
 
-/// A file whose checksum is known when it is written.
+/// A file that computes its checksum while it is written.
 struct Summed {
     out: BufWriter<File>,
     sum: crc32fast::Hasher,

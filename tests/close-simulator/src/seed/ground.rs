@@ -11,86 +11,67 @@ use crate::{
 /// A custom field as a generator sees it.
 #[derive(Clone, Debug)]
 pub struct CustomField {
-    /// Its definition.
     pub id: Id,
     /// `type` of the definition.
     pub ty: &'static str,
-    /// Whether values are lists.
     pub multiple: bool,
-    /// The choices, if it has them.
     pub choices: Vec<Arc<str>>,
     /// Share of records that have a value.
     pub share: f64,
 }
 
-/// A person of the organization.
+/// A user as generators need it.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// The user.
     pub id: Id,
     /// First and last name.
     pub name: Arc<str>,
-    /// The address.
     pub email: Arc<str>,
 }
 
-/// A status of opportunities.
 #[derive(Clone, Copy, Debug)]
 pub struct DealStatus {
-    /// The status.
     pub id: Id,
-    /// Its pipeline.
     pub pipeline: Id,
     /// `active`, `won` or `lost`.
     pub ty: &'static str,
 }
 
-/// Everything that leads are made from.
 pub struct Ground {
-    /// Of the data set.
+    /// Seed of the data set.
     pub seed: u64,
-    /// When the organization was founded.
+    /// The founding of the organization.
     pub born: Moment,
-    /// Until when the generated past reaches; what came later is told by the event log.
+    /// The end of the generated past; the event log covers everything later.
     pub settled: Moment,
     /// The organization's time.
     pub now: Moment,
-    /// Members.
     pub people: Vec<Person>,
-    /// Users that were removed and are still named by what they did.
+    /// Removed users that records still name.
     pub former: Vec<Id>,
-    /// Statuses of leads.
     pub statuses: Vec<Id>,
-    /// Statuses of opportunities.
     pub deal_statuses: Vec<DealStatus>,
-    /// Custom fields of leads.
     pub lead_fields: Vec<CustomField>,
-    /// Custom fields of contacts.
     pub contact_fields: Vec<CustomField>,
-    /// Custom fields of opportunities.
     pub opportunity_fields: Vec<CustomField>,
     /// Types of custom activities with their fields.
     pub activity_types: Vec<(Id, Vec<CustomField>)>,
     /// Types of custom objects with their fields.
     pub object_types: Vec<(Id, Vec<CustomField>)>,
-    /// Sequences.
     pub sequences: Vec<Id>,
-    /// Email templates.
     pub templates: Vec<Id>,
     /// Connected mailboxes with their user and address.
     pub accounts: Vec<(Id, Person)>,
-    /// Numbers of the organization.
+    /// Phone numbers of the organization.
     pub numbers: Vec<Arc<str>>,
-    /// Outcomes of calls and of meetings.
     pub outcomes: Vec<Id>,
-    /// Imports that were done: their ids and when.
+    /// Finished imports: their ids and times.
     pub imports: Vec<(Id, Moment)>,
-    /// Shared texts.
     pub library: Library,
 }
 
 impl Ground {
-    /// The ground as the foundation left it.
+    /// The ground after the foundation.
     pub fn new(world: &World, settled: Moment) -> Self {
         let all = |kind: Kind| -> Vec<Arc<Record>> {
             world
@@ -152,7 +133,6 @@ impl Ground {
 }
 
 impl Person {
-    /// The person of a user's record.
     pub fn of(user: &Record) -> Self {
         let text = |name| match user.get(name) {
             Some(Value::Text(text)) => Arc::clone(text),

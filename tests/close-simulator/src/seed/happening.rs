@@ -1,4 +1,4 @@
-//! Meetings, custom activities, sequence subscriptions, and the traces that other work leaves on a lead.
+//! Meetings, custom activities, sequence subscriptions, and the traces of other work on a lead.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use super::{
 };
 use crate::model::{Id, Kind, Value};
 
-/// Meetings, past and to come: `date_created` is `starts_at`, so that those to come were created in the future
-/// (reference, section 8.1).
+/// Meetings, past and future: `date_created` is `starts_at`, so future ones were created in the future (reference,
+/// section 8.1).
 pub fn meetings(case: &mut Case<'_>, sheet: &mut Sheet) {
     for n in 0..case.plan.count(Kind::Meeting) {
         let future = case.chance(0.15);
@@ -102,7 +102,7 @@ pub fn custom_activities(case: &mut Case<'_>, sheet: &mut Sheet) {
             add(&mut activity, "last_published_at", published);
         }
         if case.chance(0.1) {
-            // `activity_at` is the user's to edit.
+            // Users may edit `activity_at`.
             add(&mut activity, "activity_at", at.plus_days(-case.draw.between(1, 30)));
         }
         case.customize(&mut activity, fields);
@@ -110,7 +110,7 @@ pub fn custom_activities(case: &mut Case<'_>, sheet: &mut Sheet) {
     }
 }
 
-/// What is written by itself: how the lead came to be, changes of status, merges, completed tasks, forms, imports.
+/// Activities that Close writes by itself: creation, changes of status, merges, completed tasks, forms, imports.
 pub fn traces(case: &mut Case<'_>, sheet: &mut Sheet) {
     let mut created = sheet.record(Kind::Created, case.born, Some(case.lead), Some(case.owner.id));
     add(&mut created, "user_id", case.owner.id);
@@ -213,7 +213,6 @@ fn forms(case: &mut Case<'_>, sheet: &mut Sheet) {
     }
 }
 
-/// Contacts in sequences.
 pub fn subscriptions(case: &mut Case<'_>, sheet: &mut Sheet) {
     for n in 0..case.plan.count(Kind::SequenceSubscription) {
         let at = case.moment();

@@ -1,5 +1,5 @@
-//! Makes all leads on two threads. Ids follow from the order of the leads and not from the threads: the plans of a
-//! block are added up first, so that each block knows where its serials begin.
+//! Generates all leads on two threads. Ids depend on the order of the leads, not on the threads: the plans of a block
+//! are summed first, so that each block knows its first serials.
 
 use std::sync::{
     Arc,
@@ -12,15 +12,14 @@ use crate::{
     world::{World, jobs::Job},
 };
 
-/// Leads that are made in one go.
+/// Leads per block.
 const BLOCK: usize = 128;
-/// Threads that make them.
 const THREADS: usize = 2;
 
-/// Serials at which a block begins, by kind.
+/// First serials of a block, by kind.
 type Start = [u64; Kind::COUNT];
 
-/// Adds the leads with everything that belongs to them.
+/// Adds the leads with all their objects.
 pub fn plant(world: &mut World, ground: &Ground, leads: usize, progress: &(dyn Fn(usize) + Sync)) {
     let blocks = leads.div_ceil(BLOCK);
     let of = |block: usize| (block * BLOCK..leads.min((block + 1) * BLOCK)).map(|lead| lead as u64);
@@ -50,7 +49,7 @@ pub fn plant(world: &mut World, ground: &Ground, leads: usize, progress: &(dyn F
     world.store.fill(records.into_iter().flatten());
 }
 
-/// Meetings that are still to come begin and end by the clock.
+/// Schedules future meetings, which the clock starts and ends.
 fn schedule(world: &mut World, records: &[Vec<Arc<Record>>]) {
     let now = world.clock.now();
     for meeting in records.iter().flatten().filter(|record| record.kind() == Kind::Meeting) {
@@ -60,7 +59,7 @@ fn schedule(world: &mut World, records: &[Vec<Arc<Record>>]) {
     }
 }
 
-/// Does numbered work on several threads, each with a workplace of its own, and returns the results in the order of the
+/// Does numbered work on several threads, each with its own workspace, and returns the results in the order of the
 /// numbers.
 fn share<T: Send, W: Default>(count: usize, work: impl Fn(usize, &mut W) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);

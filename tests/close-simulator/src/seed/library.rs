@@ -1,4 +1,4 @@
-//! Texts of every length, made once and shared by the records that have them.
+//! Texts of every length, generated once and shared by records.
 
 use std::sync::Arc;
 
@@ -7,20 +7,17 @@ use super::{
     words::{SENTENCE, SUBJECT},
 };
 
-/// The shared texts.
 pub struct Library {
     /// Notes of one sentence to 20 kB, short ones first.
     pub notes: Vec<Arc<str>>,
     /// The same as HTML.
     pub notes_html: Vec<Arc<str>>,
-    /// Mails: plain, HTML, the first characters. Short ones first, up to 60 kB.
+    /// Mails: plain, HTML, preview. Short ones first, up to 60 kB.
     pub mails: Vec<(Arc<str>, Arc<str>, Arc<str>)>,
-    /// Subjects.
     pub subjects: Vec<Arc<str>>,
 }
 
 impl Library {
-    /// The texts of a seed.
     pub fn new(seed: u64) -> Self {
         let mut draw = Draw::new(seed, u64::MAX);
         let mut notes: Vec<String> = (0..192).map(|_| text(&mut draw, 1, 1.1, 60)).collect();
@@ -36,12 +33,12 @@ impl Library {
         }
     }
 
-    /// The place of a note: long ones are rare.
+    /// The index of a note: long ones are rare.
     pub fn note(&self, draw: &mut Draw) -> usize {
         if draw.chance(0.01) { draw.below(self.notes.len()) } else { draw.below(self.notes.len() - 8) }
     }
 
-    /// The place of a mail: long ones are rare.
+    /// The index of a mail: long ones are rare.
     pub fn mail(&self, draw: &mut Draw) -> usize {
         if draw.chance(0.02) { draw.below(self.mails.len()) } else { draw.below(self.mails.len() - 8) }
     }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::{Id, Kind, Moment, Value};
 
-/// The threads. Every one has a mail; the rest is spread over them.
+/// The threads. Every thread has a mail; the rest are spread over them.
 pub fn threads(case: &mut Case<'_>, sheet: &mut Sheet) {
     let threads = case.plan.count(Kind::EmailThread);
     let mut left = case.plan.count(Kind::Email);
@@ -23,7 +23,7 @@ pub fn threads(case: &mut Case<'_>, sheet: &mut Sheet) {
     }
 }
 
-/// What all mails of a thread have in common.
+/// Common values of all mails of a thread.
 struct Talk {
     thread: Id,
     contact: Option<Id>,

@@ -1,8 +1,7 @@
-//! The data set: everything in it follows from the seed, so that the same seed gives the same bytes.
+//! The data set: it depends only on the seed, so the same seed gives the same bytes.
 //!
-//! [`foundation`] is there before the first lead, [`people`], [`definitions`] and [`workplace`] stand beside leads, and
-//! each lead is a [`case`] of its own. What lies in the last 30 days was done by changes, so that the event log tells
-//! of all of it.
+//! [`foundation`] precedes the first lead, [`people`], [`definitions`] and [`workplace`] add objects without a lead,
+//! and each lead is a [`case`]. The last 30 days consist of changes, so the event log covers them completely.
 
 pub mod case;
 pub mod company;
@@ -25,18 +24,18 @@ pub mod workplace;
 use crate::{Options, laboratory, model::Moment, world::World};
 use ground::Ground;
 
-/// Changes of the last 30 days at most.
+/// Maximum changes in the last 30 days.
 const RECENT: usize = 2_000;
 
-/// An organization as the options ask for it, as old as its records say.
+/// Generates an organization for the options.
 pub fn plant(options: &Options) -> World {
     plant_telling(options, &|_| {})
 }
 
-/// As [`plant`], telling how many leads there are so far; from any thread.
+/// As [`plant`]; reports the number of leads so far, from any thread.
 pub fn plant_telling(options: &Options, progress: &(dyn Fn(usize) + Sync)) -> World {
     let mut world = World::empty(options.seed, options.now);
-    // However long this takes, no time passes.
+    // The organization's time stands still during the generation.
     let now = options.now.to_millis();
     world.clock.hold(Some(now));
     foundation::lay(&mut world);
@@ -49,7 +48,7 @@ pub fn plant_telling(options: &Options, progress: &(dyn Fn(usize) + Sync)) -> Wo
     world
 }
 
-/// Adds everything that an organization has beside its foundation.
+/// Adds everything beside the foundation.
 fn populate(world: &mut World, options: &Options, now: Moment, progress: &(dyn Fn(usize) + Sync)) {
     let settled = now.plus_days(-World::RETENTION_DAYS);
     let mut ground = Ground::new(world, settled);

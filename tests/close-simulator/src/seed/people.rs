@@ -1,4 +1,4 @@
-//! Users beside those of the foundation, with memberships, a role of the organization's own, and groups.
+//! Further users, with memberships, a custom role, and groups.
 
 use super::{
     draw::Draw,
@@ -13,7 +13,7 @@ use crate::{
 
 const ZONES: &[&str] = &["Europe/Berlin", "Europe/London", "America/New_York", "America/Los_Angeles", "Asia/Tokyo"];
 
-/// Adds users: one for 200 leads and at least twelve in all, of whom some have left.
+/// Adds users: one per 200 leads, at least twelve in total, some of whom have left.
 pub fn plant(world: &mut World, ground: &mut Ground, leads: usize) {
     let mut draw = Draw::new(ground.seed, u64::MAX - 1);
     let role = world.next_id(Kind::Role);

@@ -1,5 +1,4 @@
-//! How many objects a lead brings with it: drawn before they are made, so that every thread knows the ids that are its
-//! own.
+//! The number of objects of a lead, drawn before they are generated, so that every thread knows its ids.
 
 use super::draw::Draw;
 use crate::model::Kind;
@@ -9,10 +8,10 @@ use crate::model::Kind;
 pub struct Plan([u16; Kind::COUNT]);
 
 impl Plan {
-    /// The plan of a lead, from the first draws of its stream.
+    /// Draws the plan of a lead from the start of its stream.
     pub fn draw(draw: &mut Draw) -> Self {
         let mut plan = Self([0; Kind::COUNT]);
-        // A lead that somebody works on has more of everything.
+        // An active lead has more of everything.
         let warmth = [0.2, 0.6, 1.0, 1.6, 4.0][draw.tail(1.3, 5) - 1];
         let some = |draw: &mut Draw, mean: f64| draw.about(mean * warmth);
         let contacts = if draw.chance(0.1) { 0 } else { draw.tail(1.8, 40) };
@@ -40,7 +39,7 @@ impl Plan {
         plan.set(Kind::FormSubmission, usize::from(draw.chance(0.05)));
         plan.set(Kind::ImportUpdate, usize::from(draw.chance(0.04)));
         if draw.chance(0.02) {
-            // The lead that was merged into this one: its id is named and no longer exists.
+            // The lead that was merged into this one: its id is used, but it no longer exists.
             plan.set(Kind::LeadMerge, 1);
             plan.set(Kind::Lead, 2);
         }
@@ -54,7 +53,6 @@ impl Plan {
         plan
     }
 
-    /// How many of a kind.
     pub fn count(&self, kind: Kind) -> usize {
         usize::from(self.0[kind as usize])
     }

@@ -1,4 +1,4 @@
-//! Names and phrases that the data set is put together from. All of them are invented; domains end in `.example`.
+//! Names and phrases of the data set. All of them are invented; domains end in `.example`.
 
 /// Given names, in several scripts.
 pub const FIRST: &[&str] = &[
@@ -169,7 +169,7 @@ pub const COMPANY: &[&str] = &[
     "Cafe\u{301} Zoë",
 ];
 
-/// What companies do.
+/// Business of a company.
 pub const TRADE: &[&str] = &[
     "Logistics",
     "Software",
@@ -218,7 +218,6 @@ pub const CITY: &[(&str, Option<&str>, &str, &str, &str)] = &[
     ("Wellington", None, "60", "NZ", "Pacific/Auckland"),
 ];
 
-/// Streets.
 pub const STREET: &[&str] = &[
     "Hafenstr.",
     "Main Street",
@@ -231,7 +230,6 @@ pub const STREET: &[&str] = &[
     "High Street",
 ];
 
-/// Job titles.
 pub const TITLE: &[&str] = &[
     "CEO",
     "CFO",
@@ -299,7 +297,7 @@ pub const SUBJECT: &[&str] = &[
     "Feedback",
 ];
 
-/// What is to be done.
+/// Texts of tasks.
 pub const TODO: &[&str] = &[
     "Send contract",
     "Call back",
@@ -315,6 +313,6 @@ pub const TODO: &[&str] = &[
     "Review numbers",
 ];
 
-/// The user agent of those who open mails.
+/// User agents of mail readers.
 pub const AGENTS: &[&str] =
     &["Mozilla/5.0 (Macintosh)", "Mozilla/5.0 (Windows NT 10.0)", "Mozilla/5.0 (iPhone)", "Outlook/16.0"];

@@ -1,5 +1,4 @@
-//! What stands beside leads: templates, sequences, mailboxes, numbers, smart views, links, playbooks, and jobs that
-//! were done.
+//! Objects without a lead: templates, sequences, mailboxes, numbers, smart views, links, playbooks, and finished jobs.
 
 use std::sync::Arc;
 
@@ -11,7 +10,6 @@ use crate::{
     world::World,
 };
 
-/// Adds everything.
 pub fn plant(world: &mut World, ground: &mut Ground, leads: usize) {
     let mut draw = Draw::new(ground.seed, u64::MAX - 2);
     templates(world, ground, &mut draw);
@@ -23,7 +21,7 @@ pub fn plant(world: &mut World, ground: &mut Ground, leads: usize) {
     jobs(world, ground, &mut draw, leads);
 }
 
-/// A record by somebody at some moment of the past.
+/// A record by a random user at a random moment of the past.
 fn fresh(world: &mut World, ground: &Ground, draw: &mut Draw, kind: Kind) -> Record {
     let id = world.next_id(kind);
     let author = Some(draw.pick_front(&ground.people).id);

@@ -1,4 +1,4 @@
-//! Which pairs of object type and action a subscription may name: the catalogue of the reference, section 6.5.
+//! The pairs of object type and action that a subscription may name: the catalogue of the reference, section 6.5.
 
 const CHANGES: &[&str] = &["created", "updated", "deleted"];
 
@@ -57,19 +57,18 @@ const CATALOGUE: &[(&[&str], &[&str])] = &[
     (&["sequence", "sequence_subscription", "comment", "comment_thread"], CHANGES),
 ];
 
-/// Whether the catalogue has a pair.
+/// Returns true if the catalogue has a pair.
 pub fn knows(object_type: &str, action: &str) -> bool {
     CATALOGUE.iter().any(|(types, actions)| types.contains(&object_type) && actions.contains(&action))
 }
 
-/// Every pair.
 pub fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
     CATALOGUE
         .iter()
         .flat_map(|(types, actions)| types.iter().flat_map(|name| actions.iter().map(move |action| (*name, *action))))
 }
 
-/// The one spelling of a type that has two.
+/// The canonical spelling of a type that has two.
 pub fn canonical(object_type: &str) -> &str {
     match object_type {
         "note" => "activity.note",

@@ -1,4 +1,4 @@
-//! The task that sends what is due: in parallel, each by itself, never under the lock.
+//! The task that sends due deliveries: in parallel, independent of each other, never under the lock.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 use super::due::{self, Sending};
 use crate::{Simulator, model::Kind};
 
-/// Delivers until `stop`.
+/// Delivers until `stop` is cancelled.
 pub async fn run(simulator: Arc<Simulator>, stop: CancellationToken) {
     let mut clients = Clients::default();
     let finished = Arc::new(Notify::new());
     loop {
-        // Listens before it looks, so that no change in between is missed.
+        // Registers before checking, so that no change in between is missed.
         let woken = simulator.wake.notified();
         tokio::pin!(woken);
         woken.as_mut().enable();
@@ -44,7 +44,7 @@ pub async fn run(simulator: Arc<Simulator>, stop: CancellationToken) {
     }
 }
 
-/// What is due, and how long until something else is.
+/// The due deliveries, and the time until the next one.
 fn look(simulator: &Simulator) -> (Vec<Sending>, Option<Duration>) {
     {
         let world = simulator.world.read();
@@ -57,7 +57,7 @@ fn look(simulator: &Simulator) -> (Vec<Sending>, Option<Duration>) {
         }
     }
     let mut world = simulator.world.write();
-    // What happens by itself has events as well.
+    // Scheduled work has events as well.
     world.catch_up();
     let sendings = due::take(&mut world);
     let next = next(&world);
@@ -68,7 +68,7 @@ fn next(world: &crate::world::World) -> Option<crate::model::Moment> {
     world.webhooks.next().into_iter().chain(world.jobs.next()).min()
 }
 
-/// The machine's time until a moment of the organization; `None` when its clock stands still.
+/// The machine's time until a moment of the organization; `None` if its clock is stopped.
 fn until(world: &crate::world::World, next: Option<crate::model::Moment>) -> Option<Duration> {
     let (next, rate) = (next?, world.clock.rate());
     if rate <= 0.0 {
@@ -78,7 +78,7 @@ fn until(world: &crate::world::World, next: Option<crate::model::Moment>) -> Opt
     Some(Duration::from_millis((millis.ceil() as u64).clamp(1, 3_600_000)))
 }
 
-/// One attempt; 2xx is success and nothing else.
+/// Makes one attempt; only 2xx is success.
 async fn send(client: &reqwest::Client, sending: Sending) -> Result<(), String> {
     let request = client
         .post(&sending.url)
@@ -96,7 +96,7 @@ async fn send(client: &reqwest::Client, sending: Sending) -> Result<(), String> 
     }
 }
 
-/// Clients by whether they follow redirects and check certificates; made when first needed.
+/// Clients by whether they follow redirects and check certificates, created on first use.
 #[derive(Default)]
 struct Clients {
     made: FxHashMap<(bool, bool), reqwest::Client>,

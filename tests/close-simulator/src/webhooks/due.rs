@@ -1,4 +1,4 @@
-//! What is to be sent now, signed, and what follows from how it went.
+//! Selects and signs due deliveries, and records their results.
 
 use bytes::Bytes;
 
@@ -23,7 +23,7 @@ pub(super) struct Sending {
     pub(super) body: Bytes,
 }
 
-/// Queues what has settled and takes what is due.
+/// Queues settled events and takes due deliveries.
 pub(super) fn take(world: &mut World) -> Vec<Sending> {
     let now = world.clock.now();
     while let Some((at, event)) = world.webhooks.take_settled(now) {
@@ -60,7 +60,7 @@ pub(super) fn take(world: &mut World) -> Vec<Sending> {
     sendings
 }
 
-/// Notes how a request went.
+/// Records the result of a request.
 pub(super) fn finish(world: &mut World, subscription: Id, number: u64, outcome: Result<(), String>) {
     let now = world.clock.now();
     let Some(queue) = world.webhooks.queues.get_mut(&subscription) else { return };
@@ -77,7 +77,7 @@ fn sending(world: &World, subscription: Id, number: u64, event: Id, stamp: i64) 
     let mut body = b"{\"subscription_id\":\"".to_vec();
     subscription.write(world.seed, &mut body);
     body.extend_from_slice(b"\",\"event\":");
-    // Complete whatever the rights of the subscription's owner (reference, section 7.4).
+    // Complete, whatever the rights of the subscription's owner (reference, section 7.4).
     write(&View::now(world), event, Parts::All, &mut body);
     body.push(b'}');
     let timestamp = stamp.to_string();

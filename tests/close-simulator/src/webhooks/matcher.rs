@@ -7,31 +7,29 @@ use serde_json::Value as Json;
 pub enum Matcher {
     /// The same JSON.
     Equals(Json),
-    /// Another JSON.
+    /// Different JSON.
     NotEquals(Json),
     /// Null or missing.
     IsNull,
-    /// Neither.
+    /// Neither null nor missing.
     NonNull,
-    /// A list with this member, or a text with this part.
+    /// A list with this item, or a text with this part.
     Contains(Json),
-    /// All of them.
+    /// All match.
     And(Vec<Matcher>),
-    /// One of them at least.
+    /// At least one matches.
     Or(Vec<Matcher>),
-    /// Not this.
+    /// Does not match.
     Not(Box<Matcher>),
-    /// On a member of an object; a missing one is null. A dot belongs to the name, as in `custom.cf_…`.
+    /// Tests a member of an object; a missing one is null. A dot is part of the name, as in `custom.cf_…`.
     Field(String, Box<Matcher>),
-    /// On one member of a list at least.
+    /// At least one item of a list matches.
     AnyArrayValue(Box<Matcher>),
 }
 
 impl Matcher {
-    /// Reads a condition.
-    ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// The reason why the condition is invalid.
     pub fn parse(json: &Json) -> Result<Self, String> {
         let Some(object) = json.as_object() else { return Err("A filter must be an object.".to_owned()) };
         let Some(kind) = object.get("type").and_then(Json::as_str) else {
@@ -63,7 +61,6 @@ impl Matcher {
         })
     }
 
-    /// Whether a value fulfils it.
     pub fn matches(&self, value: &Json) -> bool {
         match self {
             Self::Equals(wanted) => same(value, wanted),
@@ -86,7 +83,7 @@ impl Matcher {
     }
 }
 
-/// JSON equality, where 1 and 1.0 are one number.
+/// JSON equality; 1 and 1.0 are equal.
 fn same(one: &Json, other: &Json) -> bool {
     match (one, other) {
         (Json::Number(a), Json::Number(b)) => a == b || a.as_f64() == b.as_f64(),
@@ -96,7 +93,7 @@ fn same(one: &Json, other: &Json) -> bool {
 
 #[cfg(test)]
 mod tests {
-    // Filters read better where they are written down.
+    // Filters read better where they are written.
     #![allow(clippy::needless_pass_by_value)]
 
     use serde_json::json;

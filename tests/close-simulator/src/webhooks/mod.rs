@@ -1,8 +1,8 @@
-//! Webhooks: which event goes to which subscription, when, and what becomes of it (reference, section 7).
+//! Webhooks: which event goes to which subscription, when, and with what result (reference, section 7).
 //!
-//! Every event passes [`told`]. What no active subscription names costs a look into a table. A `created` and its like
-//! are queued at once; `updated` and `deleted` settle first, until nothing more can be folded into them, and go with
-//! the content they have then.
+//! Every event passes [`told`]. An event that no active subscription names costs one table lookup. A `created` event
+//! and semantic events are queued immediately. `updated` and `deleted` events settle first, until no further update can
+//! be consolidated into them, and are sent with their final content.
 
 pub mod catalogue;
 pub mod deliver;
@@ -30,33 +30,32 @@ use crate::{
 };
 pub use queue::{Counts, Queue};
 
-/// What goes wrong on purpose.
+/// Delivery faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// Share of events that are sent twice, 0 to 1.
+    /// Share of events to send twice, 0 to 1.
     pub duplicate: f64,
-    /// Share of events that are never sent, 0 to 1.
+    /// Share of events never to send, 0 to 1.
     pub lose: f64,
-    /// Milliseconds of the organization's clock that each delivery waits at most, each by its own draw: they overtake
-    /// one another.
+    /// Maximum milliseconds of the organization's clock by which to delay each delivery, drawn independently, so that
+    /// deliveries overtake one another.
     pub reorder_ms: i64,
-    /// Milliseconds of the organization's clock that every delivery waits.
+    /// Milliseconds of the organization's clock by which to delay every delivery.
     pub delay_ms: i64,
 }
 
-/// Everything that waits to be delivered.
+/// All pending deliveries.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Webhooks {
-    /// What goes wrong on purpose.
     pub faults: Faults,
     queues: BTreeMap<Id, Queue>,
-    /// Events that more may be folded into, by the moment when that ends.
+    /// Events that can still be consolidated, by the end of that window.
     settling: BTreeSet<(Moment, Id)>,
     settles: FxHashMap<Id, Moment>,
-    /// Deliveries so far: numbers them, and is what faults are drawn from.
+    /// Number of deliveries so far: numbers them and seeds the faults.
     last: u64,
-    /// Who wants what; made anew when a subscription has changed.
+    /// Subscriptions by event; rebuilt after a subscription changes.
     #[serde(skip)]
     table: Option<Arc<table::Table>>,
 }
@@ -67,29 +66,29 @@ impl Webhooks {
         self.queues.get(&subscription)
     }
 
-    /// How many events wait until nothing more can be folded into them.
+    /// The number of events that can still be consolidated.
     pub fn settling(&self) -> usize {
         self.settling.len()
     }
 
-    /// When there is something to do next.
+    /// The moment of the next step.
     pub fn next(&self) -> Option<Moment> {
         let settled = self.settling.first().map(|(at, _)| *at);
         settled.into_iter().chain(self.queues.values().filter_map(Queue::next)).min()
     }
 
-    /// Tells that a subscription was created, changed or deleted.
+    /// Must be called after a subscription is created, changed or deleted.
     pub fn subscriptions_changed(&mut self) {
         self.table = None;
     }
 
-    /// Forgets a subscription that was deleted.
+    /// Removes a deleted subscription.
     pub fn forget(&mut self, subscription: Id) {
         self.queues.remove(&subscription);
         self.table = None;
     }
 
-    /// Throws away what a subscription still had to be told: it was paused.
+    /// Drops the pending deliveries of a paused subscription.
     pub fn clear(&mut self, subscription: Id) {
         if let Some(queue) = self.queues.get_mut(&subscription) {
             queue.clear();
@@ -97,7 +96,7 @@ impl Webhooks {
         self.table = None;
     }
 
-    /// A subscription was resumed: its failures are forgotten.
+    /// Resets the failures of a resumed subscription.
     pub fn resumed(&mut self, subscription: Id) {
         if let Some(queue) = self.queues.get_mut(&subscription) {
             queue.failing_since = None;
@@ -121,7 +120,7 @@ impl Webhooks {
     }
 }
 
-/// An event was added or folded into: puts it on its way to whoever wants it.
+/// Routes a new or consolidated event to the subscriptions that want it.
 pub fn told(world: &mut World, event: Id) {
     if world.store.count(Kind::Webhook) == 0 {
         return;
@@ -140,7 +139,7 @@ pub fn told(world: &mut World, event: Id) {
     }
 }
 
-/// Queues an event for every subscription whose filters it passes.
+/// Queues an event for every subscription whose filters match.
 fn enqueue(world: &mut World, table: &table::Table, event: &Arc<Event>, at: Moment) {
     for subscription in table.targets(world, event) {
         push(world, subscription, event.id, at);
@@ -171,7 +170,7 @@ fn push(world: &mut World, subscription: Id, event: Id, at: Moment) {
     }
 }
 
-/// Pauses a subscription without anybody's asking; what waits is thrown away.
+/// Pauses a subscription after failures, and drops its pending deliveries.
 fn pause(world: &mut World, subscription: Id, reason: &'static str) {
     world.webhooks.clear(subscription);
     Change::begin(world, Actor::system()).edit(subscription, |record| {

@@ -1,4 +1,4 @@
-//! What one subscription still has to be told, and how its deliveries went.
+//! The pending deliveries of one subscription, and their results.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Id, Moment};
 
-/// Deliveries of one subscription that are under way at a time.
+/// Maximum deliveries of one subscription in flight.
 const PARALLEL: usize = 8;
-/// Seconds before the second attempt; each further one waits twice as long, up to [`LONGEST_WAIT_SECS`].
+/// Seconds before the second attempt; each further wait is twice as long, up to [`LONGEST_WAIT_SECS`].
 const FIRST_WAIT_SECS: i64 = 5;
 /// Twenty minutes.
 const LONGEST_WAIT_SECS: i64 = 1_200;
 /// Hours after which an event is dropped.
 const KEPT_HOURS: i64 = 72;
-/// Hours of nothing but failures after which the subscription is paused.
+/// Hours of continuous failure after which the subscription is paused.
 const FAILING_HOURS: i64 = 72;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -24,53 +24,52 @@ const HOUR_MS: i64 = 3_600_000;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Delivery {
     pub(super) event: Id,
-    /// Since when it waits.
+    /// The time at which it was queued.
     pub(super) queued: Moment,
-    /// Attempts that failed.
+    /// Failed attempts.
     pub(super) failures: u32,
     /// The timestamp of the first attempt.
     pub(super) stamp: Option<i64>,
 }
 
-/// What became of deliveries.
+/// Results of deliveries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Requests that were sent.
+    /// Requests sent.
     pub attempts: u64,
     /// Answered with 2xx.
     pub delivered: u64,
     /// Answered otherwise, or not at all.
     pub failed: u64,
-    /// Given up after 72 hours.
+    /// Dropped after 72 hours.
     pub dropped: u64,
-    /// Thrown away when the subscription was paused.
+    /// Dropped when the subscription was paused.
     pub cleared: u64,
-    /// Lost on purpose.
+    /// Lost by a fault.
     pub lost: u64,
-    /// Sent twice on purpose.
+    /// Sent twice by a fault.
     pub duplicated: u64,
 }
 
-/// Deliveries of one subscription.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Queue {
-    /// By the moment of the next attempt. Those under way are among them, so that a snapshot does not lose them.
+    /// By the moment of the next attempt. Deliveries in flight are included, so that a snapshot does not lose them.
     #[serde(with = "pairs")]
     waiting: BTreeMap<(Moment, u64), Delivery>,
     #[serde(skip)]
     under_way: FxHashMap<u64, Moment>,
-    /// What became of the others.
+    /// Results of finished deliveries.
     pub counts: Counts,
     /// The first failure since the last success.
     pub failing_since: Option<Moment>,
-    /// Of the last attempt, if it failed.
+    /// The error of the last attempt, if it failed.
     pub latest_error: Option<String>,
 }
 
-/// What follows from a failure, or from waiting too long.
+/// The consequence of a failure, or of waiting too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Nothing further.
+    /// The subscription continues.
     Goes,
     /// Everything failed for three days: pause.
     Failing,
@@ -81,22 +80,21 @@ impl Queue {
         self.waiting.insert((due, number), delivery);
     }
 
-    /// How many wait or are under way.
+    /// The number of deliveries, those in flight included.
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// How many are under way.
+    /// The number of deliveries in flight.
     pub fn under_way(&self) -> usize {
         self.under_way.len()
     }
 
-    /// When the next attempt can be made; `None` when nothing waits or the receiver is busy enough.
+    /// The time of the next possible attempt; `None` if nothing is pending or the maximum is in flight.
     pub fn next(&self) -> Option<Moment> {
         if self.under_way.len() >= PARALLEL {
             return None;
@@ -104,7 +102,7 @@ impl Queue {
         self.waiting.keys().find(|(_, number)| !self.under_way.contains_key(number)).map(|(at, _)| *at)
     }
 
-    /// Takes what is due, to be sent, with its numbers; drops what has waited too long.
+    /// Takes due deliveries with their numbers; drops those that are too old.
     pub(super) fn take(&mut self, now: Moment) -> (Vec<(u64, Delivery)>, Verdict) {
         let mut taken = Vec::new();
         while let Some(due) = self.next().filter(|due| *due <= now) {
@@ -139,7 +137,7 @@ impl Queue {
         }
     }
 
-    /// Notes how an attempt went. One that was thrown away meanwhile is only counted.
+    /// Records the result of an attempt. A delivery that was dropped meanwhile is only counted.
     pub(super) fn finish(&mut self, number: u64, outcome: Result<(), String>, now: Moment) -> Verdict {
         let delivery = self.under_way.remove(&number).and_then(|due| self.waiting.remove(&(due, number)));
         match outcome {
@@ -164,7 +162,7 @@ impl Queue {
         Verdict::Goes
     }
 
-    /// Forgets one that cannot be sent any more.
+    /// Removes a delivery that can no longer be sent.
     pub(super) fn forget(&mut self, number: u64) {
         if let Some(due) = self.under_way.remove(&number) {
             self.waiting.remove(&(due, number));
@@ -172,7 +170,7 @@ impl Queue {
         }
     }
 
-    /// Throws everything away: the subscription is paused.
+    /// Drops all deliveries: the subscription is paused.
     pub(super) fn clear(&mut self) {
         self.counts.cleared += self.waiting.len() as u64;
         self.waiting.clear();
@@ -189,7 +187,7 @@ fn backoff(failures: u32) -> i64 {
     FIRST_WAIT_SECS.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(LONGEST_WAIT_SECS)
 }
 
-/// A map as a list of pairs, because not every format has keys of two numbers.
+/// A map as a list of pairs, because not every format allows pairs of numbers as keys.
 mod pairs {
     use std::collections::BTreeMap;
 
@@ -236,7 +234,7 @@ mod tests {
             now = now.max(due);
             for (number, _) in queue.take(now).0 {
                 attempts += 1;
-                // Something else succeeds now and then, so that the subscription is not paused.
+                // Another delivery succeeds now and then, so the subscription is not paused.
                 queue.failing_since = None;
                 queue.finish(number, Err("500".to_owned()), now);
             }

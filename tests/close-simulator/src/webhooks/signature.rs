@@ -1,11 +1,11 @@
-//! How a delivery is signed (reference, section 7.4).
+//! The signature of deliveries (reference, section 7.4).
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use crate::model::Id;
 
-/// The key of a subscription, 64 hex characters: follows from the seed and the id.
+/// The key of a subscription, 64 hex characters, derived from the seed and the id.
 pub fn key(seed: u64, subscription: Id) -> String {
     let mut digest = Sha256::new();
     digest.update(b"signature key");
@@ -14,11 +14,10 @@ pub fn key(seed: u64, subscription: Id) -> String {
     hex(&digest.finalize())
 }
 
-/// `close-sig-hash`: hex of HMAC-SHA256 with the decoded key over the timestamp's digits and the raw body, nothing
-/// between them.
+/// `close-sig-hash`: hex of HMAC-SHA256 with the decoded key over the timestamp's digits followed by the raw body.
 ///
 /// # Panics
-/// On a key that is not hex.
+/// Panics if the key is not hex.
 pub fn sign(key: &str, timestamp: &str, body: &[u8]) -> String {
     let key: Vec<u8> = (0..key.len() / 2)
         .map(|at| u8::from_str_radix(&key[at * 2..at * 2 + 2], 16).expect("signature keys are hex"))

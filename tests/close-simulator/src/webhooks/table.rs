@@ -1,4 +1,4 @@
-//! Which active subscription wants which events.
+//! The active subscriptions by event.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     world::{World, events::Event, view::View},
 };
 
-/// A subscription that wants a pair, if one of the filters lets the event through.
+/// A subscription to a pair; at least one of its filters must match the event.
 #[derive(Debug)]
 struct Target {
     subscription: Id,
@@ -25,7 +25,7 @@ pub(super) struct Table {
     targets: FxHashMap<String, Vec<Target>>,
 }
 
-/// The table as the subscriptions now are.
+/// Builds the table if needed.
 pub(super) fn of(world: &mut World) -> Arc<Table> {
     if let Some(table) = &world.webhooks.table {
         return Arc::clone(table);
@@ -55,12 +55,12 @@ pub(super) fn of(world: &mut World) -> Arc<Table> {
 }
 
 impl Table {
-    /// Whether anybody may want an event.
+    /// Returns true if a subscription may want the event.
     pub(super) fn wants(&self, event: &Event) -> bool {
         !self.targets.is_empty() && self.targets.contains_key(&key(event.object_type, event.action))
     }
 
-    /// Who wants an event. Filters look at it as the log of an administrator shows it.
+    /// The subscriptions that want an event. Filters see it as the log of an administrator shows it.
     pub(super) fn targets(&self, world: &World, event: &Event) -> Vec<Id> {
         let Some(targets) = self.targets.get(&key(event.object_type, event.action)) else { return Vec::new() };
         let mut document = None;

@@ -1,7 +1,7 @@
-//! One change of the organization: every write goes through here, so that each leaves the trace that Close leaves.
+//! One change of the organization: every write goes through here, so that each leaves the same trace as in Close.
 //!
-//! What a caller asks for (`create`, `revise`, `delete`) runs the kind's laws around what is stored (`insert`,
-//! `update`, `touch`, `remove`), and these write history and events. All that happens in one change has one moment and
+//! The operations of a caller (`create`, `revise`, `delete`) run the kind's laws around the stored operations
+//! (`insert`, `update`, `touch`, `remove`), which write history and events. Everything in one change has one moment and
 //! one request id.
 
 mod stored;
@@ -17,17 +17,16 @@ use crate::model::{
     render::{self, Selection},
 };
 
-/// A JSON object that a caller sent, with how it is to be read.
+/// A JSON object from a caller, with the context for reading it.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
-    /// The members.
     pub map: Map<String, Json>,
-    /// The caller's offset from UTC, from `x-tz-offset`.
+    /// The caller's offset from UTC in minutes, from `x-tz-offset`.
     pub offset_minutes: i32,
 }
 
 impl Body {
-    /// A member, null read as absent.
+    /// A member; null counts as absent.
     pub fn get(&self, name: &str) -> Option<&Json> {
         self.map.get(name).filter(|value| !value.is_null())
     }
@@ -38,14 +37,14 @@ impl Body {
     }
 }
 
-/// Who changes something, and what goes into the events' `meta`.
+/// The author of a change, and the contents of its events' `meta`.
 #[derive(Clone, Debug, Default)]
 pub struct Actor {
-    /// The caller; `None` for the system.
+    /// `None` for the system.
     pub caller: Option<Caller>,
-    /// The user that is written down as author: the caller's, or one that a background job acts for.
+    /// The user recorded as author: the caller's, or the user that a background job acts for.
     pub user: Option<Id>,
-    /// The request, made when the first event needs it.
+    /// The request id, created for the first event.
     pub request: Option<Id>,
     /// As `PUT`.
     pub method: Option<String>,
@@ -58,7 +57,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Nobody in particular: clocks and background work.
+    /// The system: clocks and background work.
     pub fn system() -> Self {
         Self::default()
     }
@@ -68,7 +67,6 @@ impl Actor {
         Self { user: Some(user), ..Self::default() }
     }
 
-    /// A caller with its request.
     pub fn caller(caller: Caller, method: &str, path: &str) -> Self {
         Self {
             user: Some(caller.user),
@@ -80,30 +78,28 @@ impl Actor {
     }
 }
 
-/// Fields that say when and by whom an object was changed, whatever changed.
+/// Fields with the time and the author of a version; they differ after any change.
 const VERSION: [&str; 5] = ["date_updated", "updated_at", "updated_by", "updated_by_id", "updated_by_name"];
 
 type ExtraMeta = Vec<(&'static str, Id)>;
 
-/// A change under way.
+/// A change in progress.
 pub struct Change<'w> {
-    /// What is changed. Change objects through the methods here, never in the store.
+    /// The world. Change objects through the methods here, never in the store.
     pub world: &'w mut World,
-    /// By whom.
     pub actor: Actor,
     now: Moment,
-    /// The `meta` of the last event with the members that went into it, shared by the events of one change.
+    /// The `meta` of the last event with its extra members, shared by the events of one change.
     meta: Option<(ExtraMeta, Arc<[u8]>)>,
 }
 
 impl<'w> Change<'w> {
-    /// Begins a change now.
     pub fn begin(world: &'w mut World, actor: Actor) -> Self {
         let now = world.clock.now();
         Self { world, actor, now, meta: None }
     }
 
-    /// The moment of the change, the same from beginning to end.
+    /// The moment of the change, constant from beginning to end.
     pub fn now(&self) -> Moment {
         self.now
     }
@@ -118,23 +114,22 @@ impl<'w> Change<'w> {
         View::now(self.world)
     }
 
-    /// The present version of an object.
     pub fn get(&self, id: Id) -> Option<Arc<Record>> {
         self.world.store.get(id).cloned()
     }
 
-    /// A fresh record of a kind, by the actor, now.
+    /// A new record of a kind, by the actor, now.
     pub fn record(&mut self, kind: Kind) -> Record {
         let id = self.world.next_id(kind);
         Record { author: self.actor.user, editor: self.actor.user, ..Record::new(id, self.now) }
     }
 
-    /// Creates an object from a body: validates, runs the laws, stores, tells.
+    /// Creates an object from a body: validates, runs the laws, stores, emits events.
     pub fn create(&mut self, kind: Kind, body: &Body) -> Result<Id, Refusal> {
         self.create_with(kind, body, |_| {})
     }
 
-    /// As [`Change::create`], with something set before the laws run.
+    /// As [`Change::create`]; `preset` sets fields before the laws run.
     pub fn create_with(&mut self, kind: Kind, body: &Body, preset: impl FnOnce(&mut Record)) -> Result<Id, Refusal> {
         let resource = kind.resource();
         let reworded = (resource.laws.reword)(&self.view(), body)?;
@@ -157,8 +152,8 @@ impl<'w> Change<'w> {
         Ok(id)
     }
 
-    /// Changes an object as a body says: validates, runs the laws, stores, tells. A body that changes nothing leaves no
-    /// trace.
+    /// Changes an object by a body: validates, runs the laws, stores, emits events. A body that changes nothing leaves
+    /// no trace.
     pub fn revise(&mut self, id: Id, body: &Body) -> Result<(), Refusal> {
         let before = self.get(id).ok_or_else(|| Refusal::missing_id(id, self.world.seed))?;
         let resource = id.kind().resource();
@@ -183,8 +178,8 @@ impl<'w> Change<'w> {
         (resource.laws.updated)(self, &before, id, body)
     }
 
-    /// A field that is set to what it showed already keeps its stored form, so that an object posted back whole changes
-    /// nothing: `false` where nothing was stored, or a moment that was computed.
+    /// A field that is set to the value that it already showed keeps its stored form, so that posting back a whole
+    /// object changes nothing: `false` where nothing was stored, or a computed moment.
     fn keep_what_is_written_alike(&self, before: &Record, after: &mut Record, keys: &[Key]) {
         if after == before {
             return;
@@ -202,7 +197,7 @@ impl<'w> Change<'w> {
         }
     }
 
-    /// Deletes an object as a caller asks for it, with what goes with it.
+    /// Deletes an object for a caller, with its dependents.
     pub fn delete(&mut self, id: Id) -> Result<(), Refusal> {
         let record = self.get(id).ok_or_else(|| Refusal::missing_id(id, self.world.seed))?;
         let laws = &id.kind().resource().laws;
@@ -211,12 +206,12 @@ impl<'w> Change<'w> {
         (laws.deleted)(self, &record)
     }
 
-    /// Puts work off.
+    /// Schedules work for later.
     pub fn schedule(&mut self, at: Moment, job: super::jobs::Job) {
         self.world.jobs.schedule(at, job);
     }
 
-    /// Refuses an actor whose caller lacks a permission (reference, section 9.2); the system itself may do everything.
+    /// Refuses an actor whose caller lacks a permission (reference, section 9.2); the system may do everything.
     pub fn require(&self, permission: &str) -> Result<(), Refusal> {
         match &self.actor.caller {
             Some(caller) if !caller.may(permission) => {
@@ -226,7 +221,7 @@ impl<'w> Change<'w> {
         }
     }
 
-    /// The request id of this change, made at the first call.
+    /// The request id of this change, created on the first call.
     pub fn request(&mut self) -> Id {
         if let Some(request) = self.actor.request {
             return request;
@@ -237,7 +232,7 @@ impl<'w> Change<'w> {
     }
 }
 
-/// A number in `[0, 1)` that follows from the seed and a count.
+/// A number in `[0, 1)`, derived from the seed and a count.
 pub fn draw(seed: u64, count: u64) -> f64 {
     use rand::{Rng, SeedableRng};
     rand_chacha::ChaCha8Rng::seed_from_u64(seed ^ count.wrapping_mul(0x9e37_79b9_7f4a_7c15)).random()

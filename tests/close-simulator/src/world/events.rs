@@ -1,4 +1,4 @@
-//! The event log: ordered by `date_updated`, mutable for a few seconds, gone after 30 days (reference, section 6).
+//! The event log: ordered by `date_updated`, mutable for a few seconds, limited to 30 days (reference, section 6).
 
 mod event;
 mod index;
@@ -28,7 +28,7 @@ pub struct EventLog {
     index: index::Index,
 }
 
-/// What a snapshot holds; the rest follows from it.
+/// The part that a snapshot holds; the rest is derived.
 #[derive(Deserialize)]
 struct Kept {
     events: Vec<Arc<Event>>,
@@ -37,10 +37,10 @@ struct Kept {
 }
 
 impl EventLog {
-    /// Adds an event with the old values of what it changed, and returns its id.
+    /// Adds an event with the old values of its changed fields, and returns its id.
     pub fn add(&mut self, mut event: Event, members: Members) -> Id {
         event.order = self.next_order();
-        // Not below what was told of the object already, whose stamp may be ahead of the clock by some milliseconds.
+        // Not below the last event of the object, whose stamp may be ahead of the clock by some milliseconds.
         if let Some(open) = self.open.get(event.object).filter(|open| open.updated > event.updated) {
             (event.created, event.updated) = (open.updated, open.updated);
         }
@@ -54,9 +54,9 @@ impl EventLog {
         id
     }
 
-    /// Folds an update into the event that is open for its object, if the switches let it, and returns that event's id
-    /// (reference, section 6.4): the id, `date_created` and the old values of the first stay, everything else is the
-    /// newest. The window is counted from the last update.
+    /// Consolidates an update into the open event of its object, if the switches allow it, and returns that event's id
+    /// (reference, section 6.4): the id, `date_created` and the old values of the first update stay, everything else is
+    /// the newest. The window restarts with each update.
     pub fn consolidate(&mut self, update: &Event, members: &Members, switches: &Switches) -> Option<Id> {
         self.open.close(update.updated.plus_millis(-switches.consolidation_ms));
         if update.action != "updated" {
@@ -78,10 +78,10 @@ impl EventLog {
         self.index.remove(&event);
         let mut event = Arc::unwrap_or_clone(event);
         event.order = self.next_order();
-        // Every version of an event that readers may have seen has a stamp of its own (reference, section 6.4).
+        // Every version of an event that readers may have seen has a distinct stamp (reference, section 6.4).
         let least = event.updated.plus_millis(i64::from(event.request != update.request));
         event.updated = update.updated.max(least);
-        // What readers have seen already does not vanish again; only its content moves on.
+        // An event that readers may have seen does not vanish again; only its content changes.
         event.visible = event.visible.min(update.visible);
         event.user = update.user;
         event.request = update.request;
@@ -113,24 +113,24 @@ impl EventLog {
         Some(id)
     }
 
-    /// An event by id.
     pub fn get(&self, id: Id) -> Option<&Arc<Event>> {
         self.events.get(self.places.get(&id)?)
     }
 
-    /// Events older than a place, newest first; from the newest without one. Those not yet visible are among them.
+    /// Events older than a position, newest first; all of them without a position. Events that are not yet visible are
+    /// included.
     pub fn older(&self, than: Option<Place>) -> impl Iterator<Item = (Place, &Arc<Event>)> {
         self.events.range(..than.unwrap_or((Moment::LAST, u64::MAX))).rev().map(|(place, event)| (*place, event))
     }
 
-    /// Events newer than a place, oldest first.
+    /// Events newer than a position, oldest first.
     pub fn newer(&self, than: Place) -> impl Iterator<Item = (Place, &Arc<Event>)> {
         self.events
             .range((std::ops::Bound::Excluded(than), std::ops::Bound::Unbounded))
             .map(|(place, event)| (*place, event))
     }
 
-    /// As [`EventLog::older`], only a part of the log; some that do not belong to it may be among them.
+    /// As [`EventLog::older`], for a part of the log; it may include events outside that part.
     pub fn older_by<'l>(&'l self, by: By<'_>, than: Place) -> Box<dyn Iterator<Item = &'l Arc<Event>> + 'l> {
         match by {
             By::All => Box::new(self.older(Some(than)).map(|(_, event)| event)),
@@ -138,7 +138,7 @@ impl EventLog {
         }
     }
 
-    /// As [`EventLog::newer`], only a part of the log; some that do not belong to it may be among them.
+    /// As [`EventLog::newer`], for a part of the log; it may include events outside that part.
     pub fn newer_by<'l>(&'l self, by: By<'_>, than: Place) -> Box<dyn Iterator<Item = &'l Arc<Event>> + 'l> {
         match by {
             By::All => Box::new(self.newer(than).map(|(_, event)| event)),
@@ -146,17 +146,15 @@ impl EventLog {
         }
     }
 
-    /// How often something was added or folded so far.
+    /// Number of additions and consolidations so far.
     pub fn count(&self) -> u64 {
         self.last
     }
 
-    /// How many are kept.
     pub fn len(&self) -> usize {
         self.events.len()
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }

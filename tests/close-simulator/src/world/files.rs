@@ -1,4 +1,4 @@
-//! Files beside the objects: what exports have written, and what was uploaded. Kept in memory and in snapshots.
+//! Files beside the objects: exports and uploads. Kept in memory and in snapshots.
 
 use std::{
     collections::BTreeMap,
@@ -15,16 +15,14 @@ use crate::model::Id;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob(pub Arc<[u8]>);
 
-/// An uploaded file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Upload {
     /// As `text/plain`.
     pub content_type: String,
-    /// What was uploaded; `None` until then.
+    /// `None` until the upload.
     pub bytes: Option<Blob>,
 }
 
-/// All files.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Files {
     /// Rows that running exports have read so far, each as JSON text.
@@ -35,7 +33,7 @@ pub struct Files {
     pub uploads: BTreeMap<String, Upload>,
 }
 
-/// What a link must carry to be one that the organization gave out: hexadecimal, from its seed.
+/// The signature of a link, in hexadecimal, derived from the organization's seed.
 pub fn signature(seed: u64, of: &str, expires: i64) -> String {
     let mut hasher = DefaultHasher::new();
     (seed, of, expires).hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! Every change in the order in which it happened, with the versions before and after it and the events it produced.
+//! Every change in order, with the versions before and after it and its events.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -7,14 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Id, Moment, Record};
 
-/// One change of one object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
     /// Its number, from 1, without gaps.
     pub number: u64,
-    /// When.
     pub at: Moment,
-    /// Of what.
     pub object: Id,
     /// The version before; `None` for a creation.
     pub before: Option<Arc<Record>>,
@@ -22,7 +19,7 @@ pub struct Entry {
     pub after: Option<Arc<Record>>,
     /// The request that caused it.
     pub request: Option<Id>,
-    /// Events that tell of it, those included that it was folded into. Empty for a change nobody is told of.
+    /// Events that report it, consolidated ones included. Empty for a change without events.
     pub events: Vec<Id>,
 }
 
@@ -31,17 +28,17 @@ pub struct Entry {
 pub struct History {
     entries: VecDeque<Entry>,
     last: u64,
-    /// From when on every change is kept; `None` before the first pruning: from the beginning.
+    /// Every change since this moment is kept; `None` before the first pruning: all changes.
     kept_from: Option<Moment>,
 }
 
 impl History {
-    /// The earliest moment whose state can be told.
+    /// The earliest moment whose state is known.
     pub fn kept_from(&self) -> Option<Moment> {
         self.kept_from
     }
 
-    /// Notes a change and returns its number.
+    /// Adds a change and returns its number.
     pub fn note(
         &mut self,
         at: Moment,
@@ -55,7 +52,7 @@ impl History {
         self.last
     }
 
-    /// Notes that an event tells of a change.
+    /// Adds an event to a change.
     pub fn told(&mut self, number: u64, event: Id) {
         let first = self.entries.front().map_or(0, |entry| entry.number);
         if let Some(entry) = number.checked_sub(first).and_then(|at| self.entries.get_mut(usize::try_from(at).ok()?))
@@ -65,7 +62,7 @@ impl History {
         }
     }
 
-    /// All changes that are kept, oldest first.
+    /// All kept changes, oldest first.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
         self.entries.iter()
     }
@@ -81,13 +78,13 @@ impl History {
         self.last
     }
 
-    /// Forgets everything before now, but goes on counting: for a data set that was just generated.
+    /// Drops all earlier changes, but continues to count: for a data set that was just generated.
     pub fn forget(&mut self, now: Moment) {
         self.entries.clear();
         self.kept_from = Some(now);
     }
 
-    /// Makes one of the copies of a version that a snapshot holds apart, as the version after one change and before the
+    /// Shares the copies of a version that a snapshot stores separately, as the version after one change and before the
     /// next, and returns the last version of each object.
     pub(crate) fn share(&mut self) -> FxHashMap<Id, Arc<Record>> {
         let mut latest: FxHashMap<Id, Arc<Record>> = FxHashMap::default();

@@ -1,4 +1,4 @@
-//! Work that is due later by the organization's clock.
+//! Work scheduled by the organization's clock.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,6 @@ use crate::{
     resources,
 };
 
-/// One piece of work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Job {
     /// The next step of a lead merge.
@@ -24,21 +23,21 @@ pub enum Job {
     BulkAction(Id),
     /// The next state of an import.
     Import(Id),
-    /// A meeting begins or ends.
+    /// A meeting starts or ends.
     Meeting(Id),
-    /// A custom field's values have been converted.
+    /// The conversion of a custom field's values ends.
     Conversion(Id),
-    /// The values of a deleted custom field are forgotten.
+    /// The values of a deleted custom field are removed.
     ForgetValues(Id),
-    /// A completed system task is forgotten.
+    /// A completed system task is removed.
     Purge(Id),
-    /// A scheduled mail or message leaves.
+    /// A scheduled mail or message is sent.
     Send(Id),
-    /// A call is answered, or over.
+    /// A call is answered, or ends.
     Call(resources::activity::call::Step),
 }
 
-/// What is due, by moment and then in the order in which it was scheduled.
+/// Scheduled work, by moment and then in the order of scheduling.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Jobs {
     due: BTreeMap<(Moment, u64), Job>,
@@ -46,23 +45,20 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Puts work off until a moment.
     pub fn schedule(&mut self, at: Moment, job: Job) {
         self.last += 1;
         self.due.insert((at, self.last), job);
     }
 
-    /// When the next work is due.
+    /// The time of the next work.
     pub fn next(&self) -> Option<Moment> {
         self.due.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// How much is waiting.
     pub fn len(&self) -> usize {
         self.due.len()
     }
 
-    /// Whether nothing is waiting.
     pub fn is_empty(&self) -> bool {
         self.due.is_empty()
     }
@@ -75,7 +71,7 @@ impl Jobs {
 }
 
 impl World {
-    /// Does what is due, each at its own moment, and forgets what is older than the retention.
+    /// Runs due work, each item at its own moment, and prunes data older than the retention.
     pub fn catch_up(&mut self) {
         let now = self.clock.now();
         while let Some((at, job)) = self.jobs.take(now) {

@@ -1,4 +1,4 @@
-//! Who may ask: API keys and OAuth tokens, and what a caller is allowed.
+//! Credentials: API keys and OAuth tokens, and the permissions of a caller.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ use crate::{
 /// An API key: one user in one organization.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiKey {
-    /// What events name it by.
+    /// Its id in events.
     pub id: Id,
-    /// Whose rights it has.
+    /// The user whose rights it has.
     pub user: Id,
     /// For people and tests: `admin`, `agent`.
     pub name: String,
@@ -26,37 +26,34 @@ pub struct ApiKey {
 /// An OAuth access token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Token {
-    /// Whose rights it has.
+    /// The user whose rights it has.
     pub user: Id,
     /// The application.
     pub client: Id,
     /// Space separated.
     pub scope: String,
-    /// When it stops working.
     pub expires: Moment,
-    /// The refresh token that was given with it, which dies when it is used or revoked.
+    /// The refresh token that was issued with it, invalid after it is used or revoked.
     pub refresh: Option<String>,
 }
 
 impl Token {
-    /// How long an access token is good.
+    /// Lifetime of an access token.
     pub const LIFETIME_SECS: i64 = 3600;
 }
 
 /// An authorization code: exchanged once for tokens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Code {
-    /// Who consented.
+    /// The user who consented.
     pub user: Id,
-    /// To which application.
+    /// The application.
     pub client: Id,
     /// Space separated.
     pub scope: String,
-    /// When it stops working.
     pub expires: Moment,
 }
 
-/// All credentials.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct People {
     /// By secret.
@@ -67,12 +64,12 @@ pub struct People {
     pub clients: BTreeMap<String, (String, Id)>,
     /// Authorization codes that were not exchanged yet.
     pub codes: BTreeMap<String, Code>,
-    /// How many codes and tokens were given out, from which the next one's text follows.
+    /// Number of codes and tokens issued; determines the next one's text.
     #[serde(default)]
     issued: u64,
 }
 
-/// How a caller proved who it is.
+/// How a caller authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// By API key.
@@ -91,34 +88,31 @@ pub enum Credential {
 pub struct Caller {
     /// The user whose rights it has.
     pub user: Id,
-    /// Its membership.
     pub membership: Id,
-    /// The role of that membership.
     pub role: Id,
-    /// How it proved who it is.
     pub credential: Credential,
-    /// What limits and counters count it as: the name of the key, or the OAuth client.
+    /// Its name in limits and counters: that of the key, or the OAuth client.
     pub name: String,
     /// Permissions of the role and of the membership.
     pub permissions: Vec<String>,
-    /// Whether no lead is hidden from it.
+    /// Whether it sees all leads.
     pub sees_all_leads: bool,
 }
 
 impl Caller {
-    /// Whether it has a permission (reference, section 9.2).
+    /// Returns true if it has a permission (reference, section 9.2).
     pub fn may(&self, permission: &str) -> bool {
         self.permissions.iter().any(|p| p == permission)
     }
 
-    /// Whether it is an administrator: sees event data after an hour, all webhooks, all exports.
+    /// Returns true for an administrator, who sees event data after an hour, all webhooks and all exports.
     pub fn is_admin(&self) -> bool {
         self.may("manage_organization")
     }
 }
 
 impl World {
-    /// Gives out a key for a user; the secret follows from seed and name.
+    /// Issues a key for a user; the secret is derived from seed and name.
     pub fn add_key(&mut self, name: &str, user: Id) -> ApiKey {
         let id = self.next_id(Kind::ApiKey);
         let digest = Id::new(Kind::Lead, id.serial() + (1 << 40)).text(self.seed ^ 0x6b65_7973);
@@ -126,14 +120,14 @@ impl World {
         self.add_key_with_secret(name, user, secret)
     }
 
-    /// Gives out a key with a secret of the caller's choice.
+    /// Issues a key with a given secret.
     pub fn add_key_with_secret(&mut self, name: &str, user: Id, secret: String) -> ApiKey {
         let key = ApiKey { id: self.next_id(Kind::ApiKey), user, name: name.to_owned(), secret };
         self.people.keys.insert(key.secret.clone(), key.clone());
         key
     }
 
-    /// Registers an OAuth application and returns its id; id and secret follow from the seed.
+    /// Registers an OAuth application and returns its id; id and secret are derived from the seed.
     pub fn add_client(&mut self) -> Id {
         let id = self.next_id(Kind::OAuthClient);
         let secret = self.opaque("oa2secret", id.serial(), 0x636c_6965);
@@ -141,7 +135,7 @@ impl World {
         id
     }
 
-    /// A code for a user who consented, good for ten minutes.
+    /// A code for a user who consented, valid for ten minutes.
     pub fn add_code(&mut self, user: Id, client: Id, scope: &str) -> String {
         let text = self.issue("oa2code");
         let expires = self.clock.now().plus_secs(600);
@@ -149,8 +143,8 @@ impl World {
         text
     }
 
-    /// Gives out an access token for an hour, with a refresh token if the scope has `offline_access` (reference,
-    /// section 1.3), and forgets tokens that can do nothing any more.
+    /// Issues an access token for an hour, with a refresh token if the scope has `offline_access` (reference, section
+    /// 1.3), and drops tokens that have become useless.
     pub fn add_token(&mut self, user: Id, client: Id, scope: &str) -> (String, Token) {
         let now = self.clock.now();
         self.people.tokens.retain(|_, token| token.refresh.is_some() || now < token.expires);
@@ -167,27 +161,27 @@ impl World {
         self.opaque(prefix, self.people.issued, 0x6973_7375)
     }
 
-    /// A text that nobody guesses and that follows from the seed and a count.
+    /// An unguessable text, derived from the seed and a count.
     fn opaque(&self, prefix: &str, count: u64, salt: u64) -> String {
         let digest = Id::new(Kind::Lead, count + (1 << 40)).text(self.seed ^ salt);
         format!("{prefix}_{}", &digest[5..])
     }
 
-    /// The caller with an API key; `None` when the key is unknown or its user was removed from the organization.
+    /// The caller with an API key; `None` if the key is unknown or its user was removed from the organization.
     pub fn caller_by_key(&self, secret: &str) -> Option<Caller> {
         let key = self.people.keys.get(secret)?;
         self.caller(key.user, Credential::Key(key.id), &key.name)
     }
 
-    /// The caller with an OAuth access token, as long as it is valid.
+    /// The caller with an OAuth access token, while it is valid.
     pub fn caller_by_token(&self, token: &str) -> Option<Caller> {
         let token = self.people.tokens.get(token).filter(|token| self.clock.now() < token.expires)?;
         let name = format!("oauth:{}", token.client.text(self.seed));
         self.caller(token.user, Credential::OAuth { client: token.client, scope: token.scope.clone() }, &name)
     }
 
-    /// A user as a caller, for work that is done later in its name and must see no more than it does; `None` for one
-    /// without a key.
+    /// A user as a caller, for work that is done later in its name with its visibility; `None` for a user without a
+    /// key.
     pub fn caller_for(&self, user: Id) -> Option<Caller> {
         let key = self.people.keys.values().find(|key| key.user == user)?;
         self.caller(user, Credential::Key(key.id), &key.name)
@@ -208,7 +202,7 @@ impl World {
         self.memberships().find(|membership| membership.id_of("user_id") == Some(user))
     }
 
-    /// Those of present members.
+    /// The memberships of present members.
     fn memberships(&self) -> impl Iterator<Item = &Record> {
         self.store
             .of_kind(Kind::Membership, Moment(i64::MIN), Moment::LAST)

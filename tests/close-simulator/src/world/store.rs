@@ -1,4 +1,4 @@
-//! The objects in their present version, with the orders in which lists walk them.
+//! The present objects, with the orders in which lists walk them.
 
 use std::{
     collections::BTreeSet,
@@ -10,16 +10,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{Id, Kind, Moment, Record};
 
-/// All present objects.
 pub struct Store {
     records: FxHashMap<Id, Arc<Record>>,
     /// By kind, in the order of `date_created`.
     by_kind: Vec<BTreeSet<(Moment, Id)>>,
     /// All activities in one order.
     activities: BTreeSet<(Moment, Id)>,
-    /// What belongs to a lead, by kind.
+    /// The children of a lead, by kind.
     by_lead: BTreeSet<(Id, Kind, Moment, Id)>,
-    /// Unsubscribed addresses in lower case, gathered when somebody asks: every contact that is shown does.
+    /// Unsubscribed addresses in lower case, collected on demand: every shown contact needs them.
     unsubscribed: OnceLock<FxHashSet<String>>,
 }
 
@@ -36,12 +35,11 @@ impl Default for Store {
 }
 
 impl Store {
-    /// The present version.
     pub fn get(&self, id: Id) -> Option<&Arc<Record>> {
         self.records.get(&id)
     }
 
-    /// Stores a version and returns the one before.
+    /// Stores a version and returns the previous one.
     pub fn put(&mut self, record: Arc<Record>) -> Option<Arc<Record>> {
         if record.kind() == Kind::UnsubscribedEmail {
             self.unsubscribed.take();
@@ -64,8 +62,7 @@ impl Store {
         before
     }
 
-    /// Stores many new objects at once: the orders are built anew from sorted runs, which is faster and leaves no gaps
-    /// in them.
+    /// Stores many new objects at once: the orders are rebuilt from sorted runs, which is faster and more compact.
     pub fn fill(&mut self, records: impl IntoIterator<Item = Arc<Record>>) {
         let mut by_kind: Vec<Vec<(Moment, Id)>> = vec![Vec::new(); Kind::COUNT];
         let mut activities: Vec<(Moment, Id)> = Vec::new();
@@ -89,7 +86,7 @@ impl Store {
         self.by_lead.append(&mut BTreeSet::from_iter(by_lead));
     }
 
-    /// Forgets an object and returns its last version.
+    /// Removes an object and returns its last version.
     pub fn remove(&mut self, id: Id) -> Option<Arc<Record>> {
         if id.kind() == Kind::UnsubscribedEmail {
             self.unsubscribed.take();
@@ -99,7 +96,7 @@ impl Store {
         Some(before)
     }
 
-    /// Whether an address wants no more mail; case does not matter.
+    /// Returns true if an address is unsubscribed; ignores case.
     pub fn is_unsubscribed(&self, email: &str) -> bool {
         let all = self.unsubscribed.get_or_init(|| {
             self.of_kind(Kind::UnsubscribedEmail, Moment(i64::MIN), Moment::LAST)
@@ -109,32 +106,29 @@ impl Store {
         !all.is_empty() && all.contains(&email.to_lowercase())
     }
 
-    /// How many objects of a kind there are.
     pub fn count(&self, kind: Kind) -> usize {
         self.by_kind[kind as usize].len()
     }
 
-    /// How many objects there are.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// The objects of a kind in the order of `date_created`, from one moment to another, both inclusive.
+    /// The objects of a kind in the order of `date_created`, between two moments, both inclusive.
     pub fn of_kind(&self, kind: Kind, from: Moment, to: Moment) -> impl DoubleEndedIterator<Item = Id> + '_ {
         between(&self.by_kind[kind as usize], from, to)
     }
 
-    /// All activities in the order of `date_created`, from one moment to another, both inclusive.
+    /// All activities in the order of `date_created`, between two moments, both inclusive.
     pub fn activities(&self, from: Moment, to: Moment) -> impl DoubleEndedIterator<Item = Id> + '_ {
         between(&self.activities, from, to)
     }
 
-    /// What of a kind belongs to a lead, in the order of `date_created`.
+    /// The children of a kind of a lead, in the order of `date_created`.
     pub fn of_lead(&self, lead: Id, kind: Kind) -> impl DoubleEndedIterator<Item = Id> + '_ {
         let first = Id::new(Kind::ALL[0], 1);
         let last = Id::new(Kind::ALL[Kind::COUNT - 1], (1 << 56) - 1);
@@ -156,7 +150,7 @@ impl Store {
 fn between(order: &BTreeSet<(Moment, Id)>, from: Moment, to: Moment) -> impl DoubleEndedIterator<Item = Id> + '_ {
     let first = Id::new(Kind::ALL[0], 1);
     let last = Id::new(Kind::ALL[Kind::COUNT - 1], (1 << 56) - 1);
-    // Bounds that cross ask for nothing, which `BTreeSet::range` does not take.
+    // Crossed bounds select nothing, but `BTreeSet::range` panics on them.
     let crossed = from > to;
     let to = to.max(from);
     order.range((from, first)..=(to, last)).filter(move |_| !crossed).map(|(_, id)| *id)

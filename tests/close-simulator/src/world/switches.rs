@@ -1,14 +1,14 @@
-//! Behaviours that the reference calls unverified (its section 14): each can be chosen, while the simulator runs.
+//! Behavior that the reference calls unverified (its section 14): each variant can be chosen while the simulator runs.
 
 use serde::{Deserialize, Serialize};
 
-/// What happens to a `_limit` above the resource's.
+/// The answer to a `_limit` above the resource's maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OverLimit {
     /// 400 that names the maximum.
     Refuse,
-    /// The maximum is taken.
+    /// The maximum is used.
     Clamp,
 }
 
@@ -26,11 +26,11 @@ pub enum LimitHeader {
     XSplit,
 }
 
-/// What a `date_updated` bound beside an event cursor does.
+/// The effect of a `date_updated` bound beside an event cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CursorDate {
-    /// Nothing.
+    /// None.
     Ignore,
     /// It bounds this page as well.
     Honour,
@@ -38,17 +38,17 @@ pub enum CursorDate {
     Refuse,
 }
 
-/// A combination that Close does not list.
+/// The answer to a combination that Close does not list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unlisted {
     /// 400.
     Refuse,
-    /// Answered all the same.
+    /// The combination is answered.
     Accept,
 }
 
-/// What a reader without rights finds instead of event data after an hour.
+/// Event data for a reader without rights after an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hidden {
@@ -58,27 +58,27 @@ pub enum Hidden {
     Null,
 }
 
-/// What becomes of the children of a merged lead.
+/// The children of a merged lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MergedChildren {
     /// They keep their ids and get the other `lead_id`.
     Move,
-    /// They are deleted and created anew.
+    /// They are deleted and re-created.
     Recreate,
 }
 
-/// Which lead a `merged` event names as its object.
+/// The lead that a `merged` event names as its object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MergedObject {
-    /// The one that remains.
+    /// The remaining lead.
     Destination,
-    /// The one that goes.
+    /// The deleted lead.
     Source,
 }
 
-/// How the event type of a lead merge activity is spelled.
+/// The spelling of the event type of a lead merge activity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MergeSpelling {
@@ -88,21 +88,21 @@ pub enum MergeSpelling {
     Plain,
 }
 
-/// What a webhook retry carries.
+/// The headers of a webhook retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retry {
     /// A new timestamp and signature.
     Resign,
-    /// The first ones.
+    /// Those of the first attempt.
     Repeat,
 }
 
-/// What deleting a status, or a pipeline, does that records have.
+/// The effect of deleting a status or a pipeline that records use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UsedStatus {
-    /// The records get another one, with neither event nor `date_updated`.
+    /// The records get another one, with neither an event nor a new `date_updated`.
     Move,
     /// 400.
     Refuse,
@@ -110,7 +110,7 @@ pub enum UsedStatus {
 
 macro_rules! switches {
     ($($doc:literal $name:ident: $ty:ty = $default:expr;)*) => {
-        /// The chosen behaviours. Names are those of `--switch` and of `/_control/switches/`.
+        /// The active variants. Names are those of `--switch` and of `/_control/switches/`.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct Switches { $(#[doc = $doc] pub $name: $ty,)* }
@@ -122,7 +122,7 @@ macro_rules! switches {
         }
 
         impl Switches {
-            /// Each name and what it means, in order.
+            /// Each name with its meaning, in order.
             pub const MEANINGS: &'static [(&'static str, &'static str)] = &[$((stringify!($name), $doc),)*];
         }
     };
@@ -189,10 +189,10 @@ switches! {
 }
 
 impl Switches {
-    /// The same with some set, by a JSON object of names and values.
+    /// Returns a copy with some switches changed, by a JSON object of names and values.
     ///
     /// # Errors
-    /// The reason in words: an unknown name, or a value of another type.
+    /// The reason: an unknown name, or a value of another type.
     pub fn with(&self, changes: &serde_json::Map<String, serde_json::Value>) -> Result<Self, String> {
         let mut all = serde_json::to_value(self).map_err(|error| error.to_string())?;
         let known = all.as_object_mut().expect("switches are an object");

@@ -1,4 +1,4 @@
-//! The organization as one caller sees it at one moment: now, or as it was.
+//! The organization as one caller sees it at one moment: now, or in the past.
 
 use std::sync::Arc;
 
@@ -10,18 +10,16 @@ use crate::{
     resources::role,
 };
 
-/// A reading of the organization.
 pub struct View<'w> {
-    /// What is read.
     pub world: &'w World,
-    /// Who reads; `None` sees everything.
+    /// The reader; `None` sees everything.
     pub caller: Option<&'w Caller>,
     /// The time of the reading.
     pub now: Moment,
     past: Option<Arc<Past>>,
 }
 
-/// What was otherwise at a moment before now: of every object that changed since, the version before its first later
+/// Differences between a past moment and now: for every object that changed since, the version before its first later
 /// change.
 #[derive(Clone, Debug, Default)]
 pub struct Past {
@@ -31,7 +29,7 @@ pub struct Past {
 }
 
 impl Past {
-    /// The organization at a moment. Costs a walk over the changes since.
+    /// The organization at a moment. Walks over the changes since.
     pub fn at(world: &World, moment: Moment) -> Self {
         let mut versions = FxHashMap::default();
         for entry in world.history.entries().rev().take_while(|entry| entry.at > moment) {
@@ -40,7 +38,7 @@ impl Past {
         Self { versions, until: world.history.last() }
     }
 
-    /// The same moment, when further changes have happened: for a reading that lets go of the world in between.
+    /// The same moment, after further changes: for a reading that releases the world in between.
     pub fn follow(&mut self, world: &World) {
         for entry in world.history.since(self.until + 1) {
             self.versions.entry(entry.object).or_insert_with(|| entry.before.clone());
@@ -55,59 +53,55 @@ impl<'w> View<'w> {
         Self { world, caller: None, now: world.clock.now(), past: None }
     }
 
-    /// What a caller sees, now.
+    /// The organization as a caller sees it, now.
     pub fn of(world: &'w World, caller: &'w Caller) -> Self {
         Self { caller: Some(caller), ..Self::now(world) }
     }
 
-    /// As it was at a moment within the retention; later than now is now. Costs a walk over the changes since.
+    /// The organization at a moment within the retention; a later moment means now. Walks over the changes since.
     pub fn at(world: &'w World, caller: Option<&'w Caller>, moment: Moment) -> Self {
         Self::of_past(world, caller, moment, Arc::new(Past::at(world, moment)))
     }
 
-    /// As it was at the moment of a past that was prepared.
+    /// The organization at the moment of a prepared past.
     pub fn of_past(world: &'w World, caller: Option<&'w Caller>, moment: Moment, past: Arc<Past>) -> Self {
         let past = (!past.versions.is_empty()).then_some(past);
         Self { world, caller, now: world.clock.now().min(moment), past }
     }
 
-    /// The same for another caller.
+    /// The same view for another caller.
     pub fn for_caller(self, caller: Option<&'w Caller>) -> Self {
         Self { caller, ..self }
     }
 
-    /// The same, but with an object in another version: as things stood before a change that is under way.
+    /// The same view, with another version of an object: for the state before a change in progress.
     pub fn supposing(mut self, id: Id, version: Option<Arc<Record>>) -> Self {
         Arc::make_mut(self.past.get_or_insert_with(Arc::default)).versions.insert(id, version);
         self
     }
 
-    /// The seed of the organization's ids.
     pub fn seed(&self) -> u64 {
         self.world.seed
     }
 
-    /// The chosen behaviours.
     pub fn switches(&self) -> &'w Switches {
         &self.world.switches
     }
 
-    /// The organization's own id.
     pub fn organization(&self) -> Id {
         self.world.organization()
     }
 
-    /// The text of an id.
     pub fn id_text(&self, id: Id) -> String {
         id.text(self.world.seed)
     }
 
-    /// The id of a text, if it is one of this organization's; it need not exist any more.
+    /// Parses an id of this organization; the object may no longer exist.
     pub fn parse_id(&self, text: &str) -> Option<Id> {
         self.world.parse_id(text)
     }
 
-    /// A record, whether the caller may see it or not.
+    /// A record, visible to the caller or not.
     pub fn get(&self, id: Id) -> Option<&Record> {
         if let Some(past) = &self.past
             && let Some(version) = past.versions.get(&id)
@@ -117,22 +111,22 @@ impl<'w> View<'w> {
         self.world.store.get(id).map(Arc::as_ref)
     }
 
-    /// A record that the caller may see.
+    /// A record that is visible to the caller.
     pub fn see(&self, id: Id) -> Option<&Record> {
         self.get(id).filter(|record| self.sees(record))
     }
 
-    /// Whether the object exists.
     pub fn exists(&self, id: Id) -> bool {
         self.get(id).is_some()
     }
 
-    /// Whether the object exists and the caller may see it.
+    /// Returns true if the object exists and is visible to the caller.
     pub fn visible(&self, id: Id) -> bool {
         self.see(id).is_some()
     }
 
-    /// Whether the caller may see a record: who sees the lead sees what belongs to it (reference, section 9.3).
+    /// Returns true if the caller may see a record: a caller who sees a lead sees its children (reference, section
+    /// 9.3).
     pub fn sees(&self, record: &Record) -> bool {
         let Some(caller) = self.caller else { return true };
         if caller.sees_all_leads {
@@ -149,12 +143,12 @@ impl<'w> View<'w> {
         role::sees_lead(self, caller, lead)
     }
 
-    /// The records of a kind in the order of `date_created`, as far as the caller may see them.
+    /// The visible records of a kind, in the order of `date_created`.
     pub fn all(&self, kind: Kind) -> impl DoubleEndedIterator<Item = &Record> {
         self.range(kind, Moment(i64::MIN), Moment::LAST)
     }
 
-    /// As [`View::all`], created from one moment to another, both inclusive.
+    /// As [`View::all`], created between two moments, both inclusive.
     pub fn range(&self, kind: Kind, from: Moment, to: Moment) -> impl DoubleEndedIterator<Item = &Record> {
         let present = self
             .world
@@ -171,13 +165,13 @@ impl<'w> View<'w> {
         Merged::new(present, past).filter(|record| self.sees(record))
     }
 
-    /// All activities in the order of `date_created` from one moment to another, both inclusive, as far as the caller
-    /// may see them. Present ones only: the past is read kind by kind.
+    /// All visible activities created between two moments, both inclusive, in the order of `date_created`. Present ones
+    /// only: the past is read kind by kind.
     pub fn activities(&self, from: Moment, to: Moment) -> impl DoubleEndedIterator<Item = &Record> {
         self.world.store.activities(from, to).filter_map(|id| self.get(id)).filter(|record| self.sees(record))
     }
 
-    /// What of a kind belongs to a lead, in the order of `date_created`.
+    /// The children of a kind of a lead, in the order of `date_created`.
     pub fn of_lead(&self, lead: Id, kind: Kind) -> impl DoubleEndedIterator<Item = &Record> {
         let present = self
             .world
@@ -192,7 +186,7 @@ impl<'w> View<'w> {
         Merged::new(present, past)
     }
 
-    /// The full name of a user, null for none.
+    /// The full name of a user; null for none.
     pub fn user_name(&self, user: Option<Id>) -> Value {
         let Some(user) = user.and_then(|id| self.get(id)) else { return Value::Null };
         match user.get("full_name") {
@@ -201,7 +195,7 @@ impl<'w> View<'w> {
         }
     }
 
-    /// Whether an address wants no more mail; case does not matter.
+    /// Returns true if an address is unsubscribed; ignores case.
     pub fn is_unsubscribed(&self, email: &str) -> bool {
         if self.past.is_none() {
             return self.world.store.is_unsubscribed(email);
@@ -210,7 +204,7 @@ impl<'w> View<'w> {
         self.all(Kind::UnsubscribedEmail).any(is)
     }
 
-    /// A field of another record, null when there is none.
+    /// A field of another record; null without a record.
     pub fn field_of(&self, id: Option<Id>, name: &'static str) -> Value {
         id.and_then(|id| self.get(id)).and_then(|record| record.get(name)).cloned().unwrap_or(Value::Null)
     }

@@ -1,5 +1,5 @@
-//! The bare forms of a change: a version is stored, noted in the history, and told of where Close tells. No laws run
-//! here.
+//! The stored operations of a change: they store a version, note it in the history, and emit the events that Close has.
+//! They run no laws.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::{Change, VERSION};
 use crate::model::{Id, Key, Record, render::Rendered};
 
 impl Change<'_> {
-    /// Stores a new object and tells of it. No laws.
+    /// Stores a new object and emits its event. Runs no laws.
     pub fn insert(&mut self, record: Record) -> Id {
         let id = record.id;
         let after = Arc::new(record);
@@ -20,22 +20,22 @@ impl Change<'_> {
         id
     }
 
-    /// Stores a new version, dated now and by the actor, and tells what changed. No laws. The id must exist.
+    /// Stores a new version, dated now and by the actor, and emits the difference. Runs no laws. The id must exist.
     pub fn update(&mut self, mut after: Record) {
         after.updated = self.now.max(after.updated);
         after.editor = self.actor.user.or(after.editor);
         self.update_undated(after);
     }
 
-    /// As [`Change::update`], but with `date_updated` and `updated_by` as the version has them.
+    /// As [`Change::update`], but keeps `date_updated` and `updated_by` of the version.
     pub fn update_undated(&mut self, after: Record) {
         let Some(before) = self.get(after.id) else { return };
         let old = if self.event_type(&after).is_some() { self.rendered(&before) } else { Rendered::default() };
         self.update_seen(after, &old);
     }
 
-    /// As [`Change::update_undated`], against the object as it was shown before the change began: for fields that are
-    /// computed from others which have changed already, as a lead's `contact_ids`.
+    /// As [`Change::update_undated`], compared with the object as it was shown before the change began: for fields
+    /// computed from others that have already changed, such as a lead's `contact_ids`.
     pub fn update_seen(&mut self, after: Record, old: &Rendered) {
         let Some(before) = self.get(after.id) else { return };
         let after = Arc::new(after);
@@ -47,7 +47,7 @@ impl Change<'_> {
         let new = self.rendered(&after);
         let changed = old.changed(&new);
         if changed.iter().all(|key| matches!(key, Key::Name(name) if VERSION.contains(name))) {
-            // Nothing that anybody sees: no event, and so no later version either.
+            // No visible difference: no event, and so no later version either.
             let kept = Arc::new(Record { updated: before.updated, editor: before.editor, ..Record::clone(&after) });
             self.world.store.put(Arc::clone(&kept));
             if kept != before {
@@ -60,8 +60,8 @@ impl Change<'_> {
         }
     }
 
-    /// Changes some fields of an object and tells what changed. No laws; nothing when it does not exist or nothing
-    /// differs.
+    /// Changes some fields of an object and emits the difference. Runs no laws; does nothing if the object does not
+    /// exist or nothing differs.
     pub fn edit(&mut self, id: Id, edit: impl FnOnce(&mut Record)) {
         let Some(before) = self.get(id) else { return };
         let mut after = Record::clone(&before);
@@ -71,8 +71,8 @@ impl Change<'_> {
         }
     }
 
-    /// Stores a new version and tells nobody: denormalised values, purges, invisible migrations. `date_updated` as the
-    /// version has it.
+    /// Stores a new version without events: denormalized values, purges, invisible migrations. `date_updated` stays as
+    /// in the version.
     pub fn alter_silently(&mut self, after: Record) {
         let Some(before) = self.get(after.id) else { return };
         if *before == after {
@@ -83,7 +83,7 @@ impl Change<'_> {
         self.note(Some(before), Some(after));
     }
 
-    /// Moves `date_updated` and tells nobody: a lead whose children change (reference, section 12, item 17).
+    /// Moves `date_updated` without an event: a lead whose children change (reference, section 12, item 17).
     pub fn touch(&mut self, id: Id) {
         if let Some(before) = self.get(id)
             && before.updated < self.now
@@ -93,7 +93,7 @@ impl Change<'_> {
         }
     }
 
-    /// Removes an object and tells of it, with everything it held. No laws.
+    /// Removes an object and emits its event with all its values. Runs no laws.
     pub fn remove(&mut self, id: Id) {
         let Some(before) = self.get(id) else { return };
         let previous = self.event_type(&before).map(|object_type| (object_type, self.rendered(&before).bytes));
@@ -104,7 +104,7 @@ impl Change<'_> {
         }
     }
 
-    /// Removes objects that go together, in this order. Each is told with what it held while all of them were there.
+    /// Removes objects together, in this order. Each event has the values from before the first removal.
     pub fn remove_together(&mut self, ids: &[Id]) {
         let told: Vec<_> = ids
             .iter()
@@ -123,7 +123,7 @@ impl Change<'_> {
         }
     }
 
-    /// Removes an object and tells nobody.
+    /// Removes an object without an event.
     pub fn remove_silently(&mut self, id: Id) {
         if let Some(before) = self.world.store.remove(id) {
             self.note(Some(before), None);

@@ -1,4 +1,4 @@
-//! How a change is told: the event of each stored version, and those that stand beside creation, update and deletion.
+//! Events of a change: the event of each stored version, and semantic events beside creation, update and deletion.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ use crate::{
 };
 
 impl Change<'_> {
-    /// Tells of an action beside creation, update and deletion, as `completed` or `sent`, with the object as it now is.
+    /// Emits a semantic event, such as `completed` or `sent`, with the present object.
     pub fn emit(&mut self, id: Id, action: &'static str) {
         self.emit_changed(id, action, Vec::new(), Vec::new());
     }
 
-    /// As [`Change::emit`], naming what changed with it and the old values (`"key":value`).
+    /// As [`Change::emit`], with the changed fields and the old values (`"key":value`).
     pub fn emit_changed(&mut self, id: Id, action: &'static str, changed: Vec<Key>, previous: Vec<(Key, Arc<[u8]>)>) {
         let Some(record) = self.get(id) else { return };
         let Some(object_type) = self.event_type(&record) else { return };
@@ -33,7 +33,7 @@ impl Change<'_> {
         self.tell(number, object_type, &record, action, changed, Some(data.into()), previous, None);
     }
 
-    /// Writes any event, for what is no object of the store or has another object than its data.
+    /// Emits any event: for objects outside the store, or with data of another object.
     pub fn emit_raw(
         &mut self,
         object_type: &'static str,
@@ -47,7 +47,6 @@ impl Change<'_> {
         self.put_event(number, event, Members::new());
     }
 
-    /// The record as events show it.
     pub fn rendered(&self, record: &Record) -> Rendered {
         render::rendered(&self.whole(), record, render::EVENT, &Selection::Default)
     }
@@ -86,7 +85,7 @@ impl Change<'_> {
         let lead = if record.kind() == Kind::Lead { Some(record.id) } else { record.lead };
         let mut event = self.event(object_type, record.id, lead, action, data);
         event.changed = changed.into();
-        // An update whose fields were all unset before has old values too: none (reference, section 6.3).
+        // An update whose fields were all unset before has old values too: an empty object (reference, section 6.3).
         let changes = !event.changed.is_empty() || action == "updated";
         event.previous = previous.or_else(|| changes.then(|| join(&previous_members)));
         self.put_event(number, event, previous_members);

@@ -1,4 +1,4 @@
-//! One event, as the log keeps it.
+//! One event, as the log stores it.
 
 use std::sync::Arc;
 
@@ -6,27 +6,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Id, Key, Moment};
 
-/// A word of the program. (An alias, so that serde does not take it for a borrowed text.)
+/// A static word. (An alias, so that serde does not treat it as a borrowed text.)
 pub type Name = &'static str;
 
-/// The place of an event in the log: `date_updated`, then the order of changes.
+/// The position of an event in the log: `date_updated`, then the order of changes.
 pub type Place = (Moment, u64);
 
 /// Old values of changed fields, each as `"key":value`, in the order of the object.
 pub type Members = Vec<(Key, Arc<[u8]>)>;
 
-/// One event. `data` and `previous_data` are JSON as it was when the event was made or last consolidated.
+/// One event. `data` and `previous_data` are JSON from the creation or last consolidation of the event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// Stable across consolidation.
     pub id: Id,
     /// Orders events of one microsecond; grows with each consolidation.
     pub order: u64,
-    /// The first action.
+    /// Time of the first action.
     pub created: Moment,
-    /// The last consolidated action.
+    /// Time of the last consolidated action.
     pub updated: Moment,
-    /// From when on the log shows the event.
+    /// The time at which the log starts to show the event.
     pub visible: Moment,
     /// The causing user; `None` for the system.
     pub user: Option<Id>,
@@ -39,31 +39,28 @@ pub struct Event {
     /// As `lead` or `activity.call`.
     #[serde(with = "name")]
     pub object_type: Name,
-    /// Whose event.
     pub object: Id,
-    /// The lead it belongs to.
     pub lead: Option<Id>,
     /// As `updated`.
     #[serde(with = "name")]
     pub action: Name,
-    /// What an update changed.
+    /// The changed fields of an update.
     pub changed: Box<[Key]>,
     /// The object after the action.
     pub data: Option<Arc<[u8]>>,
-    /// The old values of what changed, or for a delete everything.
+    /// The old values of the changed fields; all values for a delete.
     pub previous: Option<Arc<[u8]>>,
-    /// `request_method`, `request_path` and what a composite operation adds.
+    /// `request_method`, `request_path` and the additions of a composite operation.
     pub meta: Arc<[u8]>,
 }
 
 impl Event {
-    /// Where it stands in the log.
     pub fn place(&self) -> Place {
         (self.updated, self.order)
     }
 }
 
-/// An object of members that are written already.
+/// An object of members that are already serialized.
 pub fn join(members: &[(Key, Arc<[u8]>)]) -> Arc<[u8]> {
     let mut out = vec![b'{'];
     for (at, (_, member)) in members.iter().enumerate() {
@@ -79,7 +76,7 @@ pub fn join(members: &[(Key, Arc<[u8]>)]) -> Arc<[u8]> {
 mod name {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    // The form that `serde(with)` asks for.
+    // The signature that `serde(with)` requires.
     #[allow(clippy::trivially_copy_pass_by_ref)]
     pub(super) fn serialize<S: Serializer>(name: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(name)

@@ -1,7 +1,7 @@
-//! Places in the log by what readers filter by, so that a filter that matches little does not walk the whole log.
+//! Positions in the log by the filters of readers, so that a selective filter does not walk the whole log.
 //!
-//! One ordered set holds every key, 24 bytes an entry, five entries an event at most. What it gives is a superset that
-//! the reader checks: keys of different columns may meet.
+//! One ordered set holds every key, 24 bytes per entry, at most five entries per event. It yields a superset that the
+//! reader checks, because keys of different columns may collide.
 
 use std::{
     collections::BTreeSet,
@@ -11,26 +11,24 @@ use std::{
 use super::{Event, Name, Place};
 use crate::model::{Id, Moment};
 
-/// What part of the log is wanted.
+/// A part of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By<'a> {
-    /// Everything.
     All,
     /// Events of one object.
     Object(Id),
-    /// Events of a lead and of what belongs to it.
+    /// Events of a lead and its children.
     Lead(Id),
     /// Events that one user caused.
     User(Id),
-    /// Events of one request.
     Request(Id),
     /// Events of a type and an action.
     Action(&'a str, &'a str),
-    /// Events that one user caused at objects of a type.
+    /// Events that one user caused on objects of a type.
     UserOn(Id, &'a str),
 }
 
-/// Leads are found under two keys, as objects and as leads.
+/// Leads have two keys, as objects and as leads.
 const LEAD: u64 = 1 << 63;
 const ACTION: u64 = 1 << 62;
 
@@ -60,7 +58,7 @@ impl Index {
         }
     }
 
-    /// Places from one on, which is not among them: older ones newest first, or newer ones oldest first.
+    /// Positions after `place`, excluded: older ones newest first, or newer ones oldest first.
     pub(super) fn from(&self, by: By<'_>, place: Place, newer: bool) -> Box<dyn Iterator<Item = Place> + '_> {
         match by {
             By::UserOn(user, object_type) => Box::new(self.both(raw(user), object_type, place, newer)),
@@ -75,8 +73,8 @@ impl Index {
         }
     }
 
-    /// Places under a user and under any action of a type: leaps from one to the other, so that the sparser decides the
-    /// cost.
+    /// Positions under a user and under any action of a type: alternates between both, so that the sparser one
+    /// determines the cost.
     fn both(&self, user: u64, object_type: &str, mut place: Place, newer: bool) -> impl Iterator<Item = Place> + '_ {
         let of_type = self.actions.iter().enumerate().filter(|(_, (name, _))| *name == object_type);
         let actions: Vec<u64> = of_type.map(|(number, _)| number as u64 | ACTION).collect();

@@ -1,7 +1,6 @@
-//! Events that a further update may still be folded into, with what only that needs: the old value of each changed
-//! field by itself.
+//! Events that can still be consolidated, with the old value of each changed field, which only consolidation needs.
 //!
-//! An event leaves here when the window has passed, so that the many old ones keep nothing twice.
+//! An event is removed after its window, so that old events store nothing twice.
 
 use std::collections::VecDeque;
 
@@ -41,7 +40,7 @@ impl Open {
         self.objects.remove(&object)
     }
 
-    /// Closes what was last updated at a moment or before it.
+    /// Closes events that were last updated at or before a moment.
     pub(super) fn close(&mut self, until: Moment) {
         while let Some((at, object)) = self.order.front().copied().filter(|(at, _)| *at <= until) {
             self.order.pop_front();
