@@ -1,9 +1,9 @@
-//! How fast the simulator answers lists, beside a bare HTTP server that answers the same bytes in the same run; how
-//! long a data set of 50,000 leads takes and what it weighs; and how many random changes a second are done.
+//! Throughput of list answers, compared with a bare HTTP server that answers the same bytes in the same run; time and
+//! memory for a data set of 50,000 leads; and random changes per second.
 //!
-//! Prints a table and, last, one line of JSON. `CLOSE_BENCH_SECS` (2) is the time for each list and server,
-//! `CLOSE_BENCH_CHANGES` (100000) the number of changes, spread over 60 days of the organization's time for every
-//! 50,000 of them.
+//! Prints a table and finally one line of JSON. `CLOSE_BENCH_SECS` (2) is the time for each list and server,
+//! `CLOSE_BENCH_CHANGES` (100000) the number of changes, spread over 60 days of the organization's time per 50,000
+//! changes.
 
 #![allow(missing_docs, clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
@@ -32,7 +32,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Connections that ask at the same time.
+/// Concurrent connections.
 const CONNECTIONS: usize = 16;
 const LISTS: [&str; 5] =
     ["opportunity/?_limit=1", "opportunity/?_limit=10", "opportunity/?_limit=100", "event/", "lead/?_limit=10"];
@@ -86,7 +86,7 @@ async fn lists() -> Value {
     Value::Array(rows)
 }
 
-/// A server that does nothing but answer these bytes.
+/// A server that only answers these bytes.
 async fn bare(body: Bytes) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -109,7 +109,7 @@ async fn bare(body: Bytes) -> SocketAddr {
     address
 }
 
-/// Answers a second over kept connections.
+/// Answers per second over kept connections.
 async fn rate(address: SocketAddr, request: &Bytes, span: Duration) -> f64 {
     let count = Arc::new(AtomicUsize::new(0));
     let began = Instant::now();

@@ -128,7 +128,7 @@ impl Simulator {
     pub async fn start_telling(options: Options, progress: &(dyn Fn(usize) + Sync)) -> std::io::Result<Running> {
         let listener = TcpListener::bind((options.host, options.port)).await.map_err(|error| {
             let (host, port) = (options.host, options.port);
-            let advice = "choose another with --port, or 0 for any free one";
+            let advice = "choose another port with --port, or 0 for any free port";
             std::io::Error::new(error.kind(), format!("cannot listen on {host}:{port}: {error}; {advice}"))
         })?;
         let address = listener.local_addr()?;

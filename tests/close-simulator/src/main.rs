@@ -23,14 +23,14 @@ struct Cli {
     #[command(flatten)]
     options: Options,
     /// Output format: text, or one line of JSON with `base_url`, `control` (a URL or null) and `keys`.
-    #[arg(short, long, value_enum, default_value_t = Told::Text)]
-    output: Told,
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Told {
+enum Output {
     Text,
     Json,
 }
@@ -76,7 +76,7 @@ async fn main() -> ExitCode {
     // Both handlers are installed before the first request, so that no signal is missed.
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
-        eprintln!("close-simulator: cannot listen to signals");
+        eprintln!("close-simulator: cannot install signal handlers");
         return ExitCode::FAILURE;
     };
     let control = cli.options.control;
@@ -103,18 +103,18 @@ async fn main() -> ExitCode {
 }
 
 /// Prints addresses and keys on stdout. A closed pipe is not an error: the simulator keeps serving.
-fn tell(running: &Running, control: bool, output: Told) {
+fn tell(running: &Running, control: bool, output: Output) {
     let controls = control.then(|| format!("http://{}/_control/", running.address));
     let text = match output {
-        Told::Json => {
+        Output::Json => {
             let keys: Map<String, serde_json::Value> =
                 running.keys().into_iter().map(|(name, secret)| (name, secret.into())).collect();
             format!("{}\n", json!({ "base_url": running.base_url(), "control": controls, "keys": keys }))
         }
-        Told::Text => {
-            let mut text = format!("{}\n\nAPI keys (a test tool: they open nothing else):\n", running.base_url());
+        Output::Text => {
+            let mut text = format!("{}\n\nAPI keys (for this simulator only):\n", running.base_url());
             text.extend(running.keys().into_iter().map(|(name, secret)| format!("  {name:<12} {secret}\n")));
-            text.extend(controls.map(|url| format!("\nControls, without credentials: {url}\n")));
+            text.extend(controls.map(|url| format!("\nControls (no credentials needed): {url}\n")));
             text
         }
     };

@@ -17,8 +17,8 @@ Examples:
   close-simulator --restore /tmp/close.sim --control
   close-simulator describe
 
-Exit codes: 0 when it was ended by a signal (SIGINT, SIGTERM), 1 when it could not start, 2 for wrong arguments.
-README.md has the controls, the switches and everything that is served.";
+Exit codes: 0 after SIGINT or SIGTERM, 1 if it cannot start, 2 for wrong arguments.
+README.md documents the controls, the switches and the endpoints.";
 
 /// A Close API on this machine.
 #[derive(Clone, Debug, Parser)]
@@ -99,10 +99,10 @@ impl Options {
                 let mut known: Vec<_> = world.people.keys.values().map(|key| (key.id, key.name.as_str())).collect();
                 known.sort_unstable();
                 let known: Vec<&str> = known.into_iter().map(|(_, name)| name).collect();
-                return Err(refused(format!("there is no key `{name}`; known are {}", known.join(", "))));
+                return Err(refused(format!("the key `{name}` does not exist; must be one of {}", known.join(", "))));
             };
             if let Some(other) = world.people.keys.get(secret).filter(|other| other.name != *name) {
-                return Err(refused(format!("the key `{}` has this secret already; give another one", other.name)));
+                return Err(refused(format!("the key `{}` already has this secret; choose another", other.name)));
             }
             world.people.keys.remove(&key.secret);
             key.secret.clone_from(secret);
@@ -117,7 +117,7 @@ fn host(text: &str) -> Result<IpAddr, String> {
         return Ok(IpAddr::from([127, 0, 0, 1]));
     }
     text.parse().map_err(|_| {
-        format!("`{text}` is not an IP address; give one as 127.0.0.1, or 0.0.0.0 for all of the machine's")
+        format!("`{text}` is not an IP address; use for example 127.0.0.1, or 0.0.0.0 for all addresses of the machine")
     })
 }
 
@@ -130,7 +130,7 @@ fn moment(text: &str) -> Result<Moment, String> {
         return Ok(Moment::system());
     }
     Moment::parse(text, 0)
-        .ok_or_else(|| format!("`{text}` is not a date with time; give one as 2026-09-01T12:00:00Z, or `system`"))
+        .ok_or_else(|| format!("`{text}` is not a date with time; use for example 2026-09-01T12:00:00Z, or `system`"))
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -139,7 +139,7 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 fn switch(text: &str) -> Result<(String, Json), String> {
-    let (name, value) = text.split_once('=').ok_or("give it as NAME=VALUE, as over_limit=clamp")?;
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE, for example over_limit=clamp")?;
     let names = Switches::MEANINGS.iter().map(|(name, _)| *name);
     if !names.clone().any(|known| known == name) {
         let near = names.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
@@ -166,6 +166,6 @@ fn key(text: &str) -> Result<(String, String), String> {
         Some((name, secret)) if !name.is_empty() && !secret.is_empty() && !secret.contains(':') => {
             Ok((name.to_owned(), secret.to_owned()))
         }
-        _ => Err("give it as NAME=SECRET, as admin=api_mine; a secret has no colon".to_owned()),
+        _ => Err("must be NAME=SECRET, for example admin=api_mine; a secret must not contain a colon".to_owned()),
     }
 }

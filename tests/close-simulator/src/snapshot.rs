@@ -28,7 +28,7 @@ const AFTER: usize = 12;
 /// # Errors
 /// The file cannot be written; an earlier file stays.
 pub fn write(world: &World, path: &Path) -> io::Result<u64> {
-    let name = path.file_name().ok_or_else(|| invalid(path, "is no name of a file"))?;
+    let name = path.file_name().ok_or_else(|| invalid(path, "is not a file name"))?;
     let mut beside = std::ffi::OsString::from(".");
     beside.push(name);
     beside.push(format!(".{}.part", std::process::id()));
@@ -69,7 +69,7 @@ pub fn read(path: &Path) -> io::Result<World> {
         return Err(invalid(path, "is not a snapshot of close-simulator"));
     }
     if bytes.len() < BEFORE + AFTER || !bytes.ends_with(END) {
-        return Err(invalid(path, "is cut short: its end is missing"));
+        return Err(invalid(path, "is truncated: its end is missing"));
     }
     let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
     if (number(8), number(12)) != (FORMAT, fingerprint()) {
@@ -80,7 +80,7 @@ pub fn read(path: &Path) -> io::Result<World> {
         return Err(invalid(path, "is damaged: its checksum is wrong"));
     }
     let mut world: World = postcard::from_bytes(&bytes[BEFORE..end])
-        .map_err(|error| invalid(path, &format!("cannot be understood: {error}")))?;
+        .map_err(|error| invalid(path, &format!("cannot be read: {error}")))?;
     drop(bytes);
     for (id, version) in world.history.share() {
         if world.store.get(id).is_some_and(|present| **present == *version) {

@@ -1,4 +1,4 @@
-//! An independent client decides: the vendor's own, unmodified but for the base URL.
+//! The vendor's client, unmodified except for the base URL, as an independent check.
 
 use std::{path::Path, process::Command};
 
@@ -7,7 +7,7 @@ use close_simulator::{Options, Simulator};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_vendors_client_reads_everything_and_writes() {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // Installs it when it is not there yet: a machine without network fails here, and says so.
+    // Installs the client if needed: on a machine without network this fails with a message.
     let install = crate_folder.join("../../dev/clients");
     let python = tokio::task::spawn_blocking(move || Command::new(install).output())
         .await
@@ -20,7 +20,7 @@ async fn the_vendors_client_reads_everything_and_writes() {
     let mut command = Command::new(python);
     command.arg(crate_folder.join("clients/closeio_reads_and_writes.py"));
     command.env("CLOSE_URL", running.base_url()).env("CLOSE_KEY", running.key("admin").expect("the admin's key"));
-    // A proxy of the machine is not for the loopback, and the client sends the offset of the machine's zone.
+    // The machine's proxy must not handle the loopback, and the client sends the machine's UTC offset.
     command.env("NO_PROXY", "127.0.0.1").env("TZ", "Europe/Berlin");
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().expect("python can be run");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -27,29 +27,29 @@ pub(super) fn get(simulator: &Simulator) -> Answer {
 pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     if let Some(unknown) = body.map.keys().find(|key| !KNOWN.contains(&key.as_str())) {
-        return Err(Refusal::field(unknown, format!("unknown; known are {}", KNOWN.join(", "))));
+        return Err(Refusal::field(unknown, format!("unknown; must be one of {}", KNOWN.join(", "))));
     }
     let whole = |name: &str, default: u64| match body.get(name) {
         None => Ok(default),
-        Some(json) => json.as_u64().ok_or_else(|| Refusal::field(name, "not an integer of 0 or more")),
+        Some(json) => json.as_u64().ok_or_else(|| Refusal::field(name, "must be an integer of 0 or more")),
     };
     let decimal = |name: &str, most: f64| match body.get(name) {
         None => Ok(None),
         Some(json) => match json.as_f64().filter(|number| (0.0..=most).contains(number)) {
             Some(number) => Ok(Some(number)),
-            None => Err(Refusal::field(name, format!("not a number from 0 to {most}"))),
+            None => Err(Refusal::field(name, format!("must be a number from 0 to {most}"))),
         },
     };
     let none = Map::new();
     let weights = match body.get("weights") {
         None => &none,
         Some(Json::Object(weights)) => weights,
-        Some(_) => return Err(Refusal::field("weights", "not an object of names and weights")),
+        Some(_) => return Err(Refusal::field("weights", "must be an object of names and weights")),
     };
     let spread = decimal("spread_secs", 1e10)?.map(|secs| (secs * 1_000.0) as i64);
     let count = whole("count", 1)?;
     if count > MAX_CHANGES {
-        return Err(Refusal::field("count", format!("more than {MAX_CHANGES} in one order")));
+        return Err(Refusal::field("count", format!("must be at most {MAX_CHANGES}")));
     }
     let order = Order::new(count, whole("seed", 1)?, spread, weights)?;
     Ok(Answer::json(

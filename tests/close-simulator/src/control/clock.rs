@@ -24,13 +24,13 @@ pub(super) fn get(simulator: &Simulator) -> Answer {
 pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     if let Some(unknown) = body.map.keys().find(|key| !matches!(key.as_str(), "to" | "advance_secs" | "rate")) {
-        return Err(Refusal::field(unknown, "unknown; known are to, advance_secs and rate"));
+        return Err(Refusal::field(unknown, "unknown; must be to, advance_secs or rate"));
     }
     let to = match body.get("to") {
         Some(json) => Some(
             json.as_str()
                 .and_then(|text| Moment::parse(text, 0))
-                .ok_or_else(|| Refusal::field("to", "not a date with time"))?,
+                .ok_or_else(|| Refusal::field("to", "must be a date with time"))?,
         ),
         None => None,
     };
@@ -38,7 +38,7 @@ pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Re
         .get(name)
         .map(|json| json.as_f64().filter(|value| (0.0..=max).contains(value)))
     {
-        Some(None) => Err(Refusal::field(name, format!("not a number from 0 to {max}"))),
+        Some(None) => Err(Refusal::field(name, format!("must be a number from 0 to {max}"))),
         Some(value) => Ok(value),
         None => Ok(None),
     };
@@ -48,10 +48,10 @@ pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Re
         let now = world.clock.now();
         let target = to.unwrap_or_else(|| now.plus_millis((advance_secs.unwrap_or(0.0) * 1_000.0) as i64));
         if target < now {
-            return Err(Refusal::field("to", "the clock never goes back"));
+            return Err(Refusal::field("to", "must not be before the present time: the clock moves forward only"));
         }
         if target > now.plus_millis((MAX_ADVANCE_SECS * 1_000.0) as i64) {
-            return Err(Refusal::field("to", "more than 100 years from now"));
+            return Err(Refusal::field("to", "must be at most 100 years from now"));
         }
         world.clock.set(target);
         if let Some(rate) = rate {

@@ -22,13 +22,13 @@ const KNOWN: [&str; 6] = ["object_type", "action", "object_id", "lead_id", "user
 pub(super) fn add(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     if let Some(unknown) = body.map.keys().find(|key| !KNOWN.contains(&key.as_str())) {
-        return Err(Refusal::field(unknown, format!("unknown; known are {}", KNOWN.join(", "))));
+        return Err(Refusal::field(unknown, format!("unknown; must be one of {}", KNOWN.join(", "))));
     }
-    let word = |name: &str| body.text(name).ok_or_else(|| Refusal::field(name, "needed: a text"));
+    let word = |name: &str| body.text(name).ok_or_else(|| Refusal::field(name, "required: a text"));
     let (object_type, action) = (word("object_type")?, word("action")?);
     let data: Option<Arc<[u8]>> = match body.get("data") {
         Some(data @ Json::Object(_)) => Some(data.to_string().into_bytes().into()),
-        Some(_) => return Err(Refusal::field("data", "not an object")),
+        Some(_) => return Err(Refusal::field("data", "must be an object")),
         None => None,
     };
     let object = {
@@ -49,7 +49,7 @@ fn id(world: &World, body: &Body, name: &str) -> Result<Option<Id>, Refusal> {
     match body.text(name) {
         None => Ok(None),
         Some(text) => {
-            world.parse_id(text).map(Some).ok_or_else(|| Refusal::field(name, "not an id of this organization"))
+            world.parse_id(text).map(Some).ok_or_else(|| Refusal::field(name, "must be an id of this organization"))
         }
     }
 }

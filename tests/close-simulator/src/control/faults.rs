@@ -19,7 +19,8 @@ pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Re
     let json: Json =
         serde_json::from_slice(&request.body).map_err(|error| Refusal::bad(format!("no JSON: {error}")))?;
     let list = json.get("faults").unwrap_or(&json).as_array();
-    let list = list.ok_or_else(|| Refusal::bad("a list of faults, or an object with one under `faults`"))?;
+    let list =
+        list.ok_or_else(|| Refusal::bad("the body must be a list of faults, or an object with a list under `faults`"))?;
     simulator.faults.set(list).map_err(Refusal::bad)?;
     Ok(get(simulator))
 }

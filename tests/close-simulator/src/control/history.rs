@@ -20,7 +20,9 @@ const PORTION: usize = 1_000;
 pub(super) fn asked(request: &Request) -> Result<u64, Refusal> {
     match request.param("since") {
         None => Ok(1),
-        Some(text) => text.parse().map_err(|_| Refusal::bad(format!("since is the number of a change, not `{text}`"))),
+        Some(text) => {
+            text.parse().map_err(|_| Refusal::bad(format!("since must be the number of a change, not `{text}`")))
+        }
     }
 }
 

@@ -21,18 +21,18 @@ pub(super) fn start(simulator: &Simulator, request: &Request) -> Result<Answer, 
     let rows: Vec<Map<String, Json>> = match body.get("leads") {
         Some(Json::Array(rows)) => rows
             .iter()
-            .map(|row| row.as_object().cloned().ok_or_else(|| Refusal::field("leads", "not a list of objects")))
+            .map(|row| row.as_object().cloned().ok_or_else(|| Refusal::field("leads", "must be a list of objects")))
             .collect::<Result<_, _>>()?,
         Some(count) => {
             let count = count
                 .as_u64()
-                .ok_or_else(|| Refusal::field("leads", "neither a number of leads nor a list of them"))?;
+                .ok_or_else(|| Refusal::field("leads", "must be a number of leads or a list of leads"))?;
             if count > MAX_LEADS {
-                return Err(Refusal::field("leads", format!("more than {MAX_LEADS} at once")));
+                return Err(Refusal::field("leads", format!("must be at most {MAX_LEADS}")));
             }
             (1..=count).map(generated).collect()
         }
-        None => return Err(Refusal::field("leads", "missing: a number of leads, or a list of them")),
+        None => return Err(Refusal::field("leads", "required: a number of leads or a list of leads")),
     };
     let mut world = simulator.world.write();
     world.catch_up();

@@ -48,29 +48,29 @@ fn shown(world: &World, key: &ApiKey) -> Json {
 pub(super) fn add(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
     let body = request.json()?;
     if let Some(unknown) = body.map.keys().find(|key| !matches!(key.as_str(), "name" | "user" | "role" | "secret")) {
-        return Err(Refusal::field(unknown, "unknown; known are name, user, role and secret"));
+        return Err(Refusal::field(unknown, "unknown; must be name, user, role or secret"));
     }
     let name = body.text("name").ok_or_else(|| Refusal::field("name", "needed"))?;
     let mut world = simulator.world.write();
     world.catch_up();
     if world.people.keys.values().any(|key| key.name == name) {
-        return Err(Refusal::field("name", format!("there is a key `{name}` already")));
+        return Err(Refusal::field("name", format!("the key `{name}` already exists")));
     }
     let secret = body.text("secret").map(str::to_owned);
     if secret.as_ref().is_some_and(|secret| world.people.keys.contains_key(secret)) {
-        return Err(Refusal::field("secret", "another key has it"));
+        return Err(Refusal::field("secret", "another key has this secret"));
     }
     let of_kind = |world: &World, field: &str, kind: Kind| match body.text(field) {
         None => Ok(None),
         Some(text) => match world.parse_id(text).filter(|id| id.kind() == kind && world.store.get(*id).is_some()) {
             Some(id) => Ok(Some(id)),
-            None => Err(Refusal::field(field, format!("there is no {field} `{text}`"))),
+            None => Err(Refusal::field(field, format!("the {field} `{text}` does not exist"))),
         },
     };
     let user = match (of_kind(&world, "user", Kind::User)?, of_kind(&world, "role", Kind::Role)?) {
         (Some(user), None) => user,
         (None, Some(role)) => member(&mut world, name, role),
-        _ => return Err(Refusal::bad("either `user` or `role` says whose key it is")),
+        _ => return Err(Refusal::bad("exactly one of `user` and `role` is required")),
     };
     let key = match secret {
         Some(secret) => world.add_key_with_secret(name, user, secret),
@@ -84,12 +84,12 @@ pub(super) fn add(simulator: &Simulator, request: &Request) -> Result<Answer, Re
 
 /// Removes the key `?name=`: it answers 401 from now on.
 pub(super) fn remove(simulator: &Simulator, request: &Request) -> Result<Answer, Refusal> {
-    let name = request.param("name").ok_or_else(|| Refusal::bad("which? give its name as ?name="))?;
+    let name = request.param("name").ok_or_else(|| Refusal::bad("?name= is required: the name of the key"))?;
     let mut world = simulator.world.write();
     let before = world.people.keys.len();
     world.people.keys.retain(|_, key| key.name != name);
     if world.people.keys.len() == before {
-        return Err(Refusal::Missing(format!("there is no key `{name}`")));
+        return Err(Refusal::Missing(format!("the key `{name}` does not exist")));
     }
     drop(world);
     Ok(get(simulator))

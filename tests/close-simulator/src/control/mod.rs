@@ -52,7 +52,7 @@ pub fn lines(simulator: &Arc<Simulator>, request: &Request) -> Option<mpsc::Rece
 
 pub fn answer(simulator: &Simulator, request: &Request) -> Answer {
     if !simulator.options.control {
-        return Refusal::Status(404, "control is off: start the simulator with --control".to_owned()).into();
+        return Refusal::Status(404, "controls are off: start the simulator with --control".to_owned()).into();
     }
     let path = request.path.strip_prefix(ROOT).unwrap_or("").trim_matches('/');
     let answered = match (request.method.as_str(), path) {

@@ -58,7 +58,7 @@ pub(super) fn set(simulator: &Simulator, request: &Request) -> Result<Answer, Re
     let name = body.text("action").unwrap_or("");
     let Some((_, members, action)) = ACTIONS.iter().find(|(known, ..)| *known == name) else {
         let known: Vec<&str> = ACTIONS.iter().map(|(known, ..)| *known).collect();
-        return Err(Refusal::field("action", format!("one of {}", known.join(", "))));
+        return Err(Refusal::field("action", format!("must be one of {}", known.join(", "))));
     };
     if let Some(unknown) = body.map.keys().find(|key| {
         !matches!(key.as_str(), "action" | "lead_id" | "contact_id") && members.split(' ').all(|member| member != *key)
@@ -101,14 +101,14 @@ impl Wish<'_> {
             None => Ok(None),
             Some(text) => Moment::parse(text, 0)
                 .map(Some)
-                .ok_or_else(|| Refusal::field(name, "not a date with time, as 2026-09-02T10:00:00Z")),
+                .ok_or_else(|| Refusal::field(name, "must be a date with time, such as 2026-09-02T10:00:00Z")),
         }
     }
 
     fn maybe(&self, change: &Change<'_>, name: &str, kinds: &[Kind]) -> Result<Option<Id>, Refusal> {
         let Some(text) = self.body.text(name) else { return Ok(None) };
         let id = change.world.parse_id(text).filter(|id| kinds.contains(&id.kind()) && change.get(*id).is_some());
-        id.map(Some).ok_or_else(|| Refusal::field(name, "no such object"))
+        id.map(Some).ok_or_else(|| Refusal::field(name, "the object does not exist"))
     }
 
     fn id(&self, change: &Change<'_>, name: &str, kinds: &[Kind]) -> Result<Id, Refusal> {
@@ -273,7 +273,7 @@ fn mark_import(change: &mut Change<'_>, wish: &Wish<'_>) -> Result<Id, Refusal> 
 fn raise_task(change: &mut Change<'_>, wish: &Wish<'_>) -> Result<Id, Refusal> {
     let wanted = wish.text("type", "");
     let Some(ty) = task::TYPES[1..].iter().find(|ty| **ty == wanted) else {
-        return Err(Refusal::field("type", format!("one of {}", task::TYPES[1..].join(", "))));
+        return Err(Refusal::field("type", format!("must be one of {}", task::TYPES[1..].join(", "))));
     };
     let notice = system::Notice {
         ty,

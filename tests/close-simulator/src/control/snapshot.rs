@@ -41,5 +41,5 @@ fn file(request: &Request) -> Result<String, Refusal> {
     let body = request.json()?;
     body.text("file")
         .map(str::to_owned)
-        .ok_or_else(|| Refusal::field("file", "needed: the path of the snapshot's file"))
+        .ok_or_else(|| Refusal::field("file", "required: the path of the snapshot file"))
 }

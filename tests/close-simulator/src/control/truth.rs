@@ -39,7 +39,7 @@ pub(super) fn asked(simulator: &Simulator, request: &Request) -> Result<Question
         kinds.extend(stored().filter(|kind| kind.resource().name == name));
         if kinds.len() == before {
             let known: Vec<&str> = stored().map(|kind| kind.resource().name).collect();
-            return Err(Refusal::bad(format!("no object `{name}`; known are {}", known.join(", "))));
+            return Err(Refusal::bad(format!("unknown object `{name}`; must be one of {}", known.join(", "))));
         }
     }
     if kinds.is_empty() {
@@ -51,7 +51,7 @@ pub(super) fn asked(simulator: &Simulator, request: &Request) -> Result<Question
     if world.history.kept_from().is_some_and(|from| at < from) {
         let from = world.history.kept_from().unwrap_or(now).text(crate::model::Stamps::Offset);
         return Err(Refusal::bad(format!(
-            "the state at that moment is not known any more: changes are kept since {from}"
+            "the state at that moment is no longer available: changes are kept since {from}"
         )));
     }
     Ok(Question { kinds, at: at.min(now) })

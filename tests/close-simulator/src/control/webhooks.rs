@@ -47,12 +47,12 @@ pub(super) fn set_faults(simulator: &Simulator, request: &Request) -> Result<Ans
         serde_json::from_value(Json::Object(body.map)).map_err(|error| Refusal::bad(error.to_string()))?;
     for (name, share) in [("duplicate", faults.duplicate), ("lose", faults.lose)] {
         if !(0.0..=1.0).contains(&share) {
-            return Err(Refusal::field(name, "a share from 0 to 1"));
+            return Err(Refusal::field(name, "must be a number from 0 to 1"));
         }
     }
     for (name, millis) in [("reorder_ms", faults.reorder_ms), ("delay_ms", faults.delay_ms)] {
         if millis < 0 {
-            return Err(Refusal::field(name, "milliseconds, 0 or more"));
+            return Err(Refusal::field(name, "must be milliseconds, 0 or more"));
         }
     }
     simulator.world.write().webhooks.faults = faults;

@@ -189,13 +189,16 @@ fn read(json: &Json) -> Result<Fault, String> {
         map.remove("seen");
         map.remove("injected");
     }
-    let spec: Spec = serde_json::from_value(given).map_err(|error| format!("{error} (kinds are {})", kinds()))?;
+    let spec: Spec =
+        serde_json::from_value(given).map_err(|error| format!("{error} (kind must be one of {})", kinds()))?;
     if !(0.0..=1.0).contains(&spec.share) {
-        return Err("share is a number from 0 to 1".to_owned());
+        return Err("share must be a number from 0 to 1".to_owned());
     }
     match (spec.kind, spec.status, spec.delay_ms) {
         (Kind::Status, None, _) => return Err("a status fault needs a status".to_owned()),
-        (_, Some(status), _) if !(200..=599).contains(&status) => return Err("status is from 200 to 599".to_owned()),
+        (_, Some(status), _) if !(200..=599).contains(&status) => {
+            return Err("status must be from 200 to 599".to_owned());
+        }
         (Kind::Slow, _, None) => return Err("a slow fault needs delay_ms".to_owned()),
         _ => {}
     }

@@ -39,7 +39,7 @@ impl Rate {
 
     fn read(name: &str, json: &Json) -> Result<Self, String> {
         let form =
-            || format!("{name} is not of the form {{\"limit\": 60, \"window_secs\": 1}}, with \"burst\" if wanted");
+            || format!("{name} must have the form {{\"limit\": 60, \"window_secs\": 1}}, optionally with \"burst\"");
         let map = json.as_object().ok_or_else(form)?;
         if map.keys().any(|key| !matches!(key.as_str(), "limit" | "window_secs" | "burst")) {
             return Err(form());
@@ -48,7 +48,7 @@ impl Rate {
         let window_secs = map.get("window_secs").map_or(Some(1.0), Json::as_f64).ok_or_else(form)?;
         let burst = map.get("burst").map_or(Some(0), Json::as_u64).ok_or_else(form)?;
         if !(0.001..=86_400.0).contains(&window_secs) {
-            return Err(format!("{name}: window_secs is at least 0.001 and at most a day"));
+            return Err(format!("{name}: window_secs must be from 0.001 to 86400"));
         }
         Ok(Self { limit, window_secs, burst })
     }
@@ -125,10 +125,10 @@ impl Settings {
         settings.off = false;
         for (name, json) in changes {
             match name.as_str() {
-                "off" => settings.off = json.as_bool().ok_or("off is true or false")?,
+                "off" => settings.off = json.as_bool().ok_or("off must be true or false")?,
                 "organization_factor" => {
                     let factor = json.as_f64().filter(|factor| *factor > 0.0);
-                    settings.organization_factor = factor.ok_or("organization_factor is a number above 0")?;
+                    settings.organization_factor = factor.ok_or("organization_factor must be a number above 0")?;
                 }
                 "default" => settings.default = Rate::read(name, json)?,
                 "unauthorized" => settings.unauthorized = Rate::read(name, json)?,
@@ -136,7 +136,8 @@ impl Settings {
                 "extra" => merge(&mut settings.extra, name, json)?,
                 _ => {
                     return Err(format!(
-                        "unknown setting `{name}`; known are off, organization_factor, default, groups, extra, unauthorized"
+                        "unknown setting `{name}`; must be one of off, organization_factor, default, groups, extra, \
+                         unauthorized"
                     ));
                 }
             }
@@ -154,7 +155,7 @@ fn closest(rates: &[(Pattern, Rate)], group: Group) -> Option<Rate> {
 }
 
 fn merge(rates: &mut Vec<(Pattern, Rate)>, name: &str, json: &Json) -> Result<(), String> {
-    let groups = json.as_object().ok_or_else(|| format!("{name} is an object of endpoints and their limits"))?;
+    let groups = json.as_object().ok_or_else(|| format!("{name} must be an object of endpoints and their limits"))?;
     for (group, json) in groups {
         let pattern = Pattern::parse(group)?;
         rates.retain(|(known, _)| *known != pattern);

@@ -44,7 +44,7 @@ pub fn ask(change: &mut Change<'_>, method: &str, path: &str, body: &Json) -> Re
             request.segments = segments;
             match endpoints.iter().find(|endpoint| endpoint.method == method).map(|endpoint| endpoint.handler) {
                 Some(Handler::Write(write)) => write(change, &request),
-                _ => Err(Refusal::Status(405, format!("nothing to write at {method} {path}"))),
+                _ => Err(Refusal::Status(405, format!("no endpoint that writes at {method} {path}"))),
             }
         }
         Some(Route::List(collection)) if method == "POST" => crate::http::object::create(change, collection, &request),
@@ -54,7 +54,7 @@ pub fn ask(change: &mut Change<'_>, method: &str, path: &str, body: &Json) -> Re
         Some(Route::Object(collection, id)) if method == "DELETE" => {
             crate::http::object::delete(change, collection, &id)
         }
-        _ => Err(Refusal::Status(404, format!("nothing at {method} {path}"))),
+        _ => Err(Refusal::Status(404, format!("no endpoint at {method} {path}"))),
     }
 }
 

@@ -61,7 +61,7 @@ impl Order {
             let known: Vec<&str> = DEEDS.iter().map(|(name, ..)| *name).collect();
             return Err(Refusal::field(
                 "weights",
-                format!("unknown change `{unknown}`; known are {}", known.join(", ")),
+                format!("unknown change `{unknown}`; must be one of {}", known.join(", ")),
             ));
         }
         let weight = |name: &str, own: u32| match weights.get(name) {
@@ -70,7 +70,7 @@ impl Order {
                 .as_u64()
                 .and_then(|weight| u32::try_from(weight).ok())
                 .filter(|weight| *weight <= 1_000_000)
-                .ok_or_else(|| Refusal::field("weights", format!("{name}: not an integer from 0 to 1000000"))),
+                .ok_or_else(|| Refusal::field("weights", format!("{name}: must be an integer from 0 to 1000000"))),
         };
         let weights = DEEDS.iter().map(|(name, own, _)| weight(name, *own)).collect::<Result<Vec<_>, _>>()?;
         if weights.iter().all(|weight| *weight == 0) {

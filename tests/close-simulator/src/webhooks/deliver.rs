@@ -115,7 +115,7 @@ impl Clients {
             .redirect(redirects)
             .tls_danger_accept_invalid_certs(!sending.verify_ssl)
             .build()
-            .inspect_err(|error| tracing::error!(%error, "cannot make a client for webhooks"))
+            .inspect_err(|error| tracing::error!(%error, "cannot create a client for webhooks"))
             .ok()?;
         self.made.insert(key, client.clone());
         Some(client)

@@ -1,11 +1,11 @@
-//! Sections 4.5 and 4.6: what all activities have in common, and notes.
+//! Sections 4.5 and 4.6: common behavior of activities, and notes.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::client::{Close, Reply};
 
-/// A lead and a contact of it.
+/// A lead and one of its contacts.
 pub async fn lead(close: &Close) -> (String, String) {
     let lead = text(&close.make("lead/", json!({ "name": "Nordlicht" })).await["id"]);
     let contact = text(&close.make("contact/", json!({ "lead_id": lead, "name": "Ida Brandt" })).await["id"]);
@@ -16,7 +16,7 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
 
-/// What happens without a caller of the API.
+/// Performs an action that happens without a caller of the API.
 pub async fn perform(close: &Close, body: Value) -> String {
     let reply = close.post("/_control/perform/", body).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -28,7 +28,7 @@ pub async fn actions(close: &Close, id: &str, object_type: &str) -> Vec<String> 
     close.events_of(id, object_type).await.iter().rev().map(|event| text(&event["action"])).collect()
 }
 
-/// The ids of a list's rows, without the activity that every lead begins with.
+/// The ids of a list's rows, without the `Created` activity of the lead.
 pub fn ids(reply: &Reply) -> Vec<String> {
     reply.rows().iter().filter(|row| row["_type"] != "Created").map(|row| text(&row["id"])).collect()
 }
@@ -233,7 +233,7 @@ async fn an_activity_posted_back_whole_is_not_changed() {
     }
 }
 
-// Quirk 17: the lead moves and says nothing.
+// Quirk 17: the lead moves without an event.
 #[tokio::test]
 async fn quirk_17_every_write_of_an_activity_moves_the_lead_without_an_event() {
     let close = Close::start().await;

@@ -26,7 +26,7 @@ async fn quirk_11_the_list_of_all_activities_refuses_type_user_and_contact_witho
         let reply = close.get(&format!("activity/?{filter}&lead_id={lead}")).await;
         assert_eq!(ids(&reply), [text(&note["id"])], "{filter}");
     }
-    // The list of one type takes them alone.
+    // The list of one type accepts them without a lead.
     for filter in [format!("user_id={user}"), format!("contact_id={contact}"), "_type=Note".to_owned()] {
         assert_eq!(ids(&close.get(&format!("activity/note/?{filter}")).await), [text(&note["id"])], "{filter}");
     }
@@ -82,10 +82,10 @@ async fn quirk_11_the_order_is_newest_first_whatever_is_asked_and_by_activity_at
         );
         assert_eq!(close.get(&format!("{path}?_order_by=-activity_at")).await.status, 400, "{path}");
     }
-    // What some connectors send; an order that does not exist is ignored.
+    // Some connectors send this; an unknown order is ignored.
     let reply = close.get("activity/?_order_by=date_created&date_created__gte=1970-01-01T00:00:00%2B00:00").await;
     assert_eq!(ids(&reply), [b.clone(), a.clone()]);
-    // Only the date that is sorted by can bound the list of all.
+    // Only the date that is sorted by can bound the list of all activities.
     assert_eq!(close.get("activity/?activity_at__gt=2026-05-01").await.status, 400);
     assert_eq!(
         close.get(&format!("activity/?lead_id={lead}&_order_by=-activity_at&date_created__gt=2026-05-01")).await.status,
@@ -122,7 +122,7 @@ async fn quirk_07_pages_end_at_100_rows_and_at_a_skip_of_250000() {
     assert_eq!((none.rows().len(), &none.body["has_more"]), (0, &json!(true)));
 }
 
-// Quirk 8: a page is cut from what is there when it is asked for.
+// Quirk 8: a page is cut from the rows at the time of the request.
 #[tokio::test]
 async fn quirk_08_pages_shift_when_rows_come_and_go_between_them() {
     let close = Close::start().await;

@@ -1,4 +1,4 @@
-//! What lists show is what the truth holds: every list of every kind, field by field, after many changes.
+//! Lists agree with the truth: every list of every kind, field by field, after many changes.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::client::Close;
 
-/// Lists that want a parent, and which parents there are: list, parameter, list of the parents.
+/// Lists that need a parent: list, parameter, list of the parents.
 const PER_PARENT: [(&str, &str, &str); 3] = [
     ("custom_object", "lead_id", "lead"),
     ("sequence_subscription", "sequence_id", "sequence"),
     ("comment", "thread_id", ""),
 ];
 
-/// Parameters by which a list shows all that it holds.
+/// Parameters that make a list show all its objects.
 fn everything(path: &str) -> &'static str {
     match path {
         "task" => "_type=all&",
@@ -25,8 +25,7 @@ fn everything(path: &str) -> &'static str {
     }
 }
 
-/// Lists that by Close's rules do not show all: former users, and the permissions to send mail of others than the
-/// caller.
+/// Lists that do not show all objects by Close's rules: former users, and send-as permissions of other users.
 const PARTIAL: [&str; 2] = ["user", "send_as"];
 
 /// All rows of a list, page by page.
@@ -57,7 +56,7 @@ async fn every_list_shows_what_the_truth_holds_field_by_field() {
     let close = Close::with(Options { leads: 40, ..Options::default() }).await;
     let reply = close.post("/_control/changes/", json!({ "count": 1_500, "seed": 11, "spread_secs": 40_000 })).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
-    // Whatever was put off has happened, and no clock moves a meeting meanwhile.
+    // All scheduled work is done, and the clock no longer moves meetings.
     close.post("/_control/clock/", json!({ "advance_secs": 600, "rate": 0 })).await;
 
     let mut listed: BTreeMap<&'static str, BTreeMap<String, Value>> = BTreeMap::new();

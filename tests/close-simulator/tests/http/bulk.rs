@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::client::Close;
 
-/// A simulator whose clock stands still between moves.
+/// A simulator whose clock is stopped between moves.
 async fn still() -> Close {
     let close = Close::start().await;
     assert_eq!(close.post("/_control/clock/", json!({ "rate": 0 })).await.status, 200);
@@ -21,7 +21,7 @@ async fn leads(close: &Close, count: usize) -> Vec<String> {
     ids
 }
 
-/// The whole action as it now is.
+/// The present state of an action.
 async fn now(close: &Close, kind: &str, action: &Value) -> Value {
     close.get(&format!("bulk_action/{kind}/{}/", action["id"].as_str().unwrap())).await.body
 }

@@ -4,14 +4,13 @@ use close_simulator::{Options, Running, Simulator};
 use reqwest::Method;
 use serde_json::Value;
 
-/// A simulator of its own with a client beside it.
+/// A simulator with a client.
 pub struct Close {
-    /// What is asked.
     pub running: Running,
     http: reqwest::Client,
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -26,7 +25,7 @@ impl Close {
         Self::with(Options::default()).await
     }
 
-    /// The foundation alone: no lead, and nothing beside them that a data set has.
+    /// The foundation alone: no lead, and no other objects of a data set.
     pub async fn bare() -> Self {
         Self::with(Options { leads: 0, ..Options::default() }).await
     }
@@ -86,7 +85,7 @@ impl Close {
         Self::send(self.request("admin", Method::DELETE, path)).await
     }
 
-    /// Creates an object that must be accepted, and returns it.
+    /// Creates an object, which must succeed, and returns it.
     pub async fn make(&self, path: &str, body: Value) -> Value {
         let reply = self.post(path, body).await;
         assert!(reply.status < 300, "POST {path}: {} {}", reply.status, reply.text);
@@ -99,7 +98,7 @@ impl Close {
         assert_eq!(reply.status, 200, "{}", reply.text);
     }
 
-    /// Moves the clock on by seconds.
+    /// Moves the clock forward by seconds.
     pub async fn advance(&self, secs: f64) {
         let reply = self.post("/_control/clock/", serde_json::json!({ "advance_secs": secs })).await;
         assert_eq!(reply.status, 200, "{}", reply.text);

@@ -18,7 +18,7 @@ async fn rename_as(close: &Close, key: &str, id: &str, name: &str) {
     assert_eq!(reply.status, 200, "{}", reply.text);
 }
 
-/// A lead whose `created` event takes nothing more in.
+/// A lead whose `created` event is no longer open for consolidation.
 async fn settled(close: &Close) -> String {
     let id = lead(close, "zero").await;
     close.advance(60.0).await;

@@ -1,4 +1,4 @@
-//! Wrong control requests are refused as a whole and change nothing.
+//! Invalid control requests are refused as a whole and change nothing.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! `/_control/`: counters, keys, switches, and what is said of what is served.
+//! `/_control/`: counters, keys, switches, and the description of the API.
 
 use close_simulator::{Options, describe};
 use serde_json::{Value, json};
@@ -142,7 +142,7 @@ async fn the_description_names_every_path_with_its_section_and_parameters() {
     assert_eq!(limit["schema"]["maximum"], 1000);
     assert_eq!(document.body["paths"]["/user/{id}/"]["get"]["parameters"][0]["in"], "path");
     assert_eq!(document.body["paths"]["/me/"]["get"]["x-section"], "1.4");
-    // Every reference leads to a schema.
+    // Every reference resolves to a schema.
     let text = document.text.as_str();
     for (at, _) in text.match_indices("#/components/schemas/") {
         let name = text[at..].split('"').next().unwrap().rsplit('/').next().unwrap();
@@ -150,8 +150,8 @@ async fn the_description_names_every_path_with_its_section_and_parameters() {
     }
 }
 
-/// What is served is answered: no path of the table is unknown to the router, and what is not in it is 405 with what
-/// is.
+/// The router and the table agree: it knows every path of the table, and answers other methods with 405 and the allowed
+/// ones.
 #[tokio::test]
 async fn every_path_of_the_table_is_routed() {
     let close = Close::start().await;
@@ -164,7 +164,7 @@ async fn every_path_of_the_table_is_routed() {
     }
 }
 
-/// `UPDATE_GOLDEN=1` writes the tables anew.
+/// `UPDATE_GOLDEN=1` rewrites the tables.
 #[test]
 fn the_readme_has_the_tables_of_what_is_served() {
     const BEGIN: &str = "<!-- begin: close-simulator describe -o markdown -->\n";

@@ -180,7 +180,7 @@ async fn quirk_16_members_are_added_and_removed_and_one_value_is_a_list_of_one()
     assert_eq!(put(&close, &made, &format!("{}.add", key(&single)), json!("x")).await.status, 400);
 }
 
-/// Section 5.1: the deprecated forms are still written by old clients, and shown behind a switch.
+/// Section 5.1: old clients still write the deprecated forms, which a switch shows.
 #[tokio::test]
 async fn fields_can_be_set_by_name_and_the_id_counts_where_both_are_given() {
     let close = Close::bare().await;
@@ -213,7 +213,7 @@ async fn a_shared_field_is_used_where_it_is_associated_and_nowhere_else() {
     assert!(refused.body["field-errors"][key(&shared)].is_string(), "{}", refused.text);
 
     let at = format!("custom_field/shared/{}/association/", id(&shared));
-    // The path of a client that adds a slash of its own to one that has one.
+    // The path of a client that appends a slash to a path that already has one.
     let made = close.post(&format!("{at}/"), json!({ "object_type": "lead" })).await;
     assert_eq!(
         (made.status, made.body),

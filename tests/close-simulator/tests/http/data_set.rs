@@ -1,4 +1,4 @@
-//! The data set: the same seed gives the same bytes, and it holds what the reference says that organizations hold.
+//! The data set: the same seed gives the same bytes, and it covers the reference.
 
 use close_simulator::Options;
 use serde_json::Value;
@@ -9,7 +9,7 @@ fn options(seed: u64, leads: usize) -> Options {
     Options { seed, leads, ..Options::default() }
 }
 
-/// Lists that between them show every kind that belongs to a lead, and the event log.
+/// Lists that together show every kind of a lead's objects, and the event log.
 const LISTS: &[&str] = &[
     "lead/?_limit=100",
     "contact/?_limit=100",
@@ -22,7 +22,7 @@ const LISTS: &[&str] = &[
     "event/",
 ];
 
-/// What a list says but for what depends on the time of the request.
+/// A list without the values that depend on the time of the request.
 async fn told(close: &Close, path: &str) -> Value {
     let reply = close.get(path).await;
     assert_eq!(reply.status, 200, "{path}: {}", reply.text);

@@ -99,7 +99,7 @@ async fn a_scheduled_mail_leaves_at_its_time_and_not_when_it_is_taken_back() {
         assert!(reply.status == 400 && reply.body["field-errors"].get(field).is_some(), "{}", reply.text);
     }
     let to = json!(["a@b.example"]);
-    // A draft that had its time already and is scheduled afterwards.
+    // A draft that is past its time and scheduled afterwards.
     let mut draft = body(to.clone(), json!("2026-09-01T13:00:00Z"));
     draft["status"] = json!("draft");
     let drafted = text(&close.make("activity/email/", draft).await["id"]);

@@ -1,4 +1,4 @@
-//! What holds for every event of the log and every entry of the history, whatever happened.
+//! Invariants of every event in the log and every entry of the history.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -57,7 +57,7 @@ fn names(of: &Value) -> BTreeSet<String> {
     }
 }
 
-/// An object without the fields that an event calls changed, and with their old values instead.
+/// The object before an event: with the old values of the changed fields.
 fn before(event: &Value) -> Map<String, Value> {
     let mut object = event["data"].as_object().expect("data").clone();
     for name in names(&event["changed_fields"]) {
@@ -67,7 +67,7 @@ fn before(event: &Value) -> Map<String, Value> {
     object
 }
 
-/// What an object shows of others, or moves without a word.
+/// Returns true for fields that belong to other objects, or change without an event.
 fn of_others(name: &str) -> bool {
     name.ends_with("_name")
         || name.ends_with("_label")
@@ -161,7 +161,7 @@ async fn every_event_is_consistent_in_itself_and_with_the_one_before_it() {
                 if let Some(before_this) = last.get(&object) {
                     let old = before(event);
                     for name in names(before_this).union(&old.keys().cloned().collect()) {
-                        // Contacts that a merge has brought already are told of when it comes to the lead itself.
+                        // A merge has already reported the contacts before the lead's own event.
                         let merging = name == "contact_ids" && merged.contains(&object);
                         if before_this.get(name) != old.get(name) && !of_others(name) && !merging {
                             say(
@@ -208,9 +208,9 @@ async fn every_change_that_has_a_word_in_the_catalogue_has_events_and_they_exist
         let kind = close.running.simulator.world.read().parse_id(entry["id"].as_str().unwrap()).unwrap().kind();
         let silent = kind.resource().event.is_none()
             || object == "created"
-            // A lead is moved by its children.
+            // Children move a lead.
             || object == "lead" && changed.iter().all(|name| name == "date_updated")
-            // What the object does not show.
+            // The object does not show the field.
             || entry["date_updated"] == entry["date_updated_before"];
         if events.is_empty() && !silent {
             wrong.entry(format!("{object} {} {changed:?}", entry["change"])).or_default().push(line.to_owned());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::Close;
 
-/// A simulator whose clock stands still until it is moved.
+/// A simulator whose clock is stopped until it is moved.
 pub async fn frozen() -> Close {
     let close = Close::start().await;
     close.make("/_control/clock/", json!({ "rate": 0 })).await;
@@ -17,7 +17,7 @@ pub async fn lead(close: &Close, name: &str) -> String {
     close.make("lead/", json!({ "name": name })).await["id"].as_str().expect("an id").to_owned()
 }
 
-/// Every page from the first to older ones, with the same filters.
+/// Every page from the first to the oldest, with the same filters.
 pub async fn walk(close: &Close, key: &str, filters: &str) -> Vec<Vec<Value>> {
     let mut pages = Vec::new();
     let mut cursor = String::new();
@@ -62,7 +62,7 @@ async fn quirk_22_pages_of_at_most_50_lead_to_older_events_and_back_and_end_in_n
     let top = close.get(&format!("event/?{filters}&_cursor={}", at(&back, "cursor_previous"))).await;
     assert_eq!((top.rows(), &top.body["cursor_previous"]), (first.rows(), &Value::Null));
 
-    // Newer ones come where the first page's way up leads.
+    // Newer events appear on the way up from the first page.
     let newest = lead(&close, "Newest").await;
     let up = close.get(&format!("event/?{filters}&_cursor={}", at(&second, "cursor_previous"))).await;
     assert_eq!(up.rows().len(), 50);

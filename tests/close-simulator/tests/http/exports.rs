@@ -1,4 +1,4 @@
-//! Exports: asynchronous, with a link that dies soon and a compressed file.
+//! Exports: asynchronous, with a short-lived link and a compressed file.
 
 use std::io::Read as _;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::Close;
 
-/// A simulator whose clock stands still between moves.
+/// A simulator whose clock is stopped between moves.
 async fn still() -> Close {
     let close = Close::start().await;
     assert_eq!(close.post("/_control/clock/", json!({ "rate": 0 })).await.status, 200);
@@ -23,7 +23,7 @@ async fn done(close: &Close, path: &str, body: Value) -> Value {
     export
 }
 
-/// What the store answers to a link: status, content encoding, bytes.
+/// The store's answer to a link: status, content encoding, bytes.
 async fn fetched(close: &Close, url: &Value) -> (u16, Option<String>, Vec<u8>) {
     let host = format!("http://{}", close.running.address);
     let path = url.as_str().expect("a link").strip_prefix(&host).expect("the host that was asked").to_owned();

@@ -1,4 +1,4 @@
-//! Section 12, item 4 (HTML 429 and 502 on demand), and what else a test may want to go wrong.
+//! Section 12, item 4 (HTML 429 and 502 on demand), and other faults.
 
 use std::time::{Duration, Instant};
 

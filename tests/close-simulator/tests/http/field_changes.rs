@@ -1,5 +1,4 @@
-//! What becomes of values when their field is deleted or becomes another one (sections 5.1 to 5.3; section 12, item
-//! 16).
+//! Values after their field is deleted or gets another type (sections 5.1 to 5.3; section 12, item 16).
 
 use serde_json::{Value, json};
 
@@ -24,7 +23,7 @@ async fn quirk_16_a_deleted_field_vanishes_everywhere_without_events_of_records(
     assert_eq!((&deleted["action"], &deleted["previous_data"]["name"]), (&json!("deleted"), &json!("Region")));
 }
 
-/// Past the retention the values are forgotten, which nobody can see: this one looks inside.
+/// The values are removed after the retention, which is not visible over HTTP: this test looks inside.
 #[tokio::test]
 async fn what_records_had_of_a_deleted_field_is_forgotten_past_the_retention() {
     let close = Close::bare().await;
@@ -54,7 +53,7 @@ async fn deleting_a_field_gives_events_of_records_if_the_switch_says_so() {
     assert_eq!((&event["action"], &event["previous_data"][key(&region)]), (&json!("updated"), &json!("North")));
 }
 
-/// Section 5.2: renaming a choice rewrites values; whether that has events is a switch.
+/// Section 5.2: renaming a choice rewrites values; a switch adds events.
 #[tokio::test]
 async fn a_renamed_choice_rewrites_values_in_silence_unless_the_switch_says_otherwise() {
     let close = Close::bare().await;
@@ -67,7 +66,7 @@ async fn a_renamed_choice_rewrites_values_in_silence_unless_the_switch_says_othe
     let after = again(&close, &made).await;
     assert_eq!((&after[key(&tags)], &after["date_updated"]), (&json!(["Alpha", "B"]), &made["date_updated"]));
     assert_eq!(close.events_of(id(&made), "lead").await.len(), 1);
-    // A choice that goes is no rename: what records have stays.
+    // Removing a choice is not a rename: records keep it.
     close.put(&at, json!({ "choices": ["B"] })).await;
     assert_eq!(again(&close, &made).await[key(&tags)], json!(["Alpha", "B"]));
     close.switch(json!({ "choice_rename_events": true })).await;
@@ -92,7 +91,7 @@ async fn quirk_16_several_values_make_an_array_of_every_value_and_back_the_first
     assert_eq!(again(&close, &made).await[key(&scout)], *one);
 }
 
-/// Section 12, item 16, and section 5.3: a conversion takes time, and values of both forms are seen meanwhile.
+/// Section 12, item 16, and section 5.3: a conversion takes time, during which values of both forms are visible.
 #[tokio::test]
 async fn quirk_16_another_type_is_announced_while_half_of_the_values_still_have_the_old_form() {
     let close = Close::bare().await;
@@ -102,7 +101,7 @@ async fn quirk_16_another_type_is_announced_while_half_of_the_values_still_have_
     for value in ["12", "12", "12", "12", "many", "many"] {
         leads.push(lead(&close, &key(&size), json!(value)).await);
     }
-    // Stopped, so that the test sees the middle however slow the machine is.
+    // The clock is stopped, so that the test sees the middle even on a slow machine.
     close.post("/_control/clock/", json!({ "rate": 0 })).await;
     let announced = close.put(&at, json!({ "type": "number" })).await;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Section 6.1: which combinations of event filters are answered, and with what.
+//! Section 6.1: the combinations of event filters and their answers.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ const LISTED: [&str; 16] = [
     "request_id",
 ];
 
-/// Two leads with contacts, one changed by another user, one contact gone.
+/// Two leads with contacts, one changed by another user, one contact deleted.
 async fn history() -> Close {
     let close = frozen().await;
     for name in ["Nordlicht", "Südlicht"] {

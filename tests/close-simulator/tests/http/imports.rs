@@ -1,10 +1,10 @@
-//! Imports, and what reverting one leaves.
+//! Imports and their reverts.
 
 use serde_json::{Value, json};
 
 use crate::client::Close;
 
-/// A simulator whose clock stands still between moves.
+/// A simulator whose clock is stopped between moves.
 async fn still() -> Close {
     let close = Close::start().await;
     assert_eq!(close.post("/_control/clock/", json!({ "rate": 0 })).await.status, 200);
@@ -82,7 +82,7 @@ async fn quirk_28_reverting_an_import_deletes_its_leads_and_gives_changed_ones_t
 
 #[tokio::test]
 async fn a_revert_can_set_date_updated_back() {
-    // Section 14: whether a revert moves date_updated back is unknown, so both are there.
+    // Section 14: it is unknown whether a revert moves `date_updated` back, so both variants exist.
     let close = Close::start().await;
     close.switch(json!({ "revert_moves_back": true })).await;
     let old = close.make("lead/", json!({ "name": "Before" })).await;

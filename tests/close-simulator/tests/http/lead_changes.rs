@@ -1,4 +1,4 @@
-//! What changes of leads leave behind: sections 6.4 to 6.6 and 8.4 of the reference.
+//! Traces of changes of leads: sections 6.4 to 6.6 and 8.4 of the reference.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ async fn quirk_28_a_lead_created_with_contacts_gives_one_bundle() {
     let event = &events(&close, id(&lead), "lead", "created").await[0];
     assert_eq!(event["data"]["contact_ids"], lead["contact_ids"]);
     assert_eq!((&event["previous_data"], &event["lead_id"]), (&Value::Null, &lead["id"]));
-    // Quirk 21 and section 6.3: neither volatile nor nested fields are in it.
+    // Quirk 21 and section 6.3: it has neither volatile nor nested fields.
     for absent in ["contacts", "opportunities", "tasks", "localtime", "recent_calls", "summaries"] {
         assert!(event["data"].get(absent).is_none(), "{absent}");
     }
@@ -53,7 +53,7 @@ async fn quirk_28_a_lead_created_with_contacts_gives_one_bundle() {
     );
 }
 
-/// Section 6.5: `Created` activities have no events unless a switch gives them some (`activity.created`).
+/// Section 6.5: `Created` activities have no events unless a switch enables them (`activity.created`).
 #[tokio::test]
 async fn created_activities_have_events_only_by_choice() {
     let close = Close::start().await;
@@ -152,7 +152,7 @@ async fn status_change_activities_are_backfilled_and_deleted_without_changing_th
     assert_eq!((reply.status, &reply.body["field-errors"]["new_status_id"]), (400, &json!("This field is required.")));
 }
 
-/// Catalogue: `lead` deleted, and with it everything else's `deleted`. Quirk 28.
+/// Catalogue: `lead` deleted, with `deleted` events of all its children. Quirk 28.
 #[tokio::test]
 async fn quirk_28_deleting_a_lead_deletes_every_child_with_its_full_previous_data() {
     let close = Close::start().await;

@@ -128,7 +128,7 @@ async fn vendor_scripts_set_author_and_date_and_custom_fields_by_name() {
     let path = format!("lead/{}/", id(&lead));
     let lead = close.put(&path, json!({ "custom.Industry": "Rail" })).await.body;
     assert_eq!(lead[&key], "Rail");
-    // A body posted back whole is accepted, read-only fields and all.
+    // A whole body posted back is accepted, including read-only fields.
     assert_eq!(close.put(&path, lead.clone()).await.status, 200);
     // Quirk 16: unset fields are absent.
     let lead = close.put(&path, json!({ "custom.Industry": null })).await.body;
@@ -209,7 +209,7 @@ async fn quirk_21_local_times_and_recent_calls_change_without_a_date_or_an_event
     let call = close.make("activity/call/", body).await;
     let recent = close.get(&path).await.body["recent_calls"].clone();
     assert_eq!((recent.as_array().unwrap().len(), &recent[0]["id"]), (1, &call["id"]));
-    // Days later it is no longer recent, and nothing has happened to the lead.
+    // Days later it is no longer recent, although the lead has not changed.
     let date = close.get(&path).await.body["date_updated"].clone();
     close.advance(60.0 * 86_400.0).await;
     let shown = close.get(&path).await.body;

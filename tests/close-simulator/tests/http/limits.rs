@@ -1,5 +1,5 @@
-//! Section 12, item 6, and section 3: rate limits. The windows are long enough that no test waits for one, and short
-//! where one must end.
+//! Section 12, item 6, and section 3: rate limits. Windows are so long that no test waits for them, except where one
+//! must end.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ fn header<'r>(reply: &'r Reply, name: &str) -> &'r str {
     reply.headers.get(name).unwrap_or_else(|| panic!("no {name}: {:?}", reply.headers)).to_str().unwrap()
 }
 
-/// The members of a `ratelimit` header, read as the reference tells clients to (3.2).
+/// The members of a `ratelimit` header, parsed as the reference advises (3.2).
 fn members(text: &str) -> Vec<(String, f64)> {
     let part = |part: &str| {
         let (name, value) = part.trim().split_once('=')?;
@@ -47,7 +47,7 @@ async fn quirk_06_a_key_has_one_bucket_per_endpoint_group_and_the_header_counts_
         assert!(members[2].0 == "reset" && members[2].1 > 590.0 && members[2].1 <= 600.0, "{members:?}");
     }
     assert_eq!(close.get("user/").await.status, 429);
-    // Another method, another prefix and another key have buckets of their own; one object is in the group of its list.
+    // Another method, another prefix and another key have their own buckets; one object is in the group of its list.
     assert_eq!(close.get("role/").await.status, 200);
     assert_eq!(close.post("lead/", json!({ "name": "A" })).await.status, 200);
     assert_eq!(close.get_as("agent", "user/").await.status, 200);
@@ -124,7 +124,7 @@ async fn quirk_06_the_organization_has_three_times_the_limit_of_a_key() {
     assert_eq!(reply.body["error"]["rate_limit"], 12);
 }
 
-/// Quirk 6: the unpredictable extra 429, of which only the time to wait is told.
+/// Quirk 6: the unpredictable extra 429, which gives only the time to wait.
 #[tokio::test]
 async fn quirk_06_a_tighter_limit_strikes_while_the_header_still_shows_tokens() {
     let close = limited(json!({
@@ -166,7 +166,7 @@ async fn quirk_06_after_the_reset_the_whole_limit_is_back() {
         let reset = members(header(&reply, "ratelimit"))[2].1;
         assert!(reset > 0.0 && reset <= 0.4, "{reset}");
     }
-    // The organization's clock has no part in it.
+    // The organization's clock has no effect.
     close.advance(3_600.0).await;
     let begun = Instant::now();
     loop {
@@ -179,7 +179,7 @@ async fn quirk_06_after_the_reset_the_whole_limit_is_back() {
     }
 }
 
-/// Section 3.1, the values that were observed.
+/// Section 3.1, the observed values.
 #[tokio::test]
 async fn the_defaults_are_the_observed_values_and_the_command_line_turns_them_on() {
     let options = Options { limits: close_simulator::options::OnOff::On, ..Options::default() };

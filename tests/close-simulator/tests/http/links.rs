@@ -1,4 +1,4 @@
-//! Send-as, scheduling links, uploads, forms, found values.
+//! Send-as, scheduling links, uploads, forms, enriched values.
 
 use reqwest::Method;
 use serde_json::{Value, json};

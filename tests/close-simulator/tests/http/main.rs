@@ -1,4 +1,4 @@
-//! The simulator as a client sees it: everything here speaks HTTP only.
+//! The simulator as a client sees it: all tests here use HTTP only.
 
 #![allow(
     missing_docs,

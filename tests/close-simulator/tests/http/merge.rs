@@ -124,7 +124,7 @@ async fn quirk_28_every_event_of_a_merge_names_both_leads() {
     );
     let deleted = of("lead", "deleted");
     assert_eq!((&deleted["lead_id"], &deleted["previous_data"]["name"]), (&source["id"], &json!("Source")));
-    // The end of the source is not the end of what was its own.
+    // Deleting the source does not delete its former children.
     assert!(events(&close, source, "contact", "deleted").await.is_empty());
 }
 

@@ -1,4 +1,4 @@
-//! SMS, messages of `WhatsApp`, form submissions and import updates: section 4.6 and their rows of the catalogue.
+//! SMS, `WhatsApp` messages, form submissions and import updates: section 4.6 and their rows of the catalogue.
 
 use serde_json::json;
 

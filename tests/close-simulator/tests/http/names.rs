@@ -1,4 +1,4 @@
-//! Which quirks of section 12 and which rows of section 6.5 have a test by name, found in the sources of these tests.
+//! Quirks of section 12 and rows of section 6.5 all have tests by name, found in the sources of these tests.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,13 +10,13 @@ use close_simulator::webhooks::catalogue;
 /// The quirks of section 12 are numbered from 1.
 const QUIRKS: u32 = 37;
 
-/// Each test function with its text, by name.
+/// The source of each test function by name.
 fn tests() -> BTreeMap<String, String> {
     let mut tests = BTreeMap::new();
     for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http")).expect("the tests") {
         let path = file.expect("a file").path();
         let source = std::fs::read_to_string(&path).expect("a source");
-        // A test begins after its attribute, and ends with the brace that stands at the beginning of a line.
+        // A test starts after its attribute and ends with a brace at the start of a line.
         for part in source.split("\n#[tokio::test]\n").skip(1).chain(source.split("\n#[test]\n").skip(1)) {
             let body = part.split("\n}\n").next().unwrap_or(part);
             let name = body.split_once("fn ").expect("a function").1;
@@ -30,7 +30,7 @@ fn tests() -> BTreeMap<String, String> {
     tests
 }
 
-/// How the tests of an object type's row begin: one row for all tasks, one for both spellings of a type.
+/// The prefix of the tests of an object type's row: one row for all tasks, one for both spellings of a type.
 fn row(object_type: &str) -> String {
     match object_type.split_once('.') {
         Some(("task", _)) => "row_task_".to_owned(),
@@ -47,7 +47,7 @@ fn every_quirk_and_every_row_has_a_test_by_name() {
     let tests = tests();
     let quirks: BTreeSet<String> = (1..=QUIRKS).map(|number| format!("quirk_{number:02}_")).collect();
     let rows = rows();
-    // Of `row_comment_` and `row_comment_thread_` the longer one is meant.
+    // Of `row_comment_` and `row_comment_thread_` the longer prefix wins.
     let meant = |name: &str| {
         quirks.iter().chain(&rows).filter(|start| name.starts_with(start.as_str())).max_by_key(|start| start.len())
     };
@@ -61,12 +61,12 @@ fn every_quirk_and_every_row_has_a_test_by_name() {
         .filter(|name| meant(name).is_none())
         .collect();
     assert!(strange.is_empty(), "no such quirk or row: {strange:?}");
-    // These tests know what a client knows.
+    // These tests must use HTTP only.
     let inside: Vec<&&String> = named.keys().filter(|name| tests[**name].contains(".simulator")).collect();
     assert!(inside.is_empty(), "not over HTTP only: {inside:?}");
 }
 
-/// Every action of a row stands in the name or the text of one of the row's tests.
+/// Every action of a row occurs in the name or the text of one of the row's tests.
 #[test]
 fn every_action_of_a_row_stands_in_its_tests() {
     let tests = tests();

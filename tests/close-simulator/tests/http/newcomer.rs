@@ -1,5 +1,4 @@
-//! What somebody finds who knows nothing yet: the index of the controls, the description of what is served, refusals
-//! that help.
+//! First contact without prior knowledge: the index of the controls, the description of the API, helpful refusals.
 
 use serde_json::{Value, json};
 
@@ -17,7 +16,7 @@ async fn every_control_of_the_index_is_there() {
             .replace("object={name}", "object=lead")
             .replace("?name={name}", "?name=agent");
         let method = row["method"].as_str().unwrap().parse().unwrap();
-        // An empty body is refused here and there, but by the control itself.
+        // Some controls refuse an empty body, but the control itself answers.
         let reply = Close::send(close.request("", method, &path)).await;
         assert!(!reply.text.contains("no control at"), "{row}: {}", reply.text);
     }
@@ -106,5 +105,5 @@ async fn opportunities_of_another_organization_are_none() {
 async fn an_option_that_names_no_key_is_refused_with_those_there_are() {
     let options = close_simulator::Options { keys: vec![("admn".into(), "api_x".into())], ..Default::default() };
     let error = close_simulator::Simulator::new(options).err().expect("refused").to_string();
-    assert!(error.contains("there is no key `admn`; known are admin, superuser"), "{error}");
+    assert!(error.contains("the key `admn` does not exist; must be one of admin, superuser"), "{error}");
 }

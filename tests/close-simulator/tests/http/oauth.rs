@@ -1,11 +1,11 @@
-//! OAuth (section 1.3): a code, tokens for an hour of the organization's clock, refresh tokens that die when used.
+//! OAuth (section 1.3): a code, tokens for an hour of the organization's clock, single-use refresh tokens.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::client::{Close, Reply};
 
-/// Id and secret of the application that every organization has.
+/// Id and secret of the organization's application.
 async fn application(close: &Close) -> (String, String) {
     let keys = close.get("/_control/keys/").await.body;
     let client = &keys["oauth_clients"][0];
@@ -25,7 +25,7 @@ async fn code(close: &Close, query: &str) -> String {
     location.split("code=").nth(1).expect("a code").split('&').next().unwrap().to_owned()
 }
 
-/// A body as the token endpoint wants it.
+/// A body in the form of the token endpoint.
 fn formed(request: reqwest::RequestBuilder, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     request.header("content-type", "application/x-www-form-urlencoded").body(body)

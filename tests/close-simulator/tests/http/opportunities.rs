@@ -92,7 +92,7 @@ async fn a_status_is_named_by_label_and_winning_fills_in_the_callers_day() {
         close.make("opportunity/", json!({ "status": "Proposal", "confidence": 40, "date_won": "2026-12-31" })).await;
     assert_eq!((&made["status_label"], &made["date_won"]), (&json!("Proposal"), &json!("2026-12-31")));
     let path = format!("opportunity/{}/", id(&made));
-    // The clock stands at noon UTC: at UTC+14 it is the next day already.
+    // It is noon UTC: at UTC+14 the next day has begun.
     let won = Close::send(
         close.request("admin", Method::PUT, &path).header("x-tz-offset", "14").json(&json!({ "status": "Won" })),
     )

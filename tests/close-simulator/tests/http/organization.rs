@@ -75,7 +75,7 @@ async fn a_put_renames_reorders_statuses_and_takes_the_whole_object_back() {
     assert!(!events.text.contains("status.lead"), "nor has the order of statuses");
 }
 
-/// Section 4.3: no events; whether opportunities' `date_updated` moves is a switch.
+/// Section 4.3: no events; a switch moves `date_updated` of opportunities.
 #[tokio::test]
 async fn another_currency_moves_date_updated_of_opportunities_only_by_switch_and_tells_nobody() {
     let close = Close::bare().await;
@@ -93,7 +93,7 @@ async fn another_currency_moves_date_updated_of_opportunities_only_by_switch_and
     assert_eq!(close.get("event/").await.rows().len(), events);
 }
 
-/// Catalogue row `membership`: `activated` and `deactivated`, no `updated`; section 8.2: coming back keeps the ids.
+/// Catalogue row `membership`: `activated` and `deactivated`, no `updated`; section 8.2: reactivation keeps the ids.
 #[tokio::test]
 async fn a_membership_has_events_of_going_and_coming_back_with_the_same_id_but_none_of_another_role() {
     let close = Close::bare().await;

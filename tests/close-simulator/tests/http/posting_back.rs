@@ -1,4 +1,4 @@
-//! Objects that are posted back as they were read (reference, section 1.1: `PUT` changes only what differs).
+//! Objects posted back as they were read (reference, section 1.1: `PUT` changes only fields that differ).
 
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ async fn what_names_a_deleted_contact_can_be_posted_back_whole() {
         let has = !path.starts_with("lead/") && !path.starts_with("contact/");
         assert_eq!(other.status, if has { 400 } else { 200 }, "{path}: {}", other.text);
     }
-    // A change beside the old reference is made all the same; naming the contact anew is refused.
+    // A change beside the old reference is accepted; naming the deleted contact again is refused.
     let mut shown = close.get(&paths[2]).await.body;
     shown["value"] = 4_200.into();
     let put = close.put(&paths[2], shown).await;
@@ -136,7 +136,7 @@ async fn an_opportunity_in_its_lead_is_the_whole_opportunity() {
     assert_eq!(nested, alone);
 }
 
-/// Section 4.4: the fields of single types, null where nothing is known.
+/// Section 4.4: the fields of single types, null if unknown.
 #[tokio::test]
 async fn each_system_task_has_the_fields_of_its_type_and_no_others() {
     let close = Close::start().await;
@@ -185,7 +185,7 @@ async fn each_system_task_has_the_fields_of_its_type_and_no_others() {
     }
 }
 
-/// Section 9.2: what is another user's takes the permission for the team's.
+/// Section 9.2: changing another user's object needs the permission for the team's.
 #[tokio::test]
 async fn a_private_smart_view_or_template_is_changed_by_its_user_and_those_who_may() {
     let close = Close::bare().await;

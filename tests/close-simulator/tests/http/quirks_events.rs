@@ -1,5 +1,5 @@
-//! Section 12, items 22 to 28, as far as they cross resources: the order of the log, one moment for many, what deletes
-//! carry, bundles.
+//! Section 12, items 22 to 28, across resources: the order of the log, shared moments, the contents of deletes,
+//! bundles.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::{
     rows::{bare, id, lead, put, settle},
 };
 
-/// The events of the last request that named a lead, as `type.action`, sorted, with the request they share.
+/// The events of the last request that named a lead, as `type.action`, sorted, with their request.
 async fn bundle(close: &Close, lead: &Value) -> (Vec<String>, Value) {
     let all = close.get(&format!("event/?lead_id={}", id(lead))).await.rows().to_vec();
     let request = all[0]["request_id"].clone();
@@ -38,7 +38,7 @@ async fn quirk_22_the_log_descends_by_date_updated_whatever_is_asked() {
     }
 }
 
-/// The rows of one object are in true order even within a millisecond, those of different objects have equal stamps.
+/// The events of one object are in true order even within a millisecond; those of different objects have equal stamps.
 #[tokio::test]
 async fn quirk_25_events_of_different_objects_share_a_millisecond() {
     let close = bare().await;
@@ -58,8 +58,7 @@ async fn quirk_25_events_of_different_objects_share_a_millisecond() {
     assert_eq!(names, ["C", "B", "A"]);
 }
 
-/// A delete's `previous_data` goes away for readers without rights as `data` of others does, and never from webhooks or
-/// admins.
+/// Readers without rights lose a delete's `previous_data` like other data; webhooks and admins never do.
 #[tokio::test]
 async fn quirk_27_deletes_and_updates_lose_both_keys_after_an_hour_for_who_is_no_admin() {
     let close = bare().await;
@@ -82,7 +81,7 @@ async fn quirk_27_deletes_and_updates_lose_both_keys_after_an_hour_for_who_is_no
     }
 }
 
-/// Every row of section 6.6 that one request makes.
+/// Every row of section 6.6 that one request causes.
 #[tokio::test]
 async fn quirk_28_each_composite_operation_gives_its_bundle_under_one_request() {
     let close = bare().await;
@@ -148,7 +147,7 @@ async fn quirk_28_a_mail_that_is_sent_was_created_and_updated_before_with_its_th
     assert_eq!(thread[0], "created");
 }
 
-/// What reads the log by one spelling finds nothing of the other.
+/// A reader of one spelling finds nothing of the other.
 #[tokio::test]
 async fn quirk_28_the_older_type_of_notes_and_the_plain_one_of_merges_are_optional() {
     let close = bare().await;
@@ -174,7 +173,7 @@ async fn quirk_28_the_older_type_of_notes_and_the_plain_one_of_merges_are_option
     }
 }
 
-/// A type, an action of a known type, and a field, none of which any page announces.
+/// An undocumented type, an undocumented action of a known type, and an undocumented field.
 #[tokio::test]
 async fn quirk_30_unknown_types_actions_and_fields_appear_in_the_log_and_on_records() {
     let close = bare().await;

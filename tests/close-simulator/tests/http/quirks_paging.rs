@@ -1,4 +1,4 @@
-//! Section 12, items 7 to 10, as far as they take many rows: the default page, who has totals, the end of a search.
+//! Section 12, items 7 to 10, with many rows: the default page, totals, the end of a search.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::{
     rows::{bare, id, settle},
 };
 
-/// Leads that an import makes, each with a contact.
+/// Imports leads with a contact each.
 async fn imported(close: &Close, count: usize) {
     let rows: Vec<Value> = (0..count)
         .map(|n| json!({ "name": format!("Row {n}"), "contacts": [{ "name": format!("Ida {n}") }] }))
@@ -90,7 +90,7 @@ async fn quirk_09_a_search_ends_after_ten_thousand_objects_without_saying_so() {
     assert_eq!((seen.len(), pages), (10_000, 50));
 }
 
-/// The three lists that must be narrowed, and what narrows them.
+/// The three lists that must be narrowed, and the parameters that narrow them.
 #[tokio::test]
 async fn quirk_12_lists_that_must_be_narrowed_are_400_in_the_form_of_a_single_error() {
     let close = bare().await;

@@ -1,4 +1,4 @@
-//! Section 12, items 15 to 20, as far as they cross resources: dates, custom fields, money, names.
+//! Section 12, items 15 to 20, across resources: dates, custom fields, money, names.
 
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ async fn quirk_15_dates_come_in_every_form_of_the_reference() {
     }
     let event = &close.events_of(id(&fraction), "lead").await.pop().unwrap();
     assert_eq!((&event["date_created"], &event["data"]["date_created"]), (&json!(naive), &json!(offset)));
-    // Other names, and no others.
+    // Other names of dates, and no further ones.
     let note = close.make("activity/note/", json!({ "lead_id": fraction["id"], "note": "x" })).await;
     let comment = close.make("comment/", json!({ "object_id": note["id"], "body": "x" })).await;
     let thread = close.get(&format!("comment_thread/{}/", comment["thread_id"].as_str().unwrap())).await.body;
@@ -62,7 +62,7 @@ async fn quirk_15_dates_come_in_every_form_of_the_reference() {
         assert!(made["created_at"].is_string() && made["updated_at"].is_string(), "{made}");
         assert!(made.get("date_created").is_none() && made.get("date_updated").is_none(), "{made}");
     }
-    // The sentinel of what was always there.
+    // The sentinel date of built-in roles.
     for role in ["admin", "superuser", "user", "restricteduser"] {
         let role = close.get(&format!("role/{role}/")).await.body;
         assert_eq!(
@@ -70,7 +70,7 @@ async fn quirk_15_dates_come_in_every_form_of_the_reference() {
             (&json!("0001-01-01T00:00:00"), &json!("0001-01-01T00:00:00"))
         );
     }
-    // A fraction of zero is left out, so that texts do not sort as moments do.
+    // A fraction of zero is left out, so texts do not sort like moments.
     close.make("/_control/clock/", json!({ "to": "2031-02-03T09:15:34Z" })).await;
     let whole = close.make("lead/", json!({ "name": "B" })).await;
     assert_eq!(whole["date_created"], "2031-02-03T09:15:34+00:00");
@@ -142,7 +142,7 @@ async fn quirk_19_the_cost_of_calls_and_sms_is_a_text_while_money_is_an_integer(
     assert_eq!((&deal["value"], &deal["value_formatted"]), (&json!(125_050), &json!("€1,250.50")));
 }
 
-/// A user's and a status's new name on every record that shows it, with neither another date nor an event.
+/// The new name of a user and of a status on every record that shows it, with neither a new date nor an event.
 #[tokio::test]
 async fn quirk_20_names_of_users_and_statuses_change_on_records_in_silence() {
     let close = bare().await;

@@ -1,4 +1,4 @@
-//! Section 12, items 1 to 5, as far as they cross resources: the wire, `PUT`, what is hidden, statuses.
+//! Section 12, items 1 to 5, across resources: the wire, `PUT`, hidden objects, statuses.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::{
     rows::{bare, id, lead},
 };
 
-/// Read from the socket, since clients fold the letters.
+/// Read from the socket, because clients normalize the case.
 #[tokio::test]
 async fn quirk_01_header_names_are_lower_case_on_the_wire() {
     let close = Close::start().await;
@@ -77,8 +77,8 @@ async fn quirk_02_a_put_changes_the_keys_that_it_has_and_no_other() {
     }
 }
 
-/// What a restricted key does not see, in every list, search and get; and 404 in the same words as for what is not
-/// there.
+/// Objects hidden from a restricted key, in every list, search and get; the 404 has the same text as for a missing
+/// object.
 #[tokio::test]
 async fn quirk_03_what_is_invisible_is_404_like_what_is_missing_and_in_no_list_or_search() {
     let close = Close::start().await;

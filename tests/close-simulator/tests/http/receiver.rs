@@ -1,4 +1,4 @@
-//! A receiver of webhooks: hands on what arrives through a channel, and answers as it is told.
+//! A receiver of webhooks: passes requests on through a channel, and answers as configured.
 
 use std::{
     collections::VecDeque,
@@ -19,21 +19,21 @@ use tokio::sync::{Barrier, mpsc};
 
 use crate::{client::Close, events::frozen};
 
-/// How a request is answered.
+/// The answer to a request.
 #[derive(Clone)]
 pub enum Reaction {
     Status(u16),
     /// 307 to a path of the receiver.
     Redirect(&'static str),
-    /// Never.
+    /// No answer.
     Hang,
-    /// The connection is closed after the request was read.
+    /// The connection is closed after the request is read.
     Reset,
-    /// 200 as soon as as many requests are here as the barrier wants.
+    /// 200 after the barrier's number of requests has arrived.
     Meet(Arc<Barrier>),
 }
 
-/// What arrived.
+/// A received request.
 #[derive(Debug)]
 pub struct Received {
     pub path: String,
@@ -77,7 +77,7 @@ impl Receiver {
         format!("http://{}/{path}", self.address)
     }
 
-    /// The next answers in order, and the one that follows for good.
+    /// The next answers in order, and the answer to all later requests.
     pub fn answer(&self, next: impl IntoIterator<Item = Reaction>, then: Reaction) {
         *self.reactions.lock().unwrap() = Reactions { next: next.into_iter().collect(), then };
     }
@@ -90,7 +90,7 @@ impl Receiver {
             .expect("the receiver runs")
     }
 
-    /// What has arrived and was not looked at.
+    /// Requests that have arrived but were not read.
     pub fn rest(&mut self) -> Vec<Received> {
         std::iter::from_fn(|| self.arrived.try_recv().ok()).collect()
     }
@@ -123,7 +123,7 @@ async fn respond(
     Ok(answer.body(Full::default()).expect("an answer"))
 }
 
-/// A standing clock, a receiver, and a subscription for the changes of leads.
+/// A stopped clock, a receiver, and a subscription to changes of leads.
 pub async fn subscribed() -> (Close, Receiver, Value) {
     let close = frozen().await;
     let receiver = Receiver::start().await;
@@ -139,12 +139,12 @@ pub async fn subscribe(close: &Close, receiver: &Receiver) -> Value {
     close.make("webhook/", json!({ "url": receiver.url("hook"), "events": events })).await
 }
 
-/// How the deliveries of the first subscription stand.
+/// The delivery state of the first subscription.
 pub async fn state(close: &Close) -> Value {
     close.get("/_control/webhooks/").await.body["subscriptions"][0].clone()
 }
 
-/// Waits until the deliveries of the first subscription stand as asked.
+/// Waits until the delivery state of the first subscription satisfies `holds`.
 pub async fn until(close: &Close, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
     let wait = async {
         loop {
@@ -164,7 +164,7 @@ pub async fn counted(close: &Close, name: &str, count: u64) -> Value {
     until(close, &format!("{count} {name}"), |state| state["under_way"] == 0 && state["counts"][name] == count).await
 }
 
-/// Nothing waits, nothing is under way, nothing settles.
+/// Waits until nothing is pending, in flight or settling.
 pub async fn quiet(close: &Close) {
     until(close, "quiet", |state| state["waiting"] == 0 && state["under_way"] == 0).await;
     assert_eq!(close.get("/_control/webhooks/").await.body["settling"], 0);
@@ -176,7 +176,7 @@ pub fn assert_signed(arrived: &Received, subscription: &Value) {
     assert_eq!(arrived.headers["close-sig-hash"], signature(&key, stamp, &arrived.raw).as_str());
 }
 
-/// The bytes of a key as it is written.
+/// The bytes of a hexadecimal key.
 pub fn hex(key: &str) -> Vec<u8> {
     (0..key.len() / 2).map(|at| u8::from_str_radix(&key[at * 2..at * 2 + 2], 16).unwrap()).collect()
 }

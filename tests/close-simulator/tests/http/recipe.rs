@@ -1,6 +1,6 @@
-//! A consumer that follows section 11 ends with the truth: it reads every object once while changes go on, then follows
-//! the event log with five minutes of overlap, whatever happens meanwhile. What it cannot know is written down here,
-//! and nothing else may differ.
+//! A consumer that follows section 11 ends with the truth: it reads every object once while changes continue, then
+//! follows the event log with five minutes of overlap, whatever happens meanwhile. The test lists the differences that
+//! such a consumer cannot detect; no other difference is allowed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,24 +13,24 @@ use serde_json::{Value, json};
 
 use crate::client::Close;
 
-/// How far a sweep goes back behind what the one before had seen (reference, section 6.2).
+/// Seconds by which a sweep overlaps the previous one (reference, section 6.2).
 const OVERLAP_SECS: i64 = 300;
 
-/// An object as the consumer has it.
+/// The consumer's copy of an object.
 struct Row {
     data: Value,
     version: Moment,
 }
 
-/// The consumer: only reads, and only what Close has, but for the snapshot's rows.
+/// The consumer: it only reads, and uses only Close's API, except for the snapshot's rows.
 #[derive(Default)]
 struct Consumer {
     rows: HashMap<String, Row>,
     gone: BTreeSet<String>,
     mark: Option<Moment>,
-    /// What each version of an event said.
+    /// The content of each version of an event.
     seen: HashMap<(String, String), Value>,
-    /// Leads that must be read again.
+    /// Leads to read again.
     again: BTreeSet<String>,
 }
 
@@ -64,13 +64,13 @@ impl Consumer {
             self.rows.remove(&id);
             return;
         }
-        // After a merge that failed both leads are read again (reference, section 8.5).
+        // After a failed merge both leads are read again (reference, section 8.5).
         if event["data"]["merge_status"] == "errored" {
             for lead in ["source_lead_id", "destination_lead_id"] {
                 self.again.extend(event["data"][lead].as_str().map(str::to_owned));
             }
         }
-        // The lead of a `merged` event may be the one that goes.
+        // The lead of a `merged` event may be the deleted one.
         let id = event["data"]["id"].as_str().map_or(id, str::to_owned);
         if self.gone.contains(&id) || event["data"].is_null() {
             return;
@@ -82,7 +82,7 @@ impl Consumer {
     }
 }
 
-/// A company with its consumer and what the consumer cannot know.
+/// A company, its consumer, and the changes that the consumer cannot detect.
 struct Course {
     close: Close,
     consumer: Consumer,
@@ -129,7 +129,7 @@ impl Course {
             .then(|| rows[self.random.random_range(0..rows.len())]["id"].as_str().expect("an id").to_owned())
     }
 
-    /// Something happens.
+    /// Makes a random change.
     async fn step(&mut self) {
         let seed: u32 = self.random.random();
         match self.random.random_range(0..26) {
@@ -193,7 +193,7 @@ impl Course {
                 assert!(reply.status < 300, "{path}: {}", reply.text);
             }
             20 => {
-                // A person edits one object again and again, and others look on.
+                // A user edits one object repeatedly, and others read.
                 let path = ["lead", "contact", "opportunity", "task"][self.random.random_range(0..4)];
                 let Some(id) = self.some(path).await else { return };
                 let field = match path {
@@ -219,7 +219,7 @@ impl Course {
         }
     }
 
-    /// The objects one after the other, each as it is when it is read.
+    /// Reads the objects one after the other, each in its state at that time.
     async fn snapshot(&mut self) {
         let newest = self.page("").await.0;
         self.consumer.mark = newest.first().and_then(|event| moment(&event["date_updated"]));
@@ -242,7 +242,7 @@ impl Course {
         let reply = self.close.get(&format!("event/?_cursor={cursor}")).await;
         let page = reply.rows().to_vec();
         for event in &page {
-            // Whatever is read counts for what a version of an event says.
+            // Every read checks the content of an event's version.
             let key = (event["id"].as_str().unwrap().to_owned(), event["date_updated"].as_str().unwrap().to_owned());
             if let Some(before) = self.consumer.seen.get(&key) {
                 assert_eq!(before, event, "one version of an event with two contents");
@@ -252,7 +252,7 @@ impl Course {
         (page, reply.body["cursor_next"].as_str().map(str::to_owned))
     }
 
-    /// Walks from the newest event to what is known, and applies the walk in ascending order.
+    /// Walks from the newest event to the last known one, and applies the events in ascending order.
     async fn sweep(&mut self, disturbed: bool) {
         let until = self.consumer.mark.map_or(Moment(i64::MIN), |mark| mark.plus_secs(-OVERLAP_SECS));
         let (mut walk, mut next) = self.page("").await;
@@ -279,7 +279,7 @@ impl Course {
         self.consumer.mark = self.consumer.mark.max(mark);
     }
 
-    /// What differs from the truth, by object and field, that nothing explains.
+    /// Unexplained differences from the truth, by object and field.
     async fn differences(&self) -> BTreeMap<String, Vec<String>> {
         let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut alive = BTreeSet::new();
@@ -337,23 +337,23 @@ fn told() -> impl Iterator<Item = Kind> {
     })
 }
 
-/// Completed system tasks go without events.
+/// Completed system tasks are purged without events.
 fn purged(row: &Row) -> bool {
     row.data.get("_type").and_then(Value::as_str).is_some_and(|ty| ty != "lead")
         && row.data.get("is_complete") == Some(&Value::Bool(true))
 }
 
-/// What changes without an event of its own (reference, sections 6.5 and 8.2).
+/// Fields that change without an event of their object (reference, sections 6.5 and 8.2).
 #[allow(clippy::match_same_arms)]
 fn silent(name: &str, field: &str) -> bool {
     match (name, field) {
-        // A lead moves with its children, and shows what its contacts are called.
+        // A lead moves with its children, and shows the names of its contacts.
         ("lead", "date_updated" | "updated_by" | "updated_by_name") => true,
         ("lead", "display_name" | "primary_email" | "primary_phone" | "contacts_summary" | "status_label") => true,
-        // What is looked up from others is renamed with them.
+        // Looked-up fields are renamed with their object.
         (_, "lead_name" | "contact_name" | "lead_primary_email" | "lead_primary_phone") => true,
         (_, "created_by_name" | "updated_by_name" | "user_name" | "assigned_to_name" | "task_assigned_to_name") => true,
-        // A task about an opportunity shows what that is worth by now.
+        // A task about an opportunity shows its present value.
         ("notification", field) if field.starts_with("opportunity_") => true,
         ("lead_status_change", "new_status_label" | "old_status_label") => true,
         _ => false,
@@ -372,7 +372,7 @@ async fn runs(seeds: std::ops::Range<u64>, switches: Value, lag: i64) {
                 course.sweep(true).await;
             }
         }
-        // Whatever was put off has happened, and what was late is there.
+        // All scheduled work is done, and late events are visible.
         course.sweep(false).await;
         course.close.advance(700.0).await;
         course.sweep(false).await;

@@ -1,7 +1,6 @@
-//! The event log tells everything: replayed from empty it gives what `GET` gives, and a walk through it by cursors
-//! misses nothing.
+//! The event log is complete: replayed from empty it equals `GET`, and a walk through it by cursors misses nothing.
 //!
-//! Without a port: requests go straight to what the server calls.
+//! Without a port: requests go directly to the function that the server calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +12,7 @@ use close_simulator::{
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-/// What may be made, changed and deleted: path, whether it needs a lead, and the field that a change writes.
+/// Collections to create, change and delete in: path, whether it needs a lead, and the field that a change writes.
 const COLLECTIONS: [(&str, bool, &str); 5] = [
     ("lead", false, "name"),
     ("contact", true, "name"),
@@ -22,8 +21,8 @@ const COLLECTIONS: [(&str, bool, &str); 5] = [
     ("task", true, "text"),
 ];
 
-/// The documented gaps: what changes on an object without an event of its own (reference, sections 6.5 and 8.2). A lead
-/// moves with its children, and shows what its contacts are called; what is looked up from others is renamed with them.
+/// The documented gaps: fields that change without an event of their object (reference, sections 6.5 and 8.2). A lead
+/// moves with its children, and shows the names of its contacts; looked-up fields are renamed with their object.
 fn silent(path: &str, field: &str) -> bool {
     match path {
         "lead" => matches!(
@@ -63,7 +62,7 @@ struct Local {
     simulator: Simulator,
     authorization: String,
     field: String,
-    /// Path of each object that was made, until it is deleted.
+    /// Path of each created object, until it is deleted.
     objects: Vec<(usize, String)>,
     leads: Vec<String>,
 }
@@ -138,7 +137,7 @@ impl Local {
                 let (kind, id) = self.objects.swap_remove(at);
                 self.ask("DELETE", &format!("{}/{id}/", COLLECTIONS[kind].0), &Value::Null);
                 self.leads.retain(|lead| *lead != id);
-                // What went with a lead is gone too.
+                // Objects deleted with a lead are gone too.
                 let simulator = &self.simulator;
                 self.objects.retain(|(_, id)| {
                     let world = simulator.world.read();
@@ -193,7 +192,7 @@ proptest! {
                 prop_assert_eq!(value, &truth[name], "{} of {} {}", name, path, id);
             }
         }
-        // And nothing is left over that was deleted.
+        // No deleted object remains.
         let alive: BTreeSet<&String> = local.objects.iter().map(|(_, id)| id).collect();
         for id in state.keys().filter(|id| id.starts_with("lead_") || id.starts_with("cont_") || id.starts_with("oppo_")) {
             prop_assert!(alive.contains(id), "{} is gone, and the log does not say so", id);
@@ -226,7 +225,7 @@ proptest! {
             let Some(cursor) = next else { break };
             (events, next) = local.page(&cursor);
         }
-        // What was consolidated behind the reader's back stands at the top, where readers look again.
+        // Events consolidated after the reader passed are at the top, where readers look again.
         for event in local.log() {
             seen.entry(event["id"].to_string()).or_default().insert(event["date_updated"].to_string());
         }

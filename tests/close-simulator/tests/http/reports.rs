@@ -1,4 +1,4 @@
-//! Reports: numbers counted from the records.
+//! Reports: numbers computed from the records.
 
 use serde_json::{Value, json};
 

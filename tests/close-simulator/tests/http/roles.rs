@@ -1,4 +1,4 @@
-//! Roles, and what a restricted one sees (sections 9.2 and 9.3).
+//! Roles, and the visibility of a restricted role (sections 9.2 and 9.3).
 
 use serde_json::{Value, json};
 
@@ -70,7 +70,7 @@ async fn what_is_wrong_with_a_role_is_said_by_field_and_a_used_one_stays() {
     assert_eq!(close.delete(&at).await.status, 200);
 }
 
-/// Section 12, item 3: who does not see the lead finds neither it nor its children, in lists, totals and gets.
+/// Section 12, item 3: a caller who does not see the lead finds neither it nor its children, in lists, totals and gets.
 #[tokio::test]
 async fn quirk_03_a_restricted_key_finds_the_leads_that_name_its_user_and_404_for_others_and_their_children() {
     let close = Close::bare().await;

@@ -1,4 +1,4 @@
-//! The catalogue of section 6.5 as tests: the life of an object over HTTP, and what every event of the log says of it.
+//! The catalogue of section 6.5 as tests: the life of an object over HTTP, and the contents of its events.
 //!
 //! The rows themselves are in the `rows_…` files, each test named `row_<object type>_…`.
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::client::Close;
 
-/// The foundation alone, and a clock that stands still until it is moved.
+/// The foundation alone, with a clock that is stopped until it is moved.
 pub async fn bare() -> Close {
     let close = Close::bare().await;
     close.make("/_control/clock/", json!({ "rate": 0 })).await;
@@ -19,19 +19,19 @@ pub fn id(object: &Value) -> &str {
     object["id"].as_str().unwrap_or_else(|| panic!("no id: {object}"))
 }
 
-/// A lead of this name whose events take nothing more in.
+/// A lead of this name whose events are no longer open for consolidation.
 pub async fn lead(close: &Close, name: &str) -> Value {
     let lead = close.make("lead/", json!({ "name": name })).await;
     settle(close).await;
     lead
 }
 
-/// Lets the window of consolidation go by.
+/// Waits until the consolidation window has passed.
 pub async fn settle(close: &Close) {
     close.advance(60.0).await;
 }
 
-/// Changes an object, and lets the window of consolidation go by.
+/// Changes an object, and waits until the consolidation window has passed.
 pub async fn put(close: &Close, path: &str, body: Value) -> Value {
     let reply = close.put(path, body).await;
     assert_eq!(reply.status, 200, "PUT {path}: {}", reply.text);
@@ -39,14 +39,14 @@ pub async fn put(close: &Close, path: &str, body: Value) -> Value {
     reply.body
 }
 
-/// Deletes an object, which must be allowed.
+/// Deletes an object, which must succeed.
 pub async fn gone(close: &Close, path: &str) {
     let reply = close.delete(path).await;
     assert!(reply.status == 200 || reply.status == 204, "DELETE {path}: {} {}", reply.status, reply.text);
     settle(close).await;
 }
 
-/// The events of an object, oldest first: these actions and no other, each with what its action has.
+/// The events of an object, oldest first: exactly these actions, each with the contents of its action.
 pub async fn told(close: &Close, object_type: &str, object: &str, lead: &Value, actions: &[&str]) -> Vec<Value> {
     let events = log(close, object_type, object, lead).await;
     let found: Vec<&str> = events.iter().map(action).collect();
@@ -54,7 +54,7 @@ pub async fn told(close: &Close, object_type: &str, object: &str, lead: &Value, 
     events
 }
 
-/// The same for objects whose updates come as often as they like: the first action, the last, and which there are.
+/// The same for objects with any number of updates: the first action, the last, and the set of actions.
 pub async fn told_of(close: &Close, object_type: &str, object: &str, actions: &[&str], last: &str) -> Vec<Value> {
     let events = log(close, object_type, object, &Value::Null).await;
     let found: BTreeSet<&str> = events.iter().map(action).collect();
@@ -63,7 +63,7 @@ pub async fn told_of(close: &Close, object_type: &str, object: &str, actions: &[
     events
 }
 
-/// How many events of a type and action a lead and its children have.
+/// The number of events with a type and action of a lead and its children.
 pub async fn count(close: &Close, lead: &Value, object_type: &str, action: &str) -> usize {
     let reply = close.get(&format!("event/?lead_id={}&object_type={object_type}&action={action}", id(lead))).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -90,8 +90,8 @@ async fn log(close: &Close, object_type: &str, object: &str, lead: &Value) -> Ve
     events
 }
 
-/// Section 6.3: `data` after the action, null for deletes; `previous_data` of updates the old values of what changed,
-/// of deletes all.
+/// Section 6.3: `data` after the action, null for deletes; `previous_data` has the old values of changed fields for
+/// updates, all values for deletes.
 fn check(event: &Value) {
     let (data, before) = (&event["data"], &event["previous_data"]);
     let changed = changed(event);

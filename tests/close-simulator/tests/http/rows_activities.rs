@@ -1,4 +1,4 @@
-//! Rows of the catalogue (section 6.5): what people do with a lead.
+//! Rows of the catalogue (section 6.5): activities of people.
 
 use serde_json::{Value, json};
 
@@ -12,8 +12,7 @@ fn names(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["action"].as_str().unwrap()).collect()
 }
 
-/// The remark: updates come while somebody types, as many as the window of consolidation leaves; the older type is
-/// `note`.
+/// The remark: updates while somebody types, as many as the consolidation window leaves; the older type is `note`.
 #[tokio::test]
 async fn row_activity_note_is_created_updated_while_typing_and_deleted() {
     let close = bare().await;
@@ -56,7 +55,7 @@ async fn row_activity_call_is_created_updated_answered_completed_and_deleted() {
     );
 }
 
-/// The remark: `answered` is not for external calls, `completed` not for logged ones.
+/// The remark: no `answered` for external calls, no `completed` for logged ones.
 #[tokio::test]
 async fn row_activity_call_that_is_logged_is_neither_answered_nor_completed() {
     let close = bare().await;

@@ -47,7 +47,7 @@ async fn row_export_opportunity_is_created_updated_and_completed() {
     exported("opportunity", json!({ "format": "json" })).await;
 }
 
-/// One bulk action to its end, paused on the way, over a lead with a contact that has an address.
+/// Runs one bulk action to its end, paused on the way, over a lead with a contact that has an address.
 async fn acted(kind: &str, body: impl AsyncFnOnce(&Close) -> Value) -> (Close, Value, Value) {
     let close = bare().await;
     let lead = lead(&close, "Bulk").await;
@@ -74,7 +74,7 @@ async fn acted(kind: &str, body: impl AsyncFnOnce(&Close) -> Value) -> (Close, V
     (close, lead, action)
 }
 
-/// What the action did to an object names it (section 6.6).
+/// The action's event on an object names the action (section 6.6).
 async fn named(close: &Close, object: &str, object_type: &str, done: &str, action: &Value) {
     let event = &close.events_of(object, object_type).await[0];
     assert_eq!((&event["action"], &event["meta"]["bulk_action_id"]), (&json!(done), &action["id"]), "{event}");

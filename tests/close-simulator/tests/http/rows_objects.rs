@@ -30,7 +30,7 @@ async fn row_lead_is_created_updated_and_deleted() {
     assert_eq!(events[4]["previous_data"][&key], "large");
 }
 
-/// The remark of the row: what moves the lead's `date_updated` without an event of the lead.
+/// The remark of the row: changes that move the lead's `date_updated` without an event of the lead.
 #[tokio::test]
 async fn row_lead_is_updated_by_contact_ids_but_not_by_activities_opportunities_tasks_and_edits_of_contacts() {
     let close = bare().await;
@@ -110,7 +110,7 @@ async fn row_opportunity_is_created_updated_and_deleted_but_not_updated_by_anoth
     assert_eq!(count(&close, &lead, "lead", "updated").await, 0);
 }
 
-/// A type that callers make, one that both make, and those that only the system makes.
+/// A type that callers create, one that both create, and those that only the system creates.
 #[tokio::test]
 async fn row_task_of_each_subtype_is_created_updated_completed_and_deleted() {
     let close = bare().await;

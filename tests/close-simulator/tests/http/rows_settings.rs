@@ -1,4 +1,4 @@
-//! Rows of the catalogue (section 6.5): how the organization is set up, and what its people share.
+//! Rows of the catalogue (section 6.5): settings of the organization and shared objects.
 
 use serde_json::{Value, json};
 
@@ -6,11 +6,11 @@ use crate::rows::{bare, changed, count, gone, id, lead, put, settle, told};
 
 const CHANGES: &[&str] = &["created", "updated", "deleted"];
 
-/// Made, changed and deleted by plain requests, and each of them told: `(path, object type, first body, second body)`.
+/// Created, changed and deleted by plain requests, each with its event: `(path, object type, first body, second body)`.
 async fn life(path: &str, object_type: &str, first: Value, second: Value) -> Vec<Value> {
     let close = bare().await;
     let mut first = first;
-    // Fields of custom types belong to one.
+    // Fields of custom types belong to one type.
     for (name, of) in
         [("custom_activity_type_id", "custom_activity/"), ("custom_object_type_id", "custom_object_type/")]
     {
@@ -79,7 +79,7 @@ async fn row_custom_object_type_is_created_updated_and_deleted() {
         .await;
 }
 
-/// The remark: another label gives no events of the leads.
+/// The remark: a new label causes no events of the leads.
 #[tokio::test]
 async fn row_status_lead_is_created_updated_and_deleted_and_leads_say_nothing_of_its_label() {
     life("status/lead/", "status.lead", json!({ "label": "Cold" }), json!({ "label": "Colder" })).await;
@@ -105,7 +105,7 @@ async fn row_status_opportunity_is_created_updated_and_deleted_and_opportunities
     assert_eq!(count(&close, &lead, "opportunity", "updated").await, 0);
 }
 
-/// The remark: there is no `updated`, another role is silent; coming back keeps the id (section 8.2).
+/// The remark: there is no `updated`, a new role is silent; reactivation keeps the id (section 8.2).
 #[tokio::test]
 async fn row_membership_is_deactivated_and_activated_but_never_updated() {
     let close = bare().await;
@@ -207,7 +207,7 @@ async fn row_sequence_subscription_is_created_updated_and_deleted() {
     assert!(changed(&events[1]).contains("status"), "{}", events[1]);
 }
 
-/// The remark: `deleted` is permanent only, so that of a comment whose thread goes on the log says `updated`.
+/// The remark: `deleted` is permanent only, so a deleted comment in a remaining thread has `updated`.
 #[tokio::test]
 async fn row_comment_is_created_updated_and_deleted_only_for_good() {
     let close = bare().await;

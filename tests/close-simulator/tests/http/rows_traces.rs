@@ -1,4 +1,4 @@
-//! Rows of the catalogue (section 6.5): activities that other changes leave behind, and custom activities.
+//! Rows of the catalogue (section 6.5): activities that other changes create, and custom activities.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ async fn statuses(close: &Close) -> Vec<Value> {
     close.get("status/lead/").await.rows().iter().map(|status| status["id"].clone()).collect()
 }
 
-/// The remark: each `created` also gives `lead.updated`. Section 6.4: `updated` and `deleted` come within the window.
+/// The remark: each `created` also causes `lead.updated`. Section 6.4: `updated` and `deleted` come within the window.
 #[tokio::test]
 async fn row_activity_lead_status_change_is_created_updated_and_deleted() {
     let close = bare().await;
@@ -40,7 +40,7 @@ async fn row_activity_lead_status_change_is_created_updated_and_deleted() {
     assert_eq!(update["request_id"], created["request_id"]);
 }
 
-/// The remark: each `created` also gives `opportunity.updated`.
+/// The remark: each `created` also causes `opportunity.updated`.
 #[tokio::test]
 async fn row_activity_opportunity_status_change_is_created_updated_and_deleted() {
     let close = bare().await;
@@ -62,7 +62,7 @@ async fn row_activity_opportunity_status_change_is_created_updated_and_deleted()
     assert_eq!((&update["action"], &update["request_id"]), (&json!("updated"), &created["request_id"]));
 }
 
-/// The remark: `created` also gives task `completed`, task `updated` and lead `updated`. There is no `updated`.
+/// The remark: `created` also causes task `completed`, task `updated` and lead `updated`. There is no `updated`.
 #[tokio::test]
 async fn row_activity_task_completed_is_created_and_deleted() {
     let close = bare().await;
@@ -105,8 +105,7 @@ async fn row_activity_custom_activity_is_created_updated_and_deleted() {
     );
 }
 
-/// The remark: both spellings. A merge that came to its end keeps its activity, so it is deleted with the source of one
-/// that did not.
+/// The remark: both spellings. A completed merge keeps its activity, so it is deleted with the source of a failed one.
 #[tokio::test]
 async fn row_activity_lead_merge_is_created_updated_and_deleted_in_both_spellings() {
     for (spelling, object_type) in [("activity", "activity.lead_merge"), ("plain", "lead_merge")] {

@@ -1,4 +1,4 @@
-//! Each scenario by what it shows over HTTP.
+//! Each scenario by its effect over HTTP.
 
 use close_simulator::Options;
 use serde_json::{Value, json};

@@ -9,7 +9,7 @@ async fn search(close: &Close, body: Value) -> Reply {
     close.post("data/search/", body).await
 }
 
-/// The names of what a query finds, sorted.
+/// The names of a query's results, sorted.
 async fn names(close: &Close, query: Value) -> Vec<String> {
     let reply = search(close, json!({ "query": query, "_fields": { "lead": ["name"], "contact": ["name"] } })).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -37,7 +37,7 @@ fn condition(field: impl Into<Value>, condition: impl Into<Value>) -> Value {
     json!({ "type": "field_condition", "field": field.into(), "condition": condition.into() })
 }
 
-/// Leads of names that no data set has, oldest first, each its own second apart.
+/// Leads with names that no data set has, oldest first, one second apart.
 async fn make_leads(close: &Close, names: &[&str]) -> Vec<Value> {
     let mut made = Vec::new();
     for name in names {
@@ -89,7 +89,7 @@ async fn a_cursor_walks_every_object_once_in_every_order() {
     let key = format!("custom.{}", field["id"].as_str().unwrap());
     let mut made = Vec::new();
     for at in 0..7 {
-        // Two of a kind each, and one without: a walk must cross equal and missing values.
+        // Two of each rank, and one without: a walk must cross equal and missing values.
         let rank = if at == 6 { Value::Null } else { json!(at / 2) };
         made.push(
             close.make("lead/", json!({ "name": format!("Quellbrunn {}", 9 - at), &key: rank })).await["id"].clone(),
@@ -139,7 +139,7 @@ async fn a_walk_by_creation_is_not_disturbed_by_new_and_deleted_leads() {
     let made = make_leads(&close, &["Quellbrunn A", "Quellbrunn B", "Quellbrunn C", "Quellbrunn D"]).await;
     let sort = json!([by("asc", regular("lead", "date_created"))]);
     let first = search(&close, json!({ "query": named("quellbrunn"), "sort": sort, "_limit": 2 })).await;
-    // Unlike an offset, the cursor does not move when a row before it goes.
+    // Unlike an offset, the cursor does not move when an earlier row is deleted.
     assert_eq!(close.delete(&format!("lead/{}/", made[0]["id"].as_str().unwrap())).await.status, 200);
     make_leads(&close, &["Quellbrunn E"]).await;
     let body = json!({ "query": named("quellbrunn"), "sort": sort, "_limit": 2, "cursor": first.body["cursor"] });
@@ -362,7 +362,7 @@ async fn moments_are_fixed_relative_or_days_of_the_caller() {
     assert_eq!(names(&close, created(future, Value::Null)).await, ["Quell New"]);
     assert_eq!(names(&close, created(json!({ "type": "fixed_utc", "value": now }), Value::Null)).await.len(), 2);
 
-    // The day of creation begins at the caller's midnight, which at 18 hours east was 18 hours before that of UTC.
+    // The day of creation starts at the caller's midnight, 18 hours before that of UTC for a caller 18 hours east.
     let day = |which: &str| json!({ "type": "fixed_local_date", "value": &now[..10], "which": which });
     for (offset, which, found) in [("0", "start", 2), ("0", "end", 1), ("-13", "start", 1), ("13", "end", 2)] {
         let body = json!({ "query": created(day(which), Value::Null) });
@@ -455,7 +455,7 @@ async fn a_saved_search_can_be_part_of_a_search() {
     assert_eq!(names(&close, leads(&[ours.clone(), saved(&tree)])).await, ["Quell A"]);
     assert_eq!(names(&close, leads(&[ours.clone(), saved(&text)])).await, ["Quell B"]);
 
-    // One that contains itself is followed for a while and then finds nothing.
+    // A saved search that contains itself is followed to the maximum depth and then finds nothing.
     let path = format!("saved_search/{}/", tree.as_str().unwrap());
     let reply = close.put(&path, json!({ "s_query": { "query": saved(&tree) } })).await;
     assert_eq!(reply.status, 200, "{}", reply.text);

@@ -1,11 +1,11 @@
-//! The whole state to a file and back.
+//! The whole state in a file and back.
 
 use close_simulator::{Options, describe};
 use serde_json::json;
 
 use crate::client::Close;
 
-/// Everything that can be read without an id, as it is written: each list, the event log, the truth, every change.
+/// Everything that can be read without an id: each list, the event log, the truth, every change.
 async fn everything(close: &Close) -> Vec<(String, String)> {
     let lists = describe::rows().into_iter().filter(|row| row.method == "GET" && !row.path.contains('{'));
     let mut paths: Vec<String> = lists.map(|row| row.path.trim_start_matches('/').to_owned()).collect();
@@ -20,7 +20,7 @@ async fn everything(close: &Close) -> Vec<(String, String)> {
 
 async fn worked_on() -> Close {
     let close = Close::start().await;
-    // The clock stands, so that what depends on the time is the same before and after.
+    // The clock is stopped, so that time-dependent values are the same before and after.
     close.post("/_control/clock/", json!({ "rate": 0 })).await;
     for n in 0..3 {
         let lead = close.make("lead/", json!({ "name": format!("Lead {n} “ü”") })).await;
@@ -44,7 +44,7 @@ async fn what_is_restored_reads_the_same_and_goes_on_the_same() {
     let before = everything(&close).await;
     let next = close.make("lead/", json!({ "name": "After" })).await;
 
-    // In a process that began otherwise, and in the same one after it went on.
+    // In a process with another start, and in the same one after further changes.
     let other = Close::with(Options { seed: 99, ..Options::default() }).await;
     for restored in [&other, &close] {
         restored.advance(50.0).await;
@@ -55,7 +55,7 @@ async fn what_is_restored_reads_the_same_and_goes_on_the_same() {
         }
         assert_eq!(restored.make("lead/", json!({ "name": "After" })).await["id"], next["id"], "ids go on");
     }
-    // What was waiting for its time happens at its time in both.
+    // Scheduled work runs at its time in both.
     for restored in [&other, &close] {
         restored.advance(7.0 * 86_400.0).await;
     }
@@ -95,8 +95,8 @@ async fn a_file_that_is_no_whole_snapshot_is_refused_and_changes_nothing() {
     for (what, content, reason) in [
         ("foreign", b"{\"hello\": 1}".to_vec(), "is not a snapshot"),
         ("empty", Vec::new(), "is not a snapshot"),
-        ("truncated", bytes[..bytes.len() * 2 / 3].to_vec(), "is cut short"),
-        ("all but the header missing", bytes[..12].to_vec(), "is cut short"),
+        ("truncated", bytes[..bytes.len() * 2 / 3].to_vec(), "is truncated"),
+        ("all but the header missing", bytes[..12].to_vec(), "is truncated"),
         ("damaged", damaged, "is damaged"),
         ("newer", newer, "was written by another version"),
     ] {

@@ -59,8 +59,8 @@ async fn a_status_has_events_of_creation_update_and_deletion() {
     }
 }
 
-/// Section 12, item 20, as far as it is the status's own: the rename is told once, of the status and of no record.
-/// Nothing but the id is stored on records.
+/// Section 12, item 20, for the status itself: a rename has one event, of the status and of no record. Records store
+/// only the id.
 #[tokio::test]
 async fn quirk_20_a_renamed_status_is_told_of_the_status_only_and_shows_at_once_in_the_organization() {
     let close = Close::bare().await;

@@ -42,7 +42,7 @@ async fn quirk_34_a_subscription_is_created_with_201_and_shown_with_its_key() {
     let list = close.get("webhook/").await;
     assert_eq!((list.rows(), &list.body["has_more"]), (&[made.clone()][..], &json!(false)));
 
-    // Posted back whole, as scripts that copy organizations do.
+    // Posted back whole, as by scripts that copy organizations.
     let copy = close.post("webhook/", made.clone()).await;
     assert_eq!(copy.status, 201, "{}", copy.text);
     assert!(copy.body["id"] != made["id"] && copy.body["signature_key"] != made["signature_key"]);

@@ -1,4 +1,4 @@
-//! What changes of tasks leave behind: sections 6.5 and 6.6 of the reference.
+//! Traces of changes of tasks: sections 6.5 and 6.6 of the reference.
 
 use serde_json::{Value, json};
 

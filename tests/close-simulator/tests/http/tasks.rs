@@ -154,7 +154,7 @@ async fn the_list_knows_views_dates_and_orders() {
         texts(&close.get(&list(&format!("_order_by=date_created&date_updated__lt={at}"))).await),
         ["yesterday", "tonight"]
     );
-    // At UTC+12 it is midnight: tomorrow has come.
+    // At UTC+12 it is midnight: the next day has begun.
     let there = Close::send(
         close.request("admin", Method::GET, &list("view=inbox&_order_by=date")).header("x-tz-offset", "12.5"),
     )

@@ -16,14 +16,14 @@ async fn list(close: &Close, path: &str, params: &[(&str, &str)]) -> Reply {
     reply
 }
 
-/// The names of the leads that a text finds, in the order of the answer.
+/// The names of a text's results, in the order of the answer.
 async fn names(close: &Close, query: &str) -> Vec<String> {
     let reply = list(close, "lead/", &[("query", query), ("_limit", "100")]).await;
     assert_eq!(reply.body["total_results"], reply.rows().len(), "{query}");
     reply.rows().iter().map(|row| row["name"].as_str().unwrap_or("?").to_owned()).collect()
 }
 
-/// The last letters of the names of those of our leads that a text finds, sorted.
+/// The last letters of the names of our leads that a text finds, sorted.
 async fn found(close: &Close, query: &str) -> String {
     let mut letters: Vec<String> = names(close, &format!("name:quell ({query})"))
         .await
@@ -38,8 +38,8 @@ fn path(object: &str, made: &Value) -> String {
     format!("{object}/{}/", made["id"].as_str().unwrap())
 }
 
-/// Quell A has a call, two contacts and two addresses; B a message, an opportunity and a contact; C a note. With C
-/// comes the id of a saved search for A and B.
+/// Quell A has a call, two contacts and two addresses; B a message, an opportunity and a contact; C a note. C comes
+/// with the id of a saved search for A and B.
 async fn three_leads(close: &Close) -> (Value, String) {
     close.post("/_control/clock/", json!({ "to": "2027-01-10T10:00:00Z", "rate": 0 })).await;
     for (name, kind) in [("Industry", "text"), ("Rank", "number"), ("Old Key", "text")] {
@@ -217,7 +217,7 @@ async fn dates_have_the_precision_of_a_minute_and_a_date_alone_is_the_callers_da
         ("date_updated:\"2027-01-01T10:00\"", "A"),
         ("date_updated >= \"2027-01-01T10:01:00+00:00\"", ""),
         ("date_updated >= \"2027-01-01T12:00+02:00\"", "A"),
-        // Slices of whole days as one client sends them: each row is in exactly one of two that touch.
+        // Slices of whole days as one client sends them: each row is in exactly one of two adjacent slices.
         ("sort:updated date_updated > 2026-12-31 date_updated <= 2027-01-31", "A"),
         ("sort:updated date_updated > 2027-01-01 date_updated <= 2027-01-31", ""),
         ("sort:updated date_updated > 2026-01-01 date_updated <= 2027-01-01", "A"),

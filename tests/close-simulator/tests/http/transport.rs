@@ -56,7 +56,7 @@ async fn quirk_01_a_write_without_slash_is_redirected_as_the_switch_says() {
     assert_eq!(close.get("no_such_thing").await.status, 404, "what is not served is not redirected");
 }
 
-/// Paths that clients send: a slash too many inside and at the end.
+/// Double slashes inside and at the end of paths, as clients send them.
 #[tokio::test]
 async fn double_slashes_are_folded() {
     let close = Close::start().await;
@@ -67,7 +67,7 @@ async fn double_slashes_are_folded() {
     assert_eq!((reply.status, reply.headers["location"].to_str().unwrap()), (301, "/api/v1/user/?_limit=1"));
 }
 
-/// Section 1.2: the password is empty, the colon is there, the scheme's letters do not matter.
+/// Section 1.2: the password is empty, the colon is present, the scheme ignores case.
 #[tokio::test]
 async fn quirk_01_credentials_are_a_key_and_an_empty_password() {
     let close = Close::start().await;
@@ -140,7 +140,7 @@ async fn a_chunked_body_is_refused() {
     assert!(reply.body["error"].as_str().unwrap().contains("Content-Length"), "{}", reply.text);
 }
 
-/// Section 1.1: `x-http-method-override`, for what does not fit into a URL.
+/// Section 1.1: `x-http-method-override`, for requests that do not fit into a URL.
 #[tokio::test]
 async fn a_post_may_stand_for_a_get_with_its_parameters_in_the_body() {
     let close = Close::start().await;

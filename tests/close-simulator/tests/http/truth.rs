@@ -47,7 +47,7 @@ async fn a_moment_before_the_history_and_an_unknown_object_are_refused() {
     let reply = close.get("/_control/truth/?at=2001-01-01").await;
     assert_eq!(reply.status, 400, "{}", reply.text);
     let reply = close.get("/_control/truth/?object=leed").await;
-    assert!(reply.status == 400 && reply.text.contains("known are lead"), "{}", reply.text);
+    assert!(reply.status == 400 && reply.text.contains("must be one of lead"), "{}", reply.text);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `/me/`, `/user/`, `/api_key/`: who there is (sections 1.2, 1.4, 4.7).
+//! `/me/`, `/user/`, `/api_key/`: users and keys (sections 1.2, 1.4, 4.7).
 
 use serde_json::{Value, json};
 
@@ -91,7 +91,7 @@ async fn a_key_is_listed_for_its_own_user_only_and_without_its_secret() {
     assert_eq!(close.get_as("admin", &format!("api_key/{secret}/")).await.status, 404);
 }
 
-/// Section 12, item 1, and section 1.2: a removed user's key stops working, and works again when the user comes back.
+/// Section 12, item 1, and section 1.2: a removed user's key stops working, and works again after the user returns.
 #[tokio::test]
 async fn the_key_of_a_removed_user_is_401_until_the_user_is_back() {
     let close = Close::bare().await;

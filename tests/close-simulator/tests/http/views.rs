@@ -1,4 +1,4 @@
-//! Smart Views, integration links, playbooks: what organizes the work in the application.
+//! Smart Views, integration links, playbooks.
 
 use reqwest::Method;
 use serde_json::json;

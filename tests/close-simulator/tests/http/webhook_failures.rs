@@ -1,4 +1,4 @@
-//! Section 12, items 33 to 35: what happens when a receiver of webhooks does not take them.
+//! Section 12, items 33 to 35: webhook receivers that fail.
 
 use close_simulator::model::Moment;
 use serde_json::{Value, json};
@@ -20,8 +20,7 @@ fn stamp(arrived: &Received) -> i64 {
 
 #[tokio::test]
 async fn quirk_35_every_failure_is_tried_again_with_growing_waits() {
-    // Quirks 33 and 35: no 2xx, no answer in time, a connection that breaks after the receiver has processed, a
-    // redirect.
+    // Quirks 33 and 35: no 2xx, no answer in time, a connection that breaks after processing, a redirect.
     let (close, mut receiver, _) = subscribed().await;
     close.switch(json!({ "webhook_timeout_ms": 1_000 })).await;
     receiver.answer(
@@ -79,7 +78,7 @@ async fn quirk_33_an_event_is_dropped_after_72_hours_and_a_jump_of_the_clock_mak
     lead(&close, "Refused").await;
     receiver.next().await;
     counted(&close, "failed", 1).await;
-    // Something else succeeds, so that the subscription is not paused.
+    // Another delivery succeeds, so that the subscription is not paused.
     lead(&close, "Taken").await;
     receiver.next().await;
     counted(&close, "delivered", 1).await;
@@ -112,7 +111,7 @@ async fn quirk_33_three_days_of_failures_pause_the_subscription_and_a_put_resume
     let shown = close.get(&path).await.body;
     assert_eq!((&shown["status"], &shown["pause_reason"]), (&json!("paused"), &json!("failures")));
 
-    // While it is paused nothing is queued.
+    // Nothing is queued while it is paused.
     receiver.answer([], Reaction::Status(200));
     receiver.rest();
     let missed = lead(&close, "Missed").await;
@@ -168,7 +167,7 @@ async fn quirk_34_what_waits_when_a_subscription_is_paused_by_hand_is_lost_to_it
     assert_eq!(close.events_of(&missed, "lead").await.len(), 1, "the log has what was missed");
 }
 
-/// Quirk 33: the waits double until they are 20 minutes long.
+/// Quirk 33: the waits double up to 20 minutes.
 #[tokio::test]
 async fn quirk_33_waits_grow_to_twenty_minutes_and_no_further() {
     let (close, mut receiver, _) = subscribed().await;

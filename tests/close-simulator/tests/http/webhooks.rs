@@ -1,4 +1,4 @@
-//! Section 12, items 28, 31 and 32: what a receiver of webhooks gets, and when.
+//! Section 12, items 28, 31 and 32: deliveries to webhook receivers and their timing.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -24,7 +24,7 @@ async fn quirk_31_a_created_event_is_delivered_at_once_signed_and_as_the_log_has
     assert_eq!(arrived.path, "/hook");
     assert_eq!(arrived.headers["content-type"], "application/json");
     assert_signed(&arrived, &subscription);
-    // Not over the JSON in another form, and not with the key as it is written.
+    // Not over reformatted JSON, and not with the hexadecimal key as text.
     let pretty = serde_json::to_vec_pretty(&arrived.body).unwrap();
     let key = subscription["signature_key"].as_str().unwrap();
     let stamp = arrived.headers["close-sig-timestamp"].to_str().unwrap();
@@ -38,7 +38,7 @@ async fn quirk_31_a_created_event_is_delivered_at_once_signed_and_as_the_log_has
     quiet(&close).await;
 }
 
-/// The vector of section 7.4: what `assert_signed` computes is what a receiver has to.
+/// The vector of section 7.4: `assert_signed` computes the same as a receiver.
 #[test]
 fn quirk_31_the_vector_of_the_reference_holds_and_the_key_as_text_gives_another_hash() {
     let key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -132,7 +132,7 @@ async fn only_what_is_subscribed_and_passes_the_filter_is_delivered() {
 
 #[tokio::test]
 async fn quirk_32_deliveries_are_parallel() {
-    // Quirk 32: neither of four requests is answered before all are here.
+    // Quirk 32: none of four requests is answered before all have arrived.
     let (close, mut receiver, _) = subscribed().await;
     receiver.answer([], Reaction::Meet(Arc::new(Barrier::new(4))));
     for n in 0..4 {
@@ -177,7 +177,7 @@ async fn quirk_32_deliveries_can_be_repeated_lost_and_out_of_order_on_purpose() 
     }
 }
 
-/// Nothing is under way, and what is due has been sent.
+/// Nothing is in flight, and due deliveries have been sent.
 async fn quiet_enough(close: &Close) {
     let now = close.get("/_control/clock/").await.body["now"].as_str().unwrap().to_owned();
     until(close, "sent", |state| state["under_way"] == 0 && state["next"].as_str().is_none_or(|next| *next > *now))

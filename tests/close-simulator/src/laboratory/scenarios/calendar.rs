@@ -20,13 +20,13 @@ use crate::{
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "email_backfill",
-        meaning: "A mailbox is connected: its mails appear with `date_created` years back, in whole seconds",
-        parameters: &[("count", "2000", "mails"), ("years", "6", "how far they reach back")],
+        meaning: "A mailbox is connected: its mails appear with `date_created` years in the past, in whole seconds",
+        parameters: &[("count", "2000", "mails"), ("years", "6", "maximum age")],
         run: email_backfill,
     },
     Scenario {
         name: "future_meetings",
-        meaning: "Meetings are put in whose `date_created` is their beginning, which is yet to come",
+        meaning: "Future meetings are added, whose `date_created` is their start",
         parameters: &[("count", "50", "meetings"), ("days", "60", "how far ahead")],
         run: future_meetings,
     },

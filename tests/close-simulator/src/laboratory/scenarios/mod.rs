@@ -45,13 +45,13 @@ pub struct Wish<'b> {
 pub fn run(world: &mut World, name: &str, body: &Body) -> Result<Json, Refusal> {
     let Some(scenario) = SCENARIOS.iter().copied().flatten().find(|scenario| scenario.name == name) else {
         let known: Vec<&str> = SCENARIOS.iter().copied().flatten().map(|scenario| scenario.name).collect();
-        return Err(Refusal::Status(404, format!("no scenario `{name}`; known are {}", known.join(", "))));
+        return Err(Refusal::Status(404, format!("unknown scenario `{name}`; must be one of {}", known.join(", "))));
     };
     let takes = |key: &str| key == "seed" || scenario.parameters.iter().any(|(known, ..)| *known == key);
     if let Some(unknown) = body.map.keys().find(|key| !takes(key)) {
         return Err(Refusal::field(
             unknown,
-            format!("unknown; {name} takes seed and those of GET /_control/scenarios/"),
+            format!("unknown; {name} takes seed and the parameters in GET /_control/scenarios/"),
         ));
     }
     let mut wish = Wish { body, draw: Draw::new(0, 0) };
@@ -89,7 +89,7 @@ impl Wish<'_> {
             Some(json) => json
                 .as_u64()
                 .filter(|number| *number <= 10_000_000 || name == "seed")
-                .ok_or_else(|| Refusal::field(name, "not an integer from 0 to 10000000")),
+                .ok_or_else(|| Refusal::field(name, "must be an integer from 0 to 10000000")),
         }
     }
 
@@ -113,14 +113,14 @@ impl Wish<'_> {
             return id
                 .and_then(|id| world.store.get(id))
                 .cloned()
-                .ok_or_else(|| Refusal::field(name, "no such object"));
+                .ok_or_else(|| Refusal::field(name, "the object does not exist"));
         }
         for _ in 0..256 {
             if let Some(record) = pick::any(world, &mut self.draw, kind).filter(|record| holds(record)) {
                 return Ok(record);
             }
         }
-        Err(Refusal::bad(format!("no {} to do this with", kind.resource().name)))
+        Err(Refusal::bad(format!("there is no suitable {}", kind.resource().name)))
     }
 }
 

@@ -18,43 +18,43 @@ const FIELD: super::Parameter = ("id", "-", "the field, by its cf_ id");
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "field_rename",
-        meaning: "A custom field gets another name; nothing changes on records",
+        meaning: "A custom field is renamed; records do not change",
         parameters: &[FIELD, ("name", "Renamed", "the new name")],
         run: field_rename,
     },
     Scenario {
         name: "field_type_change",
-        meaning: "A custom field gets another type; values are converted by the clock and without events (reference, 5.3)",
+        meaning: "A custom field gets another type; values are converted by the clock, without events (reference, 5.3)",
         parameters: &[FIELD, ("type", "text", "the new type")],
         run: field_type_change,
     },
     Scenario {
         name: "choice_rename",
-        meaning: "A choice of a custom field is renamed, and with it the values of all records that have it",
+        meaning: "A choice of a custom field is renamed, and the values of all records with it",
         parameters: &[FIELD, ("from", "-", "the choice"), ("to", "Renamed choice", "its new text")],
         run: choice_rename,
     },
     Scenario {
         name: "field_delete",
-        meaning: "A custom field is deleted: its values are gone from all records at once, without events for them",
+        meaning: "A custom field is deleted: its values vanish from all records immediately, without events",
         parameters: &[FIELD],
         run: field_delete,
     },
     Scenario {
         name: "delete_user",
-        meaning: "A user is removed from the organization: one membership event; what the user did stays and keeps the name",
+        meaning: "A user is removed from the organization: one membership event; the records keep the user and the name",
         parameters: &[("user", "-", "the user")],
         run: delete_user,
     },
     Scenario {
         name: "status_rename",
-        meaning: "A lead status is renamed: all leads with it show the new label, and neither date nor event says so",
+        meaning: "A lead status is renamed: all its leads show the new label, with neither an event nor a new date",
         parameters: &[("id", "-", "the status"), ("label", "Renamed status", "its new label")],
         run: status_rename,
     },
     Scenario {
         name: "user_rename",
-        meaning: "A user changes the name, silently: no event, and records show the new one without having changed",
+        meaning: "A user is renamed: records show the new name, with neither an event nor a new date",
         parameters: &[
             ("user", "-", "the user"),
             ("first_name", "Renamed", "first name"),
@@ -116,9 +116,9 @@ fn delete_user(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal> 
     let named = wish.text("user").is_some();
     let user =
         wish.object(world, "user", Kind::User, |user| user.id != founder() && membership(world, user.id).is_some())?.id;
-    let membership = membership(world, user).ok_or_else(|| Refusal::field("user", "not a member"))?;
+    let membership = membership(world, user).ok_or_else(|| Refusal::field("user", "must be a member"))?;
     if user == founder() && !named {
-        return Err(Refusal::bad("there is nobody else"));
+        return Err(Refusal::bad("there is no other member"));
     }
     let path = format!("membership/{}", membership.text(world.seed));
     let actor = founder_actor(world, "DELETE", &path);

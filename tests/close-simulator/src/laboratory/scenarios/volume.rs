@@ -20,38 +20,38 @@ use crate::{
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "merge_storm",
-        meaning: "Pairs of leads are merged, one after the other; the work goes on by the clock (reference, 8.5)",
+        meaning: "Pairs of leads are merged, one after the other; the merges continue by the clock (reference, 8.5)",
         parameters: &[("count", "50", "merges")],
         run: merge_storm,
     },
     Scenario {
         name: "bulk_import",
-        meaning: "Leads with a contact each are imported; the work goes on by the clock",
+        meaning: "Leads with a contact each are imported; the import continues by the clock",
         parameters: &[("leads", "10000", "new leads")],
         run: bulk_import,
     },
     Scenario {
         name: "burst",
-        meaning: "So many events within one second of the organization's time, several of them in each millisecond",
+        meaning: "Events are added within one second of the organization's time, several in each millisecond",
         parameters: &[("events", "20000", "new events")],
         run: burst,
     },
     Scenario {
         name: "cascade",
-        meaning: "The lead with the most children is deleted, and all of them with it",
+        meaning: "The lead with the most children is deleted, with all its children",
         parameters: &[],
         run: cascade,
     },
     Scenario {
         name: "invisible_migration",
-        meaning: "Leads change without any event, as in some of the vendor's migrations (reference, 6.7)",
+        meaning: "Leads change without events, as in some of the vendor's migrations (reference, 6.7)",
         parameters: &[("count", "100", "leads")],
         run: invisible_migration,
     },
     Scenario {
         name: "page_shift",
-        meaning: "The newest leads are deleted and others created, so that every page of a list begins elsewhere (reference, 2.1)",
-        parameters: &[("deletes", "10", "leads that go"), ("inserts", "0", "leads that come")],
+        meaning: "The newest leads are deleted and others created, so that all pages of a list shift (reference, 2.1)",
+        parameters: &[("deletes", "10", "leads to delete"), ("inserts", "0", "leads to create")],
         run: page_shift,
     },
 ];
@@ -116,7 +116,7 @@ fn burst(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal> {
 }
 
 fn cascade(world: &mut World, _wish: &mut Wish<'_>) -> Result<Json, Refusal> {
-    let (lead, children) = pick::largest_lead(world).ok_or_else(|| Refusal::bad("there is no lead"))?;
+    let (lead, children) = pick::largest_lead(world).ok_or_else(|| Refusal::bad("there are no leads"))?;
     let path = format!("lead/{}", lead.text(world.seed));
     let actor = founder_actor(world, "DELETE", &path);
     Change::begin(world, actor).delete(lead)?;
