@@ -74,14 +74,17 @@ async fn lists() -> Value {
     let mut rows = Vec::new();
     for path in LISTS {
         let request: Bytes = format!(
-            "GET /api/v1/{path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Basic {secret}\r\naccept: application/json\r\n\r\n"
+            "GET /api/v1/{path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Basic {secret}\r\n\
+             accept: application/json\r\n\r\n"
         )
         .into();
         let body = ask_once(running.address, &request).await;
         let bare = bare(body.clone()).await;
         let (ours, theirs) = (rate(running.address, &request, span).await, rate(bare, &request, span).await);
         println!("{path:<28} {:>8} {ours:>12.0} {theirs:>12.0} {:>7.2}", body.len(), ours / theirs);
-        rows.push(json!({ "path": path, "bytes": body.len(), "per_sec": ours, "bare_per_sec": theirs, "ratio": ours / theirs }));
+        rows.push(json!({
+            "path": path, "bytes": body.len(), "per_sec": ours, "bare_per_sec": theirs, "ratio": ours / theirs
+        }));
     }
     Value::Array(rows)
 }

@@ -1,6 +1,7 @@
-"""The vendor's client, closeio 2.1, unmodified but for the base URL: reads everything and writes what an integration writes.
+"""The vendor's client, closeio 2.1, unmodified except for the base URL, reads everything
+and writes like an integration.
 
-Environment: CLOSE_URL (ends in /api/v1/), CLOSE_KEY. Fails with the first thing that is not as an integration would expect it.
+Environment: CLOSE_URL (ends in /api/v1/), CLOSE_KEY. Fails on the first unexpected result.
 """
 
 import os

@@ -220,7 +220,7 @@ fn document() -> Json {
         "info": {
             "title": "Close API as close-simulator serves it",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Each operation names the section of the reference it follows (x-section) and how sure it is (x-exactness).",
+            "description": "Operations name their section of the reference (x-section) and exactness (x-exactness).",
         },
         "servers": [{ "url": "/api/v1" }],
         "security": [{ "key": [] }, { "token": [] }],
@@ -241,13 +241,20 @@ fn document() -> Json {
                     } } } },
                 },
                 "Unauthorized": {
-                    "description": "No credentials, or wrong ones.",
-                    "content": { "application/json": { "schema": { "type": "object", "properties": { "error": { "type": "string" } } } } },
+                    "description": "Missing or wrong credentials.",
+                    "content": { "application/json": { "schema": {
+                        "type": "object", "properties": { "error": { "type": "string" } }
+                    } } },
                 },
                 "Limited": {
                     "description": "Too many requests (section 3).",
-                    "headers": { "ratelimit": { "schema": { "type": "string" } }, "retry-after": { "schema": { "type": "integer" } } },
-                    "content": { "application/json": { "schema": { "type": "object", "properties": { "error": { "type": "object" } } } } },
+                    "headers": {
+                        "ratelimit": { "schema": { "type": "string" } },
+                        "retry-after": { "schema": { "type": "integer" } },
+                    },
+                    "content": { "application/json": { "schema": {
+                        "type": "object", "properties": { "error": { "type": "object" } }
+                    } } },
                 },
             },
         },
@@ -292,7 +299,9 @@ fn operation(row: &Row) -> Json {
             }
             (
                 200,
-                json!({ "description": "OK", "content": content(json!({ "type": "object", "properties": properties })) }),
+                json!({
+                    "description": "OK", "content": content(json!({ "type": "object", "properties": properties }))
+                }),
             )
         }
         ("DELETE", _) if collection.deleted_status == 204 => (204, json!({ "description": "No content" })),

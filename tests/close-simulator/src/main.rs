@@ -38,9 +38,8 @@ enum Output {
 #[derive(Subcommand)]
 enum Command {
     /// Print the endpoints, each with its section of the reference, its exactness and its parameters, and the switches.
-    #[command(
-        after_help = "Examples:\n  close-simulator describe | grep /lead/\n  close-simulator describe -o json > openapi.json"
-    )]
+    #[command(after_help = "Examples:\n  close-simulator describe | grep /lead/\n\
+                      \x20 close-simulator describe -o json > openapi.json")]
     Describe(Describe),
 }
 

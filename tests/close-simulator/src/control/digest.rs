@@ -30,7 +30,10 @@ impl Sum {
     }
 
     fn json(self) -> Json {
-        json!({ "count": self.count, "content": format!("{:016x}", self.content), "versions": format!("{:016x}", self.versions) })
+        json!({
+            "count": self.count, "content": format!("{:016x}", self.content),
+            "versions": format!("{:016x}", self.versions)
+        })
     }
 }
 

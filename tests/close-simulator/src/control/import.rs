@@ -57,7 +57,10 @@ pub(super) fn revert(simulator: &Simulator, text: &str) -> Result<Answer, Refusa
 fn generated(n: u64) -> Map<String, Json> {
     let lead = json!({
         "name": format!("Imported {n}"),
-        "contacts": [{ "name": format!("Contact {n}"), "emails": [{ "email": format!("contact{n}@import.example"), "type": "office" }] }],
+        "contacts": [{
+            "name": format!("Contact {n}"),
+            "emails": [{ "email": format!("contact{n}@import.example"), "type": "office" }],
+        }],
     });
     lead.as_object().cloned().unwrap_or_default()
 }

@@ -42,7 +42,11 @@ const CONTROLS: &[(&str, &str, &str)] = &[
 pub(super) fn get() -> Answer {
     let controls: Vec<Json> = CONTROLS
         .iter()
-        .map(|(method, path, meaning)| json!({ "method": method, "path": format!("{}{path}", super::ROOT), "meaning": meaning }))
+        .map(|(method, path, meaning)| {
+            json!({
+                "method": method, "path": format!("{}{path}", super::ROOT), "meaning": meaning
+            })
+        })
         .collect();
     Answer::json(200, &json!({ "data": controls }))
 }

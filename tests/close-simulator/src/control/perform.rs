@@ -27,7 +27,8 @@ type Action = fn(&mut Change<'_>, &Wish<'_>) -> Result<Id, Refusal>;
 const ACTIONS: &[(&str, &str, Action)] = &[
     (
         "run_call",
-        "lead_id contact_id user_id direction phone local_phone ring_secs duration disposition voicemail_duration recorded",
+        "lead_id contact_id user_id direction phone local_phone ring_secs duration disposition \
+         voicemail_duration recorded",
         run_call,
     ),
     ("schedule_meeting", "lead_id contact_id user_id email title starts_at duration", schedule_meeting),

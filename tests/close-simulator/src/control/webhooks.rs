@@ -36,7 +36,9 @@ pub(super) fn get(simulator: &Simulator) -> Answer {
         .collect();
     Answer::json(
         200,
-        &json!({ "settling": world.webhooks.settling(), "faults": world.webhooks.faults, "subscriptions": subscriptions }),
+        &json!({
+            "settling": world.webhooks.settling(), "faults": world.webhooks.faults, "subscriptions": subscriptions
+        }),
     )
 }
 

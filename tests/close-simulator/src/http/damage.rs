@@ -63,7 +63,8 @@ pub fn damage(faults: &Faults, fault: &Fault, answer: Option<Answer>) -> Outcome
 
 fn page(status: u16, title: &str) -> Answer {
     let body = format!(
-        "<html>\r\n<head><title>{status} {title}</title></head>\r\n<body>\r\n<center><h1>{status} {title}</h1></center>\r\n</body>\r\n</html>\r\n"
+        "<html>\r\n<head><title>{status} {title}</title></head>\r\n\
+         <body>\r\n<center><h1>{status} {title}</h1></center>\r\n</body>\r\n</html>\r\n"
     );
     Answer { status, body: body.into_bytes(), content_type: "text/html", ..Answer::default() }
 }

@@ -145,7 +145,8 @@ pub fn cut(view: &View<'_>, collection: &Collection, request: &Request) -> Resul
     }
     if skip > max_skip {
         return Err(Refusal::bad(format!(
-            "The skip you set is larger than the maximum skip for this resource (max_skip = {max_skip}). Please refine your query to narrow the results."
+            "The skip you set is larger than the maximum skip for this resource (max_skip = {max_skip}). \
+             Please refine your query to narrow the results."
         )));
     }
     match view.switches().over_limit {

@@ -43,7 +43,8 @@ pub fn lead(world: &World, draw: &mut Draw) -> Json {
         "url": format!("https://new{}.example", draw.below(1 << 20)),
         "description": prose(draw, 12),
         "status_id": id(world, pick::any(world, draw, Kind::LeadStatus).map(|status| status.id)),
-        "addresses": [{ "label": "business", "address_1": format!("{} {}", draw.pick(STREET), draw.below(99)), "city": city,
+        "addresses": [{
+            "label": "business", "address_1": format!("{} {}", draw.pick(STREET), draw.below(99)), "city": city,
                         "state": state, "zipcode": format!("{code}11"), "country": country }],
         "contacts": contacts,
     })

@@ -158,7 +158,9 @@ fn create(change: &mut Change<'_>, draw: &mut Draw, kind: Kind) -> Result<(), Re
         (Kind::SequenceSubscription, Some(_)) => subscription(world, draw)?,
         (Kind::Comment, Some(_)) => {
             let note = some(world, draw, Kind::Note)?;
-            json!({ "object_id": bodies::id(world, Some(note.id)), "body": format!("<p>{}</p>", bodies::prose(draw, 3)) })
+            json!({
+                "object_id": bodies::id(world, Some(note.id)), "body": format!("<p>{}</p>", bodies::prose(draw, 3))
+            })
         }
         _ => return Err(nothing()),
     };
@@ -191,7 +193,9 @@ fn subscription(world: &World, draw: &mut Draw) -> Result<Json, Refusal> {
     Ok(json!({
         "contact_id": bodies::id(world, Some(contact.id)),
         "sequence_id": bodies::id(world, Some(sequence.id)),
-        "contact_email": contact.get("emails").and_then(|emails| emails.items().first()?.member("email")?.as_text().map(str::to_owned)),
+        "contact_email": contact
+            .get("emails")
+            .and_then(|emails| emails.items().first()?.member("email")?.as_text().map(str::to_owned)),
         "sender_account_id": bodies::id(world, Some(account.id)),
         "sender_name": "Mara Voss",
         "sender_email": account.text("email"),
@@ -218,7 +222,8 @@ fn changes(change: &Change<'_>, draw: &mut Draw, object: &Record) -> Json {
         Kind::Email => match object.text("status") {
             Some("draft") => json!({ "body_text": bodies::prose(draw, 60) }),
             _ => {
-                json!({ "contact_id": bodies::id(world, object.lead.and_then(|lead| pick::of_lead(world, draw, lead, Kind::Contact))) })
+                let contact = object.lead.and_then(|lead| pick::of_lead(world, draw, lead, Kind::Contact));
+                json!({ "contact_id": bodies::id(world, contact) })
             }
         },
         Kind::Meeting => {

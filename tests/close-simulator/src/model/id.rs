@@ -157,7 +157,7 @@ mod tests {
         }
 
         #[test]
-        fn a_text_of_another_organization_or_with_one_other_character_is_unknown(serial in 100u64..1 << 56, at in 5usize..48) {
+        fn a_foreign_or_damaged_id_is_unknown(serial in 100u64..1 << 56, at in 5usize..48) {
             let id = Id::new(Kind::Lead, serial);
             prop_assert_eq!(Id::parse(&id.text(1), 2), None);
             let mut text = id.text(1).into_bytes();

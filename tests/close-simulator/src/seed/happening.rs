@@ -197,7 +197,10 @@ fn forms(case: &mut Case<'_>, sheet: &mut Sheet) {
         add(&mut form, "form_id", Id::new(Kind::Form, 1));
         add(&mut form, "form_configuration_id", sheet.word("formcfg_1"));
         add(&mut form, "form_name", sheet.word("Contact us"));
-        let values = json!({ field(1): format!("guest{}@elsewhere.example", case.lead.serial()), field(2): case.draw.chance(0.5), field(3): null });
+        let values = json!({
+            field(1): format!("guest{}@elsewhere.example", case.lead.serial()), field(2): case.draw.chance(0.5),
+            field(3): null
+        });
         add(&mut form, "values", Value::json(&values));
         add(
             &mut form,

@@ -106,7 +106,8 @@ mod tests {
             "user_id": "user_A",
             "api_key_id": null,
             "changed_fields": ["name", "custom.cf_x"],
-            "data": { "name": "Nordlicht", "custom.cf_x": [1, 2.5], "contacts": [{ "title": "CEO" }, { "title": null }] },
+            "data": { "name": "Nordlicht", "custom.cf_x": [1, 2.5],
+                "contacts": [{ "title": "CEO" }, { "title": null }] },
         })
     }
 
@@ -148,17 +149,21 @@ mod tests {
                     "data",
                     field(
                         "contacts",
-                        json!({"type":"any_array_value","filter":field("title", json!({"type":"equals","value":"CEO"}))}),
+                        json!({"type":"any_array_value",
+                            "filter":field("title", json!({"type":"equals","value":"CEO"}))}),
                     ),
                 ),
                 field("data", json!({"type":"any_array_value","filter":{"type":"non_null"}})),
             ),
             (
-                json!({"type":"and","filters":[field("user_id", json!({"type":"non_null"})), field("api_key_id", json!({"type":"is_null"}))]}),
-                json!({"type":"and","filters":[field("user_id", json!({"type":"non_null"})), field("user_id", json!({"type":"is_null"}))]}),
+                json!({"type":"and","filters":[field("user_id", json!({"type":"non_null"})),
+                    field("api_key_id", json!({"type":"is_null"}))]}),
+                json!({"type":"and","filters":[field("user_id", json!({"type":"non_null"})),
+                    field("user_id", json!({"type":"is_null"}))]}),
             ),
             (
-                json!({"type":"or","filters":[field("user_id", json!({"type":"is_null"})), field("data", json!({"type":"non_null"}))]}),
+                json!({"type":"or","filters":[field("user_id", json!({"type":"is_null"})),
+                    field("data", json!({"type":"non_null"}))]}),
                 json!({"type":"or","filters":[]}),
             ),
             (

@@ -39,7 +39,11 @@ mod tests {
 
     #[test]
     fn the_signature_is_that_of_the_published_vector() {
-        let body = br#"{"subscription_id":"whsub_0000000000000000000001","event":{"id":"ev_0000000000000000000001","object_type":"lead","action":"deleted"}}"#;
+        let body = concat!(
+            r#"{"subscription_id":"whsub_0000000000000000000001","#,
+            r#""event":{"id":"ev_0000000000000000000001","object_type":"lead","action":"deleted"}}"#
+        )
+        .as_bytes();
         assert_eq!(body.len(), 133);
         let hash = sign("00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", "1767225600", body);
         assert_eq!(hash, "042905c13a6e08934bc6c18518068b2ab0dc72607c5314060095cbec230a224d");

@@ -127,11 +127,15 @@ async fn every_type_has_its_documented_fields_in_lists_and_by_id() {
     let (lead, contact) = lead(&close).await;
     close.make("activity/note/", json!({ "lead_id": lead, "note": "hello" })).await;
     close.make("activity/sms/", json!({ "lead_id": lead, "text": "hi", "remote_phone": "+4943100001" })).await;
-    let whatsapp = json!({ "lead_id": lead, "contact_id": contact, "external_whatsapp_message_id": "wamid.1", "message_markdown": "*hi*" });
+    let whatsapp = json!({
+        "lead_id": lead, "contact_id": contact, "external_whatsapp_message_id": "wamid.1", "message_markdown": "*hi*"
+    });
     close.make("activity/whatsapp_message/", whatsapp).await;
     perform(
         &close,
-        json!({ "action": "receive_form", "lead_id": lead, "values": { "Email": "a@b.example", "News": true, "Why": null } }),
+        json!({
+            "action": "receive_form", "lead_id": lead, "values": { "Email": "a@b.example", "News": true, "Why": null }
+        }),
     )
     .await;
     perform(&close, json!({ "action": "mark_import", "lead_id": lead })).await;

@@ -57,7 +57,7 @@ async fn quirk_11_date_filters_compare_to_the_second_and_date_updated_is_no_filt
 
 // Quirk 11, third part.
 #[tokio::test]
-async fn quirk_11_the_order_is_newest_first_whatever_is_asked_and_by_activity_at_with_one_lead_only() {
+async fn quirk_11_the_order_is_newest_first_and_by_activity_at_per_lead_only() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
     let make = |created: &str, at: &str| {

@@ -19,7 +19,8 @@ fn everything(path: &str) -> &'static str {
     match path {
         "task" => "_type=all&",
         "saved_search" => {
-            "type__in=lead,contact,opportunity,call,email,sms,meeting,note,whatsapp_message,custom_activity,form_submission&"
+            "type__in=lead,contact,opportunity,call,email,sms,meeting,note,whatsapp_message,custom_activity,\
+             form_submission&"
         }
         _ => "",
     }

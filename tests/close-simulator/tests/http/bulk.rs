@@ -79,7 +79,9 @@ async fn a_bulk_edit_sets_a_custom_field_of_what_it_finds() {
     let close = Close::start().await;
     let ids = leads(&close, 3).await;
     let field = close.make("custom_field/lead/", json!({ "name": "Wave", "type": "text" })).await;
-    let body = json!({ "query": "name:Bulk", "type": "set_custom_field", "custom_field_name": "Wave", "custom_field_value": "7" });
+    let body = json!({
+        "query": "name:Bulk", "type": "set_custom_field", "custom_field_name": "Wave", "custom_field_value": "7"
+    });
     let action = close.make("bulk_action/edit/", body).await;
     assert_eq!((&action["type"], &action["custom_field_id"]), (&json!("set_custom_field"), &field["id"]));
     assert_eq!(action["lead_status_id"], json!(null));
@@ -169,7 +171,8 @@ async fn bulk_actions_on_sequences_and_mails_reach_the_contacts() {
     let contact = close.make("contact/", json!({ "lead_id": lead["id"], "name": "Ida", "emails": emails })).await;
     let sequence = close.make("sequence/", json!({ "name": "Outreach" })).await;
     let body = json!({
-        "query": "name:Bulk", "action_type": "subscribe", "sequence_id": sequence["id"], "contact_preference": "contact",
+        "query": "name:Bulk", "action_type": "subscribe", "sequence_id": sequence["id"],
+        "contact_preference": "contact",
         "sender_account_id": "emailacct_x", "sender_name": "Mara", "sender_email": "mara@composed.example",
     });
     let subscribed = close.make("bulk_action/sequence_subscription/", body).await;

@@ -54,7 +54,10 @@ const FIELDS: &[&str] = &[
 async fn a_regular_call_is_created_answered_and_completed_by_the_clock() {
     let close = Close::start().await;
     let (lead, contact) = lead(&close).await;
-    let body = json!({ "action": "run_call", "lead_id": lead, "contact_id": contact, "ring_secs": 10, "duration": 184, "recorded": true });
+    let body = json!({
+        "action": "run_call", "lead_id": lead, "contact_id": contact, "ring_secs": 10, "duration": 184,
+        "recorded": true
+    });
     let id = perform(&close, body).await;
     let path = format!("activity/call/{id}/");
     let call = close.get(&path).await.body;
@@ -88,7 +91,10 @@ async fn a_regular_call_is_created_answered_and_completed_by_the_clock() {
 async fn a_missed_call_with_a_voicemail_is_never_answered() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
-    let body = json!({ "action": "run_call", "lead_id": lead, "direction": "inbound", "disposition": "vm-left", "duration": 20, "voicemail_duration": 15 });
+    let body = json!({
+        "action": "run_call", "lead_id": lead, "direction": "inbound", "disposition": "vm-left", "duration": 20,
+        "voicemail_duration": 15
+    });
     let id = perform(&close, body).await;
     close.advance(60.0).await;
     let call = close.get(&format!("activity/call/{id}/")).await.body;
@@ -106,8 +112,10 @@ async fn a_logged_call_is_external_and_gives_created_updated_and_deleted_only() 
     let close = Close::start().await;
     let (lead, contact) = lead(&close).await;
     let body = json!({
-        "lead_id": lead, "contact_id": contact, "phone": "+4943100001", "duration": 44, "note": "call went well", "source": "Close.io",
-        "call_method": "regular", "recording_url": "https://example.com/recording.mp3", "date_created": "2024-03-03T08:00:00Z",
+        "lead_id": lead, "contact_id": contact, "phone": "+4943100001", "duration": 44, "note": "call went well",
+        "source": "Close.io",
+        "call_method": "regular", "recording_url": "https://example.com/recording.mp3",
+        "date_created": "2024-03-03T08:00:00Z",
     });
     let call = close.make("activity/call/", body).await;
     assert_eq!((&call["source"], &call["call_method"]), (&json!("External"), &json!("external")));

@@ -113,7 +113,7 @@ async fn quirk_28_adding_and_removing_a_contact_updates_the_lead() {
 
 /// Catalogue: `contact` updated, without a lead event.
 #[tokio::test]
-async fn editing_a_contact_is_told_of_the_contact_only() {
+async fn editing_a_contact_has_an_event_of_the_contact_only() {
     let close = Close::start().await;
     let lead = close.make("lead/", json!({ "name": "A", "contacts": [{ "name": "One" }] })).await;
     close.advance(60.0).await;

@@ -44,7 +44,9 @@ async fn a_custom_activity_is_drafted_published_pinned_and_deleted() {
     let path = format!("activity/custom/{id}/");
     close.advance(10.0).await;
     assert_eq!(close.put(&path, json!({ "status": "published" })).await.status, 400);
-    let body = json!({ "status": "published", required.as_str(): "done", "pinned": true, "activity_at": "2026-08-01T10:00:00+02:00" });
+    let body = json!({
+        "status": "published", required.as_str(): "done", "pinned": true, "activity_at": "2026-08-01T10:00:00+02:00"
+    });
     let published = close.put(&path, body).await.body;
     assert_eq!(published["last_published_at"], published["date_updated"]);
     assert_eq!((&published["pinned"], &published["activity_at"]), (&json!(true), &json!("2026-08-01T08:00:00+00:00")));
@@ -92,7 +94,7 @@ async fn the_literal_of_custom_activities_can_be_chosen() {
 
 // Outcomes: section 4.10.
 #[tokio::test]
-async fn outcomes_are_made_by_who_may_customise_and_give_no_event() {
+async fn outcomes_need_the_right_to_customize_and_have_no_events() {
     let close = Close::start().await;
     let reply = close.post("outcome/", json!({ "name": "Interested", "applies_to": ["calls"] })).await;
     assert_eq!(reply.status, 201, "{}", reply.text);

@@ -98,7 +98,8 @@ async fn every_kind_of_field_has_events_of_its_own_type() {
         ("shared", "custom_fields.shared", 200, 200),
     ] {
         let body = json!({
-            "name": "Region", "type": "text", "custom_activity_type_id": activity["id"], "custom_object_type_id": object["id"]
+            "name": "Region", "type": "text", "custom_activity_type_id": activity["id"],
+            "custom_object_type_id": object["id"]
         });
         let made = close.post(&format!("custom_field/{path}/"), body).await;
         assert_eq!(made.status, created, "{path}: {}", made.text);

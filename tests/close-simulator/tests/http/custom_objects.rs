@@ -41,7 +41,7 @@ async fn quirk_05_types_are_created_with_201_deleted_with_204_have_naive_dates_a
 
 /// Section 12, items 5 and 12, and catalogue row `custom_object`; item 17 for the lead.
 #[tokio::test]
-async fn quirk_12_an_object_is_listed_by_lead_only_has_events_with_the_lead_and_moves_its_date() {
+async fn quirk_12_custom_objects_are_listed_per_lead_and_move_its_date() {
     let close = Close::bare().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     let site = close.make("custom_object_type/", json!({ "name": "Site" })).await;
@@ -145,7 +145,8 @@ async fn a_field_of_objects_refers_to_one_type_within_the_lead_and_shows_there()
         async move { close.make("custom_object/", body).await["id"].clone() }
     };
     let body = json!({
-        "name": "Main site", "type": "custom_object", "referenced_custom_type_id": site["id"], "back_reference_is_visible": true
+        "name": "Main site", "type": "custom_object", "referenced_custom_type_id": site["id"],
+        "back_reference_is_visible": true
     });
     let field = close.make("custom_field/lead/", body).await;
     let key = format!("custom.{}", id(&field));

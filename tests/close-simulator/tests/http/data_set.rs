@@ -95,7 +95,7 @@ async fn leads_have_from_none_to_many_contacts_and_names_repeat() {
 }
 
 #[tokio::test]
-async fn the_event_log_of_the_last_thirty_days_is_not_empty_and_older_records_have_no_events() {
+async fn the_initial_event_log_covers_only_the_last_thirty_days() {
     let close = Close::with(options(2, 200)).await;
     let events = close.get("event/").await;
     assert_eq!(events.rows().len(), 50);

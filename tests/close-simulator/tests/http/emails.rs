@@ -47,7 +47,8 @@ const FIELDS: &[&str] = &[
 
 async fn mail(close: &Close, lead: &str, status: &str, subject: &str) -> Value {
     let body = json!({
-        "lead_id": lead, "status": status, "subject": subject, "body_text": "Hello,\nall well?", "sender": "Mara Voss <mara@composed.example>",
+        "lead_id": lead, "status": status, "subject": subject, "body_text": "Hello,\nall well?",
+        "sender": "Mara Voss <mara@composed.example>",
         "to": ["Ida Brandt <ida@nordlicht.example>"],
     });
     close.make("activity/email/", body).await
@@ -90,7 +91,11 @@ async fn a_draft_is_written_sent_and_deleted() {
 async fn a_scheduled_mail_leaves_at_its_time_and_not_when_it_is_taken_back() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
-    let body = |to: Value, date: Value| json!({ "lead_id": lead, "status": "scheduled", "subject": "s", "to": to, "date_scheduled": date });
+    let body = |to: Value, date: Value| {
+        json!({
+            "lead_id": lead, "status": "scheduled", "subject": "s", "to": to, "date_scheduled": date
+        })
+    };
     for (body, field) in [
         (body(json!([]), json!("2026-09-01T13:00:00Z")), "to"),
         (body(json!(["a@b.example"]), json!(null)), "date_scheduled"),
@@ -127,7 +132,10 @@ async fn a_scheduled_mail_leaves_at_its_time_and_not_when_it_is_taken_back() {
 async fn quirk_18_a_synced_mail_is_dated_by_its_own_date_in_whole_seconds() {
     let close = Close::start().await;
     let (lead, contact) = lead(&close).await;
-    let body = json!({ "action": "receive_email", "lead_id": lead, "contact_id": contact, "subject": "Old", "date": "2019-04-05T06:07:08.9Z" });
+    let body = json!({
+        "action": "receive_email", "lead_id": lead, "contact_id": contact, "subject": "Old",
+        "date": "2019-04-05T06:07:08.9Z"
+    });
     let id = perform(&close, body).await;
     let email = close.get(&format!("activity/email/{id}/")).await.body;
     assert_eq!(
@@ -148,7 +156,14 @@ async fn mails_of_one_subject_with_one_lead_are_one_thread() {
     let first = mail(&close, &lead_id, "sent", "Offer").await;
     let thread = text(&first["thread_id"]);
     close.advance(60.0).await;
-    let reply = perform(&close, json!({ "action": "receive_email", "lead_id": lead_id, "subject": "Re: AW: offer", "sender": "Ida <ida@nordlicht.example>" })).await;
+    let reply = perform(
+        &close,
+        json!({
+            "action": "receive_email", "lead_id": lead_id, "subject": "Re: AW: offer",
+            "sender": "Ida <ida@nordlicht.example>"
+        }),
+    )
+    .await;
     let reply = close.get(&format!("activity/email/{reply}/")).await.body;
     assert_eq!((&reply["thread_id"], &reply["in_reply_to_id"]), (&json!(thread), &first["id"]));
     assert_eq!(

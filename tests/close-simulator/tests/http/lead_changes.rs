@@ -142,7 +142,10 @@ async fn status_change_activities_are_backfilled_and_deleted_without_changing_th
     let close = Close::start().await;
     let statuses = statuses(&close).await;
     let lead = close.make("lead/", json!({ "name": "A", "status_id": statuses[0] })).await;
-    let body = json!({ "lead_id": lead["id"], "old_status_id": statuses[2], "new_status_id": statuses[3], "date_created": "2024-05-05T05:05:05Z" });
+    let body = json!({
+        "lead_id": lead["id"], "old_status_id": statuses[2], "new_status_id": statuses[3],
+        "date_created": "2024-05-05T05:05:05Z"
+    });
     let activity = close.make("activity/status_change/lead/", body).await;
     assert_eq!(activity["date_created"], "2024-05-05T05:05:05+00:00");
     assert_eq!(close.delete(&format!("activity/status_change/lead/{}/", id(&activity))).await.body, json!({}));

@@ -15,7 +15,8 @@ async fn a_lead_is_shown_with_everything_that_is_computed_for_it() {
             "lead/",
             json!({
                 "name": "Nordlicht GmbH", "description": "Ships", "url": "https://nordlicht.example",
-                "addresses": [{ "label": "business", "address_1": "Hafenstr. 1", "city": "Kiel", "zipcode": "24103", "country": "DE" }],
+                "addresses": [{ "label": "business", "address_1": "Hafenstr. 1", "city": "Kiel",
+                    "zipcode": "24103", "country": "DE" }],
                 "contacts": [
                     { "name": "Ida Brandt", "emails": [{ "email": "ida@nordlicht.example", "type": "office" }],
                       "phones": [{ "phone": "+49 431 00001", "type": "office" }] },
@@ -81,12 +82,19 @@ async fn quirk_04_errors_of_nested_contacts_carry_the_index_and_leave_no_trace()
     let close = Close::start().await;
     let before = close.get("lead/?_limit=0").await.body["total_results"].clone();
     let reply = close
-        .post("lead/", json!({ "name": "X", "contacts": [{ "name": "fine" }, { "emails": [{ "email": "a@b.example" }, { "email": "nonsense" }] }] }))
+        .post(
+            "lead/",
+            json!({
+                "name": "X",
+                "contacts": [{ "name": "fine" }, { "emails": [{ "email": "a@b.example" }, { "email": "nonsense" }] }]
+            }),
+        )
         .await;
     assert_eq!(reply.status, 400);
     assert_eq!(
         reply.body,
-        json!({ "errors": [], "field-errors": { "contacts": { "errors": { "1": { "field-errors": { "emails": { "errors": {
+        json!({ "errors": [], "field-errors": { "contacts": { "errors": { "1":
+            { "field-errors": { "emails": { "errors": {
             "1": { "field-errors": { "email": "Invalid email address." } } } } } } } } } })
     );
     assert_eq!(close.get("lead/?_limit=0").await.body["total_results"], before);
@@ -121,7 +129,13 @@ async fn vendor_scripts_set_author_and_date_and_custom_fields_by_name() {
     let key = format!("custom.{}", id(&field));
     let agent = close.get_as("agent", "me/").await.body["id"].clone();
     let lead = close
-        .make("lead/", json!({ "name": "Old", "date_created": "2020-01-02T03:04:05+01:00", "created_by": agent, "custom": { "Industry": "Shipping" } }))
+        .make(
+            "lead/",
+            json!({
+                "name": "Old", "date_created": "2020-01-02T03:04:05+01:00", "created_by": agent,
+                "custom": { "Industry": "Shipping" }
+            }),
+        )
         .await;
     assert_eq!((&lead["date_created"], &lead["created_by"]), (&json!("2020-01-02T02:04:05+00:00"), &agent));
     assert_eq!(lead[&key], "Shipping");
@@ -239,7 +253,8 @@ async fn what_is_posted_back_whole_changes_nothing() {
         .make(
             "lead/",
             json!({ "name": "A", "addresses": [{ "city": "Kiel", "country": "DE" }],
-                    "contacts": [{ "emails": [{ "email": "a@b.example" }], "phones": [{ "phone": "415 555 0100" }] }] }),
+                    "contacts": [{ "emails": [{ "email": "a@b.example" }],
+                        "phones": [{ "phone": "415 555 0100" }] }] }),
         )
         .await;
     let opportunity = close.make("opportunity/", json!({ "lead_id": lead["id"], "status": "Won", "value": 5 })).await;

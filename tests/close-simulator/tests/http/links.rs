@@ -132,7 +132,8 @@ async fn an_announced_file_is_sent_to_the_store_and_fetched_from_it() {
                 value.as_str().unwrap()
             );
         }
-        form + "--cut\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nline\r\nline\r\n--cut--\r\n"
+        form + "--cut\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n\
+                line\r\nline\r\n--cut--\r\n"
     };
     let send = |body: String| {
         close.request("", Method::POST, path).header("content-type", "multipart/form-data; boundary=cut").body(body)

@@ -45,7 +45,9 @@ async fn schedule(close: &Close, lead: &str, starts_at: &str) -> String {
 async fn quirk_18_a_meeting_is_dated_at_its_start_in_the_future() {
     let close = Close::start().await;
     let (lead, contact) = lead(&close).await;
-    let body = json!({ "action": "schedule_meeting", "lead_id": lead, "contact_id": contact, "starts_at": "2026-10-01T09:00:00Z" });
+    let body = json!({
+        "action": "schedule_meeting", "lead_id": lead, "contact_id": contact, "starts_at": "2026-10-01T09:00:00Z"
+    });
     let id = perform(&close, body).await;
     let meeting = close.get(&format!("activity/meeting/{id}/")).await.body;
     has_fields(&meeting, FIELDS);

@@ -20,7 +20,8 @@ async fn pair(close: &Close) -> Pair {
     let source = close
         .make(
             "lead/",
-            json!({ "name": "Source", "url": "https://source.example", "addresses": [{ "city": "Kiel", "country": "DE" }],
+            json!({ "name": "Source", "url": "https://source.example",
+                "addresses": [{ "city": "Kiel", "country": "DE" }],
                     "contacts": [{ "name": "One" }, { "name": "Two" }] }),
         )
         .await;
@@ -129,7 +130,7 @@ async fn quirk_28_every_event_of_a_merge_names_both_leads() {
 }
 
 #[tokio::test]
-async fn quirk_28_the_object_of_a_merged_event_and_the_spelling_of_its_activity_can_be_chosen() {
+async fn quirk_28_object_and_spelling_of_merge_events_can_be_chosen() {
     let close = Close::start().await;
     close.switch(json!({ "merged_object": "source", "merge_spelling": "plain" })).await;
     let pair = pair(&close).await;

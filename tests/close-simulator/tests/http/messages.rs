@@ -12,7 +12,10 @@ use crate::{
 async fn an_sms_is_scheduled_sent_updated_and_deleted() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
-    let body = json!({ "lead_id": lead, "text": "x".repeat(200), "status": "scheduled", "remote_phone": "+4943100001", "local_phone": "+4940000009" });
+    let body = json!({
+        "lead_id": lead, "text": "x".repeat(200), "status": "scheduled", "remote_phone": "+4943100001",
+        "local_phone": "+4940000009"
+    });
     let reply = close.post("activity/sms/", body.clone()).await;
     assert_eq!(
         (reply.status, reply.body["field-errors"].get("date_scheduled").is_some()),
@@ -43,7 +46,9 @@ async fn an_sms_is_scheduled_sent_updated_and_deleted() {
 async fn a_logged_sms_is_not_sent_and_an_incoming_one_is_inbound() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
-    let logged = close.make("activity/sms/", json!({ "lead_id": lead, "text": "hi", "status": "sent", "remote_phone": "+1", "date_created": "2020-02-02T02:02:02Z" })).await;
+    let logged = close.make("activity/sms/", json!({
+        "lead_id": lead, "text": "hi", "status": "sent", "remote_phone": "+1", "date_created": "2020-02-02T02:02:02Z"
+    })).await;
     assert_eq!(
         (&logged["date_created"], &logged["date_sent"]),
         (&json!("2020-02-02T02:02:02+00:00"), &json!("2020-02-02T02:02:02+00:00"))
@@ -61,7 +66,12 @@ async fn a_logged_sms_is_not_sent_and_an_incoming_one_is_inbound() {
 async fn a_whatsapp_message_is_found_by_its_external_id_updated_and_deleted() {
     let close = Close::start().await;
     let (lead, _) = lead(&close).await;
-    let body = |id: &str| json!({ "lead_id": lead, "external_whatsapp_message_id": id, "message_markdown": "*hello* you", "direction": "incoming" });
+    let body = |id: &str| {
+        json!({
+            "lead_id": lead, "external_whatsapp_message_id": id, "message_markdown": "*hello* you",
+            "direction": "incoming"
+        })
+    };
     let message = close.make("activity/whatsapp_message/", body("wamid.A")).await;
     close.make("activity/whatsapp_message/", body("wamid.B")).await;
     assert_eq!(
@@ -131,7 +141,9 @@ async fn the_newest_event_of_an_object_shows_it_as_its_list_does() {
     with_lead(json!({ "action": "schedule_meeting", "starts_at": "2026-09-01T12:10:00Z" })).await;
     with_lead(json!({ "action": "receive_form", "values": { "Email": "a@b.example" } })).await;
     with_lead(json!({ "action": "receive_sms", "text": "hello" })).await;
-    let mail = json!({ "lead_id": lead, "subject": "Offer", "status": "outbox", "to": ["ida@nordlicht.example"], "body_text": "x" });
+    let mail = json!({
+        "lead_id": lead, "subject": "Offer", "status": "outbox", "to": ["ida@nordlicht.example"], "body_text": "x"
+    });
     let sent = close.make("activity/email/", mail).await;
     let message = json!({ "lead_id": lead, "external_whatsapp_message_id": "w", "message_markdown": "_hi_" });
     close.make("activity/whatsapp_message/", message).await;

@@ -26,7 +26,7 @@ async fn every_control_of_the_index_is_there() {
 }
 
 #[tokio::test]
-async fn what_happens_without_a_caller_is_listed_and_refuses_members_it_does_not_know() {
+async fn actions_without_a_caller_are_listed_and_refuse_unknown_members() {
     let close = Close::start().await;
     let actions = close.get("/_control/perform/").await;
     let calls = actions.rows().iter().find(|row| row["action"] == "run_call").unwrap();

@@ -74,7 +74,7 @@ async fn a_code_is_exchanged_once_for_a_token_that_works_as_its_user() {
 }
 
 #[tokio::test]
-async fn a_token_ends_after_an_hour_of_the_clock_and_a_refresh_token_when_it_is_used() {
+async fn an_access_token_lasts_an_hour_and_a_refresh_token_one_use() {
     let close = Close::bare().await;
     let first = exchange(&close, OFFLINE).await;
     let access = first["access_token"].as_str().unwrap();

@@ -25,7 +25,10 @@ fn values(reply: &crate::client::Reply) -> Vec<i64> {
 async fn quirk_19_amounts_are_integers_in_hundredths() {
     let close = Close::start().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht", "contacts": [{ "name": "Ida" }] })).await;
-    let body = json!({ "lead_id": lead["id"], "contact_id": lead["contact_ids"][0], "value": 125_000, "value_period": "monthly", "confidence": 40, "note": "asks for SEPA" });
+    let body = json!({
+        "lead_id": lead["id"], "contact_id": lead["contact_ids"][0], "value": 125_000, "value_period": "monthly",
+        "confidence": 40, "note": "asks for SEPA"
+    });
     let made = close.make("opportunity/", body).await;
     let shown = close.get(&format!("opportunity/{}/", id(&made))).await.body;
     assert_eq!((&shown["value"], &shown["value_currency"]), (&json!(125_000), &json!("EUR")));
@@ -196,7 +199,10 @@ async fn the_list_filters_orders_and_sums() {
         (200, "annual", "Won", json!("2026-04-01"), agent.clone()),
     ] {
         close.advance(10.0).await;
-        let mut body = json!({ "lead_id": lead["id"], "value": value, "value_period": period, "status": status, "date_won": won, "confidence": 50 });
+        let mut body = json!({
+            "lead_id": lead["id"], "value": value, "value_period": period, "status": status, "date_won": won,
+            "confidence": 50
+        });
         if !user.is_null() {
             body["user_id"] = user;
         }

@@ -95,7 +95,7 @@ async fn another_currency_moves_date_updated_of_opportunities_only_by_switch_and
 
 /// Catalogue row `membership`: `activated` and `deactivated`, no `updated`; section 8.2: reactivation keeps the ids.
 #[tokio::test]
-async fn a_membership_has_events_of_going_and_coming_back_with_the_same_id_but_none_of_another_role() {
+async fn a_membership_has_events_of_removal_and_return_but_not_of_roles() {
     let close = Close::bare().await;
     close.switch(json!({ "membership_create_by_key": true })).await;
     let before = organization(&close).await;

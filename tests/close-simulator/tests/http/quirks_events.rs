@@ -60,7 +60,7 @@ async fn quirk_25_events_of_different_objects_share_a_millisecond() {
 
 /// Readers without rights lose a delete's `previous_data` like other data; webhooks and admins never do.
 #[tokio::test]
-async fn quirk_27_deletes_and_updates_lose_both_keys_after_an_hour_for_who_is_no_admin() {
+async fn quirk_27_events_lose_their_data_after_an_hour_except_for_admins() {
     let close = bare().await;
     let made = lead(&close, "Nordlicht").await;
     let path = format!("lead/{}/", id(&made));
@@ -136,7 +136,9 @@ async fn quirk_28_each_composite_operation_gives_its_bundle_under_one_request() 
 async fn quirk_28_a_mail_that_is_sent_was_created_and_updated_before_with_its_thread() {
     let close = bare().await;
     let lead = lead(&close, "Nordlicht").await;
-    let body = json!({ "lead_id": lead["id"], "status": "draft", "subject": "Offer", "to": ["a@b.example"], "body_text": "x" });
+    let body = json!({
+        "lead_id": lead["id"], "status": "draft", "subject": "Offer", "to": ["a@b.example"], "body_text": "x"
+    });
     let mail = close.make("activity/email/", body).await;
     settle(&close).await;
     put(&close, &format!("activity/email/{}/", id(&mail)), json!({ "status": "outbox" })).await;

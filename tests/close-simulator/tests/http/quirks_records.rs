@@ -131,7 +131,10 @@ async fn quirk_19_the_cost_of_calls_and_sms_is_a_text_while_money_is_an_integer(
     let lead = lead(&close, "Nordlicht").await;
     let call =
         perform(&close, json!({ "action": "run_call", "lead_id": lead["id"], "ring_secs": 1, "duration": 100 })).await;
-    let body = json!({ "lead_id": lead["id"], "text": "hi", "status": "outbox", "remote_phone": "+4943100001", "local_phone": "+4940000009" });
+    let body = json!({
+        "lead_id": lead["id"], "text": "hi", "status": "outbox", "remote_phone": "+4943100001",
+        "local_phone": "+4940000009"
+    });
     let sms = close.make("activity/sms/", body).await;
     close.advance(600.0).await;
     for path in [format!("activity/call/{call}/"), format!("activity/sms/{}/", id(&sms))] {

@@ -80,7 +80,7 @@ async fn quirk_02_a_put_changes_the_keys_that_it_has_and_no_other() {
 /// Objects hidden from a restricted key, in every list, search and get; the 404 has the same text as for a missing
 /// object.
 #[tokio::test]
-async fn quirk_03_what_is_invisible_is_404_like_what_is_missing_and_in_no_list_or_search() {
+async fn quirk_03_hidden_objects_are_404_and_in_no_list_or_search() {
     let close = Close::start().await;
     let lead = close.make("lead/", json!({ "name": "Hidden", "contacts": [{ "name": "Ida" }] })).await;
     let contact = lead["contact_ids"][0].clone();

@@ -392,19 +392,20 @@ async fn a_consumer_that_follows_the_recipe_ends_with_the_truth() {
 }
 
 #[tokio::test]
-async fn a_consumer_that_follows_the_recipe_ends_with_the_truth_when_events_come_a_minute_late() {
+async fn the_recipe_ends_with_the_truth_when_events_come_a_minute_late() {
     runs(115..119, json!({ "consolidation_ms": 30_000, "consolidate_any_context": true }), 60_000).await;
 }
 
 #[tokio::test]
-async fn a_consumer_that_follows_the_recipe_ends_with_the_truth_without_consolidation_and_with_children_made_anew() {
+async fn the_recipe_ends_with_the_truth_without_consolidation_and_with_re_created_children() {
     runs(205..209, json!({ "consolidation_ms": 0, "merged_children": "recreate", "merge_errors": 0.4 }), 20_000).await;
 }
 
 #[tokio::test]
-async fn a_consumer_that_follows_the_recipe_ends_with_the_truth_when_updates_are_folded_into_creations() {
+async fn the_recipe_ends_with_the_truth_when_creations_absorb_updates() {
     let switches = json!({
-        "consolidate_into_created": true, "merged_object": "source", "merge_spelling": "plain", "legacy_note_type": true,
+        "consolidate_into_created": true, "merged_object": "source", "merge_spelling": "plain",
+        "legacy_note_type": true,
         "nested_in_lead_events": true, "revert_moves_back": false,
     });
     runs(317..321, switches, 5_000).await;

@@ -50,7 +50,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => (0..COLLECTIONS.len(), any::<usize>(), any::<u8>()).prop_map(|(kind, lead, value)| Step::Create(kind, lead, value)),
+        3 => (0..COLLECTIONS.len(), any::<usize>(), any::<u8>())
+            .prop_map(|(kind, lead, value)| Step::Create(kind, lead, value)),
         5 => (any::<usize>(), any::<u8>()).prop_map(|(object, value)| Step::Update(object, value)),
         2 => (any::<usize>(), any::<Option<u8>>()).prop_map(|(object, value)| Step::Custom(object, value)),
         1 => any::<usize>().prop_map(Step::Delete),
@@ -194,7 +195,8 @@ proptest! {
         }
         // No deleted object remains.
         let alive: BTreeSet<&String> = local.objects.iter().map(|(_, id)| id).collect();
-        for id in state.keys().filter(|id| id.starts_with("lead_") || id.starts_with("cont_") || id.starts_with("oppo_")) {
+        let prefixes = ["lead_", "cont_", "oppo_"];
+        for id in state.keys().filter(|id| prefixes.iter().any(|prefix| id.starts_with(prefix))) {
             prop_assert!(alive.contains(id), "{} is gone, and the log does not say so", id);
         }
     }

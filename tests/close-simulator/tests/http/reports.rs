@@ -119,7 +119,11 @@ async fn funnels_count_and_value_the_opportunities_of_a_pipeline() {
     let statuses = close.get("status/opportunity/").await;
     let status = |kind: &str| statuses.rows().iter().find(|status| status["type"] == kind).unwrap().clone();
     let pipeline = status("won")["pipeline_id"].clone();
-    let body = |kind: &str| json!({ "lead_id": lead["id"], "status_id": status(kind)["id"], "value": 500_000, "value_period": "one_time" });
+    let body = |kind: &str| {
+        json!({
+            "lead_id": lead["id"], "status_id": status(kind)["id"], "value": 500_000, "value_period": "one_time"
+        })
+    };
     for kind in ["active", "won"] {
         close.make("opportunity/", body(kind)).await;
     }
@@ -152,7 +156,8 @@ async fn sent_mails_are_counted_by_template_and_any_metric_over_time() {
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     let template = close.make("email_template/", json!({ "name": "News" })).await;
     let mail = json!({
-        "lead_id": lead["id"], "direction": "outgoing", "status": "sent", "subject": "News", "to": ["ida@nordlicht.example"],
+        "lead_id": lead["id"], "direction": "outgoing", "status": "sent", "subject": "News",
+        "to": ["ida@nordlicht.example"],
         "template_id": template["id"], "date_created": "2026-09-01T12:00:01Z",
     });
     close.make("activity/email/", mail).await;

@@ -72,7 +72,7 @@ async fn what_is_wrong_with_a_role_is_said_by_field_and_a_used_one_stays() {
 
 /// Section 12, item 3: a caller who does not see the lead finds neither it nor its children, in lists, totals and gets.
 #[tokio::test]
-async fn quirk_03_a_restricted_key_finds_the_leads_that_name_its_user_and_404_for_others_and_their_children() {
+async fn quirk_03_a_restricted_key_sees_its_own_leads_and_404_for_others() {
     let close = Close::bare().await;
     let ana = close.get_as("restricted", "me/").await.body["id"].clone();
     let owner = close.get("custom_field/lead/").await.rows()[0]["id"].as_str().unwrap().to_owned();
@@ -125,7 +125,10 @@ async fn allow_unassigned_adds_leads_that_nobody_holds_and_a_deleted_field_hides
         .make("custom_field/lead/", json!({ "name": "Team", "type": "user", "accepts_multiple_values": true }))
         .await;
     let field = field["id"].as_str().unwrap();
-    let role = json!({ "name": "Field", "permissions": ["calling"], "visibility_user_lcf_ids": [field], "visibility_user_lcf_behavior": "allow_unassigned" });
+    let role = json!({
+        "name": "Field", "permissions": ["calling"], "visibility_user_lcf_ids": [field],
+        "visibility_user_lcf_behavior": "allow_unassigned"
+    });
     let role = close.make("role/", role).await;
     let bo = close.get_as("second", "me/").await.body;
     close

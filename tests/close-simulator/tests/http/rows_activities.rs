@@ -70,7 +70,8 @@ async fn row_activity_call_that_is_logged_is_neither_answered_nor_completed() {
 
 async fn mail(close: &Close, lead: &Value, status: &str) -> Value {
     let body = json!({
-        "lead_id": lead["id"], "status": status, "subject": "Offer", "body_text": "Hello", "to": ["ida@nordlicht.example"],
+        "lead_id": lead["id"], "status": status, "subject": "Offer", "body_text": "Hello",
+        "to": ["ida@nordlicht.example"],
     });
     close.make("activity/email/", body).await
 }
@@ -116,7 +117,9 @@ async fn row_activity_email_thread_is_created_updated_and_deleted() {
     let lead = lead(&close, "Nordlicht").await;
     let made = mail(&close, &lead, "sent").await;
     settle(&close).await;
-    let body = json!({ "action": "receive_email", "lead_id": lead["id"], "subject": "Re: Offer", "sender": "ida@nordlicht.example" });
+    let body = json!({
+        "action": "receive_email", "lead_id": lead["id"], "subject": "Re: Offer", "sender": "ida@nordlicht.example"
+    });
     let reply = perform(&close, body).await;
     settle(&close).await;
     let thread = text(&made["thread_id"]);
@@ -133,7 +136,10 @@ async fn row_activity_email_thread_is_created_updated_and_deleted() {
 async fn row_activity_sms_is_created_updated_sent_and_deleted() {
     let close = bare().await;
     let lead = lead(&close, "Nordlicht").await;
-    let body = json!({ "lead_id": lead["id"], "text": "hi", "status": "draft", "remote_phone": "+4943100001", "local_phone": "+4940000009" });
+    let body = json!({
+        "lead_id": lead["id"], "text": "hi", "status": "draft", "remote_phone": "+4943100001",
+        "local_phone": "+4940000009"
+    });
     let made = close.make("activity/sms/", body).await;
     settle(&close).await;
     let path = format!("activity/sms/{}/", id(&made));

@@ -32,7 +32,7 @@ async fn row_lead_is_created_updated_and_deleted() {
 
 /// The remark of the row: changes that move the lead's `date_updated` without an event of the lead.
 #[tokio::test]
-async fn row_lead_is_updated_by_contact_ids_but_not_by_activities_opportunities_tasks_and_edits_of_contacts() {
+async fn row_lead_is_updated_by_contact_ids_but_not_by_other_children() {
     let close = bare().await;
     let made = lead(&close, "Nordlicht").await;
     let path = format!("lead/{}/", id(&made));

@@ -81,7 +81,7 @@ async fn row_custom_object_type_is_created_updated_and_deleted() {
 
 /// The remark: a new label causes no events of the leads.
 #[tokio::test]
-async fn row_status_lead_is_created_updated_and_deleted_and_leads_say_nothing_of_its_label() {
+async fn row_status_lead_is_created_updated_and_deleted_without_events_of_leads() {
     life("status/lead/", "status.lead", json!({ "label": "Cold" }), json!({ "label": "Colder" })).await;
     let close = bare().await;
     let lead = lead(&close, "Nordlicht").await;
@@ -92,7 +92,7 @@ async fn row_status_lead_is_created_updated_and_deleted_and_leads_say_nothing_of
 
 /// The remark, for opportunities.
 #[tokio::test]
-async fn row_status_opportunity_is_created_updated_and_deleted_and_opportunities_say_nothing_of_its_label() {
+async fn row_status_opportunity_is_created_updated_and_deleted_without_events_of_opportunities() {
     life("status/opportunity/", "status.opportunity", json!({ "label": "Cold" }), json!({ "label": "Colder" })).await;
     let close = bare().await;
     let lead = lead(&close, "Nordlicht").await;

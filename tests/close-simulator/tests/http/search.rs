@@ -206,7 +206,11 @@ async fn a_page_has_at_most_two_hundred_rows_and_more_is_refused_in_words() {
 async fn what_is_unknown_is_refused_where_it_stands() {
     let close = Close::start().await;
     let at = |pointer: &str, body: Value| (pointer.to_owned(), body);
-    let condition_of = |condition: Value| json!({ "query": { "type": "field_condition", "field": regular("lead", "name"), "condition": condition } });
+    let condition_of = |condition: Value| {
+        json!({
+            "query": { "type": "field_condition", "field": regular("lead", "name"), "condition": condition }
+        })
+    };
     let sorted = |sort: Value| json!({ "query": leads(&[]), "sort": sort });
     let cases = [
         at("/query", json!({})),
@@ -216,7 +220,9 @@ async fn what_is_unknown_is_refused_where_it_stands() {
         at("/query/field-errors/queries", json!({ "query": { "type": "and" } })),
         at(
             "/query/field-errors/queries/errors/1/field-errors/object_type",
-            json!({ "query": { "type": "or", "queries": [leads(&[]), { "type": "object_type", "object_type": "user" }] } }),
+            json!({
+                "query": { "type": "or", "queries": [leads(&[]), { "type": "object_type", "object_type": "user" }] }
+            }),
         ),
         at("/query/field-errors/negate", json!({ "query": { "type": "id", "value": "lead_x", "negate": "no" } })),
         at("/query/field-errors/mode", json!({ "query": { "type": "text", "value": "a", "mode": "fuzzy" } })),
@@ -283,12 +289,19 @@ async fn each_condition_selects_by_its_own_rule() {
     let a = close
         .make(
             "lead/",
-            json!({ "name": "Quell A", key(&tier): "Gold", key(&score): 5.5, key(&since): "2026-02-01", key(&owner): [me, agent],
+            json!({ "name": "Quell A", key(&tier): "Gold", key(&score): 5.5, key(&since): "2026-02-01",
+                key(&owner): [me, agent],
                 key(&motto): "Ever onward" }),
         )
         .await;
     close
-        .make("lead/", json!({ "name": "Quell B", key(&tier): "Silver", key(&score): 7, key(&since): "2026-03-01", key(&motto): "onward, ever" }))
+        .make(
+            "lead/",
+            json!({
+                "name": "Quell B", key(&tier): "Silver", key(&score): 7, key(&since): "2026-03-01",
+                key(&motto): "onward, ever"
+            }),
+        )
         .await;
     close.make("lead/", json!({ "name": "Quell C", key(&owner): [agent] })).await;
     let id = a["id"].clone();
@@ -318,7 +331,9 @@ async fn each_condition_selects_by_its_own_rule() {
         (
             json!({ "type": "or", "queries": [
                 condition(custom(&tier), json!({ "type": "term", "values": ["Silver"] })),
-                { "type": "and", "negate": true, "queries": [condition(custom(&score), json!({ "type": "exists" }))] } ] }),
+                { "type": "and", "negate": true, "queries": [condition(custom(&score), json!({
+                    "type": "exists"
+                }))] } ] }),
             "BC",
         ),
     ];
@@ -349,7 +364,12 @@ async fn moments_are_fixed_relative_or_days_of_the_caller() {
             ),
         ])
     };
-    let ago = |unit: &str, count: i64| json!({ "type": "offset", "direction": "past", "moment": { "type": "now" }, "offset": { unit: count, "minutes": null } });
+    let ago = |unit: &str, count: i64| {
+        json!({
+            "type": "offset", "direction": "past", "moment": { "type": "now" },
+            "offset": { unit: count, "minutes": null }
+        })
+    };
     assert_eq!(names(&close, created(ago("days", 2), Value::Null)).await, ["Quell New"]);
     assert_eq!(names(&close, created(ago("weeks", 1), Value::Null)).await, ["Quell New", "Quell Old"]);
     assert_eq!(names(&close, created(Value::Null, ago("hours", 47))).await, ["Quell Old"]);
@@ -422,10 +442,19 @@ async fn quirk_09_only_leads_and_contacts_are_returned_unless_it_is_switched() {
 #[tokio::test]
 async fn what_belongs_to_a_lead_can_be_asked_about() {
     let close = Close::start().await;
-    let with = |name: &str, email: &str| json!({ "name": name, "contacts": [{ "name": format!("{name} Person"), "emails": [{ "email": email, "type": "office" }] }] });
+    let with = |name: &str, email: &str| {
+        json!({
+            "name": name,
+            "contacts": [{ "name": format!("{name} Person"), "emails": [{ "email": email, "type": "office" }] }]
+        })
+    };
     close.make("lead/", with("Quell A", "ada@quell.example")).await;
     close.make("lead/", with("Quell B", "bob@other.example")).await;
-    let related = |this: &str, other: &str, query: Value| json!({ "type": "has_related", "this_object_type": this, "related_object_type": other, "related_query": query });
+    let related = |this: &str, other: &str, query: Value| {
+        json!({
+            "type": "has_related", "this_object_type": this, "related_object_type": other, "related_query": query
+        })
+    };
     let email = condition(
         regular("contact_email", "email"),
         json!({ "type": "text", "mode": "phrase", "value": "ada@quell.example" }),

@@ -8,7 +8,8 @@ use crate::client::Close;
 /// A sequence of two steps, a lead, and a contact of it.
 async fn enrolled(close: &Close) -> (Value, Value, Value) {
     let template = close.make("email_template/", json!({ "name": "First" })).await;
-    let steps = json!([{ "step_type": "email", "email_template_id": template["id"] }, { "step_type": "call", "delay": 86_400 }]);
+    let steps = json!([{ "step_type": "email", "email_template_id": template["id"] },
+        { "step_type": "call", "delay": 86_400 }]);
     let sequence = close.make("sequence/", json!({ "name": "Outreach", "steps": steps })).await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     let emails = json!([{ "email": "ida@nordlicht.example", "type": "office" }]);

@@ -62,7 +62,7 @@ async fn a_status_has_events_of_creation_update_and_deletion() {
 /// Section 12, item 20, for the status itself: a rename has one event, of the status and of no record. Records store
 /// only the id.
 #[tokio::test]
-async fn quirk_20_a_renamed_status_is_told_of_the_status_only_and_shows_at_once_in_the_organization() {
+async fn quirk_20_a_renamed_status_has_one_event_and_shows_immediately() {
     let close = Close::bare().await;
     let status = close.get("status/lead/").await.rows()[0].clone();
     let lead = close.make("lead/", json!({ "name": "Nordlicht", "status_id": status["id"] })).await;
@@ -148,7 +148,7 @@ async fn a_status_or_pipeline_that_records_have_cannot_be_deleted() {
 
 /// Section 8.4: removing a status or a pipeline changes many records silently.
 #[tokio::test]
-async fn records_of_a_deleted_status_or_pipeline_get_another_and_nothing_tells_of_it() {
+async fn records_of_a_deleted_status_or_pipeline_silently_get_another() {
     let close = Close::bare().await;
     let lead = close.make("lead/", json!({ "name": "Nordlicht" })).await;
     let made =

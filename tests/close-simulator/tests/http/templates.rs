@@ -61,7 +61,9 @@ async fn a_template_is_rendered_for_a_lead() {
     let template = close
         .make(
             "email_template/",
-            json!({ "name": "T", "subject": "To {{ lead.name }}", "body": "{{lead.name}} / {{ user.first_name }}{{ x.y }}" }),
+            json!({
+                "name": "T", "subject": "To {{ lead.name }}", "body": "{{lead.name}} / {{ user.first_name }}{{ x.y }}"
+            }),
         )
         .await;
     let path = format!("email_template/{}/render/", template["id"].as_str().unwrap());

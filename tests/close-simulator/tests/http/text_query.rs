@@ -53,10 +53,12 @@ async fn three_leads(close: &Close) -> (Value, String) {
     let a = close
         .make(
             "lead/",
-            json!({ "name": "Quell A", "description": "Makers of blue lamps", field("Industry"): "Steel Works", field("Rank"): 3,
+            json!({ "name": "Quell A", "description": "Makers of blue lamps", field("Industry"): "Steel Works",
+                field("Rank"): 3,
                 "addresses": [{ "city": "Köln", "country": "DE" }, { "city": "Wien", "country": "AT" }],
                 "contacts": [
-                    { "name": "Ada Lumen", "title": "CTO", "emails": [{ "email": "ada@quell.example", "type": "office" }] },
+                    { "name": "Ada Lumen", "title": "CTO",
+                      "emails": [{ "email": "ada@quell.example", "type": "office" }] },
                     { "name": "Bert Ohm", "phones": [{ "phone": "+4930901820", "type": "office" }] } ] }),
         )
         .await;
@@ -64,8 +66,10 @@ async fn three_leads(close: &Close) -> (Value, String) {
     let b = close
         .make(
             "lead/",
-            json!({ "name": "Quell B", field("Industry"): "Steel", field("Old Key"): "x", "addresses": [{ "city": "Wien" }],
-                "contacts": [{ "name": "Cleo Watt", "emails": [{ "email": "cleo@quell.example", "type": "office" }] }] }),
+            json!({ "name": "Quell B", field("Industry"): "Steel", field("Old Key"): "x",
+                "addresses": [{ "city": "Wien" }],
+                "contacts": [{ "name": "Cleo Watt",
+                    "emails": [{ "email": "cleo@quell.example", "type": "office" }] }] }),
         )
         .await;
     close.advance(600.0).await;
@@ -288,7 +292,8 @@ async fn what_has_no_form_is_words_and_never_an_error() {
 async fn contacts_tasks_and_opportunities_take_a_text_of_their_own_properties() {
     let close = Close::start().await;
     let body = json!({ "name": "Quell A", "contacts": [
-        { "name": "Ada Lumen", "emails": [{ "email": "ada@quell.example", "type": "office" }] }, { "name": "Bert Ohm" } ] });
+        { "name": "Ada Lumen", "emails": [{ "email": "ada@quell.example", "type": "office" }] },
+        { "name": "Bert Ohm" } ] });
     let a = close.make("lead/", body).await;
     let b = close.make("lead/", json!({ "name": "Quell B" })).await;
     for (lead, text) in [(&a, "paint the fence"), (&b, "mend the roof")] {

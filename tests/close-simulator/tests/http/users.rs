@@ -30,7 +30,7 @@ async fn me_shows_the_user_with_memberships_and_whole_organizations() {
 }
 
 #[tokio::test]
-async fn the_list_has_present_members_only_and_a_former_one_is_read_by_id_if_the_switch_lets_it() {
+async fn the_list_has_present_members_and_a_switch_shows_former_ones_by_id() {
     let close = Close::bare().await;
     let list = close.get("user/").await;
     let names: Vec<&str> = list.rows().iter().map(|user| user["first_name"].as_str().unwrap()).collect();

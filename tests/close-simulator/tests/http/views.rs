@@ -10,7 +10,7 @@ fn names(reply: &Reply) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn quirk_13_a_list_of_smart_views_has_only_those_of_leads_unless_a_type_is_asked_for() {
+async fn quirk_13_smart_views_are_listed_for_leads_unless_a_type_is_given() {
     // Section 12, item 13.
     let close = Close::start().await;
     close.make("saved_search/", json!({ "name": "Test leads", "s_query": { "type": "and", "queries": [] } })).await;

@@ -71,7 +71,7 @@ async fn a_retry_can_repeat_the_first_signature_and_redirects_can_be_followed() 
 }
 
 #[tokio::test]
-async fn quirk_33_an_event_is_dropped_after_72_hours_and_a_jump_of_the_clock_makes_retries_due() {
+async fn quirk_33_an_event_is_dropped_after_72_hours() {
     // Quirk 33.
     let (close, mut receiver, _) = subscribed().await;
     receiver.answer([Reaction::Status(500)], Reaction::Status(200));

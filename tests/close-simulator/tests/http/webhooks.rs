@@ -42,7 +42,11 @@ async fn quirk_31_a_created_event_is_delivered_at_once_signed_and_as_the_log_has
 #[test]
 fn quirk_31_the_vector_of_the_reference_holds_and_the_key_as_text_gives_another_hash() {
     let key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-    let body = br#"{"subscription_id":"whsub_0000000000000000000001","event":{"id":"ev_0000000000000000000001","object_type":"lead","action":"deleted"}}"#;
+    let body = concat!(
+        r#"{"subscription_id":"whsub_0000000000000000000001","#,
+        r#""event":{"id":"ev_0000000000000000000001","object_type":"lead","action":"deleted"}}"#
+    )
+    .as_bytes();
     assert_eq!(body.len(), 133);
     let right = "042905c13a6e08934bc6c18518068b2ab0dc72607c5314060095cbec230a224d";
     let wrong = "f0c8267b351b8479219fe57f8755764d2b7c59d08b7d24742bb82ca41c2eb6b3";

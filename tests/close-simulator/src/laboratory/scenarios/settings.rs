@@ -42,7 +42,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "delete_user",
-        meaning: "A user is removed from the organization: one membership event; the records keep the user and the name",
+        meaning: "A user is removed from the organization: one membership event; records keep the user and the name",
         parameters: &[("user", "-", "the user")],
         run: delete_user,
     },

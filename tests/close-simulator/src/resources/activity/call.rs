@@ -130,8 +130,10 @@ fn transcript(scene: &Scene<'_>, exists: bool) -> Value {
         format!("{speaker} spoke for {} seconds and agreed on a next step.", scene.record.int("duration").unwrap_or(0));
     Value::json(&json!({
         "utterances": [
-            { "speaker_label": speaker, "speaker_side": "close-user", "start": 0.0, "end": 2.5, "text": "Hello, is now a good time?" },
-            { "speaker_label": "Contact", "speaker_side": "contact", "start": 2.5, "end": 4.0, "text": "Yes, go ahead." },
+            { "speaker_label": speaker, "speaker_side": "close-user", "start": 0.0, "end": 2.5,
+              "text": "Hello, is now a good time?" },
+            { "speaker_label": "Contact", "speaker_side": "contact", "start": 2.5, "end": 4.0,
+              "text": "Yes, go ahead." },
         ],
         "summary_text": summary,
         "summary_html": rich_text::html_of(&summary),

@@ -141,8 +141,14 @@ pub fn forget_type(change: &mut Change<'_>, of: Id) {
     for id in shared {
         change.edit(id, |field| {
             let names = [Key::Name("custom_activity_type_id"), Key::Name("custom_object_type_id")];
-            let is_of = |association: &Value| matches!(association, Value::Object(members) if members.iter().any(|(key, value)| names.contains(key) && value.as_id() == Some(of)));
-            let left: Vec<Value> = associations(field).iter().filter(|association| !is_of(association)).cloned().collect();
+            let is_of = |association: &Value| match association {
+                Value::Object(members) => {
+                    members.iter().any(|(key, value)| names.contains(key) && value.as_id() == Some(of))
+                }
+                _ => false,
+            };
+            let left: Vec<Value> =
+                associations(field).iter().filter(|association| !is_of(association)).cloned().collect();
             if left.len() != associations(field).len() {
                 field.set("associations", Value::list(left));
             }

@@ -185,7 +185,11 @@ impl Metric {
 pub(super) fn list(_: &View<'_>, _: &Caller, _: &Request) -> Result<Answer, Refusal> {
     let metrics: Vec<Json> = METRICS
         .iter()
-        .map(|metric| json!({ "key": metric.key, "name": metric.name, "description": format!("{} in the period.", metric.name) }))
+        .map(|metric| {
+            json!({
+                "key": metric.key, "name": metric.name, "description": format!("{} in the period.", metric.name)
+            })
+        })
         .collect();
     Ok(Answer::json(200, &json!({ "metrics": metrics })))
 }
