@@ -30,8 +30,8 @@ impl fmt::Display for TopicPartition {
 pub trait Sink: Send {
     /// Claims `partition` and fences every older claim, in this process or another.
     ///
-    /// `previous` is the caller's last claim, if the outcome of its last batch is unknown. The claim waits until an older
-    /// transaction of the partition has ended, so its `next_offset` shows whether that batch was stored.
+    /// `previous` is the caller's last claim, if the outcome of its last batch is unknown. The claim waits until an
+    /// older transaction of the partition has ended, so its `next_offset` shows whether that batch was stored.
     ///
     /// # Errors
     /// Fenced when `previous` is given and another caller has claimed the partition since. Fatal `kafka.other_cluster`,

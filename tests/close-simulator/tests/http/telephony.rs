@@ -91,7 +91,7 @@ async fn accounts_are_only_read_and_their_type_is_no_filter() {
         assert_eq!(
             close.get(&format!("connected_account/?_type={kind}&_limit=100")).await.body,
             all.body,
-            "{kind} is no filter"
+            "{kind} does not filter"
         );
     }
     for row in all.rows() {

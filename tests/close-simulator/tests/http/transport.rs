@@ -205,7 +205,7 @@ async fn answers_are_gzip_for_those_who_accept_it_when_the_switch_is_on() {
     std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&bytes[..]), &mut text).unwrap();
     let plain = close.get("user/").await;
     assert_eq!(text, plain.text);
-    assert!(!plain.headers.contains_key("content-encoding"), "whoever does not ask gets it plain");
+    assert!(!plain.headers.contains_key("content-encoding"), "a client that does not ask gets plain text");
 }
 
 /// Quirk 4: `error` is a text here and an object in a 429; field errors are keyed by field.

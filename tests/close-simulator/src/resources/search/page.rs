@@ -125,7 +125,7 @@ fn selections(json: Option<&Json>) -> Result<Vec<(String, Selection)>, Trouble> 
         .map(|(name, fields)| {
             let names: Option<Vec<&str>> = fields.as_array().and_then(|items| items.iter().map(Json::as_str).collect());
             match names {
-                // An empty list selects nothing, unlike an empty `_fields` parameter of a list, which is no selection.
+                // An empty list selects nothing, unlike an empty `_fields` parameter of a list, which does not select.
                 Some(names) if names.is_empty() => Ok((name.clone(), Selection::Named(Vec::new()))),
                 Some(names) => Ok((name.clone(), Selection::parse(&names.join(",")))),
                 None => Err(Trouble::new("value is not a valid list").under(name).under("_fields")),
