@@ -140,13 +140,11 @@ error[config.unknown_key]: unknown key `tasks.poll.interval`
    |
  6 | poll.interval = …
    | ^^^^^^^^^^^^^
-   = help: the keys are `name`, `connector.class`, `tasks.max`, `errors.tolerance`, \
-   `errors.retry.delay.max.ms`, `errors.retry.timeout`
+   = help: the keys are `name`, `connector.class`, `tasks.max`
 
 error[config.missing_key]: `name` is missing
  --> connector.toml
-  = help: The name of the connector: letters, digits, `.`, `_` and `-`. \
-  The consumer group of a sink is `connect-<name>`.
+  = help: Names the connector: letters, digits, `.`, `_` and `-`. Its consumer group is `connect-<name>`.
 
 5 problems in 1 file; nothing was started
 ";
