@@ -219,13 +219,11 @@ fn changes(change: &Change<'_>, draw: &mut Draw, object: &Record) -> Json {
             _ => json!({ "date": bodies::moment(change.now().plus_secs(draw.between(1, 900) * 3_600)) }),
         },
         Kind::Note | Kind::Call => json!({ "note": bodies::prose(draw, 40) }),
-        Kind::Email => match object.text("status") {
-            Some("draft") => json!({ "body_text": bodies::prose(draw, 60) }),
-            _ => {
-                let contact = object.lead.and_then(|lead| pick::of_lead(world, draw, lead, Kind::Contact));
-                json!({ "contact_id": bodies::id(world, contact) })
-            }
-        },
+        Kind::Email if object.text("status") == Some("draft") => json!({ "body_text": bodies::prose(draw, 60) }),
+        Kind::Email => {
+            let contact = object.lead.and_then(|lead| pick::of_lead(world, draw, lead, Kind::Contact));
+            json!({ "contact_id": bodies::id(world, contact) })
+        }
         Kind::Meeting => {
             json!({ "user_note_html": format!("<p>{}</p>", bodies::prose(draw, 10).replace('<', "&lt;")) })
         }

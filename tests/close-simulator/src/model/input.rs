@@ -183,7 +183,7 @@ fn read_object(view: &View<'_>, fields: &'static [Field], json: &Json, offset_mi
         let required = matches!(field.write, Write::Required | Write::RequiredOnce);
         match body.get(field.name) {
             None | Some(Json::Null) if required => {
-                drop(errors.insert(field.name.to_owned(), "This field is required.".into()))
+                drop(errors.insert(field.name.to_owned(), "This field is required.".into()));
             }
             None => {}
             Some(json) => match read_value(view, field.ty, json, offset_minutes) {

@@ -53,7 +53,7 @@ pub fn read_all(
         match find(view, resource, name) {
             Some(target) => found.push((target, name, json)),
             None => {
-                drop(errors.insert(format!("custom.{name}"), format!("Custom field '{name}' does not exist.").into()))
+                drop(errors.insert(format!("custom.{name}"), format!("Custom field '{name}' does not exist.").into()));
             }
         }
     }
