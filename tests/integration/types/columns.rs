@@ -24,6 +24,7 @@ fn decimal(bytes: &[u8]) -> Value {
     Value::Decimal(Decimal::from(bytes))
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of types; a row each")]
 pub(super) fn avro_types() -> Vec<Column> {
     let uuid = Uuid::from_u128(0x6ba7_b810_9dad_11d1_80b4_00c0_4fd4_30c8);
     let duration = Duration::new(Months::new(14), Days::new(3), Millis::new(4_005));
