@@ -62,6 +62,16 @@ impl Resources {
         })
     }
 
+    /// Removes a closed connector: its status on the board and its series in all families. If the connector is opened
+    /// again, its series begin at 0.
+    ///
+    /// To be called after the connector has been closed: a task that is still running would create series again.
+    pub(crate) fn forget(&self, connector: &str) {
+        self.board.remove(connector);
+        self.source_metrics.remove_connector(connector);
+        self.intake.forget(connector);
+    }
+
     /// Closes what the connectors shared, after all of them have ended.
     pub(crate) async fn close(&self) {
         self.intake.close().await;

@@ -105,6 +105,11 @@ impl Intake {
         Ok(Self { listener: Listener::new(addresses.to_vec()), metrics: WebhookMetrics::register(registry)? })
     }
 
+    /// Removes the metrics of a closed webhook.
+    pub(super) fn forget(&self, connector: &str) {
+        self.metrics.remove_connector(connector);
+    }
+
     /// Closes the sockets after the answers in flight.
     pub(super) async fn close(&self) {
         self.listener.close().await;

@@ -110,7 +110,7 @@ impl Herder {
         self.start(id);
     }
 
-    /// Stops all tasks of a connector, closes it, and removes it from the board and the metrics.
+    /// Stops all tasks of a connector, closes it, and removes it from the board and its series from the metrics.
     pub async fn close(&mut self, connector: &str) {
         for id in self.tasks_of(connector) {
             if let Some(Running { stop, .. }) = self.running.get(&id) {
@@ -122,7 +122,7 @@ impl Herder {
         }
         if let Some(open) = self.connectors.remove(connector) {
             open.close().await;
-            self.resources.board.remove(connector);
+            self.resources.forget(connector);
         }
     }
 

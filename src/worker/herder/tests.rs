@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
-use towpath_api::Placement;
+use towpath_api::{Placement, TopicPartition};
 use towpath_keys::{Flat, read};
 
 use super::*;
@@ -64,7 +64,11 @@ struct Laboratory {
 impl Laboratory {
     /// A herder with one open connector `toy`, whose tasks run.
     async fn with(behaviors: &[Behavior]) -> Self {
-        let keys = [("bootstrap.servers", "127.0.0.1:1"), ("schema.registry.url", "http://127.0.0.1:1")];
+        let keys = [
+            ("bootstrap.servers", "127.0.0.1:1"),
+            ("schema.registry.url", "http://127.0.0.1:1"),
+            ("webhook.listeners", "http://127.0.0.1:0"),
+        ];
         let (config, _) = read(&Flat::from_strings(keys)).unwrap();
         let (metrics, readiness) = (Metrics::new(), Readiness::new());
         let board = StatusBoard::new(&metrics);
@@ -135,6 +139,43 @@ async fn a_panic_fails_its_task_and_no_other() {
     laboratory.started(1).await;
 }
 
+/// The families of the golden file that have the label `connector`, ordered by name.
+fn connector_families() -> Vec<&'static str> {
+    let golden = include_str!("../../../tests/fixtures/metrics_of_a_worker.txt");
+    let families = golden.lines().filter_map(|family| {
+        let (name, labels) = (family.split(' ').next()?, family.rsplit(' ').next()?);
+        labels.split(',').any(|label| label == "connector").then_some(name)
+    });
+    families.collect()
+}
+
+/// The families that have a series of the connector, ordered by name.
+fn families_of(connector: &str, metrics: &Metrics) -> Vec<String> {
+    let families = metrics.registry().gather();
+    let labels_of = |family: &prometheus::proto::MetricFamily| {
+        family.get_metric().iter().flat_map(|series| series.get_label().to_vec()).collect::<Vec<_>>()
+    };
+    let has_series = |family: &&prometheus::proto::MetricFamily| {
+        labels_of(family).iter().any(|label| (label.name(), label.value()) == ("connector", connector))
+    };
+    families.iter().filter(has_series).map(|family| family.name().to_owned()).collect()
+}
+
+/// The definition of a webhook source `hook`, whose schema is in `folder`.
+fn webhook(folder: &std::path::Path) -> ConnectorDefinition {
+    let schema = r#"{"type":"record","name":"deals","fields":[{"name":"id","type":"string"}]}"#;
+    std::fs::write(folder.join("deals.avsc"), schema).unwrap();
+    let keys = [
+        ("name", "hook"),
+        ("connector.class", "WebhookSource"),
+        ("topic.prefix", "acme"),
+        ("objects", "deals"),
+        ("objects.deals.schema", "deals.avsc"),
+        ("clients.acme.secret", "s"),
+    ];
+    ConnectorDefinition::read(&Flat::from_strings(keys).with_base_dir(folder)).unwrap().0
+}
+
 #[tokio::test]
 async fn a_closed_connector_is_dropped_and_leaves_board_and_metrics() {
     let mut laboratory = Laboratory::with(&[Behavior::Run; 2]).await;
@@ -143,6 +184,28 @@ async fn a_closed_connector_is_dropped_and_leaves_board_and_metrics() {
     assert_eq!(Arc::strong_count(&laboratory.open), 1, "the connector was dropped");
     assert!(laboratory.board.connectors().is_empty());
     assert!(!laboratory.metrics.encode().contains(r#"connector="toy""#), "{}", laboratory.metrics.encode());
+
+    // A connector with series in all families: a webhook has those of sources, and the test adds the others.
+    let folder = tempfile::tempdir().unwrap();
+    laboratory.herder.open(&[webhook(folder.path())]).await.unwrap();
+    let id = TaskId { connector: "hook".to_owned(), task: 0 };
+    laboratory.herder.start(&id);
+    let source = laboratory.herder.resources.source_metrics.clone().connector("hook");
+    source.read("deals");
+    source.written("acme.deals");
+    let partition = TopicPartition { topic: "acme.deals".into(), partition: 0 };
+    let _partition = laboratory.metrics.sink("hook").partition(&partition, "deals", "deals");
+    let complete = async {
+        while families_of("hook", &laboratory.metrics) != connector_families() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let complete = tokio::time::timeout(Duration::from_secs(10), complete).await;
+    assert!(complete.is_ok(), "{:?} instead of {:?}", families_of("hook", &laboratory.metrics), connector_families());
+    laboratory.herder.close("hook").await;
+    assert!(laboratory.board.connectors().is_empty());
+    assert_eq!(families_of("hook", &laboratory.metrics), [""; 0]);
+    assert!(!laboratory.metrics.encode().contains(r#""hook""#), "{}", laboratory.metrics.encode());
 }
 
 #[tokio::test]
