@@ -32,7 +32,6 @@
 
 // Counts, shares and times are far from the limits of their types, and a broken invariant should stop the test.
 #![allow(
-    missing_docs,
     clippy::missing_panics_doc,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,

@@ -12,7 +12,6 @@ macro_rules! kinds {
     ($($name:ident $prefix:literal $len:literal $resource:expr;)*) => {
         /// The kind of an id. Prefixes and lengths: reference, section 1.7.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[allow(missing_docs)]
         #[repr(u8)]
         pub enum Kind { $($name,)* }
 

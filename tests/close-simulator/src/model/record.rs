@@ -21,7 +21,6 @@ pub enum Key {
 
 /// One value. 24 bytes; cheap to clone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub enum Value {
     Null,
     Bool(bool),

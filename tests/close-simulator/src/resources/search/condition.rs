@@ -39,7 +39,6 @@ pub struct Term {
 
 /// Bounds of a number, each optional.
 #[derive(Clone, Copy, Default)]
-#[allow(missing_docs)]
 pub struct Bounds {
     pub gt: Option<f64>,
     pub gte: Option<f64>,
