@@ -5,7 +5,7 @@
 //! checks their files, [`crate::task`] runs any source and any sink.
 //!
 //! To add a class, add: its folder in `connectors/`, its lines in `Cargo.toml`, a file here that implements [`Class`],
-//! and its line in [`Plugin`]. The compiler reports everything that is missing.
+//! and its line in [`Plugin`]. The compiler reports what is missing; `towpath_api` lists the steps.
 
 mod class;
 mod definition;

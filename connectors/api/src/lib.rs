@@ -1,9 +1,9 @@
 //! The contract that every Towpath connector is written against.
 //!
 //! A *source* knows one outside system and turns its changes into [`ChangeEvent`]s. A *sink* knows one store and makes
-//! [`Batch`]es of records durable there. Neither knows Kafka, a schema registry, the worker or another connector: a
-//! connector crate depends on this crate, `towpath-keys` and `towpath-mapping` only, so the compiler keeps connectors
-//! apart.
+//! [`Batch`]es of records durable there. Neither knows Kafka, a schema registry, the worker or another connector: of
+//! this workspace a connector crate depends on this crate, `towpath-keys` and `towpath-mapping` only, so the compiler
+//! keeps connectors apart.
 //!
 //! ```text
 //! outside ─ Source::run ─ Publisher::publish ─ (topic) ─ Sink::apply ─ store
@@ -12,66 +12,72 @@
 //!
 //! # Writing a source
 //!
-//! 1. Declare its keys with `towpath_keys::config_keys!`; validation, documentation and "did you mean" come from that
-//!    one place.
+//! 1. Declare its keys with `towpath_keys::config_keys!`, and implement `Check` for the struct (empty if no check goes
+//!    across keys). Validation, documentation and "did you mean" come from that one place.
 //! 2. Describe each object once as an [`Object`]: a name, an Avro record schema with an `id` field, whole or partial
 //!    updates.
-//! 3. Implement [`Source`] for every [`Publisher`] if the source has no position (a server), or for every [`Journal`]
-//!    if it has one (a poller of a log). When `publish` returns `Ok`, the broker has the events for good; a journal has
-//!    the position as well, or neither.
-//! 4. Implement [`OpenSource`]: the number of tasks, where they run, and how one is opened, afresh after each retry.
+//! 3. Implement [`Source`] for every [`Journal`] if the source has a position in its outside system (a poller of a log),
+//!    or for every [`Publisher`] if it has none (a server, which answers each client after `publish`). When `publish`
+//!    returns `Ok`, the broker has the events for good; a journal has the position as well.
+//! 4. Implement [`OpenSource`]: the number of tasks, where they run, and how one is opened, afresh after each retry. So
+//!    a source keeps no state across an error: `run` begins with [`Journal::position`].
 //!
-//! A poller; a server does the same once for each request, and answers after `publish`:
+//! A poller:
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
 //! use towpath_api::{
-//!     ChangeEvent, Key, Lifecycle, Object, Op, Publisher, Result, Source, Updates,
+//!     ChangeEvent, Error, ErrorType, Journal, Key, Lifecycle, Object, Op, OpenSource, Placed, Placement, Position, Result,
+//!     Source, Updates,
 //!     apache_avro::{Schema, types::Value},
+//!     serde_json::{Map, Value as Json},
 //! };
 //!
-//! /// Polls a counter; every reading is a record of its own.
+//! /// Polls a counter; every reading is a record.
 //! struct Counter {
 //!     object: Arc<Object>,
-//!     reading: i64,
 //!     pause: Duration,
 //! }
 //!
 //! impl Counter {
-//!     fn new(pause: Duration) -> Self {
-//!         let schema = r#"{"type": "record", "name": "reading", "fields": [{"name": "id", "type": "long"}]}"#;
-//!         let schema = Schema::parse_str(schema).expect("it is valid");
-//!         let object = Object::new("reading", schema, Updates::Whole).expect("it has an id");
-//!         Self { object: Arc::new(object), reading: 0, pause }
+//!     /// Asks the outside system for the reading after `last`. If it is away, this returns an `Error::retry`.
+//!     async fn poll(&self, last: i64) -> Result<i64> {
+//!         Ok(last + 1)
 //!     }
 //!
-//!     /// Asks the outside what is new. An outside that is away is an `Error::retry`, which the worker waits for.
-//!     async fn poll(&self) -> Result<Vec<ChangeEvent>> {
-//!         let id = self.reading + 1;
-//!         Ok(vec![ChangeEvent {
+//!     fn event(&self, reading: i64) -> ChangeEvent {
+//!         ChangeEvent {
 //!             object: Arc::clone(&self.object),
-//!             key: Key::Long(id),
+//!             key: Key::Long(reading),
 //!             op: Op::Create,
-//!             after: Some(vec![("id".to_owned(), Value::Long(id))]),
+//!             after: Some(vec![("id".to_owned(), Value::Long(reading))]),
 //!             changed: None,
 //!             version: None,
-//!             event_id: format!("counter:{id}"), // the same when it is published again
+//!             event_id: format!("counter:{reading}"), // the same when it is published again
 //!             source_time_ms: None,
 //!             traceparent: None,
-//!         }])
+//!         }
 //!     }
 //! }
 //!
-//! impl<P: Publisher> Source<P> for Counter {
-//!     async fn run(&mut self, out: &mut P, life: Lifecycle) -> Result<()> {
+//! /// The last reading in a stored position; 0 before the first.
+//! fn last_reading(position: Option<Position>) -> Result<i64> {
+//!     let Some(Position(position)) = position else { return Ok(0) };
+//!     let unreadable = || Error::fatal("counter.position", ErrorType::Decode, "read the stored position");
+//!     position.get("reading").and_then(Json::as_i64).ok_or_else(unreadable)
+//! }
+//!
+//! impl<J: Journal> Source<J> for Counter {
+//!     async fn run(&mut self, out: &mut J, life: Lifecycle) -> Result<()> {
 //!         out.prepare(&self.object).await?;
+//!         let mut last = last_reading(out.position().await?)?;
 //!         life.has_started();
 //!         while !life.stop().is_cancelled() {
-//!             let events = self.poll().await?;
-//!             let read = events.len();
-//!             out.publish(events).await?;
-//!             // Only now: before, nothing is durable.
-//!             self.reading += i64::try_from(read).expect("a poll is short");
+//!             let reading = self.poll(last).await?;
+//!             let position = Position(Map::from_iter([("reading".to_owned(), reading.into())]));
+//!             out.publish(vec![self.event(reading)], position).await?;
+//!             // Only now: before, neither the event nor the position is durable.
+//!             last = reading;
 //!             tokio::select! {
 //!                 () = life.stop().cancelled() => {}
 //!                 () = tokio::time::sleep(self.pause) => {}
@@ -81,26 +87,65 @@
 //!     }
 //! }
 //!
-//! // A publisher that only says where events went is enough to test a source.
-//! #[derive(Clone)]
-//! struct Nowhere;
-//! impl Publisher for Nowhere {
-//!     async fn prepare(&self, _: &Arc<Object>) -> Result<()> {
+//! /// Opens the one task of a counter.
+//! struct OpenCounter {
+//!     pause: Duration,
+//! }
+//!
+//! impl OpenSource for OpenCounter {
+//!     type Source = Counter;
+//!
+//!     fn placement(&self) -> Placement {
+//!         Placement::OneWorker
+//!     }
+//!
+//!     fn tasks(&self, _max: u32) -> u32 {
+//!         1
+//!     }
+//!
+//!     async fn open(&self, _task: u32) -> Result<Counter> {
+//!         let schema = r#"{"type": "record", "name": "reading", "fields": [{"name": "id", "type": "long"}]}"#;
+//!         let schema = Schema::parse_str(schema).expect("it is valid");
+//!         let object = Object::new("reading", schema, Updates::Whole).expect("it has an id");
+//!         Ok(Counter { object: Arc::new(object), pause: self.pause })
+//!     }
+//! }
+//!
+//! // A journal in memory is enough to test a source.
+//! #[derive(Default)]
+//! struct Memory {
+//!     events: i64,
+//!     position: Option<Position>,
+//! }
+//! impl Journal for Memory {
+//!     async fn prepare(&mut self, _: &Arc<Object>) -> Result<()> {
 //!         Ok(())
 //!     }
-//!     async fn publish(&self, events: Vec<ChangeEvent>) -> Result<Vec<towpath_api::Placed>> {
-//!         Ok(events.iter().map(|_| towpath_api::Placed { topic: "t".into(), partition: 0, offset: 0 }).collect())
+//!     async fn position(&mut self) -> Result<Option<Position>> {
+//!         Ok(self.position.clone())
+//!     }
+//!     async fn publish(&mut self, events: Vec<ChangeEvent>, position: Position) -> Result<Vec<Placed>> {
+//!         let placed = |offset| Placed { topic: "t".into(), partition: 0, offset };
+//!         let first = self.events;
+//!         self.events += i64::try_from(events.len()).expect("a poll is short");
+//!         self.position = Some(position);
+//!         Ok((first..self.events).map(placed).collect())
 //!     }
 //! }
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-//! let life = Lifecycle::default();
-//! let (mut counter, mut nowhere) = (Counter::new(Duration::from_millis(1)), Nowhere);
-//! let (ended, ()) = tokio::join!(counter.run(&mut nowhere, life.clone()), async {
-//!     life.started().await;
-//!     tokio::time::sleep(Duration::from_millis(20)).await;
-//!     life.stop().cancel();
-//! });
-//! assert!(ended.is_ok() && counter.reading > 0);
+//! let mut journal = Memory::default();
+//! for _ in 0..2 {
+//!     let life = Lifecycle::default();
+//!     let mut counter = OpenCounter { pause: Duration::from_millis(1) }.open(0).await.unwrap();
+//!     let (ended, ()) = tokio::join!(counter.run(&mut journal, life.clone()), async {
+//!         life.started().await;
+//!         tokio::time::sleep(Duration::from_millis(20)).await;
+//!         life.stop().cancel();
+//!     });
+//!     assert!(ended.is_ok());
+//! }
+//! // The second instance has continued at the position of the first.
+//! assert_eq!(last_reading(journal.position).unwrap(), journal.events);
 //! # });
 //! ```
 //!
@@ -267,20 +312,22 @@
 //!
 //! # Making it known
 //!
-//! 1. `connectors/<name>`: the crate. In each connector the same names: `config.rs` for its keys, `source.rs` or
-//!    `sink.rs` for what it implements of this contract, then a file for each further subject, `codes.rs` for its error
-//!    codes, `metrics.rs` for its own metrics, if any, declared with [`families!`], and a README of one page.
-//! 2. The workspace's `Cargo.toml`: the crate as a member, in `[workspace.dependencies]`, and as a dependency of
-//!    `towpath`.
-//! 3. `src/plugin/<name>.rs`: a struct with the connector's keys that implements `Class`: its name, how its keys are
-//!    read together with those that every source or every sink has, how it is opened, its preflight. A source without a
-//!    position is opened as a `PublishingSource`, one with a position as a `JournalingSource`, a sink as a
-//!    `SinkConnector`: a few lines each.
+//! 1. `connectors/<name>`: the crate, with `[lints] workspace = true`. In each connector the same names: `config.rs` for its
+//!    keys, `source.rs` or `sink.rs` for what it implements of this contract, then a file for each further subject,
+//!    `codes.rs` for its error codes, and a README of one page. Of this workspace it depends on `towpath-api`,
+//!    `towpath-keys` and `towpath-mapping` only; outside it, on whatever it needs.
+//! 2. The workspace's `Cargo.toml`: the crate as a member, in `[workspace.dependencies]`, and as a dependency of `towpath`.
+//! 3. `src/plugin/<name>.rs`: a struct with the connector's keys that implements `Class`, a few lines for each method. A
+//!    source without a position is opened as a `PublishingSource`, one with a position as a `JournalingSource`, a sink
+//! as a    `SinkConnector`. `read` combines the connector's keys with those of every connector and of every source or
+//! sink; a    check across them is `impl Check for Across<…>`, where a source calls `check_topics` with the names of
+//! its objects.    A key of every connector that means nothing to the class gets a warning (`without_effect`).
 //! 4. `src/plugin/mod.rs`: `mod <name>;`, and a line in `plugins!` with the sentence that documents the class.
-//! 5. `UPDATE_GOLDEN=1 cargo test --features failpoints --test integration -- the_page_about_the_keys` renders
-//!    `docs/configuration.md`.
+//! 5. `UPDATE_GOLDEN=1 cargo test --features failpoints --test integration -- the_page_about_the_keys` renders `docs/configuration.md`.
+//! 6. `make check`: formatting, lints and the house rules.
 //!
-//! The compiler reports whatever is missing of steps 2 to 4, a test reports step 5.
+//! The compiler reports each method that a class lacks, and warns about a class without its line in `plugins!`; a test
+//! reports a page that was not rendered.
 //!
 //! # Guarantees of the contract
 //!
@@ -316,6 +363,7 @@ pub use event::{ChangeEvent, EVENT_ID_HEADER, Key, Op, Version};
 pub use object::{KeyType, Object, ObjectError, Updates};
 pub use prometheus;
 pub use record::{Body, Change, Identity, Payload, Record, RecordKey, RecordOp};
+pub use serde_json;
 pub use set_aside::SetAside;
 pub use sink::{ApplyError, Batch, Claim, OpenSink, Sink, StoredOffset, TopicPartition};
 pub use source::{Journal, Lifecycle, OpenSource, Placed, Placement, Position, Publisher, Source};
