@@ -32,7 +32,7 @@
 //! |---|---|---|
 //! | `connectors/api` | [`towpath_api`]: the traits that connectors implement | an agreement with all connectors |
 //! | `connectors/keys` | [`towpath_keys`]: how config keys are declared and read | a type or a check for any key |
-//! | `connectors/mapping` | [`towpath_mapping`]: JSON to Avro by a schema | JSON conversion that several sources need |
+//! | `connectors/mapping` | `towpath_mapping`: JSON to Avro by a schema | JSON conversion that several sources need |
 //! | `connectors/<name>` | one outside system or one store | its API requests, its SQL, its error codes, its own keys |
 //!
 //! A request to an API, such as Close's, belongs to its connector, together with its HTTP client. The meaning of a

@@ -32,7 +32,7 @@ Examples:
   towpath offsets show --worker worker.toml postgres.toml
   towpath offsets show --worker worker.toml postgres.toml -o json
 
-Lists the partitions that the store has an offset of. The lag counts offsets, so records at most. Changes nothing; the
+Lists the partitions that the store has an offset of. The lag counts offsets, so records at most. Changes no offset; the
 worker may run.")]
 pub(super) struct ShowArgs {
     /// The worker's file, for the address of Kafka

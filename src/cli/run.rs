@@ -79,8 +79,8 @@ async fn start(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, mut s
             exit::DONE
         }
         Ended::Finished(Err(error)) => {
-            tracing::error!(code = error.code, error_type = %error.error_type, error = %error.chain(),
-                "towpath cannot go on");
+            tracing::error!(code = error.code, error_type = %error.error_type, error = %error.chain(), help = error.help(),
+                "towpath cannot continue");
             exit::of(&error)
         }
         Ended::Killed(signal) => {
@@ -110,7 +110,7 @@ async fn serve(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, stop:
     let serving = tokio::spawn(async move {
         if let Err(error) = server.serve(until_closed).await {
             tracing::error!(
-                code = error.code, error = %error.chain(),
+                code = error.code, error = %error.chain(), help = error.help(),
                 "the management listener has ended; the worker runs on"
             );
         }

@@ -13,16 +13,16 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rdkafka::{
-    Message as _, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _, StreamConsumer},
-    error::KafkaError,
+    ClientContext, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext, StreamConsumer},
+    error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
 use tokio::time::Instant;
 use towpath_api::{Error, ErrorType, Result};
 
 use super::{
-    client::{KafkaSettings, blocking, refused_settings, unavailable},
+    client::{KafkaSettings, blocking, code, refused_settings, unavailable},
     codes,
     topics::{self, Admin},
 };
@@ -106,7 +106,7 @@ impl CompactedTopic {
             settings
         };
         let watermarks = client("read_uncommitted", "watermarks").create().map_err(refused_settings)?;
-        let records = client("read_committed", "reader").create().map_err(refused_settings)?;
+        let records = client("read_committed", "reader").create_with_context(QuietAtEnd).map_err(refused_settings)?;
         Ok(Reader {
             topic: Arc::clone(&self.name),
             partitions: self.partitions().await?,
@@ -116,13 +116,28 @@ impl CompactedTopic {
     }
 }
 
+/// Logs the errors of a client, but not the end of a partition, which rdkafka takes for one.
+struct QuietAtEnd;
+
+impl ClientContext for QuietAtEnd {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if code(&error) == Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::trace!(%error, "{reason}");
+        } else {
+            tracing::error!(target: "rdkafka::client", %error, "{reason}");
+        }
+    }
+}
+
+impl ConsumerContext for QuietAtEnd {}
+
 /// Reads a compacted topic: first [`read_to_end`](Self::read_to_end), once, then [`next`](Self::next).
 pub struct Reader {
     topic: Arc<str>,
     partitions: Vec<i32>,
     /// Reads uncommitted, so that it sees the true high watermark.
     watermarks: Arc<BaseConsumer>,
-    records: Arc<StreamConsumer>,
+    records: Arc<StreamConsumer<QuietAtEnd>>,
 }
 
 impl Reader {

@@ -101,7 +101,7 @@ impl<O: OpenSource> JournalingSource<O> {
 
 impl<O: OpenSource> Connector for JournalingSource<O>
 where
-    O::Source: Source<KafkaJournal>,
+    O::Source: Source<Reporting<KafkaJournal>>,
 {
     fn tasks(&self) -> u32 {
         self.opener.tasks(self.common.tasks_max)
@@ -113,18 +113,19 @@ where
 
     fn task(&self, task: u32, stop: CancellationToken) -> BoxFuture<'static, Result<()>> {
         let (settings, connector) = (Arc::clone(&self.settings), self.common.name.clone());
+        let health = Arc::new(self.resources.health(&self.common, task, Stage::SOURCE));
         let source = SourceTask {
             connector: connector.clone(),
             task,
             opener: Arc::clone(&self.opener),
-            health: Arc::new(self.resources.health(&self.common, task, Stage::SOURCE)),
+            health: Arc::clone(&health),
             intake: None,
             stop,
         };
         // A fresh journal for each run: it fences its predecessor before the position is read.
         Box::pin(source.run(move || {
-            let (settings, connector) = (Arc::clone(&settings), connector.clone());
-            async move { KafkaJournal::open(&settings, &connector, task).await }
+            let (settings, connector, health) = (Arc::clone(&settings), connector.clone(), Arc::clone(&health));
+            async move { Ok(Reporting::new(KafkaJournal::open(&settings, &connector, task).await?, health)) }
         }))
     }
 

@@ -50,7 +50,10 @@ impl Class for Webhook {
         let Intake { listener, metrics } = resources.intake.clone();
         let opener = OpenWebhookSource::new(&common.name, (*self.own).clone(), listener.clone(), metrics);
         let source = PublishingSource::new(common, &self.source, opener, resources)?.as_intake();
-        listener.announce([common.name.as_str()]).await?;
+        if let Err(error) = listener.announce([common.name.as_str()]).await {
+            listener.forget(&common.name).await;
+            return Err(error);
+        }
         Ok(Box::new(OpenWebhook { name: common.name.clone(), source, listener }))
     }
 

@@ -75,6 +75,11 @@ impl TaskHealth {
         }
     }
 
+    /// The longest delay between two attempts.
+    pub(super) fn delay_max(&self) -> Duration {
+        self.delay_max
+    }
+
     /// Returns true if no error was reported within the last `time`.
     pub(super) fn untroubled_for(&self, time: Duration) -> bool {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= time
@@ -149,7 +154,7 @@ impl TaskHealth {
         self.metrics.error(stage, error.error_type);
         self.status.fenced(error);
         tracing::warn!(
-            connector = %self.connector, stage = stage.as_str(), code = error.code, error = %error.chain(),
+            connector = %self.connector, stage = stage.as_str(), code = error.code, error = %error.chain(), help = error.help(),
             "another worker has taken over; this task has let go and has ended"
         );
     }

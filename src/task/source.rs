@@ -1,10 +1,15 @@
 //! A source task: runs the source until the task is stopped, and opens a fresh source after each retryable error.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio_util::sync::CancellationToken;
 use towpath_api::{
-    ChangeEvent, Error, ErrorType, Lifecycle, Object, OpenSource, Placed, Publisher, Reaction, Result, Source,
+    ChangeEvent, Error, ErrorType, Journal, Lifecycle, Object, OpenSource, Placed, Position, Publisher, Reaction,
+    Result, Source,
 };
 
 use super::{TaskHealth, codes};
@@ -45,14 +50,16 @@ impl<O: OpenSource> SourceTask<O> {
         F: Future<Output = Result<Out>> + Send,
     {
         let Self { connector, task, health, intake, .. } = &self;
-        tracing::info!(connector, task, "source task {connector}-{task} starts");
+        tracing::info!(connector = %connector, task, "source task {connector}-{task} starts");
+        let mut down = intake.as_deref().map(IntakeCheck::not_ready_at_end);
         let outcome = self.run_until_stopped(open_out).await;
+        if let Some(down) = &mut down {
+            down.reason =
+                outcome.as_ref().err().map_or_else(|| "stopped".to_owned(), |error| format!("failed: {error}"));
+        }
         match &outcome {
             Ok(()) => health.stopped(),
             Err(error) => {
-                if let Some(intake) = intake {
-                    intake.failed(error);
-                }
                 if error.reaction == Reaction::Fenced {
                     health.fenced(Stage::Produce, error);
                 } else {
@@ -60,7 +67,7 @@ impl<O: OpenSource> SourceTask<O> {
                 }
             }
         }
-        tracing::info!(connector, task, "source task {connector}-{task} has stopped");
+        tracing::info!(connector = %connector, task, "source task {connector}-{task} has stopped");
         outcome
     }
 
@@ -73,17 +80,22 @@ impl<O: OpenSource> SourceTask<O> {
         let (health, stop) = (&self.health, &self.stop);
         let mut backoff = health.backoff();
         loop {
-            let life = Lifecycle::new(stop.clone());
-            let running = async {
-                let mut out = open_out().await?;
-                let mut source = self.opener.open(self.task).await?;
-                source.run(&mut out, life.clone()).await
+            let (life, begun) = (Lifecycle::new(stop.clone()), Instant::now());
+            // Opening may take as long as a broker is away, so a stop ends it. A running source ends by itself.
+            let opening = async { Ok((open_out().await?, self.opener.open(self.task).await?)) };
+            let opened = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                opened = opening => opened,
             };
-            let ended = tokio::select! {
-                ended = running => ended,
-                never = self.note_start(&life) => match never {},
+            let ended = match opened {
+                Ok((mut out, mut source)) => tokio::select! {
+                    ended = source.run(&mut out, life.clone()) => ended,
+                    never = self.note_start(&life) => match never {},
+                },
+                Err(error) => Err(error),
             };
-            if life.is_started() {
+            // A source that starts and fails at once is delayed more and more.
+            if life.is_started() && begun.elapsed() > health.delay_max() {
                 backoff = health.backoff();
             }
             match ended {
@@ -103,6 +115,7 @@ impl<O: OpenSource> SourceTask<O> {
     async fn note_start(&self, life: &Lifecycle) -> Infallible {
         life.started().await;
         self.health.report_running(PART);
+        tracing::info!(connector = %self.connector, task = self.task, "source task {}-{} runs", self.connector, self.task);
         let Some(intake) = &self.intake else { return std::future::pending().await };
         intake.started();
         // After a failed post there may be no further traffic that clears the state, so the checks of broker and
@@ -143,12 +156,24 @@ impl IntakeCheck {
         self.readiness.ready(&self.check);
     }
 
-    fn failed(&self, error: &Error) {
-        self.readiness.not_ready(&self.check, format!("failed: {error}"));
+    /// Makes the worker unready when the returned guard is dropped: the task has ended, perhaps by a panic.
+    fn not_ready_at_end(&self) -> NotReadyAtEnd<'_> {
+        NotReadyAtEnd { check: self, reason: "its task has ended by a bug".to_owned() }
     }
 
     fn environment_is_well(&self) -> bool {
         !self.readiness.report().failing().any(|(name, _)| name == KAFKA || name == REGISTRY)
+    }
+}
+
+struct NotReadyAtEnd<'a> {
+    check: &'a IntakeCheck,
+    reason: String,
+}
+
+impl Drop for NotReadyAtEnd<'_> {
+    fn drop(&mut self) {
+        self.check.readiness.not_ready(&self.check.check, std::mem::take(&mut self.reason));
     }
 }
 
@@ -158,7 +183,7 @@ impl Drop for IntakeCheck {
     }
 }
 
-/// A publisher whose results set the task's state: an intake source that cannot publish is not running, although it
+/// A way out whose results set the task's state and its counters: an intake source that cannot publish is not running, although it
 /// answers its clients.
 #[derive(Clone)]
 pub(crate) struct Reporting<P> {
@@ -180,6 +205,27 @@ impl<P> Reporting<P> {
             Err(error) => self.health.error(stage, error),
         }
         result
+    }
+}
+
+impl<J: Journal> Journal for Reporting<J> {
+    async fn prepare(&mut self, object: &Arc<Object>) -> Result<()> {
+        self.out.prepare(object).await
+    }
+
+    async fn position(&mut self) -> Result<Option<Position>> {
+        self.out.position().await
+    }
+
+    async fn publish(&mut self, events: Vec<ChangeEvent>, position: Position) -> Result<Vec<Placed>> {
+        let count = events.len();
+        let published = self.out.publish(events, position).await;
+        self.health.processed(count);
+        // A poller returns its error, which is reported then; here it is counted at its stage.
+        if let Err(error) = &published {
+            self.health.error(Stage::Produce, error);
+        }
+        published
     }
 }
 

@@ -61,13 +61,15 @@ impl Herder {
     /// Fatal if a connector cannot be opened here, for example because a listener's address is in use, or if a
     /// connector of the same name is open. The connectors before it stay open.
     pub async fn open(&mut self, definitions: &[ConnectorDefinition]) -> Result<()> {
+        if let Some(name) =
+            definitions.iter().map(|new| &new.common.name).find(|name| self.connectors.contains_key(*name))
+        {
+            let doing = format!("open connector `{name}`: it is open already");
+            return Err(Error::fatal(START, ErrorType::Internal, doing));
+        }
         definitions.iter().for_each(|definition| definition.announce(&self.resources));
         for definition in definitions {
             let name = &definition.common.name;
-            if self.connectors.contains_key(name) {
-                let doing = format!("open connector `{name}`: it is open already");
-                return Err(Error::fatal(START, ErrorType::Internal, doing));
-            }
             let connector = definition.open(&self.resources).await?;
             self.connectors.insert(name.clone(), connector);
         }
@@ -139,10 +141,11 @@ impl Herder {
         if self.running.get(&id).is_some_and(|running| running.id == future) {
             self.running.remove(&id);
         }
-        // A task reports its own errors, but not its own panic.
-        if let Err(panic) = outcome {
+        // A task reports its own errors, but not its own panic. The panic's message is in the process's log; it may hold a
+        // payload, which the board must not show.
+        if outcome.is_err() {
             let error = Error::fatal(PANIC, ErrorType::Internal, format!("run task {id}, which ended by a bug"));
-            let error = error.because(panic).with_help("report this bug with the log");
+            let error = error.with_help("report this bug with the log");
             tracing::error!(
                 connector = %id.connector, task = id.task, code = error.code, error = %error.chain(),
                 help = error.help(),

@@ -49,7 +49,7 @@ fn check(readiness: &Readiness, name: &str, answer: &Result<()>, log: bool) -> b
         Err(error) => {
             if log {
                 tracing::warn!(
-                    code = error.code, error = %error.chain(),
+                    code = error.code, error = %error.chain(), help = error.help(),
                     "{name} does not answer; posts are refused until it does"
                 );
             }

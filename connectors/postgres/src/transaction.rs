@@ -163,9 +163,12 @@ impl Transaction<'_> {
         self.run(&format!("RELEASE SAVEPOINT {name}")).await
     }
 
-    /// Undoes all changes since a savepoint, and releases it.
+    /// Undoes all changes since a savepoint, and releases it. The transaction may have altered a table before the
+    /// savepoint as well, which a later rollback undoes, so that stays noted.
     pub(crate) async fn roll_back_to(&mut self, name: &str) -> Result<()> {
+        let altered = self.cache.altered;
         self.drop_altered();
+        self.cache.altered = altered;
         self.run(&format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")).await
     }
 

@@ -70,7 +70,7 @@ async fn write_state<'a>(
     let (schemas, key_schemas) = schemas_of(records, keys);
     if keys.are_ambiguous(&key_schemas) {
         let doing = format!("write to table {} at once: the keys have different types", transaction.table);
-        return Err(Error::poison(codes::MIXED_SHAPES, ErrorType::Schema, doing));
+        return Err(Error::poison(codes::MIXED_SHAPES, ErrorType::Mapping, doing));
     }
     let folded = fold(records, Rules { keys, delete_mode: config.delete_mode });
     let mut written = outcome_of_folding(&folded);

@@ -20,11 +20,18 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// slow clients hold connections.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Drains `body` in the background. A client that waits for `100 Continue` has not sent its body and will not, so there
-/// is nothing to drain.
-pub(crate) fn discard(headers: &HeaderMap, mut body: Incoming) {
+/// Drains a body of which nothing was read, in the background. A client that waits for `100 Continue` has not sent its
+/// body and will not, so there is nothing to drain.
+pub(crate) fn discard(headers: &HeaderMap, body: Incoming) {
     let waits = headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    if waits || body.is_end_stream() {
+    if !waits {
+        discard_rest(body);
+    }
+}
+
+/// Drains the rest of a body in the background. Reading its beginning has sent `100 Continue` to a client that waited.
+pub(crate) fn discard_rest(mut body: Incoming) {
+    if body.is_end_stream() {
         return;
     }
     tokio::spawn(timeout(DEADLINE, async move {

@@ -92,10 +92,11 @@ impl Listener {
     pub async fn close(&self) {
         let mut accepting = self.shared.accepting.lock().await;
         let ended = self.unbind(accepting.take()).await;
-        self.shared.hooks.clear();
         if let Some(ended) = ended {
             ended.drain().await;
         }
+        // After the drain: a request whose head was half received is answered 503, not 404.
+        self.shared.hooks.clear();
     }
 
     /// The bound addresses, with the actual port where 0 was configured; empty while no name is known.

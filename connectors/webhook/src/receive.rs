@@ -26,7 +26,7 @@ use towpath_mapping::Mapper;
 use tracing::{debug, warn};
 
 use crate::{
-    discard::discard,
+    discard::{discard, discard_rest},
     map::{Mapped, Unmapped, map},
     metrics::{HookMetrics, RequestMetrics, UNKNOWN},
     reply::{Answer, Refusal, accepted},
@@ -113,7 +113,7 @@ impl<P: Publisher> Hook<P> {
                 return Err(refusal);
             }
         };
-        let body = read_body(&head.headers, body, self.setup.body_max_bytes).await?;
+        let body = read_body(body, self.setup.body_max_bytes).await?;
         self.setup.metrics.received_bytes.inc_by(body.len() as u64);
 
         let (client, post) = verify(&body, &self.setup.clients)?;
@@ -186,7 +186,7 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
 }
 
 /// Reads the body, at most `max` bytes. A body that arrives in one piece is not copied.
-async fn read_body(headers: &HeaderMap, mut body: Incoming, max: usize) -> Result<Bytes, Refusal> {
+async fn read_body(mut body: Incoming, max: usize) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     let reading = async {
@@ -209,7 +209,7 @@ async fn read_body(headers: &HeaderMap, mut body: Incoming, max: usize) -> Resul
     match timeout(BODY_DEADLINE, reading).await {
         Ok(Ok(())) => Ok(if whole.is_empty() { first } else { whole.freeze() }),
         Ok(Err(refusal)) => {
-            discard(headers, body);
+            discard_rest(body);
             Err(refusal)
         }
         Err(_) => Err(Refusal::too_slow()),

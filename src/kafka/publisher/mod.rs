@@ -1,6 +1,6 @@
 //! Publishes events: encodes them, produces them into topics, and returns once the broker has them for good.
 //!
-//! There are two ways out of a source, and they share routes, encoding and checks ([`Router`], [`Outgoing`]):
+//! There are two ways out of a source, and they share routes, encoding and checks (`Router`, `Outgoing`):
 //!
 //! * [`KafkaPublisher`] for sources without a position: many calls at once, an idempotent producer, no transactions.
 //! * [`KafkaJournal`] for a source task with a position: one call at a time, events and position in one transaction.

@@ -108,7 +108,7 @@ impl Producer {
             }
             Err(error) => {
                 tracing::error!(
-                    connector = %self.connector, code = error.code, error = %error.chain(),
+                    connector = %self.connector, code = error.code, error = %error.chain(), help = error.help(),
                     "cannot renew the producer"
                 );
             }

@@ -42,6 +42,7 @@ pub(super) struct Router {
     admin: Arc<AdminClient<DefaultClientContext>>,
     series: Arc<ConnectorSeries>,
     max_bytes: usize,
+    compresses: bool,
     /// By the name of the object.
     routes: RwLock<HashMap<String, Arc<Route>>>,
     /// Held while a route is created; the last failure that a retry may cure.
@@ -67,8 +68,12 @@ impl Router {
         connector: &str,
         series: Arc<ConnectorSeries>,
     ) -> Result<Self> {
-        let admin = kafka.client(&format!("{connector}-admin")).create().map_err(refused_settings)?;
+        let settings = kafka.client(&format!("{connector}-admin"));
+        let compression = settings.get("compression.type").or_else(|| settings.get("compression.codec"));
+        let compresses = compression.is_some_and(|codec| codec != "none");
+        let admin = settings.create().map_err(refused_settings)?;
         Ok(Self {
+            compresses,
             connector: connector.to_owned(),
             registry,
             topics,
@@ -135,7 +140,8 @@ impl Router {
         topics::ensure(&self.admin, &topic, topics.partitions, topics.replication, object.updates()).await?;
         let key_id = registry.register(&format!("{topic}-key"), &schemas.key).await?;
         let value_id = registry.register(&format!("{topic}-value"), &schemas.value).await?;
-        let topic_limit = topics::max_message_bytes(&self.admin, &topic).await;
+        // The topic's limit holds for compressed batches: of a producer that compresses it says nothing about a record.
+        let topic_limit = if self.compresses { None } else { topics::max_message_bytes(&self.admin, &topic).await };
         let topic_limit = topic_limit.map_or(usize::MAX, |limit| limit.saturating_sub(OVERHEAD));
         let route = Arc::new(Route {
             max_bytes: self.max_bytes.min(topic_limit),

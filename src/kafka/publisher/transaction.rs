@@ -16,7 +16,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig},
 };
 use tokio::sync::oneshot;
-use towpath_api::{Error, ErrorType, Result};
+use towpath_api::{Error, ErrorType, Reaction, Result};
 
 use super::{
     deliveries::Deliveries,
@@ -182,7 +182,11 @@ impl Lane {
         loop {
             match requests.recv_timeout(IDLE) {
                 Ok(Request { records, reply }) => {
-                    let ended = self.transaction(&records);
+                    let started = Instant::now();
+                    let mut ended = self.transaction(&records);
+                    if started.elapsed() >= TRANSACTION_TIMEOUT {
+                        ended.result = ended.result.map_err(|error| self.timed_out(error));
+                    }
                     let reusable = ended.reusable;
                     let _ = reply.send(ended);
                     if !reusable {
@@ -340,6 +344,20 @@ impl Lane {
             self.task
         );
         Error::fenced(codes::FENCED, doing).because(error)
+    }
+
+    /// After the transaction timeout the broker itself has fenced the producer, for example because the process was
+    /// frozen. Nobody has taken over then, so a fresh journal may go on; if somebody has, its fence is newer.
+    fn timed_out(&self, error: Error) -> Error {
+        if error.reaction != Reaction::Fenced {
+            return error;
+        }
+        let doing = format!(
+            "publish for task {}: the broker has ended the transaction after {TRANSACTION_TIMEOUT:?}; nothing of the \
+             call was published",
+            self.task
+        );
+        Error::retry(codes::TIMEOUT, ErrorType::Timeout, doing).because(error)
     }
 
     /// Records of a fenced producer may fail with another code; the fatal error of the client says why.

@@ -37,16 +37,18 @@ impl Progress {
     /// Fatal [`codes::NO_PROGRESS`]: a thread that hangs in librdkafka cannot be ended, so a person has to restart the
     /// process. Fatal when the thread panics.
     pub(super) async fn watch<T>(&self, mut reply: oneshot::Receiver<T>, doing: &str, limit: Duration) -> Result<T> {
+        // A process that was frozen finds the limit exceeded at once: the thread gets one more look to show progress.
+        let mut exceeded = false;
         loop {
             match tokio::time::timeout(limit / 16, &mut reply).await {
                 Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(gone)) => return Err(Error::fatal(codes::PANIC, ErrorType::Internal, doing).because(gone)),
-                Err(_) if self.idle() > limit => {
+                Err(_) if self.idle() > limit && exceeded => {
                     let doing = format!("{doing}: a call to librdkafka made no progress for {limit:?}");
                     return Err(Error::fatal(codes::NO_PROGRESS, ErrorType::Internal, doing)
                         .with_help("restart the worker: the thread that hangs ends only with its process"));
                 }
-                Err(_) => {}
+                Err(_) => exceeded = self.idle() > limit,
             }
         }
     }

@@ -53,7 +53,6 @@ impl<O: OpenSink> Holding<O> {
         let mut claim = claim.await?;
         // Kept before anything else can fail: the next claim must recognize this one as ours.
         let previous = self.claim.replace(claim.clone());
-        let first = previous.is_none();
         if let Some(previous) = previous.filter(|previous| claim.next_offset < previous.next_offset) {
             self.log_store_went_back(previous.next_offset, claim.next_offset);
         }
@@ -69,7 +68,7 @@ impl<O: OpenSink> Holding<O> {
             anchor::require_in_range(&claim, &range)?;
         }
         claim.anchor = anchor::checkable(&claim, &range);
-        if first {
+        if self.progress.metrics().is_none() {
             let topic = &*self.partition.topic;
             let object = topic.rsplit_once('.').map_or(topic, |(_, object)| object);
             self.progress.claimed(self.context.sink_metrics.partition(&self.partition, &claim.target, object));
@@ -97,7 +96,11 @@ impl<O: OpenSink> Holding<O> {
     pub(super) async fn require_unmoved(&mut self) -> Result<()> {
         let known = self.claim.as_ref().map(|claim| claim.next_offset);
         let claim = self.claim().await?;
-        if known == Some(claim.next_offset) { Ok(()) } else { Err(offset_moved(&self.partition)) }
+        if known != Some(claim.next_offset) {
+            return Err(offset_moved(&self.partition));
+        }
+        self.report_running();
+        Ok(())
     }
 
     /// Advances the claim to the end of `batch`, which is stored.

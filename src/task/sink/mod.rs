@@ -117,9 +117,9 @@ impl<O: OpenSink> SinkTask<O> {
                         self.let_go(partition, error)?;
                     }
                     Ok((_, Err(error))) => return Err(error),
-                    Err(panic) => {
-                        let doing = "carry a partition, which ended by a bug; please report it";
-                        return Err(Error::fatal(codes::PANIC, ErrorType::Internal, doing).because(panic));
+                    Err(_) => {
+                        let error = Error::fatal(codes::PANIC, ErrorType::Internal, "carry a partition, which ended by a bug");
+                        return Err(error.with_help("report this bug with the log"));
                     }
                 },
                 _ = report.tick() => {
@@ -151,11 +151,12 @@ impl<O: OpenSink> SinkTask<O> {
         self.context.health.error(Stage::Apply, &error);
         tracing::warn!(
             connector = %self.context.connector, topic = %partition.topic, partition = partition.partition,
-            code = error.code, error = %error.chain(),
+            code = error.code, error = %error.chain(), help = error.help(),
             "another worker has claimed {partition}; this task has let go of it"
         );
         if let Some(progress) = self.partitions.remove(&partition) {
             progress.status().waiting(&error);
+            progress.drop_metrics();
             self.let_go.insert(partition, progress);
         }
         if self.partitions.is_empty() { Err(error) } else { Ok(()) }

@@ -1,7 +1,7 @@
 //! The progress of a partition in the store: written by the partition, read by its task for lag and group offsets.
 
 use std::sync::{
-    OnceLock,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicI64, Ordering::Relaxed},
 };
 
@@ -16,24 +16,28 @@ pub(super) struct Progress {
     next_offset: AtomicI64,
     /// The offset last committed to the consumer group.
     committed: AtomicI64,
-    metrics: OnceLock<PartitionMetrics>,
+    metrics: Mutex<Option<Arc<PartitionMetrics>>>,
     status: PartitionStatus,
 }
 
 impl Progress {
     pub(super) fn new(status: PartitionStatus) -> Self {
-        Self { next_offset: AtomicI64::new(NONE), committed: AtomicI64::new(NONE), metrics: OnceLock::new(), status }
+        Self { next_offset: AtomicI64::new(NONE), committed: AtomicI64::new(NONE), metrics: Mutex::default(), status }
     }
 
     /// Sets the metrics at the first claim, which names the table.
     pub(super) fn claimed(&self, metrics: PartitionMetrics) {
-        // A partition is claimed for the first time once.
-        let _ = self.metrics.set(metrics);
+        *self.metrics.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(metrics));
     }
 
     /// The metrics; `None` until the partition is claimed.
-    pub(super) fn metrics(&self) -> Option<&PartitionMetrics> {
-        self.metrics.get()
+    pub(super) fn metrics(&self) -> Option<Arc<PartitionMetrics>> {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Removes the partition's series: another worker measures it now.
+    pub(super) fn drop_metrics(&self) {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// The partition's line on the status board.

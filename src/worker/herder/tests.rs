@@ -134,7 +134,7 @@ async fn a_panic_fails_its_task_and_no_other() {
     assert_eq!(laboratory.states(), [State::Running, State::Failed]);
     let error = laboratory.board.connectors()[0].tasks[1].error.clone().unwrap();
     assert_eq!(error.code, "internal.panic");
-    assert!(!error.chain.contains("a bug of the toy") || error.chain.contains("panicked"), "{}", error.chain);
+    assert!(!error.chain.contains("a bug of the toy"), "a panic's message may hold a payload: {}", error.chain);
     laboratory.herder.restart(&id(1)).await;
     laboratory.started(1).await;
 }

@@ -49,7 +49,7 @@ impl<'a> DesiredTable<'a> {
     ) -> Result<Self> {
         let (keys, key_fields) = keys.columns(&key_schemas).map_err(|why| {
             let doing = format!("write to table {name} at once: {why}, and a primary key never changes");
-            Error::poison(codes::MIXED_SHAPES, ErrorType::Schema, doing)
+            Error::poison(codes::MIXED_SHAPES, ErrorType::Mapping, doing)
         })?;
         Ok(Self { name, purpose: Purpose::State, config, keys, key_fields, schemas, key_schemas })
     }
@@ -116,7 +116,7 @@ impl<'a> DesiredTable<'a> {
                         let both = format!("field `{}` is {} and {}", field.name, before.sql(), ty.sql());
                         Error::poison(
                             codes::MIXED_SHAPES,
-                            ErrorType::Schema,
+                            ErrorType::Mapping,
                             format!("write to table {} at once: {both}", self.name),
                         )
                     })?;
