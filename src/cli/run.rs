@@ -79,7 +79,8 @@ async fn start(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, mut s
             exit::DONE
         }
         Ended::Finished(Err(error)) => {
-            tracing::error!(code = error.code, error_type = %error.error_type, error = %error.chain(), help = error.help(),
+            tracing::error!(
+                code = error.code, error_type = %error.error_type, error = %error.chain(), help = error.help(),
                 "towpath cannot continue");
             exit::of(&error)
         }

@@ -154,7 +154,8 @@ impl TaskHealth {
         self.metrics.error(stage, error.error_type);
         self.status.fenced(error);
         tracing::warn!(
-            connector = %self.connector, stage = stage.as_str(), code = error.code, error = %error.chain(), help = error.help(),
+            connector = %self.connector, stage = stage.as_str(), code = error.code, error = %error.chain(),
+            help = error.help(),
             "another worker has taken over; this task has let go and has ended"
         );
     }

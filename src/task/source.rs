@@ -115,7 +115,8 @@ impl<O: OpenSource> SourceTask<O> {
     async fn note_start(&self, life: &Lifecycle) -> Infallible {
         life.started().await;
         self.health.report_running(PART);
-        tracing::info!(connector = %self.connector, task = self.task, "source task {}-{} runs", self.connector, self.task);
+        let Self { connector, task, .. } = self;
+        tracing::info!(connector = %connector, task, "source task {connector}-{task} runs");
         let Some(intake) = &self.intake else { return std::future::pending().await };
         intake.started();
         // After a failed post there may be no further traffic that clears the state, so the checks of broker and
@@ -183,8 +184,8 @@ impl Drop for IntakeCheck {
     }
 }
 
-/// A way out whose results set the task's state and its counters: an intake source that cannot publish is not running, although it
-/// answers its clients.
+/// A way out whose results set the task's state and its counters: an intake source that cannot publish is not running,
+/// although it answers its clients.
 #[derive(Clone)]
 pub(crate) struct Reporting<P> {
     out: P,

@@ -141,8 +141,8 @@ impl Herder {
         if self.running.get(&id).is_some_and(|running| running.id == future) {
             self.running.remove(&id);
         }
-        // A task reports its own errors, but not its own panic. The panic's message is in the process's log; it may hold a
-        // payload, which the board must not show.
+        // A task reports its own errors, but not its own panic. The panic's message is in the process's log; it may
+        // hold a payload, which the board must not show.
         if outcome.is_err() {
             let error = Error::fatal(PANIC, ErrorType::Internal, format!("run task {id}, which ended by a bug"));
             let error = error.with_help("report this bug with the log");

@@ -13,6 +13,7 @@ mod edges;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod faults;
+mod fenced;
 mod guards;
 mod histories;
 mod journal;

@@ -16,19 +16,19 @@
 //!    across keys). Validation, documentation and "did you mean" come from that one place.
 //! 2. Describe each object once as an [`Object`]: a name, an Avro record schema with an `id` field, whole or partial
 //!    updates.
-//! 3. Implement [`Source`] for every [`Journal`] if the source has a position in its outside system (a poller of a log),
-//!    or for every [`Publisher`] if it has none (a server, which answers each client after `publish`). When `publish`
-//!    returns `Ok`, the broker has the events for good; a journal has the position as well.
-//! 4. Implement [`OpenSource`]: the number of tasks, where they run, and how one is opened, afresh after each retry. So
-//!    a source keeps no state across an error: `run` begins with [`Journal::position`].
+//! 3. Implement [`Source`] for every [`Journal`] if the source has a position in its outside system (a poller of a
+//!    log), or for every [`Publisher`] if it has none (a server, which answers each client after `publish`). When
+//!    `publish` returns `Ok`, the broker has the events for good; a journal has the position as well.
+//! 4. Implement [`OpenSource`]: the number of tasks, where they run, and how one is opened, afresh after each retry.
+//!    So a source keeps no state across an error: `run` begins with [`Journal::position`].
 //!
 //! A poller:
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
 //! use towpath_api::{
-//!     ChangeEvent, Error, ErrorType, Journal, Key, Lifecycle, Object, Op, OpenSource, Placed, Placement, Position, Result,
-//!     Source, Updates,
+//!     ChangeEvent, Error, ErrorType, Journal, Key, Lifecycle, Object, Op, OpenSource, Placed, Placement, Position,
+//!     Result, Source, Updates,
 //!     apache_avro::{Schema, types::Value},
 //!     serde_json::{Map, Value as Json},
 //! };
@@ -312,18 +312,21 @@
 //!
 //! # Making it known
 //!
-//! 1. `connectors/<name>`: the crate, with `[lints] workspace = true`. In each connector the same names: `config.rs` for its
-//!    keys, `source.rs` or `sink.rs` for what it implements of this contract, then a file for each further subject,
-//!    `codes.rs` for its error codes, and a README of one page. Of this workspace it depends on `towpath-api`,
-//!    `towpath-keys` and `towpath-mapping` only; outside it, on whatever it needs.
-//! 2. The workspace's `Cargo.toml`: the crate as a member, in `[workspace.dependencies]`, and as a dependency of `towpath`.
-//! 3. `src/plugin/<name>.rs`: a struct with the connector's keys that implements `Class`, a few lines for each method. A
-//!    source without a position is opened as a `PublishingSource`, one with a position as a `JournalingSource`, a sink
+//! 1. `connectors/<name>`: the crate, with `[lints] workspace = true`. In each connector the same names: `config.rs`
+//!    for its keys, `source.rs` or `sink.rs` for what it implements of this contract, then a file for each further
+//!    subject, `codes.rs` for its error codes, and a README of one page. Of this workspace it depends on
+//!    `towpath-api`, `towpath-keys` and `towpath-mapping` only; outside it, on whatever it needs.
+//! 2. The workspace's `Cargo.toml`: the crate as a member, in `[workspace.dependencies]`, and as a dependency of
+//!    `towpath`.
+//! 3. `src/plugin/<name>.rs`: a struct with the connector's keys that implements `Class`, a few lines for each method.
+//!    A source without a position is opened as a `PublishingSource`, one with a position as a `JournalingSource`, a
+//!    sink
 //! as a    `SinkConnector`. `read` combines the connector's keys with those of every connector and of every source or
 //! sink; a    check across them is `impl Check for Across<…>`, where a source calls `check_topics` with the names of
 //! its objects.    A key of every connector that means nothing to the class gets a warning (`without_effect`).
 //! 4. `src/plugin/mod.rs`: `mod <name>;`, and a line in `plugins!` with the sentence that documents the class.
-//! 5. `UPDATE_GOLDEN=1 cargo test --features failpoints --test integration -- the_page_about_the_keys` renders `docs/configuration.md`.
+//! 5. `UPDATE_GOLDEN=1 cargo test --features failpoints --test integration --
+//!    the_configuration_page_matches_the_declared_keys` renders `docs/configuration.md`.
 //! 6. `make check`: formatting, lints and the house rules.
 //!
 //! The compiler reports each method that a class lacks, and warns about a class without its line in `plugins!`; a test

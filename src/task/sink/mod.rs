@@ -118,7 +118,8 @@ impl<O: OpenSink> SinkTask<O> {
                     }
                     Ok((_, Err(error))) => return Err(error),
                     Err(_) => {
-                        let error = Error::fatal(codes::PANIC, ErrorType::Internal, "carry a partition, which ended by a bug");
+                        let doing = "carry a partition, which ended by a bug";
+                        let error = Error::fatal(codes::PANIC, ErrorType::Internal, doing);
                         return Err(error.with_help("report this bug with the log"));
                     }
                 },
