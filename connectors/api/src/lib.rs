@@ -320,13 +320,12 @@
 //!    `towpath`.
 //! 3. `src/plugin/<name>.rs`: a struct with the connector's keys that implements `Class`, a few lines for each method.
 //!    A source without a position is opened as a `PublishingSource`, one with a position as a `JournalingSource`, a
-//!    sink
-//! as a    `SinkConnector`. `read` combines the connector's keys with those of every connector and of every source or
-//! sink; a    check across them is `impl Check for Across<…>`, where a source calls `check_topics` with the names of
-//! its objects.    A key of every connector that means nothing to the class gets a warning (`without_effect`).
+//!    sink as a `SinkConnector`. `read` combines the connector's keys with those of every connector and of every source
+//!    or sink; a check across them is `impl Check for Across<…>`, where a source calls `check_topics` with the names of
+//!    its objects. A key of every connector that means nothing to the class gets a warning (`without_effect`).
 //! 4. `src/plugin/mod.rs`: `mod <name>;`, and a line in `plugins!` with the sentence that documents the class.
-//! 5. `UPDATE_GOLDEN=1 cargo test --features failpoints --test integration --
-//!    the_configuration_page_matches_the_declared_keys` renders `docs/configuration.md`.
+//! 5. `docs/configuration.md`, rendered by a test: `UPDATE_GOLDEN=1 cargo test --features failpoints --test integration
+//!    the_configuration_page`.
 //! 6. `make check`: formatting, lints and the house rules.
 //!
 //! The compiler reports each method that a class lacks, and warns about a class without its line in `plugins!`; a test
