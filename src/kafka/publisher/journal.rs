@@ -98,11 +98,10 @@ impl KafkaJournal {
         };
         journal.read_position(&storage).await?;
         let position = journal.position.as_ref().map(|Position(position)| serde_json::Value::from(position.clone()));
-        match position {
-            Some(position) => {
-                tracing::info!(connector, task, %position, "source task {connector}-{task} resumes at {position}")
-            }
-            None => tracing::info!(connector, task, "source task {connector}-{task} has no stored position and begins"),
+        if let Some(position) = position {
+            tracing::info!(connector, task, %position, "source task {connector}-{task} resumes at {position}");
+        } else {
+            tracing::info!(connector, task, "source task {connector}-{task} has no stored position and begins");
         }
         Ok(journal)
     }
