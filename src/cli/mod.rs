@@ -3,6 +3,7 @@
 //! Each command has a file, which connects parts of other modules. Data goes to standard output, everything else to
 //! standard error. Exit codes: [`exit`].
 
+mod codes;
 mod config;
 pub mod exit;
 mod files;

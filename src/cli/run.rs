@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use towpath_api::Result;
 
 use super::{
+    codes,
     exit::{self, Exit},
     files::Files,
     signals::Signals,
@@ -20,7 +21,7 @@ use crate::{
     worker::{self, Shown},
 };
 
-/// How long a drain may take. Process managers kill after 10 s (Docker) or 30 s (Kubernetes).
+/// The maximum duration of a drain. Process managers kill after 10 s (Docker) or 30 s (Kubernetes).
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
@@ -91,7 +92,7 @@ async fn start(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, mut s
         }
         Ended::OutOfTime => {
             tracing::error!(
-                code = "worker.drain_timeout", connectors = %names,
+                code = codes::DRAIN_TIMEOUT, connectors = %names,
                 "the drain took longer than {} s: ending with unfinished work of connectors {names}; no data is lost, \
                  and uncommitted work is repeated after the next start", DRAIN_LIMIT.as_secs()
             );

@@ -42,8 +42,6 @@ pub const RETENTION_GAP: &str = "kafka.retention_gap";
 pub const TRUNCATED_OR_RECREATED: &str = "kafka.truncated_or_recreated";
 /// The record that was stored last is not in the topic any more, and nothing explains why.
 pub const ANCHOR_MISSING: &str = "kafka.anchor_missing";
-/// The topic is in another cluster than the stored offset.
-pub const OTHER_CLUSTER: &str = "kafka.other_cluster";
 
 /// A blocking call has panicked.
-pub(super) const PANIC: &str = "internal.panic";
+pub(crate) const PANIC: &str = "internal.panic";

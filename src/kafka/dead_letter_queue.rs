@@ -11,7 +11,7 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord, future_producer::Delivery},
     util::Timeout,
 };
-use towpath_api::{Result, SetAside};
+use towpath_api::{Result, StoredDeadLetter};
 
 use super::{
     client::{KafkaSettings, refused_settings, unavailable},
@@ -80,7 +80,7 @@ impl DeadLetterQueue {
     ///
     /// # Errors
     /// Retry while the broker does not accept them; some may be in the topic already.
-    pub async fn publish(&self, letters: &[SetAside]) -> Result<()> {
+    pub async fn publish(&self, letters: &[StoredDeadLetter]) -> Result<()> {
         let sent = futures::future::join_all(letters.iter().map(|letter| self.send(letter, true))).await;
         for (letter, sent) in letters.iter().zip(sent) {
             let sent = match sent {
@@ -92,7 +92,7 @@ impl DeadLetterQueue {
         Ok(())
     }
 
-    async fn send(&self, letter: &SetAside, whole: bool) -> Result<Delivery, KafkaError> {
+    async fn send(&self, letter: &StoredDeadLetter, whole: bool) -> Result<Delivery, KafkaError> {
         let mut headers = OwnedHeaders::new_with_capacity(letter.headers.len() + 12);
         for (name, value) in &letter.headers {
             headers = headers.insert(Header { key: name, value: value.as_deref() });
@@ -118,8 +118,8 @@ impl DeadLetterQueue {
 
 /// Kafka Connect's headers, with its names as far as it has them, and Towpath's error code. They are appended to the
 /// headers of the record, also if the record has been through such a topic before.
-fn context_headers(context: &Context, letter: &SetAside) -> [(&'static str, String); 11] {
-    let SetAside { partition, offset, code, reason, .. } = letter;
+fn context_headers(context: &Context, letter: &StoredDeadLetter) -> [(&'static str, String); 11] {
+    let StoredDeadLetter { partition, offset, code, reason, .. } = letter;
     let task = (0..context.tasks).find(|task| super::share::is_mine(partition, *task, context.tasks)).unwrap_or(0);
     let (stage, class) = match (letter.stage.as_str(), code.as_str()) {
         // Some codes are shared by key and value; the reason then begins with `the key`.

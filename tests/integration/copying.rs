@@ -113,7 +113,7 @@ impl Copying {
 
     /// Asserts that the table has the rows up to the offset, except dead letters, each written once and by the record
     /// with its number.
-    async fn is_right(&self, set_aside: &[i64]) {
+    async fn is_right(&self, dead_letters: &[i64]) {
         let end = self.claim.next_offset;
         assert_eq!(self.lab.next_offset().await, [end.to_string()]);
         let wrong =
@@ -122,14 +122,14 @@ impl Copying {
         let missing = format!(
             "SELECT n FROM generate_series(0, {end} - 1) AS n WHERE n NOT IN (SELECT id FROM $.deals) ORDER BY 1"
         );
-        let set_aside: Vec<String> = set_aside.iter().map(ToString::to_string).collect();
-        assert_eq!(self.lab.ask(&missing).await, set_aside);
+        let dead_letters: Vec<String> = dead_letters.iter().map(ToString::to_string).collect();
+        assert_eq!(self.lab.ask(&missing).await, dead_letters);
         assert_eq!(
             self.lab.ask("SELECT count(*) FROM $.deals").await,
-            [(end - i64::try_from(set_aside.len()).unwrap()).to_string()]
+            [(end - i64::try_from(dead_letters.len()).unwrap()).to_string()]
         );
         let letters = "SELECT \"offset\" FROM towpath.dead_letter WHERE sink = '$' ORDER BY 1";
-        assert_eq!(self.lab.ask(letters).await, set_aside);
+        assert_eq!(self.lab.ask(letters).await, dead_letters);
         assert_eq!(
             self.lab.ask("SELECT id FROM $.row_log GROUP BY 1 HAVING count(*) > 1").await,
             [""; 0],
@@ -254,7 +254,7 @@ async fn a_value_that_is_refused_within_a_copy_is_dead_lettered_alone() {
     let mut copying = Copying::of("copy_poison", Some(with_date)).await;
     let check = format!("ALTER TABLE {}.deals ADD CHECK (a <> -5)", copying.lab.name);
     copying.lab.client.batch_execute(&check).await.unwrap();
-    let mut set_aside = Vec::new();
+    let mut dead_letters = Vec::new();
     // Refused by the server while it reads the rows, by a check, and by the sink after the first part was sent.
     let spoilt: [(usize, Value, ErrorType); 3] = [
         (2, Value::String("nul \0".into()), ErrorType::Constraint),
@@ -267,7 +267,7 @@ async fn a_value_that_is_refused_within_a_copy_is_dead_lettered_alone() {
             let (mut batch, tried, before) = (copying.new_rows(rows), copying.tries().await, copying.by_copy().await);
             let (last, middle) = (batch.records.len() - 1, batch.records.len() / 2);
             for at in [middle, last] {
-                set_aside.push(Copying::spoil(&mut batch, at, field, value.clone()));
+                dead_letters.push(Copying::spoil(&mut batch, at, field, value.clone()));
             }
             let applied = copying.stores(&batch).await;
             assert_eq!(applied.dead_letters().collect::<Vec<_>>(), [(error_type, 2)]);
@@ -275,7 +275,7 @@ async fn a_value_that_is_refused_within_a_copy_is_dead_lettered_alone() {
             assert_eq!(copying.by_copy().await, before, "a COPY that is refused stores nothing");
             let is_sent = field != 3 || rows > 1_250;
             assert_eq!(copying.tries().await > tried, is_sent, "COPY was tried with field {field} in {rows} rows");
-            copying.is_right(&set_aside).await;
+            copying.is_right(&dead_letters).await;
         }
     }
 }

@@ -104,7 +104,7 @@ impl Patient {
     }
 
     /// The ids of dead-lettered records, with the code.
-    async fn set_aside(&self) -> Vec<String> {
+    async fn dead_letters(&self) -> Vec<String> {
         rows(&self.admin, "SELECT error_code FROM towpath.dead_letter ORDER BY \"offset\"").await
     }
 
@@ -118,12 +118,12 @@ impl Patient {
         let told = format!("SQLSTATE {sqlstate}");
         eventually(&told, || async { (self.worker.log().matches(&told).count() >= self.refusals).then_some(()) }).await;
         self.state_becomes("retrying").await;
-        assert_eq!(self.set_aside().await, [""; 0], "a fault of the environment dead-letters nothing");
+        assert_eq!(self.dead_letters().await, [""; 0], "a fault of the environment dead-letters nothing");
         self.post(10).await;
         self.sql(mends).await;
         self.has_all_but(&[]).await;
         self.state_becomes("running").await;
-        assert_eq!(self.set_aside().await, [""; 0], "a fault of the environment dead-letters nothing");
+        assert_eq!(self.dead_letters().await, [""; 0], "a fault of the environment dead-letters nothing");
         let after = self.worker.memory();
         assert!(after < before + MEMORY, "{after} KiB, {before} KiB before");
         self.end().await;
@@ -135,14 +135,14 @@ impl Patient {
         self.sql(breaks).await;
         self.post(30).await;
         self.state_becomes("failed").await;
-        assert_eq!(self.set_aside().await, [""; 0], "a fault of the setup dead-letters nothing");
+        assert_eq!(self.dead_letters().await, [""; 0], "a fault of the setup dead-letters nothing");
         self.sql(mends).await;
         self.worker.kill();
         self.worker.spawn();
         self.worker.is_ready().await;
         self.post(10).await;
         self.has_all_but(&[]).await;
-        assert_eq!(self.set_aside().await, [""; 0], "a fault of the setup dead-letters nothing");
+        assert_eq!(self.dead_letters().await, [""; 0], "a fault of the setup dead-letters nothing");
         self.end().await;
     }
 
@@ -158,7 +158,7 @@ impl Patient {
         self.state_becomes("retrying").await;
         self.sql(mends).await;
         self.has_all_but(&[]).await;
-        assert_eq!(self.set_aside().await, [""; 0], "a fault of the setup dead-letters nothing");
+        assert_eq!(self.dead_letters().await, [""; 0], "a fault of the setup dead-letters nothing");
         self.state_becomes("running").await;
         self.end().await;
     }
@@ -169,7 +169,7 @@ impl Patient {
         let refused = self.posted + 7;
         self.post(20).await;
         self.has_all_but(&[refused]).await;
-        assert_eq!(self.set_aside().await, [refusal]);
+        assert_eq!(self.dead_letters().await, [refusal]);
         self.state_becomes("running").await;
         assert!(self.worker.metric("towpath_retries_total", "stage=\"apply\"").await < 0.5, "the task did not wait");
         self.end().await;
@@ -255,7 +255,7 @@ async fn repeatedly_terminated_backends_lose_and_duplicate_nothing() {
     }
     patient.has_all_but(&[]).await;
     patient.state_becomes("running").await;
-    assert_eq!(patient.set_aside().await, [""; 0]);
+    assert_eq!(patient.dead_letters().await, [""; 0]);
     patient.end().await;
 }
 

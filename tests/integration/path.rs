@@ -205,10 +205,10 @@ async fn conserved(worker: &Worker) {
     let read = worker.metric("towpath_sink_records_read_total", "").await;
     let applied = worker.metric("towpath_sink_records_applied_total", "").await;
     let skipped = worker.metric("towpath_sink_records_skipped_total", "").await;
-    let set_aside = worker.metric("towpath_dlq_records_total", "pg-").await;
+    let dead_letters = worker.metric("towpath_dlq_records_total", "pg-").await;
     assert!(
-        (read - (applied + skipped + set_aside)).abs() < 0.5,
-        "{read} read, {applied} applied, {skipped} skipped, {set_aside} dead-lettered"
+        (read - (applied + skipped + dead_letters)).abs() < 0.5,
+        "{read} read, {applied} applied, {skipped} skipped, {dead_letters} dead-lettered"
     );
 }
 

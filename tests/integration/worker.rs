@@ -319,14 +319,14 @@ impl Worker {
             let read = of("towpath_sink_records_read_total");
             let applied = of("towpath_sink_records_applied_total");
             let skipped = of("towpath_sink_records_skipped_total");
-            let set_aside = of("towpath_dlq_records_total");
+            let dead_letters = of("towpath_dlq_records_total");
             // All are whole numbers far below 2^53, so sums are exact. A batch that is being counted now is complete at
             // the next attempt.
-            if (read - applied - skipped - set_aside).abs() < 0.5 {
+            if (read - applied - skipped - dead_letters).abs() < 0.5 {
                 return Ok(());
             }
             wrong = format!(
-                "{read} records read, {applied} applied, {skipped} skipped, {set_aside} dead-lettered: \
+                "{read} records read, {applied} applied, {skipped} skipped, {dead_letters} dead-lettered: \
                  they do not add up"
             );
         }

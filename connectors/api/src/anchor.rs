@@ -1,8 +1,11 @@
-//! Recognizes the topic whose offsets a store has.
+//! Recognizes the topic and the cluster that a stored offset is from.
 
 use std::sync::Arc;
 
 use crate::{Error, ErrorType, Result, TopicPartition};
+
+/// The topic is in another Kafka cluster than the one that the stored offset is from.
+pub const OTHER_CLUSTER: &str = "kafka.other_cluster";
 
 /// The last record of a batch, by which its topic is recognized: an offset alone does not distinguish a topic from a
 /// re-created topic of the same name.
@@ -24,14 +27,14 @@ pub struct Beginning {
 }
 
 impl Beginning {
-    /// Compares the cluster with `stored`, the one that the store has the partition from.
+    /// Compares the cluster with `stored`, the id of the cluster that the stored offset is from.
     ///
     /// # Errors
-    /// Fatal `kafka.other_cluster` when both are known and differ: the same offset is then another record.
+    /// Fatal [`OTHER_CLUSTER`] if both ids are known and differ: the same offset is then another record.
     pub fn refuse_other_cluster(&self, partition: &TopicPartition, stored: Option<&str>) -> Result<()> {
         match (self.cluster_id.as_deref(), stored) {
             (Some(here), Some(stored)) if here != stored => Err(Error::fatal(
-                "kafka.other_cluster",
+                OTHER_CLUSTER,
                 ErrorType::Conflict,
                 format!(
                     "claim {partition}: its stored offset is from Kafka cluster `{stored}`, and this is cluster \

@@ -22,7 +22,7 @@ pub struct Applied {
     /// Records that the configuration excludes, for example deletes with `delete.mode=ignore`.
     pub filtered: u64,
     /// Dead letters, by [`ErrorType`] in the order of [`ErrorType::ALL`].
-    set_aside: [u64; ErrorType::ALL.len()],
+    dead_letters: [u64; ErrorType::ALL.len()],
 }
 
 impl AddAssign for Applied {
@@ -34,7 +34,7 @@ impl AddAssign for Applied {
         self.stale += other.stale;
         self.tombstones += other.tombstones;
         self.filtered += other.filtered;
-        for (mine, others) in self.set_aside.iter_mut().zip(other.set_aside) {
+        for (mine, others) in self.dead_letters.iter_mut().zip(other.dead_letters) {
             *mine += others;
         }
     }
@@ -50,16 +50,16 @@ impl Applied {
             + self.stale
             + self.tombstones
             + self.filtered
-            + self.set_aside.iter().sum::<u64>()
+            + self.dead_letters.iter().sum::<u64>()
     }
 
-    /// Counts a dead letter.
-    pub fn set_aside(&mut self, error_type: ErrorType) {
-        self.set_aside[error_type as usize] += 1;
+    /// Adds a dead letter to the counts.
+    pub fn add_dead_letter(&mut self, error_type: ErrorType) {
+        self.dead_letters[error_type as usize] += 1;
     }
 
     /// The number of dead letters of each type, without types that have no dead letters.
     pub fn dead_letters(&self) -> impl Iterator<Item = (ErrorType, u64)> {
-        ErrorType::ALL.into_iter().zip(self.set_aside).filter(|(_, records)| *records > 0)
+        ErrorType::ALL.into_iter().zip(self.dead_letters).filter(|(_, records)| *records > 0)
     }
 }

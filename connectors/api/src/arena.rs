@@ -1,32 +1,33 @@
 //! The bytes of a batch's records, end to end in one buffer.
 
-/// Where one piece lies in an [`Arena`].
+/// The range of one piece within an [`Arena`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span {
     start: u32,
     len: u32,
 }
 
-/// Keys, values and headers of a batch as they lie in the topic: a record costs no allocation of its own for them.
+/// Keys, values and headers of a batch, with the bytes of the topic. The batch has one buffer for all its records, so a
+/// record needs no allocation for them.
 ///
-/// They are kept so that a record which cannot be stored can be set aside as it came.
+/// A record that cannot be stored is dead-lettered with these bytes.
 #[derive(Debug, Default)]
 pub struct Arena {
     bytes: Vec<u8>,
 }
 
 impl Arena {
-    /// Copies `piece` in.
+    /// Appends a copy of `piece`.
     ///
     /// # Panics
-    /// When the arena would pass 4 GiB; a batch is bounded far below that.
+    /// If the arena would exceed 4 GiB; a batch is limited to far less.
     pub fn push(&mut self, piece: &[u8]) -> Span {
         let start = self.end();
         self.bytes.extend_from_slice(piece);
         Span { start, len: self.end() - start }
     }
 
-    /// Copies headers in, in their order; [`Arena::headers`] reads them back.
+    /// Appends a copy of `headers`, in their order; [`Arena::headers`] reads them.
     pub fn push_headers<'a>(&mut self, headers: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>) -> Span {
         let start = self.end();
         for (name, value) in headers {
@@ -39,7 +40,7 @@ impl Arena {
     /// The bytes of a piece.
     ///
     /// # Panics
-    /// When `span` is of another arena.
+    /// May panic if `span` belongs to another arena.
     pub fn get(&self, span: Span) -> &[u8] {
         &self.bytes[span.start as usize..(span.start + span.len) as usize]
     }
@@ -54,30 +55,30 @@ impl Arena {
         })
     }
 
-    /// Bytes held.
+    /// The number of bytes in the arena.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether nothing is held.
+    /// Returns true if the arena has no bytes.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
     fn end(&self) -> u32 {
-        u32::try_from(self.bytes.len()).expect("a batch is bounded far below 4 GiB")
+        u32::try_from(self.bytes.len()).expect("a batch is limited to far less than 4 GiB")
     }
 
-    /// A length (-1 for null) and the bytes.
+    /// Appends a length (-1 for null) and the bytes.
     fn push_sized(&mut self, piece: Option<&[u8]>) {
-        let len = piece.map_or(-1, |piece| i32::try_from(piece.len()).expect("a header is far below 2 GiB"));
+        let len = piece.map_or(-1, |piece| i32::try_from(piece.len()).expect("a header is far smaller than 2 GiB"));
         self.bytes.extend_from_slice(&len.to_le_bytes());
         self.bytes.extend_from_slice(piece.unwrap_or_default());
     }
 }
 
-/// Takes one sized piece off the front; `None` at the end, `Some(None)` for a null.
-#[expect(clippy::option_option, reason = "an end and a null are two things, and nobody else sees this")]
+/// Removes one sized piece from the front of `rest`; `None` at the end, `Some(None)` for a null.
+#[expect(clippy::option_option, reason = "the end differs from a null, and the function is private")]
 fn take_sized<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     let (len, tail) = rest.split_first_chunk::<4>()?;
     let Ok(len) = usize::try_from(i32::from_le_bytes(*len)) else {
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_in_comes_out() {
+    fn pieces_and_headers_are_read_back_unchanged() {
         let mut arena = Arena::default();
         let key = arena.push(b"k");
         let headers =

@@ -1,36 +1,38 @@
-//! Errors, sorted by what to do about them.
+//! Errors, classified by the reaction to them.
 //!
-//! The environment (a broker, a database, a network that is away) is waited for and never dead-lettered. The data (one
-//! record that can never be stored) is set aside and never waited for. What is neither stops the task and says why.
+//! If the environment is at fault (a broker, a database or a network is unavailable), the task retries, and no record
+//! is dead-lettered. If the data is at fault (one record can never be stored), the record is dead-lettered without a
+//! retry. Any other error stops the task.
 
 use std::{borrow::Cow, fmt};
 
-/// What the worker does about an [`Error`].
+/// The worker's reaction to an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reaction {
-    /// The environment is at fault: wait, then do the same again from the stored offset. Never dead-lettered.
+    /// The environment is at fault: wait, then retry from the stored offset. No record is dead-lettered.
     Retry,
-    /// One record can never be stored or sent, whatever is waited for.
+    /// One record can never be stored or sent; waiting does not help.
     ///
     /// The connector handles the record, not the worker:
     ///
-    /// * A source gets it from [`publish`](crate::Publisher::publish): it answers its client with the reason, or notes
-    ///   the record and goes on.
-    /// * A sink writes the record with its reason where its dead letters are, in the transaction of the batch, and
-    ///   counts it with [`Applied::set_aside`]. It never returns this.
+    /// * A source gets this error from [`publish`](crate::Publisher::publish). It answers its client with the reason,
+    ///   or logs the record and continues.
+    /// * A sink stores the record and the reason with its dead letters, in the transaction of the batch, and counts the
+    ///   record with [`Applied::add_dead_letter`]. A sink never returns this error.
     ///
     /// To the worker, `Poison` from [`run`](crate::Source::run) or [`apply`](crate::Sink::apply) is the same as
     /// [`Fatal`](Self::Fatal): the task fails.
     Poison,
-    /// Somebody else owns the work now: let go of it and change nothing more.
+    /// Another instance owns the work now, or the broker has ended the transaction of a frozen process: let go of the
+    /// work and change nothing more.
     Fenced,
-    /// Waiting does not help: stop the task and tell a person.
+    /// Waiting does not help: stop the task and report the error to a person.
     Fatal,
 }
 
 /// The closed set of causes that metrics and logs count by (label `error_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the words of the metric conventions; each says what it is")]
+#[expect(missing_docs, reason = "the names of the metric conventions, which explain themselves")]
 pub enum ErrorType {
     Auth,
     RateLimited,
@@ -50,7 +52,7 @@ pub enum ErrorType {
 }
 
 impl ErrorType {
-    /// Every type, in the order of declaration; for metrics that start at zero.
+    /// All types, in the order of declaration; for metrics that start at zero.
     pub const ALL: [Self; 15] = [
         Self::Auth,
         Self::RateLimited,
@@ -69,7 +71,7 @@ impl ErrorType {
         Self::Internal,
     ];
 
-    /// The word used as a label, lower snake case.
+    /// The name used as a label, in lower snake case.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Auth => "auth",
@@ -97,21 +99,21 @@ impl fmt::Display for ErrorType {
     }
 }
 
-/// The result of everything in this crate that can fail.
+/// The result of the fallible operations of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, and what to do about it.
+/// A failure, and the reaction to it.
 ///
-/// `Display` prints the verb phrase alone ("begin the transaction"); [`Error::chain`] prints it with every cause. Texts
-/// never hold a secret or a payload: ids, counts, names and sizes suffice.
+/// `Display` prints only the verb phrase ("begin the transaction"); [`Error::chain`] prints it with all causes. Texts
+/// never contain a secret or a payload: ids, counts, names and sizes suffice.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}")]
 pub struct Error {
-    /// What the worker does about it.
+    /// The worker's reaction.
     pub reaction: Reaction,
     /// A stable code, `area.reason`, for logs, dead letters and documentation; for example `postgres.unavailable`.
     pub code: &'static str,
-    /// The coarse cause that metrics count by.
+    /// The coarse cause, by which metrics count errors.
     pub error_type: ErrorType,
     doing: String,
     help: Option<Cow<'static, str>>,
@@ -124,51 +126,51 @@ impl Error {
         Self { reaction, code, error_type, doing: doing.into(), help: None, source: None }
     }
 
-    /// The environment is at fault; `doing` is a bare verb phrase such as `connect to Postgres at db:5432`.
+    /// Creates an error of the environment. `doing` is a bare verb phrase such as `connect to Postgres at db:5432`.
     pub fn retry(code: &'static str, error_type: ErrorType, doing: impl Into<String>) -> Self {
         Self::new(Reaction::Retry, code, error_type, doing)
     }
 
-    /// One record is at fault and will be for ever.
+    /// Creates an error of one record, which can never be stored or sent.
     pub fn poison(code: &'static str, error_type: ErrorType, doing: impl Into<String>) -> Self {
         Self::new(Reaction::Poison, code, error_type, doing)
     }
 
-    /// Somebody else owns this work now.
+    /// Creates the error of a task that does not own its work any more.
     pub fn fenced(code: &'static str, doing: impl Into<String>) -> Self {
         Self::new(Reaction::Fenced, code, ErrorType::Conflict, doing)
     }
 
-    /// A person has to act.
+    /// Creates an error that a person has to fix.
     pub fn fatal(code: &'static str, error_type: ErrorType, doing: impl Into<String>) -> Self {
         Self::new(Reaction::Fatal, code, error_type, doing)
     }
 
-    /// Adds the cause, kept as a source and not formatted into the text.
+    /// Adds the cause as the source of the error; the text stays as it is.
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// Adds the next step for a person, such as "create the topic". It is printed apart from
-    /// what went wrong, so it begins in lower case, ends without a period, and does not repeat the error.
+    /// Adds the next step for a person, such as "create the topic". The help is printed separately from the error, so
+    /// it begins in lower case, ends without a period, and does not repeat the error.
     pub fn with_help(mut self, next_step: impl Into<Cow<'static, str>>) -> Self {
         self.help = Some(next_step.into());
         self
     }
 
-    /// The next step for a person, where there is one.
+    /// The next step for a person, if there is one.
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
     }
 
-    /// Prints the whole chain on one line, causes after colons.
+    /// The error and all its causes on one line, separated by colons.
     pub fn chain(&self) -> String {
         chain(self)
     }
 }
 
-/// `error: cause: cause of the cause`, leaving out a cause that its parent already ends with.
+/// `error: cause: cause of the cause`, without a cause that the text already ends with.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -188,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_step_is_not_part_of_what_went_wrong() {
+    fn the_help_is_not_part_of_the_chain() {
         let error =
             Error::fatal("kafka.config", ErrorType::Config, "create a Kafka client").with_help("check `kafka.*`");
         assert_eq!((error.chain().as_str(), error.help()), ("create a Kafka client", Some("check `kafka.*`")));

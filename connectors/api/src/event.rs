@@ -1,4 +1,4 @@
-//! One change of one record, as a source sees it.
+//! One change of one record, as a source publishes it.
 
 use std::{fmt, sync::Arc};
 
@@ -6,8 +6,8 @@ use apache_avro::types::Value;
 
 use crate::Object;
 
-/// What happened to a record, in the words of Debezium's envelope. What a topic's record may say besides is
-/// [`RecordOp`](crate::RecordOp).
+/// The kind of a change, with the names of Debezium's envelope. [`RecordOp`](crate::RecordOp) has the further kinds
+/// that a record of a topic may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
     /// The record was created; `c`.
@@ -21,7 +21,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// Every operation, in the order of declaration; for metrics that start at zero.
+    /// All operations, in the order of declaration; for metrics that start at zero.
     pub const ALL: [Self; 4] = [Self::Create, Self::Update, Self::Delete, Self::Read];
 
     /// The letter in the envelope's `op`.
@@ -34,7 +34,7 @@ impl Op {
         }
     }
 
-    /// The word used in labels and logs: `create`, `update`, `delete`, `read`.
+    /// The name used in labels and logs: `create`, `update`, `delete`, `read`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -63,47 +63,48 @@ impl fmt::Display for Key {
     }
 }
 
-/// The version of a record in its source: three integers compared left to right, the greater one wins.
+/// The version of a record in its source: three integers that are compared from left to right. The greater version is
+/// the newer version.
 ///
-/// Only what the source itself says counts; the clock of one of our hosts is never a version. A source that knows none
-/// leaves it out, and the Kafka offset takes its place.
+/// A version comes from the source; the clock of one of our hosts is never a version. If a source has no versions, the
+/// Kafka offset is used instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
-    /// The source's time of the change, in microseconds since the epoch, or another growing number of the record.
+    /// The time of the change at the source, in microseconds since the epoch, or another increasing number.
     pub ts: i64,
     /// Breaks ties within `ts`.
     pub seq: i64,
-    /// Breaks ties within `seq`, 0 to 3: the kind of reading (for example snapshot before event before delete).
+    /// Breaks ties within `seq`, 0 to 3: the kind of change (for example snapshot before event before delete).
     pub rank: i8,
 }
 
-/// The header of a topic's record that names its event for ever: [`ChangeEvent::event_id`].
+/// The header of a record with the id of its event: [`ChangeEvent::event_id`].
 pub const EVENT_ID_HEADER: &str = "towpath_event_id";
 
 /// One change of one record, ready to be published.
 #[derive(Debug, Clone)]
 pub struct ChangeEvent {
-    /// What kind of thing changed. Events of one object share the `Arc`; a new schema is a new `Object`.
+    /// The object of the record. Events of one object share the `Arc`; a new schema is a new `Object`.
     pub object: Arc<Object>,
-    /// Which record changed.
+    /// The identity of the changed record.
     pub key: Key,
-    /// What happened.
+    /// The kind of the change.
     pub op: Op,
     /// The record after the change: one value for each field of [`Object::value_schema`], in its order. `None` for a
     /// delete.
     ///
-    /// A value of a nullable field may be bare or a `Value::Union`. The publisher checks each value against the field's
-    /// schema as it encodes it; one that does not fit is poison, `encode.misfit`.
+    /// A value of a nullable field may be bare or a `Value::Union`. The publisher checks each value against the schema
+    /// of its field while it encodes the value; a value that does not fit is poison, `encode.misfit`.
     pub after: Option<Vec<(String, Value)>>,
-    /// For a partial update the names of the fields that it carries; the others in `after` are null and mean nothing.
-    /// `None`: `after` is the whole record.
+    /// For a partial update, the names of the fields that it carries; the other fields in `after` are null and have no
+    /// meaning. `None` if `after` is the whole record.
     pub changed: Option<Vec<String>>,
-    /// The version, where the source has one.
+    /// The version, if the source has versions.
     pub version: Option<Version>,
-    /// Names this event for ever, at most 200 bytes; a repeated event has the same.
+    /// The permanent id of the event, at most 200 bytes. A repeated event has the same id.
     pub event_id: String,
-    /// When it happened by the source's clock, in milliseconds since the epoch.
+    /// The time of the change by the source's clock, in milliseconds since the epoch.
     pub source_time_ms: Option<i64>,
-    /// W3C trace context of the request that caused it, where there was one.
+    /// The W3C trace context of the request that caused the change, if there was a request with such a context.
     pub traceparent: Option<String>,
 }

@@ -1,24 +1,24 @@
-//! Named points at which a test lets a task die, fail or wait. They do nothing unless the feature `failpoints` is on,
-//! which only tests switch on.
+//! Named points at which a test makes a task die, fail or wait. They have no effect without the feature `failpoints`,
+//! which only tests enable.
 //!
-//! The environment variable `FAILPOINTS` says what happens where, in the language of crate `fail`:
-//! `after_cas=3*off->1*return(kill);mid_upsert=1*return(pause 200)`. The actions are `kill` (the process is gone at
-//! once, as after SIGKILL), `error` (the step fails as it would with the environment at fault) and `pause MS` (this
-//! task waits, others go on).
+//! The environment variable `FAILPOINTS` sets the action of each point, in the syntax of the crate `fail`:
+//! `after_cas=3*off->1*return(kill);mid_upsert=1*return(pause 200)`. The actions are `kill` (the process ends at once,
+//! as after SIGKILL), `error` (the step fails with an error of the environment) and `pause MS` (this task waits for MS
+//! milliseconds, the others continue).
 
 use crate::Result;
 
-/// Does what `FAILPOINTS` has for this point.
+/// Carries out the action that `FAILPOINTS` has for this point.
 ///
 /// # Errors
-/// Retry, where the action is `error`.
+/// Retry if the action is `error`; fatal if the action is unknown.
 #[cfg(feature = "failpoints")]
 pub async fn hit(point: &'static str) -> Result<()> {
     use crate::{Error, ErrorType};
     use std::{sync::Once, time::Duration};
 
     static READ: Once = Once::new();
-    // Dropped, a scenario would be over.
+    // Dropping the scenario would end it.
     READ.call_once(|| std::mem::forget(fail::FailScenario::setup()));
     let chosen = || {
         fail::fail_point!(point, |action| action);
@@ -41,20 +41,20 @@ pub async fn hit(point: &'static str) -> Result<()> {
     }
 }
 
-/// Nothing: the points are compiled out.
+/// Does nothing: without the feature, the points are compiled out.
 #[cfg(not(feature = "failpoints"))]
 pub fn hit(_point: &'static str) -> std::future::Ready<Result<()>> {
     std::future::ready(Ok(()))
 }
 
-/// Awaits `answer`, and passes the point once the request is on its way, before the answer is looked at.
+/// Awaits `answer`, and hits the point after the request was sent and before the answer is used.
 ///
 /// # Errors
-/// As [`hit`]; the answer is then lost.
+/// The same as those of [`hit`]; the answer is then lost.
 pub async fn hit_once_sent<T>(point: &'static str, answer: impl Future<Output = T>) -> Result<T> {
     let mut answer = std::pin::pin!(answer);
     if cfg!(feature = "failpoints") {
-        // The first poll sends the request; whether the answer is here at once does not matter.
+        // The first poll sends the request; the answer may be there at once or later.
         let polled = std::future::poll_fn(|context| std::task::Poll::Ready(answer.as_mut().poll(context))).await;
         hit(point).await?;
         if let std::task::Poll::Ready(answer) = polled {

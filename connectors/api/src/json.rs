@@ -1,4 +1,4 @@
-//! Avro values as JSON, without loss: for columns of type `jsonb`, and for people who look into a topic.
+//! Avro values as JSON, without loss: for columns of type `jsonb`, and to show the records of a topic to people.
 
 use apache_avro::{
     schema::{RecordField, Schema},
@@ -7,26 +7,26 @@ use apache_avro::{
 use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
 use serde_json::{Map, Number, Value as Json, json};
 
-/// The name by which Debezium marks a text that is JSON (`io.debezium.data.Json`), at the field's attribute
-/// `connect.name`.
+/// The value of the attribute `connect.name` with which Debezium marks a text field as JSON
+/// (`io.debezium.data.Json`).
 pub const JSON_TEXT: &str = "io.debezium.data.Json";
 
-/// Whether the text of a field is JSON, to be kept as such: its type is `string` or that and null, and its attribute
-/// `connect.name` is [`JSON_TEXT`].
+/// Returns true if the text of a field is JSON, which is stored as JSON: the attribute `connect.name` of the field is
+/// [`JSON_TEXT`]. The type of such a field is `string`, or a union of `string` and null.
 pub fn is_json_text(field: &RecordField) -> bool {
     field.custom_attributes.get("connect.name").is_some_and(|name| name == JSON_TEXT)
 }
 
-/// A value is not of the type that its schema says, or a date or time is out of the calendar's range.
+/// A value does not have the type of its schema, or a date or time is out of the calendar's range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a value does not fit its schema")]
 pub struct Misfit;
 
-/// The JSON of a value: records and maps become objects, bytes become text in base 16 behind `\x` as in Postgres,
-/// decimals and dates become strings, so that nothing is rounded.
+/// Converts a value to JSON: records and maps become objects, bytes become hexadecimal text prefixed with `\x` as in
+/// Postgres, decimals and dates become strings, so that no value is rounded.
 ///
 /// # Errors
-/// The value is not of the schema's type, or out of range.
+/// Fails if the value does not have the type of the schema, or is out of range.
 pub fn to_json(value: &Value, schema: &Schema) -> Result<Json, Misfit> {
     Ok(match (value, schema) {
         (Value::Null, _) => Json::Null,
@@ -34,7 +34,7 @@ pub fn to_json(value: &Value, schema: &Schema) -> Result<Json, Misfit> {
             let schema = union.variants().get(*branch as usize).ok_or(Misfit)?;
             to_json(inner, schema)?
         }
-        // The branch of a nullable type comes without its wrapping.
+        // The value of a nullable type may be bare, without its union.
         (bare, Schema::Union(union)) => {
             let schema = union.variants().iter().find(|branch| !matches!(branch, Schema::Null)).ok_or(Misfit)?;
             to_json(bare, schema)?
@@ -52,7 +52,7 @@ pub fn to_json(value: &Value, schema: &Schema) -> Result<Json, Misfit> {
             Json::Array(items.iter().map(|item| to_json(item, &array.items)).collect::<Result<_, _>>()?)
         }
         (Value::Map(entries), Schema::Map(map)) => {
-            // Sorted, so that equal maps are equal text.
+            // Sorted, so that equal maps have equal texts.
             let mut sorted: Vec<_> = entries.iter().collect();
             sorted.sort_by_key(|(name, _)| *name);
             let entries = sorted.into_iter().map(|(name, value)| Ok((name.clone(), to_json(value, &map.types)?)));
@@ -109,9 +109,9 @@ fn time_of_day(micros: i64) -> Result<Json, Misfit> {
     Ok(Json::String(time.to_string()))
 }
 
-/// RFC 3339, with `Z` where the type is an instant and without a zone where it is a local time.
+/// RFC 3339, with `Z` if the type is an instant, and without a zone if it is a local time.
 fn instant(micros: i64, zoned: bool) -> Result<Json, Misfit> {
-    // The ends of the range stand for infinity, which is also Postgres' word.
+    // The ends of the range mean infinity, which Postgres writes in the same way.
     match micros {
         i64::MAX => return Ok(Json::from("infinity")),
         i64::MIN => return Ok(Json::from("-infinity")),
@@ -122,7 +122,7 @@ fn instant(micros: i64, zoned: bool) -> Result<Json, Misfit> {
     Ok(Json::String(text))
 }
 
-/// JSON has no NaN and no infinities; they become the words that Postgres uses.
+/// JSON has neither NaN nor infinities; they become the texts that Postgres uses.
 fn float(number: f64) -> Json {
     Number::from_f64(number).map_or_else(
         || {
@@ -139,7 +139,7 @@ fn float(number: f64) -> Json {
     )
 }
 
-/// `\x` and two digits a byte, as Postgres shows bytes.
+/// `\x` and two hexadecimal digits per byte, as Postgres prints bytes.
 pub fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold("\\x".to_owned(), |mut text, byte| {
@@ -148,7 +148,7 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// Puts the decimal point `scale` digits from the right.
+/// Inserts the decimal point `scale` digits from the right.
 fn scaled(digits: &str, scale: usize) -> String {
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |digits| ("-", digits));
     if scale == 0 {

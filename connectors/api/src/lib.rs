@@ -257,7 +257,7 @@
 //!                 Body::Filtered => applied.filtered += 1,
 //!                 Body::Undecodable { code, reason } => {
 //!                     store.dead_letters.push((*offset, format!("{code}: {reason}")));
-//!                     applied.set_aside(ErrorType::Decode);
+//!                     applied.add_dead_letter(ErrorType::Decode);
 //!                 }
 //!             }
 //!         }
@@ -351,12 +351,12 @@ pub mod families;
 pub mod json;
 mod object;
 mod record;
-mod set_aside;
 mod sink;
 mod source;
+mod stored_dead_letter;
 mod streak;
 
-pub use anchor::{Anchor, Beginning};
+pub use anchor::{Anchor, Beginning, OTHER_CLUSTER};
 pub use apache_avro;
 pub use applied::Applied;
 pub use arena::{Arena, Span};
@@ -366,7 +366,7 @@ pub use object::{KeyType, Object, ObjectError, Updates};
 pub use prometheus;
 pub use record::{Body, Change, Identity, Payload, Record, RecordKey, RecordOp};
 pub use serde_json;
-pub use set_aside::SetAside;
 pub use sink::{ApplyError, Batch, Claim, OpenSink, Sink, StoredOffset, TopicPartition};
 pub use source::{Journal, Lifecycle, OpenSource, Placed, Placement, Position, Publisher, Source};
+pub use stored_dead_letter::StoredDeadLetter;
 pub use streak::{DeadLetterStreak, SYSTEMATIC};

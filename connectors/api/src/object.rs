@@ -1,18 +1,18 @@
-//! A kind of record: its name, its schema, and how its updates arrive.
+//! A kind of record: its name, its schema, and the content of its updates.
 
 use apache_avro::schema::{RecordField, Schema};
 use serde_json::{Value as Json, json};
 
-/// Whether an update carries the record or only what changed.
+/// The content of an update: the whole record, or only the changed fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Updates {
     /// Each event carries the whole record; the topic may be compacted.
     Whole,
-    /// An update names the fields that it carries; compaction would lose data and is refused.
+    /// An update names the fields that it carries. A compacted topic would lose fields, so it is refused.
     Partial,
 }
 
-/// The Avro type of an object's `id`, and so of the Kafka key and the primary key.
+/// The Avro type of an object's `id`. The Kafka key and the primary key have the same type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyType {
     /// Avro `string`.
@@ -21,19 +21,19 @@ pub enum KeyType {
     Long,
 }
 
-/// Why a schema cannot describe an object.
+/// The reason for which a schema cannot describe an object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {
-    /// The top is something else than a record.
+    /// The schema is not a record.
     #[error("the schema of object `{0}` is not an Avro record")]
     NotARecord(String),
-    /// There is no `id`.
+    /// The record has no field `id`.
     #[error("the schema of object `{0}` has no field `id`; a record is keyed by it")]
     NoId(String),
-    /// `id` has a type that cannot be a key.
+    /// The type of `id` cannot be a key.
     #[error("field `id` of object `{0}` is neither `string` nor `long`; those two can be a key")]
     IdType(String),
-    /// The schema cannot be written as one whose fields are all optional.
+    /// The schema has no variant with optional fields.
     #[error("the schema of object `{0}` cannot carry partial updates: {1}")]
     NotPartial(String, String),
 }
@@ -52,7 +52,7 @@ impl Object {
     /// Describes object `name` (part of the topic's name) by the Avro record `schema`.
     ///
     /// # Errors
-    /// The schema is not a record, or has no field `id` of type `string` or `long`.
+    /// Fails if the schema is not a record, or has no field `id` of type `string` or `long`.
     pub fn new(name: impl Into<String>, schema: Schema, updates: Updates) -> Result<Self, ObjectError> {
         let name = name.into();
         let Schema::Record(record) = &schema else { return Err(ObjectError::NotARecord(name)) };
@@ -75,13 +75,13 @@ impl Object {
         &self.name
     }
 
-    /// The schema as agreed: what a whole record must look like.
+    /// The schema of a whole record, as passed to [`Object::new`].
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// The schema of `after` in the topic. Under [`Updates::Partial`] every field but `id` is nullable with default
-    /// null, since a partial update leaves fields out; otherwise it is [`Object::schema`].
+    /// The schema of `after` in the topic. Under [`Updates::Partial`] all fields except `id` are nullable with
+    /// default null, since a partial update omits fields; otherwise it is [`Object::schema`].
     pub fn value_schema(&self) -> &Schema {
         &self.value_schema
     }
@@ -99,13 +99,13 @@ impl Object {
         self.key_type
     }
 
-    /// How updates arrive.
+    /// The content of the object's updates.
     pub fn updates(&self) -> Updates {
         self.updates
     }
 }
 
-/// The same record with every field but `id` nullable, default null.
+/// The same record with all fields except `id` nullable and with default null.
 fn all_optional(object: &str, schema: &Schema) -> Result<Schema, ObjectError> {
     let refused = |why: &dyn std::fmt::Display| ObjectError::NotPartial(object.to_owned(), why.to_string());
     let mut json = serde_json::to_value(schema).map_err(|error| refused(&error))?;
@@ -118,7 +118,7 @@ fn all_optional(object: &str, schema: &Schema) -> Result<Schema, ObjectError> {
     Schema::parse(&json).map_err(|error| refused(&error))
 }
 
-/// The type with `null` as its first branch, as a default of null demands.
+/// The type with `null` as its first branch, as a default of null requires.
 fn nullable(ty: Json) -> Json {
     match ty {
         Json::Array(branches) => {

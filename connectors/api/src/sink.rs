@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Anchor, Applied, Arena, Beginning, Error, Record, Result, SetAside};
+use crate::{Anchor, Applied, Arena, Beginning, Error, Record, Result, StoredDeadLetter};
 
 /// One partition of one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,7 +83,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// As for [`Sink::claim`], but never fenced.
-    fn unpublished(&mut self, most: usize) -> impl Future<Output = Result<Vec<SetAside>>> + Send {
+    fn unpublished(&mut self, most: usize) -> impl Future<Output = Result<Vec<StoredDeadLetter>>> + Send {
         let _ = most;
         std::future::ready(Ok(Vec::new()))
     }
@@ -92,7 +92,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// As for [`Sink::unpublished`].
-    fn published(&mut self, letters: &[SetAside]) -> impl Future<Output = Result<()>> + Send {
+    fn published(&mut self, letters: &[StoredDeadLetter]) -> impl Future<Output = Result<()>> + Send {
         let _ = letters;
         std::future::ready(Ok(()))
     }

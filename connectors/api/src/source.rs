@@ -1,4 +1,4 @@
-//! What a source is, and what it is given.
+//! The contract of sources: the traits that a source implements, and the handles that the worker passes to it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{ChangeEvent, Object, Result};
 
-/// Where the tasks of a source run.
+/// The workers of the group that run the tasks of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement {
     /// Each task runs on one worker of the group.
@@ -18,40 +18,43 @@ pub enum Placement {
 
 /// Opens the tasks of a source; the twin of [`OpenSink`](crate::OpenSink).
 pub trait OpenSource: Send + Sync + 'static {
-    /// What it opens.
+    /// The source that [`open`](Self::open) returns.
     type Source: Send;
 
-    /// Where the tasks run.
+    /// The workers of the group that run the tasks.
     fn placement(&self) -> Placement;
 
     /// The number of tasks, from 1 to `max`, which is the key `tasks.max`.
     fn tasks(&self, max: u32) -> u32;
 
-    /// Opens task `task`, counted from 0. Called once at start and again after each retry, so a source keeps no state
-    /// across an error: one with a position reads it from its [`Journal`] when it runs.
+    /// Opens task `task`, counted from 0. Called once at start and again before each retry, so a source keeps no state
+    /// across an error. A source with a position reads the position from its [`Journal`] when it runs.
     ///
     /// # Errors
-    /// Retry while the outside system is away; fatal when waiting does not help.
+    /// Retry while the outside system is unavailable; fatal if waiting does not help.
     fn open(&self, task: u32) -> impl Future<Output = Result<Self::Source>> + Send;
 }
 
-/// Knows one outside system and turns its changes into events.
+/// Reads the changes of one outside system and publishes them as events.
 ///
-/// `Out` is the way out that the source needs: a source without a position implements this for every [`Publisher`], a
-/// source with one for every [`Journal`]. A server (a webhook) serves until `stop` and answers after `publish`; a
-/// poller loops around `publish`. There is no queue between source and broker: backpressure is the await.
+/// `Out` is the publisher that the source needs: a source without a position implements this trait for every
+/// [`Publisher`], a source with a position for every [`Journal`]. A server (a webhook) serves until `stop` and answers
+/// after `publish`; a poller loops around `publish`. There is no queue between source and broker: the await of
+/// `publish` is the backpressure.
 pub trait Source<Out>: Send {
-    /// Runs until it is told to stop, then finishes what it has begun and returns `Ok`. Reports when it has started.
+    /// Runs until [`Lifecycle::stop`] is cancelled, then finishes the work in progress and returns `Ok`. Calls
+    /// [`Lifecycle::has_started`] after its start.
     ///
-    /// Called once by the worker. After an `Err` the worker carries out its [`Reaction`](crate::Reaction): for a retry
-    /// it opens a fresh instance, with a fresh `out`, and runs that.
+    /// Called once per instance. After an `Err` the worker carries out the [`Reaction`](crate::Reaction) of the error;
+    /// for a retry, the worker opens a fresh instance and runs it with a fresh `out`.
     ///
     /// # Cancel safety
-    /// The future may be dropped at any await: nothing was acknowledged to the outside before `publish` returned.
+    /// The future may be dropped at any await, so a source acknowledges nothing to the outside system before `publish`
+    /// has returned.
     fn run(&mut self, out: &mut Out, life: Lifecycle) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// What the worker and a running source tell each other. Clones are the same one.
+/// The signals between the worker and a running source. All clones share the same signals.
 #[derive(Debug, Clone, Default)]
 pub struct Lifecycle {
     stop: CancellationToken,
@@ -59,27 +62,27 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// For a source that is to end when `stop` is cancelled.
+    /// Creates the signals of a source that ends after `stop` is cancelled.
     pub fn new(stop: CancellationToken) -> Self {
         Self { stop, started: CancellationToken::new() }
     }
 
-    /// Cancelled when the source is to take nothing more in, finish, and return.
+    /// After this token is cancelled, the source accepts no more input, finishes the work in progress and returns.
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
     }
 
-    /// Says that the source is at work; saying it again changes nothing.
+    /// Reports that the source has started. Further calls have no effect.
     pub fn has_started(&self) {
         self.started.cancel();
     }
 
-    /// Whether the source has said that it is at work.
+    /// Returns true if the source has reported its start.
     pub fn is_started(&self) -> bool {
         self.started.is_cancelled()
     }
 
-    /// Waits until the source has said that it is at work.
+    /// Waits until the source has reported its start.
     ///
     /// # Cancel safety
     /// Safe.
@@ -88,75 +91,79 @@ impl Lifecycle {
     }
 }
 
-/// Where the broker put an event.
+/// The place of an event on the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
     /// The topic.
     pub topic: Arc<str>,
     /// The partition within it.
     pub partition: i32,
-    /// The event's own offset.
+    /// The offset of the event.
     pub offset: i64,
 }
 
-/// Carries events into topics. Cheap to clone, usable from many tasks at once.
+/// Publishes events to topics. Cheap to clone; many tasks may use it concurrently.
 pub trait Publisher: Clone + Send + Sync + 'static {
-    /// Makes sure that the topic of `object` exists and that its schemas are registered.
+    /// Creates the topic of `object` and registers its schemas, if needed.
     ///
-    /// Optional: `publish` does the same on first sight. A source calls it before it takes anything in, so that a
-    /// schema which the registry refuses is known at start and not at the first event.
+    /// Optional: `publish` does the same for the first event of an object. A source calls `prepare` before it accepts
+    /// input, so that a schema that the registry refuses is reported at start and not at the first event.
     ///
     /// # Errors
-    /// Retry while the broker or the registry is away; fatal when the registry refuses the schema or the topic is
-    /// compacted although the object's updates are partial.
+    /// Retry while the broker or the registry is unavailable; fatal if the registry refuses the schema, or if the topic
+    /// is compacted although the object's updates are partial.
     fn prepare(&self, object: &Arc<Object>) -> impl Future<Output = Result<()>> + Send;
 
-    /// Returns once the broker has all events for good, with the place of each, in their order.
+    /// Publishes events. Returns after all events are durable, with the place of each event, in the order of `events`.
     ///
-    /// Events of one key are kept in the order given, across calls that follow each other.
+    /// Events with the same key keep their order, within a call and across consecutive calls.
     ///
     /// # Errors
-    /// After an error some of the events may be in their topics nevertheless; publishing them again is harmless, since
-    /// they keep their keys, ids and versions. Retry while the broker is away; poison for an event that can never be
+    /// After an error, some of the events may be in their topics. Publishing them again is harmless, since they keep
+    /// their keys, ids and versions. Retry while the broker is unavailable; poison for an event that can never be
     /// stored (too large).
     ///
     /// # Cancel safety
-    /// Dropping the future leaves it open which events the broker took.
+    /// If the future is dropped, any of the events may be in their topics.
     fn publish(&self, events: Vec<ChangeEvent>) -> impl Future<Output = Result<Vec<Placed>>> + Send;
 }
 
-/// How far a source task has read its outside system: a JSON object that only the source interprets. It is shown to
-/// operators, so it holds no secret.
+/// The position up to which a source task has read its outside system: a JSON object that only the source interprets.
+/// Operators see the position, so it contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position(pub Map<String, Json>);
 
-/// Carries events into topics together with the position of the task that read them: both become durable, in one Kafka
-/// transaction, or neither does. One task owns it and makes one call at a time.
+/// Publishes events to topics together with the position of the task that read them, in one Kafka transaction: either
+/// both become durable or neither does. One task owns the journal and makes one call at a time.
+///
+/// A call fails as fenced in two cases: another instance of the task has taken over; or the process was frozen for
+/// longer than the transaction timeout, and the broker has ended its transaction. Nothing of that call was published.
+/// The task lets go in both cases: it must not publish further.
 pub trait Journal: Send {
-    /// Makes sure that the topic of `object` exists and that its schemas are registered, as [`Publisher::prepare`]
-    /// does.
+    /// Creates the topic of `object` and registers its schemas, if needed, as [`Publisher::prepare`] does.
     ///
     /// # Errors
-    /// Those of [`Publisher::prepare`].
+    /// The same as those of [`Publisher::prepare`].
     fn prepare(&mut self, object: &Arc<Object>) -> impl Future<Output = Result<()>> + Send;
 
-    /// The position that was last made durable, by this instance or an earlier one; `None` before the first.
+    /// The newest durable position, published by this instance or an earlier instance; `None` before the first.
     ///
     /// # Errors
-    /// Retry while the broker is away. Fenced when another instance of this task has taken over.
+    /// Retry while the broker is unavailable. Fenced in the cases that the trait's documentation names.
     fn position(&mut self) -> impl Future<Output = Result<Option<Position>>> + Send;
 
-    /// Returns once the broker has all events and `position` for good, with the place of each event, in their order.
-    /// `events` may be empty: then the position alone moves.
+    /// Publishes events and sets the position. Returns after all events and `position` are durable, with the place of
+    /// each event, in the order of `events`. If `events` is empty, only the position is set.
     ///
     /// # Errors
-    /// After an error neither the events nor the position count, except where the outcome of the commit is unknown:
-    /// the error is then a retry, the journal refuses further calls, and the next instance reads the true position.
-    /// Retry while the broker is away. Poison for an event that can never be stored; nothing of the call was sent, and
-    /// the journal may be used further. Fenced when another instance of this task has taken over: let go.
+    /// After an error, neither the events nor the position are published, unless the outcome of the commit is unknown:
+    /// then the error is a retry, the journal refuses further calls, and the next instance reads the actual position.
+    /// Retry while the broker is unavailable. Poison for an event that can never be stored: nothing of the call was
+    /// sent, and the journal remains usable. Fenced if another instance of this task has taken over, or if the broker
+    /// has ended the transaction of a process that was frozen past the transaction timeout: let go.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the outcome open. Open a fresh journal then.
+    /// If the future is dropped, the outcome is unknown, and a fresh journal must be opened.
     fn publish(
         &mut self,
         events: Vec<ChangeEvent>,

@@ -70,7 +70,7 @@ mod tests {
     fn applied(inserted: u64, tombstones: u64, letters: u64, error_type: ErrorType) -> Applied {
         let mut applied = Applied::default();
         (applied.inserted, applied.tombstones) = (inserted, tombstones);
-        (0..letters).for_each(|_| applied.set_aside(error_type));
+        (0..letters).for_each(|_| applied.add_dead_letter(error_type));
         applied
     }
 

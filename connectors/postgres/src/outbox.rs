@@ -5,12 +5,12 @@
 
 use serde_json::Value as Json;
 use tokio_postgres::{Client, Row};
-use towpath_api::{Result, SetAside, TopicPartition};
+use towpath_api::{Result, StoredDeadLetter, TopicPartition};
 
 use crate::sqlstate::database_error;
 
 /// At most `most` unpublished dead letters of a sink, by topic, partition and offset.
-pub(crate) async fn unpublished(client: &Client, sink: &str, most: usize) -> Result<Vec<SetAside>> {
+pub(crate) async fn unpublished(client: &Client, sink: &str, most: usize) -> Result<Vec<StoredDeadLetter>> {
     let rows = client
         .query(
             r#"SELECT topic, partition, "offset", (extract(epoch FROM last_seen) * 1000000)::bigint,
@@ -24,8 +24,8 @@ pub(crate) async fn unpublished(client: &Client, sink: &str, most: usize) -> Res
     Ok(rows.iter().map(letter).collect())
 }
 
-fn letter(row: &Row) -> SetAside {
-    SetAside {
+fn letter(row: &Row) -> StoredDeadLetter {
+    StoredDeadLetter {
         partition: TopicPartition { topic: row.get::<_, &str>(0).into(), partition: row.get(1) },
         offset: row.get(2),
         revision: row.get(3),
@@ -60,7 +60,7 @@ fn bytes_of(text: &str) -> Vec<u8> {
 }
 
 /// Marks dead letters as published, except those that were stored again meanwhile: they are published again.
-pub(crate) async fn mark_published(client: &Client, sink: &str, letters: &[SetAside]) -> Result<()> {
+pub(crate) async fn mark_published(client: &Client, sink: &str, letters: &[StoredDeadLetter]) -> Result<()> {
     let topics: Vec<&str> = letters.iter().map(|letter| &*letter.partition.topic).collect();
     let partitions: Vec<i32> = letters.iter().map(|letter| letter.partition.partition).collect();
     let offsets: Vec<i64> = letters.iter().map(|letter| letter.offset).collect();

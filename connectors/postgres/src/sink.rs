@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_postgres::Client;
 use towpath_api::{
-    Anchor, Applied, ApplyError, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Result, SetAside, Sink,
+    Anchor, Applied, ApplyError, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Result, Sink, StoredDeadLetter,
     StoredOffset, TopicPartition,
 };
 
@@ -159,11 +159,11 @@ impl Sink for PostgresSink {
         offsets::seek(&self.client, &self.settings.name, &self.settings.owner, partition, to, anchor).await
     }
 
-    async fn unpublished(&mut self, most: usize) -> Result<Vec<SetAside>> {
+    async fn unpublished(&mut self, most: usize) -> Result<Vec<StoredDeadLetter>> {
         outbox::unpublished(&self.client, &self.settings.name, most).await
     }
 
-    async fn published(&mut self, letters: &[SetAside]) -> Result<()> {
+    async fn published(&mut self, letters: &[StoredDeadLetter]) -> Result<()> {
         outbox::mark_published(&self.client, &self.settings.name, letters).await
     }
 

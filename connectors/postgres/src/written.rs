@@ -15,7 +15,7 @@ pub(crate) struct Written<'a> {
 impl<'a> Written<'a> {
     /// Adds a dead letter, and counts it.
     pub(crate) fn reject(&mut self, letter: DeadLetter<'a>) {
-        self.applied.set_aside(letter.error_type);
+        self.applied.add_dead_letter(letter.error_type);
         self.letters.push(letter);
     }
 }

@@ -10,7 +10,10 @@ use rdkafka::{
 };
 use towpath_api::{Error, ErrorType, Result};
 
-use crate::kafka::client::{refused_settings, unavailable};
+use crate::kafka::{
+    client::{refused_settings, unavailable},
+    codes,
+};
 
 /// The timeout of a request to the broker.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,8 +54,8 @@ impl BoundedReader {
         let asking = Arc::clone(&consumer);
         let topic = range.topic.clone();
         let spans = tokio::task::spawn_blocking(move || spans(&asking, &range)).await;
-        let spans = spans
-            .map_err(|panic| Error::fatal("internal.panic", ErrorType::Internal, "ask Kafka").because(panic))??;
+        let spans =
+            spans.map_err(|panic| Error::fatal(codes::PANIC, ErrorType::Internal, "ask Kafka").because(panic))??;
 
         let mut assignment = TopicPartitionList::new();
         for span in &spans {
@@ -82,7 +85,7 @@ impl BoundedReader {
                 Ok(Err(error)) => return Err(unavailable(doing(), error)),
                 Err(_) => {
                     let doing = format!("{}: no record for {} s", doing(), SILENCE.as_secs());
-                    return Err(Error::retry("kafka.timeout", ErrorType::Timeout, doing));
+                    return Err(Error::retry(codes::TIMEOUT, ErrorType::Timeout, doing));
                 }
             };
             let partition = message.partition();
@@ -151,5 +154,5 @@ fn spans(consumer: &StreamConsumer, range: &Range) -> Result<Vec<Span>> {
 }
 
 fn not_found(doing: String) -> Error {
-    Error::fatal("kafka.not_found", ErrorType::NotFound, doing)
+    Error::fatal(codes::NOT_FOUND, ErrorType::NotFound, doing)
 }

@@ -7,7 +7,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
-use towpath_api::{Error, ErrorType, OpenSink, Reaction, Result, SetAside, Sink as _};
+use towpath_api::{Error, ErrorType, OpenSink, Reaction, Result, Sink as _, StoredDeadLetter};
 
 use super::context::SinkContext;
 use crate::{kafka::dead_letter_queue::DeadLetterQueue, task::codes, telemetry::Stage};
@@ -83,7 +83,7 @@ async fn send_all<O: OpenSink>(context: &SinkContext<O>, queue: &DeadLetterQueue
     }
 }
 
-async fn unpublished<O: OpenSink>(context: &SinkContext<O>) -> Result<Vec<SetAside>> {
+async fn unpublished<O: OpenSink>(context: &SinkContext<O>) -> Result<Vec<StoredDeadLetter>> {
     answered("read dead letters", async {
         let mut lent = context.connections.lend().await?;
         let letters = lent.sink.unpublished(PER_REQUEST).await?;
