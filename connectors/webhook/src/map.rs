@@ -1,4 +1,4 @@
-//! Stop 3 of the walk: maps a post to change events. Pure: no clock, no network, no state but fresh event ids.
+//! Maps a post to change events. Pure: no clock, no network, no state but fresh event ids.
 //!
 //! | `data` | meaning |
 //! |---|---|

@@ -1,6 +1,6 @@
-//! Stop 1 of the walk: receives a post, keeps its bytes, and answers at the end.
+//! Receives a post, keeps its bytes, and answers at the end.
 //!
-//! [`Hook::answer`] is the walk of one request: receive, verify, map, publish, and only then 202. Cheap checks come
+//! [`Hook::answer`] is the path of one request: receive, verify, map, publish, and only then 202. Cheap checks come
 //! first: method, content type and size are checked before the body is read.
 //!
 //! What always holds: 202 is answered only after `publish` has returned, so the future may be dropped at any await, as

@@ -1,4 +1,4 @@
-//! Stop 2 of the walk: identifies the client.
+//! Identifies the client of a post.
 //!
 //! A body contains its own credentials, so it must be scanned before the client is known. An unknown client causes one
 //! pass over the bytes ([`members`]) that locates the fields of the envelope and builds nothing. Client id and secret
