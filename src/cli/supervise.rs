@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::signals::Signal;
 
-/// How the supervised work ended.
+/// The end of the supervised work.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ended<T> {
     /// The work ended by itself, or drained in time.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use towpath_keys::{ByteSize, Check, config_keys};
 
 config_keys! {
-    /// How fast a sink writes.
+    /// The rate at which a sink writes.
     pub struct DeliveryConfig {
         /// How long a transaction that is not full waits for more records. With 0, it does not wait.
         #[key("linger.ms", range = Duration::ZERO..=Duration::from_mins(1))]

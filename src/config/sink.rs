@@ -6,7 +6,7 @@ use towpath_keys::{ByteSize, Check, FlatReader, KeyDefinition, Keys, Problems, c
 use super::{DeadLetterQueueConfig, DeliveryConfig, ReadingConfig, Selection};
 
 config_keys! {
-    /// Which topics a sink reads.
+    /// The topics that a sink reads.
     pub struct TopicsConfig {
         /// The names of the topics to read. Exactly one of `topics` and `topics.regex` is required.
         #[key("topics")]
@@ -49,7 +49,7 @@ impl TopicsConfig {
 }
 
 config_keys! {
-    /// How much a sink writes at once.
+    /// The limits of a sink's batches and connections.
     pub struct BatchConfig {
         /// The maximum number of connections per task, and so of partitions that a task writes at the same time.
         #[key("connections.max", range = 1..=64)]
@@ -69,15 +69,12 @@ impl Check for BatchConfig {}
 /// Keys of every sink.
 #[derive(Debug, Clone)]
 pub struct SinkConfig {
-    /// Which topics it reads.
     pub topics: TopicsConfig,
-    /// In which form their records are.
+    /// The format of the records.
     pub reading: ReadingConfig,
-    /// How much it writes at once.
     pub batch: BatchConfig,
-    /// How fast it writes.
     pub delivery: DeliveryConfig,
-    /// Where dead letters go as well.
+    /// The topic that dead letters are also published to.
     pub dead_letter_queue: DeadLetterQueueConfig,
 }
 

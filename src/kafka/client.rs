@@ -1,4 +1,4 @@
-//! How every client reaches Kafka, and what its errors mean.
+//! The settings that all Kafka clients share, and the meaning of their errors.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use towpath_api::{Error, ErrorType, Result};
 
 use super::codes;
 
-/// How long a probe waits for an answer.
+/// The maximum time that a probe waits for an answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Settings that all clients share: the brokers, and the operator's properties `kafka.*`.

@@ -27,7 +27,7 @@ use super::{
     topics::{self, Admin},
 };
 
-/// How long reading a topic to its end may take.
+/// The maximum time for reading a topic to its end.
 pub const END_TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between polls of the last stable offset.

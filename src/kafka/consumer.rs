@@ -31,7 +31,7 @@ use super::{
 use crate::config::Selection;
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
-/// How much librdkafka prefetches of one partition, besides the fetch in flight (1 MiB).
+/// The amount that librdkafka prefetches of one partition, besides the fetch in flight (1 MiB).
 const PREFETCH_KIB: u32 = 1_024;
 
 /// The offsets that a partition has.

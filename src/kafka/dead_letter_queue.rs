@@ -18,7 +18,7 @@ use super::{
     topics,
 };
 
-/// How long librdkafka retries a record.
+/// The maximum time for which librdkafka retries a record.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Large enough for every record that another topic accepted, and for its headers.
 const MAX_BYTES: &str = "100000000";

@@ -1,4 +1,4 @@
-//! Which task of a sink reads which partition.
+//! Assigns partitions to the tasks of a sink.
 
 use towpath_api::TopicPartition;
 

@@ -30,9 +30,9 @@ struct Inner {
 /// The checks at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Whether there is a check and all checks pass.
+    /// True if there is a check and all checks pass.
     pub ready: bool,
-    /// Whether `ready` has ever been true; distinguishes a start from an outage.
+    /// True if `ready` has ever been true; distinguishes a start from an outage.
     pub was_ready: bool,
     /// All checks, ordered by name, each with the reason why it fails.
     pub checks: Vec<(String, Result<(), String>)>,

@@ -28,7 +28,7 @@ impl Invalid {
 pub struct Given<'a> {
     pub(super) key: &'a str,
     pub(super) value: &'a Scalar,
-    /// Whether `value` is as written. Otherwise it came from a reference and is not quoted.
+    /// True if `value` is as written. Otherwise it came from a reference and is not quoted.
     pub(super) literal: bool,
     pub(super) reference: Option<&'a str>,
     pub(super) base_dir: &'a BaseDir,

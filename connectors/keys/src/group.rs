@@ -27,7 +27,7 @@ impl<T> Named<T> {
         self.0.len()
     }
 
-    /// Whether there is no group.
+    /// Returns true if there is no group.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -69,7 +69,7 @@ impl Pairs {
         self.0.iter().map(|pair| (pair.key.as_str(), pair.value.as_str()))
     }
 
-    /// Whether there is no key.
+    /// Returns true if there is no key.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

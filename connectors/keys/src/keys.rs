@@ -49,9 +49,9 @@ pub struct KeyDefinition {
     pub default: Option<String>,
     /// The documentation, in Markdown.
     pub documentation: String,
-    /// Whether the key is required; in a group, whether each group requires it.
+    /// True if the key is required; in a group, if each group requires it.
     pub required: bool,
-    /// Whether the value is a secret.
+    /// True if the value is a secret.
     pub secret: bool,
     /// The allowed range in words, such as `1 to 100000`.
     pub range: Option<String>,

@@ -19,7 +19,7 @@ pub struct Problem {
     pub suggestion: Option<String>,
     /// The next step, if it is known.
     pub help: Option<String>,
-    /// Whether the value may be shown: not for secrets and unknown keys.
+    /// True if the value may be shown: not for secrets and unknown keys.
     pub value_shown: bool,
 }
 

@@ -6,7 +6,7 @@ use super::{ByteSize, Given, Invalid, Scalar};
 
 /// A type that a single key can have.
 pub trait ConfigValue: Sized {
-    /// Whether values are secrets, which are never shown.
+    /// True if values are secrets, which are never shown.
     const SECRET: bool = false;
 
     /// The name of the type in the documentation.

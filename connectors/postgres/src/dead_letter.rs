@@ -16,7 +16,7 @@ const LAST_MILLISECOND: i64 = 253_402_300_799_999;
 #[derive(Debug)]
 pub(crate) struct DeadLetter<'a> {
     pub(crate) record: &'a Record,
-    /// Where the record failed: `decode` or `apply`.
+    /// The stage at which the record failed: `decode` or `apply`.
     pub(crate) stage: &'static str,
     pub(crate) code: &'static str,
     pub(crate) error_type: ErrorType,

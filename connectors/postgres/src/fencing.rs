@@ -1,5 +1,4 @@
-//! Which owner may write a partition, decided from its row in `towpath.sink_partition`. Pure; the SQL is in
-//! `bookkeeping`.
+//! Decides the owner of a partition from its row in `towpath.sink_partition`. Pure; the SQL is in `bookkeeping`.
 //!
 //! The row is locked until a transaction ends, so a reader that takes the lock reads the outcome of the transaction
 //! before it. A model test runs these decisions through every interleaving of two owners whose commits and answers may

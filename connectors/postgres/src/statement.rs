@@ -57,7 +57,7 @@ pub(crate) fn out_of_range(place: usize) -> Error {
     Error::poison(codes::OUT_OF_RANGE, ErrorType::Mapping, doing)
 }
 
-/// Which columns a whole row sets: positions in [`Table::columns`], ascending.
+/// The columns that a whole row sets: positions in [`Table::columns`], ascending.
 pub(crate) type ColumnSet = Vec<usize>;
 
 /// The columns that a row carries values for.

@@ -36,9 +36,9 @@ pub(crate) struct Table {
     /// The record schemas that the columns and the key come from.
     pub(crate) schemas: Vec<Arc<Schema>>,
     pub(crate) key_schemas: Vec<Arc<Schema>>,
-    /// Whether `COPY` can add rows: no value needs a cast.
+    /// True if `COPY` can add rows: no value needs a cast.
     pub(crate) is_copyable: bool,
-    /// Whether the table is partitioned in Postgres.
+    /// True if the table is partitioned in Postgres.
     pub(crate) is_partitioned: bool,
     /// Field of the Avro schema → position in `columns`.
     by_field: HashMap<String, usize>,

@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct SessionCache {
     tables: HashMap<TableName, Arc<Table>>,
-    /// Whether the open transaction created or altered a table, which a rollback would undo.
+    /// True if the open transaction created or altered a table, which a rollback would undo.
     altered: bool,
     prepared: HashMap<String, Prepared>,
     /// The kind of the last batch of each table, if all its rows were of one kind.
@@ -54,7 +54,7 @@ pub(crate) struct Transaction<'a> {
 /// Maximum prepared statements per connection. A table needs two or three, and more only while its schemas change.
 const MAX_PREPARED: usize = 200;
 
-/// How a batch is written.
+/// The way in which a batch is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attempt {
     /// With several statements for each kind of row. This is the first attempt.

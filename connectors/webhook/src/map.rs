@@ -30,7 +30,7 @@ const ENVELOPE: [&str; 6] = ["clientid", "clientSecret", "objectname", "id", "da
 pub(crate) struct Mapped {
     pub(crate) object: Arc<Object>,
     pub(crate) events: Vec<ChangeEvent>,
-    /// Whether `data` is an array; the answer then lists the events.
+    /// True if `data` is an array; the answer then lists the events.
     pub(crate) is_array: bool,
 }
 

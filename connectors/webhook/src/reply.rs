@@ -51,7 +51,7 @@ pub(crate) struct Refusal {
     detail: String,
     errors: Vec<Misfit>,
     retry_after_secs: Option<u16>,
-    /// Whether the connection closes after the answer.
+    /// True if the connection closes after the answer.
     close: bool,
 }
 

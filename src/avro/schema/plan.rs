@@ -20,7 +20,7 @@ use crate::avro::{
 /// The attribute with the original name of a field whose name Avro does not allow.
 pub(crate) const ORIGINAL_NAME: &str = "towpath.name";
 
-/// How to read one value.
+/// The steps that read one value.
 #[derive(Debug)]
 pub(crate) enum Plan {
     /// Without conversion.

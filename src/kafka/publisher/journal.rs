@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// What the journals of all tasks of a source share.
+/// The settings that the journals of all tasks of a source share.
 #[derive(Clone)]
 pub struct JournalSettings {
     /// The brokers and the `group.id`.

@@ -26,7 +26,7 @@ use self::{outgoing::Outgoing, route::Router};
 /// The header of W3C trace context.
 pub const TRACE_HEADER: &str = "traceparent";
 
-/// Where the events of a source go.
+/// The topics of a source's events.
 #[derive(Debug, Clone)]
 pub struct TopicSettings {
     /// The topic of object `o` is `<prefix>.o`.
@@ -37,7 +37,7 @@ pub struct TopicSettings {
     pub replication: Option<i32>,
 }
 
-/// Where the positions of source tasks are kept: a compacted topic.
+/// The compacted topic with the positions of source tasks.
 #[derive(Debug, Clone)]
 pub struct OffsetStorage {
     pub topic: String,

@@ -38,7 +38,7 @@ use crate::kafka::{
 const DELIVERY_TIMEOUT: Duration = Duration::from_millis(3_500);
 /// A topic may be unknown to the brokers for this long after its first use: it may have been created just before.
 const TOPIC_PROPAGATION: Duration = Duration::from_secs(3);
-/// How long a record waits for others to share a request with.
+/// The time for which a record waits for other records of the same request.
 const LINGER: Duration = Duration::from_millis(1);
 /// Memory for records that wait for the broker.
 const BUFFER_KIB: u32 = 32 * 1_024;

@@ -29,8 +29,8 @@ use crate::kafka::{
     codes,
 };
 
-/// How long librdkafka retries a record. Shorter than the transaction, so that the outcome of each record is known
-/// before the broker ends the transaction.
+/// The maximum time for which librdkafka retries a record. Shorter than the transaction timeout, so that the outcome of
+/// each record is known before the broker ends the transaction.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// After this time the broker aborts the transaction of a dead producer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(40);
@@ -39,7 +39,7 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 const SETTLING: Duration = Duration::from_millis(20);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
 const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long records may stay unanswered beyond their timeout.
+/// The maximum time for which records may stay unanswered beyond their timeout.
 const DRAIN_SLACK: Duration = Duration::from_secs(5);
 /// `BaseProducer::poll` always takes this long, so a long poll would delay every commit.
 const POLL: Duration = Duration::from_millis(1);

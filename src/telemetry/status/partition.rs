@@ -20,7 +20,7 @@ const UNKNOWN: i64 = -1;
 pub(super) struct Progress {
     next_offset: AtomicI64,
     lag: AtomicI64,
-    /// Whether `waiting_for` is set: `working` is called for each batch and takes no lock.
+    /// True if `waiting_for` is set: `working` is called for each batch and takes no lock.
     waits: AtomicBool,
     waiting_for: Mutex<Option<LastError>>,
 }

@@ -13,13 +13,13 @@ use crate::{name::TableName, sqlstate::setup_error};
 pub(crate) struct CurrentTable {
     /// The columns by name; empty if the table does not exist.
     pub(crate) columns: HashMap<String, CurrentColumn>,
-    /// Whether the table is partitioned in Postgres.
+    /// True if the table is partitioned in Postgres.
     pub(crate) is_partitioned: bool,
-    /// Whether the role may create objects in the schema.
+    /// True if the role may create objects in the schema.
     pub(crate) may_create: bool,
-    /// Whether the view of the live rows exists.
+    /// True if the view of the live rows exists.
     pub(crate) has_live_view: bool,
-    /// Whether row security or rules rule out `COPY`.
+    /// True if row security or rules rule out `COPY`.
     pub(crate) guarded: bool,
     /// The columns of each unique index that is neither partial nor deferrable and has no expressions.
     pub(crate) unique: Vec<BTreeSet<String>>,
@@ -35,9 +35,9 @@ pub(crate) struct CurrentColumn {
     pub(crate) base: String,
     pub(crate) is_enum: bool,
     pub(crate) not_null: bool,
-    /// Whether it has a default, an identity or a generation expression.
+    /// True if the column has a default, an identity or a generation expression.
     pub(crate) fills_itself: bool,
-    /// Whether it cannot be written.
+    /// True if the column cannot be written.
     pub(crate) generated: bool,
 }
 

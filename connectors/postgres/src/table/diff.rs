@@ -36,13 +36,13 @@ pub(super) struct TableDiff {
     pub(super) loosened: Vec<String>,
     /// Fields and the names chosen for their columns, not yet in `towpath.columns`.
     pub(super) unnamed: Vec<(String, String)>,
-    /// Whether `COPY` can add rows: no value needs a cast.
+    /// True if `COPY` can add rows: no value needs a cast.
     pub(super) is_copyable: bool,
     pub(super) is_partitioned: bool,
     /// One entry for each column of the key.
     pub(super) key_casts: Vec<Option<String>>,
     pub(super) mismatches: Vec<Mismatch>,
-    /// Whether the view of the live rows must be created.
+    /// True if the view of the live rows must be created.
     pub(super) lacks_view: bool,
     /// Statements for a person to run before and after a change of type: our view blocks altering the column.
     around: Option<(String, Vec<String>)>,

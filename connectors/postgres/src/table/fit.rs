@@ -1,9 +1,9 @@
-//! Whether an existing column holds the values of a type without loss, and the type that it must be widened to.
+//! Decides if an existing column holds the values of a type without loss. If not, finds a type that it can be widened to.
 
 use super::catalog::CurrentColumn;
 use crate::column::ColumnType;
 
-/// How the values of a type fit a column.
+/// The fit of a type's values to a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fit {
     /// The column accepts them, after this cast if there is one.
@@ -67,7 +67,7 @@ fn numeric(integer: u32, decimal: u32) -> String {
     format!("numeric({},{decimal})", integer + decimal)
 }
 
-/// How a `numeric` column fits values with this number of integer digits and decimal digits.
+/// The fit of values with this number of integer digits and decimal digits to a `numeric` column.
 fn digits(column: &CurrentColumn, integer: u32, decimal: u32) -> Fit {
     let Some((precision, scale)) = modifier(&column.ty) else { return Fit::Accepts(None) };
     let (has_integer, has_decimal) = (precision.saturating_sub(scale), scale);
