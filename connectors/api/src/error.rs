@@ -23,8 +23,8 @@ pub enum Reaction {
     /// To the worker, `Poison` from [`run`](crate::Source::run) or [`apply`](crate::Sink::apply) is the same as
     /// [`Fatal`](Self::Fatal): the task fails.
     Poison,
-    /// Another instance owns the work now, or the broker has ended the transaction of a frozen process: let go of the
-    /// work and change nothing more.
+    /// Another instance owns the work now: let go of the work and change nothing more. A [`Journal`](crate::Journal)
+    /// may report this without another instance, after the process was frozen.
     Fenced,
     /// Waiting does not help: stop the task and report the error to a person.
     Fatal,

@@ -136,9 +136,10 @@ pub struct Position(pub Map<String, Json>);
 /// Publishes events to topics together with the position of the task that read them, in one Kafka transaction: either
 /// both become durable or neither does. One task owns the journal and makes one call at a time.
 ///
-/// A call fails as fenced in two cases: another instance of the task has taken over; or the process was frozen for
-/// longer than the transaction timeout, and the broker has ended its transaction. Nothing of that call was published.
-/// The task lets go in both cases: it must not publish further.
+/// If a process is frozen for longer than the transaction timeout, the broker ends its transaction and fences the
+/// journal, also if no other instance has taken over. The call then fails with a retry, and a fresh journal may
+/// continue. If the journal cannot measure the freeze (the clock of a suspended machine stops), the call fails as
+/// fenced. In either case, nothing of the call was published.
 pub trait Journal: Send {
     /// Creates the topic of `object` and registers its schemas, if needed, as [`Publisher::prepare`] does.
     ///
@@ -149,7 +150,7 @@ pub trait Journal: Send {
     /// The newest durable position, published by this instance or an earlier instance; `None` before the first.
     ///
     /// # Errors
-    /// Retry while the broker is unavailable. Fenced in the cases that the trait's documentation names.
+    /// Retry while the broker is unavailable. Fenced if another instance of this task has taken over.
     fn position(&mut self) -> impl Future<Output = Result<Option<Position>>> + Send;
 
     /// Publishes events and sets the position. Returns after all events and `position` are durable, with the place of
@@ -159,8 +160,8 @@ pub trait Journal: Send {
     /// After an error, neither the events nor the position are published, unless the outcome of the commit is unknown:
     /// then the error is a retry, the journal refuses further calls, and the next instance reads the actual position.
     /// Retry while the broker is unavailable. Poison for an event that can never be stored: nothing of the call was
-    /// sent, and the journal remains usable. Fenced if another instance of this task has taken over, or if the broker
-    /// has ended the transaction of a process that was frozen past the transaction timeout: let go.
+    /// sent, and the journal remains usable. Fenced if another instance of this task has taken over, or after a freeze
+    /// of the process that could not be measured (see the trait): let go.
     ///
     /// # Cancel safety
     /// If the future is dropped, the outcome is unknown, and a fresh journal must be opened.

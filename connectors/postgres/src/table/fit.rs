@@ -1,4 +1,4 @@
-//! Decides if an existing column holds the values of a type without loss. If not, finds a type that it can be widened to.
+//! Decides if an existing column holds the values of a type without loss; if not, finds a type that it widens to.
 
 use super::catalog::CurrentColumn;
 use crate::column::ColumnType;
