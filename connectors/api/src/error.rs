@@ -18,7 +18,7 @@ pub enum Reaction {
     /// * A source gets this error from [`publish`](crate::Publisher::publish). It answers its client with the reason,
     ///   or logs the record and continues.
     /// * A sink stores the record and the reason with its dead letters, in the transaction of the batch, and counts the
-    ///   record with [`Applied::add_dead_letter`]. A sink never returns this error.
+    ///   record with [`Applied::add_dead_letter`](crate::Applied::add_dead_letter). A sink never returns this error.
     ///
     /// To the worker, `Poison` from [`run`](crate::Source::run) or [`apply`](crate::Sink::apply) is the same as
     /// [`Fatal`](Self::Fatal): the task fails.

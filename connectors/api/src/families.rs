@@ -181,7 +181,7 @@ fn remove_series<B: MetricVecBuilder>(vector: &MetricVec<B>, connector: &str) {
 /// histogram ends with `in buckets`, a `&[f64]`. A type without `Vec` has no labels. The fields and methods have the
 /// visibility of the struct. A connector's families have the label `connector`: `remove_connector` finds series by it.
 ///
-/// See [the module](crate::families) for an example.
+/// See [the module](mod@crate::families) for an example.
 #[macro_export]
 macro_rules! families {
     (
