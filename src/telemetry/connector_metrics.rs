@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
 use towpath_api::{ErrorType, families};
 
-use super::{State, metrics::seconds_since_epoch};
+use super::{State, epoch::seconds_since_epoch};
 
 /// The step of a source or sink at which an error occurred; the label `stage`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

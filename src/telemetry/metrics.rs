@@ -2,8 +2,6 @@
 //!
 //! Names, types and labels are API. `tests/fixtures/metrics.txt` holds them, so a test shows every change.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use prometheus::{IntGaugeVec, Registry, TextEncoder, process_collector::ProcessCollector};
 use towpath_api::families;
 
@@ -87,11 +85,6 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Seconds since 1970, the unit of Prometheus; 0 for an earlier time.
-pub(super) fn seconds_since_epoch(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 #[cfg(test)]

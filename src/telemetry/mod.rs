@@ -9,6 +9,7 @@
 
 pub(crate) mod buckets;
 pub mod connector_metrics;
+mod epoch;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;

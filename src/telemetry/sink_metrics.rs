@@ -16,7 +16,7 @@ use towpath_api::{Applied, TopicPartition, families};
 
 use super::{
     buckets::{BATCH_RECORDS, LATENCY_SECONDS, TRANSACTION_SECONDS},
-    metrics::seconds_since_epoch,
+    epoch::seconds_since_epoch,
 };
 
 /// The end of a transaction of the sink; the label `outcome`.

@@ -16,7 +16,7 @@ use std::{
 use towpath_api::{Error, TopicPartition};
 
 use self::{partition::Progress, task::Update};
-use super::{Metrics, State, metrics::seconds_since_epoch};
+use super::{Metrics, State, epoch::seconds_since_epoch};
 
 pub use self::{partition::PartitionStatus, task::TaskStatus};
 
