@@ -1,11 +1,26 @@
 //! The connections of one sink task. A partition borrows one for each call.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use towpath_api::{OpenSink, Result, Sink as _};
+use towpath_api::{Error, ErrorType, OpenSink, Result, Sink as _};
 
-use crate::telemetry::{Held, SinkMetrics};
+use crate::{
+    task::codes,
+    telemetry::{Held, SinkMetrics},
+};
+
+/// Time without an answer after which a store counts as silent. The store's own limits are shorter: a statement has
+/// 30 s.
+pub(super) const SILENCE: Duration = Duration::from_secs(40);
+
+/// The error of a silent store.
+pub(super) fn no_answer(doing: &str) -> Error {
+    Error::retry(codes::NO_ANSWER, ErrorType::Timeout, format!("{doing}: the store does not answer"))
+}
 
 /// At most `connections.max` sinks. Cheap to clone.
 pub(crate) struct Connections<O: OpenSink> {

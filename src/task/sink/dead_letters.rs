@@ -7,17 +7,18 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
-use towpath_api::{Error, ErrorType, OpenSink, Reaction, Result, Sink as _, StoredDeadLetter};
+use towpath_api::{OpenSink, Reaction, Result, Sink as _, StoredDeadLetter};
 
-use super::context::SinkContext;
-use crate::{kafka::dead_letter_queue::DeadLetterQueue, task::codes, telemetry::Stage};
+use super::{
+    connections::{SILENCE, no_answer},
+    context::SinkContext,
+};
+use crate::{kafka::dead_letter_queue::DeadLetterQueue, telemetry::Stage};
 
 /// Letters per request: each may be as large as the largest record.
 const PER_REQUEST: usize = 20;
 /// Interval between queries without a notification.
 const PERIOD: Duration = Duration::from_secs(10);
-/// The store's own limits are shorter.
-const SILENCE: Duration = Duration::from_secs(40);
 /// The name of this part in the task's state.
 const PART: &str = "dead letters";
 
@@ -94,6 +95,5 @@ async fn unpublished<O: OpenSink>(context: &SinkContext<O>) -> Result<Vec<Stored
 }
 
 async fn answered<T>(doing: &str, answer: impl Future<Output = Result<T>>) -> Result<T> {
-    let silent = || Error::retry(codes::NO_ANSWER, ErrorType::Timeout, format!("{doing}: the store does not answer"));
-    timeout(SILENCE, answer).await.unwrap_or_else(|_| Err(silent()))
+    timeout(SILENCE, answer).await.unwrap_or_else(|_| Err(no_answer(doing)))
 }

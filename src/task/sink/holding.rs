@@ -8,16 +8,18 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
 use towpath_api::{Batch, Claim, Error, ErrorType, OpenSink, Result, Sink as _, TopicPartition};
 
-use super::{anchor, context::SinkContext, progress::Progress};
+use super::{
+    anchor,
+    connections::{SILENCE, no_answer},
+    context::SinkContext,
+    progress::Progress,
+};
 use crate::{
     task::{codes, health::Backoff},
     telemetry::Stage,
 };
 
-/// Time without an answer of the store after which the state reports it. The store's own limits are shorter: a
-/// statement has 30 s.
-const SILENCE_REPORTED: Duration = Duration::from_secs(40);
-/// Further time after which the connection is closed.
+/// Time after the silence was reported, after which the connection is closed.
 const SILENCE_GIVEN_UP: Duration = Duration::from_mins(5);
 
 /// A partition of this task, with its claim if it has one.
@@ -135,12 +137,9 @@ impl<O: OpenSink> Holding<O> {
         doing: &str,
         answer: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let silent = || {
-            let doing = format!("{doing} {}: the store does not answer", self.partition);
-            Error::retry(codes::NO_ANSWER, ErrorType::Timeout, doing)
-        };
+        let silent = || no_answer(&format!("{doing} {}", self.partition));
         let mut answer = pin!(answer);
-        if let Ok(answer) = timeout(SILENCE_REPORTED, &mut answer).await {
+        if let Ok(answer) = timeout(SILENCE, &mut answer).await {
             return answer;
         }
         self.progress.status().waiting(&silent());
