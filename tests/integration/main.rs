@@ -4,6 +4,7 @@ mod ambiguity;
 mod anchor;
 mod answers;
 mod closing;
+mod commits;
 mod configuration;
 mod copying;
 mod crash;

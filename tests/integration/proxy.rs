@@ -1,7 +1,7 @@
 //! A TCP proxy in front of Postgres that makes the network fail at the worst moment.
 //!
-//! It parses a small part of the protocol: a message is a type, a length and a body; COMMIT is a simple query with that
-//! text; a transaction is a batch of the sink if its compare-and-set has answered `UPDATE 1`, which no claim does.
+//! It parses a small part of the protocol: a message is a type, a length and a body; COMMIT is a simple query that ends
+//! with it; a transaction is a batch of the sink if its compare-and-set has answered `UPDATE 1`, which no claim does.
 //! Everything else passes as bytes. Connections must use `sslmode=disable`.
 
 use std::{
@@ -58,8 +58,17 @@ pub(crate) enum Way {
 /// Decides at each moment of each COMMIT; the second argument is true for a batch.
 type Script = Box<dyn FnMut(Moment, bool) -> Fault + Send>;
 
+/// A change to the next simple query that begins with a text.
+enum Tampering {
+    /// The server gets this query instead.
+    Replace(&'static str),
+    /// The server gets this query before it; the client does not get the answer.
+    Precede(&'static str),
+}
+
 struct Plan {
     script: Mutex<Script>,
+    tampering: Mutex<Option<(&'static str, Tampering)>>,
     /// Bytes that passed since the last [`Proxy::cut_after`], by direction.
     passed: [AtomicU64; 2],
     /// The number of bytes that may pass before the cut.
@@ -82,6 +91,7 @@ impl Proxy {
         let unlimited = || [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)];
         let plan = Arc::new(Plan {
             script: Mutex::new(Box::new(|_, _| Fault::Nothing)),
+            tampering: Mutex::new(None),
             passed: [AtomicU64::new(0), AtomicU64::new(0)],
             allowed: unlimited(),
             released: watch::Sender::new(0),
@@ -116,6 +126,21 @@ impl Proxy {
             armed &= !hits;
             if hits { fault } else { Fault::Nothing }
         });
+    }
+
+    /// Replaces the next simple query that begins with `start`, once.
+    pub(crate) fn replace_next(&self, start: &'static str, query: &'static str) {
+        *self.plan.tampering.lock().unwrap() = Some((start, Tampering::Replace(query)));
+    }
+
+    /// Sends another query before the next simple query that begins with `start`, once.
+    pub(crate) fn precede_next(&self, start: &'static str, query: &'static str) {
+        *self.plan.tampering.lock().unwrap() = Some((start, Tampering::Precede(query)));
+    }
+
+    /// Returns true if the query of [`Proxy::replace_next`] or [`Proxy::precede_next`] was sent.
+    pub(crate) fn has_tampered(&self) -> bool {
+        self.plan.tampering.lock().unwrap().is_none()
     }
 
     /// Cuts the connection after this number of bytes in one direction; the rest of the message does not pass.
@@ -155,6 +180,8 @@ fn target() -> String {
 struct Talk {
     is_batch: AtomicBool,
     commits: AtomicBool,
+    /// The answers up to the next one that ends a query are not for the client.
+    hides: AtomicBool,
     /// Held until the action at [`Moment::AtServer`] is decided: the answer waits for it.
     undecided: tokio::sync::Mutex<()>,
 }
@@ -189,8 +216,16 @@ async fn upwards(mut from: BufReader<OwnedReadHalf>, to: &mut OwnedWriteHalf, ta
     read_body(&mut from, length, &mut first).await?;
     plan.pass(to, &first, Way::ToServer).await?;
     loop {
-        let message = message(&mut from).await?;
-        let commits = message[0] == b'Q' && message[5..] == *b"COMMIT\0";
+        let mut message = message(&mut from).await?;
+        match plan.tampering(&message) {
+            Some(Tampering::Replace(other)) => message = query(other),
+            Some(Tampering::Precede(other)) => {
+                talk.hides.store(true, Ordering::SeqCst);
+                to.write_all(&query(other)).await?;
+            }
+            None => {}
+        }
+        let commits = message[0] == b'Q' && message.ends_with(b"COMMIT\0");
         if !commits {
             plan.pass(to, &message, Way::ToServer).await?;
             continue;
@@ -211,6 +246,10 @@ async fn downwards(
 ) -> Result<()> {
     loop {
         let message = message(from).await?;
+        if talk.hides.load(Ordering::SeqCst) {
+            talk.hides.store(message[0] != b'Z', Ordering::SeqCst);
+            continue;
+        }
         // The first statement of a batch; the first statement of a claim is a SELECT.
         if message[0] == b'C' && message[5..] == *b"UPDATE 1\0" {
             talk.is_batch.store(true, Ordering::SeqCst);
@@ -233,6 +272,13 @@ async fn downwards(
 }
 
 impl Plan {
+    fn tampering(&self, message: &[u8]) -> Option<Tampering> {
+        let mut tampering = self.tampering.lock().unwrap();
+        let (_, tampering) =
+            tampering.take_if(|(start, _)| message[0] == b'Q' && message[5..].starts_with(start.as_bytes()))?;
+        Some(tampering)
+    }
+
     async fn happens(&self, moment: Moment, talk: &Talk) -> Result<()> {
         let fault = (self.script.lock().unwrap())(moment, talk.is_batch.load(Ordering::SeqCst));
         match fault {
@@ -261,6 +307,12 @@ impl Plan {
         let _ = to.write_all(&message[..usize::try_from(room).expect("less than a message")]).await;
         Err(Error::from(ErrorKind::ConnectionAborted))
     }
+}
+
+/// A simple query.
+fn query(text: &str) -> Vec<u8> {
+    let length = u32::try_from(text.len() + 5).expect("a short text");
+    [b"Q", &length.to_be_bytes()[..], text.as_bytes(), b"\0"].concat()
 }
 
 /// The next message: type, length, body.

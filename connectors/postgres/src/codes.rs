@@ -23,6 +23,8 @@ pub(crate) const SETUP: &str = "postgres.setup";
 pub(crate) const FENCED: &str = "postgres.fenced";
 /// The stored offset differs from the first offset of the batch.
 pub(crate) const OFFSET_MOVED: &str = "postgres.offset_moved";
+/// The transaction had failed before COMMIT.
+pub(crate) const ROLLED_BACK: &str = "postgres.rolled_back";
 /// The answer to COMMIT was lost.
 pub(crate) const COMMIT_UNKNOWN: &str = "postgres.commit_unknown";
 /// An offset cannot be set while the connector has connections to the database.

@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use tokio_postgres::{Client, Statement as Prepared};
+use tokio_postgres::{Client, Error as PgError, Statement as Prepared, error::SqlState};
 use towpath_api::{ApplyError, Batch, Claim, Error, ErrorType, Result, failpoint};
 
 use crate::{
@@ -53,6 +53,10 @@ pub(crate) struct Transaction<'a> {
 
 /// Maximum prepared statements per connection. A table needs two or three, and more only while its schemas change.
 const MAX_PREPARED: usize = 200;
+
+/// COMMIT of a transaction that has failed, or of none, is answered without an error. The savepoint is refused then,
+/// and COMMIT is not executed.
+const COMMIT: &str = "SAVEPOINT is_open; COMMIT";
 
 /// The way in which a batch is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,8 +142,12 @@ impl Transaction<'_> {
             let error = Error::retry(codes::COMMIT_UNKNOWN, ErrorType::Unavailable, doing).because(cause);
             ApplyError { error, if_stored: Some(Box::new(written.applied)) }
         };
-        let committing = self.client.batch_execute("COMMIT");
+        let committing = self.client.batch_execute(COMMIT);
         failpoint::hit_once_sent("commit_sent", committing).await.map_err(unknown)?.map_err(|error| {
+            if had_failed(&error) {
+                let doing = "commit: the transaction had failed before, so nothing of the batch is stored";
+                return Error::retry(codes::ROLLED_BACK, ErrorType::Conflict, doing).because(error).into();
+            }
             let is_open = leaves_outcome_unknown(&error);
             let refused = database_error("commit", error);
             if is_open { unknown(refused) } else { refused.into() }
@@ -190,4 +198,9 @@ impl Transaction<'_> {
     pub(crate) async fn run(&self, sql: &str) -> Result<()> {
         self.client.batch_execute(sql).await.map_err(|error| database_error(sql.to_lowercase(), error))
     }
+}
+
+/// Returns true if [`COMMIT`] was refused because there is no transaction, or only a failed one.
+fn had_failed(error: &PgError) -> bool {
+    [Some(&SqlState::IN_FAILED_SQL_TRANSACTION), Some(&SqlState::NO_ACTIVE_SQL_TRANSACTION)].contains(&error.code())
 }
