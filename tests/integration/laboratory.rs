@@ -62,7 +62,7 @@ impl Laboratory {
         self.opener_to(url, owner, Duration::from_mins(1), more)
     }
 
-    fn opener_with(&self, owner: &str, patience: Duration, more: &[(&str, &str)]) -> OpenPostgresSink {
+    pub(crate) fn opener_with(&self, owner: &str, patience: Duration, more: &[(&str, &str)]) -> OpenPostgresSink {
         self.opener_to(&env("DATABASE_URL"), owner, patience, more)
     }
 

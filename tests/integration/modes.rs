@@ -26,7 +26,7 @@ impl<'l> Bench<'l> {
     }
 
     async fn apply(&mut self, records: Vec<Record>) -> Applied {
-        let batch = self.lab.batch(records[0].offset, records);
+        let batch = self.lab.batch(self.claim.next_offset, records);
         self.apply_batch(&batch).await
     }
 
@@ -38,6 +38,7 @@ impl<'l> Bench<'l> {
             u64::try_from(batch.records.len()).unwrap(),
             "every record is accounted for: {applied:?}"
         );
+        self.claim.next_offset = batch.to;
         applied
     }
 }
@@ -338,4 +339,62 @@ async fn rows_that_refer_to_each_other_arrive_in_any_order() {
     let chain = [(3_000, 3_001), (3_001, 3_002), (3_002, 3_002), (3_003, 9_999)];
     let applied = bench.apply(chain.into_iter().map(|(id, a)| lab.whole(id, id, a)).collect()).await;
     assert_eq!((applied.inserted, applied.dead_letters().count()), (3, 1));
+}
+
+#[tokio::test]
+async fn a_record_that_waited_is_not_written_after_a_later_one_of_its_key() {
+    for (mode, metadata) in [("soft", "full"), ("hard", "full"), ("hard", "none"), ("soft", "version")] {
+        let theme = format!("{mode} {metadata}");
+        let lab = Laboratory::new("overtaken").await;
+        let create =
+            "CREATE SCHEMA $; CREATE TABLE $.deals (id bigint PRIMARY KEY, a bigint REFERENCES $.deals, b text)";
+        lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
+        let truncates = if metadata == "none" { "false" } else { "true" };
+        let keys = [("delete.mode", mode), ("metadata.columns", metadata), ("truncate.enabled", truncates)];
+        let mut bench = Bench::of(&lab, &keys).await;
+        bench.sink = lab.opener_with("test", std::time::Duration::ZERO, &keys).open().await.unwrap();
+        let delete = |offset, id| lab.change(offset, id, RecordOp::Delete, None, None, None);
+        let live = if mode == "soft" { "$.deals_live" } else { "$.deals" };
+        let table = format!("SELECT id, a FROM {live} ORDER BY id");
+        let letters = "SELECT \"offset\" FROM towpath.dead_letter WHERE sink = '$' ORDER BY 1";
+
+        // 1 was deleted, 3 refers to itself in its later state; 9 is a permanent orphan, so the batch is halved.
+        bench
+            .apply(vec![
+                lab.whole(0, 1, 2),
+                delete(1, 1),
+                lab.whole(2, 3, 2),
+                lab.whole(3, 3, 3),
+                lab.whole(4, 2, 2),
+                lab.whole(5, 9, 999),
+            ])
+            .await;
+        assert_eq!(lab.ask(&table).await, ["2|2", "3|3"], "{theme}");
+        // A parent whose delete is refused is created again.
+        bench
+            .apply(vec![
+                lab.whole(10, 4, 2),
+                delete(11, 2),
+                lab.whole(12, 2, 2),
+                lab.whole(13, 4, 4),
+                lab.whole(14, 9, 999),
+            ])
+            .await;
+        assert_eq!(lab.ask(&table).await, ["2|2", "3|3", "4|4"], "{theme}");
+        if metadata == "none" {
+            continue;
+        }
+        // A truncate ends what came before it, also what was still waiting.
+        let mut truncate = delete(21, 0);
+        if let Body::Change(change) = &mut truncate.body {
+            (change.op, change.key) = (RecordOp::Truncate, None);
+        }
+        bench.apply(vec![lab.whole(20, 5, 6), truncate, lab.whole(22, 6, 6), lab.whole(23, 9, 999)]).await;
+        assert_eq!(lab.ask(&table).await, ["6|6"], "{theme}");
+        let letters = lab.ask(letters).await;
+        assert!(
+            ["0", "5", "20", "23"].iter().all(|offset| letters.iter().any(|letter| letter == offset)),
+            "{letters:?}"
+        );
+    }
 }

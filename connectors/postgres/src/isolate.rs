@@ -4,14 +4,18 @@
 //! too long, the transaction starts over and the records are written in halves, in offset order, each half after a
 //! savepoint, until each refused record is isolated.
 
-use towpath_api::{Error, ErrorType, Reaction, Record, Result, failpoint};
+use std::{borrow::Cow, collections::HashMap};
+
+use towpath_api::{Body, Error, Identity, Reaction, Record, RecordOp, Result, failpoint};
 
 use crate::{
     codes,
+    config::{DeleteMode, InsertMode, PostgresSinkConfig},
     dead_letter::DeadLetter,
+    key::Keys,
     sqlstate,
     transaction::{Attempt, Transaction},
-    write::write,
+    write::{is_truncate, write},
     written::Written,
 };
 
@@ -24,62 +28,116 @@ pub(crate) async fn write_isolating_poison<'a>(transaction: &mut Transaction<'a>
     transaction.run("SET CONSTRAINTS ALL IMMEDIATE").await?;
     let batch = transaction.batch;
     let mut written = Written::default();
-    let mut refused: Vec<(&'a [Record], Error)> = Vec::new();
+    let mut waiting: Vec<(&'a Record, Error)> = Vec::new();
+    let mut overtaking = Overtaking::of(transaction.config);
     let mut todo: Vec<&'a [Record]> = vec![&batch.records];
     while let Some(records) = todo.pop() {
-        match write_part(transaction, records, true).await? {
-            Ok(part) => written += part,
-            Err(error) if records.len() == 1 => refused.push((records, error)),
-            Err(_) => {
-                let (first, second) = records.split_at(records.len() / 2);
-                todo.extend([second, first]);
+        match write_part(transaction, records).await? {
+            Ok(part) => {
+                written += part;
+                records.iter().for_each(|record| overtaking.add(record));
             }
+            Err(error) => match records {
+                [record] if error.code == codes::FOREIGN_KEY => waiting.push((record, error)),
+                [record] => written.reject(refused_record(record, &error)),
+                _ => {
+                    let (first, second) = records.split_at(records.len() / 2);
+                    todo.extend([second, first]);
+                }
+            },
         }
     }
-    // The referenced row may come later in the batch: retry until no retry succeeds.
+    // The referenced row may come later in the batch: retry, in offset order, until no retry succeeds.
     loop {
-        let (retried, mut left): (Vec<_>, Vec<_>) =
-            refused.into_iter().partition(|(_, error)| error.code == codes::FOREIGN_KEY);
-        let before = retried.len();
-        let mut still_refused = 0;
-        for (records, _) in retried {
-            match write_part(transaction, records, false).await? {
-                Ok(part) => written += part,
-                Err(error) => {
-                    still_refused += 1;
-                    left.push((records, error));
+        let before = waiting.len();
+        let mut left = Vec::new();
+        for (record, error) in waiting {
+            if overtaking.precludes(record) {
+                let mut letter = refused_record(record, &error);
+                letter
+                    .reason
+                    .push_str("; when that row came, a later record of the key or a truncate had been applied");
+                written.reject(letter);
+                continue;
+            }
+            match write_part(transaction, std::slice::from_ref(record)).await? {
+                Ok(part) => {
+                    written += part;
+                    overtaking.add(record);
                 }
+                Err(error) => left.push((record, error)),
             }
         }
-        refused = left;
-        if still_refused == before {
+        waiting = left;
+        if waiting.is_empty() || waiting.len() == before {
             break;
         }
     }
-    for (records, error) in &refused {
-        records.iter().for_each(|record| written.reject(refused_record(record, error)));
-    }
+    waiting.iter().for_each(|(record, error)| written.reject(refused_record(record, error)));
     Ok(written)
+}
+
+/// The records that were written, as far as they preclude earlier ones. The table cannot decide this: a hard delete and
+/// a truncate leave nothing to compare with, and neither does `metadata.columns=none`.
+struct Overtaking<'a> {
+    /// `None` if each record has a row of its own.
+    keys: Option<Keys<'a>>,
+    truncates: bool,
+    deletes: bool,
+    /// The offset of the last record of each key.
+    last: HashMap<Cow<'a, Identity>, i64>,
+    last_truncate: i64,
+}
+
+impl<'a> Overtaking<'a> {
+    fn of(config: &'a PostgresSinkConfig) -> Self {
+        let keys = Keys::new(config.primary_key(), &config.pk_fields);
+        let deletes = config.delete_mode != DeleteMode::Ignore;
+        Self {
+            keys: (config.insert_mode != InsertMode::Insert).then_some(keys),
+            truncates: config.truncate_enabled && deletes,
+            deletes,
+            last: HashMap::new(),
+            last_truncate: -1,
+        }
+    }
+
+    /// The key of the row that a record writes.
+    fn key(&self, record: &'a Record) -> Option<Cow<'a, Identity>> {
+        let keyed = match &record.body {
+            Body::Change(change) if change.op == RecordOp::Delete && !self.deletes => None,
+            Body::Change(change) => self.keys?.of(change).ok(),
+            Body::Tombstone(Some(key)) if self.deletes && self.keys.is_some() => Some(Keys::of_record(key)),
+            Body::Tombstone(_) | Body::Filtered | Body::Undecodable { .. } => None,
+        };
+        keyed.map(|keyed| keyed.identity)
+    }
+
+    /// Adds a record that was written.
+    fn add(&mut self, record: &'a Record) {
+        if is_truncate(record) {
+            if self.truncates && self.keys.is_some() {
+                self.last_truncate = self.last_truncate.max(record.offset);
+            }
+        } else if let Some(key) = self.key(record) {
+            let last = self.last.entry(key).or_insert(record.offset);
+            *last = record.offset.max(*last);
+        }
+    }
+
+    /// Returns true if a later record of the key, or a later truncate, was written.
+    fn precludes(&self, record: &'a Record) -> bool {
+        let later = self.key(record).and_then(|key| self.last.get(&key)).is_some_and(|last| *last > record.offset);
+        later || self.last_truncate > record.offset
+    }
 }
 
 /// Writes records after a savepoint. After the inner error, nothing of the part remains; smaller parts may succeed, or
 /// the error is that of the single record.
-///
-/// Pass `in_order: false` for a retried record. A later record of its key may then be in the table already; if so, the
-/// record has no place in its row and stays refused.
-async fn write_part<'a>(
-    transaction: &mut Transaction<'a>,
-    records: &'a [Record],
-    in_order: bool,
-) -> Result<Result<Written<'a>>> {
+async fn write_part<'a>(transaction: &mut Transaction<'a>, records: &'a [Record]) -> Result<Result<Written<'a>>> {
     transaction.savepoint(PART).await?;
     failpoint::hit("mid_bisect").await?;
     match write(transaction, records, Attempt::InParts).await {
-        Ok(part) if !in_order && (part.applied.stale > 0 || !part.letters.is_empty()) => {
-            transaction.roll_back_to(PART).await?;
-            let doing = "write a record after a later one of its key, because the row it refers to came last";
-            Ok(Err(Error::poison(codes::FOREIGN_KEY, ErrorType::Constraint, doing)))
-        }
         Ok(part) => {
             transaction.release(PART).await?;
             Ok(Ok(part))

@@ -279,6 +279,6 @@ async fn state_table(
     transaction.ensure(DesiredTable::of_state(name, config, keys, schemas, key_schemas)?).await
 }
 
-fn is_truncate(record: &Record) -> bool {
+pub(crate) fn is_truncate(record: &Record) -> bool {
     matches!(&record.body, Body::Change(change) if change.op == RecordOp::Truncate)
 }
