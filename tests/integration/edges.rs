@@ -11,26 +11,26 @@ use towpath_postgres::PostgresSink;
 
 use crate::laboratory::{Laboratory, claim, record_schema};
 
-/// A sink that gets one batch after the other.
-struct Feed<'l> {
+/// A sink that gets one batch after the other, each from the end of the last one.
+pub(crate) struct Feed<'l> {
     lab: &'l Laboratory,
-    sink: PostgresSink,
-    claim: towpath_api::Claim,
+    pub(crate) sink: PostgresSink,
+    pub(crate) claim: towpath_api::Claim,
 }
 
 impl<'l> Feed<'l> {
-    async fn of(lab: &'l Laboratory, keys: &[(&str, &str)]) -> Self {
+    pub(crate) async fn of(lab: &'l Laboratory, keys: &[(&str, &str)]) -> Self {
         Self::of_partition(lab, 0, keys).await
     }
 
-    async fn of_partition(lab: &'l Laboratory, partition: i32, keys: &[(&str, &str)]) -> Self {
+    pub(crate) async fn of_partition(lab: &'l Laboratory, partition: i32, keys: &[(&str, &str)]) -> Self {
         let mut sink = lab.opener(keys).open().await.unwrap();
         let claim = claim(&mut sink, &lab.partition(partition)).await;
         Self { lab, sink, claim }
     }
 
-    async fn try_apply(&mut self, records: Vec<Record>) -> Result<Applied, Error> {
-        let mut batch = self.lab.batch(records[0].offset, records);
+    pub(crate) async fn try_apply(&mut self, records: Vec<Record>) -> Result<Applied, Error> {
+        let mut batch = self.lab.batch(self.claim.next_offset, records);
         batch.partition = self.claim.partition.clone();
         let applied = self.sink.apply(&self.claim, &batch).await?;
         assert_eq!(
@@ -38,15 +38,16 @@ impl<'l> Feed<'l> {
             u64::try_from(batch.records.len()).unwrap(),
             "every record is accounted for: {applied:?}"
         );
+        self.claim.next_offset = batch.to;
         Ok(applied)
     }
 
-    async fn apply(&mut self, records: Vec<Record>) -> Applied {
+    pub(crate) async fn apply(&mut self, records: Vec<Record>) -> Applied {
         self.try_apply(records).await.unwrap_or_else(|error| panic!("{}", error.chain()))
     }
 }
 
-fn letters(applied: &Applied) -> u64 {
+pub(crate) fn letters(applied: &Applied) -> u64 {
     applied.dead_letters().map(|(_, records)| records).sum()
 }
 

@@ -1,12 +1,17 @@
 //! Histories of many keys, in any order and with duplicates, against the real table: the result is the same as in
 //! order.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
+use apache_avro::types::Value;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
-use towpath_api::{RecordOp, Sink as _};
+use towpath_api::{Body, OpenSink as _, Record, RecordOp, Sink as _};
 
 use crate::{
+    edges::Feed,
     laboratory::{Laboratory, claim},
     stack::{rows, seed},
 };
@@ -64,4 +69,123 @@ async fn any_permutation_of_histories_with_duplicates_ends_in_the_same_table() {
     assert_eq!(rows(&lab.client, &table).await, expected);
     let letters = format!("SELECT * FROM towpath.dead_letter WHERE sink = '{}'", lab.name);
     assert_eq!(rows(&lab.client, &letters).await, [""; 0]);
+}
+
+/// The keys of a sink, and the records that it gets.
+#[derive(Debug, Clone, Copy)]
+struct Mix {
+    delete_mode: &'static str,
+    metadata: &'static str,
+    /// Every record has a version, and few differ.
+    has_versions: bool,
+    /// Field `a` refers to another row of the table.
+    refers: bool,
+}
+
+/// A row as the topic says: `a`, `b`, the version that it has reached, and whether it is deleted.
+type Said = (Option<i64>, Option<String>, Option<i64>, bool);
+
+#[tokio::test]
+async fn histories_of_two_partitions_end_as_the_topic_says_or_in_the_dead_letters() {
+    let mix = |delete_mode, metadata, has_versions, refers| Mix { delete_mode, metadata, has_versions, refers };
+    let mut random = StdRng::seed_from_u64(seed("histories of two partitions"));
+    for mix in [
+        mix("soft", "full", false, false),
+        mix("soft", "full", true, false),
+        mix("soft", "version", true, false),
+        mix("hard", "full", false, false),
+        mix("hard", "full", true, true),
+        mix("hard", "none", true, false),
+        mix("hard", "none", false, true),
+        mix("soft", "full", false, true),
+    ] {
+        ends_as_the_topic_says(mix, &mut random).await;
+    }
+}
+
+/// Applies random batches. Afterwards each live row must be that of its records in the order of arrival, without the
+/// dead letters, and without those that are older than a version which the row had reached.
+async fn ends_as_the_topic_says(mix: Mix, random: &mut StdRng) {
+    const KEYS: i64 = 30;
+    let lab = Laboratory::new("mixed_histories").await;
+    if mix.refers {
+        let create =
+            "CREATE SCHEMA $; CREATE TABLE $.deals (id bigint PRIMARY KEY, a bigint REFERENCES $.deals, b text)";
+        lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
+    }
+    let keys = [("delete.mode", mix.delete_mode), ("metadata.columns", mix.metadata)];
+    let mut feeds = Vec::new();
+    for partition in 0..2 {
+        let mut feed = Feed::of_partition(&lab, partition, &keys).await;
+        feed.sink = lab.opener_with("test", Duration::ZERO, &keys).open().await.unwrap();
+        feeds.push((feed, 0));
+    }
+    let mut arrived = Vec::new();
+    let later = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap() + 3_600_000;
+    for _ in 0..60 {
+        let partition = random.random_range(0..2);
+        let (feed, next) = &mut feeds[partition];
+        let time = if random.random_bool(0.5) { later } else { 1 };
+        let mut records = Vec::new();
+        for _ in 0..random.random_range(1..40) {
+            let offset = *next;
+            *next += random.random_range(1..3);
+            let id = random.random_range(0..KEYS);
+            let version = mix.has_versions.then(|| random.random_range(1..6));
+            let a = random.random_range(0..KEYS);
+            let b = random.random_range(0..1_000).to_string();
+            let change = |op, after, changed| lab.change(offset, id, op, after, changed, version);
+            let mut record = match random.random_range(0..10) {
+                0 => change(RecordOp::Delete, None, None),
+                1 => lab.tombstone(offset, id),
+                2..4 => change(RecordOp::Update, Some((a, b.as_str())), Some(vec![1])),
+                4..6 => change(RecordOp::Update, Some((a, b.as_str())), Some(vec![2])),
+                _ => change(RecordOp::Update, Some((a, b.as_str())), None),
+            };
+            record.timestamp_ms = time;
+            arrived.push((partition, offset, id, said(&record)));
+            records.push(record);
+        }
+        feed.apply(records).await;
+    }
+
+    let letters = lab.ask("SELECT partition, \"offset\" FROM towpath.dead_letter WHERE sink = '$'").await;
+    let letters: HashSet<String> = letters.into_iter().collect();
+    assert!(letters.len() * 2 < arrived.len(), "{mix:?}: {} of {} are dead letters", letters.len(), arrived.len());
+    let remembers = mix.metadata != "none";
+    let mut expected: BTreeMap<i64, Said> = BTreeMap::new();
+    for (partition, offset, id, (values, version)) in arrived {
+        let row = expected.entry(id).or_insert((None, None, None, true));
+        if letters.contains(&format!("{partition}|{offset}")) || (remembers && version.is_some() && version < row.2) {
+            continue;
+        }
+        match values {
+            Some((a, b)) => {
+                let (kept_a, kept_b) = if row.3 { (None, None) } else { (row.0, row.1.clone()) };
+                *row = (a.or(kept_a), b.or(kept_b), version.or(row.2), false);
+            }
+            None if mix.delete_mode == "hard" => *row = (None, None, None, true),
+            // A tombstone of a deleted row says nothing new.
+            None => *row = (row.0, row.1.clone(), version.or(row.2), true),
+        }
+    }
+    let live = expected.into_iter().filter(|(_, row)| !row.3).map(|(id, (a, b, ..))| {
+        format!("{id}|{}|{}", a.map_or_else(String::new, |a| a.to_string()), b.unwrap_or_default())
+    });
+    let table = if mix.delete_mode == "soft" { "$.deals_live" } else { "$.deals" };
+    let table = lab.ask(&format!("SELECT id, a, b FROM {table} ORDER BY id")).await;
+    assert_eq!(table, live.collect::<Vec<_>>(), "{mix:?}");
+}
+
+/// The fields that a record carries, `None` for a delete, and its version.
+type Carried = (Option<(Option<i64>, Option<String>)>, Option<i64>);
+
+fn said(record: &Record) -> Carried {
+    let Body::Change(change) = &record.body else { return (None, None) };
+    let carries = |at| change.changed.as_ref().is_none_or(|changed| changed.contains(&at));
+    let values = change.after.as_ref().map(|after| match &after[..] {
+        [_, Value::Long(a), Value::String(b)] => (carries(1).then_some(*a), carries(2).then(|| b.clone())),
+        _ => unreachable!("the fields of a deal"),
+    });
+    (values, change.version.map(|version| version.ts))
 }

@@ -15,11 +15,12 @@ pub struct Applied {
     pub deleted: u64,
     /// Records that a later record of the same key in the same batch absorbed.
     pub folded: u64,
-    /// Records whose row already has the same version or a newer version.
+    /// Records whose row is newer, or already contains them.
     pub stale: u64,
     /// Tombstones of records that were deleted before, or that never existed.
     pub tombstones: u64,
-    /// Records that the configuration excludes, for example deletes with `delete.mode=ignore`.
+    /// Records that the configuration excludes, for example deletes with `delete.mode=ignore`, or that the store drops
+    /// by a rule of its own, such as a trigger.
     pub filtered: u64,
     /// Dead letters, by [`ErrorType`] in the order of [`ErrorType::ALL`].
     dead_letters: [u64; ErrorType::ALL.len()],

@@ -79,7 +79,9 @@ pub(crate) const KEY_TYPE: &str = "apply.key_type";
 pub(crate) const EVENT_ID_ABSENT: &str = "apply.event_id_absent";
 /// A truncate has no version, and its table has rows of several partitions.
 pub(crate) const TRUNCATE_ACROSS_PARTITIONS: &str = "apply.truncate_across_partitions";
-/// A delete has no version, and its row has one and was written from another partition.
+/// A record is not ordered by versions, and its row was written from another partition.
+pub(crate) const UNDECIDED_CHANGE: &str = "apply.undecided_change";
+/// A delete is not ordered by versions, and its row was written from another partition.
 pub(crate) const UNDECIDED_DELETE: &str = "apply.undecided_delete";
 /// A partial update is older than its row.
 pub(crate) const STALE_PARTIAL_UPDATE: &str = "stale_partial_update";

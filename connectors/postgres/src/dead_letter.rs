@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use tokio_postgres::Client;
 use towpath_api::{Batch, Body, DeadLetterStreak, Error, ErrorType, Record, Result, json::hexadecimal};
 
-use crate::{codes, key::Unkeyed, sqlstate::setup_error};
+use crate::{codes, fold::RowKind, key::Unkeyed, sqlstate::setup_error};
 
 /// The end of the year 9999. A producer may set any time, and a time that Postgres cannot hold must not prevent the
 /// dead letter.
@@ -52,11 +52,18 @@ impl<'a> DeadLetter<'a> {
         Self::unkeyed(record, (codes::TRUNCATE_ACROSS_PARTITIONS, reason))
     }
 
-    /// A delete without a version, of a row that has one and was written from another partition.
-    pub(crate) fn undecided_delete(record: &'a Record) -> Self {
-        let reason = "the delete has no version, and its row has one and was written from another partition, so their \
-                      order is unknown; partitions were probably added to the topic";
-        Self::unkeyed(record, (codes::UNDECIDED_DELETE, reason))
+    /// A record whose order is unknown, because another partition wrote the row of its key.
+    pub(crate) fn undecided(kind: RowKind, record: &'a Record) -> Self {
+        let (code, reason) = if kind.ends() {
+            let reason = "another partition wrote the row shortly before the delete or after it, and no version orders \
+                          the two, so the delete may be older; partitions were probably added to the topic";
+            (codes::UNDECIDED_DELETE, reason)
+        } else {
+            let reason = "another partition wrote the row shortly before the record or after it, and no version orders \
+                          the two, so the record may be older; partitions were probably added to the topic";
+            (codes::UNDECIDED_CHANGE, reason)
+        };
+        Self { record, stage: "apply", code, error_type: ErrorType::Conflict, reason: reason.to_owned() }
     }
 
     /// A partial update that is older than its row.

@@ -10,6 +10,7 @@ use tokio_postgres::{Column, error::SqlState};
 use towpath_api::{Applied, Result, failpoint};
 
 use crate::{
+    config::MetadataColumns,
     fold::Row,
     key::Keys,
     sqlstate::database_error,
@@ -30,7 +31,7 @@ pub(crate) fn expects_new_rows(transaction: &Transaction<'_>, table: &Table, row
 
 /// Returns true if all rows may be known already.
 pub(crate) fn expects_known_rows(transaction: &Transaction<'_>, table: &Table) -> bool {
-    transaction.cache.expected.get(&table.name) == Some(&Expected::Known)
+    table.metadata != MetadataColumns::None && transaction.cache.expected.get(&table.name) == Some(&Expected::Known)
 }
 
 /// Records the kind of a batch of this number of rows, for the next batch of the table.
@@ -46,14 +47,15 @@ pub(crate) fn expect_the_same(transaction: &mut Transaction<'_>, table: &Table, 
     };
 }
 
-/// Adds new rows by `COPY`. Returns false, with nothing changed, if one of them exists or the table was altered.
+/// Adds new rows by `COPY`. Returns the number of rows added; `None`, with nothing changed, if one of them exists or
+/// the table was altered.
 pub(crate) async fn copy(
     transaction: &mut Transaction<'_>,
     table: &Table,
     keys: Keys<'_>,
     columns: &[usize],
     rows: &[&Row<'_>],
-) -> Result<bool> {
+) -> Result<Option<u64>> {
     let copy = statement::copy(table, transaction.batch.partition.partition, columns);
     let look = transaction.prepare(&copy.look).await?;
     let (savepoint, looked) = futures::join!(transaction.savepoint(SAVEPOINT), transaction.client.query(&look, &[]));
@@ -63,7 +65,7 @@ pub(crate) async fn copy(
     if !is_same {
         transaction.roll_back_to(SAVEPOINT).await?;
         transaction.drop_cached_tables();
-        return Ok(false);
+        return Ok(None);
     }
     let client = transaction.client;
     let sent = async {
@@ -84,14 +86,14 @@ pub(crate) async fn copy(
         sink.finish().await.map(Ok)
     };
     match sent.await {
-        Ok(Ok(_)) => {
+        Ok(Ok(copied)) => {
             transaction.release(SAVEPOINT).await?;
-            Ok(true)
+            Ok(Some(copied))
         }
         Ok(Err(error)) => Err(error),
         Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
             transaction.roll_back_to(SAVEPOINT).await?;
-            Ok(false)
+            Ok(None)
         }
         Err(error) => Err(database_error(format!("copy {} rows into table {}", rows.len(), table.name), error)),
     }

@@ -14,6 +14,8 @@ use crate::{
 };
 
 /// A version as stored in a row, with the rank in the second number. A record without a version has `(0, offset)`.
+/// Records of one partition with equal versions, or without versions, are ordered by offset: see
+/// `statement/order.rs`.
 pub(crate) type RowVersion = (i64, i64);
 
 /// The folded changes of one key in a batch.
@@ -24,11 +26,13 @@ pub(crate) struct Row<'a> {
     pub(crate) key_schema: &'a Arc<Schema>,
     /// The last record that took effect; its offset is stored in the row.
     pub(crate) record: &'a Record,
+    /// The earlier records that this row contains, in offset order.
+    pub(crate) absorbed: Vec<&'a Record>,
     pub(crate) version: RowVersion,
+    /// The time of the earliest record whose fields are in `content`.
+    pub(crate) timestamp_ms: i64,
     pub(crate) kind: RowKind,
     pub(crate) content: Content<'a>,
-    /// The number of earlier records that this row absorbed.
-    pub(crate) folded: u64,
     /// Rows of one key that cannot be folded are applied in rounds, from 0.
     pub(crate) round: usize,
 }
@@ -51,6 +55,8 @@ pub(crate) enum RowKind {
 pub(crate) struct Rules<'c> {
     pub(crate) keys: Keys<'c>,
     pub(crate) delete_mode: DeleteMode,
+    /// False if the table has no columns for versions, so that each record changes its row.
+    pub(crate) compares_versions: bool,
 }
 
 /// The values of a row.
@@ -120,18 +126,19 @@ pub(crate) fn fold<'a>(records: &'a [Record], rules: Rules<'_>) -> Folded<'a> {
     incoming.sort_unstable_by(|a, b| (&a.0.identity, a.1.offset).cmp(&(&b.0.identity, b.1.offset)));
     folded.rows.reserve(incoming.len());
     for (key, record, incoming) in incoming {
+        let version = if rules.compares_versions { incoming.version(record) } else { (0, record.offset) };
         match folded.rows.last_mut() {
-            Some(row) if row.key == key.identity => match row.absorb(record, incoming) {
+            Some(row) if row.key == key.identity => match row.absorb(record, incoming, version) {
                 Outcome::Absorbed => {}
                 Outcome::NextRound => {
                     let round = row.round + 1;
-                    folded.rows.push(Row { round, ..Row::new(key, record, incoming) });
+                    folded.rows.push(Row { round, ..Row::new(key, record, incoming, version) });
                 }
                 Outcome::Stale => folded.stale += 1,
                 Outcome::StalePartial => folded.stale_partials.push(record),
                 Outcome::Tombstone => folded.tombstones += 1,
             },
-            _ => folded.rows.push(Row::new(key, record, incoming)),
+            _ => folded.rows.push(Row::new(key, record, incoming, version)),
         }
     }
     folded
@@ -188,64 +195,71 @@ impl RowKind {
 }
 
 impl<'a> Row<'a> {
-    fn new(key: Keyed<'a>, record: &'a Record, incoming: Incoming<'a>) -> Self {
+    fn new(key: Keyed<'a>, record: &'a Record, incoming: Incoming<'a>, version: RowVersion) -> Self {
         Self {
             key: key.identity,
             key_schema: key.schema,
             record,
-            version: incoming.version(record),
+            absorbed: Vec::new(),
+            version,
+            timestamp_ms: record.timestamp_ms,
             kind: incoming.kind(),
             content: incoming.content(),
-            folded: 0,
             round: 0,
         }
     }
 
     /// Folds the next record of the same key into this row, if its version permits.
-    fn absorb(&mut self, record: &'a Record, incoming: Incoming<'a>) -> Outcome {
-        let (next, next_kind) = (incoming.version(record), incoming.kind());
+    fn absorb(&mut self, record: &'a Record, incoming: Incoming<'a>, next: RowVersion) -> Outcome {
+        let next_kind = incoming.kind();
+        // Only the table knows whether it accepts a record without a version after one with a version, or the reverse.
+        if (self.version.0 == 0) != (next.0 == 0) {
+            return Outcome::NextRound;
+        }
         // The effect of a delete, and of a record after one, depends on the row in the table. Only a delete after a
         // delete can be folded.
         if self.kind.ends() || next_kind.ends() {
             return match (self.kind, next_kind) {
-                // With a version of the source, the table may have refused the first delete.
-                (RowKind::Delete | RowKind::Tombstone, RowKind::Tombstone) if self.version.0 == 0 => Outcome::Tombstone,
-                (RowKind::Delete, RowKind::Delete) if (self.version.0 == 0) == (next.0 == 0) => {
-                    self.take_over(record, next)
+                // The delete ends the row if the tombstone would end it.
+                (RowKind::Delete | RowKind::Tombstone, RowKind::Tombstone) => {
+                    self.timestamp_ms = record.timestamp_ms;
+                    Outcome::Tombstone
                 }
+                (RowKind::Delete, RowKind::Delete) if next < self.version => Outcome::Stale,
+                (RowKind::Delete, RowKind::Delete) => self.take_over(record, next, record.timestamp_ms),
                 _ => Outcome::NextRound,
             };
         }
-        // Partial updates of one version apply in topic order; of whole records of one version, the first wins.
-        let newer = if next_kind == RowKind::Partial { next >= self.version } else { next > self.version };
-        if !newer {
+        // All records are of one partition, so with equal versions the later record wins.
+        if next < self.version {
             return if next_kind == RowKind::Partial { Outcome::StalePartial } else { Outcome::Stale };
         }
         // Merging with an earlier record is correct only if the table would have accepted that record. Offsets
         // guarantee it, because they are the order of the topic; with versions of the source only the table knows.
-        let by_offset = self.version.0 == 0 && next.0 == 0;
+        let by_offset = next.0 == 0;
         let Incoming::Change(change) = incoming else { return Outcome::NextRound };
+        let mut timestamp_ms = record.timestamp_ms;
         match &self.content {
             Content::One(before) if next_kind == RowKind::Whole && Arc::ptr_eq(&before.schema, &change.schema) => {
                 self.content = Content::One(change);
             }
-            _ if by_offset => self.merge(change),
+            _ if by_offset => {
+                self.merge(change);
+                timestamp_ms = timestamp_ms.min(self.timestamp_ms);
+            }
             _ => return Outcome::NextRound,
         }
         // A whole record stays whole after a partial update.
         if next_kind == RowKind::Whole {
             self.kind = RowKind::Whole;
         }
-        self.take_over(record, next)
+        self.take_over(record, next, timestamp_ms)
     }
 
-    /// Makes `record` the last record that took effect, if it is newer.
-    fn take_over(&mut self, record: &'a Record, version: RowVersion) -> Outcome {
-        if version <= self.version && self.kind.ends() {
-            return Outcome::Stale;
-        }
-        (self.record, self.version) = (record, version);
-        self.folded += 1;
+    /// Makes `record` the last record that took effect.
+    fn take_over(&mut self, record: &'a Record, version: RowVersion, timestamp_ms: i64) -> Outcome {
+        self.absorbed.push(std::mem::replace(&mut self.record, record));
+        (self.version, self.timestamp_ms) = (version, timestamp_ms);
         Outcome::Absorbed
     }
 

@@ -52,6 +52,7 @@ mod offsets;
 mod outbox;
 mod pipeline;
 mod schemas;
+mod settle;
 mod sink;
 mod sqlstate;
 mod statement;

@@ -18,9 +18,15 @@ use crate::{fold::Row, statement::Statement};
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum StatementKind {
     Upsert,
-    Patch,
+    Patch {
+        /// Missing rows are inserted.
+        inserts: bool,
+    },
     Remove,
-    DeleteByTombstone,
+    DeleteByTombstone {
+        /// Missing rows are inserted, marked as deleted.
+        remembers: bool,
+    },
 }
 
 /// The answer to a statement.
@@ -39,11 +45,6 @@ pub(crate) struct Pipeline<'s, 'a> {
 }
 
 impl<'s, 'a: 's> Pipeline<'s, 'a> {
-    /// Returns true if nothing has been sent.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sent.is_empty() && self.answered.is_empty()
-    }
-
     /// Sends a statement without waiting for its answer.
     pub(crate) async fn send(
         &mut self,

@@ -1,11 +1,13 @@
 //! The SQL that changes rows, and its parameters.
 //!
-//! One statement writes many rows of one kind: one array per column, unnested side by side. The version of each row
-//! guards it, so a stale record changes nothing. Only `metadata.columns=none` has no guard.
+//! One statement writes many rows of one kind: one array per column, unnested side by side. Version, offset and
+//! partition of each row guard it, so a stale record changes nothing. Only `metadata.columns=none` has no guard.
 
 mod append;
 mod arrays;
 mod copy;
+mod look;
+mod order;
 mod patch;
 mod remove;
 mod upsert;
@@ -16,8 +18,9 @@ use towpath_api::{Error, ErrorType};
 pub(crate) use self::{
     append::{Appended, append},
     copy::{HEADER as COPY_HEADER, TRAILER as COPY_TRAILER, copy},
+    look::{count_keys, look},
     patch::patch,
-    remove::{delete_by_tombstone, remove, truncate},
+    remove::{delete_by_tombstone, remembers_tombstones, remove, truncate},
     upsert::upsert,
 };
 use crate::{
@@ -153,28 +156,4 @@ fn same_key(keys: &[KeyColumn]) -> String {
 /// SQL: the row in the table is marked as deleted.
 fn is_deleted(metadata: MetadataColumns) -> &'static str {
     if metadata == MetadataColumns::None { "false" } else { "t._towpath_deleted" }
-}
-
-/// SQL: the input row is newer than the row in the table.
-fn is_newer(metadata: MetadataColumns) -> &'static str {
-    if metadata == MetadataColumns::None { "true" } else { "(x.ts, x.seq) > (t._towpath_ts, t._towpath_seq)" }
-}
-
-/// SQL: a delete without a version comes after its row, which has one, in the same partition.
-fn came_later(metadata: MetadataColumns) -> String {
-    if metadata == MetadataColumns::None {
-        return "true".to_owned();
-    }
-    format!("(x.ts = 0 AND t._towpath_ts <> 0 AND t._towpath_partition = {PARTITION} AND x.o > t._towpath_offset)")
-}
-
-/// SQL: the order of a delete without a version and its row is unknown, because the row has a version and was written
-/// from another partition.
-fn is_undecided(metadata: MetadataColumns) -> String {
-    if metadata == MetadataColumns::None {
-        return "false".to_owned();
-    }
-    format!(
-        "(x.ts = 0 AND t._towpath_ts <> 0 AND t._towpath_partition NOT IN (-1, {PARTITION}) AND NOT t._towpath_deleted)"
-    )
 }

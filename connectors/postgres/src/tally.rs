@@ -1,22 +1,38 @@
 //! The outcome of a statement, from the row that it returns.
 
-use towpath_api::{Error, ErrorType, Result};
+use tokio_postgres::{Error as PgError, Row as PgRow};
+use towpath_api::Result;
 
 use crate::{
-    codes,
     dead_letter::DeadLetter,
-    fold::RowKind,
-    pipeline::{Answered, StatementKind},
+    fold::{Row, RowKind},
+    pipeline::StatementKind,
     sqlstate::database_error,
     table::Table,
     written::{Written, count},
 };
 
-/// Counts the rows of a statement.
+/// The outcome of a statement.
+#[derive(Debug)]
+pub(crate) struct Tally<'a> {
+    pub(crate) written: Written<'a>,
+    /// The number of rows that the statement should have written and did not, although it was not refused. They are not
+    /// in `written`, except those of an upsert, which are counted as stale.
+    pub(crate) unwritten: u64,
+    /// Of an upsert: the keys without a row before it.
+    pub(crate) absent: u64,
+}
+
+/// Counts the rows of a statement, and the records that its rows absorbed.
 ///
 /// # Errors
-/// The database refused the statement, or two of its keys are one key to the database.
-pub(crate) fn tally<'a>(table: &Table, Answered { kind, rows, answer }: Answered<'_, 'a>) -> Result<Written<'a>> {
+/// The database refused the statement.
+pub(crate) fn tally<'a>(
+    table: &Table,
+    kind: StatementKind,
+    rows: &[&Row<'a>],
+    answer: Result<PgRow, PgError>,
+) -> Result<Tally<'a>> {
     let answer =
         answer.map_err(|error| database_error(format!("write {} rows to table {}", rows.len(), table.name), error))?;
     let number = |at: usize| answer.get::<_, i64>(at).unsigned_abs();
@@ -29,48 +45,51 @@ pub(crate) fn tally<'a>(table: &Table, Answered { kind, rows, answer }: Answered
     let all = count(rows.len());
     let mut written = Written::default();
     let applied = &mut written.applied;
+    applied.folded = absorbed(rows);
+    let (absent, due, undecided, unknown);
     match kind {
         StatementKind::Upsert => {
-            let (inserted, written) = (number(0), number(1));
-            applied.inserted += inserted;
-            applied.updated += written - inserted;
-            applied.stale += all - written;
+            // A partitioned table counts the keys without a row, and a trigger may have dropped some.
+            applied.inserted = number(0).min(number(1));
+            applied.updated = number(1) - applied.inserted;
+            applied.stale = all.saturating_sub(number(1));
+            return Ok(Tally { unwritten: applied.stale, absent: number(0), written });
         }
-        StatementKind::Patch => {
-            // Two keys that are one to the database would each be counted, and one of them would be lost.
-            if number(0) + number(1) + number(2) + number(3) + number(5) != all {
-                let doing =
-                    format!("write {all} rows to table {}: two of their keys are one key to the database", table.name);
-                return Err(Error::poison(codes::AMBIGUOUS_KEY, ErrorType::Constraint, doing));
-            }
-            applied.inserted += number(0);
-            applied.updated += number(1);
-            applied.deleted += number(2);
-            applied.stale += number(3);
-            applied.filtered += number(5);
-            for row in at_places(4) {
-                let letter = match row.kind {
-                    // A stale whole record needs no attention; the fields of a stale partial update are lost.
-                    RowKind::Whole => continue,
-                    RowKind::Partial => DeadLetter::stale_partial(row.record),
-                    RowKind::Delete | RowKind::Tombstone => DeadLetter::undecided_delete(row.record),
-                };
-                written.applied.stale -= 1;
-                written.reject(letter);
-            }
+        StatementKind::Patch { inserts } => {
+            (applied.inserted, applied.updated, applied.deleted) = (number(0), number(1), number(2));
+            absent = all.saturating_sub(number(3));
+            applied.filtered = if inserts { 0 } else { absent };
+            (due, undecided, unknown) = (number(4) + absent, at_places(5), at_places(6));
         }
         StatementKind::Remove => {
-            let undecided = at_places(2);
-            applied.stale += number(1);
-            applied.deleted += all - number(1) - count(undecided.len());
-            undecided.into_iter().for_each(|row| written.reject(DeadLetter::undecided_delete(row.record)));
+            absent = all.saturating_sub(number(1));
+            applied.deleted = number(0) + absent;
+            (due, undecided, unknown) = (number(2) + absent, at_places(3), Vec::new());
         }
-        StatementKind::DeleteByTombstone => {
-            let undecided = at_places(1);
-            applied.deleted += number(0);
-            applied.tombstones += all - number(0) - count(undecided.len());
-            undecided.into_iter().for_each(|row| written.reject(DeadLetter::undecided_delete(row.record)));
+        StatementKind::DeleteByTombstone { remembers } => {
+            absent = all.saturating_sub(number(1));
+            applied.deleted = number(0);
+            applied.tombstones = if remembers { number(4) } else { absent };
+            (due, undecided, unknown) = (number(2) + absent, at_places(3), Vec::new());
         }
     }
-    Ok(written)
+    let unwritten = due.saturating_sub(applied.total() - applied.folded);
+    for row in undecided {
+        written.reject_row(row, DeadLetter::undecided);
+    }
+    // An older whole record or delete needs no attention; the fields of an older partial update are lost.
+    for row in unknown.into_iter().filter(|row| row.kind == RowKind::Partial) {
+        written.reject_row(row, |_, record| DeadLetter::stale_partial(record));
+    }
+    let rest = (all + absorbed(rows)).saturating_sub(written.applied.total() + unwritten);
+    match kind {
+        StatementKind::DeleteByTombstone { .. } => written.applied.tombstones += rest,
+        _ => written.applied.stale += rest,
+    }
+    Ok(Tally { written, unwritten, absent })
+}
+
+/// The number of records that rows absorbed.
+pub(crate) fn absorbed(rows: &[&Row<'_>]) -> u64 {
+    rows.iter().map(|row| count(row.absorbed.len())).sum()
 }

@@ -11,18 +11,19 @@ use towpath_api::{Applied, Body, Error, ErrorType, Record, RecordOp, Result, fai
 
 use crate::{
     codes,
-    config::{DeleteMode, InsertMode, PrimaryKeyMode},
+    config::{DeleteMode, InsertMode, MetadataColumns, PrimaryKeyMode},
     dead_letter::DeadLetter,
     fast_path::{copy, expect_the_same, expects_known_rows, expects_new_rows},
     fold::{Folded, Row, RowKind, Rules, fold},
     history::append,
     key::Keys,
-    pipeline::{Pipeline, StatementKind},
+    pipeline::{Answered, Pipeline, StatementKind},
     schemas::{schemas_of, union},
+    settle::{build, look, settle},
     sqlstate::database_error,
-    statement::{self, CHUNK_ROWS, ColumnSet, Statement, out_of_range},
+    statement::{self, CHUNK_ROWS, ColumnSet, Statement, out_of_range, remembers_tombstones},
     table::{DesiredTable, Table},
-    tally::tally,
+    tally::{absorbed, tally},
     transaction::{Attempt, Transaction},
     written::{Written, count},
 };
@@ -72,7 +73,8 @@ async fn write_state<'a>(
         let doing = format!("write to table {} at once: the keys have different types", transaction.table);
         return Err(Error::poison(codes::MIXED_SHAPES, ErrorType::Mapping, doing));
     }
-    let folded = fold(records, Rules { keys, delete_mode: config.delete_mode });
+    let compares_versions = config.metadata_columns != MetadataColumns::None;
+    let folded = fold(records, Rules { keys, delete_mode: config.delete_mode, compares_versions });
     let mut written = outcome_of_folding(&folded);
     let rows = folded.rows;
     if rows.is_empty() {
@@ -89,20 +91,20 @@ async fn write_state<'a>(
     Ok(written)
 }
 
-/// Counts the records that have no row, or whose row a later record absorbed.
+/// Counts the records that have no row.
 fn outcome_of_folding<'a>(folded: &Folded<'a>) -> Written<'a> {
     let mut written = Written::default();
     written.applied.stale = folded.stale;
     written.applied.tombstones = folded.tombstones;
     written.applied.filtered = folded.filtered;
-    written.applied.folded = folded.rows.iter().map(|row| row.folded).sum();
     folded.undecodable.iter().for_each(|record| written.reject(DeadLetter::undecodable(record)));
     folded.stale_partials.iter().for_each(|record| written.reject(DeadLetter::stale_partial(record)));
     folded.unkeyed.iter().for_each(|(record, why)| written.reject(DeadLetter::unkeyed(record, *why)));
     written
 }
 
-/// Writes folded rows, round by round.
+/// Writes folded rows, round by round. Only after a round is it known whether its rows are in the table, on which the
+/// next round depends.
 async fn write_rows<'a>(
     transaction: &mut Transaction<'a>,
     table: &Table,
@@ -118,28 +120,29 @@ async fn write_rows<'a>(
         rounds[row.round].push(row);
     }
     let mut written = Written::default();
-    let mut pipeline = Pipeline::default();
-    let mut sent = Ok(());
     for rows in rounds {
-        match send_rows(transaction, table, keys, &rows, attempt, &mut pipeline).await {
-            Ok(copied) => written.applied += copied,
-            Err(error) => {
-                sent = Err(error);
-                break;
-            }
+        let mut pipeline = Pipeline::default();
+        let sent = send_rows(transaction, table, keys, &rows, attempt, &mut pipeline).await;
+        failpoint::hit("mid_upsert").await?;
+        // The first refused statement has the cause: later ones fail because of it, and say less.
+        let mut tallies = Vec::new();
+        for Answered { kind, rows, answer } in pipeline.finish().await {
+            let tally = tally(table, kind, &rows, answer)?;
+            tallies.push((kind, rows, tally));
+        }
+        written.applied += sent?;
+        for (kind, rows, tally) in tallies {
+            written += match tally.unwritten {
+                0 => tally.written,
+                _ => settle(transaction, table, keys, kind, &rows, tally).await?,
+            };
         }
     }
-    failpoint::hit("mid_upsert").await?;
-    // The first refused statement has the cause: later ones fail because of it, and say less.
-    for answered in pipeline.finish().await {
-        written += tally(table, answered)?;
-    }
-    sent?;
     Ok(written)
 }
 
-/// Sends statements for rows of different keys. Returns the rows already inserted by `COPY`, which has no statement in
-/// the pipeline.
+/// Sends statements for rows of different keys. Returns the rows that have no statement in the pipeline: those inserted
+/// by `COPY`, and those that the table is known to have.
 async fn send_rows<'s, 'a: 's>(
     transaction: &mut Transaction<'a>,
     table: &Table,
@@ -151,63 +154,71 @@ async fn send_rows<'s, 'a: 's>(
     let config = transaction.config;
     let updates_only = config.insert_mode == InsertMode::Update;
     let hard = config.delete_mode == DeleteMode::Hard;
-    let mut whole: BTreeMap<ColumnSet, Vec<&'s Row<'a>>> = BTreeMap::new();
-    let (mut patches, mut removals, mut tombstones) = (Vec::new(), Vec::new(), Vec::new());
-    let mut last: Option<(&Schema, ColumnSet)> = None;
+    let (mut whole, mut patches, mut removals, mut tombstones) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for &row in rows {
         match row.kind {
-            RowKind::Whole if !updates_only => {
-                let schema = row.schema();
-                let set = match &last {
-                    Some((known, set)) if schema.is_some_and(|schema| std::ptr::eq(schema, *known)) => set.clone(),
-                    _ => statement::columns_of(table, row),
-                };
-                last = schema.map(|schema| (schema, set.clone()));
-                whole.entry(set).or_default().push(row);
-            }
+            RowKind::Whole if !updates_only => whole.push(row),
             RowKind::Delete if hard => removals.push(row),
             RowKind::Tombstone => tombstones.push(row),
             RowKind::Whole | RowKind::Partial | RowKind::Delete => patches.push(row),
         }
     }
-    let partition = transaction.batch.partition.partition;
-    let looks_first = expects_known_rows(transaction, table);
-    let size = if attempt == Attempt::Whole { CHUNK_ROWS } else { usize::MAX };
+    let mut done = Applied::default();
+    if !whole.is_empty() && expects_known_rows(transaction, table) {
+        let (_, left) = look(transaction, table, keys, &whole).await?;
+        done.stale = count(whole.len() - left.len());
+        done.folded = absorbed(&whole) - absorbed(&left);
+        whole = left;
+    }
+    let whole = by_columns(table, whole);
     let others = patches.len() + removals.len() + tombstones.len();
-    if attempt == Attempt::Whole
-        && pipeline.is_empty()
-        && others == 0
-        && whole.len() == 1
-        && expects_new_rows(transaction, table, rows.len())
+    if attempt == Attempt::Whole && others == 0 && whole.len() == 1 && expects_new_rows(transaction, table, rows.len())
     {
         let set = whole.keys().next().cloned().unwrap_or_default();
-        if copy(transaction, table, keys, &set, rows).await? {
-            let mut copied = Applied::default();
-            copied.inserted = count(rows.len());
-            return Ok(copied);
+        if let Some(copied) = copy(transaction, table, keys, &set, rows).await? {
+            done.inserted = copied;
+            // A trigger dropped the others.
+            done.filtered = count(rows.len()).saturating_sub(copied);
+            done.folded = absorbed(rows);
+            return Ok(done);
         }
     }
+    let (partition, mode) = (transaction.batch.partition.partition, config.delete_mode);
+    let size = if attempt == Attempt::Whole { CHUNK_ROWS } else { usize::MAX };
     for (set, rows) in whole {
         for chunk in rows.chunks(size) {
-            let upsert = statement::upsert(table, keys, partition, &set, looks_first, chunk).map_err(out_of_range)?;
+            let upsert = statement::upsert(table, keys, partition, &set, chunk).map_err(out_of_range)?;
             send(transaction, StatementKind::Upsert, chunk.to_vec(), upsert, pipeline).await?;
         }
     }
-    if !patches.is_empty() {
-        let patch = statement::patch(table, keys, partition, !updates_only, &patches).map_err(out_of_range)?;
-        send(transaction, StatementKind::Patch, patches, patch, pipeline).await?;
+    let remembers = !updates_only && remembers_tombstones(table, mode);
+    for (kind, rows) in [
+        (StatementKind::Patch { inserts: !updates_only }, patches),
+        (StatementKind::Remove, removals),
+        (StatementKind::DeleteByTombstone { remembers }, tombstones),
+    ] {
+        if !rows.is_empty() {
+            let statement = build(table, keys, partition, mode, kind, &rows)?;
+            send(transaction, kind, rows, statement, pipeline).await?;
+        }
     }
-    if !removals.is_empty() {
-        let remove = statement::remove(table, keys, partition, &removals).map_err(out_of_range)?;
-        send(transaction, StatementKind::Remove, removals, remove, pipeline).await?;
+    Ok(done)
+}
+
+/// Whole rows by the columns that they set.
+fn by_columns<'s, 'a>(table: &Table, rows: Vec<&'s Row<'a>>) -> BTreeMap<ColumnSet, Vec<&'s Row<'a>>> {
+    let mut sets: BTreeMap<ColumnSet, Vec<&'s Row<'a>>> = BTreeMap::new();
+    let mut last: Option<(&Schema, ColumnSet)> = None;
+    for row in rows {
+        let schema = row.schema();
+        let set = match &last {
+            Some((known, set)) if schema.is_some_and(|schema| std::ptr::eq(schema, *known)) => set.clone(),
+            _ => statement::columns_of(table, row),
+        };
+        last = schema.map(|schema| (schema, set.clone()));
+        sets.entry(set).or_default().push(row);
     }
-    if !tombstones.is_empty() {
-        let mode = config.delete_mode;
-        let delete = statement::delete_by_tombstone(table, keys, partition, mode, !updates_only, &tombstones)
-            .map_err(out_of_range)?;
-        send(transaction, StatementKind::DeleteByTombstone, tombstones, delete, pipeline).await?;
-    }
-    Ok(Applied::default())
+    sets
 }
 
 /// Prepares a statement and appends it to the pipeline.

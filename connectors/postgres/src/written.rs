@@ -1,8 +1,11 @@
 //! The outcome of written records.
 
-use towpath_api::Applied;
+use towpath_api::{Applied, Record};
 
-use crate::dead_letter::DeadLetter;
+use crate::{
+    dead_letter::DeadLetter,
+    fold::{Row, RowKind},
+};
 
 /// Counts of written records, and the records among them that become dead letters. The outcomes of parts add up.
 #[derive(Debug, Default)]
@@ -17,6 +20,14 @@ impl<'a> Written<'a> {
     pub(crate) fn reject(&mut self, letter: DeadLetter<'a>) {
         self.applied.add_dead_letter(letter.error_type);
         self.letters.push(letter);
+    }
+
+    /// Adds a dead letter for the record of a row, and for each record that it absorbed, which was counted as folded.
+    pub(crate) fn reject_row(&mut self, row: &Row<'a>, letter: impl Fn(RowKind, &'a Record) -> DeadLetter<'a>) {
+        for &record in row.absorbed.iter().chain([&row.record]) {
+            self.reject(letter(row.kind, record));
+        }
+        self.applied.folded -= count(row.absorbed.len());
     }
 }
 

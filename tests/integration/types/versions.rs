@@ -57,6 +57,17 @@ async fn a_delete_ends_the_row_of_its_version_and_no_newer_row() {
 }
 
 #[tokio::test]
+async fn of_two_records_of_one_version_the_later_one_wins() {
+    let _stack = shared().await;
+    let worker = Worker::new("ticks").sink("\"version.field\" = \"source.lsn\"\n").start().await;
+    let topic = numbers(&worker).await;
+    for n in 1..4 {
+        topic.send(Some(key(1)), Some(numbered("u", n, 50))).await;
+    }
+    rows_become(&database().await, &format!("SELECT n, _towpath_ts FROM {}", topic.table()), &["3|51"]).await;
+}
+
+#[tokio::test]
 async fn a_truncate_has_a_version_if_the_source_gives_one() {
     let _stack = shared().await;
     let settings = "\"version.field\" = \"source.lsn\"\n\"truncate.enabled\" = true\n";

@@ -23,9 +23,7 @@ impl Parameters {
         keys: Keys<'_>,
         rows: &[&Row<'_>],
     ) -> Result<(), usize> {
-        for (at, array) in key_arrays(&table.keys, keys, rows)?.into_iter().enumerate() {
-            self.add(format!("k{at}"), array);
-        }
+        self.add_keys(table, keys, rows)?;
         if table.metadata == MetadataColumns::None {
             return Ok(());
         }
@@ -36,15 +34,33 @@ impl Parameters {
         }
         self.add("ts", ts);
         self.add("seq", seq);
-        self.add("o", offsets(rows));
+        self.add("o", numbers(rows, |row| row.record.offset));
         Ok(())
+    }
+
+    /// Adds the keys.
+    ///
+    /// # Errors
+    /// As for [`Parameters::add_keys_and_versions`].
+    pub(super) fn add_keys(&mut self, table: &Table, keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<(), usize> {
+        for (at, array) in key_arrays(&table.keys, keys, rows)?.into_iter().enumerate() {
+            self.add(format!("k{at}"), array);
+        }
+        Ok(())
+    }
+
+    /// Adds the times of the records, as `tm`, if the table has a column to compare them with.
+    pub(super) fn add_times(&mut self, table: &Table, rows: &[&Row<'_>]) {
+        if table.metadata == MetadataColumns::Full {
+            self.add("tm", numbers(rows, |row| row.timestamp_ms));
+        }
     }
 }
 
-fn offsets(rows: &[&Row<'_>]) -> ColumnArray {
-    let mut offsets = ColumnArray::with_capacity(ColumnType::Bigint, rows.len());
-    rows.iter().for_each(|row| offsets.push_i64(row.record.offset));
-    offsets
+fn numbers(rows: &[&Row<'_>], number: impl Fn(&Row<'_>) -> i64) -> ColumnArray {
+    let mut array = ColumnArray::with_capacity(ColumnType::Bigint, rows.len());
+    rows.iter().for_each(|row| array.push_i64(number(row)));
+    array
 }
 
 /// One array for each part of the key.

@@ -3,7 +3,9 @@
 use super::{
     PARTITION, Parameters, Statement,
     arrays::{flags, masks, values},
-    came_later, input_column, input_keys, is_deleted, is_newer, is_undecided, key_names, same_key,
+    input_column, input_keys, is_deleted, key_names,
+    order::{KEPT_SEQ, KEPT_TS, is_known, is_newer, is_undecided},
+    same_key,
 };
 use crate::{
     config::MetadataColumns,
@@ -15,9 +17,9 @@ use crate::{
 
 /// Sets the fields that rows carry, and marks rows as deleted; with `inserts`, missing rows are inserted.
 ///
-/// Returns one row of six columns: rows inserted; rows updated, both without deletes; rows deleted; stale rows; of the
-/// stale rows, the places in `rows` (from 1) of those that the table has never applied and of deletes whose order is
-/// unknown; and rows left out because there is no row to update.
+/// Returns one row of seven columns: rows inserted; rows updated, both without deletes; rows deleted; keys with a row;
+/// keys with a row that was due to change; the places in `rows` (from 1) of rows whose order is unknown; and of rows
+/// older than their row that the table has never applied.
 ///
 /// # Errors
 /// The index in `rows` of a row with a value out of the range of its column.
@@ -31,6 +33,7 @@ pub(crate) fn patch(
     let metadata = table.metadata;
     let mut parameters = Parameters::with_partition(metadata, partition);
     parameters.add_keys_and_versions(table, keys, rows)?;
+    parameters.add_times(table, rows);
     parameters.add("gone", flags(rows, |row| row.kind == RowKind::Delete));
     parameters.add("mask", masks(table, rows));
     let (mut list, mut inserted) = (key_names(&table.keys), input_keys(&table.keys));
@@ -51,8 +54,7 @@ pub(crate) fn patch(
         inserted.push(on_insert.to_owned());
         assign.push(format!("{name} = {on_update}"));
     }
-    let known = known(metadata);
-    let newer = newer(metadata, &known);
+    let newer = is_newer(metadata);
     if assign.is_empty() {
         // The table has only the key: nothing changes.
         assign
@@ -63,76 +65,42 @@ pub(crate) fn patch(
     let insert = if inserts {
         format!(
             "INSERT INTO {name} ({}) SELECT {} FROM x WHERE NOT EXISTS (SELECT FROM {name} AS t WHERE {same})
-               RETURNING {} AS gone",
+               ON CONFLICT ({}) DO NOTHING RETURNING {} AS gone",
             list.join(", "),
             inserted.join(", "),
+            key_names(&table.keys).join(", "),
             if metadata == MetadataColumns::None { "false" } else { "_towpath_deleted" },
         )
     } else {
         "SELECT false AS gone WHERE false".to_owned()
     };
-    let absent = if inserts {
-        "0::bigint".to_owned()
-    } else {
-        format!("(SELECT count(*) FROM x WHERE NOT EXISTS (SELECT FROM {name} AS t WHERE {same}))")
-    };
     let sql = format!(
         "WITH x AS MATERIALIZED (SELECT * FROM {rows}),
          updated AS (UPDATE {name} AS t SET {assign} FROM x WHERE {same} AND {newer} RETURNING x.gone),
-         inserted AS ({insert}),
-         old AS (SELECT x.place, CASE WHEN x.gone THEN NOT {undecided} ELSE {known} END AS known
-           FROM x JOIN {name} AS t ON {same} WHERE NOT {newer})
+         inserted AS ({insert})
          SELECT (SELECT count(*) FROM inserted WHERE NOT gone), (SELECT count(*) FROM updated WHERE NOT gone),
-                (SELECT count(*) FROM inserted WHERE gone) + (SELECT count(*) FROM updated WHERE gone),
-                (SELECT count(*) FROM old),
-                (SELECT coalesce(array_agg(place), '{{}}') FROM old WHERE NOT known), {absent}",
+                (SELECT count(*) FROM inserted WHERE gone) + (SELECT count(*) FROM updated WHERE gone), met.*
+         FROM (SELECT count(*), count(*) FILTER (WHERE newer),
+                 coalesce(array_agg(place) FILTER (WHERE NOT newer AND undecided), '{{}}'),
+                 coalesce(array_agg(place) FILTER (WHERE NOT newer AND NOT undecided AND NOT known), '{{}}')
+               FROM (SELECT x.place, {newer} AS newer, {undecided} AS undecided, {known} AS known
+                     FROM x JOIN {name} AS t ON {same}) AS old) AS met",
         rows = parameters.counted_rows(),
         assign = assign.join(", "),
-        undecided = is_undecided(metadata),
+        undecided = is_undecided(metadata, "x.gone"),
+        known = is_known(metadata),
     );
     Ok(parameters.into_statement(sql))
 }
 
-/// SQL: the table's row has already applied the input row, because its last record comes later in the same partition.
-fn known(metadata: MetadataColumns) -> String {
-    if metadata == MetadataColumns::None {
-        return "true".to_owned();
-    }
-    format!("({PARTITION} = t._towpath_partition AND x.o <= t._towpath_offset)")
-}
-
-/// SQL: the input row changes the table's row. A partial update of the same version comes later in the topic; a delete
-/// of the same version came earlier.
-fn newer(metadata: MetadataColumns, known: &str) -> String {
-    if metadata == MetadataColumns::None {
-        return "true".to_owned();
-    }
-    format!(
-        "({} OR (x.gone AND {}) OR (NOT x.gone AND (x.ts, x.seq) = (t._towpath_ts, t._towpath_seq) AND NOT {known}))",
-        is_newer(metadata),
-        came_later(metadata)
-    )
-}
-
-/// The metadata columns, with their values in an inserted and in an updated row. A delete without a version keeps the
-/// version of the row.
+/// The metadata columns, with their values in an inserted and in an updated row.
 fn metadata_values(metadata: MetadataColumns) -> Vec<(&'static str, &'static str, &'static str)> {
-    let ts = (
-        "_towpath_ts",
-        "x.ts",
-        "CASE WHEN x.gone AND x.ts = 0 AND t._towpath_ts <> 0 THEN t._towpath_ts ELSE x.ts END",
-    );
-    let seq = (
-        "_towpath_seq",
-        "x.seq",
-        "CASE WHEN x.gone AND x.ts = 0 AND t._towpath_ts <> 0 THEN t._towpath_seq ELSE x.seq END",
-    );
     if metadata == MetadataColumns::None {
         return vec![];
     }
     let mut values = vec![
-        ts,
-        seq,
+        ("_towpath_ts", "x.ts", KEPT_TS),
+        ("_towpath_seq", "x.seq", KEPT_SEQ),
         ("_towpath_offset", "x.o", "x.o"),
         ("_towpath_partition", PARTITION, PARTITION),
         ("_towpath_deleted", "x.gone", "x.gone"),

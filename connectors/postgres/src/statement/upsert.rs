@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     ColumnSet, PARTITION, Parameters, Statement, arrays::values, input_column, input_keys, is_deleted, key_names,
-    same_key,
+    order::excluded_follows, same_key,
 };
 use crate::{
     config::MetadataColumns,
@@ -14,8 +14,8 @@ use crate::{
     table::{Column, Table},
 };
 
-/// Inserts whole rows, or overwrites older rows. Returns one row of two columns: rows inserted, and rows written. With
-/// `looks_first`, known rows are skipped before they are locked, so nothing is written for them.
+/// Inserts whole rows, or overwrites rows that are known to be older. Returns one row of two columns: rows inserted,
+/// and rows written. [`look`](super::look) finds the reason for rows that were not written.
 ///
 /// # Errors
 /// The index in `rows` of a row with a value out of the range of its column.
@@ -24,7 +24,6 @@ pub(crate) fn upsert(
     keys: Keys<'_>,
     partition: i32,
     set: &ColumnSet,
-    looks_first: bool,
     rows: &[&Row<'_>],
 ) -> Result<Statement, usize> {
     let mut parameters = Parameters::with_partition(table.metadata, partition);
@@ -49,29 +48,22 @@ pub(crate) fn upsert(
     let own = metadata_values(table.metadata);
     for (name, value) in &own {
         list.push((*name).to_owned());
-        values_list.push(value.clone());
-        assign.push(format!("{name} = EXCLUDED.{name}"));
+        values_list.push((*value).to_owned());
+        // A record without a version keeps the version of its row.
+        assign.push(match *name {
+            "_towpath_ts" => "_towpath_ts = greatest(EXCLUDED._towpath_ts, t._towpath_ts)".to_owned(),
+            "_towpath_seq" => "_towpath_seq = CASE WHEN EXCLUDED._towpath_ts < t._towpath_ts THEN t._towpath_seq
+               ELSE EXCLUDED._towpath_seq END"
+                .to_owned(),
+            _ => format!("{name} = EXCLUDED.{name}"),
+        });
     }
     let mut conflict = format!("ON CONFLICT ({}) DO ", key_names(&table.keys).join(", "));
     // Writing to a String cannot fail.
     let _ = match (assign.is_empty(), own.is_empty()) {
         (true, _) => write!(conflict, "NOTHING"),
         (false, true) => write!(conflict, "UPDATE SET {}", assign.join(", ")),
-        (false, false) => {
-            let newer = "(EXCLUDED._towpath_ts, EXCLUDED._towpath_seq) > (t._towpath_ts, t._towpath_seq)";
-            write!(conflict, "UPDATE SET {} WHERE {newer}", assign.join(", "))
-        }
-    };
-    let unknown = if looks_first && !own.is_empty() {
-        // OFFSET keeps the planner from joining the whole table.
-        format!(
-            " WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {}
-             AND (t._towpath_ts, t._towpath_seq) >= (x.ts, x.seq) OFFSET 0)",
-            table.name.sql(),
-            same_key(&table.keys)
-        )
-    } else {
-        String::new()
+        (false, false) => write!(conflict, "UPDATE SET {} WHERE {}", assign.join(", "), excluded_follows()),
     };
     // A partitioned table does not report whether a row was inserted, so existing rows are counted first.
     let (returning, inserted) = if table.is_partitioned {
@@ -87,7 +79,7 @@ pub(crate) fn upsert(
     };
     let sql = format!(
         "WITH {with} applied AS (
-           INSERT INTO {name} AS t ({list}) SELECT {values} FROM {from}{unknown} {conflict} {returning})
+           INSERT INTO {name} AS t ({list}) SELECT {values} FROM {from} {conflict} {returning})
          SELECT {inserted}, count(*) FROM applied",
         name = table.name.sql(),
         list = list.join(", "),
@@ -97,18 +89,17 @@ pub(crate) fn upsert(
 }
 
 /// The metadata columns of a live row, with their values.
-fn metadata_values(metadata: MetadataColumns) -> Vec<(&'static str, String)> {
+fn metadata_values(metadata: MetadataColumns) -> Vec<(&'static str, &'static str)> {
     if metadata == MetadataColumns::None {
         return vec![];
     }
-    let own = |name, value: &str| (name, value.to_owned());
     let mut values = vec![
-        own("_towpath_ts", "x.ts"),
-        own("_towpath_seq", "x.seq"),
-        own("_towpath_offset", "x.o"),
-        own("_towpath_partition", PARTITION),
-        own("_towpath_deleted", "false"),
+        ("_towpath_ts", "x.ts"),
+        ("_towpath_seq", "x.seq"),
+        ("_towpath_offset", "x.o"),
+        ("_towpath_partition", PARTITION),
+        ("_towpath_deleted", "false"),
     ];
-    values.extend((metadata == MetadataColumns::Full).then(|| own("_towpath_applied_at", "now()")));
+    values.extend((metadata == MetadataColumns::Full).then_some(("_towpath_applied_at", "now()")));
     values
 }
