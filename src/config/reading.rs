@@ -75,8 +75,8 @@ config_keys! {
         /// The field that orders the records of a key, instead of the envelope's version or the offset: a field of the
         /// record, or `source.<name>` for a field of the envelope's `source`, such as `source.lsn`. Its value is an
         /// integer of at least 0, such an integer as text, a date, a timestamp, or a position in the Postgres log
-        /// (LSN). If it is a field of the record, a delete takes its version from `before` and does not delete a newer
-        /// row.
+        /// (LSN). If it is a field of the record, a delete has no version: it ends the row that an earlier record of
+        /// its partition wrote.
         #[key("version.field")]
         pub version_field: Option<String>,
     }

@@ -11,7 +11,7 @@ use towpath_api::{Body, Change, RecordKey, RecordOp, Version};
 use super::{
     settings::KnownSchema,
     unavailable::Unavailable,
-    version::{VersionAt, version, version_absent, version_of_delete},
+    version::{VersionAt, version, version_absent},
 };
 use crate::avro::{
     binary::read::{Malformed, Reader},
@@ -63,13 +63,10 @@ fn decode_envelope(
     };
     let fields = envelope.after.fields();
     let placeholder = envelope.is_debezium.then_some(options.unavailable);
-    let (mut before, mut version_field, mut filtered) = (None, None, false);
+    let (mut version_field, mut filtered) = (None, false);
     for step in &envelope.steps {
         match step {
-            Step::Before(nullable, _) if matches!(options.version_at, Some(VersionAt::Record(_))) => {
-                before = read_record(&mut reader, Some(*nullable), &envelope.after, placeholder, "`before`")?;
-            }
-            Step::Before(_, schema) | Step::Skip(schema) => {
+            Step::Skip(schema) => {
                 reader.skip(schema).map_err(|malformed| with_part(malformed, "the envelope"))?;
             }
             Step::After(nullable) => {
@@ -100,9 +97,8 @@ fn decode_envelope(
             VersionAt::Nowhere => return Err(version_absent()),
             VersionAt::Source(_) => Some(version(&version_field.unwrap_or(Value::Null))?),
             VersionAt::Record(position) => match change.op {
-                // A truncate has no record.
-                RecordOp::Truncate => None,
-                RecordOp::Delete => version_of_delete(before.as_ref().map(|record| &record[position]))?,
+                // A truncate has no record, and that before a delete may contain only the key.
+                RecordOp::Truncate | RecordOp::Delete => None,
                 _ => Some(version(change.after.as_ref().map_or(&Value::Null, |record| &record[position]))?),
             },
         };

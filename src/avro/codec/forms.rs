@@ -10,7 +10,7 @@ use super::{
     change::decode_value,
     key::decode_key,
     settings::Converter,
-    version::{VersionField, version, version_absent, version_of_delete},
+    version::{VersionField, version, version_absent},
 };
 use crate::avro::{
     codes,
@@ -90,9 +90,8 @@ fn bare(converter: &Converter, key: Option<RecordKey>, value: &RawValue) -> Resu
             Some(version(&BareChange::field(bare.source, name).ok_or_else(version_absent)?)?)
         }
         Some(VersionField::Record(name)) => match bare.op {
-            // A truncate has no record.
-            RecordOp::Truncate => None,
-            RecordOp::Delete => version_of_delete(BareChange::field(bare.before, name).as_ref())?,
+            // A truncate has no record, and that before a delete may contain only the key.
+            RecordOp::Truncate | RecordOp::Delete => None,
             _ => Some(version(&BareChange::field(bare.after, name).ok_or_else(version_absent)?)?),
         },
     };

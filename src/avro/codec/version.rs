@@ -1,4 +1,8 @@
 //! The version of a record from a configured field, instead of the version in the envelope or the offset.
+//!
+//! If the field is one of the record, a delete has no version, and its offset orders it after its row. The record
+//! before the delete does not have the version reliably: with the default replica identity of Postgres it has only the
+//! key, and Debezium sets every other NOT NULL column to its default.
 
 use apache_avro::types::Value;
 use towpath_api::Version;
@@ -8,9 +12,6 @@ use crate::avro::{
     refusal::Refusal,
     schema::shape::{Content, ValueShape},
 };
-
-/// The highest rank.
-const DELETE_RANK: i8 = 3;
 
 /// The field with the version of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,15 +82,6 @@ pub(super) fn version(value: &Value) -> Result<Version, Refusal> {
     let unusable = || Refusal::new(codes::VERSION_RANGE, "the version is not a number from 0 to 2^63 - 2");
     let ts = number.filter(|number| *number >= 0).and_then(|number| number.checked_add(1)).ok_or_else(unusable)?;
     Ok(Version { ts, seq: 0, rank: 0 })
-}
-
-/// The version of a delete: that of the deleted row, with a rank that orders the delete after the row and before any
-/// newer version. `None` without a version: a delete may lack the record before it, or contain only its key.
-pub(super) fn version_of_delete(before: Option<&Value>) -> Result<Option<Version>, Refusal> {
-    match before {
-        None | Some(Value::Null) => Ok(None),
-        Some(before) => Ok(Some(Version { rank: DELETE_RANK, ..version(before)? })),
-    }
 }
 
 pub(super) fn version_absent() -> Refusal {

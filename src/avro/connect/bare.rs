@@ -58,7 +58,6 @@ pub(crate) struct BareChange<'a> {
     pub(crate) op: RecordOp,
     /// The record, unparsed.
     pub(crate) after: Option<&'a RawValue>,
-    pub(crate) before: Option<&'a RawValue>,
     pub(crate) source: Option<&'a RawValue>,
 }
 
@@ -96,7 +95,7 @@ pub(crate) fn bare_value(raw: &RawValue) -> Result<BareValue<'_>, Refusal> {
     if text == "null" {
         return Ok(BareValue::Null);
     }
-    let plain = BareChange { op: RecordOp::Update, after: Some(raw), before: None, source: None };
+    let plain = BareChange { op: RecordOp::Update, after: Some(raw), source: None };
     if !text.starts_with('{') || !text.contains("\"op\"") {
         return Ok(BareValue::Change(plain));
     }
@@ -119,7 +118,7 @@ pub(crate) fn bare_value(raw: &RawValue) -> Result<BareValue<'_>, Refusal> {
         RecordOp::Delete | RecordOp::Truncate => None,
         _ => Some(part("after").ok_or_else(Refusal::no_after)?),
     };
-    Ok(BareValue::Change(BareChange { op, after, before: part("before"), source: part("source") }))
+    Ok(BareValue::Change(BareChange { op, after, source: part("source") }))
 }
 
 /// The type of a field of a key.

@@ -18,8 +18,6 @@ pub(crate) struct Envelope {
 /// The handling of one field of an envelope.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// The record before the change, if it has the type of `after`. Skipped unless the version field is needed.
-    Before(Nullable, Schema),
     After(Nullable),
     Source(Vec<SourceField>),
     Op,
@@ -74,10 +72,6 @@ impl Envelope {
         };
         let mut source = Some(source);
         let steps = record.fields.iter().map(|field| match (field.name.as_str(), changed) {
-            ("before", _) => match nullable(&field.schema) {
-                Some((null, before)) if before == after => Step::Before(null, field.schema.clone()),
-                _ => Step::Skip(field.schema.clone()),
-            },
             ("after", _) => Step::After(after_null),
             ("source", _) => Step::Source(source.take().unwrap_or_default()),
             ("op", _) => Step::Op,
