@@ -136,6 +136,17 @@ async fn a_key_that_moves_between_partitions_ends_right_or_in_the_dead_letters()
 }
 
 #[tokio::test]
+async fn many_records_of_a_moved_key_do_not_stop_their_partition() {
+    let lab = Laboratory::new("moves_busily").await;
+    Feed::of_partition(&lab, 1, &[]).await.apply(vec![lab.whole(0, 1, 1)]).await;
+    let mut new = Feed::of(&lab, &[]).await;
+    let applied = new.apply((0..150).map(|offset| lab.whole(offset, 1, 2)).collect()).await;
+    assert_eq!(letters(&applied), 150);
+    new.apply(vec![at(later(), lab.whole(150, 1, 3))]).await;
+    assert_eq!(lab.ask(ROW).await, ["3|x|f"]);
+}
+
+#[tokio::test]
 async fn equal_versions_of_two_partitions_have_no_order() {
     let lab = Laboratory::new("moved_ticks").await;
     let versioned = |offset, a, ts| lab.change(offset, 1, RecordOp::Update, Some((a, "x")), None, Some(ts));

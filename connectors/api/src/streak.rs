@@ -7,8 +7,9 @@ pub const SYSTEMATIC: &str = "sink.systematic";
 
 /// The number of dead letters in a row on one partition.
 ///
-/// A dead letter extends the streak, unless its type is [`ErrorType::Schema`]: that a table does not fit its records is
-/// known, and the keys of the connector say what to do. Such a dead letter ends the streak, as does any other record.
+/// A dead letter extends the streak, unless its type is [`ErrorType::Schema`] or [`ErrorType::Conflict`]: that a table
+/// does not fit its records, or that other records were applied first, is known, and would not change by waiting. Such
+/// a dead letter ends the streak, as does any other record.
 /// Only tombstones do neither: they say nothing about the records around them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeadLetterStreak {
@@ -21,7 +22,7 @@ impl DeadLetterStreak {
 
     /// Adds a dead letter.
     pub fn add_dead_letter(&mut self, error_type: ErrorType) {
-        if error_type == ErrorType::Schema {
+        if has_known_cause(error_type) {
             self.end();
         } else {
             self.length += 1;
@@ -36,7 +37,7 @@ impl DeadLetterStreak {
     /// Adds the records of a batch, of which only the counts are known. The streak continues only if all records of the
     /// batch extend it, apart from tombstones.
     pub fn add_batch(&mut self, applied: &Applied) {
-        let letters = applied.dead_letters().filter(|(error_type, _)| *error_type != ErrorType::Schema);
+        let letters = applied.dead_letters().filter(|(error_type, _)| !has_known_cause(*error_type));
         let letters: u64 = letters.map(|(_, records)| records).sum();
         if letters + applied.tombstones == applied.total() {
             self.length += letters;
@@ -63,6 +64,10 @@ impl DeadLetterStreak {
     }
 }
 
+fn has_known_cause(error_type: ErrorType) -> bool {
+    matches!(error_type, ErrorType::Schema | ErrorType::Conflict)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +91,12 @@ mod tests {
 
     #[test]
     fn a_stored_record_and_a_mismatched_table_end_the_streak() {
-        for end in [DeadLetterStreak::end, |streak: &mut DeadLetterStreak| streak.add_dead_letter(ErrorType::Schema)] {
+        let ends: [fn(&mut DeadLetterStreak); 3] = [
+            DeadLetterStreak::end,
+            |streak| streak.add_dead_letter(ErrorType::Schema),
+            |streak| streak.add_dead_letter(ErrorType::Conflict),
+        ];
+        for end in ends {
             let mut streak = DeadLetterStreak::default();
             (0..99).for_each(|_| streak.add_dead_letter(ErrorType::Decode));
             end(&mut streak);
