@@ -13,7 +13,7 @@ pub struct Applied {
     pub updated: u64,
     /// Records that deleted a row.
     pub deleted: u64,
-    /// Records that a later record of the same key in the same batch absorbed.
+    /// Records that another record of the same key in the same batch absorbed.
     pub folded: u64,
     /// Records whose row is newer, or already contains them.
     pub stale: u64,

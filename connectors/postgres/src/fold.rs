@@ -26,7 +26,7 @@ pub(crate) struct Row<'a> {
     pub(crate) key_schema: &'a Arc<Schema>,
     /// The last record that took effect; its offset is stored in the row.
     pub(crate) record: &'a Record,
-    /// The earlier records that this row contains, in offset order.
+    /// The other records that this row contains: earlier ones, and tombstones after a delete.
     pub(crate) absorbed: Vec<&'a Record>,
     pub(crate) version: RowVersion,
     /// The time of the earliest record whose fields are in `content`.
@@ -136,7 +136,6 @@ pub(crate) fn fold<'a>(records: &'a [Record], rules: Rules<'_>) -> Folded<'a> {
                 }
                 Outcome::Stale => folded.stale += 1,
                 Outcome::StalePartial => folded.stale_partials.push(record),
-                Outcome::Tombstone => folded.tombstones += 1,
             },
             _ => folded.rows.push(Row::new(key, record, incoming, version)),
         }
@@ -156,8 +155,6 @@ enum Outcome {
     NextRound,
     Stale,
     StalePartial,
-    /// A tombstone after a delete.
-    Tombstone,
 }
 
 impl<'a> Incoming<'a> {
@@ -220,10 +217,11 @@ impl<'a> Row<'a> {
         // delete can be folded.
         if self.kind.ends() || next_kind.ends() {
             return match (self.kind, next_kind) {
-                // The delete ends the row if the tombstone would end it.
+                // It changes nothing more, and has the fate of the delete, which ends the row if the tombstone would.
                 (RowKind::Delete | RowKind::Tombstone, RowKind::Tombstone) => {
+                    self.absorbed.push(record);
                     self.timestamp_ms = record.timestamp_ms;
-                    Outcome::Tombstone
+                    Outcome::Absorbed
                 }
                 (RowKind::Delete, RowKind::Delete) if next < self.version => Outcome::Stale,
                 (RowKind::Delete, RowKind::Delete) => self.take_over(record, next, record.timestamp_ms),
