@@ -28,6 +28,8 @@ const MAX_NODES: usize = 10_000;
 const MAX_STRING: usize = 256 * 1024;
 /// Maximum digits of one number, without its exponent.
 const MAX_DIGITS: usize = 40;
+/// Maximum characters of one number: sign, digits, point and exponent.
+const MAX_NUMBER: usize = 64;
 /// Maximum exponent, positive or negative. A number with a larger one would take gigabytes when written out.
 pub(crate) const MAX_EXPONENT: i32 = 400;
 
@@ -223,6 +225,9 @@ impl<'a> Tree<'a> {
 
 /// Checks the length of a number, as written and written out.
 fn number(text: &str) -> Result<&str, &'static str> {
+    if text.len() > MAX_NUMBER {
+        return Err("a number of more than 64 characters");
+    }
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     if mantissa.bytes().filter(u8::is_ascii_digit).count() > MAX_DIGITS {
         return Err("a number of more than 40 digits");

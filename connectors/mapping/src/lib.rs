@@ -53,4 +53,4 @@ mod value;
 
 pub use json::{Json, Malformed, Members, as_text, members, offset, parse};
 pub use mapper::{Contents, Mapper, Mapping, Record};
-pub use misfit::{Misfit, Misfits, Path, Violation, did_you_mean, expected, quote};
+pub use misfit::{Misfit, Misfits, Path, Violation, expected, quote};

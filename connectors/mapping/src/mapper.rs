@@ -20,7 +20,7 @@ use crate::{
     json::Json,
     misfit::{Misfits, Path, Violation, expected},
     scalar,
-    value::{Names, Walk, absent, default, storable},
+    value::{Absent, Names, Walk, absent, default, storable},
 };
 
 /// Bytes of an id. Kafka and Postgres accept more; a longer id is a mistake.
@@ -31,6 +31,8 @@ const MAX_ID: usize = 512;
 pub struct Mapper {
     object: Arc<Object>,
     names: Names,
+    /// The same as `absent`, for each record type within the record.
+    nested: Absent,
     /// The value that each field of a whole record takes when it is absent; `None` where it must be given.
     absent: Vec<Option<Value>>,
 }
@@ -69,6 +71,12 @@ impl Mapper {
                 check_record(record, &names)?;
             }
         }
+        let of_record = |record: &RecordSchema| record.fields.iter().map(|field| absent(field, &names)).collect();
+        let nested = names.iter().filter_map(|(name, schema)| match schema {
+            Schema::Record(record) => Some((name.clone(), of_record(record))),
+            _ => None,
+        });
+        let nested = nested.collect();
         let fields = record_schema(&object).map(|record| record.fields.iter()).unwrap_or_default();
         let absent = fields
             .map(|field| {
@@ -76,7 +84,7 @@ impl Mapper {
                 Some(for_topic(value, &field.schema, object.updates()))
             })
             .collect();
-        Ok(Self { object: Arc::new(object), names, absent })
+        Ok(Self { object: Arc::new(object), names, nested, absent })
     }
 
     /// The object whose records it maps.
@@ -86,7 +94,7 @@ impl Mapper {
 
     /// Begins to map one body. The limits on work and on listed misfits hold for the whole body.
     pub fn begin(&self) -> Mapping<'_> {
-        Mapping { mapper: self, walk: Walk::new(&self.names) }
+        Mapping { mapper: self, walk: Walk::new(&self.names, &self.nested) }
     }
 
     /// An id is a string or an integer. An object keyed by the other type takes it if the conversion is exact.
@@ -132,6 +140,11 @@ impl Mapping<'_> {
     /// Reports a misfit that the caller found.
     pub fn refuse(&mut self, at: &Path<'_>, violation: Violation) {
         self.walk.misfits.add(at, violation);
+    }
+
+    /// The nearest known word, as [`Misfits::suggest`] says.
+    pub fn suggest<'a>(&mut self, word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+        self.walk.misfits.suggest(word, known)
     }
 
     /// The number of misfits so far; unchanged by a record that fits.

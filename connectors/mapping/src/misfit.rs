@@ -14,8 +14,14 @@ use crate::json::Json;
 const LISTED: usize = 100;
 /// Maximum characters of a value to quote.
 const SHOWN: usize = 40;
+/// Maximum characters of a name in a pointer. Names of a schema are shorter; a body can repeat a long name a hundred
+/// times at no cost.
+const NAME_SHOWN: usize = 64;
+/// Maximum pairs of letters to compare for the suggestions of one body: some milliseconds.
+const COMPARED: usize = 100_000;
 
-/// A place in the body, linked to the enclosing place, so that only a misfit allocates.
+/// A place in the body, linked to the enclosing place, so that only a listed misfit allocates. As text, it is a JSON
+/// pointer in which a name of over 64 characters is cut.
 #[derive(Clone, Copy)]
 pub enum Path<'p> {
     /// The body itself.
@@ -30,7 +36,13 @@ impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => Ok(()),
-            Self::Name(parent, name) => write!(f, "{parent}/{}", name.replace('~', "~0").replace('/', "~1")),
+            Self::Name(parent, name) => {
+                let (name, rest) = match name.char_indices().nth(NAME_SHOWN) {
+                    Some((cut, _)) => (&name[..cut], "…"),
+                    None => (*name, ""),
+                };
+                write!(f, "{parent}/{}{rest}", name.replace('~', "~0").replace('/', "~1"))
+            }
             Self::Index(parent, index) => write!(f, "{parent}/{index}"),
         }
     }
@@ -65,17 +77,46 @@ impl Violation {
 }
 
 /// All misfits of one body.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Misfits {
     listed: Vec<Misfit>,
     total: usize,
+    /// Maximum misfits to list.
+    room: usize,
+    /// The pairs of letters that suggestions may still compare.
+    comparisons: usize,
+}
+
+impl Default for Misfits {
+    fn default() -> Self {
+        Self { listed: Vec::new(), total: 0, room: LISTED, comparisons: COMPARED }
+    }
 }
 
 impl Misfits {
+    /// Counts misfits and lists none, for an attempt whose misfits nobody reads.
+    pub(crate) fn unlisted() -> Self {
+        Self { room: 0, ..Self::default() }
+    }
+
+    /// `; did you mean …?` with the known word nearest to `word`; empty if none is near, if the next misfit is not
+    /// listed, or if the suggestions of this body have compared enough.
+    pub fn suggest<'a>(&mut self, word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+        if self.listed.len() >= self.room || word.len() > 2 * SHOWN {
+            return String::new();
+        }
+        let pairs = known.clone().map(str::len).fold(0, usize::saturating_add).saturating_mul(word.len());
+        let Some(left) = self.comparisons.checked_sub(pairs) else {
+            return String::new();
+        };
+        self.comparisons = left;
+        nearest(word, known).map_or_else(String::new, |known| format!("; did you mean `{known}`?"))
+    }
+
     /// Adds a violation at a place.
     pub fn add(&mut self, at: &Path<'_>, wrong: Violation) {
         self.total += 1;
-        if self.listed.len() < LISTED {
+        if self.listed.len() < self.room {
             self.listed.push(Misfit { pointer: at.to_string(), code: wrong.code, message: wrong.message });
         }
     }
@@ -117,15 +158,6 @@ pub fn quote(text: &str) -> String {
     }
 }
 
-/// `; did you mean …?` with the nearest known word; empty if none is near.
-pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    if word.len() > 2 * SHOWN {
-        return String::new();
-    }
-    let near = nearest(word, known);
-    near.map_or_else(String::new, |known| format!("; did you mean `{known}`?"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,9 +181,31 @@ mod tests {
 
     #[test]
     fn only_a_near_word_is_suggested() {
-        assert_eq!(did_you_mean("amout", ["amount", "stage"]), "; did you mean `amount`?");
-        assert_eq!(did_you_mean("Won!", ["open", "won"]), "; did you mean `won`?");
-        assert_eq!(did_you_mean("colour", ["amount", "stage"]), "");
+        let suggest = |word, known: [&str; 2]| Misfits::default().suggest(word, known.into_iter());
+        assert_eq!(suggest("amout", ["amount", "stage"]), "; did you mean `amount`?");
+        assert_eq!(suggest("Won!", ["open", "won"]), "; did you mean `won`?");
+        assert_eq!(suggest("colour", ["amount", "stage"]), "");
+    }
+
+    #[test]
+    fn suggestions_end_with_the_list_and_with_their_comparisons() {
+        let mut full = Misfits::default();
+        (0..LISTED).for_each(|_| full.add(&Path::Root, Violation::new("type", "x")));
+        assert_eq!(full.suggest("amout", ["amount"].into_iter()), "");
+
+        let names: Vec<String> = (0..1_000).map(|number| format!("{number:079}")).collect();
+        let names = || names.iter().map(String::as_str);
+        assert_eq!(Misfits::default().suggest(&"x".repeat(79), names()), "");
+        let mut few = Misfits::default();
+        let suggested = (0..1_000).filter(|_| !few.suggest("amout", ["amount"].into_iter()).is_empty()).count();
+        assert_eq!((suggested, few.comparisons), (1_000, COMPARED - 1_000 * 30));
+    }
+
+    #[test]
+    fn a_pointer_is_short_however_long_the_names_are() {
+        let long = "n".repeat(100_000);
+        let pointer = Path::Name(&Path::Name(&Path::Root, &long), "amount").to_string();
+        assert_eq!(pointer, format!("/{}…/amount", "n".repeat(64)));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use apache_avro::{
 
 use crate::{
     json::{Json, Members},
-    misfit::{Misfits, Path, Violation, did_you_mean, expected, quote, show},
+    misfit::{Misfits, Path, Violation, expected, quote, show},
     scalar,
 };
 
@@ -31,17 +31,25 @@ pub(crate) type Names = HashMap<Name, Schema>;
 
 /// Maximum visits of values. A body has at most 10,000 values; only nested unions visit a value more than once.
 const MAX_STEPS: u32 = 100_000;
+/// Maximum fields of all records of a body, absent ones included: `{}` takes two bytes, its record one value per field
+/// of the schema.
+const MAX_FIELDS: usize = 250_000;
+
+/// The value that each field of a record takes when it is absent, by the record's name.
+pub(crate) type Absent = HashMap<Name, Vec<Option<Value>>>;
 
 /// Maps the values of one body.
 pub(crate) struct Walk<'s> {
     names: &'s Names,
+    absent: &'s Absent,
     steps: u32,
+    fields: usize,
     pub(crate) misfits: Misfits,
 }
 
 impl<'s> Walk<'s> {
-    pub(crate) fn new(names: &'s Names) -> Self {
-        Self { names, steps: 0, misfits: Misfits::default() }
+    pub(crate) fn new(names: &'s Names, absent: &'s Absent) -> Self {
+        Self { names, absent, steps: 0, fields: 0, misfits: Misfits::default() }
     }
 
     /// Reports a violation at `at`.
@@ -82,6 +90,7 @@ impl<'s> Walk<'s> {
                 (self.misfits.total() == before).then_some(Value::Map(values))
             }
             (Schema::Record(record), Json::Object(members)) => self.record(record, members, at).map(Value::Record),
+            (Schema::Enum(symbols), Json::Text(text)) => self.symbol(symbols, text, at),
             _ => scalar_value(schema, json).map_or_else(|wrong| self.refuse(at, wrong), Some),
         }
     }
@@ -97,9 +106,9 @@ impl<'s> Walk<'s> {
             (None, _) if *json == Json::Null => self.refuse(at, expected(describe(union.variants()), json)),
             _ => {
                 for (index, branch) in branches() {
-                    let mut attempt = Walk { names: self.names, steps: self.steps, misfits: Misfits::default() };
+                    let mut attempt = Walk { misfits: Misfits::unlisted(), ..*self };
                     let fits = attempt.value(branch, json, at);
-                    self.steps = attempt.steps;
+                    (self.steps, self.fields) = (attempt.steps, attempt.fields);
                     if let Some(value) = fits {
                         return Some(Value::Union(index, Box::new(value)));
                     }
@@ -113,28 +122,51 @@ impl<'s> Walk<'s> {
     fn record(&mut self, record: &RecordSchema, members: &Members<'_>, at: &Path<'_>) -> Option<Vec<(String, Value)>> {
         let before = self.misfits.total();
         let present = self.present(record, members.iter().map(|(name, json)| (&**name, json)), at);
-        let fields = record.fields.iter().zip(present).map(|(field, value)| {
-            let value = value.or_else(|| absent(field, self.names)).unwrap_or_else(|| self.missing(field, at));
+        let defaults = self.absent.get(&record.name);
+        let fields = record.fields.iter().zip(present).enumerate().map(|(index, (field, value))| {
+            let default = || match defaults.and_then(|defaults| defaults.get(index)) {
+                Some(default) => default.clone(),
+                None => absent(field, self.names),
+            };
+            let value = value.or_else(default).unwrap_or_else(|| self.missing(field, at));
             (field.name.clone(), value)
         });
         let fields = fields.collect();
         (self.misfits.total() == before).then_some(fields)
     }
 
+    fn symbol(&mut self, schema: &EnumSchema, text: &str, at: &Path<'_>) -> Option<Value> {
+        if let Some((index, symbol)) = (0_u32..).zip(&schema.symbols).find(|(_, symbol)| *symbol == text) {
+            return Some(Value::Enum(index, symbol.clone()));
+        }
+        let near = self.misfits.suggest(text, schema.symbols.iter().map(String::as_str));
+        let known =
+            if schema.symbols.len() <= 20 { format!("; known: {}", schema.symbols.join(", ")) } else { String::new() };
+        let got = show(&Json::Text(Cow::Borrowed(text)));
+        self.refuse(at, Violation::new("enum", format!("got {got}{known}{near}")))
+    }
+
     /// The given fields of `record`, by their place in the schema. A field that does not fit is reported and null.
+    /// Empty after too many fields, which are reported.
     pub(crate) fn present<'j>(
         &mut self,
         record: &RecordSchema,
         members: impl Iterator<Item = (&'j str, &'j Json<'j>)>,
         at: &Path<'_>,
     ) -> Vec<Option<Value>> {
+        self.fields += record.fields.len();
+        if self.fields > MAX_FIELDS {
+            let message = "the records of the post have more than 250,000 fields; send fewer records per request";
+            self.misfits.add(at, Violation::new("range", message));
+            return Vec::new();
+        }
         let mut values = vec![None; record.fields.len()];
         for (name, json) in members {
             let at = &Path::Name(at, name);
             if let Some(&index) = record.lookup.get(name) {
                 values[index] = Some(self.value(&record.fields[index].schema, json, at).unwrap_or(Value::Null));
             } else {
-                let near = did_you_mean(name, record.fields.iter().map(|field| &*field.name));
+                let near = self.misfits.suggest(name, record.fields.iter().map(|field| &*field.name));
                 self.misfits
                     .add(at, Violation::new("unknown", format!("the schema has no field {}{near}", quote(name))));
             }
@@ -193,7 +225,6 @@ fn scalar_value(schema: &Schema, json: &Json<'_>) -> Result<Value, Violation> {
         (Schema::String, Json::Text(text)) => Value::String(storable(text)?.to_owned()),
         (Schema::Bytes, Json::Text(text)) => Value::Bytes(scalar::bytes(text)?),
         (Schema::Fixed(fixed), Json::Text(text)) => scalar::fixed(text, fixed.size)?,
-        (Schema::Enum(symbols), Json::Text(text)) => symbol(symbols, text)?,
         (Schema::Uuid(_), Json::Text(text)) => Value::Uuid(scalar::uuid(text)?),
         (Schema::Date, Json::Text(text)) => Value::Date(scalar::date(text)?),
         (Schema::TimeMillis, Json::Text(text)) => {
@@ -237,16 +268,6 @@ fn decimal_value(decimal: &DecimalSchema, text: &str) -> Result<Value, Violation
 /// Refuses U+0000, which Postgres cannot store in text.
 pub(crate) fn storable(text: &str) -> Result<&str, Violation> {
     if text.contains('\0') { Err(Violation::new("format", "a string must not contain U+0000")) } else { Ok(text) }
-}
-
-fn symbol(schema: &EnumSchema, text: &str) -> Result<Value, Violation> {
-    if let Some((index, symbol)) = (0_u32..).zip(&schema.symbols).find(|(_, symbol)| *symbol == text) {
-        return Ok(Value::Enum(index, symbol.clone()));
-    }
-    let near = did_you_mean(text, schema.symbols.iter().map(String::as_str));
-    let known =
-        if schema.symbols.len() <= 20 { format!("; known: {}", schema.symbols.join(", ")) } else { String::new() };
-    Err(Violation::new("enum", format!("got {}{known}{near}", show(&Json::Text(Cow::Borrowed(text))))))
 }
 
 /// Describes the values that fit these schemas, in the words of JSON.

@@ -18,7 +18,7 @@ mod tests;
 use std::{collections::BTreeMap, sync::Arc};
 
 use towpath_api::{ChangeEvent, Object};
-use towpath_mapping::{Json, Malformed, Mapper, Misfit, Misfits, Path, Violation, as_text, did_you_mean, parse, quote};
+use towpath_mapping::{Json, Malformed, Mapper, Misfit, Misfits, Path, Violation, as_text, parse, quote};
 
 use self::records::{Fields, Part, Records};
 use crate::verify::{Field, Post};
@@ -56,7 +56,7 @@ pub(crate) fn map(
     let is_array = post.data.as_ref().is_some_and(|data| data.json.get().starts_with('['));
     let name = check_envelope(post, is_array)?;
     let Some(mapper) = mappers.get(&name) else {
-        let near = did_you_mean(&name, mappers.keys().map(String::as_str));
+        let near = Misfits::default().suggest(&name, mappers.keys().map(String::as_str));
         return Err(Unmapped::UnknownObject { name, near });
     };
     let events = map_records(mapper, post, traceparent)?;
@@ -67,7 +67,7 @@ pub(crate) fn map(
 fn check_envelope(post: &Post<'_>, is_array: bool) -> Result<String, Unmapped> {
     let mut misfits = Misfits::default();
     for name in &post.unknown {
-        let near = did_you_mean(name, ENVELOPE);
+        let near = misfits.suggest(name, ENVELOPE.into_iter());
         misfits.add(
             &Path::Name(&Path::Root, name),
             Violation::new("unknown", format!("not a field of the envelope: {}{near}", quote(name))),

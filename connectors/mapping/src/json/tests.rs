@@ -172,3 +172,8 @@ proptest! {
         let _ = parse(quoted.get(..cut).unwrap_or(&quoted));
     }
 }
+
+#[test]
+fn a_number_is_short_as_written_too() {
+    assert_eq!(rule(&format!("1e{}1", "0".repeat(1_000))), "a number of more than 64 characters");
+}

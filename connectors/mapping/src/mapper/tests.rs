@@ -292,3 +292,70 @@ proptest! {
         }
     }
 }
+
+/// Maps `data`, the items of an array, as whole records with the id 1; returns the misfits and the time it took.
+fn timed(schema: &str, data: &str) -> (crate::Misfits, std::time::Duration) {
+    let mapper = mapper(schema, Updates::Whole);
+    let raw: Box<serde_json::value::RawValue> = serde_json::from_str(data).unwrap();
+    let Json::Array(items) = parse(&raw).unwrap() else { panic!("not an array") };
+    let started = std::time::Instant::now();
+    let mut mapping = mapper.begin();
+    for (index, item) in items.iter().enumerate() {
+        let Json::Object(members) = item else { panic!("not an object") };
+        let given = members.iter().map(|(name, json)| (&**name, json));
+        mapping.record(Contents::Whole, Some(&Key::Long(1)), given, &Path::Index(&Path::Root, index));
+    }
+    (mapping.finish(), started.elapsed())
+}
+
+fn with_fields(fields: impl Iterator<Item = String>) -> String {
+    let fields: Vec<String> = fields.collect();
+    format!(r#"{{"type":"record","name":"deal","fields":[{{"name":"id","type":"long"}},{}]}}"#, fields.join(","))
+}
+
+#[test]
+fn ten_thousand_unknown_names_cost_no_more_than_their_bytes() {
+    let schema = with_fields((0..100).map(|number| format!(r#"{{"name":"f{number:078}","type":["null","long"]}}"#)));
+    let names: Vec<String> = (0..9_000).map(|number| format!(r#""g{number:078}":1"#)).collect();
+    let (misfits, time) = timed(&schema, &format!("[{{{}}}]", names.join(",")));
+    assert_eq!(misfits.total(), 9_000);
+    // The comparison of all names took 15 s in a release build.
+    assert!(time < std::time::Duration::from_secs(2), "{time:?}");
+}
+
+#[test]
+fn ten_thousand_wrong_symbols_cost_no_more_than_their_bytes() {
+    let symbols: Vec<String> = (0..500).map(|number| format!(r#""S{number:070}""#)).collect();
+    let stage = format!(r#"{{"type":"enum","name":"stage","symbols":[{}]}}"#, symbols.join(","));
+    let schema = with_fields(std::iter::once(format!(r#"{{"name":"s","type":{{"type":"array","items":{stage}}}}}"#)));
+    let wrong: Vec<String> = (0..9_000).map(|number| format!(r#""X{number:070}""#)).collect();
+    let (misfits, time) = timed(&schema, &format!(r#"[{{"s":[{}]}}]"#, wrong.join(",")));
+    assert_eq!(misfits.total(), 9_000);
+    assert!(time < std::time::Duration::from_secs(3), "{time:?}");
+}
+
+#[test]
+fn readings_of_a_union_under_a_long_name_write_no_pointers() {
+    let union = r#"{"name":"s","type":{"type":"map","values":{"type":"array","items":["null","long","boolean"]}}}"#;
+    let texts = vec![r#""x""#; 9_000].join(",");
+    let long = "n".repeat(250_000);
+    let (misfits, time) =
+        timed(&with_fields([union.to_owned()].into_iter()), &format!(r#"[{{"s":{{"{long}":[{texts}]}}}}]"#));
+    assert_eq!(misfits.total(), 9_000);
+    assert!(misfits.into_listed().iter().all(|misfit| misfit.pointer.len() < 100));
+    assert!(time < std::time::Duration::from_secs(2), "{time:?}");
+}
+
+#[test]
+fn empty_objects_do_not_grow_into_records_without_end() {
+    let fields: Vec<String> =
+        (0..1_000).map(|number| format!(r#"{{"name":"f{number}","type":"string","default":"default"}}"#)).collect();
+    let item = format!(r#"{{"type":"record","name":"item","fields":[{}]}}"#, fields.join(","));
+    let schema = with_fields(std::iter::once(format!(r#"{{"name":"s","type":{{"type":"array","items":{item}}}}}"#)));
+    let items = |count: usize| format!(r#"[{{"s":[{}]}}]"#, vec!["{}"; count].join(","));
+    assert_eq!(timed(&schema, &items(200)).0.total(), 0);
+    let (misfits, time) = timed(&schema, &items(9_000));
+    let first = &misfits.into_listed()[0];
+    assert_eq!((first.pointer.as_str(), first.code), ("/0/s/249", "range"));
+    assert!(time < std::time::Duration::from_secs(5), "{time:?}");
+}

@@ -4,9 +4,7 @@
 //! event.
 
 use towpath_api::{ChangeEvent, Key, Op, Updates};
-use towpath_mapping::{
-    Contents, Json, Mapper, Mapping, Members, Path, Record, Violation, did_you_mean, expected, quote,
-};
+use towpath_mapping::{Contents, Json, Mapper, Mapping, Members, Path, Record, Violation, expected, quote};
 use uuid::Uuid;
 
 const ACTIONS: [&str; 3] = ["create", "update", "delete"];
@@ -161,15 +159,15 @@ impl Records<'_> {
     fn op(&mut self, action: Part<'_>) -> Option<Op> {
         let violation = match action.json {
             None => Violation::new("required", "missing `action`: create, update or delete"),
-            Some(Json::Text(text)) => match text.to_ascii_lowercase().as_str() {
-                "create" => return Some(Op::Create),
-                "update" => return Some(Op::Update),
-                "delete" => return Some(Op::Delete),
-                _ => Violation::new(
-                    "action",
-                    format!("expected create, update or delete, got {}{}", quote(text), did_you_mean(text, ACTIONS)),
-                ),
-            },
+            Some(Json::Text(text)) => {
+                let is = |word: &str| text.eq_ignore_ascii_case(word);
+                if let Some(at) = ACTIONS.into_iter().position(is) {
+                    return Some([Op::Create, Op::Update, Op::Delete][at]);
+                }
+                let near = self.mapping.suggest(text, ACTIONS.into_iter());
+                let message = format!("expected create, update or delete, got {}{near}", quote(text));
+                Violation::new("action", message)
+            }
             Some(json) => expected("create, update or delete", json),
         };
         self.mapping.refuse(&action.at, violation);
