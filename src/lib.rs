@@ -32,6 +32,7 @@
 //! |---|---|---|
 //! | `connectors/api` | [`towpath_api`]: the traits that connectors implement | an agreement with all connectors |
 //! | `connectors/keys` | [`towpath_keys`]: how config keys are declared and read | a type or a check for any key |
+//! | `connectors/listener` | [`towpath_listener`]: HTTP of webhooks and [`rest`] | a deadline, a limit of connections |
 //! | `connectors/mapping` | `towpath_mapping`: JSON to Avro by a schema | JSON conversion that several sources need |
 //! | `connectors/<name>` | one outside system or one store | its API requests, its SQL, its error codes, its own keys |
 //!

@@ -77,7 +77,7 @@ mod tests {
         readiness.ready("kafka");
         assert_eq!(healthcheck(&args(true)).await, exit::DONE);
         stop.cancel();
-        serving.await.unwrap().unwrap();
+        serving.await.unwrap();
         assert_eq!(healthcheck(&args(false)).await, exit::FOUND);
     }
 }

@@ -108,15 +108,7 @@ async fn serve(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, stop:
     let api = rest::Api::new(shown.metrics.clone(), shown.readiness.clone(), shown.board.clone());
     let server = rest::Server::bind(&config.listeners, api).await?;
     let closed = CancellationToken::new();
-    let until_closed = closed.clone();
-    let serving = tokio::spawn(async move {
-        if let Err(error) = server.serve(until_closed).await {
-            tracing::error!(
-                code = error.code, error = %error.chain(), help = error.help(),
-                "the management listener has ended; the worker runs on"
-            );
-        }
-    });
+    let serving = tokio::spawn(server.serve(closed.clone()));
     let ended = worker::run(config, connectors, shown, stop).await;
     closed.cancel();
     // A panic of the listener changes nothing about how the worker ended.

@@ -1,6 +1,7 @@
 //! The keys of the worker.
 
-use towpath_keys::{Check, ListenerAddress, Pairs, Problems, config_enum, config_keys};
+use towpath_keys::{ByteSize, Check, ListenerAddress, Pairs, Problems, config_enum, config_keys};
+use towpath_listener::Network;
 
 config_enum! {
     /// The format of log lines.
@@ -31,6 +32,23 @@ config_keys! {
         /// The addresses that accept webhook posts, at `POST /hooks/<connector name>`.
         #[key("webhook.listeners")]
         pub webhook_listeners: Vec<ListenerAddress> = vec![ListenerAddress::new("0.0.0.0", 8080)],
+        /// The maximum number of connections to `webhook.listeners`. A further connection takes the place of the oldest
+        /// one on which no client has posted yet.
+        #[key("webhook.connections.max", range = 16..=100_000)]
+        pub webhook_connections_max: usize = 4_096,
+        /// The maximum number of those connections from one address. An IPv6 address counts as its network of 64 bits.
+        /// If all posts come through a proxy, name it in `webhook.proxies`.
+        #[key("webhook.connections.max.per.address", range = 1..=100_000)]
+        pub webhook_connections_max_per_address: usize = 1_024,
+        /// The maximum memory for request bodies whose senders are not known yet. One address gets half of it. The
+        /// first 8 KiB of each body do not count. A body that finds no memory is refused with 503 and `Retry-After`.
+        #[key("webhook.bodies.max.bytes", range = ByteSize::mib(1)..)]
+        pub webhook_bodies_max: ByteSize = ByteSize::mib(64),
+        /// The addresses of trusted proxies in front of `webhook.listeners`, or their networks, such as `10.0.0.0/8`.
+        /// Their connections have no limit for each address, and the last address in `X-Forwarded-For` that is not one
+        /// of these counts as the sender of a post.
+        #[key("webhook.proxies")]
+        pub webhook_proxies: Vec<String> = vec![],
         /// The format of log lines.
         #[key("log.format")]
         pub log_format: LogFormat = LogFormat::Text,
@@ -74,9 +92,21 @@ impl Check for WorkerConfig {
         if self.webhook_listeners.iter().any(|address| address.port().is_none()) {
             problems.invalid("webhook.listeners", "must name the port, as in `http://0.0.0.0:8080`");
         }
+        for (at, network) in self.webhook_proxies.iter().enumerate() {
+            if let Err(reason) = network.parse::<Network>() {
+                problems.invalid("webhook.proxies", format!("entry {} {reason}", at + 1));
+            }
+        }
         if tracing_subscriber::EnvFilter::try_new(&self.log_level).is_err() {
             problems.invalid("log.level", "must be a level such as `info`, or directives such as `info,towpath=debug`");
         }
+    }
+}
+
+impl WorkerConfig {
+    /// The networks of trusted proxies.
+    pub fn proxies(&self) -> impl Iterator<Item = Network> {
+        self.webhook_proxies.iter().filter_map(|network| network.parse().ok())
     }
 }
 
@@ -107,6 +137,9 @@ mod tests {
             ("listeners", "https://127.0.0.1:8083"),
             ("webhook.listeners", "http://127.0.0.1"),
             ("webhook.listeners", "http://h:80/path"),
+            ("webhook.connections.max", "1"),
+            ("webhook.bodies.max.bytes", "1KiB"),
+            ("webhook.proxies", "10.0.0.0/8,proxy"),
             ("group.id", " "),
             ("log.level", "info,towpath=loud"),
             ("log.format", "xml"),

@@ -41,7 +41,7 @@ impl Resources {
         let failed = |error| Error::fatal(START, ErrorType::Internal, "register metrics").because(error);
         let source_metrics = SourceMetrics::register(metrics.registry()).map_err(failed)?;
         let registry = Registry::new(&config.schema_registry_url, metrics.registry())?;
-        let intake = Intake::new(&config.webhook_listeners, metrics.registry()).map_err(failed)?;
+        let intake = Intake::new(config, metrics.registry()).map_err(failed)?;
         let offsets = OffsetStorage {
             topic: config.offset_storage_topic.clone(),
             partitions: config.offset_storage_partitions,

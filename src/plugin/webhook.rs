@@ -3,8 +3,8 @@
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Placement, Result};
-use towpath_keys::{Check, Flat, KeyDefinition, Keys as _, ListenerAddress, Problem, Problems, read};
-use towpath_webhook::{Listener, OpenWebhookSource, WebhookConfig, WebhookMetrics};
+use towpath_keys::{Check, Flat, KeyDefinition, Keys as _, Problem, Problems, read};
+use towpath_webhook::{DoorLimits, Limits, Listener, OpenWebhookSource, WebhookConfig, WebhookMetrics};
 
 use super::{
     Class, ClassConfig, Connector, Read, Resources, SinkOffsets, TopicCheck, class::Across, definition::without_effect,
@@ -104,8 +104,17 @@ impl Intake {
     ///
     /// # Errors
     /// The metrics are registered already.
-    pub(super) fn new(addresses: &[ListenerAddress], registry: &prometheus::Registry) -> prometheus::Result<Self> {
-        Ok(Self { listener: Listener::new(addresses.to_vec()), metrics: WebhookMetrics::register(registry)? })
+    pub(super) fn new(config: &WorkerConfig, registry: &prometheus::Registry) -> prometheus::Result<Self> {
+        let metrics = WebhookMetrics::register(registry)?;
+        let limits = DoorLimits {
+            connections: Limits {
+                connections: config.webhook_connections_max,
+                connections_per_address: config.webhook_connections_max_per_address,
+                proxies: config.proxies().collect(),
+            },
+            bodies_max_bytes: config.webhook_bodies_max.as_usize(),
+        };
+        Ok(Self { listener: Listener::with_limits(config.webhook_listeners.clone(), limits, &metrics), metrics })
     }
 
     /// Removes the metrics of a closed webhook.

@@ -2,7 +2,8 @@
 //!
 //! The listener only reads the state that the worker writes to [`crate::telemetry`]. It has no authentication: by
 //! default it binds to the loopback address, and it logs a warning if it binds to another address. `connect` has the
-//! paths of Kafka Connect's REST API. Webhook requests arrive at a different listener.
+//! paths of Kafka Connect's REST API. Webhook requests arrive at a different listener; both are served by
+//! [`towpath_listener`], so neither can be held by clients that send, read or acknowledge nothing.
 
 mod codes;
 mod connect;
@@ -13,10 +14,11 @@ mod towpath;
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, routing::get};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Error, ErrorType, Result};
 use towpath_keys::ListenerAddress;
+use towpath_listener::{Accepting, Limits, TowerToHyperService};
 
 use crate::telemetry::{Metrics, Readiness, StatusBoard};
 
@@ -24,6 +26,9 @@ use crate::telemetry::{Metrics, Readiness, StatusBoard};
 const DEFAULT_PORT: u16 = 8083;
 /// The time that requests in flight have to end after the listener has stopped.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
+/// Maximum connections, in all and from one address. Requests are answered at once, so a new connection can take the
+/// place of the oldest one.
+const LIMITS: Limits = Limits { connections: 256, connections_per_address: 64, proxies: Vec::new() };
 
 /// The paths of the listener and the state that they show. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -92,38 +97,14 @@ impl Server {
 
     /// Serves requests until `stop` is cancelled; requests in flight then have half a second to end. To be stopped
     /// last, so that probes see the drain.
-    ///
-    /// # Errors
-    /// Fatal: a listener has ended although `stop` is not cancelled.
-    pub async fn serve(self, stop: CancellationToken) -> Result<()> {
-        let app = self.api.router();
-        let mut serving = JoinSet::new();
-        for listener in self.listeners {
-            let serve = axum::serve(listener, app.clone()).with_graceful_shutdown(stop.clone().cancelled_owned());
-            serving.spawn(serve.into_future());
-        }
-        let mut ended = Ok(());
-        let all = async {
-            while let Some(served) = serving.join_next().await {
-                let failed = match served {
-                    Ok(Ok(())) => continue,
-                    Ok(Err(error)) => {
-                        Error::fatal(codes::UNAVAILABLE, ErrorType::Unavailable, "serve the management API")
-                            .because(error)
-                    }
-                    Err(error) => {
-                        Error::fatal(codes::BUG, ErrorType::Internal, "serve the management API").because(error)
-                    }
-                };
-                ended = Err(failed);
-                return;
-            }
-        };
-        tokio::select! {
-            () = all => {}
-            () = async { stop.cancelled().await; tokio::time::sleep(CLOSE_LIMIT).await } => {}
-        }
-        ended
+    pub async fn serve(self, stop: CancellationToken) {
+        let metrics = self.api.metrics.rest().clone();
+        let router = self.api.router();
+        let services = move |_| TowerToHyperService::new(router.clone());
+        let mut accepting = Accepting::start("management", self.listeners, LIMITS, metrics, services);
+        stop.cancelled().await;
+        accepting.stop().await;
+        let _ = timeout(CLOSE_LIMIT, accepting.drain()).await;
     }
 }
 

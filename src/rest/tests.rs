@@ -178,7 +178,7 @@ async fn the_server_stops_while_a_client_holds_its_connection_open() {
     tokio::io::AsyncWriteExt::write_all(&mut slow, b"GET / HTTP/1.1\r\nhost").await.unwrap();
     tokio::task::yield_now().await;
     stop.cancel();
-    tokio::time::timeout(Duration::from_secs(5), serving).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(5), serving).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -189,4 +189,33 @@ async fn an_address_in_use_is_reported_with_its_url_and_cause() {
     let url = format!("http://{}", first.addresses()[0]);
     let error = Server::bind(&[url.parse().unwrap()], api).await.unwrap_err();
     assert!(error.chain().starts_with(&format!("listen on `{url}`: ")), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn silent_connections_do_not_keep_a_probe_out() {
+    let running = serve().await;
+    let address = running.url.strip_prefix("http://").unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    assert_eq!(running.get("/livez").await.0, StatusCode::OK);
+    let metrics = running.metrics.encode();
+    let displaced = metrics.lines().find_map(|line| {
+        line.strip_prefix(r#"towpath_rest_connections_closed_total{reason="displaced"} "#)?.parse::<u32>().ok()
+    });
+    assert!(displaced.is_some_and(|displaced| displaced > 200), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_body_is_not_read() {
+    let running = serve().await;
+    let mut stream = tokio::net::TcpStream::connect(running.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let head = b"POST /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 2000000000\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut stream, head).await.unwrap();
+    let mut answer = Vec::new();
+    // The connection ends after the answer, although the body has not arrived.
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer);
+    let _ = tokio::time::timeout(Duration::from_secs(20), read).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 405 "), "{}", String::from_utf8_lossy(&answer));
 }

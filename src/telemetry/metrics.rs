@@ -2,8 +2,9 @@
 //!
 //! Names, types and labels are API. `tests/fixtures/metrics.txt` holds them, so a test shows every change.
 
-use prometheus::{IntGaugeVec, Registry, TextEncoder, process_collector::ProcessCollector};
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder, process_collector::ProcessCollector};
 use towpath_api::families;
+use towpath_listener::ListenerMetrics;
 
 use super::{
     connector_metrics::{ConnectorFamilies, ConnectorMetrics, Stage},
@@ -22,6 +23,11 @@ families! {
     struct ProcessFamilies {
         /// Always 1; the labels are the version and the commit of the build.
         build_info: IntGaugeVec = "towpath_build_info" [version, revision],
+        /// Open connections of the management listener.
+        rest_connections: IntGauge = "towpath_rest_connections" [],
+        /// Connections that the management listener closed: without a request in time, with an answer that was not
+        /// read, of a peer that vanished, or displaced by a new connection.
+        rest_closed: IntCounterVec = "towpath_rest_connections_closed_total" [reason],
     }
 }
 
@@ -29,6 +35,7 @@ families! {
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
+    rest: ListenerMetrics,
     connector: ConnectorFamilies,
     sink: SinkFamilies,
 }
@@ -40,17 +47,23 @@ impl Metrics {
         let registry = Registry::new();
         let process = ProcessFamilies::register(&registry).expect(VALID);
         process.build_info.with_label_values(&[super::VERSION, super::REVISION]).set(1);
+        let rest = ListenerMetrics::new(process.rest_connections, process.rest_closed);
         logs::register_counter(&registry);
         // Fails only if the name is taken, and the registry is new.
         let _ = registry.register(Box::new(ProcessCollector::for_self()));
         let connector = ConnectorFamilies::register(&registry).expect(VALID);
         let sink = SinkFamilies::register(&registry).expect(VALID);
-        Self { registry, connector, sink }
+        Self { registry, rest, connector, sink }
     }
 
     /// The registry, for the metrics of single connectors.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// The metrics of the management listener.
+    pub fn rest(&self) -> &ListenerMetrics {
+        &self.rest
     }
 
     /// Creates the series that all connectors have, at 0. `stages` is [`Stage::SOURCE`] or [`Stage::SINK`].

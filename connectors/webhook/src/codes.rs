@@ -9,6 +9,8 @@ pub(crate) const LISTENER: &str = "webhook.listener";
 pub(crate) const MALFORMED: &str = "webhook.malformed";
 /// 401: the credentials are missing or wrong.
 pub(crate) const CREDENTIALS: &str = "webhook.credentials";
+/// 429: too many wrong credentials came from the address of the client.
+pub(crate) const ATTEMPTS: &str = "webhook.attempts";
 /// 404: the worker has no webhook connector of this name.
 pub(crate) const UNKNOWN_CONNECTOR: &str = "webhook.unknown_connector";
 /// 404: the webhook has no object of this name.
@@ -23,5 +25,5 @@ pub(crate) const SCHEMA: &str = "webhook.schema";
 pub(crate) const UNAVAILABLE: &str = "webhook.unavailable";
 /// 503: the connector is stopping.
 pub(crate) const DRAINING: &str = "webhook.draining";
-/// 503: `requests.max.in.flight` requests are in flight.
+/// 503: `requests.max.in.flight` requests are in flight, or bodies that are being read hold `webhook.bodies.max.bytes`.
 pub(crate) const OVERLOADED: &str = "webhook.overloaded";

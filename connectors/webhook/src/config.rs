@@ -36,7 +36,8 @@ config_keys! {
         /// The maximum size of a request body. A larger body is refused with 413.
         #[key("body.max.bytes", range = ByteSize::bytes(1)..=ByteSize::mib(64))]
         pub body_max: ByteSize = ByteSize::mib(1),
-        /// The maximum number of concurrent requests. Further requests are refused with 503 and `Retry-After`.
+        /// The maximum number of concurrent requests of known clients. Further requests are refused with 503 and
+        /// `Retry-After`.
         #[key("requests.max.in.flight", range = 1..=100_000)]
         pub requests_max_in_flight: u32 = 1_000,
     }

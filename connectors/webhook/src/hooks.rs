@@ -11,6 +11,7 @@ use std::{
 
 use hyper::{Request, body::Incoming};
 use towpath_api::Publisher;
+use towpath_listener::Peer;
 
 use crate::{
     discard::discard,
@@ -27,12 +28,12 @@ type Slot = Option<Arc<dyn Answers>>;
 
 /// A hook, independent of its publisher's type.
 trait Answers: Send + Sync {
-    fn answer(self: Arc<Self>, request: Request<Incoming>) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
+    fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
 }
 
 impl<P: Publisher> Answers for Hook<P> {
-    fn answer(self: Arc<Self>, request: Request<Incoming>) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
-        Box::pin(async move { Hook::answer(&self, request).await })
+    fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+        Box::pin(async move { Hook::answer(&self, request, &peer).await })
     }
 }
 
@@ -71,16 +72,16 @@ impl Hooks {
     }
 
     /// Answers one request, by the name in its path.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub(crate) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answer {
         let slot = request.uri().path().strip_prefix("/hooks/").and_then(|name| self.read().get(name).cloned());
         let refusal = match slot {
-            Some(Some(hook)) => return hook.answer(request).await,
+            Some(Some(hook)) => return hook.answer(request, peer).await,
             Some(None) => Refusal::not_running(),
             None => Refusal::unknown_connector(),
         };
         let (head, body) = request.into_parts();
         discard(&head.headers, body);
-        refusal.answer(head.uri.path())
+        refusal.answer_to(&peer, head.uri.path())
     }
 }
 

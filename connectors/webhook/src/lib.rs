@@ -8,9 +8,10 @@
 //! credentials. `map` maps the records to events with [`towpath_mapping`]. The publisher stores the events, and `reply`
 //! answers with their offsets.
 //!
-//! Around that walk: `listener` owns the sockets that all webhooks of a worker share, `accept` their connections,
-//! `hooks` the connectors by name; `discard` drains refused bodies; `source` starts and stops one webhook; `config`
-//! declares its keys, `codes` its error codes, `metrics` its metrics.
+//! Around that walk: `listener` owns the sockets that all webhooks of a worker share ([`towpath_listener`] serves their
+//! connections), `hooks` the connectors by name; `body` reads a body within the `budget` of unknown senders, `attempts`
+//! counts their guesses, and `door` holds both; `discard` drains refused bodies; `source` starts and stops one webhook;
+//! `config` declares its keys, `codes` its error codes, `metrics` its metrics.
 //!
 //! It is not a queue: there is no buffer between a client and the broker, and backpressure is the client's wait. It is
 //! not a mapping language: a post fits the agreed schema or is refused with all misfits. It has no TLS and no
@@ -18,16 +19,20 @@
 //!
 //! What always holds:
 //! * A post is answered 202 only after the broker has all its events for good; a post is accepted whole or not at all.
-//! * Before its client is known, a body costs one pass over its bytes, at most `body.max.bytes`, and nothing is built
-//!   from it.
+//! * Before its client is known, a post has no permit, its body costs one pass over its bytes, at most
+//!   `body.max.bytes`, nothing is built from it, and its memory is part of a budget that small bodies do not need.
+//! * A body over 4 KiB is verified and mapped on another thread than those that serve requests.
 //! * Parsed values are bounded: levels, values, lengths, digits.
 //! * Secrets and bodies appear in no log, error or metric, and secrets in no topic.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
-mod accept;
+mod attempts;
+mod body;
+mod budget;
 mod codes;
 mod config;
 mod discard;
+mod door;
 mod hooks;
 mod listener;
 mod map;
@@ -38,6 +43,8 @@ mod source;
 mod verify;
 
 pub use config::{ClientConfig, ObjectConfig, UpdateMode, WebhookConfig};
+pub use door::DoorLimits;
 pub use listener::Listener;
 pub use metrics::WebhookMetrics;
 pub use source::{OpenWebhookSource, WebhookSource};
+pub use towpath_listener::Limits;

@@ -6,20 +6,24 @@
 //! What always holds: a connector that is announced and not running is answered 503 with `Retry-After`, never 404.
 
 use std::{
+    convert::Infallible,
     fmt,
     net::SocketAddr,
     sync::{Arc, PoisonError, RwLock},
 };
 
+use hyper::service::service_fn;
 use tokio::{net::TcpListener, sync::Mutex};
 use towpath_api::{Error, ErrorType, Publisher, Result};
 use towpath_keys::ListenerAddress;
+use towpath_listener::{Accepting, ListenerMetrics, Peer};
 use tracing::info;
 
 use crate::{
-    accept::Accepting,
     codes,
+    door::{Door, DoorLimits},
     hooks::{Hooks, Open},
+    metrics::WebhookMetrics,
     receive::Hook,
 };
 
@@ -34,6 +38,9 @@ pub struct Listener {
 
 struct Shared {
     addresses: Vec<ListenerAddress>,
+    limits: DoorLimits,
+    metrics: ListenerMetrics,
+    door: Arc<Door>,
     hooks: Arc<Hooks>,
     /// `None` while no name is known. The lock orders binding and closing.
     accepting: Mutex<Option<Accepting>>,
@@ -41,10 +48,20 @@ struct Shared {
 }
 
 impl Listener {
-    /// A listener for `addresses`, the value of `webhook.listeners`, without sockets yet.
+    /// A listener for `addresses`, the value of `webhook.listeners`, without sockets yet, with the default limits.
     pub fn new(addresses: Vec<ListenerAddress>) -> Self {
+        Self::with(addresses, DoorLimits::default(), ListenerMetrics::default())
+    }
+
+    /// The same with these limits, which counts its connections in `metrics`.
+    pub fn with_limits(addresses: Vec<ListenerAddress>, limits: DoorLimits, metrics: &WebhookMetrics) -> Self {
+        Self::with(addresses, limits, metrics.of_listener())
+    }
+
+    fn with(addresses: Vec<ListenerAddress>, limits: DoorLimits, metrics: ListenerMetrics) -> Self {
         let (hooks, accepting, bound) = (Arc::default(), Mutex::default(), RwLock::default());
-        Self { shared: Arc::new(Shared { addresses, hooks, accepting, bound }) }
+        let door = Door::new(&limits);
+        Self { shared: Arc::new(Shared { addresses, limits, metrics, door, hooks, accepting, bound }) }
     }
 
     /// Adds the name of a connector that is about to be announced, without binding. Connectors that start together are
@@ -73,7 +90,7 @@ impl Listener {
         // Names are added before the first connection is accepted, so that none of them is ever answered 404.
         names.into_iter().for_each(|name| self.shared.hooks.add(name));
         if let Some(sockets) = sockets {
-            *accepting = Some(Accepting::start(sockets, &self.shared.hooks));
+            *accepting = Some(self.accept(sockets));
         }
         Ok(())
     }
@@ -106,6 +123,24 @@ impl Listener {
 
     pub(crate) fn open<P: Publisher>(&self, name: &str, hook: Arc<Hook<P>>) -> Open {
         self.shared.hooks.open(name, hook)
+    }
+
+    /// The state that all webhooks share for posts of unknown senders.
+    pub(crate) fn door(&self) -> Arc<Door> {
+        self.shared.door.clone()
+    }
+
+    fn accept(&self, sockets: Vec<TcpListener>) -> Accepting {
+        let Shared { limits, metrics, hooks, .. } = &*self.shared;
+        let hooks = hooks.clone();
+        let services = move |peer: Peer| {
+            let hooks = hooks.clone();
+            service_fn(move |request| {
+                let (hooks, peer) = (hooks.clone(), peer.clone());
+                async move { Ok::<_, Infallible>(hooks.answer(request, peer).await) }
+            })
+        };
+        Accepting::start("webhook", sockets, limits.connections.clone(), metrics.clone(), services)
     }
 
     async fn bind(&self) -> Result<Vec<TcpListener>> {

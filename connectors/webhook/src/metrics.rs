@@ -10,6 +10,7 @@ use std::{
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use towpath_api::families;
+use towpath_listener::ListenerMetrics;
 
 use crate::reply::Reason;
 
@@ -18,7 +19,7 @@ pub(crate) const UNKNOWN: &str = "_unknown";
 /// Answers to a known client.
 const CODES: [&str; 6] = ["202", "400", "404", "413", "422", "503"];
 /// Answers before the client is known.
-const CODES_UNKNOWN: [&str; 8] = ["400", "401", "405", "408", "413", "415", "499", "503"];
+const CODES_UNKNOWN: [&str; 9] = ["400", "401", "405", "408", "413", "415", "429", "499", "503"];
 /// Reasons to reject the post of a known client.
 const REASONS: [Reason; 4] = [Reason::Malformed, Reason::TooLarge, Reason::UnknownObject, Reason::Schema];
 /// Reasons to reject a post before its client is known.
@@ -38,6 +39,11 @@ families! {
         duration: HistogramVec = "towpath_webhook_request_duration_seconds" [connector] in SECONDS,
         /// Requests under way
         in_flight: IntGaugeVec = "towpath_webhook_requests_in_flight" [connector],
+        /// Open connections of the listener of all webhooks
+        connections: IntGauge = "towpath_webhook_connections" [],
+        /// Connections that the listener closed: without a request in time, with an answer that was not read, of a
+        /// peer that vanished, displaced by a new connection, or new with all places held by known clients
+        closed: IntCounterVec = "towpath_webhook_connections_closed_total" [reason],
         /// Payload bytes received
         received_bytes: IntCounterVec = "towpath_source_received_bytes_total" [connector],
     }
@@ -54,6 +60,11 @@ impl WebhookMetrics {
     /// A name is already registered.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         WebhookFamilies::register(registry).map(Self)
+    }
+
+    /// The metrics of the listener of all webhooks.
+    pub(crate) fn of_listener(&self) -> ListenerMetrics {
+        ListenerMetrics::new(self.0.connections.clone(), self.0.closed.clone())
     }
 
     /// Removes the series of a connector. Call it after the connector's source has stopped: a request in flight would

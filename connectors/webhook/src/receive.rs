@@ -1,15 +1,15 @@
 //! Receives a post, keeps its bytes, and answers at the end.
 //!
 //! [`Hook::answer`] is the path of one request: receive, verify, map, publish, and only then 202. Cheap checks come
-//! first: method, content type and size are checked before the body is read.
+//! first: method, content type and size are checked before the body is read. A permit of `requests.max.in.flight` is
+//! taken once the client is known; before that a post has the memory that [`crate::budget`] lends. A connection on
+//! which no client has been known yet is closed after a refusal.
 //!
 //! What always holds: 202 is answered only after `publish` has returned, so the future may be dropped at any await, as
 //! happens when a client disconnects; and no other code sees the body before [`verify`] has removed the credentials.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
 use hyper::{
     Method, Request,
     body::{Body, Incoming},
@@ -17,24 +17,26 @@ use hyper::{
     http::request,
 };
 use tokio::{
-    sync::{Semaphore, SemaphorePermit, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Error, Publisher, Reaction};
+use towpath_listener::Peer;
 use towpath_mapping::Mapper;
 use tracing::{debug, warn};
 
 use crate::{
-    discard::{discard, discard_rest},
+    body::read_body,
+    budget::Charge,
+    discard::discard,
+    door::Door,
     map::{Mapped, Unmapped, map},
     metrics::{HookMetrics, RequestMetrics, UNKNOWN},
     reply::{Answer, Refusal, accepted},
-    verify::{Clients, verify},
+    verify::{Clients, Unverified, verify},
 };
 
-/// Time for a body to arrive: a slow client must not hold memory.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// Time for requests in flight to end. A stopping worker has 10 seconds in all.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(8);
 
@@ -53,19 +55,26 @@ pub(crate) struct Setup {
 
 pub(crate) struct Hook<P> {
     setup: Arc<Setup>,
+    door: Arc<Door>,
     out: P,
     /// Cancelled when no more requests are accepted.
     closing: CancellationToken,
-    /// One permit per request in flight.
-    permits: Semaphore,
+    /// One permit per request of a known client.
+    permits: Arc<Semaphore>,
     /// Receives the first error that ends the webhook.
     failed: mpsc::Sender<Error>,
 }
 
 impl<P: Publisher> Hook<P> {
-    pub(crate) fn new(setup: Arc<Setup>, out: P, closing: CancellationToken, failed: mpsc::Sender<Error>) -> Self {
-        let permits = Semaphore::new(setup.requests_max as usize);
-        Self { setup, out, closing, permits, failed }
+    pub(crate) fn new(
+        setup: Arc<Setup>,
+        door: Arc<Door>,
+        out: P,
+        closing: CancellationToken,
+        failed: mpsc::Sender<Error>,
+    ) -> Self {
+        let permits = Arc::new(Semaphore::new(setup.requests_max as usize));
+        Self { setup, door, out, closing, permits, failed }
     }
 
     /// Refuses further requests and waits for those in flight, at most [`DRAIN_DEADLINE`].
@@ -81,9 +90,9 @@ impl<P: Publisher> Hook<P> {
         }
     }
 
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub(crate) async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Answer {
         let mut metrics = self.setup.metrics.request();
-        let answer = match self.walk(request, &mut metrics).await {
+        let answer = match self.walk(request, peer, &mut metrics).await {
             Ok(answer) => answer,
             Err(refusal) => {
                 if let Some(reason) = refusal.reason {
@@ -97,29 +106,45 @@ impl<P: Publisher> Hook<P> {
                     status = refusal.status.as_u16(),
                     "refused a post"
                 );
-                refusal.answer(&self.setup.path)
+                refusal.answer_to(peer, &self.setup.path)
             }
         };
         metrics.answered(answer.status());
         answer
     }
 
-    async fn walk(&self, request: Request<Incoming>, metrics: &mut RequestMetrics<'_>) -> Result<Answer, Refusal> {
+    async fn walk(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+        metrics: &mut RequestMetrics<'_>,
+    ) -> Result<Answer, Refusal> {
         let (head, body) = request.into_parts();
-        let _permit = match self.admit(&head, &body) {
-            Ok(permit) => permit,
-            Err(refusal) => {
-                discard(&head.headers, body);
-                return Err(refusal);
-            }
-        };
-        let body = read_body(body, self.setup.body_max_bytes).await?;
+        let sender = self.door.sender(peer, &head.headers);
+        if let Err(refusal) = self.admit(&head, &body, sender) {
+            discard(&head.headers, body);
+            return Err(refusal);
+        }
+        let mut memory = self.door.bodies.body(sender);
+        let body = read_body(body, self.setup.body_max_bytes, &mut memory).await?;
         self.setup.metrics.received_bytes.inc_by(body.len() as u64);
 
-        let (client, post) = verify(&body, &self.setup.clients)?;
+        let entry = Entry {
+            setup: self.setup.clone(),
+            permits: self.permits.clone(),
+            closing: self.closing.clone(),
+            traceparent: traceparent(&head.headers).map(ToOwned::to_owned),
+        };
+        let judged = self.door.judge(body.len(), move || entry.judge(&body, memory)).await;
+        let Judged { client, entered } = judged.ok_or_else(Refusal::draining)?.map_err(|unverified| {
+            let guessed = matches!(unverified, Unverified::Credentials);
+            if guessed && self.door.attempts.failed(sender) { Refusal::attempts() } else { unverified.into() }
+        })?;
         metrics.client = Some(client);
+        self.door.attempts.succeeded(sender);
+        peer.becomes_known();
 
-        let mapped = map(&post, &self.setup.mappers, traceparent(&head.headers));
+        let (_permit, mapped) = entered?;
         let Mapped { object, events, is_array } = mapped.inspect_err(|unmapped| match unmapped {
             Unmapped::Schema { object, events, .. } => metrics.events(object, "rejected", *events),
             _ => metrics.events(UNKNOWN, "rejected", 1),
@@ -144,7 +169,7 @@ impl<P: Publisher> Hook<P> {
     }
 
     /// Checks everything that needs no body.
-    fn admit(&self, head: &request::Parts, body: &Incoming) -> Result<SemaphorePermit<'_>, Refusal> {
+    fn admit(&self, head: &request::Parts, body: &Incoming, sender: IpAddr) -> Result<(), Refusal> {
         if self.closing.is_cancelled() {
             return Err(Refusal::draining());
         }
@@ -158,7 +183,7 @@ impl<P: Publisher> Hook<P> {
         if body.size_hint().lower() > max as u64 {
             return Err(Refusal::body_too_large(max));
         }
-        self.permits.try_acquire().map_err(|_| Refusal::overloaded())
+        if self.door.attempts.refuses(sender) { Err(Refusal::attempts()) } else { Ok(()) }
     }
 
     /// Logs the reason of a 503, which the client does not get. The worker logs errors that end the webhook.
@@ -173,6 +198,37 @@ impl<P: Publisher> Hook<P> {
     }
 }
 
+/// The way from the bytes of a body to its events. It can take long, so it awaits nothing and borrows nothing.
+struct Entry {
+    setup: Arc<Setup>,
+    permits: Arc<Semaphore>,
+    closing: CancellationToken,
+    traceparent: Option<String>,
+}
+
+/// A post of a known client, mapped if it was let in.
+struct Judged {
+    client: Arc<str>,
+    entered: Result<(OwnedSemaphorePermit, Result<Mapped, Unmapped>), Refusal>,
+}
+
+impl Entry {
+    fn judge(self, body: &[u8], memory: Charge) -> Result<Judged, Unverified> {
+        let (client, post) = verify(body, &self.setup.clients)?;
+        // The permit bounds the memory of known clients.
+        drop(memory);
+        let entered = self.enter().map(|permit| (permit, map(&post, &self.setup.mappers, self.traceparent.as_deref())));
+        Ok(Judged { client, entered })
+    }
+
+    fn enter(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        if self.closing.is_cancelled() {
+            return Err(Refusal::draining());
+        }
+        self.permits.clone().try_acquire_owned().map_err(|_| Refusal::overloaded())
+    }
+}
+
 /// Returns true if the body is `application/json`, in UTF-8 if it names a charset, and not encoded: a small compressed
 /// body can decompress to a large one.
 fn is_plain_json(headers: &HeaderMap) -> bool {
@@ -183,37 +239,6 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
         !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
     });
     is_json && in_utf8 && text(CONTENT_ENCODING).is_none_or(|encoding| encoding.trim().eq_ignore_ascii_case("identity"))
-}
-
-/// Reads the body, at most `max` bytes. A body that arrives in one piece is not copied.
-async fn read_body(mut body: Incoming, max: usize) -> Result<Bytes, Refusal> {
-    let mut first = Bytes::new();
-    let mut whole = BytesMut::new();
-    let reading = async {
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| Refusal::ended_early())?.into_data() else { continue };
-            if first.len().max(whole.len()) + data.len() > max {
-                return Err(Refusal::body_too_large(max));
-            }
-            if first.is_empty() {
-                first = data;
-            } else {
-                if whole.is_empty() {
-                    whole.extend_from_slice(&first);
-                }
-                whole.extend_from_slice(&data);
-            }
-        }
-        Ok(())
-    };
-    match timeout(BODY_DEADLINE, reading).await {
-        Ok(Ok(())) => Ok(if whole.is_empty() { first } else { whole.freeze() }),
-        Ok(Err(refusal)) => {
-            discard_rest(body);
-            Err(refusal)
-        }
-        Err(_) => Err(Refusal::too_slow()),
-    }
 }
 
 /// The W3C trace context if it is well formed: version 00, no part all zeros.

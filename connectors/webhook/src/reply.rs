@@ -1,7 +1,7 @@
 //! Answers to clients: 202 with the place of each event, or a problem (RFC 9457) with a code and all misfits.
 //!
-//! What always holds: an answer says what the client can do, never what failed inside; the log has that. Every 503 has
-//! a `Retry-After`.
+//! What always holds: an answer says what the client can do, never what failed inside; the log has that. Every 503
+//! and 429 has a `Retry-After`.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -11,6 +11,7 @@ use hyper::{
 };
 use serde::Serialize;
 use towpath_api::{Error, ErrorType, Key, Placed, Reaction};
+use towpath_listener::Peer;
 use towpath_mapping::{Misfit, quote};
 
 use crate::{codes, map::Unmapped, verify::Unverified};
@@ -136,6 +137,20 @@ impl Refusal {
         )
     }
 
+    /// Larger bodies hold all the memory that bodies of unknown senders may hold.
+    pub(crate) fn no_memory() -> Self {
+        let detail = "Nothing was stored; send the same post again, or fewer records per request.";
+        Self { close: true, ..Self::later(codes::OVERLOADED, "Too many bodies are being read", detail, 1) }
+    }
+
+    /// Too many wrong credentials came from the address of the client.
+    pub(crate) fn attempts() -> Self {
+        let detail = "Too many posts from this address had wrong credentials; nothing was stored.";
+        let (status, title) = (StatusCode::TOO_MANY_REQUESTS, "The credentials were not checked");
+        let refusal = Self::new(status, codes::ATTEMPTS, Some(Reason::Credentials), title, detail);
+        Self { retry_after_secs: Some(10), ..refusal }
+    }
+
     pub(crate) fn draining() -> Self {
         let refusal =
             Self::later(codes::DRAINING, "The webhook is stopping", "Nothing was stored; send the same post again.", 5);
@@ -175,7 +190,10 @@ impl Refusal {
         }
     }
 
-    pub(crate) fn answer(self, instance: &str) -> Answer {
+    /// The answer to `peer`. A connection without a known client is closed after it: a stranger has one request.
+    pub(crate) fn answer_to(self, peer: &Peer, instance: &str) -> Answer {
+        let close = self.close || !peer.is_known();
+
         let problem = Problem {
             r#type: format!("/errors#{}", self.code),
             title: &self.title,
@@ -193,7 +211,7 @@ impl Refusal {
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("POST"));
         }
-        if self.close {
+        if close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         answer

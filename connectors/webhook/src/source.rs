@@ -119,7 +119,8 @@ impl<P: Publisher> Source<P> for WebhookSource {
             }
         }
         let (failed, mut failure) = mpsc::channel(1);
-        let hook = Arc::new(Hook::new(self.setup.clone(), out.clone(), stop.child_token(), failed));
+        let hook =
+            Arc::new(Hook::new(self.setup.clone(), self.listener.door(), out.clone(), stop.child_token(), failed));
         let open = self.listener.open(&self.setup.name, hook.clone());
         log_open(&self.listener, &self.setup.name, &self.setup.path);
         life.has_started();

@@ -6,6 +6,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::{Header, OwnedHeaders},
 };
+use tokio::task::yield_now;
 use towpath_api::{ChangeEvent, EVENT_ID_HEADER, Op, Placed, Result};
 
 use super::{
@@ -14,6 +15,9 @@ use super::{
     route::{Route, Router},
 };
 use crate::avro::codec::Encoded;
+
+/// Events to encode before other work gets the thread: about a millisecond.
+const ENCODED_AT_ONCE: usize = 50;
 
 pub(super) struct Outgoing {
     pub(super) event: ChangeEvent,
@@ -34,12 +38,17 @@ impl Outgoing {
             route.read[event.op as usize].inc();
             with_routes.push((event, route));
         }
-        let encode = with_routes.into_iter().map(|(event, route)| {
+        let mut outgoing = Vec::with_capacity(with_routes.len());
+        for (event, route) in with_routes {
             let encoded = route.encoder.encode(&event)?;
             check_size(&route.topic, encoded.key.len() + encoded.value.len(), route.max_bytes)?;
-            Ok(Self { event, route, encoded })
-        });
-        encode.collect()
+            outgoing.push(Self { event, route, encoded });
+            // Thousands of events must not hold the thread: others serve probes and sinks on it.
+            if outgoing.len().is_multiple_of(ENCODED_AT_ONCE) {
+                yield_now().await;
+            }
+        }
+        Ok(outgoing)
     }
 
     pub(super) fn headers(&self) -> OwnedHeaders {

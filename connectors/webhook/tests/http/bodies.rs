@@ -4,21 +4,17 @@ use std::io::{Read, Write};
 
 use reqwest::StatusCode;
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use super::webhook::{FakePublisher, SECRET, Webhook, answer, create, head_of, refused};
+use super::webhook::{FakePublisher, SECRET, Webhook, answer, create, head, head_of, padded, refused, within};
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_413_and_a_body_at_the_limit_is_not() {
     let webhook = Webhook::start_with(FakePublisher::new(), &[("body.max.bytes", "2000")]).await;
     webhook.is_open().await;
-    let padded = |length: usize| {
-        let mut body = create();
-        body["clientid"] = json!("acme");
-        body["clientSecret"] = json!(SECRET);
-        let text = body.to_string();
-        format!("{text}{}", " ".repeat(length - text.len()))
-    };
     assert_eq!(webhook.post_text(padded(2_000)).await.status(), StatusCode::ACCEPTED);
     assert_eq!(refused(webhook.post_text(padded(2_001)).await).await, answer(413, "webhook.too_large"));
     // More than the buffers of a socket hold.
@@ -108,4 +104,32 @@ async fn a_client_that_expects_100_continue_gets_the_413_first() {
         expect: 100-continue\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     assert!(head_of(&mut stream).await.starts_with("HTTP/1.1 413 "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_arrive_is_408_within_seconds() {
+    let webhook = Webhook::start().await;
+    let mut stream = webhook.connect(&[head(100), b"{".to_vec()].concat()).await;
+    let started = tokio::time::Instant::now();
+    let mut answer = Vec::new();
+    // The clock is paused: while every task waits, it advances to the deadline.
+    tokio::time::timeout(std::time::Duration::from_secs(30), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
+    assert!(started.elapsed() < std::time::Duration::from_secs(12), "{:?}", started.elapsed());
+    webhook.assert_metric(r#"towpath_webhook_requests_total{client="_unknown",code="408",connector="acme"} 1"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_body_without_end_is_read_up_to_a_limit() {
+    let webhook = Webhook::start().await;
+    let address = webhook.listener.local_addrs()[0];
+    let written = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        // Without a content type the answer is 415.
+        stream.write_all(b"POST /hooks/acme HTTP/1.1\r\nhost: x\r\ncontent-length: 2000000000\r\n\r\n").unwrap();
+        let piece = vec![b' '; 1_000_000];
+        (0..300).take_while(|_| stream.write_all(&piece).is_ok()).count()
+    });
+    let written = within(written).await.unwrap();
+    assert!((64..200).contains(&written), "the server read {written} MB");
 }

@@ -9,11 +9,17 @@ use prometheus::{Registry, TextEncoder};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
-use tokio::{io::AsyncReadExt, net::TcpStream, sync::watch, task::JoinHandle, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::watch,
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use towpath_api::{ChangeEvent, Error, ErrorType, Object, OpenSource, Placed, Publisher, Result, Source};
 use towpath_keys::{Flat, read};
-use towpath_webhook::{Listener, OpenWebhookSource, WebhookConfig, WebhookMetrics};
+use towpath_webhook::{DoorLimits, Listener, OpenWebhookSource, WebhookConfig, WebhookMetrics};
 
 pub(crate) const SECRET: &str = "canary-2f7c1d";
 const DEAL: &str = r#"{"type":"record","name":"deal","fields":[{"name":"id","type":"string"},
@@ -105,6 +111,11 @@ pub(crate) struct Webhook {
 impl Webhook {
     /// With further config keys.
     pub(crate) async fn start_with(out: FakePublisher, keys: &[(&str, &str)]) -> Self {
+        Self::start_limited(out, keys, DoorLimits::default()).await
+    }
+
+    /// With further config keys, and limits of the listener.
+    pub(crate) async fn start_limited(out: FakePublisher, keys: &[(&str, &str)], limits: DoorLimits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("deal.avsc"), DEAL).unwrap();
         std::fs::write(folder.path().join("purchase.avsc"), ORDER).unwrap();
@@ -118,7 +129,7 @@ impl Webhook {
         let (config, _) = read::<WebhookConfig>(&flat).unwrap();
         let registry = Registry::new();
         let metrics = WebhookMetrics::register(&registry).unwrap();
-        let listener = Listener::new(vec!["http://127.0.0.1:0".parse().unwrap()]);
+        let listener = Listener::with_limits(vec!["http://127.0.0.1:0".parse().unwrap()], limits, &metrics);
         let stop = CancellationToken::new();
         let opener = OpenWebhookSource::new("acme", config, listener.clone(), metrics);
         assert!(!format!("{opener:?}").contains(SECRET));
@@ -161,6 +172,13 @@ impl Webhook {
         within(request.send()).await.unwrap()
     }
 
+    /// A connection that has sent `bytes`.
+    pub(crate) async fn connect(&self, bytes: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(self.listener.local_addrs()[0]).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream
+    }
+
     pub(crate) async fn post_text(&self, body: impl Into<reqwest::Body>) -> Response {
         self.request(Method::POST, "/hooks/acme", "application/json", body).await
     }
@@ -194,7 +212,8 @@ pub(crate) fn create() -> Json {
 pub(crate) async fn problem(response: Response) -> (u16, String, Json) {
     let status = response.status().as_u16();
     assert_eq!(response.headers()["content-type"], "application/problem+json");
-    assert_eq!(response.headers().contains_key("retry-after"), status == 503, "{status}");
+    let is_later = matches!(status, 429 | 503);
+    assert_eq!(response.headers().contains_key("retry-after"), is_later, "{status}");
     let text = response.text().await.unwrap();
     assert!(!text.contains(SECRET) && !text.contains("broker-7"), "{text}");
     let body: Json = serde_json::from_str(&text).unwrap();
@@ -203,6 +222,21 @@ pub(crate) async fn problem(response: Response) -> (u16, String, Json) {
     assert_eq!(body["type"], format!("/errors#{code}"));
     assert!(body["title"].is_string() && body["detail"].is_string() && body["instance"].is_string());
     (status, code, body)
+}
+
+/// The body of a post with valid credentials, followed by blanks.
+pub(crate) fn padded(length: usize) -> String {
+    let mut body = create();
+    body["clientid"] = json!("acme");
+    body["clientSecret"] = json!(SECRET);
+    let text = body.to_string();
+    format!("{text}{}", " ".repeat(length.saturating_sub(text.len())))
+}
+
+/// The head of a post whose body has `length` bytes.
+pub(crate) fn head(length: usize) -> Vec<u8> {
+    let head = "POST /hooks/acme HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length:";
+    format!("{head} {length}\r\n\r\n").into_bytes()
 }
 
 pub(crate) async fn refused(response: Response) -> (u16, String) {
