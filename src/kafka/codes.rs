@@ -24,6 +24,8 @@ pub const NOT_COMPACTED: &str = "kafka.not_compacted";
 pub const END_NOT_REACHED: &str = "kafka.end_not_reached";
 /// A record is larger than the client or the topic accepts.
 pub const RECORD_TOO_LARGE: &str = "kafka.record_too_large";
+/// The broker refuses a record by itself, for another reason than its size.
+pub const RECORD_REFUSED: &str = "kafka.record_refused";
 /// The producer's queue is full.
 pub const QUEUE_FULL: &str = "kafka.queue_full";
 /// The producer could not continue and was, or is to be, replaced by a fresh one.

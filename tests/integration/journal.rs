@@ -18,7 +18,10 @@ use self::{
     numbers::{Laboratory, OpenNumbers, event, events, position},
     raw::{create_topic, producer, read},
 };
-use crate::stack::shared;
+use crate::{
+    publisher::limits::{PROBE, set_limit},
+    stack::shared,
+};
 
 fn reaction(error: &Error) -> (Reaction, &'static str) {
     (error.reaction, error.code)
@@ -117,13 +120,13 @@ async fn a_record_too_large_for_its_topic_is_poison_and_the_journal_continues() 
 async fn a_journal_is_spent_after_an_abort_and_a_new_one_resumes() {
     let _stack = shared().await;
     let lab = Laboratory::new("spent");
-    create_topic(&lab.topic(), &[("max.message.bytes", "20000")]).await;
+    create_topic(&lab.topic(), &[]).await;
     let mut journal = lab.open().await;
     journal.publish(events(0..3), position(3)).await.unwrap();
-    // Each record is small enough, but the broker refuses their batch.
+    // Each record is small enough, but the broker refuses their batch: the journal does not know the limit.
+    set_limit(&lab.topic(), 2_000).await;
     let error = journal.publish(events(3..1_000), position(1_000)).await.unwrap_err();
-    assert_eq!(reaction(&error), (Reaction::Fatal, codes::RECORD_TOO_LARGE), "{}", error.chain());
-    assert!(error.help().is_some_and(|help| help.contains("max.message.bytes")), "{:?}", error.help());
+    assert_eq!(reaction(&error), (Reaction::Retry, codes::RECORD_TOO_LARGE), "{}", error.chain());
     for _ in 0..2 {
         let error = journal.publish(events(3..4), position(4)).await.unwrap_err();
         assert_eq!(reaction(&error), (Reaction::Retry, codes::PRODUCER_RENEWED), "{}", error.chain());
@@ -131,8 +134,71 @@ async fn a_journal_is_spent_after_an_abort_and_a_new_one_resumes() {
     }
     let mut fresh = lab.open().await;
     assert_eq!(fresh.position().await.unwrap(), Some(position(3)));
-    fresh.publish(events(3..4), position(4)).await.unwrap();
-    assert_eq!(read(&lab.topic(), "read_committed").len(), 4);
+    fresh.publish(events(3..1_000), position(1_000)).await.unwrap();
+    assert_eq!(numbers_of("k3", &lab), (3..1_000).step_by(7).collect::<Vec<_>>());
+    assert_eq!(committed(&lab), 1_000);
+}
+
+/// The numbers of a key, in their order.
+fn numbers_of(key: &str, lab: &Laboratory) -> Vec<u64> {
+    let found = read(&lab.topic(), "read_committed");
+    found.iter().filter(|record| record.key.contains(key)).map(|record| record.number).collect()
+}
+
+/// Committed records that are events of ours.
+fn committed(lab: &Laboratory) -> usize {
+    read(&lab.topic(), "read_committed").iter().filter(|record| record.key != PROBE).count()
+}
+
+#[tokio::test]
+async fn a_transaction_may_be_larger_than_a_batch_of_its_topic() {
+    let _stack = shared().await;
+    let lab = Laboratory::new("batches");
+    create_topic(&lab.topic(), &[("max.message.bytes", "20000")]).await;
+    let mut journal = lab.open().await;
+    journal.publish(events(0..2_000), position(2_000)).await.unwrap();
+    assert_eq!(numbers_of("k5", &lab), (5..2_000).step_by(7).collect::<Vec<_>>());
+    assert_eq!(committed(&lab), 2_000);
+}
+
+#[tokio::test]
+async fn a_limit_that_the_journal_cannot_read_ends_in_batches_that_fit() {
+    let _stack = shared().await;
+    let lab = Laboratory::new("unread");
+    create_topic(&lab.topic(), &[]).await;
+    // A journal that reads the limit while it is high, and meets a lower one, each time.
+    for attempt in 0..8 {
+        set_limit(&lab.topic(), 1_000_000).await;
+        let mut journal = lab.open().await;
+        journal.prepare(&event(0).object).await.unwrap();
+        set_limit(&lab.topic(), 2_000).await;
+        match journal.publish(events(0..500), position(500)).await {
+            Ok(placed) => {
+                assert!(attempt > 0, "the first batch is too large");
+                assert_eq!((placed.len(), committed(&lab)), (500, 500));
+                return;
+            }
+            Err(error) => assert_eq!(reaction(&error), (Reaction::Retry, codes::RECORD_TOO_LARGE), "{}", error.chain()),
+        }
+    }
+    panic!("the batches do not become small enough");
+}
+
+#[tokio::test]
+async fn a_record_that_the_broker_refuses_by_itself_is_poison_in_a_transaction() {
+    let _stack = shared().await;
+    let lab = Laboratory::new("itself");
+    create_topic(&lab.topic(), &[]).await;
+    let mut journal = lab.open().await;
+    journal.prepare(&event(0).object).await.unwrap();
+    set_limit(&lab.topic(), 2_000).await;
+    let mut large = event(1);
+    large.after.as_mut().unwrap()[1].1 = towpath_api::apache_avro::types::Value::String("x".repeat(3_000));
+    let error = journal.publish(vec![large], position(2)).await.unwrap_err();
+    assert_eq!(reaction(&error), (Reaction::Poison, codes::RECORD_TOO_LARGE), "{}", error.chain());
+    assert!(error.chain().contains("nothing of the call was published"), "{}", error.chain());
+    assert_eq!(committed(&lab), 0);
+    assert_eq!(lab.open().await.position().await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -1,5 +1,9 @@
 //! The shared publisher against the real broker and registry: offsets, order, topics, outages.
 
+pub(crate) mod limits;
+#[cfg(feature = "failpoints")]
+mod renewed;
+
 use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
@@ -141,7 +145,7 @@ async fn changes(lab: &Laboratory) -> Vec<Change> {
         match body {
             Body::Change(change) => changes.push(*change),
             Body::Tombstone(_) | Body::Filtered => {}
-            Body::Undecodable { code, reason } => panic!("{code}: {reason}"),
+            Body::Undecodable { code, reason, .. } => panic!("{code}: {reason}"),
         }
     }
     changes

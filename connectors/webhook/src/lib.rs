@@ -18,7 +18,8 @@
 //! signatures.
 //!
 //! What always holds:
-//! * A post is answered 202 only after the broker has all its events for good; a post is accepted whole or not at all.
+//! * A post is answered 202 only after the broker has all its events for good. A post is accepted whole or not at all,
+//!   unless the broker itself refuses one of its events: then others may be stored, and the answer says so.
 //! * Before its client is known, a post has no permit, its body costs one pass over its bytes, at most
 //!   `body.max.bytes`, nothing is built from it, and its memory is part of a budget that small bodies do not need.
 //! * A body over 4 KiB is verified and mapped on another thread than those that serve requests.

@@ -171,7 +171,11 @@ impl Refusal {
     pub(crate) fn unpublished(error: &Error) -> Self {
         match (error.reaction, error.error_type) {
             (Reaction::Poison, ErrorType::TooLarge) => {
-                Self::too_large("An event exceeds the size limit of its topic; shorten it or split it.")
+                // The broker may refuse one event of a post after it has taken others.
+                Self::too_large(
+                    "An event exceeds the size limit of its topic; shorten it or split it, and send the whole post \
+                     again: other events of it may be stored.",
+                )
             }
             (Reaction::Poison, _) => {
                 let (status, title) = (StatusCode::UNPROCESSABLE_ENTITY, "An event cannot be stored");
@@ -180,7 +184,8 @@ impl Refusal {
                     codes::SCHEMA,
                     Some(Reason::Schema),
                     title,
-                    "Sending it again does not help; the reason is in the log of the worker.",
+                    "Sending it again unchanged does not help, and other events of the post may be stored; the reason \
+                     is in the log of the worker.",
                 )
             }
             _ => {

@@ -42,15 +42,23 @@ impl Deliveries {
         self.slots().iter().filter(|slot| slot.is_some()).count()
     }
 
-    pub(super) fn is_complete(&self) -> bool {
-        self.slots().iter().all(Option::is_some)
+    /// Returns true if the records before `slot` are answered.
+    pub(super) fn is_complete(&self, slot: usize) -> bool {
+        self.slots().iter().take(slot).all(Option::is_some)
     }
 
-    /// The first failure other than of a record that was dropped because of another failure.
+    /// Returns true if the broker has named the records of a batch that it refuses.
+    pub(super) fn one_is_invalid(&self) -> bool {
+        let other = |slot: &Slot| matches!(slot, Some(Err(error)) if code(error) == Some(Code::InvalidDifferentRecord));
+        self.slots().iter().any(other)
+    }
+
+    /// The first failure other than of a record that failed because of another record.
     pub(super) fn first_failure(&self) -> Option<(usize, KafkaError)> {
         let slots = self.slots();
         let failures = || slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.as_ref()?.as_ref().err()?)));
-        let cause = failures().find(|(_, error)| code(error) != Some(Code::PurgeQueue));
+        let by_another = |error| matches!(code(error), Some(Code::PurgeQueue | Code::InvalidDifferentRecord));
+        let cause = failures().find(|(_, error)| !by_another(error));
         cause.or_else(|| failures().next()).map(|(at, error)| (at, error.clone()))
     }
 

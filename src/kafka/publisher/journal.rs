@@ -11,8 +11,9 @@ use towpath_api::{ChangeEvent, Error, ErrorType, Journal, Object, Placed, Positi
 
 use super::{
     OffsetStorage, Outgoing, Router, TopicSettings,
+    batches::BatchBytes,
     metrics::{ConnectorSeries, SourceMetrics},
-    outgoing::check_size,
+    outgoing::{batch_of_one, check_size},
     position,
     transaction::{Record, Transactions},
 };
@@ -36,6 +37,8 @@ pub struct JournalSettings {
     pub topics: TopicSettings,
     /// The topic of the positions.
     pub offsets: OffsetStorage,
+    /// The size of batches.
+    pub batches: BatchBytes,
     /// Counters of events and errors.
     pub metrics: SourceMetrics,
 }
@@ -79,13 +82,13 @@ impl KafkaJournal {
     /// # Cancel safety
     /// Safe.
     pub async fn open(settings: &JournalSettings, connector: &str, task: u32) -> Result<Self> {
-        let JournalSettings { kafka, registry, topics, offsets, metrics } = settings;
+        let JournalSettings { kafka, registry, topics, offsets, batches, metrics } = settings;
         let series = Arc::new(metrics.clone().connector(connector));
         let name = format!("{connector}-{task}");
         let storage = CompactedTopic::new(kafka, &offsets.topic, offsets.partitions, offsets.replication)?;
         storage.ensure().await?;
         let id = transactional_id(kafka.group(), connector, task);
-        let producer = Transactions::open(kafka, &name, &id, Arc::clone(&series)).await?;
+        let producer = Transactions::open(kafka, &name, &id, batches.clone(), Arc::clone(&series)).await?;
         let mut journal = Self {
             router: Router::new(kafka, registry.clone(), topics.clone(), connector, Arc::clone(&series))?,
             offsets_topic: offsets.topic.as_str().into(),
@@ -148,6 +151,7 @@ impl KafkaJournal {
                 key: outgoing.encoded.key.clone(),
                 value,
                 headers: Some(headers),
+                batch_limit: outgoing.route.batch_limit,
             };
             records.push(record(Some(outgoing.encoded.value.clone()), outgoing.headers()));
             if outgoing.needs_tombstone() {
@@ -160,6 +164,7 @@ impl KafkaJournal {
             key: self.position_key.clone(),
             value: Some(position),
             headers: None,
+            batch_limit: None,
         });
         records
     }
@@ -200,7 +205,11 @@ impl Journal for KafkaJournal {
         // An error up to here has sent nothing and leaves the journal usable.
         let outgoing = Outgoing::prepare(&self.router, events).await?;
         let encoded = position::encode(&position);
-        check_size(&self.offsets_topic, self.position_key.len() + encoded.len(), self.router.max_bytes())?;
+        check_size(
+            &self.offsets_topic,
+            batch_of_one(self.position_key.len(), encoded.len(), [].into_iter()),
+            self.router.max_record(),
+        )?;
         let records = self.records(&outgoing, encoded);
         // Spent, if this future is dropped before the outcome is known.
         let Producer::Usable(producer) = std::mem::replace(&mut self.producer, Producer::Spent) else {

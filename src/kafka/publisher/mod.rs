@@ -5,18 +5,24 @@
 //! * [`KafkaPublisher`] for sources without a position: many calls at once, an idempotent producer, no transactions.
 //! * [`KafkaJournal`] for a source task with a position: one call at a time, events and position in one transaction.
 
+mod batches;
 mod deliveries;
 mod journal;
+mod lane;
 mod metrics;
 mod outgoing;
 mod position;
-mod producer;
+pub(super) mod producer;
+pub(super) mod refusal;
 mod route;
+pub(super) mod settings;
 mod shared;
+mod stuck;
 mod transaction;
 mod watchdog;
 
 pub use self::{
+    batches::BatchBytes,
     journal::{JournalSettings, KafkaJournal, transactional_id},
     metrics::SourceMetrics,
     shared::KafkaPublisher,

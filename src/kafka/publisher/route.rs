@@ -10,7 +10,11 @@ use prometheus::IntCounter;
 use rdkafka::{admin::AdminClient, client::DefaultClientContext};
 use towpath_api::{Error, ErrorType, Object, Op, Reaction, Result};
 
-use super::{TopicSettings, metrics::ConnectorSeries};
+use super::{
+    TopicSettings,
+    metrics::ConnectorSeries,
+    settings::{max_batch, max_record, set_defaults},
+};
 use crate::{
     avro::{codec::Encoder, envelope::TopicSchemas, registry::Registry},
     kafka::{
@@ -22,17 +26,14 @@ use crate::{
 pub(super) struct Route {
     pub(super) topic: Arc<str>,
     pub(super) encoder: Encoder,
-    /// Key and value of one record have at most this many bytes.
+    /// A batch of one record has at most this many bytes.
     pub(super) max_bytes: usize,
+    /// The topic accepts batches of at most this many bytes; `None` if that is more than the producer's batches have.
+    pub(super) batch_limit: Option<usize>,
     pub(super) written: IntCounter,
     pub(super) read: [IntCounter; Op::ALL.len()],
     object: Arc<Object>,
 }
-
-/// The default of `message.max.bytes` in librdkafka.
-const MAX_BYTES: usize = 1_000_000;
-/// Bytes of a record besides key and value: headers, and the batch that it is in.
-const OVERHEAD: usize = 512;
 
 /// Finds the route of an object, or creates it.
 pub(super) struct Router {
@@ -41,7 +42,8 @@ pub(super) struct Router {
     topics: TopicSettings,
     admin: Arc<AdminClient<DefaultClientContext>>,
     series: Arc<ConnectorSeries>,
-    max_bytes: usize,
+    max_record: usize,
+    max_batch: usize,
     compresses: bool,
     /// By the name of the object.
     routes: RwLock<HashMap<String, Arc<Route>>>,
@@ -68,6 +70,8 @@ impl Router {
         connector: &str,
         series: Arc<ConnectorSeries>,
     ) -> Result<Self> {
+        let mut producer = kafka.client(connector);
+        set_defaults(&mut producer);
         let settings = kafka.client(&format!("{connector}-admin"));
         let compression = settings.get("compression.type").or_else(|| settings.get("compression.codec"));
         let compresses = compression.is_some_and(|codec| codec != "none");
@@ -79,19 +83,16 @@ impl Router {
             topics,
             admin: Arc::new(admin),
             series,
-            max_bytes: kafka
-                .client(connector)
-                .get("message.max.bytes")
-                .and_then(|bytes| bytes.parse().ok())
-                .unwrap_or(MAX_BYTES),
+            max_record: max_record(&producer),
+            max_batch: max_batch(&producer),
             routes: RwLock::default(),
             creating: tokio::sync::Mutex::default(),
         })
     }
 
-    /// Key and value of a record have at most this many bytes, whatever its topic allows.
-    pub(super) fn max_bytes(&self) -> usize {
-        self.max_bytes
+    /// A batch of one record has at most this many bytes, whatever its topic allows.
+    pub(super) fn max_record(&self) -> usize {
+        self.max_record
     }
 
     /// The route of an object; creates topic and subjects if needed.
@@ -128,7 +129,7 @@ impl Router {
         created
     }
 
-    /// Removes a route whose topic is gone; the next call creates the topic again.
+    /// Removes a route whose topic is gone or has other limits; the next call creates the topic again if needed.
     pub(super) fn forget(&self, route: &Route) {
         self.routes.write().unwrap_or_else(PoisonError::into_inner).remove(route.object.name());
     }
@@ -140,11 +141,12 @@ impl Router {
         topics::ensure(&self.admin, &topic, topics.partitions, topics.replication, object.updates()).await?;
         let key_id = registry.register(&format!("{topic}-key"), &schemas.key).await?;
         let value_id = registry.register(&format!("{topic}-value"), &schemas.value).await?;
+        let limit = topics::max_message_bytes(&self.admin, &topic).await;
         // The topic's limit holds for compressed batches: of a producer that compresses it says nothing about a record.
-        let topic_limit = if self.compresses { None } else { topics::max_message_bytes(&self.admin, &topic).await };
-        let topic_limit = topic_limit.map_or(usize::MAX, |limit| limit.saturating_sub(OVERHEAD));
+        let record_limit = limit.filter(|_| !self.compresses).unwrap_or(usize::MAX);
         let route = Arc::new(Route {
-            max_bytes: self.max_bytes.min(topic_limit),
+            max_bytes: self.max_record.min(record_limit),
+            batch_limit: limit.filter(|limit| *limit < self.max_batch),
             object: Arc::clone(object),
             encoder: Encoder::new(connector, object, &schemas, key_id, value_id),
             written: self.series.written(&topic),

@@ -7,7 +7,9 @@ use towpath::{
     avro::registry::Registry,
     kafka::{
         client::KafkaSettings,
-        publisher::{JournalSettings, KafkaJournal, OffsetStorage, SourceMetrics, TopicSettings, transactional_id},
+        publisher::{
+            BatchBytes, JournalSettings, KafkaJournal, OffsetStorage, SourceMetrics, TopicSettings, transactional_id,
+        },
     },
 };
 use towpath_api::{
@@ -26,6 +28,7 @@ const GROUP: &str = "lab";
 pub(super) struct Laboratory {
     pub(super) connector: String,
     pub(super) offsets: String,
+    batches: BatchBytes,
 }
 
 impl Laboratory {
@@ -34,7 +37,11 @@ impl Laboratory {
     }
 
     pub(super) fn named(connector: &str) -> Self {
-        Self { connector: connector.to_owned(), offsets: format!("{connector}-offsets") }
+        Self {
+            connector: connector.to_owned(),
+            offsets: format!("{connector}-offsets"),
+            batches: BatchBytes::default(),
+        }
     }
 
     pub(super) fn topic(&self) -> String {
@@ -56,6 +63,7 @@ impl Laboratory {
             registry: Registry::new(&env("SCHEMA_REGISTRY_URL"), &metrics).unwrap(),
             topics: TopicSettings { prefix: self.connector.clone(), partitions: 3, replication: None },
             offsets: OffsetStorage { topic: self.offsets.clone(), partitions: 3, replication: None },
+            batches: self.batches.clone(),
             metrics: SourceMetrics::register(&metrics).unwrap(),
         };
         KafkaJournal::open(&settings, &self.connector, 0).await
