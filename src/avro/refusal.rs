@@ -11,11 +11,13 @@ pub(crate) struct Refusal {
     pub(crate) code: &'static str,
     /// The reason for people, without any payload.
     pub(crate) reason: String,
+    /// True if the key cannot be decoded.
+    pub(crate) of_key: bool,
 }
 
 impl Refusal {
     pub(crate) fn new(code: &'static str, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into() }
+        Self { code, reason: reason.into(), of_key: false }
     }
 
     /// For a key, or a field of a key, that is null.
@@ -36,6 +38,7 @@ impl Refusal {
 
 impl From<Refusal> for Body {
     fn from(refusal: Refusal) -> Self {
-        Self::Undecodable { code: refusal.code, reason: refusal.reason }
+        let Refusal { code, reason, of_key } = refusal;
+        Self::Undecodable { code, reason, of_key }
     }
 }

@@ -6,22 +6,32 @@ use std::{sync::Arc, time::Duration};
 use rdkafka::{
     admin::AdminClient,
     client::DefaultClientContext,
-    error::{KafkaError, RDKafkaErrorCode as Code},
+    error::KafkaError,
     message::{Header, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord, future_producer::Delivery},
-    util::Timeout,
+    producer::FutureRecord,
 };
-use towpath_api::{Result, StoredDeadLetter};
+use towpath_api::{Error, ErrorType, Result, StoredDeadLetter};
 
 use super::{
     client::{KafkaSettings, refused_settings, unavailable},
+    codes,
+    publisher::{
+        producer::{Instance, Producer},
+        refusal::{is_of_a_batch, is_size},
+        settings::{guarantee, set_default},
+    },
     topics,
 };
 
 /// The maximum time for which librdkafka retries a record.
-const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Large enough for every record that another topic accepted, and for its headers.
 const MAX_BYTES: &str = "100000000";
+/// Letters in flight together have about this many bytes at most.
+const IN_FLIGHT_BYTES: usize = 4 * 1_024 * 1_024;
+
+/// The timestamp of the original record, in milliseconds since the epoch.
+const TIMESTAMP_HEADER: &str = "towpath.record.timestamp";
 
 /// The connector, as the headers name it.
 #[derive(Debug, Clone)]
@@ -38,7 +48,7 @@ pub struct DeadLetterQueue {
     replication: i32,
     /// `None` adds no headers.
     context: Option<Context>,
-    producer: FutureProducer,
+    producer: Producer,
     admin: Arc<AdminClient<DefaultClientContext>>,
 }
 
@@ -56,11 +66,14 @@ impl DeadLetterQueue {
     ) -> Result<Self> {
         let mut settings = kafka.client(&format!("{connector}-dlq"));
         let admin = Arc::new(settings.create().map_err(refused_settings)?);
-        settings.set("enable.idempotence", "true").set("message.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string());
-        if settings.get("message.max.bytes").is_none() {
-            settings.set("message.max.bytes", MAX_BYTES);
-        }
-        let producer = settings.create().map_err(refused_settings)?;
+        guarantee(&mut settings)?;
+        set_default(&mut settings, "message.max.bytes", MAX_BYTES);
+        settings
+            .set("message.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string())
+            // Each letter has a request of its own: the broker refuses a batch because of one of its records.
+            .set("batch.num.messages", "1")
+            .set("linger.ms", "0");
+        let producer = Producer::new(connector, settings)?;
         Ok(Self { topic: topic.to_owned(), replication, context, producer, admin })
     }
 
@@ -73,27 +86,52 @@ impl DeadLetterQueue {
         topics::ensure_queue(&self.admin, &self.topic, self.replication).await
     }
 
-    /// Sends letters, and returns once the broker has all of them.
+    /// Sends letters, and returns once the broker has answered for all of them: the reason for each letter that it will
+    /// never accept, `None` for a letter that is in the topic.
     ///
     /// A letter that is too large for the topic is sent without its value, which stays in the store; the header
     /// `towpath.error.value` says so.
     ///
     /// # Errors
     /// Retry while the broker does not accept them; some may be in the topic already.
-    pub async fn publish(&self, letters: &[StoredDeadLetter]) -> Result<()> {
-        let sent = futures::future::join_all(letters.iter().map(|letter| self.send(letter, true))).await;
-        for (letter, sent) in letters.iter().zip(sent) {
-            let sent = match sent {
-                Err(KafkaError::MessageProduction(Code::MessageSizeTooLarge)) => self.send(letter, false).await,
-                sent => sent,
-            };
-            sent.map_err(|error| unavailable(format!("send dead letters to topic `{}`", self.topic), error))?;
+    pub async fn publish(&self, letters: &[StoredDeadLetter]) -> Result<Vec<Option<Error>>> {
+        let mut answers = Vec::with_capacity(letters.len());
+        for letters in in_flight_together(letters) {
+            let instance = self.producer.instance().await.map_err(|error| self.unavailable(error))?;
+            let sent = letters.iter().map(|letter| self.settle(&instance, letter));
+            for settled in futures::future::join_all(sent).await {
+                answers.push(settled?);
+            }
         }
-        Ok(())
+        Ok(answers)
     }
 
-    async fn send(&self, letter: &StoredDeadLetter, whole: bool) -> Result<Delivery, KafkaError> {
-        let mut headers = OwnedHeaders::new_with_capacity(letter.headers.len() + 12);
+    async fn settle(&self, instance: &Instance, letter: &StoredDeadLetter) -> Result<Option<Error>> {
+        let mut sent = self.send(instance, letter, true).await;
+        if letter.value.is_some() && sent.as_ref().is_err_and(is_size) {
+            sent = self.send(instance, letter, false).await;
+        }
+        match sent {
+            Ok(()) => Ok(None),
+            Err(error) if is_of_a_batch(&error) => {
+                let (topic, StoredDeadLetter { partition, offset, .. }) = (&self.topic, letter);
+                let doing = format!(
+                    "send the dead letter of {}[{}] at offset {offset} to topic `{topic}`: the broker refuses it, also \
+                     without its value. It is kept in the store",
+                    partition.topic, partition.partition
+                );
+                let refused = Error::poison(codes::RECORD_REFUSED, ErrorType::BadRequest, doing).because(error);
+                Ok(Some(refused.with_help(format!(
+                    "check `max.message.bytes` and `cleanup.policy` of topic `{topic}`; to send the letter again, \
+                     clear its `publish_error`"
+                ))))
+            }
+            Err(error) => Err(self.unavailable(error)),
+        }
+    }
+
+    async fn send(&self, instance: &Instance, letter: &StoredDeadLetter, whole: bool) -> Result<(), KafkaError> {
+        let mut headers = OwnedHeaders::new_with_capacity(letter.headers.len() + 13);
         for (name, value) in &letter.headers {
             headers = headers.insert(Header { key: name, value: value.as_deref() });
         }
@@ -101,6 +139,10 @@ impl DeadLetterQueue {
             for (name, value) in context_headers(context, letter) {
                 headers = headers.insert(Header { key: name, value: Some(value.as_bytes()) });
             }
+        }
+        // The record gets the present time, or retention could delete it at once.
+        if let Some(timestamp) = letter.timestamp_ms {
+            headers = headers.insert(Header { key: TIMESTAMP_HEADER, value: Some(timestamp.to_string().as_bytes()) });
         }
         if !whole {
             headers = headers.insert(Header {
@@ -111,9 +153,32 @@ impl DeadLetterQueue {
         let mut record = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers);
         record.key = letter.key.as_deref();
         record.payload = letter.value.as_deref().filter(|_| whole);
-        record.timestamp = letter.timestamp_ms;
-        self.producer.send(record, Timeout::Never).await.map_err(|(error, _)| error)
+        let sent = self.producer.send(instance, record)?;
+        self.producer.acknowledged(&self.topic, sent).await.map(drop)
     }
+
+    fn unavailable(&self, error: KafkaError) -> Error {
+        unavailable(format!("send dead letters to topic `{}`", self.topic), error)
+    }
+}
+
+/// Splits letters into runs that may be in flight together: a large one is alone.
+fn in_flight_together(letters: &[StoredDeadLetter]) -> impl Iterator<Item = &[StoredDeadLetter]> {
+    let mut bytes = 0;
+    letters.chunk_by(move |previous, next| {
+        bytes += size(previous);
+        let fits = bytes + size(next) <= IN_FLIGHT_BYTES;
+        if !fits {
+            bytes = 0;
+        }
+        fits
+    })
+}
+
+fn size(letter: &StoredDeadLetter) -> usize {
+    let StoredDeadLetter { key, value, headers, .. } = letter;
+    let headers = headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len));
+    [key, value].into_iter().flatten().map(Vec::len).chain(headers).sum()
 }
 
 /// Kafka Connect's headers, with its names as far as it has them, and Towpath's error code. They are appended to the
@@ -121,12 +186,9 @@ impl DeadLetterQueue {
 fn context_headers(context: &Context, letter: &StoredDeadLetter) -> [(&'static str, String); 11] {
     let StoredDeadLetter { partition, offset, code, reason, .. } = letter;
     let task = (0..context.tasks).find(|task| super::share::is_mine(partition, *task, context.tasks)).unwrap_or(0);
-    let (stage, class) = match (letter.stage.as_str(), code.as_str()) {
-        // Some codes are shared by key and value; the reason then begins with `the key`.
-        ("decode", code) if code.starts_with("decode.key") || reason.starts_with("the key ") => {
-            ("KEY_CONVERTER", "towpath::avro::codec::Decoder")
-        }
-        ("decode", _) => ("VALUE_CONVERTER", "towpath::avro::codec::Decoder"),
+    let (stage, class) = match letter.stage.as_str() {
+        "decode_key" => ("KEY_CONVERTER", "towpath::avro::codec::Decoder"),
+        "decode" => ("VALUE_CONVERTER", "towpath::avro::codec::Decoder"),
         _ => ("TASK_PUT", "towpath_api::Sink"),
     };
     [

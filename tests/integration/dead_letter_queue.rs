@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
+    admin::{AdminOptions, NewTopic, TopicReplication},
     consumer::{BaseConsumer, Consumer as _},
     message::{Header, Headers as _, OwnedHeaders, OwnedMessage},
     producer::{FutureProducer, FutureRecord},
@@ -69,7 +70,9 @@ async fn a_dead_letter_keeps_its_bytes_and_gets_the_headers_of_kafka_connect() {
     reading.worker.spawn();
     let letter = queue(&reading, 1).await.remove(0);
     assert_eq!((letter.key(), letter.payload()), (Some(&b"k\0ey"[..]), Some(&b"no Avro"[..])));
-    assert_eq!(letter.timestamp().to_millis(), Some(1_700_000_000_123));
+    // The broker's retention deletes by the timestamp: an old one would delete the letter at once.
+    assert!(letter.timestamp().to_millis().is_some_and(|now| now > 1_750_000_000_000), "{:?}", letter.timestamp());
+    assert_eq!(header(&letter, "towpath.record.timestamp"), "1700000000123");
     let own: Vec<_> = letter.headers().unwrap().iter().take(3).map(|header| (header.key, header.value)).collect();
     assert_eq!(own, [("event", Some(&b"e1"[..])), ("bytes", Some(&[0, 255][..])), ("event", None)]);
     let name = format!("pg-{}", reading.worker.name);
@@ -98,7 +101,7 @@ async fn letters_unsent_before_a_kill_are_sent_once_after_it() {
     let mut reading = with_a_letter("later", QUEUE).await;
     reading.worker.spawn();
     let letter = queue(&reading, 1).await.remove(0);
-    assert_eq!(letter.headers().unwrap().count(), 3, "no further headers unless they are enabled");
+    assert_eq!(letter.headers().unwrap().count(), 4, "no further headers unless they are enabled");
     all_are_noted(&reading).await;
     reading.worker.kill();
     // The state after a kill between the batch and the topic.
@@ -157,4 +160,94 @@ async fn letters_of_a_table_with_another_shape_are_sent_at_once() {
     }
     // Without a wake-up the task looks every ten seconds: three times would take at least twenty seconds.
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+/// Creates the topic for dead letters before the worker does.
+async fn create_queue(reading: &Reading, config: &[(&str, &str)]) {
+    let topic = format!("dlq-{}", reading.worker.name);
+    let mut new = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
+    new.config = config.to_vec();
+    reading.admin.create_topics([&new], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+}
+
+/// Adds records that become dead letters, with this key, value and header.
+async fn poison(reading: &Reading, records: &[(Option<&str>, usize, usize)]) {
+    let producer: FutureProducer =
+        KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap();
+    for (key, value, header) in records {
+        let (value, header) = (vec![b'v'; *value], vec![b'h'; *header]);
+        let headers = OwnedHeaders::new().insert(Header { key: "h", value: Some(&header) });
+        let mut record = FutureRecord::<str, _>::to(&reading.topic).partition(0).payload(&value).headers(headers);
+        record.key = *key;
+        producer.send(record, WAIT).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn letters_that_fit_keep_their_value_however_many_are_sent_together() {
+    let mut reading = Reading::new("fit", "delete", 1, QUEUE).await;
+    create_queue(&reading, &[("max.message.bytes", "20000")]).await;
+    poison(&reading, &[(Some("k"), 5_000, 1); 20]).await;
+    reading.worker.spawn();
+    let letters = queue(&reading, 20).await;
+    assert!(letters.iter().all(|letter| letter.payload().is_some_and(|value| value.len() == 5_000)));
+    all_are_noted(&reading).await;
+}
+
+#[tokio::test]
+async fn a_letter_that_its_topic_never_accepts_is_marked_and_blocks_no_other() {
+    let mut reading = Reading::new("never", "delete", 1, QUEUE).await;
+    create_queue(&reading, &[("max.message.bytes", "20000"), ("cleanup.policy", "compact")]).await;
+    // No key for a compacted topic; headers that are too large; a value that is too large; one that fits.
+    poison(&reading, &[(None, 10, 1), (Some("k"), 10, 30_000), (Some("large"), 30_000, 1), (Some("fits"), 10, 1)])
+        .await;
+    reading.worker.spawn();
+    let mut letters = queue(&reading, 2).await;
+    letters.sort_by_key(|letter| std::cmp::Reverse(letter.key().map(<[u8]>::to_vec)));
+    let found: Vec<_> = letters.iter().map(|letter| (letter.key(), letter.payload().map(<[u8]>::len))).collect();
+    assert_eq!(found, [(Some(&b"large"[..]), None), (Some(&b"fits"[..]), Some(10))]);
+    assert!(header(&letters[0], "towpath.error.value").contains("too large"));
+    let marks = format!(
+        "SELECT \"offset\", published_at IS NOT NULL, publish_error IS NOT NULL FROM towpath.dead_letter
+         WHERE topic = '{}' ORDER BY 1",
+        reading.topic
+    );
+    rows_become(&reading.database, &marks, &["0|f|t", "1|f|t", "2|t|f", "3|t|f"]).await;
+    let reasons = format!(
+        "SELECT publish_error FROM towpath.dead_letter WHERE topic = '{}' AND publish_error IS NOT NULL
+         ORDER BY \"offset\"",
+        reading.topic
+    );
+    for (reason, code) in rows(&reading.database, &reasons).await.iter().zip(["InvalidRecord", "MessageSizeTooLarge"]) {
+        assert!(reason.contains(code) && reason.contains("kept in the store"), "{reason}");
+    }
+    assert!(reading.worker.log().contains("a dead letter is not in its topic"));
+    let labels = format!("connector=\"pg-{}\"", reading.worker.name);
+    assert!((reading.worker.metric("towpath_dlq_write_failures_total", &labels).await - 2.0).abs() < 0.1);
+    // A person may send it again.
+    let again = format!("UPDATE towpath.dead_letter SET publish_error = NULL WHERE topic = '{}'", reading.topic);
+    reading.admin.delete_topics(&[&format!("dlq-{}", reading.worker.name)], &AdminOptions::new()).await.unwrap();
+    reading.database.execute(&again, &[]).await.unwrap();
+    all_are_noted(&reading).await;
+}
+
+#[tokio::test]
+async fn a_value_that_cannot_be_read_is_named_as_such() {
+    let more = format!("{QUEUE}errors.deadletterqueue.context.headers.enable = true\n");
+    let mut reading = Reading::new("value", "delete", 1, &more).await;
+    poison(&reading, &[(None, 10, 1)]).await;
+    reading.worker.spawn();
+    let letters = queue(&reading, 1).await;
+    assert_eq!(header(&letters[0], "__connect.errors.stage"), "VALUE_CONVERTER");
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn a_producer_that_delivers_no_letter_is_replaced() {
+    let mut reading = with_a_letter("stuck", QUEUE).await;
+    reading.worker.failpoints("producer_opened=1*return(error)");
+    reading.worker.spawn();
+    queue(&reading, 1).await;
+    all_are_noted(&reading).await;
+    assert!(reading.worker.log().contains("the producer is renewed"), "{}", reading.worker.log());
 }

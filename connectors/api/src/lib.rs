@@ -255,7 +255,7 @@
 //!                 Body::Change(change) => store.change(&batch.partition.topic, *offset, change, &mut applied),
 //!                 Body::Tombstone(_) => applied.tombstones += 1,
 //!                 Body::Filtered => applied.filtered += 1,
-//!                 Body::Undecodable { code, reason } => {
+//!                 Body::Undecodable { code, reason, .. } => {
 //!                     store.dead_letters.push((*offset, format!("{code}: {reason}")));
 //!                     applied.add_dead_letter(ErrorType::Decode);
 //!                 }
@@ -300,7 +300,8 @@
 //!     version: None,
 //!     source_time_ms: None,
 //! };
-//! let broken = Body::Undecodable { code: "decode.truncated", reason: "it ends too early".to_owned() };
+//! let reason = "it ends too early".to_owned();
+//! let broken = Body::Undecodable { code: "decode.truncated", reason, of_key: false };
 //! let records = vec![record(5, Body::Change(Box::new(change))), record(6, broken)];
 //! let batch = Batch { partition, from: 5, to: 7, anchor: None, records, arena: Arena::default() };
 //! let applied = sink.apply(&claim, &batch).await.unwrap();

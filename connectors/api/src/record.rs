@@ -152,6 +152,8 @@ pub enum Body {
         code: &'static str,
         /// The reason, without any payload.
         reason: String,
+        /// True if the key cannot be read, false if the value cannot.
+        of_key: bool,
     },
 }
 

@@ -97,6 +97,16 @@ pub trait Sink: Send {
         std::future::ready(Ok(()))
     }
 
+    /// Marks `letter` as one that the topic for dead letters will never accept, with the reason: it stays stored, and
+    /// [`Sink::unpublished`] does not return it again.
+    ///
+    /// # Errors
+    /// As for [`Sink::unpublished`].
+    fn unpublishable(&mut self, letter: &StoredDeadLetter, reason: &str) -> impl Future<Output = Result<()>> + Send {
+        let _ = (letter, reason);
+        std::future::ready(Ok(()))
+    }
+
     /// Returns true if the connection to the store is open, as far as this side knows. The worker calls it while the
     /// instance is idle, and drops the instance if it returns false.
     fn is_open(&self) -> bool {

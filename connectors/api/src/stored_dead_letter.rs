@@ -13,7 +13,8 @@ pub struct StoredDeadLetter {
     pub revision: i64,
     /// The timestamp of the record in milliseconds since the epoch, if the record has a timestamp.
     pub timestamp_ms: Option<i64>,
-    /// The stage at which the record failed: `decode` or `apply`.
+    /// The stage at which the record failed: `decode_key` if its key cannot be read, `decode` if its value cannot, or
+    /// `apply`.
     pub stage: String,
     /// The error code, `area.reason`.
     pub code: String,

@@ -53,11 +53,14 @@ CREATE TABLE IF NOT EXISTS towpath.dead_letter (
     last_seen    timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (sink, topic, partition, "offset")
 );
-ALTER TABLE towpath.dead_letter ADD COLUMN IF NOT EXISTS published_at timestamptz;
+ALTER TABLE towpath.dead_letter ADD COLUMN IF NOT EXISTS published_at timestamptz,
+    ADD COLUMN IF NOT EXISTS publish_error text;
 CREATE INDEX IF NOT EXISTS dead_letter_unpublished ON towpath.dead_letter (sink, topic, partition, "offset")
     WHERE published_at IS NULL;
 COMMENT ON COLUMN towpath.dead_letter.published_at
     IS 'When it was written to the topic of errors.deadletterqueue.topic.name.';
+COMMENT ON COLUMN towpath.dead_letter.publish_error
+    IS 'Why that topic will never accept it. Set it to null to try again.';
 COMMENT ON TABLE  towpath.dead_letter IS 'Records that could not be applied, unchanged, with the reason.';
 COMMENT ON COLUMN towpath.dead_letter.headers
     IS 'Pairs of name and value, in order; a value is text, or {"hex": "\x…"} where it is not UTF-8, or null.';
@@ -90,7 +93,7 @@ pub(crate) async fn ensure(client: &Client) -> Result<()> {
             "SELECT to_regclass('towpath.columns') IS NOT NULL AND to_regclass('towpath.tables') IS NOT NULL
                 AND (SELECT count(*) = 2 FROM pg_attribute WHERE NOT attisdropped
                     AND (attrelid = to_regclass('towpath.sink_partition') AND attname = 'anchor_hash'
-                        OR attrelid = to_regclass('towpath.dead_letter') AND attname = 'published_at'))",
+                        OR attrelid = to_regclass('towpath.dead_letter') AND attname = 'publish_error'))",
             &[],
         )
         .await

@@ -16,7 +16,7 @@ const LAST_MILLISECOND: i64 = 253_402_300_799_999;
 #[derive(Debug)]
 pub(crate) struct DeadLetter<'a> {
     pub(crate) record: &'a Record,
-    /// The stage at which the record failed: `decode` or `apply`.
+    /// The stage at which the record failed: `decode_key`, `decode` or `apply`.
     pub(crate) stage: &'static str,
     pub(crate) code: &'static str,
     pub(crate) error_type: ErrorType,
@@ -27,11 +27,17 @@ pub(crate) struct DeadLetter<'a> {
 impl<'a> DeadLetter<'a> {
     /// A record that cannot be decoded.
     pub(crate) fn undecodable(record: &'a Record) -> Self {
-        let (code, reason) = match &record.body {
-            Body::Undecodable { code, reason } => (*code, reason.clone()),
-            Body::Change(_) | Body::Tombstone(_) | Body::Filtered => (codes::DECODE_UNKNOWN, String::new()),
+        let (code, reason, of_key) = match &record.body {
+            Body::Undecodable { code, reason, of_key } => (*code, reason.clone(), *of_key),
+            Body::Change(_) | Body::Tombstone(_) | Body::Filtered => (codes::DECODE_UNKNOWN, String::new(), false),
         };
-        Self { record, stage: "decode", code, error_type: ErrorType::Decode, reason }
+        Self {
+            record,
+            stage: if of_key { "decode_key" } else { "decode" },
+            code,
+            error_type: ErrorType::Decode,
+            reason,
+        }
     }
 
     /// A record without a key.
@@ -127,7 +133,7 @@ pub(crate) async fn store(client: &Client, sink: &str, batch: &Batch, letters: &
                  SET stage = EXCLUDED.stage, error_code = EXCLUDED.error_code, error_text = EXCLUDED.error_text,
                      key = EXCLUDED.key,
                      value = EXCLUDED.value, headers = EXCLUDED.headers, record_time = EXCLUDED.record_time,
-                     last_seen = clock_timestamp(), published_at = NULL"#,
+                     last_seen = clock_timestamp(), published_at = NULL, publish_error = NULL"#,
         )
         .await
         .map_err(failed)?;

@@ -15,7 +15,7 @@ pub(crate) async fn unpublished(client: &Client, sink: &str, most: usize) -> Res
         .query(
             r#"SELECT topic, partition, "offset", (extract(epoch FROM last_seen) * 1000000)::bigint,
                  (extract(epoch FROM record_time) * 1000)::bigint, stage, error_code, error_text, key, value, headers
-               FROM towpath.dead_letter WHERE sink = $1 AND published_at IS NULL
+               FROM towpath.dead_letter WHERE sink = $1 AND published_at IS NULL AND publish_error IS NULL
                ORDER BY topic, partition, "offset" LIMIT $2"#,
             &[&sink, &i64::try_from(most).unwrap_or(i64::MAX)],
         )
@@ -76,6 +76,26 @@ pub(crate) async fn mark_published(client: &Client, sink: &str, letters: &[Store
         )
         .await
         .map_err(|error| database_error("mark dead letters as published", error))?;
+    Ok(())
+}
+
+/// Stores the reason why a dead letter will never be in the topic, unless it was stored again meanwhile.
+pub(crate) async fn mark_unpublishable(
+    client: &Client,
+    sink: &str,
+    letter: &StoredDeadLetter,
+    reason: &str,
+) -> Result<()> {
+    let StoredDeadLetter { partition, offset, revision, .. } = letter;
+    client
+        .execute(
+            r#"UPDATE towpath.dead_letter SET publish_error = $6
+               WHERE sink = $1 AND topic = $2 AND partition = $3 AND "offset" = $4
+                 AND (extract(epoch FROM last_seen) * 1000000)::bigint = $5"#,
+            &[&sink, &&*partition.topic, &partition.partition, offset, revision, &reason],
+        )
+        .await
+        .map_err(|error| database_error("mark a dead letter as refused by its topic", error))?;
     Ok(())
 }
 

@@ -167,6 +167,10 @@ impl Sink for PostgresSink {
         outbox::mark_published(&self.client, &self.settings.name, letters).await
     }
 
+    async fn unpublishable(&mut self, letter: &StoredDeadLetter, reason: &str) -> Result<()> {
+        outbox::mark_unpublishable(&self.client, &self.settings.name, letter, reason).await
+    }
+
     fn is_open(&self) -> bool {
         !self.client.is_closed()
     }

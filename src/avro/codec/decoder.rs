@@ -132,7 +132,10 @@ impl Decoder {
     fn body(&self, key: Option<&[u8]>, value: Option<&[u8]>, headers: SchemaHeaders<'_>) -> Result<Body, Stop> {
         let converter = &*self.reading.converter;
         let key = match key {
-            Some(key) => self.key(key, headers.key)?,
+            Some(key) => self.key(key, headers.key).map_err(|stop| match stop {
+                Stop::Refused(refusal) => Stop::Refused(Refusal { of_key: true, ..refusal }),
+                needs @ Stop::Needs(_) => needs,
+            })?,
             None => None,
         };
         let Some(value) = value else { return Ok(Body::Tombstone(key)) };

@@ -2,9 +2,10 @@
 //!
 //! One task of a connector does this for all tasks. It queries the store when it is notified, and periodically, since
 //! another process may have dead-lettered records. A letter is marked as sent after the broker has acknowledged it, so
-//! each letter is sent at least once.
+//! each letter is sent at least once. A letter that the broker will never accept is marked with the reason, and blocks
+//! no other.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 use towpath_api::{OpenSink, Reaction, Result, Sink as _, StoredDeadLetter};
@@ -30,17 +31,18 @@ pub(super) async fn run<O: OpenSink>(context: Arc<SinkContext<O>>, queue: DeadLe
     let mut backoff = context.health.backoff();
     let mut ensured = false;
     while !context.stop.is_cancelled() {
-        let mut sending = pin!(async {
+        let sending = async {
             if !ensured {
                 queue.ensure().await?;
-                ensured = true;
             }
             send_all(&context, &queue).await
-        });
+        };
         let sent = tokio::select! {
             () = context.stop.cancelled() => break,
-            sent = &mut sending => sent,
+            sent = sending => sent,
         };
+        // After an error the topic may be gone.
+        ensured = sent.is_ok();
         match sent {
             Ok(()) => {
                 if backoff.has_waited() {
@@ -73,10 +75,27 @@ async fn send_all<O: OpenSink>(context: &SinkContext<O>, queue: &DeadLetterQueue
         if letters.is_empty() {
             return Ok(());
         }
-        queue.publish(&letters).await?;
+        let refusals = queue.publish(&letters).await?;
+        let (mut sent, mut refused) = (Vec::new(), Vec::new());
+        for (letter, refusal) in letters.into_iter().zip(refusals) {
+            match refusal {
+                None => sent.push(letter),
+                Some(error) => {
+                    context.connector_metrics.dead_letter_not_written();
+                    tracing::error!(
+                        connector = context.connector, code = error.code, error = %error.chain(), help = error.help(),
+                        "a dead letter is not in its topic"
+                    );
+                    refused.push((letter, error.chain()));
+                }
+            }
+        }
         answered("mark the dead letters as sent", async {
             let mut lent = context.connections.lend().await?;
-            lent.sink.published(&letters).await?;
+            lent.sink.published(&sent).await?;
+            for (letter, reason) in &refused {
+                lent.sink.unpublishable(letter, reason).await?;
+            }
             lent.give_back();
             Ok(())
         })
