@@ -158,6 +158,7 @@ mod tests {
         metrics.connector("postgres", Stage::SINK);
         let partition = TopicPartition { topic: "acme.transactions".into(), partition: 0 };
         let handle = metrics.sink("postgres").partition(&partition, "acme.transactions", "transactions");
+        handle.lag(0);
         (metrics, handle)
     }
 

@@ -67,7 +67,8 @@ families! {
         batch_records: HistogramVec = "towpath_sink_batch_records" [connector] in BATCH_RECORDS,
         /// Transactions, by outcome.
         transactions: IntCounterVec = "towpath_sink_transactions_total" [connector, outcome],
-        /// Records between the next offset and the end of the partition.
+        /// Records between the next offset and the end of the partition; absent while the partition's leader does not
+        /// answer.
         lag: IntGaugeVec = "towpath_kafka_consumer_lag_records" [connector, topic, partition],
         /// Records that were read and are not stored yet.
         active: IntGaugeVec = "towpath_sink_records_active" [connector],
@@ -166,7 +167,6 @@ impl SinkMetrics {
         let connector = self.shared.connector.as_str();
         let topic = partition.topic.as_ref();
         let families = &self.shared.families;
-        let number = partition.partition.to_string();
         let applied = |op| families.records_applied.with_label_values(&[connector, table, op]);
         let skipped = |reason| families.records_skipped.with_label_values(&[connector, table, reason]);
         // Under the lock, as in `drop`: otherwise an old handle could remove the series of this handle.
@@ -180,7 +180,6 @@ impl SinkMetrics {
             tombstone: skipped("tombstone"),
             filtered: skipped("filtered"),
             folded: skipped("folded"),
-            lag: families.lag.with_label_values(&[connector, topic, &number]),
             last_record: families.last_record.with_label_values(&[connector, topic]),
             caught_up: families.caught_up.with_label_values(&[connector, topic]),
             end_to_end: families.end_to_end.with_label_values(&[connector, object]),
@@ -256,7 +255,6 @@ pub struct PartitionMetrics {
     tombstone: IntCounter,
     filtered: IntCounter,
     folded: IntCounter,
-    lag: IntGauge,
     last_record: Gauge,
     caught_up: Gauge,
     end_to_end: Histogram,
@@ -306,7 +304,18 @@ impl PartitionMetrics {
 
     /// Sets the number of records between the next offset and the end of the partition; a negative number counts as 0.
     pub fn lag(&self, records: i64) {
-        self.lag.set(records.max(0));
+        self.with_lag_labels(|families, labels| families.lag.with_label_values(labels).set(records.max(0)));
+    }
+
+    /// Removes the lag: the end of the partition is not known now, and an old lag would look like a fresh one.
+    pub fn lag_unknown(&self) {
+        // Fails only if the series does not exist.
+        self.with_lag_labels(|families, labels| drop(families.lag.remove_label_values(labels)));
+    }
+
+    fn with_lag_labels(&self, act: impl FnOnce(&SinkFamilies, &[&str])) {
+        let shared = &self.sink.shared;
+        act(&shared.families, &[&shared.connector, &self.partition.topic, &self.partition.partition.to_string()]);
     }
 
     /// Reports that all records of the partition were stored at `now`.
@@ -336,8 +345,7 @@ impl Drop for PartitionMetrics {
         levels.remove(&self.partition.partition);
         let connector = shared.connector.as_str();
         let topic = self.partition.topic.as_ref();
-        // Fails only if the series does not exist.
-        let _ = shared.families.lag.remove_label_values(&[connector, topic, &self.partition.partition.to_string()]);
+        self.lag_unknown();
         if levels.is_empty() {
             topics.remove(&self.partition.topic);
             let _ = shared.families.last_record.remove_label_values(&[connector, topic]);

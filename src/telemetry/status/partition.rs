@@ -78,9 +78,19 @@ impl PartitionStatus {
         self.progress.lag.store(records.max(0), Ordering::Relaxed);
     }
 
+    /// Reports that the end of the partition is not known now.
+    pub fn lag_unknown(&self) {
+        self.progress.lag.store(UNKNOWN, Ordering::Relaxed);
+    }
+
     /// Reports that the partition waits after `error`.
     pub fn waiting(&self, error: &Error) {
         self.progress.set_waiting(Some(LastError::new(error, SystemTime::now())));
+    }
+
+    /// Returns true if the partition was last reported as waiting.
+    pub fn waits(&self) -> bool {
+        self.progress.waits.load(Ordering::Acquire)
     }
 
     /// Reports that the partition works, or has nothing to do.
