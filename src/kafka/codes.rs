@@ -42,6 +42,12 @@ pub const OFFSET_OUT_OF_RANGE: &str = "kafka.offset_out_of_range";
 pub const RETENTION_GAP: &str = "kafka.retention_gap";
 /// A topic ends before the stored offset, or has other records: it was truncated or re-created.
 pub const TRUNCATED_OR_RECREATED: &str = "kafka.truncated_or_recreated";
+/// A topic was deleted and re-created while it was read; its records are compared with the applied ones.
+pub const TOPIC_RECREATED: &str = "kafka.topic_recreated";
+/// The broker that leads a partition does not answer.
+pub const LEADER_UNREACHABLE: &str = "kafka.leader_unreachable";
+/// The consumer group has offsets of another program, which are not overwritten.
+pub const GROUP_TAKEN: &str = "kafka.group_taken";
 /// The record that was stored last is not in the topic any more, and nothing explains why.
 pub const ANCHOR_MISSING: &str = "kafka.anchor_missing";
 

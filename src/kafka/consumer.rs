@@ -9,24 +9,32 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use rdkafka::{
-    ClientConfig, ClientContext, Offset, Statistics, TopicPartitionList,
+    ClientConfig, Offset, TopicPartitionList,
     admin::AdminClient,
     client::DefaultClientContext,
-    consumer::{CommitMode, Consumer as _, ConsumerContext, StreamConsumer, stream_consumer::StreamPartitionQueue},
+    consumer::{Consumer as _, StreamConsumer, stream_consumer::StreamPartitionQueue},
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
 use towpath_api::{Beginning, Error, ErrorType, Result, TopicPartition};
 
-pub use super::share::is_mine;
 use super::{
     client::{blocking, refused_settings, unavailable},
-    codes, topics,
+    codes,
+    group::Group,
+    incarnation::{Incarnation, Incarnations},
+    reading_client::{Context, ReadingClient},
+    topics,
+    witness::Witness,
+};
+pub use super::{
+    reach::{End, Unreachable},
+    share::is_mine,
 };
 use crate::config::Selection;
 
@@ -43,44 +51,38 @@ pub struct PartitionRange {
     pub end: i64,
 }
 
-/// The last known end of each partition, from librdkafka's statistics.
-type Ends = Mutex<HashMap<TopicPartition, i64>>;
-
-#[derive(Debug, Default)]
-struct Context {
-    ends: Ends,
-}
-
-impl ClientContext for Context {
-    fn stats(&self, statistics: Statistics) {
-        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, topic) in statistics.topics {
-            let name: Arc<str> = name.into();
-            for (partition, known) in topic.partitions.iter().filter(|(_, known)| known.hi_offset >= 0) {
-                ends.insert(TopicPartition { topic: Arc::clone(&name), partition: *partition }, known.hi_offset);
-            }
-        }
-    }
-}
-
-impl ConsumerContext for Context {}
-
-/// The client of a sink task. Cheap to clone.
+/// The clients of a sink task. Cheap to clone.
 #[derive(Clone)]
 pub struct TopicConsumer {
-    consumer: Arc<StreamConsumer<Context>>,
-    /// For the rare request that needs a client with other settings.
-    settings: Arc<ClientConfig>,
+    clients: Arc<Clients>,
 }
+
+struct Clients {
+    /// For the rare request that needs a client with other settings.
+    settings: ClientConfig,
+    reading: ClientConfig,
+    incarnations: Arc<Incarnations>,
+    first: Arc<ReadingClient>,
+    /// The clients of topics that were re-created. A client that knew the topic before ignores a leader epoch that is
+    /// smaller than that of the earlier topic, and would never read the new one.
+    renewed: Mutex<HashMap<Arc<str>, Renewed>>,
+    /// The incarnation of a topic that the stored offset of a partition was last recognized in.
+    recognized: Mutex<HashMap<TopicPartition, Incarnation>>,
+    witness: Witness,
+    group: Group,
+}
+
+/// A client, and the incarnation of the topic that it was made for.
+type Renewed = (Incarnation, Arc<ReadingClient>);
 
 impl TopicConsumer {
     /// `settings` are those that all clients share. Connects in the background.
     ///
     /// # Errors
     /// Fatal when librdkafka refuses a setting.
-    pub fn new(mut settings: ClientConfig, connector: &str) -> Result<Self> {
-        let shared = Arc::new(settings.clone());
-        settings
+    pub fn new(settings: ClientConfig, connector: &str) -> Result<Self> {
+        let mut reading = settings.clone();
+        reading
             .set("group.id", format!("connect-{connector}"))
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
@@ -93,19 +95,19 @@ impl TopicConsumer {
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.wait.max.ms", "100")
             .set("statistics.interval.ms", "1000");
-        let consumer = settings.create_with_context::<_, StreamConsumer<Context>>(Context::default());
-        let consumer = Arc::new(consumer.map_err(refused_settings)?);
-        // Serves callbacks and errors of the whole client; records never come this way. Ends with the last clone.
-        let main = Arc::downgrade(&consumer);
-        tokio::spawn(async move {
-            while let Some(consumer) = main.upgrade() {
-                let event = tokio::time::timeout(Duration::from_secs(1), consumer.recv()).await;
-                if let Ok(Err(error)) = event {
-                    tracing::debug!(%error, "the Kafka client reports an error");
-                }
-            }
-        });
-        Ok(Self { consumer, settings: shared })
+        let incarnations = Arc::new(Incarnations::default());
+        let first = ReadingClient::new(reading.clone(), Arc::clone(&incarnations))?;
+        let clients = Clients {
+            settings,
+            witness: Witness::new(reading.clone()),
+            reading,
+            incarnations,
+            first,
+            renewed: Mutex::default(),
+            recognized: Mutex::default(),
+            group: Group::default(),
+        };
+        Ok(Self { clients: Arc::new(clients) })
     }
 
     /// All partitions of the selected topics, in order.
@@ -113,7 +115,9 @@ impl TopicConsumer {
     /// # Errors
     /// Retry while no broker answers.
     pub async fn partitions(&self, selection: &Selection) -> Result<Vec<TopicPartition>> {
-        let metadata = self.ask("list the topics", |consumer| consumer.fetch_metadata(None, METADATA_TIMEOUT)).await?;
+        let fetched =
+            ask(&self.clients.first, "list the topics", |consumer| consumer.fetch_metadata(None, METADATA_TIMEOUT));
+        let metadata = fetched.await?;
         let mut partitions: Vec<_> = metadata
             .topics()
             .iter()
@@ -137,7 +141,7 @@ impl TopicConsumer {
     pub async fn range(&self, partition: &TopicPartition) -> Result<PartitionRange> {
         let (topic, number) = (Arc::clone(&partition.topic), partition.partition);
         let doing = format!("fetch the offsets of {partition}");
-        self.ask(&doing, move |consumer| {
+        ask(&self.client(&partition.topic)?, &doing, move |consumer| {
             let (earliest, end) = consumer.fetch_watermarks(&topic, number, METADATA_TIMEOUT)?;
             // The client caches the id.
             let cluster_id = consumer.client().fetch_cluster_id(METADATA_TIMEOUT).map(Arc::from);
@@ -151,7 +155,7 @@ impl TopicConsumer {
     /// # Errors
     /// Retry while the broker does not answer or denies the request.
     pub async fn is_compacted(&self, topic: &str) -> Result<bool> {
-        let admin: AdminClient<DefaultClientContext> = self.settings.create().map_err(refused_settings)?;
+        let admin: AdminClient<DefaultClientContext> = self.clients.settings.create().map_err(refused_settings)?;
         Ok(topics::is_compaction(&topics::cleanup_policy(&admin, topic).await?))
     }
 
@@ -161,65 +165,133 @@ impl TopicConsumer {
     /// Retry when the client refuses the partition, as it does while it shuts down.
     pub fn open(&self, partition: &TopicPartition, offset: i64) -> Result<PartitionReader> {
         let doing = || format!("read {partition} from offset {offset}");
+        let client = self.client(&partition.topic)?;
+        client.handle_events();
+        let incarnation = client.incarnations().of(&partition.topic);
         // Split before the partition is assigned, so that no record goes to the common queue.
-        let queue = self
-            .consumer
+        let queue = client
+            .consumer()
             .split_partition_queue(&partition.topic, partition.partition)
             .ok_or_else(|| Error::retry(codes::UNAVAILABLE, ErrorType::Unavailable, doing()))?;
         let mut assignment = TopicPartitionList::with_capacity(1);
         assignment
             .add_partition_offset(&partition.topic, partition.partition, Offset::Offset(offset))
-            .and_then(|()| self.consumer.incremental_assign(&assignment))
+            .and_then(|()| client.consumer().incremental_assign(&assignment))
             .map_err(|error| unavailable(doing(), error))?;
-        Ok(PartitionReader { queue, partition: partition.clone(), consumer: self.clone() })
+        Ok(PartitionReader { queue, partition: partition.clone(), client, incarnation })
     }
 
-    /// The end of the partition, about a second old at most; `None` until the broker first reports it.
-    pub fn end(&self, partition: &TopicPartition) -> Option<i64> {
-        self.consumer.context().ends.lock().unwrap_or_else(PoisonError::into_inner).get(partition).copied()
+    /// The client that reads a topic.
+    fn client(&self, topic: &Arc<str>) -> Result<Arc<ReadingClient>> {
+        let Clients { incarnations, first, renewed, reading, .. } = &*self.clients;
+        let incarnation = incarnations.of(topic);
+        if incarnation == Incarnation::default() {
+            return Ok(Arc::clone(first));
+        }
+        let mut renewed = lock(renewed);
+        if let Some((_, client)) = renewed.get(topic).filter(|(of, _)| *of == incarnation) {
+            return Ok(Arc::clone(client));
+        }
+        let client = ReadingClient::new(reading.clone(), Arc::clone(incarnations))?;
+        renewed.insert(Arc::clone(topic), (incarnation, Arc::clone(&client)));
+        Ok(client)
     }
 
-    /// Commits the stored offsets to the group, for tools that show its lag. A failure is logged and has no other
-    /// effect. [`CommitMode::Async`] sends in the background and does not wait.
-    pub async fn show_progress(&self, offsets: Vec<(TopicPartition, i64)>, mode: CommitMode) {
-        if offsets.is_empty() {
-            return;
-        }
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (partition, offset) in offsets {
-            // Fails only for a negative offset.
-            let _ = list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(offset));
-        }
-        let committed = match mode {
-            CommitMode::Async => self.consumer.commit(&list, mode),
-            CommitMode::Sync => {
-                let consumer = Arc::clone(&self.consumer);
-                tokio::task::spawn_blocking(move || consumer.commit(&list, mode)).await.unwrap_or(Ok(()))
-            }
-        };
-        if let Err(error) = committed {
-            tracing::debug!(%error, "the group's offsets were not updated; only the offsets in the store count");
-        }
+    /// Returns true unless the topic was re-created since the stored offset was last recognized in it.
+    pub fn is_recognized(&self, reader: &PartitionReader) -> bool {
+        lock(&self.clients.recognized).get(&reader.partition).is_none_or(|known| *known == reader.incarnation)
     }
 
-    async fn ask<T: Send + 'static>(
-        &self,
-        doing: &str,
-        request: impl FnOnce(&StreamConsumer<Context>) -> Result<T, KafkaError> + Send + 'static,
-    ) -> Result<T> {
-        let consumer = Arc::clone(&self.consumer);
-        blocking(doing, move || request(&consumer)).await
+    /// Notes that the stored offset belongs to the topic that `reader` reads.
+    pub fn recognize(&self, reader: &PartitionReader) {
+        lock(&self.clients.recognized).insert(reader.partition.clone(), reader.incarnation);
     }
+
+    /// Forgets the topic that the stored offset was from: somebody has set another offset.
+    pub fn forget(&self, partition: &TopicPartition) {
+        lock(&self.clients.recognized).remove(partition);
+    }
+
+    /// The end of the partition, a few seconds old at most; `None` while its leader does not answer.
+    pub fn end(&self, partition: &TopicPartition) -> Option<End> {
+        self.client(&partition.topic).ok()?.reach().end(partition)
+    }
+
+    /// The trouble with the leader of a partition that waits for records.
+    pub fn unreachable(&self, partition: &TopicPartition) -> Option<Unreachable> {
+        self.client(&partition.topic).ok()?.reach().unreachable(partition)
+    }
+
+    /// The end of the partition, if the topic has no record from `from` up to there that can be read: only transaction
+    /// markers and aborted records.
+    ///
+    /// # Errors
+    /// Retry while the broker does not answer.
+    pub async fn empty_until(&self, partition: &TopicPartition, from: i64) -> Result<Option<i64>> {
+        // Asked first: the reader then sees at least this much.
+        let end = self.range(partition).await?.end;
+        if end <= from {
+            return Ok(None);
+        }
+        let is_empty = self.clients.witness.finds_nothing(partition, from, end).await?;
+        Ok(is_empty.then_some(end))
+    }
+
+    /// Commits stored offsets to the group, for tools that show its lag. Returns the partitions whose offsets are
+    /// known to be committed. A failure has no other effect.
+    pub async fn show_progress(&self, offsets: Vec<(TopicPartition, i64)>) -> Vec<(TopicPartition, i64)> {
+        let clients = Arc::clone(&self.clients);
+        let committed = tokio::task::spawn_blocking(move || clients.group.commit(clients.first.consumer(), offsets));
+        committed.await.unwrap_or_default()
+    }
+}
+
+/// Makes a blocking request.
+async fn ask<T: Send + 'static>(
+    client: &Arc<ReadingClient>,
+    doing: &str,
+    request: impl FnOnce(&StreamConsumer<Context>) -> Result<T, KafkaError> + Send + 'static,
+) -> Result<T> {
+    let client = Arc::clone(client);
+    blocking(doing, move || request(client.consumer())).await
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads one partition until it is dropped.
 pub struct PartitionReader {
     queue: StreamPartitionQueue<Context>,
     partition: TopicPartition,
-    consumer: TopicConsumer,
+    client: Arc<ReadingClient>,
+    incarnation: Incarnation,
 }
 
 impl PartitionReader {
+    /// Returns true if all records that were returned until now are of the topic that the reader was opened for: the
+    /// topic was not re-created meanwhile.
+    pub fn is_of_the_same_topic(&self) -> bool {
+        // The client reports the new topic before it fetches from it.
+        self.client.handle_events();
+        self.client.incarnations().of(&self.partition.topic) == self.incarnation
+    }
+
+    /// Waits until the topic is re-created.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn topic_recreated(&self) {
+        let incarnations = self.client.incarnations();
+        let mut changes = incarnations.changes();
+        while incarnations.of(&self.partition.topic) == self.incarnation {
+            // The sender lives as long as the client.
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Waits for the next record.
     ///
     /// # Errors
@@ -260,6 +332,6 @@ impl Drop for PartitionReader {
         let mut assignment = TopicPartitionList::with_capacity(1);
         assignment.add_partition(&self.partition.topic, self.partition.partition);
         // Fails only if the partition is not assigned.
-        let _ = self.consumer.consumer.incremental_unassign(&assignment);
+        let _ = self.client.consumer().incremental_unassign(&assignment);
     }
 }

@@ -53,7 +53,7 @@ async fn a_lost_anchor_is_a_gap_unless_the_topic_is_compacted() {
     reading.transact(2..4, true).await;
     reading.transact(4..6, false).await;
     reading.transact(6..7, true).await;
-    reading.goes_on_to(9).await;
+    reading.goes_on_to(10).await;
     assert_eq!(reading.dead_letters().await, ["5"]);
     reading.worker.kill();
     reading.produce(7..8).await;

@@ -1,11 +1,12 @@
 //! A topic whose records the test writes itself, and the sink that reads it.
 
-use std::time::Duration;
+use std::{any::Any, time::Duration};
 
 use rdkafka::{
     Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer as _},
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer as _},
     util::Timeout,
@@ -14,7 +15,7 @@ use tokio_postgres::Client;
 use towpath::kafka::client::KafkaSettings;
 
 use crate::{
-    stack::{Shared, database, env, eventually, rows, rows_become, shared},
+    stack::{alone, database, env, eventually, rows, rows_become, shared},
     worker::Worker,
 };
 
@@ -27,7 +28,7 @@ pub(crate) struct Reading {
     pub(crate) topic: String,
     pub(crate) database: Client,
     pub(crate) admin: AdminClient<DefaultClientContext>,
-    _stack: Shared,
+    _stack: Box<dyn Any>,
 }
 
 impl Reading {
@@ -42,7 +43,20 @@ impl Reading {
     }
 
     pub(crate) async fn new(theme: &str, policy: &str, partitions: i32, more: &str) -> Self {
-        let stack = shared().await;
+        Self::holding(Box::new(shared().await), theme, policy, partitions, more).await
+    }
+
+    /// Like [`Reading::new`], for a test that restarts a part of the stack.
+    pub(crate) async fn alone(theme: &str, policy: &str) -> Self {
+        Self::holding(Box::new(alone().await), theme, policy, 1, "").await
+    }
+
+    /// A second topic and sink in the test of `other`, which keeps the stack.
+    pub(crate) async fn beside(_other: &Self, theme: &str) -> Self {
+        Self::holding(Box::new(()), theme, "delete", 1, "").await
+    }
+
+    async fn holding(stack: Box<dyn Any>, theme: &str, policy: &str, partitions: i32, more: &str) -> Self {
         let worker = Worker::new(theme).sink(more);
         let topic = format!("{}.notes", worker.name);
         let admin = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap();
@@ -132,6 +146,34 @@ impl Reading {
         }
         assert_eq!(rows(&self.database, &row).await, before);
         self.worker.kill();
+    }
+
+    /// Waits until the running sink has stopped before `offset` with a code; its log must have each text of `told`.
+    pub(crate) async fn stops_at(&self, offset: i64, code: &str, told: &[&str]) {
+        eventually(&format!("the sink stops with {code}"), || async {
+            let log = self.worker.log();
+            let line = log.lines().find(|line| line.contains(code))?;
+            told.iter().for_each(|told| assert!(line.contains(told), "`{told}` is missing in {line}"));
+            (self.worker.state("pg").await == "failed").then_some(())
+        })
+        .await;
+        self.applied_up_to(offset).await;
+        assert_eq!(self.dead_letters().await, [offset.to_string()]);
+    }
+
+    /// The offset and the metadata that the sink's consumer group has for the topic.
+    pub(crate) fn group_offset(&self) -> (Offset, String) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, 0);
+        let committed = self.group().committed_offsets(list, WAIT).unwrap();
+        let element = committed.elements().remove(0);
+        (element.offset(), element.metadata().to_owned())
+    }
+
+    /// A client of the sink's consumer group.
+    pub(crate) fn group(&self) -> BaseConsumer {
+        let mut settings = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test");
+        settings.set("group.id", format!("connect-pg-{}", self.worker.name)).create().unwrap()
     }
 
     /// Starts the worker, which must read to the end.

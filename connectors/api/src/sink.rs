@@ -177,7 +177,8 @@ pub struct Claim {
     pub target: Arc<str>,
 }
 
-/// Records `[from, to)` of one partition, in offset order, with holes where the topic has them.
+/// Records `[from, to)` of one partition, in offset order, with holes where the topic has them. A batch without records
+/// moves the next offset over an end of the topic that has only transaction markers and aborted records.
 ///
 /// The bytes of all records share one arena, so that they cost no allocation per record.
 #[derive(Debug)]
@@ -188,7 +189,8 @@ pub struct Batch {
     pub from: i64,
     /// The next offset after the batch.
     pub to: i64,
-    /// The last record of the batch, to be stored with `to`; `None` if the topic cannot be recognized by a record.
+    /// The last record of the batch, or of the earlier batch if this batch has no records, to be stored with `to`;
+    /// `None` if the topic cannot be recognized by a record.
     pub anchor: Option<Anchor>,
     /// The records, in ascending order of offsets.
     pub records: Vec<Record>,

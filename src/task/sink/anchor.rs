@@ -46,9 +46,11 @@ pub(super) fn checkable(claim: &Claim, range: &PartitionRange) -> Option<Anchor>
     claim.anchor.filter(|anchor| (range.beginning.earliest..claim.next_offset).contains(&anchor.offset))
 }
 
-/// The first record read, compared with the anchor.
+/// A record, compared with the anchor.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum FirstRecord {
+pub(super) enum Compared {
+    /// A record before the anchor.
+    Before,
     /// The anchor, unchanged.
     Anchor,
     /// Another record at the anchor's offset.
@@ -57,13 +59,15 @@ pub(super) enum FirstRecord {
     After,
 }
 
-pub(super) fn compare(anchor: &Anchor, first: &impl Message) -> FirstRecord {
-    if first.offset() != anchor.offset {
-        FirstRecord::After
-    } else if of_message(first) == *anchor {
-        FirstRecord::Anchor
+pub(super) fn compare(anchor: &Anchor, record: &impl Message) -> Compared {
+    if record.offset() < anchor.offset {
+        Compared::Before
+    } else if record.offset() > anchor.offset {
+        Compared::After
+    } else if of_message(record) == *anchor {
+        Compared::Anchor
     } else {
-        FirstRecord::Another
+        Compared::Another
     }
 }
 
@@ -110,6 +114,14 @@ pub(super) fn missing(claim: &Claim, anchor: &Anchor, found: i64) -> Error {
     );
     let help = format!("if it was truncated, to continue at {found}: {}", set_offset(claim, &found.to_string()));
     other_topic(claim, codes::ANCHOR_MISSING, &why, &help)
+}
+
+/// The error of a topic that was re-created while it was read, and whose records cannot be compared.
+pub(super) fn recreated_while_read(claim: &Claim) -> Error {
+    let why = "the topic was deleted and re-created while it was read, and no record shows that the new topic has the \
+               applied records at the same offsets";
+    let help = format!("to read the new topic from its beginning: {}", set_offset(claim, "0"));
+    other_topic(claim, codes::TRUNCATED_OR_RECREATED, why, &help)
 }
 
 /// The section of docs/operations.md with the considerations.

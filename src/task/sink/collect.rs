@@ -148,6 +148,16 @@ impl Collector {
         self.since.get_or_insert_with(Instant::now);
     }
 
+    /// The first offset of the next record.
+    pub(super) fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// Skips offsets without records: the next record is at `offset` or later. To be called while the batch is empty.
+    pub(super) fn skip_to(&mut self, offset: i64) {
+        self.next = self.next.max(offset);
+    }
+
     /// Takes the batch; later records go into the next batch. The returned part of the memory budget is to be dropped
     /// with the batch.
     pub(super) fn take(&mut self) -> (Batch, Part) {

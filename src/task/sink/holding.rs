@@ -15,6 +15,7 @@ use super::{
     progress::Progress,
 };
 use crate::{
+    kafka::codes::TOPIC_RECREATED,
     task::{codes, health::Backoff},
     telemetry::Stage,
 };
@@ -30,6 +31,8 @@ pub(super) struct Holding<O: OpenSink> {
     pub(super) name: String,
     pub(super) progress: Arc<Progress>,
     pub(super) claim: Option<Claim>,
+    /// The first offset of the topic at the last claim.
+    pub(super) earliest: i64,
     backoff: Backoff,
     /// Changes at each loss of the store.
     losses: watch::Receiver<u64>,
@@ -39,7 +42,7 @@ impl<O: OpenSink> Holding<O> {
     /// Holds `partition` without a claim.
     pub(super) fn new(context: Arc<SinkContext<O>>, partition: TopicPartition, progress: Arc<Progress>) -> Self {
         let (name, backoff, losses) = (partition.to_string(), context.health.backoff(), context.connections.losses());
-        Self { context, partition, name, progress, claim: None, backoff, losses }
+        Self { context, partition, name, progress, claim: None, earliest: 0, backoff, losses }
     }
 
     /// Claims the partition, or renews our own claim, and checks that the topic has the offset to continue from.
@@ -55,8 +58,12 @@ impl<O: OpenSink> Holding<O> {
         let mut claim = claim.await?;
         // Kept before anything else can fail: the next claim must recognize this one as ours.
         let previous = self.claim.replace(claim.clone());
-        if let Some(previous) = previous.filter(|previous| claim.next_offset < previous.next_offset) {
-            self.log_store_went_back(previous.next_offset, claim.next_offset);
+        if let Some(previous) = previous.filter(|previous| claim.next_offset != previous.next_offset) {
+            // It was set for the topic as it is now.
+            self.context.consumer.forget(&self.partition);
+            if claim.next_offset < previous.next_offset {
+                self.log_store_went_back(previous.next_offset, claim.next_offset);
+            }
         }
         tracing::info!(
             topic = %self.partition.topic, partition = self.partition.partition, epoch = claim.epoch,
@@ -70,6 +77,7 @@ impl<O: OpenSink> Holding<O> {
             anchor::require_in_range(&claim, &range)?;
         }
         claim.anchor = anchor::checkable(&claim, &range);
+        self.earliest = range.beginning.earliest;
         if self.progress.metrics().is_none() {
             let topic = &*self.partition.topic;
             let object = topic.rsplit_once('.').map_or(topic, |(_, object)| object);
@@ -161,4 +169,13 @@ impl<O: OpenSink> Holding<O> {
 /// The error of a partition whose stored offset is not the expected one.
 pub(super) fn offset_moved(partition: &TopicPartition) -> Error {
     Error::retry(codes::OFFSET_MOVED, ErrorType::Conflict, format!("continue {partition} at the store's offset"))
+}
+
+/// The error of a partition whose topic was deleted and re-created since it was opened.
+pub(super) fn recreated_while_read(partition: &TopicPartition) -> Error {
+    let doing = format!(
+        "read {partition}: its topic was deleted and re-created. The records of the new topic are compared with the \
+         applied ones; nothing of them was written"
+    );
+    Error::retry(TOPIC_RECREATED, ErrorType::NotFound, doing)
 }

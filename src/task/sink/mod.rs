@@ -11,20 +11,21 @@ mod connections;
 mod context;
 mod dead_letters;
 mod deletes;
+mod ending;
 mod holding;
 mod pace;
 mod partition;
 mod progress;
+mod report;
 mod resume;
 mod store;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use rdkafka::consumer::CommitMode;
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
@@ -37,7 +38,11 @@ pub(crate) use self::{
     context::SinkContext,
     pace::{Limits, Pace},
 };
-use self::{partition::SinkPartition, progress::Progress};
+use self::{
+    partition::SinkPartition,
+    progress::Progress,
+    report::{REPORT, Reporter},
+};
 use super::codes;
 use crate::{
     config::Selection,
@@ -47,8 +52,6 @@ use crate::{
 
 /// Interval between searches for new topics and partitions.
 const DISCOVERY: Duration = Duration::from_secs(3);
-/// Interval between measurements of the lag and commits to the consumer group.
-const REPORT: Duration = Duration::from_secs(1);
 
 /// One task of a sink connector.
 pub(crate) struct SinkTask<O: OpenSink> {
@@ -61,6 +64,7 @@ pub(crate) struct SinkTask<O: OpenSink> {
     queue: Option<DeadLetterQueue>,
     /// Selected topics that do not exist.
     missing: BTreeSet<Arc<str>>,
+    reporter: Reporter,
 }
 
 /// The end of one part of the task: a partition, or the sender of dead letters.
@@ -70,7 +74,7 @@ impl<O: OpenSink> SinkTask<O> {
     /// Creates the task. It ends when the context's `stop` is cancelled.
     pub(crate) fn new(selection: Selection, context: Arc<SinkContext<O>>, queue: Option<DeadLetterQueue>) -> Self {
         let (partitions, let_go, missing) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { selection, context, partitions, let_go, queue, missing }
+        Self { selection, context, partitions, let_go, queue, missing, reporter: Reporter::default() }
     }
 
     /// Runs until the task is stopped, until one partition ends with an error that is not retryable (then all
@@ -91,7 +95,7 @@ impl<O: OpenSink> SinkTask<O> {
         context.stop.cancel();
         // Batches in flight finish; the worker's deadline bounds this.
         while running.join_next().await.is_some() {}
-        self.report(CommitMode::Sync).await;
+        self.reporter.finish(&context, &self.partitions).await;
         match &outcome {
             Ok(()) => context.health.stopped(),
             Err(error) if error.reaction == Reaction::Fenced => context.health.fenced(Stage::Apply, error),
@@ -125,7 +129,7 @@ impl<O: OpenSink> SinkTask<O> {
                 },
                 _ = report.tick() => {
                     self.context.connections.close_lost();
-                    self.report(CommitMode::Async).await;
+                    self.reporter.report(&self.context, &self.partitions);
                 }
                 _ = discovery.tick() => match self.context.consumer.partitions(&self.selection).await {
                     Ok(found) => {
@@ -203,26 +207,5 @@ impl<O: OpenSink> SinkTask<O> {
             let carried = SinkPartition::new(Arc::clone(&self.context), partition.clone(), progress);
             running.spawn(async { (Some(partition), carried.run().await) });
         }
-    }
-
-    /// Measures the lag, and commits the store's offsets to the consumer group.
-    async fn report(&self, mode: CommitMode) {
-        let mut offsets = Vec::with_capacity(self.partitions.len());
-        for (partition, progress) in &self.partitions {
-            if let Some(next) = progress.take_uncommitted() {
-                offsets.push((partition.clone(), next));
-            }
-            let end = self.context.consumer.end(partition);
-            if let (Some(next), Some(metrics), Some(end)) = (progress.next_offset(), progress.metrics(), end) {
-                progress.status().lag(end - next);
-                metrics.lag(end - next);
-                if end <= next {
-                    metrics.caught_up(SystemTime::now());
-                }
-            }
-        }
-        let committed = self.context.consumer.show_progress(offsets, mode);
-        // An unavailable broker must not delay the end of the task.
-        let _ = tokio::time::timeout(Duration::from_secs(2), committed).await;
     }
 }

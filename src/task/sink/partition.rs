@@ -17,7 +17,8 @@ use super::{
     anchor,
     collect::Collector,
     context::SinkContext,
-    holding::{Holding, offset_moved},
+    ending::end_without_records,
+    holding::{Holding, offset_moved, recreated_while_read},
     progress::Progress,
     resume::resume,
     store::{Stored, store},
@@ -74,10 +75,14 @@ impl<O: OpenSink> SinkPartition<O> {
         self.holding.report_running();
         let Some(reader) = resume(&self.holding, &claim, &mut collector).await? else { return Ok(()) };
         while self.collect(&reader, &mut collector).await? {
-            let (batch, _memory) = collector.take();
+            let (mut batch, _memory) = collector.take();
+            self.require_same_topic(&reader)?;
+            // An empty batch moves the offset to the end of the topic.
+            batch.anchor = batch.anchor.or_else(|| self.holding.claim.as_ref()?.anchor);
             let _active = context.sink_metrics.active(batch.records.len());
             let (stored, read) = self.store_while_collecting(&batch, &reader, &mut collector).await?;
             match stored {
+                Stored::Applied(_) if batch.records.is_empty() => {}
                 Stored::Applied(applied) => self.count(&batch, &applied)?,
                 Stored::Elsewhere => return Err(offset_moved(&self.holding.partition)),
                 Stored::Stopped => return Ok(()),
@@ -87,21 +92,39 @@ impl<O: OpenSink> SinkPartition<O> {
         Ok(())
     }
 
+    /// Requires that the records which were read until now are of the topic that was opened. Without this, records of a
+    /// re-created topic would be applied from the offset of the old one.
+    ///
+    /// # Errors
+    /// Retry, after which the anchor is compared.
+    fn require_same_topic(&self, reader: &PartitionReader) -> Result<()> {
+        if reader.is_of_the_same_topic() { Ok(()) } else { Err(recreated_while_read(&self.holding.partition)) }
+    }
+
     /// Waits for a record, then collects the other prefetched records. Returns false if the task is stopped.
     ///
     /// While there is nothing to store, the first ready event wins, in this order:
     /// 1. stop;
     /// 2. a loss of the store, after which the offset may have moved;
-    /// 3. the next record.
+    /// 3. a topic that was re-created, whose reader may be silent for ever;
+    /// 4. the next record;
+    /// 5. an end of the topic that has no record: the batch is empty.
     async fn collect(&mut self, reader: &PartitionReader, collector: &mut Collector) -> Result<bool> {
         let stop = self.holding.context.stop.clone();
         collector.learn().await?;
+        let (consumer, partition) = (self.holding.context.consumer.clone(), self.holding.partition.clone());
+        let mut end = pin!(end_without_records(&consumer, &partition, collector.next()));
         while collector.is_empty() {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(false),
                 () = self.holding.store_lost() => self.holding.require_unmoved().await?,
+                () = reader.topic_recreated() => return Err(recreated_while_read(&partition)),
                 message = reader.next() => collector.accept(&message?),
+                end = &mut end => {
+                    collector.skip_to(end);
+                    return Ok(!stop.is_cancelled());
+                }
             }
             collector.learn().await?;
         }

@@ -14,7 +14,7 @@ const NONE: i64 = -1;
 pub(super) struct Progress {
     /// The next offset to apply; [`NONE`] until the partition is claimed.
     next_offset: AtomicI64,
-    /// The offset last committed to the consumer group.
+    /// The offset that the consumer group is known to have.
     committed: AtomicI64,
     metrics: Mutex<Option<Arc<PartitionMetrics>>>,
     status: PartitionStatus,
@@ -55,9 +55,35 @@ impl Progress {
         Some(self.next_offset.load(Relaxed)).filter(|offset| *offset != NONE)
     }
 
-    /// The next offset if it is not committed to the consumer group yet; from then on it counts as committed.
-    pub(super) fn take_uncommitted(&self) -> Option<i64> {
-        let next = self.next_offset()?;
-        (self.committed.swap(next, Relaxed) != next).then_some(next)
+    /// The next offset, if the consumer group does not have it yet.
+    pub(super) fn uncommitted(&self) -> Option<i64> {
+        self.next_offset().filter(|next| self.committed.load(Relaxed) != *next)
+    }
+
+    /// Notes that the consumer group has `offset`.
+    pub(super) fn committed(&self, offset: i64) {
+        self.committed.store(offset, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use towpath_api::TopicPartition;
+
+    use super::*;
+    use crate::telemetry::{Metrics, StatusBoard};
+
+    #[test]
+    fn an_offset_is_offered_until_the_group_is_known_to_have_it() {
+        let partition = TopicPartition { topic: "t".into(), partition: 0 };
+        let progress = Progress::new(StatusBoard::new(&Metrics::new()).task("pg", 0).partition(&partition));
+        assert_eq!(progress.uncommitted(), None, "nothing is claimed yet");
+        progress.advance_to(5);
+        assert_eq!((progress.uncommitted(), progress.uncommitted()), (Some(5), Some(5)), "the first commit has failed");
+        progress.advance_to(7);
+        progress.committed(5);
+        assert_eq!(progress.uncommitted(), Some(7));
+        progress.committed(7);
+        assert_eq!(progress.uncommitted(), None);
     }
 }

@@ -1,16 +1,19 @@
 //! Opens a claimed partition for reading, and checks that the topic was not re-created since the last batch.
 
 use rdkafka::Message as _;
-use towpath_api::{Anchor, Claim, OpenSink, Result};
+use towpath_api::{Anchor, Claim, Error, ErrorType, OpenSink, Result};
 
 use super::{
-    anchor::{self, FirstRecord},
+    anchor::{self, Compared},
     collect::Collector,
     holding::Holding,
 };
 use crate::kafka::{codes::OFFSET_OUT_OF_RANGE, consumer::PartitionReader};
 
-/// Starts to read at the claim's offset, or at the anchor if there is one to check. Returns `None` if the task
+/// The offsets before the anchor that are read again for their deletes, whose tombstones may still come.
+const READ_BACK: i64 = 32;
+
+/// Starts to read at the claim's offset, or before the anchor if there is one to check. Returns `None` if the task
 /// is stopped meanwhile.
 ///
 /// # Errors
@@ -21,34 +24,66 @@ pub(super) async fn resume<O: OpenSink>(
     collector: &mut Collector,
 ) -> Result<Option<PartitionReader>> {
     let consumer = &holding.context.consumer;
-    let Some(anchor) = claim.anchor else { return consumer.open(&holding.partition, claim.next_offset).map(Some) };
-    let reader = consumer.open(&holding.partition, anchor.offset)?;
-    let first = tokio::select! {
-        () = holding.context.stop.cancelled() => return Ok(None),
-        first = reader.next() => first,
+    let Some(anchor) = claim.anchor else {
+        return open_unchecked(holding, claim).map(Some);
     };
-    match first {
-        Ok(first) => match anchor::compare(&anchor, &first) {
-            FirstRecord::Anchor => collector.remember(&first).await?,
-            FirstRecord::Another => return Err(anchor::recreated(claim, &anchor)),
-            FirstRecord::After => {
-                accept_without_anchor(holding, claim, &anchor, first.offset()).await?;
-                collector.accept(&first);
+    let reader = consumer.open(&holding.partition, (anchor.offset - READ_BACK).max(holding.earliest))?;
+    loop {
+        let record = tokio::select! {
+            () = holding.context.stop.cancelled() => return Ok(None),
+            record = reader.next() => record,
+        };
+        match record {
+            Ok(record) => match anchor::compare(&anchor, &record) {
+                Compared::Before => collector.remember(&record).await?,
+                Compared::Anchor => {
+                    collector.remember(&record).await?;
+                    break;
+                }
+                Compared::Another => return Err(anchor::recreated(claim, &anchor)),
+                Compared::After => {
+                    require_recognized(holding, claim, &reader)?;
+                    accept_without_anchor(holding, claim, &anchor, record.offset()).await?;
+                    collector.accept(&record);
+                    break;
+                }
+            },
+            // Retention has passed the first offset since the topic was asked for its beginning.
+            Err(error) if error.code == OFFSET_OUT_OF_RANGE => {
+                let range = consumer.range(&holding.partition).await?;
+                anchor::require_in_range(claim, &range)?;
+                if range.beginning.earliest <= anchor.offset {
+                    let doing = format!("read {} from its last applied records", holding.partition);
+                    return Err(Error::retry(OFFSET_OUT_OF_RANGE, ErrorType::Unavailable, doing).because(error));
+                }
+                drop(reader);
+                return open_unchecked(holding, claim).map(Some);
             }
-        },
-        // Retention has passed the anchor since the topic was asked for its beginning.
-        Err(error) if error.code == OFFSET_OUT_OF_RANGE => {
-            let range = consumer.range(&holding.partition).await?;
-            anchor::require_in_range(claim, &range)?;
-            if range.beginning.earliest <= anchor.offset {
-                return Err(error);
-            }
-            drop(reader);
-            return consumer.open(&holding.partition, claim.next_offset).map(Some);
+            Err(error) => return Err(error),
         }
-        Err(error) => return Err(error),
     }
+    consumer.recognize(&reader);
     Ok(Some(reader))
+}
+
+/// Starts to read at the claim's offset, without an anchor that shows that it is the same topic.
+fn open_unchecked<O: OpenSink>(holding: &Holding<O>, claim: &Claim) -> Result<PartitionReader> {
+    let consumer = &holding.context.consumer;
+    let reader = consumer.open(&holding.partition, claim.next_offset)?;
+    require_recognized(holding, claim, &reader)?;
+    consumer.recognize(&reader);
+    Ok(reader)
+}
+
+/// Requires that the topic is known to be the one that the stored offset is from, if no record shows it.
+///
+/// # Errors
+/// Fatal if the topic was re-created while the task ran, unless it is read from its beginning.
+fn require_recognized<O: OpenSink>(holding: &Holding<O>, claim: &Claim, reader: &PartitionReader) -> Result<()> {
+    if claim.next_offset == 0 || holding.context.consumer.is_recognized(reader) {
+        return Ok(());
+    }
+    Err(anchor::recreated_while_read(claim))
 }
 
 /// Accepts that the anchor is gone and the next record is at `found`, if compaction or retention may have removed the

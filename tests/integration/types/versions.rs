@@ -138,3 +138,28 @@ async fn a_redelivered_delete_with_its_tombstone_keeps_a_newer_row() {
     rows_become(&database, &topic.dead_letters(), &["5|decode.framing"]).await;
     assert_eq!(rows(&database, &table).await, ["1|5|f"]);
 }
+
+#[tokio::test]
+async fn a_restart_between_deletes_and_their_tombstones_keeps_newer_rows() {
+    let _stack = shared().await;
+    let mut worker = Worker::new("between").sink("\"version.field\" = \"source.lsn\"\n").start().await;
+    let topic = numbers(&worker).await;
+    let database = database().await;
+    let table = format!("SELECT id, n, _towpath_deleted FROM {} ORDER BY id", topic.table());
+    for id in 1..=3 {
+        topic.send(Some(key(id)), Some(numbered("c", 5, 50))).await;
+    }
+    // The deletes of two producers that write to one partition, older than the rows.
+    for id in 1..=2 {
+        topic.send(Some(key(id)), Some(numbered("d", 4, 40))).await;
+    }
+    stale_are(&worker, "2").await;
+    worker.kill();
+    for id in 1..=3 {
+        topic.send(Some(key(id)), None).await;
+    }
+    worker.spawn();
+    topic.send_bytes(b"no framing", b"no framing", &[]).await;
+    rows_become(&database, &topic.dead_letters(), &["8|decode.framing"]).await;
+    assert_eq!(rows(&database, &table).await, ["1|5|f", "2|5|f", "3|5|t"], "a tombstone without a delete deletes");
+}
