@@ -5,7 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use tokio_postgres::{Client, error::SqlState};
 use towpath_api::Result;
 
-use crate::{name::TableName, sqlstate::setup_error};
+use crate::{
+    name::{TableName, quoted},
+    sqlstate::setup_error,
+};
 
 /// The current state of a table.
 #[expect(clippy::struct_excessive_bools, reason = "each is a column of the catalog")]
@@ -111,6 +114,12 @@ impl CurrentTable {
             is_partitioned: guarded.get(3),
         })
     }
+}
+
+/// Returns true if the schema of a table exists.
+pub(crate) async fn schema_exists(client: &Client, name: &TableName) -> Result<bool> {
+    let found = client.query_one("SELECT to_regnamespace($1) IS NOT NULL", &[&quoted(&name.schema)]).await;
+    found.map(|row| row.get(0)).map_err(|error| setup_error(format!("look for schema {}", name.schema), error))
 }
 
 /// The names of the columns, in the order of the table.

@@ -12,8 +12,9 @@ use crate::{
     name::{TableName, literal, quoted},
 };
 
-/// Creates the schema and the table: first the key, then the fields, then the metadata columns.
-pub(super) fn create(desired: &DesiredTable<'_>, fields: &[(Column, RecordField)]) -> String {
+/// Creates the table, and its schema if `has_schema` is false: first the key, then the fields, then the metadata
+/// columns. `CREATE SCHEMA IF NOT EXISTS` would need the right to create schemas even if the schema exists.
+pub(super) fn create(desired: &DesiredTable<'_>, has_schema: bool, fields: &[(Column, RecordField)]) -> String {
     let mut columns: Vec<String> =
         desired.keys.iter().map(|key| format!("{} {} NOT NULL", quoted(&key.name), key.ty.sql())).collect();
     columns.extend(fields.iter().map(|(column, _)| format!("{} {}", quoted(&column.name), column.ty.sql())));
@@ -21,9 +22,10 @@ pub(super) fn create(desired: &DesiredTable<'_>, fields: &[(Column, RecordField)
     if !desired.keys.is_empty() {
         columns.push(format!("PRIMARY KEY ({})", key_list(&desired.keys)));
     }
+    let schema = format!("CREATE SCHEMA IF NOT EXISTS {}; ", quoted(&desired.name.schema));
     format!(
-        "CREATE SCHEMA IF NOT EXISTS {}; CREATE TABLE {} ({}){}",
-        quoted(&desired.name.schema),
+        "{}CREATE TABLE {} ({}){}",
+        if has_schema { "" } else { &schema },
         desired.name.sql(),
         columns.join(", "),
         // Free space on each page lets updates stay on the page and out of the index.

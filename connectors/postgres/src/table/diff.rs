@@ -8,7 +8,7 @@ use towpath_api::Result;
 
 use super::{
     Column, Table,
-    catalog::{CurrentColumn, CurrentTable, column_names, columns_in_order, grants},
+    catalog::{CurrentColumn, CurrentTable, column_names, columns_in_order, grants, schema_exists},
     ddl,
     desired::DesiredTable,
     fit::{Fit, fit},
@@ -25,6 +25,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct TableDiff {
     pub(super) exists: bool,
+    /// True if the schema of the table exists.
+    pub(super) has_schema: bool,
     pub(super) columns: Vec<Column>,
     pub(super) by_field: HashMap<String, usize>,
     /// Columns to add, each with its field.
@@ -97,7 +99,8 @@ impl TableDiff {
         }
         if !self.exists {
             let problem = format!("it does not exist, and schema.evolution={} creates none", evolution.as_str());
-            self.mismatches.push(Mismatch { problem, remedy: Some(ddl::create(desired, &self.missing)) });
+            self.mismatches
+                .push(Mismatch { problem, remedy: Some(ddl::create(desired, self.has_schema, &self.missing)) });
             return;
         }
         if evolution == SchemaEvolution::Off {
@@ -150,7 +153,8 @@ pub(super) async fn acceptable_diff(client: &Client, desired: &DesiredTable<'_>)
 pub(super) async fn diff(client: &Client, desired: &DesiredTable<'_>) -> Result<TableDiff> {
     let name = desired.name;
     let current = CurrentTable::of(client, name).await?;
-    let mut diff = TableDiff { exists: current.exists(), ..TableDiff::default() };
+    let has_schema = current.exists() || schema_exists(client, name).await?;
+    let mut diff = TableDiff { exists: current.exists(), has_schema, ..TableDiff::default() };
     diff.key_casts.resize(desired.keys.len(), None);
     diff.is_copyable = desired.purpose == Purpose::State && !current.guarded;
     diff.is_partitioned = current.is_partitioned;

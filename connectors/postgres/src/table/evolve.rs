@@ -81,7 +81,7 @@ async fn evolve(client: &Client, desired: &DesiredTable<'_>, diff: &TableDiff) -
             run(client, doing("comment on"), &ddl::metadata_comments(name, &diff.missing_metadata)).await?;
         }
     } else {
-        run(client, doing("create"), &ddl::create(desired, &diff.missing)).await?;
+        run(client, doing("create"), &ddl::create(desired, diff.has_schema, &diff.missing)).await?;
         run(client, doing("comment on"), &ddl::table_comments(desired)).await?;
     }
     run(client, doing("comment on"), &ddl::field_comments(name, &diff.missing)).await?;

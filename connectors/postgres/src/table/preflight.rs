@@ -79,7 +79,7 @@ async fn table(client: &Client, desired: &DesiredTable<'_>) -> Result<Preflight>
             (!diff.missing_metadata.is_empty()).then(|| ddl::add_metadata_columns(name, &diff.missing_metadata)),
         );
     } else if diff.mismatches.is_empty() {
-        makes.push(ddl::create(desired, &diff.missing));
+        makes.push(ddl::create(desired, diff.has_schema, &diff.missing));
     }
     let mut mends = diff.remedies();
     let mut lacks: Vec<String> = diff.mismatches.into_iter().map(|mismatch| mismatch.problem).collect();
