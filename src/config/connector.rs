@@ -7,7 +7,7 @@ use towpath_keys::{Check, Problems, Timeout, config_enum, config_keys};
 config_enum! {
     /// The treatment of a record that can never be stored.
     pub enum ErrorsTolerance {
-        /// The task fails.
+        /// The partition of the record waits, and tries the record again.
         None = "none",
         /// The record becomes a dead letter, and the task continues.
         All = "all",

@@ -99,7 +99,7 @@ mod tests {
             "\n### `tasks.max`\n\nThe maximum number of tasks that share the work.\n\n\
              * Type: integer\n* Default: `1`\n* Range: at least 1\n"
         ));
-        assert!(page.contains("\n* `none`: The task fails.\n"));
+        assert!(page.contains("\n* `none`: The partition of the record waits, and tries the record again.\n"));
         assert!(page.contains("\n## Sink of its own\n"));
     }
 

@@ -1,6 +1,6 @@
 //! The keys that every sink has, independent of its store: topics, formats and write rates.
 
-use towpath_api::{Error, ErrorType, Result};
+use towpath_api::{DeadLetterStreak, Error, ErrorType, Result};
 use towpath_keys::{ByteSize, Check, FlatReader, KeyDefinition, Keys, Problems, codes, config_keys};
 
 use super::{DeadLetterQueueConfig, DeliveryConfig, ReadingConfig, Selection};
@@ -66,6 +66,19 @@ config_keys! {
 
 impl Check for BatchConfig {}
 
+config_keys! {
+    /// The limit of dead letters in a row.
+    pub struct StreakConfig {
+        /// The number of dead letters in a row at which a partition stops dead-lettering. It then waits, and tries the
+        /// same records again until they can be stored or this limit is raised: such a row has a common cause, and the
+        /// topic would otherwise be emptied into the dead letters. With 0, there is no limit. A restart counts from 0.
+        #[key("errors.consecutive.limit")]
+        pub limit: u32 = DeadLetterStreak::LIMIT,
+    }
+}
+
+impl Check for StreakConfig {}
+
 /// Keys of every sink.
 #[derive(Debug, Clone)]
 pub struct SinkConfig {
@@ -74,11 +87,12 @@ pub struct SinkConfig {
     pub reading: ReadingConfig,
     pub batch: BatchConfig,
     pub delivery: DeliveryConfig,
+    pub streak: StreakConfig,
     /// The topic that dead letters are also published to.
     pub dead_letter_queue: DeadLetterQueueConfig,
 }
 
-type Parts = (TopicsConfig, (ReadingConfig, (BatchConfig, (DeliveryConfig, DeadLetterQueueConfig))));
+type Parts = (TopicsConfig, (ReadingConfig, (BatchConfig, (DeliveryConfig, (StreakConfig, DeadLetterQueueConfig)))));
 
 impl Keys for SinkConfig {
     fn definitions() -> Vec<KeyDefinition> {
@@ -86,8 +100,8 @@ impl Keys for SinkConfig {
     }
 
     fn read(reader: &mut FlatReader<'_>) -> Option<Self> {
-        let (topics, (reading, (batch, (delivery, dead_letter_queue)))) = Parts::read(reader)?;
-        Some(Self { topics, reading, batch, delivery, dead_letter_queue })
+        let (topics, (reading, (batch, (delivery, (streak, dead_letter_queue))))) = Parts::read(reader)?;
+        Some(Self { topics, reading, batch, delivery, streak, dead_letter_queue })
     }
 }
 

@@ -75,6 +75,7 @@ impl<O: OpenSink> SinkConnector<O> {
             reading: config.reading.reading(),
             connections: Connections::new(self.opener.clone(), config.batch.connections_max, self.metrics.clone()),
             linger: config.delivery.linger,
+            streak_limit: config.streak.limit,
             dead_lettered: Arc::clone(&self.dead_lettered),
             pace: self.pace.clone(),
             // A batch and the next one for each connection.

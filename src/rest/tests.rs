@@ -142,6 +142,7 @@ async fn a_task_shows_its_worker_generation_and_partitions() {
         "code": "postgres.schema_mismatch",
         "message": "check the table `acme.deals`",
         "help": "add the column `amount`",
+        "needs_action": false,
         "at": null,
     });
     let expected = json!([

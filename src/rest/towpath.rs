@@ -48,7 +48,13 @@ fn partition(report: &PartitionReport) -> Value {
 }
 
 fn error(error: &LastError) -> Value {
-    json!({ "code": error.code, "message": error.chain, "help": error.help, "at": timestamp(error.at) })
+    json!({
+        "code": error.code,
+        "message": error.chain,
+        "help": error.help,
+        "needs_action": error.needs_action,
+        "at": timestamp(error.at),
+    })
 }
 
 /// RFC 3339 in UTC with milliseconds; null for a time outside the years -9999 to 9999.

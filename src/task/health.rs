@@ -1,10 +1,11 @@
-//! The state of one task. The parts of a task (its partitions, for example) fail separately: one part that waits makes
-//! the task wait.
+//! The state of one task. The parts of a task (its partitions, for example) fail separately: one part that waits shows
+//! in the state, and stops no other part.
+
+mod parts;
 
 use std::{
-    collections::BTreeSet,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant, SystemTime},
@@ -14,7 +15,11 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Error, ErrorType, TopicPartition};
 
-use crate::telemetry::{ConnectorMetrics, PartitionStatus, Stage, TaskStatus};
+use self::parts::{Parts, Wait};
+use crate::telemetry::{ConnectorMetrics, PartitionStatus, Stage, TaskStatus, status::LastError};
+
+/// The shortest and the longest delay of a part that waits for a person.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// Reports for one task to the status board, the metrics and the log.
 pub(crate) struct TaskHealth {
@@ -22,8 +27,7 @@ pub(crate) struct TaskHealth {
     status: TaskStatus,
     metrics: ConnectorMetrics,
     delay_max: Duration,
-    /// The parts that wait after an error: partitions, or names such as `topics`.
-    waiting: Mutex<BTreeSet<String>>,
+    parts: Mutex<Parts>,
     last_error: Mutex<Instant>,
     /// True while no part waits and the board shows that. Read once per batch, without a lock.
     well: AtomicBool,
@@ -38,26 +42,27 @@ impl TaskHealth {
             status,
             metrics,
             delay_max,
-            waiting: Mutex::default(),
+            parts: Mutex::default(),
             last_error: Mutex::new(Instant::now()),
             well: AtomicBool::new(false),
         }
     }
 
-    /// Puts a partition on the board, until the returned handle is dropped.
+    /// Puts a partition on the board, until the returned handle is dropped. It counts as a part of the task until
+    /// [`forget`](Self::forget).
     pub(super) fn partition(&self, partition: &TopicPartition) -> PartitionStatus {
+        self.parts().add_partition(partition.to_string());
         self.status.partition(partition)
     }
 
     /// Delays from a tenth of a second up to `errors.retry.delay.max.ms`, with jitter, without end.
     pub(super) fn backoff(&self) -> Backoff {
-        let delays = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(100).min(self.delay_max))
-            .with_max_delay(self.delay_max)
-            .with_jitter()
-            .without_max_times()
-            .build();
-        Backoff { delays, attempt: 0 }
+        Backoff::new(Duration::from_millis(100), self.delay_max)
+    }
+
+    /// Delays from a second up to a minute, for a part that waits for a person.
+    pub(super) fn patience(&self) -> Backoff {
+        Backoff::new(PATIENCE.0, PATIENCE.1.min(self.delay_max))
     }
 
     /// Reports that `part` makes progress, or has nothing to do.
@@ -65,13 +70,13 @@ impl TaskHealth {
         if self.well.load(Ordering::Acquire) {
             return;
         }
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.remove(part) {
+        let mut parts = self.parts();
+        let waited = parts.works(part);
+        if waited {
             tracing::info!(connector = %self.connector, part, "{part} works again");
         }
-        if waiting.is_empty() {
-            self.status.running();
-            self.well.store(true, Ordering::Release);
+        if waited || parts.all_work() {
+            self.publish(&parts);
         }
     }
 
@@ -85,12 +90,16 @@ impl TaskHealth {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= time
     }
 
-    /// Removes `part`, which has ended, from the waiting parts.
+    /// Removes `part`, which has ended.
     pub(super) fn forget(&self, part: &str) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
+        let mut parts = self.parts();
+        let all_worked = parts.all_work();
+        if parts.remove(part) && !all_worked {
+            self.publish(&parts);
+        }
     }
 
-    /// Reports a retryable error of `part` and waits. Returns false if `stop` was cancelled first.
+    /// Reports an error of `part` and waits. Returns false if `stop` was cancelled first.
     pub(super) async fn wait(
         &self,
         part: &str,
@@ -99,8 +108,18 @@ impl TaskHealth {
         backoff: &mut Backoff,
         stop: &CancellationToken,
     ) -> bool {
-        let delay = backoff.next();
-        self.report_retrying(part, stage, error, backoff.attempt, delay);
+        self.wait_after(Trouble::of(part, stage, error), backoff, stop).await
+    }
+
+    /// As [`wait`](Self::wait).
+    pub(super) async fn wait_after(
+        &self,
+        trouble: Trouble<'_>,
+        backoff: &mut Backoff,
+        stop: &CancellationToken,
+    ) -> bool {
+        let (delay, stage) = (backoff.next(), trouble.stage);
+        self.report(trouble, backoff.attempt, delay);
         tokio::select! {
             () = stop.cancelled() => false,
             () = tokio::time::sleep(delay) => {
@@ -110,22 +129,42 @@ impl TaskHealth {
         }
     }
 
-    /// Reports that `part` cannot continue until something else recovers, and is retried after `delay`.
+    /// Reports that `part` cannot continue until something else recovers or a person acts, and is retried after
+    /// `delay`.
     pub(super) fn report_retrying(&self, part: &str, stage: Stage, error: &Error, attempt: u32, delay: Duration) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.report(Trouble::of(part, stage, error), attempt, delay);
+    }
+
+    fn report(&self, trouble: Trouble<'_>, attempt: u32, delay: Duration) {
+        let Trouble { part, stage, error, .. } = trouble;
+        let mut parts = self.parts();
         self.well.store(false, Ordering::Release);
-        waiting.insert(part.to_owned());
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.metrics.error(stage, error.error_type);
-        self.status.retrying(error, attempt, SystemTime::now() + delay);
-        // An outage is the same for all partitions and is logged once; a wrong table says nothing about other tables.
-        let of_a_table = matches!(error.error_type, ErrorType::Schema | ErrorType::Constraint);
-        let topic = part.split_once('[').filter(|_| of_a_table).map(|(topic, _)| topic);
-        tracing::warn!(
-            connector = %self.connector, part, topic, stage = stage.as_str(), code = error.code,
-            error_type = %error.error_type, attempt, error = %error.chain(), help = error.help(),
-            "{part} waits {} ms and retries; nothing is lost", delay.as_millis()
-        );
+        let now = SystemTime::now();
+        let is_new = parts.waits(part, Wait { error: LastError::new(error, now), attempt, next_try: now + delay });
+        self.publish(&parts);
+        drop(parts);
+        self.log(trouble, attempt, delay, is_new);
+    }
+
+    /// The first wait for a person is an error; its repetitions are logged ever more rarely.
+    fn log(&self, trouble: Trouble<'_>, attempt: u32, delay: Duration, is_new: bool) {
+        let Trouble { part, topic, stage, error } = trouble;
+        let connector = self.connector.as_str();
+        if error.needs_action() && is_new {
+            tracing::error!(
+                connector, part, topic, stage = stage.as_str(), code = error.code, error_type = %error.error_type,
+                error = %error.chain(), help = error.help(),
+                "{part} waits until a person acts, and is retried; other parts continue, and nothing is lost"
+            );
+        } else if !error.needs_action() || attempt.is_power_of_two() {
+            tracing::warn!(
+                connector, part, topic, stage = stage.as_str(), code = error.code, error_type = %error.error_type,
+                attempt, error = %error.chain(), help = error.help(),
+                "{part} waits {} ms and retries; nothing is lost", delay.as_millis()
+            );
+        }
     }
 
     /// Counts an error that is not retried and does not end the task.
@@ -138,8 +177,10 @@ impl TaskHealth {
         self.metrics.processed(u64::try_from(records).unwrap_or(u64::MAX));
     }
 
-    /// Reports the error that ended the task.
+    /// Reports the error that ended the task. Later reports of its parts, which may take a while to end, do not change
+    /// the state.
     pub(crate) fn failed(&self, stage: Stage, error: &Error) {
+        self.parts().ended = true;
         self.metrics.error(stage, error.error_type);
         self.status.failed(error);
         tracing::error!(
@@ -149,8 +190,9 @@ impl TaskHealth {
         );
     }
 
-    /// Reports that another worker has taken over all work of the task, which has ended.
+    /// Reports that another worker has taken over all work of the task. Like [`failed`](Self::failed), it is final.
     pub(super) fn fenced(&self, stage: Stage, error: &Error) {
+        self.parts().ended = true;
         self.metrics.error(stage, error.error_type);
         self.status.fenced(error);
         tracing::warn!(
@@ -160,19 +202,77 @@ impl TaskHealth {
         );
     }
 
+    /// Fixes the state until the task has ended: its parts stop.
+    pub(super) fn closing(&self) {
+        self.parts().ended = true;
+    }
+
     /// Reports that the task has ended as requested.
     pub(super) fn stopped(&self) {
+        self.parts().ended = true;
         self.status.stopped();
+    }
+
+    /// Shows the state that follows from the parts. Under their lock, so reports keep their order.
+    fn publish(&self, parts: &Parts) {
+        if parts.ended {
+            return;
+        }
+        match parts.state() {
+            (_, None) => self.status.running(),
+            (state, Some(wait)) => self.status.waiting(state, wait.error.clone(), wait.attempt, wait.next_try),
+        }
+        self.well.store(parts.all_work(), Ordering::Release);
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An error after which a part of the task waits.
+#[derive(Clone, Copy)]
+pub(super) struct Trouble<'a> {
+    part: &'a str,
+    /// The topic that the error concerns; `None` if it concerns all topics, so that it is logged once for all.
+    topic: Option<&'a str>,
+    stage: Stage,
+    error: &'a Error,
+}
+
+impl<'a> Trouble<'a> {
+    /// An error of `part`. An outage is the same for all partitions; a wrong table says nothing about other tables.
+    pub(super) fn of(part: &'a str, stage: Stage, error: &'a Error) -> Self {
+        let of_a_table = error.needs_action() || matches!(error.error_type, ErrorType::Schema | ErrorType::Constraint);
+        let topic = part.split_once('[').filter(|_| of_a_table).map(|(topic, _)| topic);
+        Self { part, topic, stage, error }
+    }
+
+    /// An error that `part` met first, and that all partitions of the task have.
+    pub(super) fn of_all(part: &'a str, stage: Stage, error: &'a Error) -> Self {
+        Self { part, topic: None, stage, error }
     }
 }
 
 /// The delays of one part. After progress the part starts with a fresh backoff.
 pub(super) struct Backoff {
     delays: backon::ExponentialBackoff,
+    max: Duration,
     attempt: u32,
 }
 
 impl Backoff {
+    /// Delays from `min` to `max`, with jitter, without end.
+    fn new(min: Duration, max: Duration) -> Self {
+        let delays = ExponentialBuilder::default()
+            .with_min_delay(min.min(max))
+            .with_max_delay(max)
+            .with_jitter()
+            .without_max_times()
+            .build();
+        Self { delays, max, attempt: 0 }
+    }
+
     /// Returns true if the part has waited at least once.
     pub(super) fn has_waited(&self) -> bool {
         self.attempt > 0
@@ -180,6 +280,9 @@ impl Backoff {
 
     fn next(&mut self) -> Duration {
         self.attempt += 1;
-        self.delays.next().unwrap_or(Duration::from_secs(15))
+        self.delays.next().unwrap_or(self.max).min(self.max)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,7 +108,7 @@ mod tests {
     use towpath_api::TopicPartition;
 
     use super::*;
-    use crate::telemetry::PartitionMetrics;
+    use crate::telemetry::{PartitionMetrics, WaitingPartition};
 
     /// The labels that a family may have. Each is a closed set, or a name from the configuration or the topics.
     const LABELS: [&str; 24] = [
@@ -153,13 +153,14 @@ mod tests {
         "_fds",
     ];
 
-    fn everything() -> (Metrics, PartitionMetrics) {
+    fn everything() -> (Metrics, (PartitionMetrics, WaitingPartition)) {
         let metrics = Metrics::new();
         metrics.connector("postgres", Stage::SINK);
         let partition = TopicPartition { topic: "acme.transactions".into(), partition: 0 };
-        let handle = metrics.sink("postgres").partition(&partition, "acme.transactions", "transactions");
+        let sink = metrics.sink("postgres");
+        let handle = sink.partition(&partition, "acme.transactions", "transactions");
         handle.lag(0);
-        (metrics, handle)
+        (metrics, (handle, sink.waiting(&partition.topic)))
     }
 
     fn type_name(family: &MetricFamily) -> &'static str {
@@ -234,7 +235,8 @@ mod tests {
             for partition in 0..6 {
                 let name = format!("acme.object{topic}");
                 let partition = TopicPartition { topic: name.as_str().into(), partition };
-                handles.push(sink.partition(&partition, &name, &format!("object{topic}")));
+                let waiting = sink.waiting(&partition.topic);
+                handles.push((sink.partition(&partition, &name, &format!("object{topic}")), waiting));
             }
         }
         let series = metrics.encode().lines().filter(|line| !line.starts_with('#')).count();

@@ -21,7 +21,7 @@ pub mod status;
 pub use connector_metrics::{ConnectorMetrics, Stage};
 pub use metrics::Metrics;
 pub use readiness::Readiness;
-pub use sink_metrics::{Held, PartitionMetrics, SinkMetrics, TransactionOutcome};
+pub use sink_metrics::{Held, PartitionMetrics, SinkMetrics, TransactionOutcome, WaitingPartition};
 pub use state::State;
 pub use status::{PartitionStatus, StatusBoard, TaskStatus};
 

@@ -3,6 +3,8 @@
 //! Dropping [`PartitionMetrics`] removes the series of its partition, unless a newer handle of the same partition
 //! exists. Counters per topic and table stay: a counter that vanishes and returns looks like a restart.
 
+mod waiting;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,6 +16,8 @@ use prometheus::{
 };
 use towpath_api::{Applied, TopicPartition, families};
 
+pub use self::waiting::WaitingPartition;
+use self::waiting::WaitingTopics;
 use super::{
     buckets::{BATCH_RECORDS, LATENCY_SECONDS, TRANSACTION_SECONDS},
     epoch::seconds_since_epoch,
@@ -78,6 +82,8 @@ families! {
         rate_limit_wait: CounterVec = "towpath_sink_rate_limit_wait_seconds_total" [connector],
         /// Current maximum of records in a transaction, from the limits of `batch.*` and `write.*`.
         batch_limit: IntGaugeVec = "towpath_sink_batch_limit_records" [connector],
+        /// Partitions that wait after an error, for the environment or for a person.
+        waiting: IntGaugeVec = "towpath_sink_waiting_partitions" [connector, topic, reason],
         /// Partitions of the connector that this worker reads.
         assigned: IntGaugeVec = "towpath_kafka_assigned_partitions" [connector],
         /// Time from the change at the source to the commit in the store.
@@ -105,6 +111,7 @@ struct Shared {
     apply_duration: Histogram,
     batch_records: Histogram,
     transactions: [IntCounter; TransactionOutcome::ALL.len()],
+    waiting: WaitingTopics,
     /// The assigned partitions by topic.
     topics: Mutex<HashMap<Arc<str>, HashMap<i32, Level>>>,
 }
@@ -155,6 +162,7 @@ impl SinkMetrics {
             batch_records: families.batch_records.with_label_values(&[connector]),
             transactions: TransactionOutcome::ALL
                 .map(|outcome| families.transactions.with_label_values(&[connector, outcome.as_str()])),
+            waiting: WaitingTopics::default(),
             topics: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }

@@ -9,13 +9,15 @@ pub enum State {
     Running,
     /// The task waits after an error, then retries.
     Retrying,
-    /// At least one task of the connector runs and at least one has failed. Never the state of a task.
+    /// A part of the work waits until a person acts, and the rest continues: a partition of a task, or a task of a
+    /// connector.
     Degraded,
     /// The task keeps its assignment and processes nothing.
     Paused,
     /// The task has released all its resources.
     Stopped,
-    /// The task has ended with an error that waiting does not cure.
+    /// Nothing is processed until a person acts. All partitions of the task wait and are retried, or the task has
+    /// ended.
     Failed,
 }
 
@@ -41,7 +43,7 @@ impl State {
     pub(super) fn of_connector(tasks: &[Self]) -> Self {
         let any = |state| tasks.contains(&state);
         match () {
-            () if any(Self::Failed) && any(Self::Running) => Self::Degraded,
+            () if any(Self::Failed) && (any(Self::Running) || any(Self::Degraded)) => Self::Degraded,
             () if any(Self::Failed) => Self::Failed,
             () if any(Self::Retrying) => Self::Retrying,
             () if any(Self::Degraded) => Self::Degraded,
@@ -68,6 +70,9 @@ mod tests {
             (&[Running, Retrying], Retrying),
             (&[Running, Failed], Degraded),
             (&[Retrying, Failed], Failed),
+            (&[Degraded, Failed], Degraded),
+            (&[Degraded, Running], Degraded),
+            (&[Degraded, Retrying], Retrying),
             (&[Failed], Failed),
             (&[Paused, Paused], Paused),
             (&[Stopped], Stopped),

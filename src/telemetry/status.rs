@@ -29,12 +29,15 @@ pub struct LastError {
     pub chain: String,
     /// The next step for a person.
     pub help: Option<String>,
+    /// True if waiting alone does not help: a person has to act.
+    pub needs_action: bool,
     pub at: SystemTime,
 }
 
 impl LastError {
-    fn new(error: &Error, at: SystemTime) -> Self {
-        Self { code: error.code, chain: error.chain(), help: error.help().map(str::to_owned), at }
+    pub(crate) fn new(error: &Error, at: SystemTime) -> Self {
+        let help = error.help().map(str::to_owned);
+        Self { code: error.code, chain: error.chain(), help, needs_action: error.needs_action(), at }
     }
 }
 
@@ -66,11 +69,11 @@ pub struct TaskReport {
     pub state: State,
     /// When the task entered the state.
     pub since: SystemTime,
-    /// The error of a task that is retrying, has failed or was fenced; `None` otherwise.
+    /// The newest error of a task that waits, has failed or was fenced; `None` otherwise.
     pub error: Option<LastError>,
-    /// The number of the next attempt, from 1, while the task is retrying.
+    /// The number of the next attempt, from 1, while the task or a part of it is retried.
     pub attempt: Option<u32>,
-    /// The time of the next attempt, while the task is retrying.
+    /// The time of the next attempt, while the task or a part of it is retried.
     pub next_try: Option<SystemTime>,
     /// The partitions that the task reads, in the order of topics and numbers; empty for a source.
     pub partitions: Vec<PartitionReport>,

@@ -126,7 +126,8 @@ async fn a_queue_that_cannot_be_created_is_reported_and_loses_no_letter() {
     let mut reading = with_a_letter("unmade", &QUEUE.replace("factor = 1", "factor = 3")).await;
     reading.worker.spawn();
     reading.worker.is_ready().await;
-    eventually("the task fails", || async { (reading.worker.state("pg").await == "failed").then_some(()) }).await;
+    eventually("the task is degraded", || async { (reading.worker.state("pg").await == "degraded").then_some(()) })
+        .await;
     let log = reading.worker.log();
     assert!(
         log.contains("kafka.topic_refused") && log.contains("errors.deadletterqueue.topic.replication.factor"),
@@ -135,6 +136,8 @@ async fn a_queue_that_cannot_be_created_is_reported_and_loses_no_letter() {
     let open = format!("SELECT published_at IS NULL FROM towpath.dead_letter WHERE topic = '{}'", reading.topic);
     let letters = rows(&reading.database, &open).await;
     assert!(letters.iter().all(|letter| letter == "t"), "{letters:?}");
+    reading.produce(1..2).await;
+    eventually("the partitions go on", || async { (reading.applied().await == 2).then_some(()) }).await;
 }
 
 #[tokio::test]

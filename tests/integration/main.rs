@@ -18,6 +18,7 @@ mod faults;
 mod fenced;
 mod guards;
 mod histories;
+mod isolation;
 mod journal;
 mod laboratory;
 mod modes;

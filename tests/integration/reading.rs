@@ -21,6 +21,22 @@ use crate::{
 
 pub(crate) const WAIT: Timeout = Timeout::After(Duration::from_secs(20));
 
+/// Waits until a partition of `topic` waits for a person with a code; returns its error and help.
+pub(crate) async fn waits_for(worker: &Worker, topic: &str, code: &str) -> String {
+    let waiting = || async {
+        let connectors: serde_json::Value = serde_json::from_str(&worker.get("/towpath/v1/connectors").await.1).ok()?;
+        let tasks = connectors.as_array()?.iter().filter_map(|connector| connector["tasks"].as_array());
+        let mut partitions = tasks.flatten().filter_map(|task| task["partitions"].as_array()).flatten();
+        let found = partitions.find(|found| found["topic"] == topic && found["waiting_for"]["code"] == code)?;
+        assert_eq!(found["waiting_for"]["needs_action"], true, "{found}");
+        Some(format!("{} {}", found["waiting_for"]["message"], found["waiting_for"]["help"]))
+    };
+    let told = eventually(&format!("{topic} waits with {code}"), waiting).await;
+    let labels = format!("reason=\"person\",topic=\"{topic}\"");
+    assert!(worker.metric("towpath_sink_waiting_partitions", &labels).await > 0.5, "the metric shows it");
+    told
+}
+
 /// A topic and a sink that reads it. Its records are undecodable bytes: each becomes a dead letter, and the next offset
 /// shows the sink's progress.
 pub(crate) struct Reading {
@@ -124,8 +140,8 @@ impl Reading {
         assert_eq!(self.database.execute(&sql, &[]).await.unwrap(), 1);
     }
 
-    /// Starts the worker; the sink must fail with a code, and the log must have each text of `told`. The stored offset
-    /// stays unchanged.
+    /// Starts the worker; the partition must wait for a person with a code, and the error must have each text of
+    /// `told`. The stored offset stays unchanged.
     pub(crate) async fn fails_with(&mut self, code: &str, told: &[&str]) {
         let row = format!(
             "SELECT next_offset, anchor_offset, cluster_id FROM towpath.sink_partition WHERE topic = '{}'",
@@ -134,16 +150,14 @@ impl Reading {
         let before = rows(&self.database, &row).await;
         self.worker.spawn();
         self.worker.is_ready().await;
-        eventually(&format!("the sink fails with {code}"), || async {
-            (self.worker.state("pg").await == "failed").then_some(())
-        })
-        .await;
-        let log = self.worker.log();
-        let line = log.lines().find(|line| line.contains("the task has failed")).unwrap();
-        assert!(line.contains(code), "{line}");
+        let waiting_for = waits_for(&self.worker, &self.topic, code).await;
         for told in told {
-            assert!(line.contains(told), "`{told}` is missing in {line}");
+            assert!(waiting_for.contains(told), "`{told}` is missing in {waiting_for}");
         }
+        assert_eq!(self.worker.state("pg").await, "failed", "the task has no other partition");
+        let log = self.worker.log();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains("waits until a person acts")).collect();
+        assert!(lines.len() == 1 && lines[0].contains(code), "the log tells it once as an error: {lines:?}");
         assert_eq!(rows(&self.database, &row).await, before);
         self.worker.kill();
     }

@@ -88,6 +88,11 @@ impl Worker {
         self
     }
 
+    /// A file of the config folder.
+    pub(crate) fn path(&self, file: &str) -> std::path::PathBuf {
+        self.folder.path().join(file)
+    }
+
     fn write(&self, file: &str, text: &str) {
         std::fs::write(self.folder.path().join(file), text).expect("the config can be written");
     }

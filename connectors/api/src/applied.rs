@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-use crate::ErrorType;
+use crate::{DeadLetterStreak, ErrorType};
 
 /// The outcome of a batch. The sum of all counts is the number of its records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,10 +22,14 @@ pub struct Applied {
     /// Records that the configuration excludes, for example deletes with `delete.mode=ignore`, or that the store drops
     /// by a rule of its own, such as a trigger.
     pub filtered: u64,
+    /// The dead letters in a row at the end of the batch, counted from the claim's streak on. Not a count of records,
+    /// and not part of the sum.
+    pub streak: DeadLetterStreak,
     /// Dead letters, by [`ErrorType`] in the order of [`ErrorType::ALL`].
     dead_letters: [u64; ErrorType::ALL.len()],
 }
 
+/// Adds the counts. The streak, which concerns the batch as a whole, stays.
 impl AddAssign for Applied {
     fn add_assign(&mut self, other: Self) {
         self.inserted += other.inserted;

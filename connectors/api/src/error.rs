@@ -2,7 +2,7 @@
 //!
 //! If the environment is at fault (a broker, a database or a network is unavailable), the task retries, and no record
 //! is dead-lettered. If the data is at fault (one record can never be stored), the record is dead-lettered without a
-//! retry. Any other error stops the task.
+//! retry. Any other error needs a person, and stops only the work that it concerns.
 
 use std::{borrow::Cow, fmt};
 
@@ -21,12 +21,13 @@ pub enum Reaction {
     ///   record with [`Applied::add_dead_letter`](crate::Applied::add_dead_letter). A sink never returns this error.
     ///
     /// To the worker, `Poison` from [`run`](crate::Source::run) or [`apply`](crate::Sink::apply) is the same as
-    /// [`Fatal`](Self::Fatal): the task fails.
+    /// [`Fatal`](Self::Fatal).
     Poison,
     /// Another instance owns the work now: let go of the work and change nothing more. A [`Journal`](crate::Journal)
     /// may report this without another instance, after the process was frozen.
     Fenced,
-    /// Waiting does not help: stop the task and report the error to a person.
+    /// Waiting alone does not help: report the error to a person. A partition of a sink waits and is retried at least
+    /// once a minute, while the other partitions of its task continue. The task of a source stops.
     Fatal,
 }
 
@@ -162,6 +163,11 @@ impl Error {
     /// The next step for a person, if there is one.
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
+    }
+
+    /// Returns true if waiting alone does not help, so that a person has to act.
+    pub fn needs_action(&self) -> bool {
+        matches!(self.reaction, Reaction::Fatal | Reaction::Poison)
     }
 
     /// The error and all its causes on one line, separated by colons.

@@ -3,8 +3,8 @@
 //!
 //! The environment variable `FAILPOINTS` sets the action of each point, in the syntax of the crate `fail`:
 //! `after_cas=3*off->1*return(kill);mid_upsert=1*return(pause 200)`. The actions are `kill` (the process ends at once,
-//! as after SIGKILL), `error` (the step fails with an error of the environment) and `pause MS` (this task waits for MS
-//! milliseconds, the others continue).
+//! as after SIGKILL), `panic` (the step panics), `error` (the step fails with an error of the environment) and
+//! `pause MS` (this task waits for MS milliseconds, the others continue).
 
 use crate::Result;
 
@@ -12,6 +12,9 @@ use crate::Result;
 ///
 /// # Errors
 /// Retry if the action is `error`; fatal if the action is unknown.
+///
+/// # Panics
+/// If the action is `panic`.
 #[cfg(feature = "failpoints")]
 pub async fn hit(point: &'static str) -> Result<()> {
     use crate::{Error, ErrorType};
@@ -28,6 +31,7 @@ pub async fn hit(point: &'static str) -> Result<()> {
     tracing::warn!(point, action, "failpoint {point}: {action}");
     match action.split_once(' ') {
         None if action == "kill" => std::process::abort(),
+        None if action == "panic" => panic!("the failpoint {point} panics"),
         None if action == "error" => {
             Err(Error::retry("failpoint.error", ErrorType::Unavailable, format!("pass the failpoint {point}")))
         }

@@ -234,7 +234,8 @@
 //!             return Err(Error::fenced("memory.fenced", format!("claim {partition}")));
 //!         }
 //!         let (partition, epoch, target) = (partition.clone(), epoch + 1, "memory".into());
-//!         let claim = Claim { partition, epoch, next_offset, anchor: None, target };
+//!         let streak = Default::default();
+//!         let claim = Claim { partition, epoch, next_offset, anchor: None, target, streak };
 //!         store.claims.insert(claim.partition.clone(), claim.clone());
 //!         Ok(claim)
 //!     }
@@ -278,7 +279,8 @@
 //!     async fn seek(&mut self, partition: &TopicPartition, to: i64, anchor: Option<Anchor>) -> Result<()> {
 //!         let mut store = self.0.lock().unwrap();
 //!         let epoch = store.claims.get(partition).map_or(0, |claim| claim.epoch) + 1;
-//!         let claim = Claim { partition: partition.clone(), epoch, next_offset: to, anchor, target: "memory".into() };
+//!         let (target, streak) = ("memory".into(), Default::default());
+//!         let claim = Claim { partition: partition.clone(), epoch, next_offset: to, anchor, target, streak };
 //!         store.claims.insert(partition.clone(), claim);
 //!         Ok(())
 //!     }

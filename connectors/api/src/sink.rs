@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Anchor, Applied, Arena, Beginning, Error, Record, Result, StoredDeadLetter};
+use crate::{Anchor, Applied, Arena, Beginning, DeadLetterStreak, Error, Record, Result, StoredDeadLetter};
 
 /// One partition of one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,7 +47,9 @@ pub trait Sink: Send {
     /// Makes the rows of `batch` and its end as next offset durable together, or changes nothing.
     ///
     /// Called in offset order, for one partition by one caller at a time. Records that can never be stored are
-    /// dead-lettered in the same transaction and counted in [`Applied`]; they do not cause an error.
+    /// dead-lettered in the same transaction and counted in [`Applied`]; they do not cause an error. If too many in a
+    /// row would be dead-lettered, counted from the claim's streak on, the batch is refused as a whole (see
+    /// [`DeadLetterStreak`]).
     ///
     /// # Errors
     /// Retry: the outcome is unknown; drop the instance and claim again. Fenced: the partition has another owner; drop
@@ -175,6 +177,15 @@ pub struct Claim {
     pub anchor: Option<Anchor>,
     /// The target of the rows, for people and metrics; for example `acme.transactions`.
     pub target: Arc<str>,
+    /// The dead letters in a row before `next_offset`. A store returns an empty streak; the worker sets it.
+    pub streak: DeadLetterStreak,
+}
+
+impl Claim {
+    /// The streak with which reading continues at `next_offset`; empty if the store has gone elsewhere.
+    pub fn streak_at(&self, next_offset: i64) -> DeadLetterStreak {
+        if self.next_offset == next_offset { self.streak } else { self.streak.ended() }
+    }
 }
 
 /// Records `[from, to)` of one partition, in offset order, with holes where the topic has them. A batch without records

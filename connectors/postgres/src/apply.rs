@@ -20,7 +20,7 @@ pub(crate) async fn attempt(
     tolerate_poison: bool,
 ) -> Result<Applied, ApplyError> {
     transaction.begin(claim).await?;
-    let stored = write_and_commit(transaction, attempt, tolerate_poison).await;
+    let stored = write_and_commit(transaction, claim, attempt, tolerate_poison).await;
     if stored.is_err() {
         // The server may be unavailable; the first error says more than the error of the rollback.
         let _ = transaction.rollback().await;
@@ -30,18 +30,19 @@ pub(crate) async fn attempt(
 
 async fn write_and_commit(
     transaction: &mut Transaction<'_>,
+    claim: &Claim,
     attempt: Attempt,
     tolerate_poison: bool,
 ) -> Result<Applied, ApplyError> {
     let batch = transaction.batch;
-    let written = match attempt {
+    let mut written = match attempt {
         Attempt::Whole | Attempt::Together => write(transaction, &batch.records, attempt).await?,
         Attempt::InParts => write_isolating_poison(transaction).await?,
     };
     if written.applied.stale > 0 {
         failpoint::hit("mid_replay").await?;
     }
-    dead_letter::accept(&written.letters, batch, tolerate_poison)?;
+    written.applied.streak = dead_letter::accept(&written.letters, batch, claim.streak, tolerate_poison)?;
     transaction.commit(&written).await?;
     Ok(written.applied)
 }

@@ -6,7 +6,7 @@
 //! still the one that the offset refers to.
 
 use tokio_postgres::{Client, Statement, types::ToSql};
-use towpath_api::{Batch, Beginning, Claim, Error, ErrorType, Result, TopicPartition, failpoint};
+use towpath_api::{Batch, Beginning, Claim, DeadLetterStreak, Error, ErrorType, Result, TopicPartition, failpoint};
 
 use crate::{
     codes, fencing::is_fenced, name::TableName, offsets::anchor_in, sqlstate::database_error, table::DDL_LOCK,
@@ -222,7 +222,8 @@ pub(crate) async fn claim(
     failpoint::hit("after_claim").await?;
     let anchor = anchor_in(&row, 2);
     let (epoch, next_offset) = (row.get(0), row.get(1));
-    Ok(Claim { partition: partition.clone(), epoch, next_offset, anchor, target: table.to_string().into() })
+    let (partition, target) = (partition.clone(), table.to_string().into());
+    Ok(Claim { partition, epoch, next_offset, anchor, target, streak: DeadLetterStreak::default() })
 }
 
 /// Why a compare-and-set changed nothing: another owner has the partition, or the stored offset is another.

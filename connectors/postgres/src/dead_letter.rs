@@ -79,13 +79,22 @@ impl<'a> DeadLetter<'a> {
     }
 }
 
-/// Checks whether these dead letters of a batch may be stored.
+/// Checks whether these dead letters of a batch may be stored. `streak` counts the dead letters before the batch;
+/// returns the streak at the end of the batch.
 ///
 /// # Errors
 /// Fatal if none is tolerated, or if they are too many in a row: draining the topic into the dead letters would hide
 /// the cause.
-pub(crate) fn accept(letters: &[DeadLetter<'_>], batch: &Batch, tolerate_poison: bool) -> Result<()> {
-    let Some(first) = letters.iter().min_by_key(|letter| letter.record.offset) else { return Ok(()) };
+pub(crate) fn accept(
+    letters: &[DeadLetter<'_>],
+    batch: &Batch,
+    mut streak: DeadLetterStreak,
+    tolerate_poison: bool,
+) -> Result<DeadLetterStreak> {
+    let mut others = batch.records.iter().filter(|record| !matches!(record.body, Body::Tombstone(_)));
+    let Some(first) = letters.iter().min_by_key(|letter| letter.record.offset) else {
+        return Ok(if others.next().is_none() { streak } else { streak.ended() });
+    };
     let (offset, reason, code) = (first.record.offset, &first.reason, first.code);
     if !tolerate_poison {
         let doing = format!(
@@ -97,16 +106,15 @@ pub(crate) fn accept(letters: &[DeadLetter<'_>], batch: &Batch, tolerate_poison:
     }
     let types: HashMap<i64, ErrorType> =
         letters.iter().map(|letter| (letter.record.offset, letter.error_type)).collect();
-    let mut streak = DeadLetterStreak::default();
-    for record in batch.records.iter().filter(|record| !matches!(record.body, Body::Tombstone(_))) {
+    for record in others {
         match types.get(&record.offset) {
             Some(error_type) => streak.add_dead_letter(*error_type),
-            None => streak.end(),
+            None => streak = streak.ended(),
         }
         streak.check(|| {
             format!(
-                "apply {}: {} records in a row up to offset {} would be dead letters, the first because {reason} \
-                 ({code}); nothing from offset {} on was written",
+                "apply {}: {} records in a row up to offset {} would be dead letters, the first of this batch because \
+                 {reason} ({code}); nothing from offset {} on was written",
                 batch.partition,
                 streak.length(),
                 record.offset,
@@ -114,7 +122,7 @@ pub(crate) fn accept(letters: &[DeadLetter<'_>], batch: &Batch, tolerate_poison:
             )
         })?;
     }
-    Ok(())
+    Ok(streak)
 }
 
 /// Stores dead letters in the open transaction of `client`. A dead letter stored before (its offset was replayed) is

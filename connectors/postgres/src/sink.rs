@@ -34,7 +34,7 @@ pub struct SinkSettings {
     /// The name of this process in `towpath.sink_partition`. Must be unique per process; it distinguishes our own
     /// earlier claim from another worker's.
     pub owner: String,
-    /// True if a record that can never be stored is dead-lettered. Otherwise the task fails at that record.
+    /// True if a record that can never be stored is dead-lettered. Otherwise the partition waits at that record.
     pub tolerate_poison: bool,
     /// The maximum time for which to retry a record that later records may make acceptable; `None` for no limit.
     pub retry_timeout: Option<Duration>,

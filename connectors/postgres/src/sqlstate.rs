@@ -62,7 +62,7 @@ fn is_outdated(state: &SqlState) -> bool {
     [SqlState::DATATYPE_MISMATCH, SqlState::UNDEFINED_COLUMN, SqlState::FEATURE_NOT_SUPPORTED].contains(state)
 }
 
-const SETUP_HELP: &str = "check the rights of the role and the tables, then restart the task";
+const SETUP_HELP: &str = "check the rights of the role, the table and its triggers; it is tried again within a minute";
 
 /// Converts a database error into an error of the contract; `doing` is a verb phrase.
 ///

@@ -146,14 +146,21 @@ fn other_topic(claim: &Claim, code: &'static str, why: &str, help: &str) -> Erro
 mod tests {
     use std::collections::BTreeSet;
 
-    use towpath_api::{Beginning, TopicPartition};
+    use towpath_api::{Beginning, DeadLetterStreak, TopicPartition};
 
     use super::*;
 
     #[test]
     fn the_command_is_complete_and_the_manual_has_the_section() {
         let partition = TopicPartition { topic: "t".into(), partition: 3 };
-        let claim = Claim { partition, epoch: 1, next_offset: 5, anchor: None, target: "t".into() };
+        let claim = Claim {
+            partition,
+            epoch: 1,
+            next_offset: 5,
+            anchor: None,
+            target: "t".into(),
+            streak: DeadLetterStreak::default(),
+        };
         let range = |earliest, end| PartitionRange { beginning: Beginning { earliest, cluster_id: None }, end };
         let refused = |range| require_in_range(&claim, &range).unwrap_err();
         let command = |offset| format!("`towpath offsets set --worker worker.toml CONNECTOR.toml t 3 {offset}`");
@@ -188,7 +195,14 @@ mod tests {
         let checked = |anchor, next_offset, earliest| {
             let partition = TopicPartition { topic: "t".into(), partition: 0 };
             let anchor = Some(Anchor { offset: anchor, hash: [0; 32] });
-            let claim = Claim { partition, epoch: 1, next_offset, anchor, target: "t".into() };
+            let claim = Claim {
+                partition,
+                epoch: 1,
+                next_offset,
+                anchor,
+                target: "t".into(),
+                streak: DeadLetterStreak::default(),
+            };
             let range = PartitionRange { beginning: Beginning { earliest, cluster_id: None }, end: 100 };
             checkable(&claim, &range).is_some()
         };

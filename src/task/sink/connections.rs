@@ -1,7 +1,10 @@
 //! The connections of one sink task. A partition borrows one for each call.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -29,6 +32,8 @@ pub(crate) struct Connections<O: OpenSink> {
     idle: Idle<O>,
     /// Counts losses of the store: a fresh connection may reach an older copy of the store.
     losses: watch::Sender<u64>,
+    /// True if the newest attempt to open a connection failed.
+    refused: AtomicBool,
     metrics: SinkMetrics,
 }
 
@@ -42,6 +47,7 @@ impl<O: OpenSink> Connections<O> {
             permits: Arc::new(Semaphore::new(max as usize)),
             idle: Arc::default(),
             losses: watch::Sender::new(0),
+            refused: AtomicBool::new(false),
             metrics,
         }
     }
@@ -55,12 +61,20 @@ impl<O: OpenSink> Connections<O> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         self.close_lost();
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let sink = match idle {
-            Some((sink, _)) => sink,
-            None => self.opener.open().await?,
+        let sink = if let Some((sink, _)) = idle {
+            sink
+        } else {
+            let opened = self.opener.open().await;
+            self.refused.store(opened.is_err(), Relaxed);
+            opened?
         };
         let in_use = self.metrics.connection_in_use();
         Ok(Lent { sink, idle: Arc::clone(&self.idle), metrics: self.metrics.clone(), _in_use: in_use, _permit: permit })
+    }
+
+    /// Returns true if no connection can be opened at present, which concerns all partitions.
+    pub(super) fn are_refused(&self) -> bool {
+        self.refused.load(Relaxed)
     }
 
     /// Changes at each loss of the store.

@@ -26,6 +26,8 @@ pub(crate) struct SinkContext<O: OpenSink> {
     pub(crate) reading: Reading,
     pub(crate) connections: Connections<O>,
     pub(crate) linger: Duration,
+    /// The number of dead letters in a row at which a partition waits; 0 for no limit.
+    pub(crate) streak_limit: u32,
     /// Notified when records were dead-lettered; shared by all tasks of the connector.
     pub(crate) dead_lettered: Arc<Notify>,
     /// Shared by all tasks of the connector.

@@ -8,9 +8,10 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
-use towpath_api::{OpenSink, Reaction, Result, Sink as _, StoredDeadLetter};
+use towpath_api::{OpenSink, Result, Sink as _, StoredDeadLetter};
 
 use super::{
+    caught::caught,
     connections::{SILENCE, no_answer},
     context::SinkContext,
 };
@@ -23,20 +24,18 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// The name of this part in the task's state.
 const PART: &str = "dead letters";
 
-/// Sends dead letters until the task is stopped.
-///
-/// # Errors
-/// Errors that are not retryable, such as a topic that cannot be created.
-pub(super) async fn run<O: OpenSink>(context: Arc<SinkContext<O>>, queue: DeadLetterQueue) -> Result<()> {
+/// Sends dead letters until the task is stopped. After an error it waits, for a person if need be, and the partitions
+/// continue: the letters are safe in the store.
+pub(super) async fn run<O: OpenSink>(context: Arc<SinkContext<O>>, queue: DeadLetterQueue) {
     let mut backoff = context.health.backoff();
     let mut ensured = false;
     while !context.stop.is_cancelled() {
-        let sending = async {
+        let sending = caught("send dead letters", async {
             if !ensured {
                 queue.ensure().await?;
             }
             send_all(&context, &queue).await
-        };
+        });
         let sent = tokio::select! {
             () = context.stop.cancelled() => break,
             sent = sending => sent,
@@ -55,17 +54,15 @@ pub(super) async fn run<O: OpenSink>(context: Arc<SinkContext<O>>, queue: DeadLe
                     () = tokio::time::sleep(PERIOD) => {}
                 }
             }
-            Err(error) if error.reaction == Reaction::Retry => {
+            Err(error) => {
                 context.connector_metrics.dead_letter_not_written();
                 if !context.health.wait(PART, Stage::Produce, &error, &mut backoff, &context.stop).await {
                     break;
                 }
             }
-            Err(error) => return Err(error),
         }
     }
     context.health.forget(PART);
-    Ok(())
 }
 
 /// Sends letters until the store has no more.

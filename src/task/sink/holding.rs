@@ -6,7 +6,9 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::timeout};
-use towpath_api::{Batch, Claim, Error, ErrorType, OpenSink, Result, Sink as _, TopicPartition};
+use towpath_api::{
+    Applied, Batch, Claim, DeadLetterStreak, Error, ErrorType, OpenSink, Result, Sink as _, TopicPartition,
+};
 
 use super::{
     anchor,
@@ -16,7 +18,10 @@ use super::{
 };
 use crate::{
     kafka::codes::TOPIC_RECREATED,
-    task::{codes, health::Backoff},
+    task::{
+        codes,
+        health::{Backoff, Trouble},
+    },
     telemetry::Stage,
 };
 
@@ -34,6 +39,10 @@ pub(super) struct Holding<O: OpenSink> {
     /// The first offset of the topic at the last claim.
     pub(super) earliest: i64,
     backoff: Backoff,
+    /// The delays while the partition waits for a person.
+    patience: Backoff,
+    /// True if a batch could not be stored and was dropped. A claim alone does not show that the cause is gone.
+    is_stuck: bool,
     /// Changes at each loss of the store.
     losses: watch::Receiver<u64>,
 }
@@ -41,8 +50,10 @@ pub(super) struct Holding<O: OpenSink> {
 impl<O: OpenSink> Holding<O> {
     /// Holds `partition` without a claim.
     pub(super) fn new(context: Arc<SinkContext<O>>, partition: TopicPartition, progress: Arc<Progress>) -> Self {
-        let (name, backoff, losses) = (partition.to_string(), context.health.backoff(), context.connections.losses());
-        Self { context, partition, name, progress, claim: None, earliest: 0, backoff, losses }
+        let (name, losses) = (partition.to_string(), context.connections.losses());
+        let (backoff, patience) = (context.health.backoff(), context.health.patience());
+        let (claim, earliest, is_stuck) = (None, 0, false);
+        Self { context, partition, name, progress, claim, earliest, backoff, patience, is_stuck, losses }
     }
 
     /// Claims the partition, or renews our own claim, and checks that the topic has the offset to continue from.
@@ -56,6 +67,10 @@ impl<O: OpenSink> Holding<O> {
             Ok::<_, Error>(claim)
         });
         let mut claim = claim.await?;
+        claim.streak = match &self.claim {
+            Some(mine) => mine.streak_at(claim.next_offset),
+            None => DeadLetterStreak::with_limit(self.context.streak_limit),
+        };
         // Kept before anything else can fail: the next claim must recognize this one as ours.
         let previous = self.claim.replace(claim.clone());
         if let Some(previous) = previous.filter(|previous| claim.next_offset != previous.next_offset) {
@@ -109,33 +124,70 @@ impl<O: OpenSink> Holding<O> {
         if known != Some(claim.next_offset) {
             return Err(offset_moved(&self.partition));
         }
-        self.report_running();
+        self.report_claimed();
         Ok(())
     }
 
     /// Advances the claim to the end of `batch`, which is stored.
-    pub(super) fn advance(&mut self, batch: &Batch) {
+    pub(super) fn advance(&mut self, batch: &Batch, applied: &Applied) {
         if let Some(claim) = &mut self.claim {
-            (claim.next_offset, claim.anchor) = (batch.to, batch.anchor);
+            (claim.next_offset, claim.anchor, claim.streak) = (batch.to, batch.anchor, applied.streak);
         }
         self.progress.advance_to(batch.to);
+        self.recover();
+    }
+
+    /// Reports that the partition makes progress after all, or that nothing is left which it could not store.
+    pub(super) fn recover(&mut self) {
+        self.is_stuck = false;
         if self.backoff.has_waited() {
             self.backoff = self.context.health.backoff();
+        }
+        if self.patience.has_waited() {
+            self.patience = self.context.health.patience();
         }
         self.report_running();
     }
 
+    /// Notes that a batch could not be read or stored before something is changed, and was dropped.
+    pub(super) fn note_stuck(&mut self) {
+        self.is_stuck = true;
+    }
+
+    /// Returns true if the partition has waited for a person and has not worked since.
+    pub(super) fn waits_for_action(&self) -> bool {
+        self.patience.has_waited()
+    }
+
+    /// Returns true if a batch could not be stored, and none was since.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.is_stuck
+    }
+
+    /// Reports that the partition is claimed and read again, unless it could not store its last batch.
+    pub(super) fn report_claimed(&mut self) {
+        if !self.is_stuck {
+            if self.patience.has_waited() {
+                self.patience = self.context.health.patience();
+            }
+            self.report_running();
+        }
+    }
+
     /// Reports that the partition makes progress, or has nothing to do.
     pub(super) fn report_running(&self) {
-        self.progress.status().working();
+        self.progress.working();
         self.context.health.report_running(&self.name);
     }
 
-    /// Reports a retryable error and waits. Returns false if the task is stopped meanwhile.
+    /// Reports an error and waits: a while for the environment, longer for a person. Returns false if the task is
+    /// stopped meanwhile.
     pub(super) async fn wait(&mut self, stage: Stage, error: &Error) -> bool {
         let context = Arc::clone(&self.context);
-        self.progress.status().waiting(error);
-        context.health.wait(&self.name, stage, error, &mut self.backoff, &context.stop).await
+        self.progress.waiting(error);
+        let trouble = if context.connections.are_refused() { Trouble::of_all } else { Trouble::of };
+        let backoff = if error.needs_action() { &mut self.patience } else { &mut self.backoff };
+        context.health.wait_after(trouble(&self.name, stage, error), backoff, &context.stop).await
     }
 
     /// Awaits an answer of the store. The state reports a long silence. After minutes of silence the connection is
@@ -150,7 +202,7 @@ impl<O: OpenSink> Holding<O> {
         if let Ok(answer) = timeout(SILENCE, &mut answer).await {
             return answer;
         }
-        self.progress.status().waiting(&silent());
+        self.progress.waiting(&silent());
         self.context.health.report_retrying(&self.name, Stage::Apply, &silent(), 1, SILENCE_GIVEN_UP);
         timeout(SILENCE_GIVEN_UP, answer).await.unwrap_or_else(|_| Err(silent().into()))
     }

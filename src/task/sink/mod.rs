@@ -6,6 +6,7 @@
 mod adaptive;
 pub(crate) mod anchor;
 mod budget;
+mod caught;
 mod collect;
 mod connections;
 mod context;
@@ -67,8 +68,8 @@ pub(crate) struct SinkTask<O: OpenSink> {
     reporter: Reporter,
 }
 
-/// The end of one part of the task: a partition, or the sender of dead letters.
-type Ended = (Option<TopicPartition>, Result<()>);
+/// The end of one part of the task: a partition that another worker has claimed, or any part that was stopped.
+type Ended = Option<(TopicPartition, Error)>;
 
 impl<O: OpenSink> SinkTask<O> {
     /// Creates the task. It ends when the context's `stop` is cancelled.
@@ -77,8 +78,8 @@ impl<O: OpenSink> SinkTask<O> {
         Self { selection, context, partitions, let_go, queue, missing, reporter: Reporter::default() }
     }
 
-    /// Runs until the task is stopped, until one partition ends with an error that is not retryable (then all
-    /// partitions end), or until other workers have claimed all of its partitions.
+    /// Runs until the task is stopped, or until other workers have claimed all of its partitions. An error of one part
+    /// never ends the task: the part waits, and the others continue.
     ///
     /// # Errors
     /// The error that ended the task, already reported.
@@ -89,17 +90,24 @@ impl<O: OpenSink> SinkTask<O> {
         let mut running: JoinSet<Ended> = JoinSet::new();
         if let Some(queue) = self.queue.take() {
             let sending = dead_letters::run(Arc::clone(&context), queue);
-            running.spawn(async { (None, sending.await) });
+            running.spawn(async {
+                sending.await;
+                None
+            });
         }
         let outcome = self.supervise(&mut running).await;
+        // Before the parts end, which may take minutes if the store is silent: the task is not running any more.
+        match &outcome {
+            Ok(()) => context.health.closing(),
+            Err(error) if error.reaction == Reaction::Fenced => context.health.fenced(Stage::Apply, error),
+            Err(error) => context.health.failed(Stage::Apply, error),
+        }
         context.stop.cancel();
         // Batches in flight finish; the worker's deadline bounds this.
         while running.join_next().await.is_some() {}
         self.reporter.finish(&context, &self.partitions).await;
-        match &outcome {
-            Ok(()) => context.health.stopped(),
-            Err(error) if error.reaction == Reaction::Fenced => context.health.fenced(Stage::Apply, error),
-            Err(error) => context.health.failed(Stage::Apply, error),
+        if outcome.is_ok() {
+            context.health.stopped();
         }
         tracing::info!(connector = %connector, task, "sink task {connector}-{task} has stopped");
         outcome
@@ -116,13 +124,11 @@ impl<O: OpenSink> SinkTask<O> {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 Some(ended) = running.join_next() => match ended {
-                    Ok((_, Ok(()))) => {}
-                    Ok((Some(partition), Err(error))) if error.reaction == Reaction::Fenced => {
-                        self.let_go(partition, error)?;
-                    }
-                    Ok((_, Err(error))) => return Err(error),
+                    Ok(None) => {}
+                    Ok(Some((partition, error))) => self.let_go(partition, error)?,
+                    // A part catches the panics of its work, so this is a bug beside the work.
                     Err(_) => {
-                        let doing = "carry a partition, which ended by a bug";
+                        let doing = "carry a part of the task, which ended by a bug";
                         let error = Error::fatal(codes::PANIC, ErrorType::Internal, doing);
                         return Err(error.with_help("report this bug with the log"));
                     }
@@ -160,8 +166,7 @@ impl<O: OpenSink> SinkTask<O> {
             "another worker has claimed {partition}; this task has let go of it"
         );
         if let Some(progress) = self.partitions.remove(&partition) {
-            progress.status().waiting(&error);
-            progress.drop_metrics();
+            progress.let_go(&error);
             self.let_go.insert(partition, progress);
         }
         if self.partitions.is_empty() { Err(error) } else { Ok(()) }
@@ -197,15 +202,16 @@ impl<O: OpenSink> SinkTask<O> {
     }
 
     fn start_new(&mut self, found: Vec<TopicPartition>, running: &mut JoinSet<Ended>) {
-        let SinkContext { task, tasks, health, .. } = &*self.context;
+        let SinkContext { task, tasks, health, sink_metrics, .. } = &*self.context;
         for partition in found.into_iter().filter(|partition| is_mine(partition, *task, *tasks)) {
             if self.partitions.contains_key(&partition) || self.let_go.contains_key(&partition) {
                 continue;
             }
-            let progress = Arc::new(Progress::new(health.partition(&partition)));
+            let progress =
+                Arc::new(Progress::new(health.partition(&partition), sink_metrics.waiting(&partition.topic)));
             self.partitions.insert(partition.clone(), Arc::clone(&progress));
             let carried = SinkPartition::new(Arc::clone(&self.context), partition.clone(), progress);
-            running.spawn(async { (Some(partition), carried.run().await) });
+            running.spawn(async { carried.run().await.err().map(|error| (partition, error)) });
         }
     }
 }

@@ -6,22 +6,21 @@
 use std::{
     pin::pin,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
-use towpath_api::{
-    Applied, Batch, Body, DeadLetterStreak, Error, OpenSink, Reaction, Result, TopicPartition, failpoint,
-};
+use towpath_api::{Applied, Batch, Body, Error, OpenSink, Reaction, Result, TopicPartition, failpoint};
 
 use super::{
     anchor,
+    caught::caught,
     collect::Collector,
     context::SinkContext,
     ending::end_without_records,
     holding::{Holding, offset_moved, recreated_while_read},
     progress::Progress,
     resume::resume,
-    store::{Stored, store},
+    store::{Stored, needs_a_change, store},
 };
 use crate::{
     avro::codec::Decoder,
@@ -34,28 +33,37 @@ use crate::{
 /// record measured slower.
 const DECODED_PER_POLL: usize = 32;
 
+/// A partition that could not store its last batch and reads nothing for this time has nothing left to wait for: the
+/// records were removed from the topic, or the stored offset was set past them.
+const NOTHING_LEFT: Duration = Duration::from_secs(5);
+
 /// Carries one partition.
 pub(super) struct SinkPartition<O: OpenSink> {
     holding: Holding<O>,
-    streak: DeadLetterStreak,
 }
 
 impl<O: OpenSink> SinkPartition<O> {
     pub(super) fn new(context: Arc<SinkContext<O>>, partition: TopicPartition, progress: Arc<Progress>) -> Self {
-        Self { holding: Holding::new(context, partition, progress), streak: DeadLetterStreak::default() }
+        Self { holding: Holding::new(context, partition, progress) }
     }
 
-    /// Runs until the task is stopped (`Ok`), or until an error that is not retryable.
+    /// Runs until the task is stopped (`Ok`), or until another worker has claimed the partition. After any other error
+    /// the partition waits, for a person if need be, and is claimed anew.
     pub(super) async fn run(mut self) -> Result<()> {
         let ended = loop {
-            match self.claim_and_carry().await {
-                Err(error) if error.reaction == Reaction::Retry => {
-                    if !self.holding.wait(Stage::Consume, &error).await {
-                        break Ok(());
-                    }
-                }
-                Err(error) if error.code == OFFSET_OUT_OF_RANGE => break Err(self.explain_out_of_range(error).await),
-                ended => break ended,
+            let doing = format!("carry {}", self.holding.partition);
+            let error = match caught(&doing, self.claim_and_carry()).await {
+                Ok(()) => break Ok(()),
+                Err(error) if error.reaction == Reaction::Fenced => break Err(error),
+                Err(error) if error.code == OFFSET_OUT_OF_RANGE => self.explain_out_of_range(error).await,
+                Err(error) => error,
+            };
+            if error.code == codes::PANIC {
+                self.holding.note_stuck();
+            }
+            let stage = if self.holding.is_stuck() { Stage::Apply } else { Stage::Consume };
+            if !self.holding.wait(stage, &error).await {
+                break Ok(());
             }
         };
         self.holding.context.health.forget(&self.holding.name);
@@ -72,18 +80,31 @@ impl<O: OpenSink> SinkPartition<O> {
         let partition = self.holding.partition.clone();
         let mut collector = Collector::new(partition, claim.next_offset, pace, share, decoder);
         failpoint::hit("after_assign").await?;
-        self.holding.report_running();
+        if !self.holding.waits_for_action() {
+            self.holding.report_claimed();
+        }
         let Some(reader) = resume(&self.holding, &claim, &mut collector).await? else { return Ok(()) };
-        while self.collect(&reader, &mut collector).await? {
+        self.holding.report_claimed();
+        let carried = self.carry(&reader, &mut collector).await;
+        if carried.as_ref().is_err_and(needs_a_change) {
+            self.holding.note_stuck();
+        }
+        carried
+    }
+
+    /// Reads and stores batches, until the task is stopped.
+    async fn carry(&mut self, reader: &PartitionReader, collector: &mut Collector) -> Result<()> {
+        let context = Arc::clone(&self.holding.context);
+        while self.collect(reader, collector).await? {
             let (mut batch, _memory) = collector.take();
-            self.require_same_topic(&reader)?;
+            self.require_same_topic(reader)?;
             // An empty batch moves the offset to the end of the topic.
             batch.anchor = batch.anchor.or_else(|| self.holding.claim.as_ref()?.anchor);
             let _active = context.sink_metrics.active(batch.records.len());
-            let (stored, read) = self.store_while_collecting(&batch, &reader, &mut collector).await?;
+            let (stored, read) = self.store_while_collecting(&batch, reader, collector).await?;
             match stored {
                 Stored::Applied(_) if batch.records.is_empty() => {}
-                Stored::Applied(applied) => self.count(&batch, &applied)?,
+                Stored::Applied(applied) => self.count(&batch, &applied),
                 Stored::Elsewhere => return Err(offset_moved(&self.holding.partition)),
                 Stored::Stopped => return Ok(()),
             }
@@ -121,6 +142,7 @@ impl<O: OpenSink> SinkPartition<O> {
                 () = self.holding.store_lost() => self.holding.require_unmoved().await?,
                 () = reader.topic_recreated() => return Err(recreated_while_read(&partition)),
                 message = reader.next() => collector.accept(&message?),
+                () = tokio::time::sleep(NOTHING_LEFT), if self.holding.is_stuck() => self.holding.recover(),
                 end = &mut end => {
                     collector.skip_to(end);
                     return Ok(!stop.is_cancelled());
@@ -185,12 +207,9 @@ impl<O: OpenSink> SinkPartition<O> {
     }
 
     /// Counts the outcome of a stored batch.
-    ///
-    /// # Errors
-    /// Fatal if many records in a row were dead-lettered: something is wrong with all of them.
-    fn count(&mut self, batch: &Batch, applied: &Applied) -> Result<()> {
+    fn count(&self, batch: &Batch, applied: &Applied) {
         let Holding { context, partition, progress, .. } = &self.holding;
-        let Some(metrics) = progress.metrics() else { return Ok(()) };
+        let Some(metrics) = progress.metrics() else { return };
         let times = batch.records.iter().filter_map(|record| match &record.body {
             Body::Change(change) => Some(change.source_time_ms.unwrap_or(record.timestamp_ms)),
             Body::Tombstone(_) | Body::Filtered | Body::Undecodable { .. } => None,
@@ -208,12 +227,6 @@ impl<O: OpenSink> SinkPartition<O> {
                 "dead-lettered {records} records of {partition}; the store's dead letters have the reasons"
             );
         }
-        self.streak.add_batch(applied);
-        let length = self.streak.length();
-        self.streak.check(|| {
-            let types: Vec<_> = applied.dead_letters().map(|(error_type, _)| error_type.to_string()).collect();
-            format!("carry {partition}: the last {length} records were all dead-lettered ({})", types.join(", "))
-        })
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::{
     atomic::{AtomicI64, Ordering::Relaxed},
 };
 
-use crate::telemetry::{PartitionMetrics, PartitionStatus};
+use towpath_api::Error;
+
+use crate::telemetry::{PartitionMetrics, PartitionStatus, WaitingPartition};
 
 /// No offset yet.
 const NONE: i64 = -1;
@@ -18,11 +20,33 @@ pub(super) struct Progress {
     committed: AtomicI64,
     metrics: Mutex<Option<Arc<PartitionMetrics>>>,
     status: PartitionStatus,
+    waits: WaitingPartition,
 }
 
 impl Progress {
-    pub(super) fn new(status: PartitionStatus) -> Self {
-        Self { next_offset: AtomicI64::new(NONE), committed: AtomicI64::new(NONE), metrics: Mutex::default(), status }
+    pub(super) fn new(status: PartitionStatus, waits: WaitingPartition) -> Self {
+        let (next_offset, committed) = (AtomicI64::new(NONE), AtomicI64::new(NONE));
+        Self { next_offset, committed, metrics: Mutex::default(), status, waits }
+    }
+
+    /// Shows that the partition waits after `error`.
+    pub(super) fn waiting(&self, error: &Error) {
+        self.status.waiting(error);
+        self.waits.waiting(error.needs_action());
+    }
+
+    /// Shows that the partition works, or has nothing to do.
+    pub(super) fn working(&self) {
+        if self.status.working() {
+            self.waits.working();
+        }
+    }
+
+    /// Shows that another worker has the partition, which measures it now.
+    pub(super) fn let_go(&self, error: &Error) {
+        self.status.waiting(error);
+        self.waits.working();
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Sets the metrics at the first claim, which names the table.
@@ -33,11 +57,6 @@ impl Progress {
     /// The metrics; `None` until the partition is claimed.
     pub(super) fn metrics(&self) -> Option<Arc<PartitionMetrics>> {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Removes the partition's series: another worker measures it now.
-    pub(super) fn drop_metrics(&self) {
-        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// The partition's line on the status board.

@@ -31,7 +31,8 @@ pub(super) enum Stored {
 /// | anything else | an older copy of the store, or an offset set by an operator | [`Stored::Elsewhere`] |
 ///
 /// # Errors
-/// Errors that are not retryable.
+/// Fenced, and errors that outlast many attempts because a person has to act: the batch was not stored and is to be
+/// dropped, so that it takes no memory from other partitions.
 pub(super) async fn store<O: OpenSink>(holding: &mut Holding<O>, batch: &Batch) -> Result<Stored> {
     if !holding.context.pace.admit(batch, &holding.context.stop).await {
         return Ok(Stored::Stopped);
@@ -41,12 +42,12 @@ pub(super) async fn store<O: OpenSink>(holding: &mut Holding<O>, batch: &Batch) 
     loop {
         let ApplyError { error, if_stored: outcome } = match store_once(holding, batch).await {
             Ok(applied) => {
-                holding.advance(batch);
+                holding.advance(batch, &applied);
                 return Ok(Stored::Applied(applied));
             }
             Err(failed) => failed,
         };
-        if error.reaction != Reaction::Retry {
+        if needs_a_change(&error) {
             return Err(error);
         }
         if error.error_type == ErrorType::Unavailable {
@@ -56,11 +57,11 @@ pub(super) async fn store<O: OpenSink>(holding: &mut Holding<O>, batch: &Batch) 
         if !holding.wait(Stage::Apply, &error).await {
             return Ok(Stored::Stopped);
         }
-        let Some(next) = claim_again(holding).await? else { return Ok(Stored::Stopped) };
+        let Some(next) = claim_again(holding, if_stored.is_some()).await? else { return Ok(Stored::Stopped) };
         match if_stored {
             _ if next == batch.from => {}
             Some(applied) if next == batch.to => {
-                holding.advance(batch);
+                holding.advance(batch, &applied);
                 return Ok(Stored::Applied(applied));
             }
             _ => {
@@ -72,13 +73,20 @@ pub(super) async fn store<O: OpenSink>(holding: &mut Holding<O>, batch: &Batch) 
     }
 }
 
+/// Returns true if the same batch cannot be stored before something is changed: the claim is lost, or the table or the
+/// setup must change.
+pub(super) fn needs_a_change(error: &Error) -> bool {
+    error.reaction != Reaction::Retry || error.error_type == ErrorType::Schema
+}
+
 /// Claims on a fresh connection until a claim succeeds; the claim waits for our earlier transaction, which may still
-/// run. Returns the next offset, or `None` if the task is stopped.
-async fn claim_again<O: OpenSink>(holding: &mut Holding<O>) -> Result<Option<i64>> {
+/// run. Returns the next offset, or `None` if the task is stopped. If the outcome of that transaction is open, only a
+/// claim can settle it, so errors that need a person are waited for here as well.
+async fn claim_again<O: OpenSink>(holding: &mut Holding<O>, is_open: bool) -> Result<Option<i64>> {
     loop {
         match holding.claim().await {
             Ok(claim) => return Ok(Some(claim.next_offset)),
-            Err(error) if error.reaction == Reaction::Retry => {
+            Err(error) if error.reaction == Reaction::Retry || (is_open && error.needs_action()) => {
                 if !holding.wait(Stage::Apply, &error).await {
                     return Ok(None);
                 }

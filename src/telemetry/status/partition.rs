@@ -93,11 +93,13 @@ impl PartitionStatus {
         self.progress.waits.load(Ordering::Acquire)
     }
 
-    /// Reports that the partition works, or has nothing to do.
-    pub fn working(&self) {
-        if self.progress.waits.load(Ordering::Acquire) {
+    /// Reports that the partition works, or has nothing to do. Returns true if it was waiting.
+    pub fn working(&self) -> bool {
+        let waited = self.waits();
+        if waited {
             self.progress.set_waiting(None);
         }
+        waited
     }
 }
 

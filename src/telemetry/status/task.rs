@@ -69,8 +69,13 @@ impl TaskStatus {
 
     /// Reports that the task waits after `error`, and makes its `attempt`th attempt at `next_try`.
     pub fn retrying(&self, error: &Error, attempt: u32, next_try: SystemTime) {
-        let error = Some(LastError::new(error, SystemTime::now()));
-        self.set(Update { state: State::Retrying, error, attempt: Some(attempt), next_try: Some(next_try) });
+        self.waiting(State::Retrying, LastError::new(error, SystemTime::now()), attempt, next_try);
+    }
+
+    /// Reports that the task is in `state` because it, or a part of it, waits after `error`. The `attempt`th attempt is
+    /// at `next_try`.
+    pub(crate) fn waiting(&self, state: State, error: LastError, attempt: u32, next_try: SystemTime) {
+        self.set(Update { state, error: Some(error), attempt: Some(attempt), next_try: Some(next_try) });
     }
 
     /// Reports that `error` has ended the task.

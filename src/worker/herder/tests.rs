@@ -194,8 +194,9 @@ async fn a_closed_connector_is_dropped_and_leaves_board_and_metrics() {
     source.read("deals");
     source.written("acme.deals");
     let partition = TopicPartition { topic: "acme.deals".into(), partition: 0 };
-    let partition = laboratory.metrics.sink("hook").partition(&partition, "deals", "deals");
-    partition.lag(0);
+    let sink = laboratory.metrics.sink("hook");
+    let partition = (sink.partition(&partition, "deals", "deals"), sink.waiting(&partition.topic));
+    partition.0.lag(0);
     let complete = async {
         while families_of("hook", &laboratory.metrics) != connector_families() {
             tokio::time::sleep(Duration::from_millis(10)).await;
