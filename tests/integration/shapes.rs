@@ -8,7 +8,10 @@ use towpath_api::{
 };
 use towpath_postgres::PostgresSink;
 
-use crate::laboratory::{Laboratory, claim, record_schema};
+use crate::{
+    laboratory::{Laboratory, claim, record_schema},
+    stack::rows,
+};
 
 /// A sink whose records have one field `v` beside the key, with a type that changes.
 struct Shapes<'l> {
@@ -311,4 +314,59 @@ async fn a_json_text_becomes_jsonb_and_another_text_a_dead_letter() {
     assert_eq!((applied.inserted, applied.dead_letters().count()), (1, 1));
     assert_eq!(shapes.type_of_v().await, ["jsonb"]);
     assert_eq!(lab.ask("SELECT v ->> 'a' FROM $.deals").await, ["12345678901234567890.10"]);
+}
+
+#[tokio::test]
+async fn whatever_has_the_name_of_a_live_view_is_kept_until_it_is_renamed() {
+    let lab = Laboratory::new("names").await;
+    for (kind, make) in [
+        ("a view", "CREATE VIEW {s}.deals_live AS SELECT 1::bigint AS id"),
+        ("a table", "CREATE TABLE {s}.deals_live (id bigint)"),
+        ("a materialized view", "CREATE MATERIALIZED VIEW {s}.deals_live AS SELECT 1 AS id"),
+        ("a sequence", "CREATE SEQUENCE {s}.deals_live"),
+        ("an index", "CREATE TABLE {s}.other (id int); CREATE INDEX deals_live ON {s}.other (id)"),
+        ("a type", "CREATE TYPE {s}.deals_live AS (id int)"),
+        ("a type", "CREATE DOMAIN {s}.deals_live AS int"),
+    ] {
+        let schema = format!("DROP SCHEMA IF EXISTS {0} CASCADE; CREATE SCHEMA {0}; ", lab.name);
+        lab.client.batch_execute(&format!("{schema}{}", make.replace("{s}", &lab.name))).await.unwrap();
+        let mut sink = lab.open().await;
+        let claim = claim(&mut sink, &lab.partition(0)).await;
+        let batch = || lab.batch(claim.next_offset, vec![lab.whole(claim.next_offset, 1, 1)]);
+        let error = sink.apply(&claim, &batch()).await.unwrap_err().error;
+        assert_eq!((error.reaction, error.code), (Reaction::Fatal, "postgres.name_taken"), "{}", error.chain());
+        assert!(error.to_string().contains(kind), "{kind}: {error}");
+        lab.client.batch_execute(&format!("DROP SCHEMA {} CASCADE", lab.name)).await.unwrap();
+        sink.apply(&claim, &batch()).await.unwrap();
+        let live = format!("SELECT id FROM {}.deals_live", lab.name);
+        assert_eq!(rows(&lab.client, &live).await, ["1"], "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_live_view_of_an_older_version_is_ours_and_a_rewritten_one_is_kept() {
+    for (change, is_ours) in [
+        // As an older version made it.
+        ("COMMENT ON VIEW {s}.deals_live IS NULL", true),
+        (
+            "DO $$ BEGIN EXECUTE 'CREATE OR REPLACE VIEW {s}.deals_live AS '
+                 || rtrim(pg_get_viewdef('{s}.deals_live'::regclass), ';') || ' AND id > 1'; END $$",
+            false,
+        ),
+    ] {
+        let lab = Laboratory::new("rewritten").await;
+        let mut shapes = Shapes::of(&lab, &[]).await;
+        shapes.put(1, r#""int""#, Value::Int(1)).await.unwrap();
+        lab.client.batch_execute(&change.replace("{s}", &lab.name)).await.unwrap();
+        let widened = shapes.put(2, r#""long""#, Value::Long(2)).await;
+        let live = rows(&lab.client, &format!("SELECT id, v FROM {}.deals_live ORDER BY id", lab.name)).await;
+        if is_ours {
+            widened.unwrap();
+            assert_eq!(live, ["1|1", "2|2"]);
+        } else {
+            let error = widened.unwrap_err();
+            assert_eq!((error.reaction, error.code), (Reaction::Fatal, "postgres.name_taken"), "{}", error.chain());
+            assert_eq!(live, [""; 0], "the view keeps its condition");
+        }
+    }
 }

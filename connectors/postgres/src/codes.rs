@@ -43,6 +43,8 @@ pub(crate) const TOO_SLOW: &str = "postgres.too_slow";
 pub(crate) const TABLE_NAME: &str = "postgres.table_name";
 /// Another topic fills the table.
 pub(crate) const TABLE_TAKEN: &str = "postgres.table_taken";
+/// An object of somebody else has the name of the table's view or history.
+pub(crate) const NAME_TAKEN: &str = "postgres.name_taken";
 /// A prepared statement no longer fits its table. The sink prepares it again once; a second failure needs a person.
 pub(crate) const TABLE_CHANGED: &str = "postgres.table_changed";
 /// The table does not fit its records, and may not or cannot be altered.

@@ -12,6 +12,7 @@ mod evolve;
 mod fit;
 mod metadata;
 mod mismatch;
+mod names;
 pub(crate) mod preflight;
 
 use std::{collections::HashMap, sync::Arc};

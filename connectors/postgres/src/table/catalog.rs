@@ -22,6 +22,8 @@ pub(crate) struct CurrentTable {
     pub(crate) may_create: bool,
     /// True if the view of the live rows exists.
     pub(crate) has_live_view: bool,
+    /// The comment on the table.
+    pub(crate) comment: Option<String>,
     /// True if row security or rules rule out `COPY`.
     pub(crate) guarded: bool,
     /// The columns of each unique index that is neither partial nor deferrable and has no expressions.
@@ -98,7 +100,7 @@ impl CurrentTable {
         let guarded = client
             .query_one(
                 "SELECT relrowsecurity OR relhasrules, to_regclass($2) IS NOT NULL,
-                       has_schema_privilege(relnamespace, 'CREATE'), relkind = 'p'
+                       has_schema_privilege(relnamespace, 'CREATE'), relkind = 'p', obj_description(oid, 'pg_class')
                  FROM pg_class WHERE oid = to_regclass($1)",
                 &[&name.sql(), &name.live_view().sql()],
             )
@@ -112,6 +114,7 @@ impl CurrentTable {
             has_live_view: guarded.get(1),
             may_create: guarded.get(2),
             is_partitioned: guarded.get(3),
+            comment: guarded.get(4),
         })
     }
 }

@@ -95,15 +95,19 @@ pub(super) fn field_comments(name: &TableName, fields: &[(Column, RecordField)])
     fields.iter().map(comment).collect()
 }
 
+/// The comment on a live view.
+pub(super) const VIEW_COMMENT: &str = "Written by Towpath: the rows that are not deleted.";
+
 /// The view of the live rows: all columns except `_towpath_deleted`, in the order of the table, because a view can only
 /// grow at its end.
 pub(super) fn live_view(name: &TableName, columns: &[String]) -> String {
     let columns: Vec<_> =
         columns.iter().filter(|column| *column != "_towpath_deleted").map(|column| quoted(column)).collect();
     format!(
-        "CREATE OR REPLACE VIEW {} AS SELECT {} FROM {} WHERE NOT _towpath_deleted",
-        name.live_view().sql(),
+        "CREATE OR REPLACE VIEW {view} AS SELECT {} FROM {} WHERE NOT _towpath_deleted; COMMENT ON VIEW {view} IS {}",
         columns.join(", "),
-        name.sql()
+        name.sql(),
+        literal(VIEW_COMMENT),
+        view = name.live_view().sql(),
     )
 }

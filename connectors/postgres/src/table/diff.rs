@@ -14,6 +14,7 @@ use super::{
     fit::{Fit, fit},
     metadata::{MetadataColumn, Purpose},
     mismatch::{Mismatch, mismatch_error},
+    names::require_history,
 };
 use crate::{
     config::{DeleteMode, SchemaEvolution},
@@ -59,6 +60,15 @@ impl TableDiff {
             && self.loosened.is_empty()
             && self.unnamed.is_empty()
             && !self.lacks_view
+    }
+
+    /// Returns true if the view of the live rows must be created, or show other columns.
+    pub(super) fn changes_view(&self) -> bool {
+        !self.exists
+            || self.lacks_view
+            || !self.missing.is_empty()
+            || !self.missing_metadata.is_empty()
+            || !self.widened.is_empty()
     }
 
     /// The statements that remove the mismatches, in the order to run them.
@@ -153,6 +163,7 @@ pub(super) async fn acceptable_diff(client: &Client, desired: &DesiredTable<'_>)
 pub(super) async fn diff(client: &Client, desired: &DesiredTable<'_>) -> Result<TableDiff> {
     let name = desired.name;
     let current = CurrentTable::of(client, name).await?;
+    require_history(desired, &current)?;
     let has_schema = current.exists() || schema_exists(client, name).await?;
     let mut diff = TableDiff { exists: current.exists(), has_schema, ..TableDiff::default() };
     diff.key_casts.resize(desired.keys.len(), None);

@@ -10,6 +10,7 @@ use super::{
     desired::DesiredTable,
     diff::{TableDiff, acceptable_diff},
     mismatch::{Mismatch, mismatch_error},
+    names::require_live_view,
 };
 use crate::{
     config::SchemaEvolution,
@@ -52,10 +53,14 @@ async fn evolve(client: &Client, desired: &DesiredTable<'_>, diff: &TableDiff) -
     if desired.config.schema_evolution != SchemaEvolution::Evolve {
         return Ok(());
     }
+    let makes_view = desired.has_live_view() && diff.changes_view();
+    if makes_view {
+        require_live_view(client, desired).await?;
+    }
     run(client, doing("alter"), ALTER_TIMEOUT).await?;
     let mut rights = Vec::new();
     if diff.exists {
-        if !diff.widened.is_empty() && desired.has_live_view() {
+        if !diff.widened.is_empty() && makes_view {
             // The type of a column cannot change while a view shows it. The live view is re-created below.
             rights = grants(client, &name.live_view()).await?;
             let sql = format!("DROP VIEW IF EXISTS {}", name.live_view().sql());
@@ -85,7 +90,7 @@ async fn evolve(client: &Client, desired: &DesiredTable<'_>, diff: &TableDiff) -
         run(client, doing("comment on"), &ddl::table_comments(desired)).await?;
     }
     run(client, doing("comment on"), &ddl::field_comments(name, &diff.missing)).await?;
-    if desired.has_live_view() {
+    if makes_view {
         let columns = columns_in_order(client, name).await?;
         run(client, doing("create the live view of"), &ddl::live_view(name, &columns)).await?;
         run(client, doing("restore the grants on the live view of"), &rights.join("; ")).await?;
