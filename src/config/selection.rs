@@ -1,28 +1,56 @@
 //! Selects topics by name or by pattern.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 /// The topics that a sink reads.
 #[derive(Debug, Clone)]
 pub enum Selection {
     /// Topics with these names.
     Names(Vec<String>),
     /// Topics whose whole name matches, including topics that are created later. See [`Selection::pattern`].
-    Pattern(regex::Regex),
+    Pattern {
+        pattern: regex::Regex,
+        /// Topics that the pattern does not select, besides those that [`is_internal`] names.
+        except: Arc<BTreeSet<String>>,
+    },
+}
+
+/// Beginnings of names that brokers, registries and their tools use for topics of their own.
+const INTERNAL: [&str; 4] = ["__", "_schemas", "_confluent", "_redpanda"];
+
+/// Returns true if the topic belongs to the brokers, to a registry or to their tools: `__consumer_offsets`,
+/// `__transaction_state`, `_schemas` and others.
+fn is_internal(topic: &str) -> bool {
+    INTERNAL.iter().any(|beginning| topic.starts_with(beginning))
 }
 
 impl Selection {
-    /// Selects topics whose whole name matches `expression`.
+    /// Selects topics whose whole name matches `expression`, except internal topics.
     ///
     /// # Errors
     /// The text is not a regular expression.
     pub fn pattern(expression: &str) -> Result<Self, regex::Error> {
-        regex::Regex::new(&format!("^(?:{expression})$")).map(Self::Pattern)
+        let pattern = regex::Regex::new(&format!("^(?:{expression})$"))?;
+        Ok(Self::Pattern { pattern, except: Arc::default() })
+    }
+
+    /// Leaves these topics out of a pattern. Names that were given one by one stay.
+    #[must_use]
+    pub fn except(self, topics: impl IntoIterator<Item = String>) -> Self {
+        match self {
+            Self::Pattern { pattern, except } => {
+                let except = except.iter().cloned().chain(topics).collect();
+                Self::Pattern { pattern, except: Arc::new(except) }
+            }
+            names @ Self::Names(_) => names,
+        }
     }
 
     /// The names; empty for a pattern.
     pub fn names(&self) -> &[String] {
         match self {
             Self::Names(names) => names,
-            Self::Pattern(_) => &[],
+            Self::Pattern { .. } => &[],
         }
     }
 
@@ -30,7 +58,9 @@ impl Selection {
     pub fn includes(&self, topic: &str) -> bool {
         match self {
             Self::Names(names) => names.iter().any(|name| name == topic),
-            Self::Pattern(pattern) => pattern.is_match(topic),
+            Self::Pattern { pattern, except } => {
+                pattern.is_match(topic) && !is_internal(topic) && !except.contains(topic)
+            }
         }
     }
 }
@@ -45,5 +75,20 @@ mod tests {
         assert!(selection.includes("acme.deals") && selection.includes("acme.deals2"));
         assert!(!selection.includes("old.acme.deals"));
         assert!(!Selection::Names(vec!["a".into()]).includes("ab"));
+    }
+
+    #[test]
+    fn internal_topics_are_read_by_name_only() {
+        let all = Selection::pattern(".*").unwrap().except(["towpath-offsets".to_owned()]);
+        for internal in
+            ["__consumer_offsets", "__transaction_state", "_schemas", "_confluent-metrics", "towpath-offsets"]
+        {
+            assert!(!all.includes(internal), "{internal}");
+            let named = Selection::Names(vec![internal.to_owned()]).except([internal.to_owned()]);
+            assert!(named.includes(internal), "{internal}");
+        }
+        for topic in ["acme.deals", "_acme.deals", "acme.__x", "towpath-offsets2"] {
+            assert!(all.includes(topic), "{topic}");
+        }
     }
 }

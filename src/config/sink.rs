@@ -11,7 +11,9 @@ config_keys! {
         /// The names of the topics to read. Exactly one of `topics` and `topics.regex` is required.
         #[key("topics")]
         pub names: Vec<String> = vec![],
-        /// A regular expression that the whole name of a topic must match. New topics are read as they appear.
+        /// A regular expression that the whole name of a topic must match. New topics are read as they appear. Internal
+        /// topics are never matched: those whose names begin with `__`, `_schemas`, `_confluent` or `_redpanda`, and
+        /// `offset.storage.topic` and the topics for dead letters of this worker. Name them in `topics` to read them.
         #[key("topics.regex")]
         pub regex: Option<String>,
     }
@@ -93,6 +95,16 @@ pub struct SinkConfig {
 }
 
 type Parts = (TopicsConfig, (ReadingConfig, (BatchConfig, (DeliveryConfig, (StreakConfig, DeadLetterQueueConfig)))));
+
+impl SinkConfig {
+    /// The topics that the sink reads, without its own topic for dead letters.
+    ///
+    /// # Errors
+    /// As for [`TopicsConfig::selection`].
+    pub fn selection(&self) -> Result<Selection> {
+        Ok(self.topics.selection()?.except(self.dead_letter_queue.topic().map(str::to_owned)))
+    }
+}
 
 impl Keys for SinkConfig {
     fn definitions() -> Vec<KeyDefinition> {

@@ -45,7 +45,9 @@ impl Class for Postgres {
         Ok((common, Self { sink, own: Box::new(own) }, warnings))
     }
 
-    fn announce(&self, _: &ConnectorConfig, _: &Resources) {}
+    fn announce(&self, _: &ConnectorConfig, resources: &Resources) {
+        resources.note_own_topic(self.sink.dead_letter_queue.topic());
+    }
 
     async fn open(&self, common: &ConnectorConfig, resources: &Resources) -> Result<Box<dyn Connector>> {
         let opener = self.opener(common, &resources.owner);
@@ -54,7 +56,7 @@ impl Class for Postgres {
 
     async fn stored_offsets(&self, common: &ConnectorConfig, owner: &str) -> Result<Option<SinkOffsets>> {
         let store = self.opener(common, owner).open().await?;
-        Ok(Some(SinkOffsets { selection: self.sink.topics.selection()?, store: Box::new(store) }))
+        Ok(Some(SinkOffsets { selection: self.sink.selection()?, store: Box::new(store) }))
     }
 
     async fn preflight(&self, common: &ConnectorConfig, worker: &WorkerConfig) -> Result<Vec<TopicCheck>> {

@@ -52,7 +52,7 @@ where
     let kafka = KafkaSettings::new(&worker.bootstrap_servers, &worker.group_id, worker.kafka.iter());
     let registry = Registry::new(&worker.schema_registry_url, &prometheus::Registry::new())?;
     let consumer = TopicConsumer::new(kafka.client("preflight"), &common.name)?;
-    let partitions = consumer.partitions(&sink.topics.selection()?).await?;
+    let partitions = consumer.partitions(&sink.selection()?).await?;
     let topics: BTreeSet<String> = partitions.into_iter().map(|partition| partition.topic.to_string()).collect();
     let mut checks = Vec::new();
     for topic in topics {

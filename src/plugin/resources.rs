@@ -1,5 +1,10 @@
 //! The parts of a worker that its connectors share.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use towpath_api::{Error, ErrorType, Result};
 
 use super::webhook::Intake;
@@ -29,6 +34,8 @@ pub struct Resources {
     pub(crate) offsets: OffsetStorage,
     /// The listener of all webhook sources.
     pub(crate) intake: Intake,
+    /// The topics for dead letters of all connectors.
+    queues: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Resources {
@@ -59,6 +66,7 @@ impl Resources {
             owner,
             offsets,
             intake,
+            queues: Arc::default(),
         })
     }
 
@@ -70,6 +78,19 @@ impl Resources {
         self.board.remove(connector);
         self.source_metrics.remove_connector(connector);
         self.intake.forget(connector);
+    }
+
+    /// Notes the topic for dead letters of a connector. Two sinks whose patterns match each other's would otherwise
+    /// dead-letter the same records in turn without end.
+    pub(super) fn note_own_topic(&self, queue: Option<&str>) {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).extend(queue.map(str::to_owned));
+    }
+
+    /// The topics that this worker writes for itself, which no pattern selects.
+    pub(super) fn own_topics(&self) -> BTreeSet<String> {
+        let mut topics = self.queues.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        topics.insert(self.offsets.topic.clone());
+        topics
     }
 
     /// Closes what the connectors shared, after all of them have ended.

@@ -42,7 +42,7 @@ impl<O: OpenSink> SinkConnector<O> {
         let metrics = resources.metrics.sink(&common.name);
         Ok(Self {
             common: common.clone(),
-            selection: config.topics.selection()?,
+            selection: config.selection()?.except(resources.own_topics()),
             config: config.clone(),
             opener,
             limits,
@@ -113,19 +113,17 @@ impl<O: OpenSink> Connector for SinkConnector<O> {
     }
 }
 
-/// Refuses a sink that reads its own topic of dead letters: it would dead-letter each record again without end.
+/// Refuses a sink that names its own topic of dead letters: it would dead-letter each record again without end. A
+/// pattern does not select that topic.
 pub(super) fn refuse_own_dead_letters(flat: &Flat, config: &SinkConfig) -> Result<(), Vec<Problem>> {
     let Some(topic) = config.dead_letter_queue.topic() else { return Ok(()) };
-    if !config.topics.selection().is_ok_and(|selection| selection.includes(topic)) {
+    if !config.topics.names.iter().any(|name| name == topic) {
         return Ok(());
     }
     let key = "errors.deadletterqueue.topic.name";
     let entry = flat.entries().iter().find(|entry| entry.key == key);
     let origin = entry.and_then(|entry| entry.origin.clone()).or_else(|| flat.file_origin());
-    let read = match &config.topics.regex {
-        None => format!("topics=[{}]", config.topics.names.join(", ")),
-        Some(regex) => format!("topics.regex={regex}"),
-    };
+    let read = format!("topics=[{}]", config.topics.names.join(", "));
     let message = format!(
         "The DLQ topic '{topic}' may not be included in the list of topics ('{read}') consumed by the connector"
     );

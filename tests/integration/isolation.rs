@@ -148,3 +148,79 @@ async fn a_table_that_may_not_be_altered_waits_until_its_right_is_granted() {
     rows_become(&database, &format!("SELECT name FROM {name}.agents"), &["Ada"]).await;
     state_becomes(&worker, "running").await;
 }
+
+/// The definition of a relation, whatever its kind: its kind and the names of its columns.
+async fn relation(database: &tokio_postgres::Client, name: &str) -> Vec<String> {
+    let sql = format!(
+        "SELECT relkind, (SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute
+                           WHERE attrelid = c.oid AND attnum > 0)
+         FROM pg_class c WHERE c.oid = to_regclass('{name}')"
+    );
+    rows(database, &sql).await
+}
+
+#[tokio::test]
+async fn an_object_under_the_name_of_a_view_or_a_history_is_kept_and_only_its_table_waits() {
+    let _stack = shared().await;
+    let (worker, database) = (Worker::new("foreign").webhook("").sink("history.enabled = true\n"), database().await);
+    let name = worker.name.clone();
+    database
+        .batch_execute(&format!(
+            "CREATE SCHEMA {name}; CREATE TABLE {name}.agents_history (id bigint);
+             CREATE VIEW {name}.deals_live AS SELECT 'x'::text AS id, 'theirs'::text AS title"
+        ))
+        .await
+        .unwrap();
+    let worker = worker.start().await;
+    worker.accept("deals", "create", "d-1", json!({"title": "one"})).await;
+    worker.accept("agents", "create", 1, json!({"name": "Ada"})).await;
+    for (topic, object) in [("deals", "deals_live"), ("agents", "agents_history")] {
+        let told = waits_for(&worker, &format!("{name}.{topic}"), "postgres.name_taken").await;
+        assert!(told.contains(object) && told.contains("rename or drop"), "{told}");
+    }
+    assert_eq!(relation(&database, &format!("{name}.deals_live")).await, ["v|id,title"]);
+    assert_eq!(relation(&database, &format!("{name}.agents_history")).await, ["r|id"]);
+
+    database.batch_execute(&format!("ALTER VIEW {name}.deals_live RENAME TO theirs")).await.unwrap();
+    rows_become(&database, &format!("SELECT title FROM {name}.deals_live"), &["one"]).await;
+    rows_become(&database, &format!("SELECT title FROM {name}.deals_history"), &["one"]).await;
+    state_becomes(&worker, "degraded").await;
+    database.batch_execute(&format!("DROP TABLE {name}.agents_history")).await.unwrap();
+    rows_become(&database, &format!("SELECT name FROM {name}.agents_live"), &["Ada"]).await;
+    state_becomes(&worker, "running").await;
+}
+
+#[tokio::test]
+async fn a_pattern_does_not_match_internal_topics_and_topics_of_dead_letters() {
+    let queue = |name: &str| {
+        let key = "errors.deadletterqueue.topic";
+        format!("{key}.name = \"${{NAME}}.{name}\"\n{key}.replication.factor = 1\n")
+    };
+    let mut reading = Reading::new("internal", "delete", 1, &queue("letters")).await;
+    // A second sink of the same worker, whose pattern matches the queue of the first, and the other way round.
+    let second = format!(
+        "name = \"second-${{NAME}}\"\nconnector.class = \"PostgresSink\"\ntopics.regex = \"(__)?${{NAME}}\\\\..*\"\n\
+         table.name.format = \"${{NAME}}_2.${{topic}}\"\nconnection.url = \"{}\"\n{}",
+        env("DATABASE_URL"),
+        queue("other_letters")
+    );
+    reading.worker = std::mem::replace(&mut reading.worker, Worker::new("unused")).file("second.toml", &second);
+    with_a_record(&reading, &format!("__{}.internal", reading.worker.name)).await;
+    reading.produce(0..3).await;
+    reading.worker.spawn();
+    reading.worker.is_ready().await;
+    let sent = format!(
+        "SELECT count(*) FROM towpath.dead_letter WHERE sink LIKE '%{}' AND published_at IS NOT NULL",
+        reading.worker.name
+    );
+    rows_become(&reading.database, &sent, &["6"]).await;
+    // A topic that is created later is found after the queues, which were there before.
+    let later = format!("{}.later", reading.worker.name);
+    with_a_record(&reading, &later).await;
+    rows_become(&reading.database, &sent, &["8"]).await;
+    let read = format!(
+        "SELECT DISTINCT topic FROM towpath.sink_partition WHERE sink LIKE '%{}' ORDER BY topic",
+        reading.worker.name
+    );
+    assert_eq!(rows(&reading.database, &read).await, [later, reading.topic.clone()]);
+}
