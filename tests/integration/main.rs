@@ -35,6 +35,8 @@ mod publisher;
 mod put_back;
 mod reading;
 mod recreated;
+#[cfg(feature = "failpoints")]
+mod references;
 mod restored;
 mod shapes;
 mod stack;

@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use crate::{DeadLetterStreak, ErrorType};
 
-/// The outcome of a batch. The sum of all counts is the number of its records.
+/// The outcome of a batch. The sum of all counts is the number of its records, without those that wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Applied {
     /// Records that created a row.
@@ -22,6 +22,9 @@ pub struct Applied {
     /// Records that the configuration excludes, for example deletes with `delete.mode=ignore`, or that the store drops
     /// by a rule of its own, such as a trigger.
     pub filtered: u64,
+    /// Records that wait for a row they refer to: see [`Sink::waiting`](crate::Sink::waiting). They have not ended, so
+    /// the sum does not include them.
+    pub waiting: u64,
     /// The dead letters in a row at the end of the batch, counted from the claim's streak on. Not a count of records,
     /// and not part of the sum.
     pub streak: DeadLetterStreak,
@@ -39,6 +42,7 @@ impl AddAssign for Applied {
         self.stale += other.stale;
         self.tombstones += other.tombstones;
         self.filtered += other.filtered;
+        self.waiting += other.waiting;
         for (mine, others) in self.dead_letters.iter_mut().zip(other.dead_letters) {
             *mine += others;
         }

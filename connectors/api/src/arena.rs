@@ -11,7 +11,7 @@ pub struct Span {
 /// record needs no allocation for them.
 ///
 /// A record that cannot be stored is dead-lettered with these bytes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Arena {
     bytes: Vec<u8>,
 }

@@ -8,7 +8,7 @@ use num_bigint::BigInt;
 use crate::{Key, Op, Span, Version};
 
 /// One record of a batch.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Record {
     /// The offset in the partition.
     pub offset: i64,
@@ -136,7 +136,7 @@ impl From<Op> for RecordOp {
 }
 
 /// The decoded meaning of a record of a topic.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Body {
     /// A change to apply.
     Change(Box<Change>),
@@ -158,7 +158,7 @@ pub enum Body {
 }
 
 /// One change of one record, as read from a topic.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Change {
     /// The key of the record; `None` if the record of the topic has no key.
     pub key: Option<RecordKey>,

@@ -62,6 +62,19 @@ pub trait Sink: Send {
     /// process died.
     fn apply(&mut self, claim: &Claim, batch: &Batch) -> impl Future<Output = Result<Applied, ApplyError>> + Send;
 
+    /// The records of `partition` before its next offset that are not applied yet, because they refer to rows that do
+    /// not exist, or because such a record of their key precedes them. In offset order.
+    ///
+    /// The worker passes them at the head of the next batch, before the records from `batch.from` on. The batch then
+    /// ends their wait, or counts them in [`Applied::waiting`] again.
+    ///
+    /// # Errors
+    /// As for [`Sink::claim`], but never fenced.
+    fn waiting(&mut self, partition: &TopicPartition) -> impl Future<Output = Result<Vec<WaitingRecord>>> + Send {
+        let _ = partition;
+        std::future::ready(Ok(Vec::new()))
+    }
+
     /// The stored offset of each partition of the connector, by topic and partition. Claims nothing.
     ///
     /// # Errors
@@ -114,6 +127,21 @@ pub trait Sink: Send {
     fn is_open(&self) -> bool {
         true
     }
+}
+
+/// A record that a store keeps because it waits for others: see [`Sink::waiting`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingRecord {
+    /// The offset of the record.
+    pub offset: i64,
+    /// The timestamp of the record in milliseconds since the epoch; 0 if the record has no timestamp.
+    pub timestamp_ms: i64,
+    /// The bytes of the key; `None` for Kafka's null.
+    pub key: Option<Vec<u8>>,
+    /// The bytes of the value; `None` for Kafka's null.
+    pub value: Option<Vec<u8>>,
+    /// The headers, in the order of the record; a value of `None` is Kafka's null.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 /// The failure of [`Sink::apply`].
@@ -188,7 +216,8 @@ impl Claim {
     }
 }
 
-/// Records `[from, to)` of one partition, in offset order, with holes where the topic has them. A batch without records
+/// Records `[from, to)` of one partition, in offset order, with holes where the topic has them. Records that waited
+/// precede them: see [`Sink::waiting`]. A batch of such records alone has `from` equal to `to`. A batch without records
 /// moves the next offset over an end of the topic that has only transaction markers and aborted records.
 ///
 /// The bytes of all records share one arena, so that they cost no allocation per record.

@@ -42,6 +42,8 @@ async fn write_and_commit(
     if written.applied.stale > 0 {
         failpoint::hit("mid_replay").await?;
     }
+    transaction.may_refer.accept(&written.letters)?;
+    written.applied.waiting = transaction.waiting.len() as u64;
     written.applied.streak = dead_letter::accept(&written.letters, batch, claim.streak, tolerate_poison)?;
     transaction.commit(&written).await?;
     Ok(written.applied)

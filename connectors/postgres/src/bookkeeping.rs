@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Statement, types::ToSql};
 use towpath_api::{Batch, Beginning, Claim, DeadLetterStreak, Error, ErrorType, Result, TopicPartition, failpoint};
 
 use crate::{
-    codes, fencing::is_fenced, name::TableName, offsets::anchor_in, sqlstate::database_error, table::DDL_LOCK,
+    codes, fencing::is_fenced, name::TableName, offsets::anchor_in, sqlstate::database_error, table::DDL_LOCK, waiting,
 };
 
 const CREATE: &str = r#"
@@ -91,6 +91,7 @@ pub(crate) async fn ensure(client: &Client) -> Result<()> {
         .query_one(
             // If the newest column of a table exists, so does all of it, even if an older version created the table.
             "SELECT to_regclass('towpath.columns') IS NOT NULL AND to_regclass('towpath.tables') IS NOT NULL
+                AND to_regclass('towpath.waiting') IS NOT NULL
                 AND (SELECT count(*) = 2 FROM pg_attribute WHERE NOT attisdropped
                     AND (attrelid = to_regclass('towpath.sink_partition') AND attname = 'anchor_hash'
                         OR attrelid = to_regclass('towpath.dead_letter') AND attname = 'publish_error'))",
@@ -102,7 +103,7 @@ pub(crate) async fn ensure(client: &Client) -> Result<()> {
         return Ok(());
     }
     // One message is one transaction, which releases the lock at its end.
-    let sql = format!("SELECT pg_advisory_xact_lock({DDL_LOCK}); {CREATE}");
+    let sql = format!("SELECT pg_advisory_xact_lock({DDL_LOCK}); {CREATE} {}", waiting::CREATE);
     client.batch_execute(&sql).await.map_err(|error| database_error("create schema towpath", error))
 }
 
@@ -113,7 +114,8 @@ pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL 
 /// The first statement of each batch. It changes one row if the caller's claim is the newest and nothing was applied
 /// since.
 pub(crate) const COMPARE_AND_SET: &str = "UPDATE towpath.sink_partition
-    SET next_offset = $4, anchor_offset = $7, anchor_hash = $8, updated_at = clock_timestamp()
+    SET next_offset = $4, anchor_offset = CASE WHEN $4::bigint > $5::bigint THEN $7 ELSE anchor_offset END,
+      anchor_hash = CASE WHEN $4::bigint > $5::bigint THEN $8 ELSE anchor_hash END, updated_at = clock_timestamp()
     WHERE sink = $1 AND topic = $2 AND partition = $3 AND next_offset = $5 AND epoch = $6
       AND current_setting('towpath.in_batch', true) = 'yes'";
 

@@ -22,7 +22,8 @@
 //! | `table`, `table/` | tables, columns and views for the schemas of the records |
 //! | `schemas` | sets of schemas |
 //! | `key` | the primary key of a row |
-//! | `foreign_key_wait` | batches that wait for the rows they refer to |
+//! | `foreign_key_wait` | which records wait for the rows they refer to, and when the whole batch does |
+//! | `waiting` | the records that wait: `towpath.waiting` |
 //! | `fencing` | which owner may write a partition |
 //! | `connection`, `sqlstate` | connecting, and the meaning of database errors |
 //! | `column` | Avro types as columns, values in binary format |
@@ -59,6 +60,7 @@ mod statement;
 mod table;
 mod tally;
 mod transaction;
+mod waiting;
 mod write;
 mod written;
 

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_postgres::Client;
 use towpath_api::{
-    Anchor, Applied, ApplyError, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Result, Sink, StoredDeadLetter,
-    StoredOffset, TopicPartition,
+    Anchor, Applied, ApplyError, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Record, Result, Sink,
+    StoredDeadLetter, StoredOffset, TopicPartition, WaitingRecord,
 };
 
 use crate::{
@@ -13,11 +13,13 @@ use crate::{
     bookkeeping, codes,
     config::PostgresSinkConfig,
     connection,
-    foreign_key_wait::{ForeignKeyWaits, violates_foreign_key, wait_error},
+    foreign_key_wait::{ForeignKeyWaits, can_be_parted, find_waiting, grouped, part, violates_foreign_key, wait_error},
     isolate::may_be_halved,
+    key::Keys,
     name::TableName,
     offsets, outbox,
-    transaction::{Attempt, SessionCache, Transaction},
+    transaction::{Attempt, MayRefer, SessionCache, Transaction},
+    waiting,
 };
 
 /// Opens connections for one connector.
@@ -48,12 +50,6 @@ struct Settings {
     tolerate_poison: bool,
     retry_timeout: Option<Duration>,
     foreign_key_waits: ForeignKeyWaits,
-}
-
-impl Settings {
-    fn may_wait(&self, batch: &Batch) -> bool {
-        self.foreign_key_waits.may_wait(batch, self.retry_timeout)
-    }
 }
 
 impl OpenPostgresSink {
@@ -101,6 +97,86 @@ impl PostgresSink {
     }
 }
 
+impl PostgresSink {
+    /// Writes the batch as a whole or, if single records of it are refused, in parts. It leaves out the records
+    /// `waiting`.
+    async fn apply_all(
+        &mut self,
+        table: &TableName,
+        claim: &Claim,
+        batch: &Batch,
+        waiting: &[Record],
+        may_refer: &MayRefer,
+    ) -> Result<Applied, ApplyError> {
+        let tolerate = self.settings.tolerate_poison;
+        let mut transaction = self.transaction(table, batch, waiting, may_refer);
+        let mut stored = attempt(&mut transaction, claim, Attempt::Whole, tolerate).await;
+        if stored.as_ref().is_err_and(|failed| failed.error.code == codes::TABLE_CHANGED) {
+            transaction.drop_cached_tables();
+            stored = attempt(&mut transaction, claim, Attempt::Whole, tolerate).await;
+        }
+        if violates_foreign_key(&stored) {
+            // The referenced row may be in the same batch.
+            stored = attempt(&mut transaction, claim, Attempt::Together, tolerate).await;
+        }
+        match stored {
+            Err(failed) if failed.error.code == codes::FOREIGN_KEY && *may_refer == MayRefer::Nothing => Err(failed),
+            Err(failed) if may_be_halved(&failed.error, &batch.records) => {
+                attempt(&mut transaction, claim, Attempt::InParts, tolerate).await
+            }
+            done => done,
+        }
+    }
+
+    /// Writes the batch without the records that refer to missing rows. These wait, at most for `errors.retry.timeout`.
+    async fn apply_part(
+        &mut self,
+        table: &TableName,
+        claim: &Claim,
+        batch: &Batch,
+        failed: Result<Applied, ApplyError>,
+    ) -> Result<Applied, ApplyError> {
+        let settings = Arc::clone(&self.settings);
+        let limit = settings.retry_timeout;
+        let keys = Keys::new(settings.config.primary_key(), &settings.config.pk_fields);
+        let (records, lengths) = grouped(batch, keys);
+        let overdue = waiting::overdue(&self.client, &settings.name, &batch.partition, limit).await?;
+        let mut transaction = self.transaction(table, batch, &[], &MayRefer::Nothing);
+        let offsets = find_waiting(&mut transaction, claim, &records, &lengths, &overdue).await?;
+        if offsets.len() > waiting::MOST {
+            return match failed {
+                Err(failed) if settings.foreign_key_waits.may_wait(batch, limit) => {
+                    Err(wait_error(batch, failed.error).into())
+                }
+                _ => self.apply_all(table, claim, batch, &[], &MayRefer::Anything).await,
+            };
+        }
+        let (rest, waiting) = part(batch, &offsets);
+        if rest.records.is_empty() && batch.from == batch.to {
+            let mut applied = Applied::default();
+            applied.waiting = waiting.len() as u64;
+            return Ok(applied);
+        }
+        match self.apply_all(table, claim, &rest, &waiting, &MayRefer::Overdue(overdue)).await {
+            // A row that others refer to was deleted between the experiment and this transaction.
+            Err(failed) if failed.error.code == codes::FOREIGN_KEY => Err(wait_error(batch, failed.error).into()),
+            done => done,
+        }
+    }
+
+    fn transaction<'a>(
+        &'a mut self,
+        table: &'a TableName,
+        batch: &'a Batch,
+        waiting: &'a [Record],
+        may_refer: &'a MayRefer,
+    ) -> Transaction<'a> {
+        let Settings { name, owner, config, .. } = &*self.settings;
+        let (client, cache) = (&self.client, &mut self.cache);
+        Transaction { client, cache, sink: name, owner, table, config, batch, waiting, may_refer }
+    }
+}
+
 impl Sink for PostgresSink {
     async fn claim(
         &mut self,
@@ -117,38 +193,26 @@ impl Sink for PostgresSink {
 
     async fn apply(&mut self, claim: &Claim, batch: &Batch) -> Result<Applied, ApplyError> {
         let table = self.table(&batch.partition.topic)?;
-        let tolerate = self.settings.tolerate_poison;
-        let mut transaction = Transaction {
-            client: &self.client,
-            cache: &mut self.cache,
-            sink: &self.settings.name,
-            owner: &self.settings.owner,
-            table: &table,
-            config: &self.settings.config,
-            batch,
-        };
-        let mut stored = attempt(&mut transaction, claim, Attempt::Whole, tolerate).await;
-        if stored.as_ref().is_err_and(|failed| failed.error.code == codes::TABLE_CHANGED) {
-            transaction.drop_cached_tables();
-            stored = attempt(&mut transaction, claim, Attempt::Whole, tolerate).await;
-        }
+        let waits = self.settings.retry_timeout != Some(Duration::ZERO) && can_be_parted(batch);
+        let may_refer = if waits { MayRefer::Nothing } else { MayRefer::Anything };
+        let mut stored = self.apply_all(&table, claim, batch, &[], &may_refer).await;
         if violates_foreign_key(&stored) {
-            // The referenced row may be in the same batch.
-            stored = attempt(&mut transaction, claim, Attempt::Together, tolerate).await;
-        }
-        match stored {
-            Err(failed) if failed.error.code == codes::FOREIGN_KEY && self.settings.may_wait(batch) => {
-                return Err(wait_error(batch, failed.error).into());
+            let settings = Arc::clone(&self.settings);
+            match stored {
+                Err(failed) if settings.foreign_key_waits.waits_together(batch) => {
+                    return Err(wait_error(batch, failed.error).into());
+                }
+                failed => stored = self.apply_part(&table, claim, batch, failed).await,
             }
-            Err(failed) if may_be_halved(&failed.error, &batch.records) => {
-                stored = attempt(&mut transaction, claim, Attempt::InParts, tolerate).await;
-            }
-            done => stored = done,
         }
         if stored.is_ok() {
             self.settings.foreign_key_waits.clear(&batch.partition);
         }
         stored
+    }
+
+    async fn waiting(&mut self, partition: &TopicPartition) -> Result<Vec<WaitingRecord>> {
+        waiting::read(&self.client, &self.settings.name, partition).await
     }
 
     async fn positions(&mut self) -> Result<Vec<StoredOffset>> {

@@ -4,19 +4,23 @@
 //! BEGIN and the compare-and-set are sent without waiting in between; the server runs them in that order. The
 //! compare-and-set therefore holds the lock on the partition's row before any data is touched.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use tokio_postgres::{Client, Error as PgError, Statement as Prepared, error::SqlState};
-use towpath_api::{ApplyError, Batch, Claim, Error, ErrorType, Result, failpoint};
+use towpath_api::{ApplyError, Batch, Claim, Error, ErrorType, Record, Result, failpoint};
 
 use crate::{
     bookkeeping::{self, BEGIN, COMPARE_AND_SET},
     codes,
     config::PostgresSinkConfig,
-    dead_letter,
+    dead_letter::{self, DeadLetter},
     name::TableName,
     sqlstate::{database_error, leaves_outcome_unknown},
     table::{self, DesiredTable, Table},
+    waiting,
     written::Written,
 };
 
@@ -49,6 +53,18 @@ pub(crate) struct Transaction<'a> {
     pub(crate) table: &'a TableName,
     pub(crate) config: &'a PostgresSinkConfig,
     pub(crate) batch: &'a Batch,
+    /// Records that the batch leaves out, and that the transaction keeps in `towpath.waiting`.
+    pub(crate) waiting: &'a [Record],
+    pub(crate) may_refer: &'a MayRefer,
+}
+
+/// The records that are dead-lettered if they refer to a row that does not exist. Others wait.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum MayRefer {
+    Nothing,
+    /// Those at these offsets, which have waited for `errors.retry.timeout`.
+    Overdue(HashSet<i64>),
+    Anything,
 }
 
 /// Maximum prepared statements per connection. A table needs two or three, and more only while its schemas change.
@@ -67,6 +83,26 @@ pub(crate) enum Attempt {
     Together,
     /// In halves, each with a savepoint, until each record that the database refuses is isolated.
     InParts,
+}
+
+impl MayRefer {
+    /// Checks that no record would be dead-lettered that has to wait.
+    ///
+    /// # Errors
+    /// Poison [`codes::FOREIGN_KEY`], as if the batch had been written as a whole.
+    pub(crate) fn accept(&self, letters: &[DeadLetter<'_>]) -> Result<()> {
+        let waits = |letter: &&DeadLetter<'_>| {
+            letter.code == codes::FOREIGN_KEY
+                && match self {
+                    Self::Nothing => true,
+                    Self::Overdue(offsets) => !offsets.contains(&letter.record.offset),
+                    Self::Anything => false,
+                }
+        };
+        letters.iter().find(waits).map_or(Ok(()), |letter| {
+            Err(Error::poison(codes::FOREIGN_KEY, ErrorType::Constraint, letter.reason.clone()))
+        })
+    }
 }
 
 impl Transaction<'_> {
@@ -132,6 +168,7 @@ impl Transaction<'_> {
     /// # Errors
     /// `if_stored` is set when the answer to COMMIT was lost, so that the outcome is unknown.
     pub(crate) async fn commit(&mut self, written: &Written<'_>) -> Result<(), ApplyError> {
+        waiting::settle(self.client, self.sink, self.batch, self.waiting).await?;
         dead_letter::store(self.client, self.sink, self.batch, &written.letters).await?;
         if !written.letters.is_empty() {
             failpoint::hit("after_dlq").await?;

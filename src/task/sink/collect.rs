@@ -6,7 +6,7 @@ use rdkafka::{
     Message,
     message::{BorrowedMessage, Headers as _, OwnedMessage},
 };
-use towpath_api::{Arena, Batch, Body, Payload, Record, Result, Span, TopicPartition};
+use towpath_api::{Arena, Batch, Body, Payload, Record, Result, Span, TopicPartition, WaitingRecord};
 
 use super::{
     anchor,
@@ -156,6 +156,32 @@ impl Collector {
     /// Skips offsets without records: the next record is at `offset` or later. To be called while the batch is empty.
     pub(super) fn skip_to(&mut self, offset: i64) {
         self.next = self.next.max(offset);
+    }
+
+    /// Puts records that waited before the records of a batch.
+    ///
+    /// # Errors
+    /// Retry while the registry is unavailable.
+    pub(super) async fn put_first(&mut self, waiting: Vec<WaitingRecord>, batch: &mut Batch) -> Result<()> {
+        let mut records = Vec::with_capacity(waiting.len());
+        // A delete and its tombstone wait together.
+        let mut deletes = Deletes::default();
+        for WaitingRecord { offset, timestamp_ms, key, value, headers } in waiting {
+            let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
+            let headers = batch.arena.push_headers(headers);
+            let body = loop {
+                let schemas = schema_headers(&batch.arena, headers);
+                match self.decoder.decode_with(key.as_deref(), value.as_deref(), schemas) {
+                    Decoded::Body(body) => break body,
+                    Decoded::NeedsSchema(id) => self.decoder.learn(id).await?,
+                }
+            };
+            let (key, value) = (key.map(|key| batch.arena.push(&key)), value.map(|value| batch.arena.push(&value)));
+            let body = deletes.settle(body);
+            records.push(Record { offset, timestamp_ms, body, payload: Payload { key, value, headers } });
+        }
+        batch.records.splice(..0, records);
+        Ok(())
     }
 
     /// Takes the batch; later records go into the next batch. The returned part of the memory budget is to be dropped

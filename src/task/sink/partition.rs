@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use towpath_api::{Applied, Batch, Body, Error, OpenSink, Reaction, Result, TopicPartition, failpoint};
+use towpath_api::{
+    Applied, Batch, Body, Error, OpenSink, Reaction, Result, Sink as _, TopicPartition, failpoint,
+};
 
 use super::{
     anchor,
@@ -36,15 +38,21 @@ const DECODED_PER_POLL: usize = 32;
 /// A partition that could not store its last batch and reads nothing for this time has nothing left to wait for: the
 /// records were removed from the topic, or the stored offset was set past them.
 const NOTHING_LEFT: Duration = Duration::from_secs(5);
+/// Interval between attempts to apply records that wait, while no new records come.
+const TRY_WAITING: Duration = Duration::from_secs(1);
 
 /// Carries one partition.
 pub(super) struct SinkPartition<O: OpenSink> {
     holding: Holding<O>,
+    /// True if the store may have records that wait: see [`Sink::waiting`].
+    waits: bool,
+    /// True until the first claim has shown which records waited before this task.
+    inherits: bool,
 }
 
 impl<O: OpenSink> SinkPartition<O> {
     pub(super) fn new(context: Arc<SinkContext<O>>, partition: TopicPartition, progress: Arc<Progress>) -> Self {
-        Self { holding: Holding::new(context, partition, progress) }
+        Self { holding: Holding::new(context, partition, progress), waits: true, inherits: true }
     }
 
     /// Runs until the task is stopped (`Ok`), or until another worker has claimed the partition. After any other error
@@ -75,6 +83,7 @@ impl<O: OpenSink> SinkPartition<O> {
     async fn claim_and_carry(&mut self) -> Result<()> {
         let context = Arc::clone(&self.holding.context);
         let claim = self.holding.claim().await?;
+        self.waits = true;
         let decoder = Decoder::reading(context.registry.clone(), context.reading.clone());
         let (pace, share) = (context.pace.clone(), context.budget.share());
         let partition = self.holding.partition.clone();
@@ -98,8 +107,12 @@ impl<O: OpenSink> SinkPartition<O> {
         while self.collect(reader, collector).await? {
             let (mut batch, _memory) = collector.take();
             self.require_same_topic(reader)?;
-            // An empty batch moves the offset to the end of the topic.
+            // A batch without new records retries waiting ones, or moves the offset to the end of the topic.
             batch.anchor = batch.anchor.or_else(|| self.holding.claim.as_ref()?.anchor);
+            self.add_waiting(&mut batch, collector).await?;
+            if batch.records.is_empty() && batch.from == batch.to {
+                continue;
+            }
             let _active = context.sink_metrics.active(batch.records.len());
             let (stored, read) = self.store_while_collecting(&batch, reader, collector).await?;
             match stored {
@@ -142,6 +155,7 @@ impl<O: OpenSink> SinkPartition<O> {
                 () = self.holding.store_lost() => self.holding.require_unmoved().await?,
                 () = reader.topic_recreated() => return Err(recreated_while_read(&partition)),
                 message = reader.next() => collector.accept(&message?),
+                () = tokio::time::sleep(TRY_WAITING), if self.waits => return Ok(true),
                 () = tokio::time::sleep(NOTHING_LEFT), if self.holding.is_stuck() => self.holding.recover(),
                 end = &mut end => {
                     collector.skip_to(end);
@@ -154,6 +168,28 @@ impl<O: OpenSink> SinkPartition<O> {
         drain_ready(reader, collector, usize::MAX)?;
         self.linger(reader, collector).await?;
         Ok(!stop.is_cancelled())
+    }
+
+    /// Puts the records that wait in the store at the head of a batch.
+    async fn add_waiting(&mut self, batch: &mut Batch, collector: &mut Collector) -> Result<()> {
+        if !self.waits {
+            return Ok(());
+        }
+        let context = &self.holding.context;
+        let waiting = self.holding.answered("read the waiting records of", async {
+            let mut lent = context.connections.lend().await?;
+            let waiting = lent.sink.waiting(&self.holding.partition).await?;
+            lent.give_back();
+            Ok::<_, Error>(waiting)
+        });
+        let waiting = waiting.await?;
+        self.waits = !waiting.is_empty();
+        if std::mem::take(&mut self.inherits) && self.waits {
+            let TopicPartition { topic, partition } = &self.holding.partition;
+            let records = waiting.len();
+            tracing::info!(%topic, partition, records, "{records} records of {topic}[{partition}] wait since before");
+        }
+        collector.put_first(waiting, batch).await
     }
 
     /// Waits for more records until `linger.ms` is over or the batch is full.
@@ -214,9 +250,13 @@ impl<O: OpenSink> SinkPartition<O> {
             Body::Change(change) => Some(change.source_time_ms.unwrap_or(record.timestamp_ms)),
             Body::Tombstone(_) | Body::Filtered | Body::Undecodable { .. } => None,
         });
-        metrics.read(batch.records.len());
+        self.waits = applied.waiting > 0;
+        metrics.read(batch.records.len() - usize::try_from(applied.waiting).unwrap_or(0));
         metrics.committed(applied, batch.records.last().map_or(0, |record| record.timestamp_ms));
-        metrics.end_to_end(times, SystemTime::now());
+        // Which of the records have ended is not known if some wait.
+        if !self.waits {
+            metrics.end_to_end(times, SystemTime::now());
+        }
         context.connector_metrics.processed(applied.total());
         for (error_type, records) in applied.dead_letters() {
             context.dead_lettered.notify_one();

@@ -28,6 +28,7 @@ pub(super) enum Stored {
 /// |---|---|---|
 /// | `batch.from` | not stored | apply again |
 /// | `batch.to` | stored, the answer was lost | [`Stored::Applied`] |
+/// | any, of an empty range | records that waited may be stored or not | [`Stored::Elsewhere`] |
 /// | anything else | an older copy of the store, or an offset set by an operator | [`Stored::Elsewhere`] |
 ///
 /// # Errors
@@ -59,8 +60,8 @@ pub(super) async fn store<O: OpenSink>(holding: &mut Holding<O>, batch: &Batch) 
         }
         let Some(next) = claim_again(holding, if_stored.is_some()).await? else { return Ok(Stored::Stopped) };
         match if_stored {
-            _ if next == batch.from => {}
-            Some(applied) if next == batch.to => {
+            _ if next == batch.from && batch.from < batch.to => {}
+            Some(applied) if next == batch.to && batch.from < batch.to => {
                 holding.advance(batch, &applied);
                 return Ok(Stored::Applied(applied));
             }

@@ -1,0 +1,123 @@
+//! Records that wait for a row they refer to: in `towpath.waiting`, with their bytes, from the transaction that moves
+//! the offset past them to the transaction that writes them or dead-letters them.
+//!
+//! The table is the only memory of a wait, so a crash ends none and repeats none. Its rows are changed only after the
+//! compare-and-set of the partition, which excludes every older claim.
+
+use std::{collections::HashSet, time::Duration};
+
+use tokio_postgres::{Client, Row, types::ToSql};
+use towpath_api::{Batch, Error, ErrorType, Record, Result, TopicPartition, WaitingRecord};
+
+use crate::{codes, sqlstate::database_error};
+
+/// Maximum waiting records of a partition. If more would wait, the whole batch is retried instead: then its table is
+/// probably filled before the table that it refers to, and the other partitions continue.
+pub(crate) const MOST: usize = 1_000;
+
+pub(crate) const CREATE: &str = r#"
+CREATE TABLE IF NOT EXISTS towpath.waiting (
+    sink          text        NOT NULL,
+    topic         text        NOT NULL,
+    partition     integer     NOT NULL,
+    "offset"      bigint      NOT NULL,
+    key           bytea,
+    value         bytea,
+    header_names  bytea[]     NOT NULL,
+    header_values bytea[]     NOT NULL,
+    record_time   bigint      NOT NULL,
+    since         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (sink, topic, partition, "offset")
+);
+COMMENT ON TABLE towpath.waiting
+    IS 'Records that wait for a row they refer to, or behind such a record of their key; until errors.retry.timeout.';
+"#;
+
+/// The waiting records of a partition. Forgets those from the next offset on: the offset was set back, and they are
+/// read from the topic again.
+pub(crate) async fn read(client: &Client, sink: &str, partition: &TopicPartition) -> Result<Vec<WaitingRecord>> {
+    let rows = client
+        .query(
+            r#"WITH reread AS (
+                 DELETE FROM towpath.waiting AS w USING towpath.sink_partition AS p
+                 WHERE w.sink = $1 AND w.topic = $2 AND w.partition = $3
+                   AND p.sink = $1 AND p.topic = $2 AND p.partition = $3 AND w."offset" >= p.next_offset)
+               SELECT w."offset", w.record_time, w.key, w.value, w.header_names, w.header_values
+               FROM towpath.waiting AS w JOIN towpath.sink_partition AS p USING (sink, topic, partition)
+               WHERE sink = $1 AND topic = $2 AND partition = $3 AND w."offset" < p.next_offset ORDER BY 1"#,
+            &[&sink, &&*partition.topic, &partition.partition],
+        )
+        .await
+        .map_err(|error| database_error(format!("read the waiting records of {partition}"), error))?;
+    Ok(rows.iter().map(record).collect())
+}
+
+fn record(row: &Row) -> WaitingRecord {
+    let (names, values): (Vec<Vec<u8>>, Vec<Option<Vec<u8>>>) = (row.get(4), row.get(5));
+    let names = names.iter().map(|name| String::from_utf8_lossy(name).into_owned());
+    WaitingRecord {
+        offset: row.get(0),
+        timestamp_ms: row.get(1),
+        key: row.get(2),
+        value: row.get(3),
+        headers: names.zip(values).collect(),
+    }
+}
+
+/// The offsets whose wait has lasted longer than `limit`.
+pub(crate) async fn overdue(
+    client: &Client,
+    sink: &str,
+    partition: &TopicPartition,
+    limit: Option<Duration>,
+) -> Result<HashSet<i64>> {
+    let Some(limit) = limit else { return Ok(HashSet::new()) };
+    let sql = r#"SELECT "offset" FROM towpath.waiting WHERE sink = $1 AND topic = $2 AND partition = $3
+                   AND since < clock_timestamp() - $4::double precision * interval '1 second'"#;
+    let rows = client.query(sql, &[&sink, &&*partition.topic, &partition.partition, &limit.as_secs_f64()]).await;
+    let rows = rows.map_err(|error| database_error(format!("read the waiting records of {partition}"), error))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Ends the wait of the records of `batch` that have waited, and begins or continues that of `waiting`, which are not
+/// in `batch`. Part of the batch's transaction.
+///
+/// # Errors
+/// Retry if a wait has ended elsewhere; the waiting records must then be read again.
+pub(crate) async fn settle(client: &Client, sink: &str, batch: &Batch, waiting: &[Record]) -> Result<()> {
+    let TopicPartition { topic, partition } = &batch.partition;
+    let failed = |error| database_error(format!("keep the waiting records of {}", batch.partition), error);
+    let offsets: Vec<i64> =
+        batch.records.iter().map(|record| record.offset).take_while(|offset| *offset < batch.from).collect();
+    if !offsets.is_empty() {
+        let sql = r#"DELETE FROM towpath.waiting
+                     WHERE sink = $1 AND topic = $2 AND partition = $3 AND "offset" = ANY ($4)"#;
+        let ended = client.execute(sql, &[&sink, &&**topic, partition, &offsets]).await.map_err(failed)?;
+        if ended != offsets.len() as u64 {
+            let doing = format!("apply waiting records of {}: their wait has ended meanwhile", batch.partition);
+            return Err(Error::retry(codes::OFFSET_MOVED, ErrorType::Conflict, doing));
+        }
+    }
+    for record in waiting.iter().filter(|record| record.offset >= batch.from) {
+        let piece = |span| batch.arena.get(span);
+        let headers = batch.arena.headers(record.payload.headers);
+        let (names, values): (Vec<&[u8]>, Vec<Option<&[u8]>>) =
+            headers.map(|(name, value)| (name.as_bytes(), value)).unzip();
+        let parameters: [&(dyn ToSql + Sync); 9] = [
+            &sink,
+            &&**topic,
+            partition,
+            &record.offset,
+            &record.payload.key.map(piece),
+            &record.payload.value.map(piece),
+            &names,
+            &values,
+            &record.timestamp_ms,
+        ];
+        let sql = r#"INSERT INTO towpath.waiting
+                       (sink, topic, partition, "offset", key, value, header_names, header_values, record_time)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"#;
+        client.execute(sql, &parameters).await.map_err(failed)?;
+    }
+    Ok(())
+}
