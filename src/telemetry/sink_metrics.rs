@@ -59,7 +59,7 @@ families! {
         records_applied: IntCounterVec = "towpath_sink_records_applied_total" [connector, table, op],
         /// Records that rightly changed no row: the row holds the same or a newer version (stale), the record is a
         /// tombstone (tombstone), a later record of the batch replaces it (folded), or the configuration excludes it
-        /// (filtered).
+        /// (filtered). And records that are stored, while the store never told how each of them ended (unknown).
         records_skipped: IntCounterVec = "towpath_sink_records_skipped_total" [connector, table, reason],
         /// Kafka timestamp of the newest committed record; 0 before the first record.
         last_record: GaugeVec = "towpath_sink_last_record_timestamp_seconds" [connector, topic],
@@ -188,6 +188,7 @@ impl SinkMetrics {
             tombstone: skipped("tombstone"),
             filtered: skipped("filtered"),
             folded: skipped("folded"),
+            unknown: skipped("unknown"),
             last_record: families.last_record.with_label_values(&[connector, topic]),
             caught_up: families.caught_up.with_label_values(&[connector, topic]),
             end_to_end: families.end_to_end.with_label_values(&[connector, object]),
@@ -263,6 +264,7 @@ pub struct PartitionMetrics {
     tombstone: IntCounter,
     filtered: IntCounter,
     folded: IntCounter,
+    unknown: IntCounter,
     last_record: Gauge,
     caught_up: Gauge,
     end_to_end: Histogram,
@@ -277,6 +279,13 @@ impl PartitionMetrics {
         self.read.inc_by(records as u64);
         #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 records")]
         self.sink.shared.batch_records.observe(records as f64);
+    }
+
+    /// Counts the records of a batch that a claim has found stored, although the store never answered: their outcome
+    /// is lost.
+    pub fn stored_without_answer(&self, records: usize) {
+        self.read(records);
+        self.unknown.inc_by(records as u64);
     }
 
     /// Counts the outcome of a committed batch. `newest_ms` is the timestamp of its newest record.

@@ -39,6 +39,8 @@ mod recreated;
 mod references;
 mod restored;
 mod shapes;
+#[cfg(feature = "failpoints")]
+mod silence;
 mod stack;
 mod systematic;
 mod triggers;

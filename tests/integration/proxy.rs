@@ -74,6 +74,10 @@ struct Plan {
     /// The number of bytes that may pass before the cut.
     allowed: [AtomicU64; 2],
     released: watch::Sender<u64>,
+    /// True while packets vanish in both directions. See [`Proxy::swallow`].
+    swallows: watch::Sender<bool>,
+    /// Connections that were opened meanwhile.
+    silenced: AtomicU64,
 }
 
 /// The proxy, which runs until the end of the test.
@@ -95,13 +99,25 @@ impl Proxy {
             passed: [AtomicU64::new(0), AtomicU64::new(0)],
             allowed: unlimited(),
             released: watch::Sender::new(0),
+            swallows: watch::Sender::new(false),
+            silenced: AtomicU64::new(0),
         });
         let shared = Arc::clone(&plan);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                let shared = Arc::clone(&shared);
+                // The kernel has accepted the connection; nothing else answers.
+                if *shared.swallows.borrow() {
+                    shared.silenced.fetch_add(1, Ordering::SeqCst);
+                    tokio::spawn(async move {
+                        let _client = client;
+                        shared.passes_again().await;
+                    });
+                    continue;
+                }
                 // An unreachable server is a connection that ends.
                 if let Ok(server) = TcpStream::connect(&target).await {
-                    tokio::spawn(connection(client, server, Arc::clone(&shared)));
+                    tokio::spawn(connection(client, server, shared));
                 }
             }
         });
@@ -160,6 +176,19 @@ impl Proxy {
     /// Bytes since [`Proxy::pass_all`] or [`Proxy::cut_after`].
     pub(crate) fn passed(&self, way: Way) -> u64 {
         self.plan.passed[way as usize].load(Ordering::SeqCst)
+    }
+
+    /// Lets nothing pass any more in either direction, and closes nothing: open connections and new ones stay silent,
+    /// as behind a firewall that drops packets. False ends it, and cuts those connections: what was swallowed is lost.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn swallow(&self, swallows: bool) {
+        self.plan.swallows.send_replace(swallows);
+    }
+
+    /// Connections that were opened while packets vanished.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn silenced(&self) -> u64 {
+        self.plan.silenced.load(Ordering::SeqCst)
     }
 
     /// Releases stalled connections.
@@ -296,8 +325,17 @@ impl Plan {
         }
     }
 
+    /// Waits until packets no longer vanish.
+    async fn passes_again(&self) {
+        let _ = self.swallows.subscribe().wait_for(|swallows| !swallows).await;
+    }
+
     /// Writes a message, or the part of it that may pass before the cut.
     async fn pass(&self, to: &mut OwnedWriteHalf, message: &[u8], way: Way) -> Result<()> {
+        if *self.swallows.borrow() {
+            self.passes_again().await;
+            return Err(Error::from(ErrorKind::ConnectionAborted));
+        }
         let length = u64::try_from(message.len()).expect("a message fits into memory");
         let before = self.passed[way as usize].fetch_add(length, Ordering::SeqCst);
         let room = self.allowed[way as usize].load(Ordering::SeqCst).saturating_sub(before);

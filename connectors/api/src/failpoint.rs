@@ -18,16 +18,9 @@ use crate::Result;
 #[cfg(feature = "failpoints")]
 pub async fn hit(point: &'static str) -> Result<()> {
     use crate::{Error, ErrorType};
-    use std::{sync::Once, time::Duration};
+    use std::time::Duration;
 
-    static READ: Once = Once::new();
-    // Dropping the scenario would end it.
-    READ.call_once(|| std::mem::forget(fail::FailScenario::setup()));
-    let chosen = || {
-        fail::fail_point!(point, |action| action);
-        None
-    };
-    let Some(action) = chosen() else { return Ok(()) };
+    let Some(action) = chosen(point) else { return Ok(()) };
     tracing::warn!(point, action, "failpoint {point}: {action}");
     match action.split_once(' ') {
         None if action == "kill" => std::process::abort(),
@@ -43,6 +36,29 @@ pub async fn hit(point: &'static str) -> Result<()> {
             Err(Error::fatal("failpoint.action", ErrorType::Config, format!("do `{action}` at the failpoint {point}")))
         }
     }
+}
+
+/// The action of a point, if it is to act now.
+#[cfg(feature = "failpoints")]
+fn chosen(point: &'static str) -> Option<String> {
+    static READ: std::sync::Once = std::sync::Once::new();
+    // Dropping the scenario would end it.
+    READ.call_once(|| std::mem::forget(fail::FailScenario::setup()));
+    fail::fail_point!(point, |action| action);
+    None
+}
+
+/// A limit of this long, or of the time that `FAILPOINTS` has for this point as `return(MS)`, so that a test need not
+/// wait for minutes.
+#[cfg(feature = "failpoints")]
+pub fn limit(point: &'static str, limit: std::time::Duration) -> std::time::Duration {
+    chosen(point).and_then(|time| time.parse().ok()).map_or(limit, std::time::Duration::from_millis)
+}
+
+/// The limit itself: without the feature, the points are compiled out.
+#[cfg(not(feature = "failpoints"))]
+pub fn limit(_point: &'static str, limit: std::time::Duration) -> std::time::Duration {
+    limit
 }
 
 /// Does nothing: without the feature, the points are compiled out.

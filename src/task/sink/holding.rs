@@ -7,7 +7,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::timeout};
 use towpath_api::{
-    Applied, Batch, Claim, DeadLetterStreak, Error, ErrorType, OpenSink, Result, Sink as _, TopicPartition,
+    Applied, Batch, Claim, DeadLetterStreak, Error, ErrorType, OpenSink, Result, Sink as _, TopicPartition, failpoint,
 };
 
 use super::{
@@ -73,6 +73,7 @@ impl<O: OpenSink> Holding<O> {
         };
         // Kept before anything else can fail: the next claim must recognize this one as ours.
         let previous = self.claim.replace(claim.clone());
+        let before = previous.as_ref().map(|previous| previous.next_offset);
         if let Some(previous) = previous.filter(|previous| claim.next_offset != previous.next_offset) {
             // It was set for the topic as it is now.
             self.context.consumer.forget(&self.partition);
@@ -82,7 +83,7 @@ impl<O: OpenSink> Holding<O> {
         }
         tracing::info!(
             topic = %self.partition.topic, partition = self.partition.partition, epoch = claim.epoch,
-            offset = claim.next_offset, table = %claim.target,
+            offset = claim.next_offset, before, table = %claim.target,
             "claimed {} from offset {}", self.partition, claim.next_offset
         );
         if anchor::require_in_range(&claim, &range).is_err() {
@@ -197,14 +198,16 @@ impl<O: OpenSink> Holding<O> {
         doing: &str,
         answer: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
+        let (silence, given_up) =
+            (failpoint::limit("silence", SILENCE), failpoint::limit("silence_given_up", SILENCE_GIVEN_UP));
         let silent = || no_answer(&format!("{doing} {}", self.partition));
         let mut answer = pin!(answer);
-        if let Ok(answer) = timeout(SILENCE, &mut answer).await {
+        if let Ok(answer) = timeout(silence, &mut answer).await {
             return answer;
         }
         self.progress.waiting(&silent());
-        self.context.health.report_retrying(&self.name, Stage::Apply, &silent(), 1, SILENCE_GIVEN_UP);
-        timeout(SILENCE_GIVEN_UP, answer).await.unwrap_or_else(|_| Err(silent().into()))
+        self.context.health.report_retrying(&self.name, Stage::Apply, &silent(), 1, given_up);
+        timeout(given_up, answer).await.unwrap_or_else(|_| Err(silent().into()))
     }
 
     fn log_store_went_back(&self, from: i64, to: i64) {

@@ -65,7 +65,13 @@ pub(super) async fn store<O: OpenSink>(holding: &mut Holding<O>, batch: &Batch) 
                 holding.advance(batch, &applied);
                 return Ok(Stored::Applied(applied));
             }
-            _ => {
+            outcome => {
+                // A silent connection was closed, and took the outcome of each record with it.
+                if let (None, true, Some(metrics)) =
+                    (outcome, next == batch.to && batch.from < batch.to, holding.progress.metrics())
+                {
+                    metrics.stored_without_answer(batch.records.len());
+                }
                 // The other partitions are in the same copy of the store.
                 holding.context.connections.note_loss();
                 return Ok(Stored::Elsewhere);
