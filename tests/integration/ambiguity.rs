@@ -57,20 +57,21 @@ impl Feed {
         feed
     }
 
-    /// An append-only log: each change of a row, each step of the offset.
+    /// An append-only log: each attempt to write a row, even one that changes nothing, and each step of the offset.
     async fn write_down(&self) {
         let name = &self.lab.name;
         let sql = format!(
             "CREATE TABLE {name}.row_log (\"offset\" bigint);
              CREATE FUNCTION {name}.log_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                 INSERT INTO {name}.row_log VALUES (NEW._towpath_offset); RETURN NULL; END $$;
-             CREATE TRIGGER log_row AFTER INSERT OR UPDATE ON {name}.deals FOR EACH ROW
+                 INSERT INTO {name}.row_log VALUES (NEW._towpath_offset); RETURN NEW; END $$;
+             CREATE TRIGGER log_row BEFORE INSERT ON {name}.deals FOR EACH ROW
              EXECUTE FUNCTION {name}.log_row();
              CREATE TABLE {name}.step_log (was bigint, becomes bigint);
              CREATE FUNCTION {name}.log_step() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                  INSERT INTO {name}.step_log VALUES (OLD.next_offset, NEW.next_offset); RETURN NULL; END $$;
              CREATE TRIGGER log_step_{name} AFTER UPDATE OF next_offset ON towpath.sink_partition FOR EACH ROW
-                 WHEN (NEW.sink = '{name}') EXECUTE FUNCTION {name}.log_step()"
+                 WHEN (NEW.sink = '{name}') EXECUTE FUNCTION {name}.log_step();
+             INSERT INTO {name}.step_log SELECT -1, next_offset FROM towpath.sink_partition WHERE sink = '{name}'"
         );
         self.lab.client.batch_execute(&sql).await.unwrap();
     }
@@ -132,7 +133,7 @@ impl Feed {
         let steps = format!(
             "SELECT was, becomes FROM (SELECT *, lag(becomes) OVER (ORDER BY was, becomes) AS before
              FROM {name}.step_log) AS s
-             WHERE becomes <= was OR before <> was"
+             WHERE becomes <= was OR was >= 0 AND before IS DISTINCT FROM was"
         );
         assert_eq!(rows(&self.lab.client, &steps).await, [""; 0], "the ranges adjoin");
         self.lab

@@ -1,5 +1,6 @@
 //! Towpath against the real broker, registry and database: `make test` brings them up and sets the environment.
 
+mod accounting;
 mod ambiguity;
 mod anchor;
 mod answers;

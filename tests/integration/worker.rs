@@ -12,7 +12,10 @@ use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::stack::{env, eventually, unique};
+use crate::{
+    accounting,
+    stack::{env, eventually, unique},
+};
 
 /// The secret of the client `acme` in every test; a canary that must not appear in any output.
 pub(crate) const SECRET: &str = "canary-4f9c1d7e-secret";
@@ -37,6 +40,12 @@ pub(crate) struct Worker {
     child: Option<Child>,
     /// Whether this process has answered: after that it must answer until it ends.
     has_answered: bool,
+    /// The length of the log when the process was started.
+    log_before: usize,
+    /// Whether a process of this worker has ended: what it counted is gone, and only the store says what it did.
+    has_died: bool,
+    /// Whether several keys of its topics are one key to the table, or a record is rightly left out.
+    rows_show_less: bool,
     failpoints: String,
     rest: String,
     hooks: String,
@@ -65,6 +74,9 @@ impl Worker {
             connectors: Vec::new(),
             child: None,
             has_answered: false,
+            log_before: 0,
+            has_died: false,
+            rows_show_less: false,
             failpoints: String::new(),
             rest,
             hooks,
@@ -145,6 +157,7 @@ impl Worker {
 
     /// Starts the process without waiting. Its log is a file in the config folder.
     pub(crate) fn spawn(&mut self) {
+        self.log_before = self.log().len();
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -159,6 +172,13 @@ impl Worker {
             .spawn()
             .expect("the binary can be started");
         (self.child, self.has_answered) = (Some(child), false);
+    }
+
+    /// For topics of which the rows do not show the last record of each key: several keys are one to the table, or the
+    /// last record is rightly left out.
+    pub(crate) fn whose_rows_show_less(mut self) -> Self {
+        self.rows_show_less = true;
+        self
     }
 
     /// Starts the process and waits until it is ready.
@@ -190,6 +210,7 @@ impl Worker {
     }
 
     fn end(&mut self) {
+        self.has_died |= self.child.is_some();
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             child.wait().expect("the process has ended");
@@ -219,6 +240,7 @@ impl Worker {
 
     /// Waits for the process to end by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
+        self.has_died = true;
         let child = std::cell::RefCell::new(self.child.take().expect("a running worker"));
         eventually("the worker ends", || async { child.borrow_mut().try_wait().expect("a child process") }).await
     }
@@ -299,53 +321,88 @@ impl Worker {
         sum(&text, name, labels)
     }
 
-    /// Checks in the metrics of this process that records read = applied + skipped + dead-lettered, exactly.
+    /// Checks that this process accounts for each record: in its metrics, records read = applied + skipped +
+    /// dead-lettered, exactly; and records read = records that the topic has between the first claim and the next
+    /// offset.
     ///
     /// Without tokio, because it runs when a worker is dropped. A process that ends meanwhile, or has not answered any
     /// request yet, is not wrong; any other must answer.
     fn accounts_for_each_record(&mut self) -> Result<(), String> {
         let begun = Instant::now();
-        let labels = format!("connector=\"pg-{}\"", self.name);
         let mut wrong = String::new();
+        // A batch that is being counted now is complete at the next attempt.
         while begun.elapsed() < Duration::from_secs(5) {
             if !self.is_alive() {
+                self.has_died |= self.child.is_some();
                 return Ok(());
             }
-            let text = match self.metrics_at_the_end() {
-                Ok(text) if text.starts_with("HTTP/1.1 200") => text,
-                _ if !self.has_answered => return Ok(()),
-                answer => {
-                    wrong = format!("the worker lives and does not say what it has done: {answer:?}");
-                    continue;
+            let answers =
+                self.answer("/metrics").and_then(|metrics| Ok((metrics, self.answer("/towpath/v1/connectors")?)));
+            match answers {
+                Ok((metrics, connectors)) => {
+                    self.has_answered = true;
+                    match self.adds_up(&metrics, &connectors) {
+                        Ok(()) => return Ok(()),
+                        Err(unequal) => wrong = unequal,
+                    }
                 }
-            };
-            self.has_answered = true;
-            let of = |name| sum(&text, name, &labels);
-            let read = of("towpath_sink_records_read_total");
-            let applied = of("towpath_sink_records_applied_total");
-            let skipped = of("towpath_sink_records_skipped_total");
-            let dead_letters = of("towpath_dlq_records_total");
-            // All are whole numbers far below 2^53, so sums are exact. A batch that is being counted now is complete at
-            // the next attempt.
-            if (read - applied - skipped - dead_letters).abs() < 0.5 {
-                return Ok(());
+                Err(_) if !self.has_answered => return Ok(()),
+                Err(error) => wrong = format!("the worker lives and does not say what it has done: {error}"),
             }
-            wrong = format!(
-                "{read} records read, {applied} applied, {skipped} skipped, {dead_letters} dead-lettered: \
-                 they do not add up"
-            );
         }
         Err(wrong)
     }
 
-    fn metrics_at_the_end(&self) -> std::io::Result<String> {
+    fn adds_up(&self, metrics: &str, connectors: &str) -> Result<(), String> {
+        let sink = format!("pg-{}", self.name);
+        let labels = format!("connector=\"{sink}\"");
+        let of = |name| sum(metrics, name, &labels);
+        let read = of("towpath_sink_records_read_total");
+        let applied = of("towpath_sink_records_applied_total");
+        let skipped = of("towpath_sink_records_skipped_total");
+        let dead_letters = of("towpath_dlq_records_total");
+        // All are whole numbers far below 2^53, so sums are exact.
+        if (read - applied - skipped - dead_letters).abs() > 0.5 {
+            return Err(format!(
+                "{read} records read, {applied} applied, {skipped} skipped, {dead_letters} dead-lettered: \
+                 they do not add up"
+            ));
+        }
+        let connectors = serde_json::from_str(connectors).map_err(|error| format!("no JSON: {error}"))?;
+        let log = self.log();
+        accounting::of_process(log.get(self.log_before..).unwrap_or_default(), &connectors, &sink, |topic| {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of records")]
+            let records =
+                sum(metrics, "towpath_sink_records_read_total", &format!("{labels},topic=\"{topic}\"")) as u64;
+            records
+        })
+    }
+
+    /// Checks that the store has what the processes of this worker that have ended did.
+    fn store_accounts_for_each_key(&self) -> Result<(), String> {
+        match std::fs::read_to_string(self.folder.path().join("postgres.toml")) {
+            Ok(config) if self.has_died && !self.rows_show_less => {
+                accounting::of_store(&format!("pg-{}", self.name), &config)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The body of an answer 200 of the management listener.
+    fn answer(&self, path: &str) -> Result<String, String> {
         let address = self.rest.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(stream, "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
+        let asked = TcpStream::connect(address).and_then(|mut stream| {
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+            stream.read_to_end(&mut answer)
+        });
+        asked.map_err(|error| format!("{path}: {error}"))?;
+        let text = String::from_utf8_lossy(&answer);
+        match text.split_once("\r\n\r\n") {
+            Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
+            _ => Err(format!("{path}: {text}")),
+        }
     }
 
     /// Runs the check at the end of each worker now.
@@ -368,6 +425,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         let accounts = self.accounts_for_each_record();
         self.end();
+        let accounts = accounts.and_then(|()| self.store_accounts_for_each_key());
         if let (Err(wrong), false) = (accounts, std::thread::panicking()) {
             panic!("{wrong}; the worker's log:\n{}", self.log());
         }
