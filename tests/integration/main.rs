@@ -30,6 +30,7 @@ mod order;
 mod pace;
 mod path;
 mod peers;
+mod poison;
 mod preflight;
 mod proxy;
 mod publisher;

@@ -72,6 +72,12 @@ impl Topic {
         answer["id"].as_u64().and_then(|id| u32::try_from(id).ok()).unwrap_or_else(|| panic!("{answer}"))
     }
 
+    /// The ids of the schemas of keys and values.
+    pub(crate) fn schema_ids(&self) -> (u32, u32) {
+        let id = |schema: &Option<(u32, Schema)>| schema.as_ref().expect("a registered schema").0;
+        (id(&self.key), id(&self.value))
+    }
+
     /// The table that the topic fills.
     pub(super) fn table(&self) -> &str {
         &self.name
