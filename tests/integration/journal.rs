@@ -4,7 +4,10 @@ mod kills;
 mod numbers;
 mod raw;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use rdkafka::producer::{BaseRecord, Producer as _};
 use serde_json::json;
@@ -20,7 +23,7 @@ use self::{
 };
 use crate::{
     publisher::limits::{PROBE, set_limit},
-    stack::shared,
+    stack::{eventually, shared},
 };
 
 fn reaction(error: &Error) -> (Reaction, &'static str) {
@@ -250,7 +253,11 @@ async fn the_position_is_read_beyond_an_open_transaction_of_another_producer() {
         let lab = lab.clone();
         async move { lab.open().await.position().await.unwrap() }
     });
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    // A reader of the same topic gives up; the journal, which began before it, still waits.
+    let topic = CompactedTopic::new(&Laboratory::kafka(), &lab.offsets, 3, None).unwrap();
+    let mut reader = topic.reader().await.unwrap();
+    let error = reader.read_to_end(Duration::from_secs(1), |_| {}).await.unwrap_err();
+    assert_eq!(error.code, codes::END_NOT_REACHED, "{}", error.chain());
     assert!(!opening.is_finished(), "the end cannot be reached yet");
     foreign.abort_transaction(Duration::from_secs(10)).unwrap();
     assert_eq!(opening.await.unwrap(), Some(position(1)));
@@ -343,14 +350,16 @@ async fn a_position_of_a_newer_version_is_refused() {
 async fn a_reopened_source_resumes_where_it_was() {
     let _stack = shared().await;
     let lab = Laboratory::new("afresh");
-    let opener = OpenNumbers { pause: Duration::from_millis(5) };
+    let opener = OpenNumbers { pause: Duration::from_millis(5), published: Arc::default() };
     for _ in 0..3 {
         let mut source = opener.open(0).await.unwrap();
         let mut journal = lab.open().await;
         let life = Lifecycle::default();
         let stop = async {
             life.started().await;
-            tokio::time::sleep(Duration::from_millis(60)).await;
+            let published = || opener.published.load(Ordering::SeqCst);
+            let enough = published() + 5;
+            eventually("more is published", || async { (published() >= enough).then_some(()) }).await;
             life.stop().cancel();
         };
         tokio::join!(async { source.run(&mut journal, life.clone()).await.unwrap() }, stop);

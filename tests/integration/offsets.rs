@@ -1,29 +1,28 @@
 //! Stored offsets, read and set while the connector is stopped.
 
-use std::time::{Duration, Instant};
-
 use towpath_api::{Anchor, Beginning, OpenSink as _, Reaction, Sink as _, TopicPartition};
 use towpath_postgres::PostgresSink;
 
 use crate::{
     laboratory::{Laboratory, beginning, claim},
-    stack::{PATIENCE, env},
+    stack::{env, eventually},
 };
 
 const ANCHOR: Anchor = Anchor { offset: 4, hash: [7; 32] };
 
 /// Sets the offset, once the server has noticed that the other connections of the connector are closed.
 async fn seek_once_stopped(command: &mut PostgresSink, partition: &TopicPartition, to: i64) {
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        match command.seek(partition, to, None).await {
-            Err(error) if error.code == "postgres.connector_running" => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+    let command = tokio::sync::Mutex::new(command);
+    eventually("the connections of the connector are closed", || async {
+        match command.lock().await.seek(partition, to, None).await {
+            Err(error) if error.code == "postgres.connector_running" => None,
+            done => {
+                done.unwrap();
+                Some(())
             }
-            done => return done.unwrap(),
         }
-    }
-    panic!("the connections of the connector stay open");
+    })
+    .await;
 }
 
 #[tokio::test]

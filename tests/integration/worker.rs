@@ -411,8 +411,27 @@ impl Worker {
     }
 }
 
+/// Returns true if a worker has a metric of this name with these labels: a sum over none is 0, which may be the
+/// expected number.
+fn is_declared(name: &str, labels: &str) -> bool {
+    let declared = include_str!("../fixtures/metrics_of_a_worker.txt");
+    let family = ["_count", "_sum", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+    let has = |line: &str| {
+        let mut words = line.split(' ');
+        words.next().is_some_and(|found| found == name || found == family)
+            && words.nth(1).is_some_and(|found| {
+                // Before each `="` stands a label; the first may be cut off at its front.
+                let used =
+                    labels.match_indices("=\"").map(|(at, _)| labels[..at].rsplit(',').next().unwrap_or_default());
+                used.into_iter().all(|label| found.split(',').any(|known| known.ends_with(label)))
+            })
+    };
+    declared.lines().any(has)
+}
+
 /// The sum of all series of a metric whose labels contain `labels`.
 fn sum(text: &str, name: &str, labels: &str) -> f64 {
+    assert!(is_declared(name, labels), "a worker has no metric {name} with {labels}");
     text.lines()
         .filter(|line| {
             line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)

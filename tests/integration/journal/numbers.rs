@@ -1,6 +1,13 @@
 //! A source of numbered events with a position, and its topics.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::{Map, Value as Json};
 use towpath::{
@@ -105,10 +112,13 @@ pub(super) fn events(numbers: Range<u64>) -> Vec<ChangeEvent> {
 /// Publishes the numbers from the stored position, in batches of 1 to 40, until it is stopped.
 pub(super) struct Numbers {
     pause: Duration,
+    published: Arc<AtomicU64>,
 }
 
 pub(super) struct OpenNumbers {
     pub(super) pause: Duration,
+    /// The calls of `publish` that have returned, of all sources.
+    pub(super) published: Arc<AtomicU64>,
 }
 
 impl OpenSource for OpenNumbers {
@@ -123,7 +133,7 @@ impl OpenSource for OpenNumbers {
     }
 
     async fn open(&self, _task: u32) -> Result<Numbers> {
-        Ok(Numbers { pause: self.pause })
+        Ok(Numbers { pause: self.pause, published: Arc::clone(&self.published) })
     }
 }
 
@@ -135,6 +145,7 @@ impl<J: Journal> Source<J> for Numbers {
             let to = next + rand::random_range(1..=40);
             out.publish(events(next..to), position(to)).await?;
             next = to;
+            self.published.fetch_add(1, Ordering::SeqCst);
             if !life.is_started() {
                 life.has_started();
                 println!("publishing");
@@ -147,7 +158,7 @@ impl<J: Journal> Source<J> for Numbers {
 
 /// Runs the source as a worker does: a new source and a new journal after each retry. Never returns.
 pub(super) async fn run_until_killed(lab: &Laboratory) {
-    let opener = OpenNumbers { pause: Duration::ZERO };
+    let opener = OpenNumbers { pause: Duration::ZERO, published: Arc::default() };
     loop {
         let run = async {
             let mut source = opener.open(0).await?;
