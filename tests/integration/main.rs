@@ -39,6 +39,7 @@ mod reading;
 mod recreated;
 #[cfg(feature = "failpoints")]
 mod references;
+mod refusals;
 mod restored;
 mod shapes;
 #[cfg(feature = "failpoints")]

@@ -28,7 +28,9 @@ CREATE TABLE towpath.columns (
     first_seen timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (table_schema, table_name, field),
     UNIQUE (table_schema, table_name, column_name));
 INSERT INTO towpath.sink_partition (sink, topic, partition, next_offset, epoch, owner) 
-VALUES ('pg', 'acme.deals', 0, 7, 3, 'old')"#;
+VALUES ('pg', 'acme.deals', 0, 7, 3, 'old');
+INSERT INTO towpath.dead_letter (sink, topic, partition, "offset", stage, error_code, error_text)
+VALUES ('pg', 'acme.deals', 0, 6, 'decode', 'decode.framing', 'kept')"#;
 
 #[tokio::test]
 async fn a_database_of_the_first_version_is_continued_at_its_offset() {
@@ -65,6 +67,13 @@ async fn a_database_of_the_first_version_is_continued_at_its_offset() {
     assert_eq!((again.next_offset, again.anchor), (8, anchor));
     let kept = "SELECT sink, next_offset, cluster_id, anchor_offset FROM towpath.sink_partition";
     assert_eq!(rows(&old, kept).await, ["pg|8|here|7"]);
+    let next = "INSERT INTO towpath.dead_letter (sink, topic, partition, \"offset\", stage, error_code, error_text,
+                  generation)
+                SELECT sink, topic, partition, \"offset\", stage, error_code, 'new', generation + 1
+                FROM towpath.dead_letter";
+    old.batch_execute(next).await.unwrap();
+    let letters = "SELECT \"offset\", generation, error_text FROM towpath.dead_letter ORDER BY generation";
+    assert_eq!(rows(&old, letters).await, ["6|0|kept", "6|1|new"]);
     drop((sink, old));
     observer.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
 }

@@ -53,8 +53,20 @@ CREATE TABLE IF NOT EXISTS towpath.dead_letter (
     last_seen    timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (sink, topic, partition, "offset")
 );
-ALTER TABLE towpath.dead_letter ADD COLUMN IF NOT EXISTS published_at timestamptz,
-    ADD COLUMN IF NOT EXISTS publish_error text;
+ALTER TABLE towpath.dead_letter
+    ADD COLUMN IF NOT EXISTS published_at  timestamptz,
+    ADD COLUMN IF NOT EXISTS publish_error text,
+    ADD COLUMN IF NOT EXISTS generation    integer NOT NULL DEFAULT 0;
+DO $$ DECLARE old text; BEGIN
+    SELECT conname INTO old FROM pg_constraint
+        WHERE conrelid = 'towpath.dead_letter'::regclass AND contype = 'p' AND cardinality(conkey) = 4;
+    IF FOUND THEN
+        EXECUTE format('ALTER TABLE towpath.dead_letter DROP CONSTRAINT %I, '
+            'ADD PRIMARY KEY (sink, topic, partition, "offset", generation)', old);
+    END IF;
+END $$;
+COMMENT ON COLUMN towpath.dead_letter.generation
+    IS 'Counts the records that the offset has had: the topic was truncated or re-created in between.';
 CREATE INDEX IF NOT EXISTS dead_letter_unpublished ON towpath.dead_letter (sink, topic, partition, "offset")
     WHERE published_at IS NULL;
 COMMENT ON COLUMN towpath.dead_letter.published_at
@@ -63,7 +75,7 @@ COMMENT ON COLUMN towpath.dead_letter.publish_error
     IS 'Why that topic will never accept it. Set it to null to try again.';
 COMMENT ON TABLE  towpath.dead_letter IS 'Records that could not be applied, unchanged, with the reason.';
 COMMENT ON COLUMN towpath.dead_letter.headers
-    IS 'Pairs of name and value, in order; a value is text, or {"hex": "\x…"} where it is not UTF-8, or null.';
+    IS 'Pairs of name and value, in order, each text, or {"hex": "\x00"} where it is not UTF-8; a value may be null.';
 CREATE TABLE IF NOT EXISTS towpath.tables (
     table_schema text        NOT NULL,
     table_name   text        NOT NULL,
@@ -94,7 +106,7 @@ pub(crate) async fn ensure(client: &Client) -> Result<()> {
                 AND to_regclass('towpath.waiting') IS NOT NULL
                 AND (SELECT count(*) = 2 FROM pg_attribute WHERE NOT attisdropped
                     AND (attrelid = to_regclass('towpath.sink_partition') AND attname = 'anchor_hash'
-                        OR attrelid = to_regclass('towpath.dead_letter') AND attname = 'publish_error'))",
+                        OR attrelid = to_regclass('towpath.dead_letter') AND attname = 'generation'))",
             &[],
         )
         .await

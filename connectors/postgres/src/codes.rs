@@ -36,6 +36,8 @@ pub(crate) const CONNECTOR_RUNNING: &str = "postgres.connector_running";
 pub(crate) const CONTENTION: &str = "postgres.contention";
 /// A statement took longer than `statement_timeout`.
 pub(crate) const TOO_SLOW: &str = "postgres.too_slow";
+/// A statement needs more memory or temporary space than the server grants.
+pub(crate) const OUT_OF_MEMORY: &str = "postgres.out_of_memory";
 
 // Tables.
 
@@ -58,6 +60,10 @@ pub(crate) const MIXED_SHAPES: &str = "postgres.mixed_shapes";
 pub(crate) const POISON: &str = "postgres.poison";
 /// The database refuses a value.
 pub(crate) const REFUSED_VALUE: &str = "postgres.refused_value";
+/// The database refuses the row and accepts others, for a reason that could also be the set-up.
+pub(crate) const REFUSED_ROW: &str = "postgres.refused_row";
+/// An internal error of the server at this row, and at no other.
+pub(crate) const FAILED_WITHIN: &str = "postgres.internal_error";
 /// A value is out of the range of its column.
 pub(crate) const OUT_OF_RANGE: &str = "postgres.out_of_range";
 /// Two keys of the records are one key to the database.

@@ -10,10 +10,10 @@ use towpath_api::{Error, ErrorType, Result};
 use crate::{codes, config::PostgresSinkConfig, sqlstate::database_error};
 
 /// Session settings. The timeouts keep a frozen worker from holding row locks forever; the generic plan serves arrays
-/// of any length.
+/// of any length. Notices and warnings of triggers may quote rows, so the server sends none.
 const SETTINGS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '5s';
     SET idle_in_transaction_session_timeout = '30s';
-    SET search_path = pg_catalog, pg_temp; SET timezone = 'UTC'; SET client_min_messages = warning;
+    SET search_path = pg_catalog, pg_temp; SET timezone = 'UTC'; SET client_min_messages = error;
     SET standard_conforming_strings = on; SET plan_cache_mode = force_generic_plan";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// After this long without an acknowledgement from the peer, the connection counts as lost.

@@ -3,10 +3,15 @@
 use std::collections::HashMap;
 
 use serde_json::{Value as Json, json};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement};
 use towpath_api::{Batch, Body, DeadLetterStreak, Error, ErrorType, Record, Result, json::hexadecimal};
 
-use crate::{codes, fold::RowKind, key::Unkeyed, sqlstate::setup_error};
+use crate::{
+    codes,
+    fold::RowKind,
+    key::Unkeyed,
+    sqlstate::{refuses_values, setup_error},
+};
 
 /// The end of the year 9999. A producer may set any time, and a time that Postgres cannot hold must not prevent the
 /// dead letter.
@@ -125,65 +130,117 @@ pub(crate) fn accept(
     Ok(streak)
 }
 
-/// Stores dead letters in the open transaction of `client`. A dead letter stored before (its offset was replayed) is
-/// updated.
+/// The insert of one dead letter. A letter of the same record (its offset was replayed) is updated. A letter of another
+/// record at the offset stays: the topic was truncated or re-created, and the new letter has the next generation.
+const INSERT: &str = r#"
+WITH known AS (
+    SELECT generation, key IS NOT DISTINCT FROM $8 AND value IS NOT DISTINCT FROM $9 AND headers = $10
+        AND record_time IS NOT DISTINCT FROM to_timestamp($11::double precision / 1000) AS is_same
+    FROM towpath.dead_letter WHERE sink = $1 AND topic = $2 AND partition = $3 AND "offset" = $4)
+INSERT INTO towpath.dead_letter
+    (sink, topic, partition, "offset", stage, error_code, error_text, key, value, headers, record_time, generation)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11::double precision / 1000), coalesce(
+    (SELECT max(generation) FROM known WHERE is_same), (SELECT max(generation) + 1 FROM known), 0))
+ON CONFLICT (sink, topic, partition, "offset", generation) DO UPDATE
+    SET stage = EXCLUDED.stage, error_code = EXCLUDED.error_code, error_text = EXCLUDED.error_text,
+        last_seen = clock_timestamp(), published_at = NULL, publish_error = NULL"#;
+
+/// Stores dead letters in the open transaction of `client`.
+///
+/// A letter that the database refuses, because its encoding lacks a character of a header, is stored in ASCII.
 pub(crate) async fn store(client: &Client, sink: &str, batch: &Batch, letters: &[DeadLetter<'_>]) -> Result<()> {
     if letters.is_empty() {
         return Ok(());
     }
     let failed = |error| setup_error("store dead letters in towpath.dead_letter", error);
-    let statement = client
-        .prepare(
-            r#"INSERT INTO towpath.dead_letter AS d
-                 (sink, topic, partition, "offset", stage, error_code, error_text, key, value, headers, record_time)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11::double precision / 1000))
-               ON CONFLICT (sink, topic, partition, "offset") DO UPDATE
-                 SET stage = EXCLUDED.stage, error_code = EXCLUDED.error_code, error_text = EXCLUDED.error_text,
-                     key = EXCLUDED.key,
-                     value = EXCLUDED.value, headers = EXCLUDED.headers, record_time = EXCLUDED.record_time,
-                     last_seen = clock_timestamp(), published_at = NULL, publish_error = NULL"#,
-        )
-        .await
-        .map_err(failed)?;
-    let partition = &batch.partition;
+    let statement = client.prepare(INSERT).await.map_err(failed)?;
+    let insert = |letter, form| insert(client, &statement, sink, batch, letter, form);
+    client.batch_execute("SAVEPOINT letters").await.map_err(failed)?;
+    let mut refused = None;
     for letter in letters {
-        let payload = &letter.record.payload;
-        let piece = |span| batch.arena.get(span);
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are far below 2^53")]
-        let time =
-            (1..=LAST_MILLISECOND).contains(&letter.record.timestamp_ms).then_some(letter.record.timestamp_ms as f64);
-        client
-            .execute(
-                &statement,
-                &[
-                    &sink,
-                    &&*partition.topic,
-                    &partition.partition,
-                    &letter.record.offset,
-                    &letter.stage,
-                    &letter.code,
-                    &letter.reason.replace('\0', ""),
-                    &payload.key.map(piece),
-                    &payload.value.map(piece),
-                    &headers(batch, letter.record),
-                    &time,
-                ],
-            )
-            .await
-            .map_err(failed)?;
+        if let Err(error) = insert(letter, Form::Text).await {
+            refused = Some(error);
+            break;
+        }
+    }
+    match refused {
+        None => return client.batch_execute("RELEASE SAVEPOINT letters").await.map_err(failed),
+        Some(error) if !refuses_values(&error) => return Err(failed(error)),
+        Some(_) => client.batch_execute("ROLLBACK TO SAVEPOINT letters").await.map_err(failed)?,
+    }
+    for letter in letters {
+        client.batch_execute("SAVEPOINT letter").await.map_err(failed)?;
+        if let Err(error) = insert(letter, Form::Text).await {
+            if !refuses_values(&error) {
+                return Err(failed(error));
+            }
+            client.batch_execute("ROLLBACK TO SAVEPOINT letter").await.map_err(failed)?;
+            insert(letter, Form::Ascii).await.map_err(failed)?;
+        }
+        client.batch_execute("RELEASE SAVEPOINT letter").await.map_err(failed)?;
     }
     Ok(())
 }
 
+/// The characters of a stored dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    /// Headers with other characters are stored as hexadecimal digits.
+    Ascii,
+}
+
+impl Form {
+    fn allows(self, text: &str) -> bool {
+        !text.contains('\0') && (self == Self::Text || text.is_ascii())
+    }
+}
+
+async fn insert(
+    client: &Client,
+    statement: &Statement,
+    sink: &str,
+    batch: &Batch,
+    letter: &DeadLetter<'_>,
+    form: Form,
+) -> Result<u64, tokio_postgres::Error> {
+    let (partition, payload) = (&batch.partition, &letter.record.payload);
+    let piece = |span| batch.arena.get(span);
+    let mut reason = letter.reason.replace('\0', "");
+    if !form.allows(&reason) {
+        reason = reason.replace(|character: char| !character.is_ascii(), "?");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are far below 2^53")]
+    let time =
+        (1..=LAST_MILLISECOND).contains(&letter.record.timestamp_ms).then_some(letter.record.timestamp_ms as f64);
+    client
+        .execute(
+            statement,
+            &[
+                &sink,
+                &&*partition.topic,
+                &partition.partition,
+                &letter.record.offset,
+                &letter.stage,
+                &letter.code,
+                &reason,
+                &payload.key.map(piece),
+                &payload.value.map(piece),
+                &headers(batch, letter.record, form),
+                &time,
+            ],
+        )
+        .await
+}
+
 /// Headers as pairs, in order. Names may repeat, so an object would lose some.
-fn headers(batch: &Batch, record: &Record) -> Json {
+fn headers(batch: &Batch, record: &Record, form: Form) -> Json {
     let pair = |(name, value): (&str, Option<&[u8]>)| {
-        let value = match value.map(std::str::from_utf8) {
-            None => Json::Null,
-            Some(Ok(text)) if !text.contains('\0') => json!(text),
-            _ => json!({ "hex": hexadecimal(value.unwrap_or_default()) }),
+        let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+            Ok(text) if form.allows(text) => json!(text),
+            _ => json!({ "hex": hexadecimal(bytes) }),
         };
-        json!([name.replace('\0', ""), value])
+        json!([text(name.as_bytes()), value.map_or(Json::Null, text)])
     };
     batch.arena.headers(record.payload.headers).map(pair).collect()
 }

@@ -6,14 +6,14 @@
 //! first, and only rows that change are locked.
 
 use futures::SinkExt as _;
-use tokio_postgres::{Column, error::SqlState};
+use tokio_postgres::Column;
 use towpath_api::{Applied, Result, failpoint};
 
 use crate::{
     config::MetadataColumns,
     fold::Row,
     key::Keys,
-    sqlstate::database_error,
+    sqlstate::{refuses_this_way, row_error},
     statement::{self, CHUNK_ROWS, COPY_HEADER, COPY_TRAILER, out_of_range},
     table::Table,
     transaction::{Expected, Transaction},
@@ -47,8 +47,8 @@ pub(crate) fn expect_the_same(transaction: &mut Transaction<'_>, table: &Table, 
     };
 }
 
-/// Adds new rows by `COPY`. Returns the number of rows added; `None`, with nothing changed, if one of them exists or
-/// the table was altered.
+/// Adds new rows by `COPY`. Returns the number of rows added; `None`, with nothing changed, if one of them exists or is
+/// refused, or the table was altered.
 pub(crate) async fn copy(
     transaction: &mut Transaction<'_>,
     table: &Table,
@@ -91,10 +91,11 @@ pub(crate) async fn copy(
             Ok(Some(copied))
         }
         Ok(Err(error)) => Err(error),
-        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+        // A row exists, a row is refused, or the table takes no COPY, as with row-level security. A statement finds out.
+        Err(error) if refuses_this_way(&error) => {
             transaction.roll_back_to(SAVEPOINT).await?;
             Ok(None)
         }
-        Err(error) => Err(database_error(format!("copy {} rows into table {}", rows.len(), table.name), error)),
+        Err(error) => Err(row_error(format!("copy {} rows into table {}", rows.len(), table.name), error)),
     }
 }

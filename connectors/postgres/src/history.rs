@@ -9,7 +9,7 @@ use crate::{
     dead_letter::DeadLetter,
     name::TableName,
     schemas::{insert_new, union},
-    sqlstate::database_error,
+    sqlstate::row_error,
     statement::{self, Appended, out_of_range},
     table::{DesiredTable, Table},
     transaction::Transaction,
@@ -46,7 +46,7 @@ pub(crate) async fn append<'a>(
     let statement = statement::append(&table, pk, transaction.batch, &rows).map_err(out_of_range)?;
     let prepared = transaction.prepare(&statement.sql).await?;
     let added = transaction.client.execute(&prepared, &statement.parameters()).await;
-    let added = added.map_err(|error| database_error(format!("add {} rows to table {name}", rows.len()), error))?;
+    let added = added.map_err(|error| row_error(format!("add {} rows to table {name}", rows.len()), error))?;
     written.applied.inserted += added;
     written.applied.stale += count(rows.len()) - added;
     Ok(written)

@@ -28,6 +28,7 @@ pub(crate) async fn write_isolating_poison<'a>(transaction: &mut Transaction<'a>
     transaction.run("SET CONSTRAINTS ALL IMMEDIATE").await?;
     let batch = transaction.batch;
     let mut written = Written::default();
+    let mut refused: Vec<(&'a Record, Error)> = Vec::new();
     let mut waiting: Vec<(&'a Record, Error)> = Vec::new();
     let mut overtaking = Overtaking::of(transaction.config);
     let mut todo: Vec<&'a [Record]> = vec![&batch.records];
@@ -39,7 +40,12 @@ pub(crate) async fn write_isolating_poison<'a>(transaction: &mut Transaction<'a>
             }
             Err(error) => match records {
                 [record] if error.code == codes::FOREIGN_KEY => waiting.push((record, error)),
-                [record] => written.reject(refused_record(record, &error)),
+                [record] => {
+                    refused.push((record, error));
+                    if refused.len() >= MANY && Accepted::by(&written) == Accepted::default() {
+                        refuse_if_unclear(transaction, &mut refused, Accepted::default())?;
+                    }
+                }
                 _ => {
                     let (first, second) = records.split_at(records.len() / 2);
                     todo.extend([second, first]);
@@ -73,7 +79,8 @@ pub(crate) async fn write_isolating_poison<'a>(transaction: &mut Transaction<'a>
             break;
         }
     }
-    waiting.iter().for_each(|(record, error)| written.reject(refused_record(record, error)));
+    refuse_if_unclear(transaction, &mut refused, Accepted::by(&written))?;
+    refused.iter().chain(&waiting).for_each(|(record, error)| written.reject(refused_record(record, error)));
     Ok(written)
 }
 
@@ -132,6 +139,47 @@ impl<'a> Overtaking<'a> {
     }
 }
 
+/// After this many refused records and none that was accepted, the experiment ends.
+const MANY: usize = 100;
+
+/// The kinds of records of which the table has accepted at least one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Accepted {
+    rows: bool,
+    deletes: bool,
+}
+
+impl Accepted {
+    fn by(written: &Written<'_>) -> Self {
+        Self { rows: written.applied.inserted + written.applied.updated > 0, deletes: written.applied.deleted > 0 }
+    }
+
+    /// Returns true if a record of the same kind was accepted.
+    fn has_kind_of(self, record: &Record, config: &PostgresSinkConfig) -> bool {
+        let is_delete = match &record.body {
+            Body::Tombstone(_) => true,
+            Body::Change(change) => matches!(change.op, RecordOp::Delete | RecordOp::Truncate),
+            Body::Filtered | Body::Undecodable { .. } => false,
+        };
+        // An appended delete is a row as any other.
+        if is_delete && config.insert_mode != InsertMode::Insert { self.deletes } else { self.rows }
+    }
+}
+
+/// Decides whether records that were refused for an unclear reason are at fault.
+///
+/// # Errors
+/// The table refuses all records of a kind, so its set-up is at fault, and no record is dead-lettered.
+fn refuse_if_unclear(
+    transaction: &Transaction<'_>,
+    refused: &mut Vec<(&Record, Error)>,
+    accepted: Accepted,
+) -> Result<()> {
+    let at_fault = |record: &Record| accepted.has_kind_of(record, transaction.config);
+    let unclear = refused.iter().position(|(record, error)| sqlstate::is_unclear(error) && !at_fault(record));
+    unclear.map_or(Ok(()), |at| Err(sqlstate::of_every_row(refused.swap_remove(at).1)))
+}
+
 /// Writes records after a savepoint. After the inner error, nothing of the part remains; smaller parts may succeed, or
 /// the error is that of the single record.
 async fn write_part<'a>(transaction: &mut Transaction<'a>, records: &'a [Record]) -> Result<Result<Written<'a>>> {
@@ -150,9 +198,11 @@ async fn write_part<'a>(transaction: &mut Transaction<'a>, records: &'a [Record]
     }
 }
 
-/// Returns true if smaller parts may succeed: one record is refused, or several together take too long.
+/// Returns true if smaller parts may succeed: one record is refused, or several together need too much time or
+/// memory.
 pub(crate) fn may_be_halved(error: &Error, records: &[Record]) -> bool {
-    error.reaction == Reaction::Poison || (error.code == codes::TOO_SLOW && records.len() > 1)
+    error.reaction == Reaction::Poison
+        || ([codes::TOO_SLOW, codes::OUT_OF_MEMORY].contains(&error.code) && records.len() > 1)
 }
 
 /// The dead letter of a refused record. Its reason includes the next step, because a dead letter has no field for it.
@@ -162,5 +212,6 @@ fn refused_record<'a>(record: &'a Record, error: &Error) -> DeadLetter<'a> {
         reason.push_str("; ");
         reason.push_str(help);
     }
-    DeadLetter { record, stage: "apply", code: error.code, error_type: error.error_type, reason }
+    let code = if error.code == codes::TABLE_CHANGED { codes::REFUSED_ROW } else { error.code };
+    DeadLetter { record, stage: "apply", code, error_type: error.error_type, reason }
 }

@@ -9,15 +9,25 @@ use towpath_api::{Result, StoredDeadLetter, TopicPartition};
 
 use crate::sqlstate::database_error;
 
-/// At most `most` unpublished dead letters of a sink, by topic, partition and offset.
+/// Maximum bytes of the letters that are read at once. A single letter may be larger.
+const BYTES_AT_ONCE: i64 = 16 << 20;
+
+/// At most `most` unpublished dead letters of a sink, and at most [`BYTES_AT_ONCE`], by topic, partition and offset.
 pub(crate) async fn unpublished(client: &Client, sink: &str, most: usize) -> Result<Vec<StoredDeadLetter>> {
     let rows = client
         .query(
-            r#"SELECT topic, partition, "offset", (extract(epoch FROM last_seen) * 1000000)::bigint,
+            r#"WITH first AS (
+                 SELECT * FROM towpath.dead_letter
+                 WHERE sink = $1 AND published_at IS NULL AND publish_error IS NULL
+                 ORDER BY topic, partition, "offset", generation LIMIT $2),
+               sized AS (
+                 SELECT *, row_number() OVER in_order AS place, sum(coalesce(octet_length(key), 0)::bigint
+                   + coalesce(octet_length(value), 0) + octet_length(headers::text)) OVER in_order AS bytes
+                 FROM first WINDOW in_order AS (ORDER BY topic, partition, "offset", generation))
+               SELECT topic, partition, "offset", (extract(epoch FROM last_seen) * 1000000)::bigint,
                  (extract(epoch FROM record_time) * 1000)::bigint, stage, error_code, error_text, key, value, headers
-               FROM towpath.dead_letter WHERE sink = $1 AND published_at IS NULL AND publish_error IS NULL
-               ORDER BY topic, partition, "offset" LIMIT $2"#,
-            &[&sink, &i64::try_from(most).unwrap_or(i64::MAX)],
+               FROM sized WHERE place = 1 OR bytes <= $3::bigint ORDER BY place"#,
+            &[&sink, &i64::try_from(most).unwrap_or(i64::MAX), &BYTES_AT_ONCE],
         )
         .await
         .map_err(|error| database_error("read dead letters", error))?;
@@ -39,15 +49,17 @@ fn letter(row: &Row) -> StoredDeadLetter {
     }
 }
 
-/// Reads the headers as `dead_letter.rs` stores them: pairs of a name and a text, `{"hex": "\x…"}`, or null.
+/// Reads the headers as `dead_letter.rs` stores them: pairs of a name and a value, each a text or `{"hex": "\x…"}`; a
+/// value may be null.
 fn headers(stored: &Json) -> Vec<(String, Option<Vec<u8>>)> {
+    let bytes = |stored: &Json| match stored {
+        Json::String(text) => Some(text.clone().into_bytes()),
+        Json::Object(bytes) => bytes.get("hex").and_then(Json::as_str).map(bytes_of),
+        _ => None,
+    };
     let pair = |pair: &Json| {
-        let value = match &pair[1] {
-            Json::String(text) => Some(text.clone().into_bytes()),
-            Json::Object(bytes) => bytes.get("hex").and_then(Json::as_str).map(bytes_of),
-            _ => None,
-        };
-        (pair[0].as_str().unwrap_or_default().to_owned(), value)
+        let name = bytes(&pair[0]).unwrap_or_default();
+        (String::from_utf8_lossy(&name).into_owned(), bytes(&pair[1]))
     };
     stored.as_array().into_iter().flatten().map(pair).collect()
 }
@@ -108,8 +120,10 @@ mod tests {
 
     #[test]
     fn stored_headers_are_read_back_unchanged() {
-        let stored = json!([["a", "text"], ["a", null], ["b", {"hex": hexadecimal(&[0, 255, 16])}]]);
-        let expected = [("a", Some(&b"text"[..])), ("a", None), ("b", Some(&[0, 255, 16][..]))];
+        let name = json!({"hex": hexadecimal("né".as_bytes())});
+        let stored = json!([["a", "text"], ["a", null], ["b", {"hex": hexadecimal(&[0, 255, 16])}], [name, "text"]]);
+        let expected =
+            [("a", Some(&b"text"[..])), ("a", None), ("b", Some(&[0, 255, 16][..])), ("né", Some(&b"text"[..]))];
         let found = headers(&stored);
         let found: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
         assert_eq!(found, expected);

@@ -11,7 +11,7 @@ use crate::{
     fold::Row,
     key::Keys,
     pipeline::StatementKind,
-    sqlstate::database_error,
+    sqlstate::row_error,
     statement::{self, Statement, out_of_range},
     table::Table,
     tally::{Tally, absorbed, tally},
@@ -180,5 +180,5 @@ async fn query(
 ) -> Result<tokio_postgres::Row> {
     let prepared = transaction.prepare(&statement.sql).await?;
     let answer = transaction.client.query_one(&prepared, &statement.parameters()).await;
-    answer.map_err(|error| database_error(doing(), error))
+    answer.map_err(|error| row_error(doing(), error))
 }

@@ -7,7 +7,7 @@ use crate::{
     dead_letter::DeadLetter,
     fold::{Row, RowKind},
     pipeline::StatementKind,
-    sqlstate::database_error,
+    sqlstate::row_error,
     table::Table,
     written::{Written, count},
 };
@@ -34,7 +34,7 @@ pub(crate) fn tally<'a>(
     answer: Result<PgRow, PgError>,
 ) -> Result<Tally<'a>> {
     let answer =
-        answer.map_err(|error| database_error(format!("write {} rows to table {}", rows.len(), table.name), error))?;
+        answer.map_err(|error| row_error(format!("write {} rows to table {}", rows.len(), table.name), error))?;
     let number = |at: usize| answer.get::<_, i64>(at).unsigned_abs();
     // Places start at 1.
     let at_places = |at: usize| {

@@ -18,7 +18,7 @@ use crate::{
     config::PostgresSinkConfig,
     dead_letter::{self, DeadLetter},
     name::TableName,
-    sqlstate::{database_error, leaves_outcome_unknown},
+    sqlstate::{database_error, leaves_outcome_unknown, row_error},
     table::{self, DesiredTable, Table},
     waiting,
     written::Written,
@@ -186,7 +186,7 @@ impl Transaction<'_> {
                 return Error::retry(codes::ROLLED_BACK, ErrorType::Conflict, doing).because(error).into();
             }
             let is_open = leaves_outcome_unknown(&error);
-            let refused = database_error("commit", error);
+            let refused = row_error("commit", error);
             if is_open { unknown(refused) } else { refused.into() }
         })?;
         failpoint::hit("after_commit").await.map_err(unknown)

@@ -20,7 +20,7 @@ use crate::{
     pipeline::{Answered, Pipeline, StatementKind},
     schemas::{schemas_of, union},
     settle::{build, look, settle},
-    sqlstate::database_error,
+    sqlstate::row_error,
     statement::{self, CHUNK_ROWS, ColumnSet, Statement, out_of_range, remembers_tombstones},
     table::{DesiredTable, Table},
     tally::{absorbed, tally},
@@ -251,7 +251,7 @@ async fn truncate<'a>(transaction: &mut Transaction<'a>, record: &'a Record) -> 
     let prepared = transaction.prepare(&statement.sql).await?;
     transaction.savepoint(SAVEPOINT).await?;
     let answer = transaction.client.query_one(&prepared, &statement.parameters()).await;
-    let answer = answer.map_err(|error| database_error(format!("truncate table {}", transaction.table), error))?;
+    let answer = answer.map_err(|error| row_error(format!("truncate table {}", transaction.table), error))?;
     // The second column says that rows of other partitions may be newer.
     if answer.get(1) {
         transaction.roll_back_to(SAVEPOINT).await?;
