@@ -52,9 +52,13 @@ Examples:
   towpath offsets set --worker worker.toml postgres.toml acme.deals 3 17
   towpath offsets set --worker worker.toml postgres.toml acme.deals 3 earliest --yes
   towpath offsets set --worker worker.toml postgres.toml acme.deals 3 end
+  towpath offsets set --worker worker.toml postgres.toml acme.deals 3 earliest --new-records
 
 Stop the worker first: the command is refused while the connector runs. Records that are read again do not turn a row
-back, unless `metadata.columns=none`. Skipped records are never stored.")]
+back, unless `metadata.columns=none`. Skipped records are never stored.
+
+A topic that was truncated, or deleted and re-created, needs --new-records: otherwise its records would be compared with
+those that were applied at the same offsets. Rows, changes and dead letters of the earlier records stay.")]
 pub(super) struct SetArgs {
     /// The worker's file, for the address of Kafka
     #[arg(long, value_name = "WORKER.toml")]
@@ -70,6 +74,12 @@ pub(super) struct SetArgs {
     /// The next offset to read: a number, `earliest` or `end`
     #[arg(value_parser = set::Target::parse)]
     offset: set::Target,
+    /// The records from OFFSET on are not those that were applied: the topic was truncated or re-created
+    #[arg(long)]
+    new_records: bool,
+    /// Print the plan, and change nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,

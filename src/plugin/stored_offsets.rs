@@ -1,7 +1,7 @@
 //! The offsets that the store of a sink has, apart from the sink's tasks.
 
 use futures::future::BoxFuture;
-use towpath_api::{Anchor, Result, Sink, StoredOffset, TopicPartition};
+use towpath_api::{Anchor, Result, Sink, StoredOffset, Superseded, TopicPartition};
 
 use crate::config::Selection;
 
@@ -24,6 +24,15 @@ pub trait StoredOffsets: Send {
         to: i64,
         anchor: Option<Anchor>,
     ) -> BoxFuture<'a, Result<()>>;
+
+    /// See [`Sink::seek_new_records`].
+    fn seek_new_records<'a>(
+        &'a mut self,
+        partition: &'a TopicPartition,
+        to: i64,
+        anchor: Option<Anchor>,
+        count_only: bool,
+    ) -> BoxFuture<'a, Result<Vec<Superseded>>>;
 }
 
 impl<S: Sink> StoredOffsets for S {
@@ -38,5 +47,15 @@ impl<S: Sink> StoredOffsets for S {
         anchor: Option<Anchor>,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(Sink::seek(self, partition, to, anchor))
+    }
+
+    fn seek_new_records<'a>(
+        &'a mut self,
+        partition: &'a TopicPartition,
+        to: i64,
+        anchor: Option<Anchor>,
+        count_only: bool,
+    ) -> BoxFuture<'a, Result<Vec<Superseded>>> {
+        Box::pin(Sink::seek_new_records(self, partition, to, anchor, count_only))
     }
 }

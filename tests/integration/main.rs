@@ -45,6 +45,7 @@ mod shapes;
 #[cfg(feature = "failpoints")]
 mod silence;
 mod stack;
+mod superseded;
 mod systematic;
 mod triggers;
 mod types;

@@ -2,11 +2,13 @@
 
 use std::process::Output;
 
+use rdkafka::admin::{AdminClient, AdminOptions};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
+use towpath::kafka::client::KafkaSettings;
 
 use crate::{
-    stack::{database, rows, rows_become, shared},
+    stack::{database, env, eventually, rows, rows_become, shared},
     worker::Worker,
 };
 
@@ -19,7 +21,12 @@ struct Stored {
 
 impl Stored {
     async fn new(theme: &str) -> Self {
-        let worker = Worker::new(theme).webhook("").sink("").start().await;
+        Self::with(theme, "").await
+    }
+
+    /// A sink with more keys.
+    async fn with(theme: &str, keys: &str) -> Self {
+        let worker = Worker::new(theme).webhook("").sink(keys).start().await;
         worker.accept("deals", "create", "a", json!({"title": "v1"})).await;
         worker.accept("deals", "update", "a", json!({"title": "v2"})).await;
         worker.accept("deals", "update", "a", json!({"title": "v3"})).await;
@@ -178,4 +185,59 @@ async fn an_offset_is_not_set_while_the_connector_runs_or_out_of_range() {
         assert!(said.contains(reason), "{said}");
     }
     assert_eq!(stored.anchor().await, ["3|2"], "nothing was changed");
+}
+
+/// The command that the help of an error in the log prints for a partition, without the name of the program.
+fn printed_command(log: &str, partition: &str) -> Option<Vec<String>> {
+    let commands = log.split('`').filter(|piece| piece.starts_with("towpath offsets set"));
+    let words = commands.map(|command| command.split_whitespace().skip(1).map(ToOwned::to_owned).collect::<Vec<_>>());
+    words.into_iter().find(|words| words.get(6).is_some_and(|found| found == partition))
+}
+
+#[tokio::test]
+async fn following_the_help_after_a_topic_was_recreated_loses_nothing() {
+    let _stack = shared().await;
+    let mut stored = Stored::with("anew", "\"history.enabled\" = true\n").await;
+    stored.stop().await;
+    let admin: AdminClient<_> = KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap();
+    let topic = stored.topic();
+    admin.delete_topics(&[&topic], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    stored.start().await;
+    // The source creates the topic again, with fewer records than were applied.
+    stored.worker.accept("deals", "update", "a", json!({"title": "w1"})).await;
+    stored.worker.accept("deals", "update", "a", json!({"title": "w2"})).await;
+    let command =
+        eventually("the log prints the command", || async { printed_command(&stored.worker.log(), &stored.partition) })
+            .await;
+    stored.stop().await;
+
+    // Without the flag the offset is not set.
+    let (code, _, said) = stored.set(&topic, &stored.partition, "earliest", &["--yes"]);
+    assert_eq!(code, Some(65), "{said}");
+    assert!(said.contains("error[kafka.truncated_or_recreated]") && said.contains("--new-records"), "{said}");
+    let run = |more: &str| {
+        let words = command.iter().map(|word| if word == "CONNECTOR.toml" { "postgres.toml" } else { word.as_str() });
+        parts(&stored.worker.command(&words.chain([more]).collect::<Vec<_>>()))
+    };
+    let (code, _, plan) = run("--dry-run");
+    assert_eq!(code, Some(0), "{plan}");
+    for told in [
+        format!("rows of {}.deals: 1 stay", stored.worker.name),
+        format!("rows of {}.deals_history: 3 stay", stored.worker.name),
+        "nothing was changed".to_owned(),
+    ] {
+        assert!(plan.contains(&told), "`{told}` is missing in {plan}");
+    }
+    let (code, printed, said) = run("--yes");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(printed.contains("the next offset is 0"), "{printed}");
+
+    stored.start().await;
+    stored.applied_up_to(2).await;
+    assert!(stored.row().await[0].starts_with("w2|1|"), "{:?}", stored.row().await);
+    let history = format!(
+        "SELECT __connect_offset, title, __connect_topic = '{topic}' FROM {}.deals_history ORDER BY 1, 2",
+        stored.worker.name
+    );
+    assert_eq!(rows(&stored.database, &history).await, ["0|v1|f", "0|w1|t", "1|v2|f", "1|w2|t", "2|v3|f"]);
 }

@@ -188,7 +188,8 @@ async fn a_row_that_a_policy_or_a_view_refuses_is_dead_lettered_and_a_missing_ri
     let role = format!("role_{}", lab.name);
     Feed::of(&lab, &[]).await.apply(vec![lab.row(0, -1)]).await;
     lab.run(&format!(
-        "CREATE ROLE {role}; GRANT USAGE ON SCHEMA $, towpath TO {role}; GRANT SELECT, INSERT, UPDATE ON $.deals TO {role};
+        "CREATE ROLE {role}; GRANT USAGE ON SCHEMA $, towpath TO {role};
+         GRANT SELECT, INSERT, UPDATE ON $.deals TO {role};
          GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA towpath TO {role}; GRANT {role} TO CURRENT_USER;
          ALTER TABLE $.deals ENABLE ROW LEVEL SECURITY;
          CREATE POLICY low ON $.deals TO {role} USING (true) WITH CHECK (a < 100)"
@@ -357,7 +358,8 @@ async fn unpublished_dead_letters_are_read_up_to_a_limit_of_bytes() {
     let lab = Laboratory::new("bytes").await;
     let mut sink = Feed::of(&lab, &[]).await;
     lab.run(
-        "INSERT INTO towpath.dead_letter (sink, topic, partition, \"offset\", stage, error_code, error_text, value, headers)
+        "INSERT INTO towpath.dead_letter
+           (sink, topic, partition, \"offset\", stage, error_code, error_text, value, headers)
          SELECT '$', '$.deals', 0, at, 'decode', 'c', 't', convert_to(repeat('x', 1048576 * mib), 'UTF8'),
            jsonb_build_array(jsonb_build_array('h', repeat('y', 1048576 * header)))
          FROM (VALUES (0, 5, 0), (1, 5, 0), (2, 0, 5), (3, 5, 0), (4, 20, 0), (5, 1, 0)) AS x (at, mib, header)",

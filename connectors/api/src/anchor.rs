@@ -42,8 +42,10 @@ impl Beginning {
                 ),
             )
             .with_help(format!(
-                "correct `bootstrap.servers`; or, if the topic was copied to this cluster, run `towpath offsets set \
-                 --worker worker.toml CONNECTOR.toml {} {} OFFSET` (docs/operations.md)",
+                "correct `bootstrap.servers`; or, if the topic was copied to this cluster with its offsets, set the \
+                 stored offset again with `towpath offsets set --worker worker.toml CONNECTOR.toml {0} {1} OFFSET`; \
+                 or, if it is another topic, read it from its beginning with `towpath offsets set --worker worker.toml \
+                 CONNECTOR.toml {0} {1} earliest --new-records` (docs/operations.md)",
                 partition.topic, partition.partition
             ))),
             _ => Ok(()),

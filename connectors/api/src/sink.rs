@@ -93,6 +93,29 @@ pub trait Sink: Send {
         anchor: Option<Anchor>,
     ) -> impl Future<Output = Result<()>> + Send;
 
+    /// As [`Sink::seek`], if the topic was truncated or re-created, so that its records from `to` on are not those that
+    /// were applied. Whatever the store holds of the applied records must then neither exclude a new record nor be lost
+    /// to one; the store changes it in the same transaction. With `count_only` nothing changes.
+    ///
+    /// Returns what is concerned. The default is for a store that compares no record with an applied one.
+    ///
+    /// # Errors
+    /// As for [`Sink::seek`].
+    fn seek_new_records(
+        &mut self,
+        partition: &TopicPartition,
+        to: i64,
+        anchor: Option<Anchor>,
+        count_only: bool,
+    ) -> impl Future<Output = Result<Vec<Superseded>>> + Send {
+        async move {
+            if !count_only {
+                self.seek(partition, to, anchor).await?;
+            }
+            Ok(Vec::new())
+        }
+    }
+
     /// Returns at most `most` dead letters of all partitions that are not marked as published to the topic for dead
     /// letters.
     ///
@@ -178,6 +201,17 @@ pub struct StoredOffset {
     pub anchor: Option<Anchor>,
     /// The worker that claimed the partition last, for people.
     pub owner: String,
+}
+
+/// What a store holds of records that their topic no longer has: see [`Sink::seek_new_records`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Superseded {
+    /// The place, for people; for example `rows of acme.deals`.
+    pub what: String,
+    /// The number of rows.
+    pub rows: u64,
+    /// What becomes of them, for people, as a verb phrase.
+    pub effect: String,
 }
 
 /// Opens sinks: once for each connection that the worker wants, and afresh after each retry.

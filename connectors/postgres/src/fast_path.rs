@@ -91,7 +91,7 @@ pub(crate) async fn copy(
             Ok(Some(copied))
         }
         Ok(Err(error)) => Err(error),
-        // A row exists, a row is refused, or the table takes no COPY, as with row-level security. A statement finds out.
+        // A row exists, a row is refused, or the table takes no COPY (row-level security): a statement finds out.
         Err(error) if refuses_this_way(&error) => {
             transaction.roll_back_to(SAVEPOINT).await?;
             Ok(None)

@@ -16,6 +16,7 @@
 //! | `tally`, `written` | counts and dead letters of a statement, and of a batch |
 //! | `pipeline` | statements in flight, and their answers |
 //! | `statement`, `statement/` | the SQL that changes rows, and its parameters |
+//! | `superseded` | rows of records that a truncated or re-created topic no longer has |
 //! | `bookkeeping`, `offsets` | schema `towpath`: claims and the compare-and-set; reading and setting offsets |
 //! | `dead_letter`, `outbox` | schema `towpath`: dead letters; those to publish to a topic |
 //! | `fold` | several changes of one key become one |
@@ -57,6 +58,7 @@ mod settle;
 mod sink;
 mod sqlstate;
 mod statement;
+mod superseded;
 mod table;
 mod tally;
 mod transaction;

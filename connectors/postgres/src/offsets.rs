@@ -1,6 +1,6 @@
 //! Reads and sets the stored offsets of a connector, for `towpath offsets`.
 
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, GenericClient, Row};
 use towpath_api::{Anchor, Error, ErrorType, Result, StoredOffset, TopicPartition};
 
 use crate::{
@@ -46,6 +46,18 @@ pub(crate) async fn seek(
     anchor: Option<Anchor>,
 ) -> Result<()> {
     refuse_while_running(client, sink, partition).await?;
+    set(client, sink, owner, partition, to, anchor).await.map(drop)
+}
+
+/// Sets the next offset, and returns the new epoch.
+pub(crate) async fn set(
+    client: &impl GenericClient,
+    sink: &str,
+    owner: &str,
+    partition: &TopicPartition,
+    to: i64,
+    anchor: Option<Anchor>,
+) -> Result<i64> {
     let (offset, hash) = (anchor.map(|anchor| anchor.offset), anchor.as_ref().map(|anchor| &anchor.hash[..]));
     let sql = "INSERT INTO towpath.sink_partition AS p
                  (sink, topic, partition, next_offset, epoch, owner, anchor_offset, anchor_hash)
@@ -53,16 +65,17 @@ pub(crate) async fn seek(
                ON CONFLICT (sink, topic, partition) DO UPDATE
                  SET next_offset = EXCLUDED.next_offset, epoch = p.epoch + 1, owner = EXCLUDED.owner, cluster_id = NULL,
                      anchor_offset = EXCLUDED.anchor_offset, anchor_hash = EXCLUDED.anchor_hash,
-                     updated_at = clock_timestamp()";
+                     updated_at = clock_timestamp()
+               RETURNING epoch";
     client
-        .execute(sql, &[&sink, &&*partition.topic, &partition.partition, &to, &owner, &offset, &hash])
+        .query_one(sql, &[&sink, &&*partition.topic, &partition.partition, &to, &owner, &offset, &hash])
         .await
-        .map(drop)
+        .map(|row| row.get(0))
         .map_err(|error| setup_error(format!("set the offset of {partition} to {to}"), error))
 }
 
 /// All connections of a connector have the same application name, and a stopped connector has none.
-async fn refuse_while_running(client: &Client, sink: &str, partition: &TopicPartition) -> Result<()> {
+pub(crate) async fn refuse_while_running(client: &Client, sink: &str, partition: &TopicPartition) -> Result<()> {
     // The server cuts long names, so ours is read back instead of built again.
     let sql = "SELECT count(*) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = current_setting('application_name')

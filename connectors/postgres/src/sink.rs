@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_postgres::Client;
 use towpath_api::{
     Anchor, Applied, ApplyError, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Record, Result, Sink,
-    StoredDeadLetter, StoredOffset, TopicPartition, WaitingRecord,
+    StoredDeadLetter, StoredOffset, Superseded, TopicPartition, WaitingRecord,
 };
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     key::Keys,
     name::TableName,
     offsets, outbox,
+    superseded::{self, Target},
     transaction::{Attempt, MayRefer, SessionCache, Transaction},
     waiting,
 };
@@ -221,6 +222,19 @@ impl Sink for PostgresSink {
 
     async fn seek(&mut self, partition: &TopicPartition, to: i64, anchor: Option<Anchor>) -> Result<()> {
         offsets::seek(&self.client, &self.settings.name, &self.settings.owner, partition, to, anchor).await
+    }
+
+    async fn seek_new_records(
+        &mut self,
+        partition: &TopicPartition,
+        to: i64,
+        anchor: Option<Anchor>,
+        count_only: bool,
+    ) -> Result<Vec<Superseded>> {
+        let table = self.table(&partition.topic)?;
+        let Settings { name, owner, config, .. } = &*self.settings;
+        let target = Target { table: &table, config, partition };
+        superseded::seek(&mut self.client, name, owner, target, to, anchor, count_only).await
     }
 
     async fn unpublished(&mut self, most: usize) -> Result<Vec<StoredDeadLetter>> {

@@ -105,7 +105,7 @@ fn classify(error: &PgError) -> Class {
     if let Some(refusal) = error.as_db_error() {
         return class_of(refusal.code().code(), Origin::of(refusal));
     }
-    // A value that the client could not encode has no SQLSTATE either, and is no outage.
+    // A value that the client could not encode has no SQLSTATE either, and is not an outage.
     match error.source() {
         Some(cause) if cause.is::<WrongType>() => Class::Setup,
         Some(cause) if is_too_large(cause) => Class::Data,

@@ -19,7 +19,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use apache_avro::schema::Schema;
 
-pub(crate) use self::{desired::DesiredTable, evolve::ensure};
+pub(crate) use self::{
+    desired::{DesiredTable, KAFKA_COLUMNS},
+    evolve::ensure,
+};
 use crate::{column::ColumnType, config::MetadataColumns, key::KeyColumn, name::TableName};
 
 /// Advisory lock for changes of tables and of schema `towpath`, held until the transaction ends. The number is

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use rdkafka::Message as _;
-use towpath_api::{Anchor, Error, ErrorType, Result, TopicPartition};
+use towpath_api::{Anchor, Error, ErrorType, Result, StoredOffset, TopicPartition};
 
 use super::{SetArgs, consumer, kafka, no_sink, owner};
 use crate::{
@@ -62,7 +62,7 @@ impl Target {
 }
 
 pub(super) async fn set(worker: &WorkerConfig, connector: &ConnectorDefinition, args: SetArgs) -> Result<Exit> {
-    if !args.yes && !io::stdin().is_terminal() {
+    if !args.yes && !args.dry_run && !io::stdin().is_terminal() {
         eprintln!("error: cannot ask, since standard input is not a terminal; nothing was changed");
         eprintln!("  = help: use --yes to set the offset without a question");
         return Ok(exit::USAGE);
@@ -85,16 +85,67 @@ pub(super) async fn set(worker: &WorkerConfig, connector: &ConnectorDefinition, 
     let range = consumer.range(&partition).await?;
     let to = args.offset.within(&partition, &range)?;
     let stored = offsets.store.positions().await?.into_iter().find(|stored| stored.partition == partition);
-    let from = stored.map(|stored| stored.next_offset);
-    eprintln!("{}", plan(&partition, from, to, range.beginning.earliest));
-    if !args.yes && !confirmed() {
+    let earliest = range.beginning.earliest;
+    if !args.new_records
+        && let Some(stored) = &stored
+    {
+        let is_compacted = consumer.is_compacted(&partition.topic).await?;
+        refuse_other_topic(worker, stored, &range, is_compacted).await?;
+    }
+    eprintln!("{}", plan(&partition, stored.map(|stored| stored.next_offset), to, earliest));
+    if args.new_records {
+        let superseded = offsets.store.seek_new_records(&partition, to, None, true).await?;
+        superseded.iter().for_each(|found| eprintln!("  {}: {} {}", found.what, found.rows, found.effect));
+    }
+    if args.dry_run || (!args.yes && !confirmed()) {
         eprintln!("nothing was changed");
         return Ok(exit::DONE);
     }
-    let anchor = anchor_before(worker, &partition, range.beginning.earliest, to).await?;
-    offsets.store.seek(&partition, to, anchor).await?;
+    let anchor = anchor_before(worker, &partition, earliest, to).await?;
+    if args.new_records {
+        offsets.store.seek_new_records(&partition, to, anchor, false).await?;
+    } else {
+        offsets.store.seek(&partition, to, anchor).await?;
+    }
     println!("{partition}: the next offset is {to}");
     Ok(exit::DONE)
+}
+
+/// Refuses to continue in a topic that no longer has the record that was applied last: its new records would be
+/// compared with those that were applied at the same offsets.
+async fn refuse_other_topic(
+    worker: &WorkerConfig,
+    stored: &StoredOffset,
+    range: &PartitionRange,
+    is_compacted: bool,
+) -> Result<()> {
+    let (partition, earliest, end) = (&stored.partition, range.beginning.earliest, range.end);
+    // An anchor at or after the next offset predates a manual change of that offset.
+    let anchor = stored.anchor.filter(|anchor| (earliest..stored.next_offset).contains(&anchor.offset));
+    let is_same = match anchor {
+        _ if stored.next_offset > end => false,
+        None => true,
+        Some(anchor) if anchor.offset >= end => false,
+        Some(expected) => {
+            let (topic, offset) = (partition.topic.to_string(), Some(expected.offset));
+            let range = Range { topic, partition: Some(partition.partition), offset };
+            let first = BoundedReader::open(kafka(worker).client("offsets"), range).await?.next().await?;
+            match first.map(|first| anchor::of_message(&first)) {
+                Some(found) if found.offset == expected.offset => found == expected,
+                _ => is_compacted,
+            }
+        }
+    };
+    if is_same {
+        return Ok(());
+    }
+    let doing = format!(
+        "set the offset of {partition}: the topic no longer has the record that was applied last before offset {}, so \
+         it was truncated, or deleted and re-created; nothing was changed",
+        stored.next_offset
+    );
+    Err(Error::fatal(codes::TRUNCATED_OR_RECREATED, ErrorType::NotFound, doing)
+        .with_help("add `--new-records`, so that no new record is taken for one that was applied"))
 }
 
 /// The effect of the change, for the operator.

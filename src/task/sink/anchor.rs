@@ -90,7 +90,7 @@ pub(super) fn require_in_range(claim: &Claim, range: &PartitionRange) -> Result<
         return Err(other_topic(claim, codes::RETENTION_GAP, &why, &help));
     }
     let why = format!("the topic has only {earliest}..{end}, so it was truncated, or deleted and re-created");
-    let help = format!("if it was truncated, to continue with new records: {}", set_offset(claim, &end.to_string()));
+    let help = new_records(claim);
     Err(other_topic(claim, codes::TRUNCATED_OR_RECREATED, &why, &help))
 }
 
@@ -101,7 +101,7 @@ pub(super) fn recreated(claim: &Claim, anchor: &Anchor) -> Error {
          and re-created",
         anchor.offset
     );
-    let help = format!("if it was truncated: {}", set_offset(claim, "<first offset of the new records>"));
+    let help = new_records(claim);
     other_topic(claim, codes::TRUNCATED_OR_RECREATED, &why, &help)
 }
 
@@ -112,7 +112,7 @@ pub(super) fn missing(claim: &Claim, anchor: &Anchor, found: i64) -> Error {
          not compacted, so it was truncated and filled again, or deleted and re-created",
         anchor.offset
     );
-    let help = format!("if it was truncated, to continue at {found}: {}", set_offset(claim, &found.to_string()));
+    let help = new_records(claim);
     other_topic(claim, codes::ANCHOR_MISSING, &why, &help)
 }
 
@@ -126,6 +126,16 @@ pub(super) fn recreated_while_read(claim: &Claim) -> Error {
 
 /// The section of docs/operations.md with the considerations.
 const SECTION: &str = "Replay, and going on after a gap";
+
+/// The way to continue in a topic that was truncated or re-created, which loses nothing. The first new offset is
+/// unknown, so all records of the topic are read.
+fn new_records(claim: &Claim) -> String {
+    format!(
+        "to read all that the topic has now, and to keep all that was applied: {}; if the topic was truncated and you \
+         know the first offset that was written after that, give it instead of `earliest`",
+        set_offset(claim, "earliest --new-records")
+    )
+}
 
 /// The command that sets the next offset.
 fn set_offset(claim: &Claim, offset: &str) -> String {
@@ -163,12 +173,17 @@ mod tests {
         };
         let range = |earliest, end| PartitionRange { beginning: Beginning { earliest, cluster_id: None }, end };
         let refused = |range| require_in_range(&claim, &range).unwrap_err();
-        let command = |offset| format!("`towpath offsets set --worker worker.toml CONNECTOR.toml t 3 {offset}`");
+        let command = |offset: &str| format!("`towpath offsets set --worker worker.toml CONNECTOR.toml t 3 {offset}`");
         let (gap, truncated) = (refused(range(9, 20)), refused(range(0, 4)));
         assert!(gap.to_string().contains("4 offsets were removed"), "{gap}");
-        assert!(gap.help().unwrap().contains(&command(9)) && truncated.help().unwrap().contains(&command(4)));
+        assert!(gap.help().unwrap().contains(&command("9")), "{gap:?}");
         let page = include_str!("../../../docs/operations.md");
-        for refused in [gap, truncated] {
+        let anchor = Anchor { offset: 4, hash: [0; 32] };
+        let others = [truncated, recreated(&claim, &anchor), missing(&claim, &anchor, 7)];
+        for other in &others {
+            assert!(other.help().unwrap().contains(&command("earliest --new-records")), "{other:?}");
+        }
+        for refused in others.into_iter().chain([gap]) {
             let section = refused.help().unwrap().rsplit('"').nth(1).unwrap();
             assert!(page.contains(&format!("\n## {section}\n")), "{section}");
         }

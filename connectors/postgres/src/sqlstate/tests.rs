@@ -27,7 +27,7 @@ const BY_STATE: [(&[&str], Class); 8] = [
     ),
     (&["XX000"], Class::Internal),
     (&["XX001", "XX002"], Class::Setup),
-    // Rights, tables, columns, functions, large objects, features: of the set-up, or of one row's way through a trigger.
+    // Rights, tables, columns, functions, large objects, features: of the set-up, or of one row in a trigger.
     (
         &[
             "01000", "02000", "03000", "09000", "0A000", "0B000", "0F000", "0L000", "0P000", "0Z000", "10608", "24000",

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The key columns of the JDBC sinks.
-const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
+pub(crate) const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
 
 /// The table that a batch needs.
 #[derive(Debug)]
