@@ -4,7 +4,7 @@ use apache_avro::{
     schema::{RecordField, Schema},
     types::Value,
 };
-use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
+use jiff::{Span, Timestamp, civil, tz::TimeZone};
 use serde_json::{Map, Number, Value as Json, json};
 
 /// The value of the attribute `connect.name` with which Debezium marks a text field as JSON
@@ -68,9 +68,12 @@ pub fn to_json(value: &Value, schema: &Schema) -> Result<Json, Misfit> {
         }
         (Value::Decimal(decimal), Schema::Decimal(schema)) => {
             let unscaled: num_bigint::BigInt = decimal.clone().into();
-            Json::String(scaled(&unscaled.to_string(), schema.scale))
+            Json::String(scaled(&unscaled.to_string(), i64::try_from(schema.scale).map_err(|_| Misfit)?)?)
         }
-        (Value::BigDecimal(decimal), _) => Json::String(decimal.to_plain_string()),
+        (Value::BigDecimal(decimal), _) => {
+            let (unscaled, scale) = decimal.as_bigint_and_exponent();
+            Json::String(scaled(&unscaled.to_string(), scale)?)
+        }
         (Value::Date(days), _) => date(*days)?,
         (Value::TimeMillis(millis), _) => time_of_day(i64::from(*millis) * 1_000)?,
         (Value::TimeMicros(micros), _) => time_of_day(*micros)?,
@@ -100,12 +103,15 @@ fn date(days: i32) -> Result<Json, Misfit> {
         i32::MIN => return Ok(Json::from("-infinity")),
         _ => {}
     }
-    let day = civil::date(1970, 1, 1).checked_add(i64::from(days).days()).map_err(|_| Misfit)?;
+    // The constructor without `try_` panics beyond the calendar's range.
+    let since = Span::new().try_days(days).map_err(|_| Misfit)?;
+    let day = civil::date(1970, 1, 1).checked_add(since).map_err(|_| Misfit)?;
     Ok(Json::String(day.to_string()))
 }
 
 fn time_of_day(micros: i64) -> Result<Json, Misfit> {
-    let time = civil::time(0, 0, 0, 0).checked_add(micros.microseconds()).map_err(|_| Misfit)?;
+    let since = Span::new().try_microseconds(micros).map_err(|_| Misfit)?;
+    let time = civil::time(0, 0, 0, 0).checked_add(since).map_err(|_| Misfit)?;
     Ok(Json::String(time.to_string()))
 }
 
@@ -148,20 +154,69 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// Inserts the decimal point `scale` digits from the right.
-fn scaled(digits: &str, scale: usize) -> String {
-    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |digits| ("-", digits));
-    if scale == 0 {
-        return format!("{sign}{digits}");
+/// Maximum digits after the decimal point, or zeros before it, as in Postgres' numeric. Without a limit, a scale of a few
+/// bytes would fill the memory.
+const MAX_SCALE: i64 = 16_383;
+
+/// Inserts the decimal point `scale` digits from the right, or appends zeros if `scale` is negative.
+fn scaled(digits: &str, scale: i64) -> Result<String, Misfit> {
+    if !(-MAX_SCALE..=MAX_SCALE).contains(&scale) {
+        return Err(Misfit);
     }
-    let padded = format!("{digits:0>width$}", width = scale + 1);
-    let (whole, fraction) = padded.split_at(padded.len() - scale);
-    format!("{sign}{whole}.{fraction}")
+    let zeros = |count: usize| "0".repeat(count);
+    let places = usize::try_from(scale.unsigned_abs()).map_err(|_| Misfit)?;
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |digits| ("-", digits));
+    if scale <= 0 {
+        return Ok(if digits == "0" { digits.to_owned() } else { format!("{sign}{digits}{}", zeros(places)) });
+    }
+    let padded = format!("{}{digits}", zeros((places + 1).saturating_sub(digits.len())));
+    let (whole, fraction) = padded.split_at(padded.len() - places);
+    Ok(format!("{sign}{whole}.{fraction}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_beyond_the_calendar_is_a_misfit_at_its_last_value_too() {
+        for (value, schema) in [
+            (Value::Date(i32::MAX - 1), Schema::Date),
+            (Value::Date(i32::MIN + 1), Schema::Date),
+            (Value::TimeMillis(i32::MAX), Schema::TimeMillis),
+            (Value::TimeMicros(i64::MAX), Schema::TimeMicros),
+            (Value::TimeMicros(i64::MIN), Schema::TimeMicros),
+            (Value::TimestampMillis(i64::MAX), Schema::TimestampMillis),
+            (Value::TimestampMicros(i64::MAX - 1), Schema::TimestampMicros),
+            (Value::LocalTimestampMillis(i64::MIN), Schema::LocalTimestampMillis),
+            (Value::LocalTimestampMicros(i64::MIN + 1), Schema::LocalTimestampMicros),
+        ] {
+            assert_eq!(to_json(&value, &schema), Err(Misfit), "{value:?}");
+        }
+        for (value, schema) in [
+            (Value::Date(i32::MAX), Schema::Date),
+            (Value::TimestampMicros(i64::MAX), Schema::TimestampMicros),
+            (Value::LocalTimestampMicros(i64::MAX), Schema::LocalTimestampMicros),
+        ] {
+            assert_eq!(to_json(&value, &schema), Ok(json!("infinity")), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_decimal_has_its_zeros_and_no_more_than_numeric_has() {
+        let decimal = |digits: i64, scale| Value::BigDecimal(apache_avro::BigDecimal::new(digits.into(), scale));
+        for (digits, scale, text) in
+            [(125, 1, "12.5"), (5, 3, "0.005"), (-5, 1, "-0.5"), (-12, -2, "-1200"), (0, -3, "0"), (0, 2, "0.00")]
+        {
+            assert_eq!(to_json(&decimal(digits, scale), &Schema::BigDecimal), Ok(json!(text)));
+        }
+        for scale in [16_384, -16_384, -20_000_000_000, 1 << 62, i64::MAX, i64::MIN] {
+            assert_eq!(to_json(&decimal(1, scale), &Schema::BigDecimal), Err(Misfit), "{scale}");
+        }
+        let schema = r#"{"type":"bytes","logicalType":"decimal","precision":70000,"scale":70000}"#;
+        let schema = Schema::parse_str(schema).unwrap();
+        assert_eq!(to_json(&Value::Decimal(vec![1].into()), &schema), Err(Misfit));
+    }
 
     #[test]
     fn nested_values_keep_their_meaning() {

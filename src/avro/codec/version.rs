@@ -73,7 +73,7 @@ pub(super) fn version(value: &Value) -> Result<Version, Refusal> {
         | Value::TimestampNanos(number)
         | Value::LocalTimestampNanos(number) => Some(*number),
         Value::TimestampMillis(number) | Value::LocalTimestampMillis(number) => number.checked_mul(1_000),
-        Value::Date(days) => Some(i64::from(*days) * 86_400_000_000),
+        Value::Date(days) => i64::from(*days).checked_mul(86_400_000_000),
         Value::String(text) => of_text(text),
         Value::Null => return Err(Refusal::new(codes::VERSION_NULL, "the version field is null")),
         Value::Union(_, inner) => return version(inner),

@@ -165,7 +165,7 @@ impl ColumnArray {
                 self.push_number((*number).into(), 0)?;
             }
             (Value::Date(days), ColumnType::Timestamp | ColumnType::Timestamptz) => {
-                self.push_instant(i64::from(*days) * DAY_MICROS)?;
+                self.push_instant(midnight(*days)?)?;
             }
             (Value::Float(number), ColumnType::Real) => self.push_bytes(&number.to_be_bytes()),
             (Value::Double(number), ColumnType::DoublePrecision) => self.push_bytes(&number.to_be_bytes()),
@@ -261,6 +261,15 @@ impl ColumnArray {
             out.put_u8(JSONB_VERSION);
             serde_json::to_writer(out.writer(), &json).map_err(|_| OutOfRange)
         })
+    }
+}
+
+/// The instant at which a day begins, in microseconds since 1970. The ends of the range mean infinity in both types.
+fn midnight(days: i32) -> Result<i64, OutOfRange> {
+    match days {
+        i32::MAX => Ok(i64::MAX),
+        i32::MIN => Ok(i64::MIN),
+        _ => i64::from(days).checked_mul(DAY_MICROS).ok_or(OutOfRange),
     }
 }
 

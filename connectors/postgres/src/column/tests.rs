@@ -37,3 +37,18 @@ fn a_value_that_does_not_fit_leaves_the_array_unchanged() {
     assert_eq!(array.push(&Value::TimestampMillis(0), &Schema::TimestampMillis), Ok(()));
     assert_eq!(array.len(), 1);
 }
+
+#[test]
+fn an_infinite_day_is_an_infinite_instant_and_a_day_beyond_the_range_is_refused() {
+    for column in [ColumnType::Timestamp, ColumnType::Timestamptz] {
+        let mut array = ColumnArray::with_capacity(column, 4);
+        for beyond in [106_751_992, -106_751_992, i32::MAX - 1, i32::MIN + 1] {
+            assert_eq!(array.push(&Value::Date(beyond), &Schema::Date), Err(OutOfRange), "{beyond}");
+        }
+        for (day, micros) in [(i32::MAX, i64::MAX), (i32::MIN, i64::MIN), (0, -946_684_800_000_000)] {
+            let start = array.elements().len();
+            assert_eq!(array.push(&Value::Date(day), &Schema::Date), Ok(()), "{day}");
+            assert_eq!(array.elements()[start + 4..], micros.to_be_bytes(), "{day}");
+        }
+    }
+}
