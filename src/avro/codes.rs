@@ -14,6 +14,8 @@ pub const LENGTH: &str = "decode.length";
 pub const NANOSECONDS: &str = "decode.nanoseconds";
 /// A number is outside the range of its semantic type.
 pub const OUT_OF_RANGE: &str = "decode.out_of_range";
+/// The values of a record take more memory than a record may take.
+pub const TOO_LARGE: &str = "decode.too_large";
 /// The bytes do not match the schema in any other way.
 pub const MALFORMED: &str = "decode.malformed";
 /// `changed` names a field that the record's schema lacks.

@@ -1,8 +1,10 @@
 //! The keys that every sink has about the format of records.
 
+use std::time::Duration;
+
 use towpath_keys::{Check, ConfigValue, Given, Invalid, Problems, config_keys};
 
-use crate::avro::codec::{Form, Reading, ReadingSettings, VersionField};
+use crate::avro::codec::{Form, Reading, ReadingSettings, UNKNOWN_SCHEMA_WAIT, VersionField};
 
 /// The format of keys or values in a topic: the class name of Kafka Connect's converter, or a short name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,11 @@ config_keys! {
         /// its partition wrote.
         #[key("version.field")]
         pub version_field: Option<String>,
+        /// How long a record whose schema the registry does not have is waited for, from the time of the record or from
+        /// the first answer without the schema, whichever is later. Only its partition waits. Then the record becomes a
+        /// dead letter.
+        #[key("schema.unknown.wait.ms", range = Duration::ZERO..=Duration::from_hours(24))]
+        pub unknown_schema_wait: Duration = UNKNOWN_SCHEMA_WAIT,
     }
 }
 
@@ -107,6 +114,7 @@ impl ReadingConfig {
             value: self.value_converter.form(self.value_schemas),
             version: self.version_field.as_deref().map(VersionField::parse),
             unavailable: self.unavailable_placeholder.clone(),
+            unknown_schema_wait: self.unknown_schema_wait,
         })
     }
 }

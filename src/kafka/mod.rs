@@ -6,6 +6,7 @@ pub mod compacted;
 pub mod consumer;
 pub mod dead_letter_queue;
 mod group;
+pub mod headers;
 mod incarnation;
 pub mod publisher;
 mod reach;

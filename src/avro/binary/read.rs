@@ -5,19 +5,35 @@
 //! in `codec/tests` asserts that both readers agree on all well-formed bytes.
 //!
 //! Invariant: no allocation exceeds what the remaining bytes could fill. A larger length or count is refused first.
+//! Values are larger in memory than on the wire, without limit if their encoding is empty; so a reader counts the memory
+//! of all values before they are built, and refuses a datum beyond [`MAX_DECODED`].
 //! Schemas have no references here (see [`inlined`](crate::avro::schema::inline::inlined)), so the schema bounds the
 //! recursion depth.
 
 use std::collections::HashMap;
 
 use apache_avro::{
-    Decimal, Duration, Uuid,
-    reader::datum::GenericDatumReader,
+    BigDecimal, Decimal, Duration, Uuid,
     schema::{InnerDecimalSchema, Schema, UnionSchema, UuidSchema},
     types::Value,
 };
 
+use num_bigint::BigInt;
+
 use crate::avro::codes;
+
+/// Maximum memory of the values of one datum.
+pub(crate) const MAX_DECODED: usize = 64 * 1024 * 1024;
+
+/// Maximum digits after the decimal point, or zeros before it: the digits after the point of Postgres' numeric. Bounds
+/// the text of a number.
+pub(crate) const MAX_SCALE: i64 = 16_383;
+
+/// Maximum bytes of an unscaled number: numeric has at most 131,072 + 16,383 digits.
+const MAX_UNSCALED: usize = 61_232;
+
+/// The part of a heap allocation that is not used, on average.
+const ALLOCATION: usize = 16;
 
 /// Maximum array items in one datum whose encoding is empty (null, an empty record): the size of the input does not
 /// bound these.
@@ -45,8 +61,6 @@ pub(crate) enum Malformed {
     Symbol,
     #[error("a uuid is not valid")]
     Uuid,
-    #[error("a big decimal is not valid")]
-    BigDecimal,
     #[error("a string is not a valid date or time")]
     Time,
     #[error("a time is more precise than microseconds")]
@@ -55,6 +69,8 @@ pub(crate) enum Malformed {
     OutOfRange,
     #[error("the type is not supported")]
     Unsupported,
+    #[error("the values take more memory than a record may take, {} MiB", MAX_DECODED >> 20)]
+    TooLarge,
 }
 
 impl Malformed {
@@ -66,6 +82,7 @@ impl Malformed {
             Self::Length => codes::LENGTH,
             Self::Nanoseconds => codes::NANOSECONDS,
             Self::OutOfRange => codes::OUT_OF_RANGE,
+            Self::TooLarge => codes::TOO_LARGE,
             _ => codes::MALFORMED,
         }
     }
@@ -78,11 +95,75 @@ type Read<T> = Result<T, Malformed>;
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     empty_values_left: usize,
+    memory: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, empty_values_left: MAX_EMPTY_VALUES }
+        Self { bytes, empty_values_left: MAX_EMPTY_VALUES, memory: 0 }
+    }
+
+    /// The memory of the values that were read, in bytes: about what they occupy, or their text as JSON if that is
+    /// longer.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Counts the memory of a value that is about to be built.
+    pub(crate) fn count(&mut self, bytes: usize) -> Read<()> {
+        self.memory = self.memory.saturating_add(bytes);
+        if self.memory > MAX_DECODED { Err(Malformed::TooLarge) } else { Ok(()) }
+    }
+
+    /// Counts the memory of values side by side.
+    pub(crate) fn count_values(&mut self, values: usize) -> Read<()> {
+        self.count(values.saturating_mul(size_of::<Value>()))
+    }
+
+    /// Counts the memory of entries of a map with their keys, without the text of the keys. A table has room for up to
+    /// twice its entries.
+    pub(crate) fn count_entries(&mut self, entries: usize) -> Read<()> {
+        self.count(entries.saturating_mul(2 * size_of::<(String, Value)>()))
+    }
+
+    /// Counts the memory of fields side by side, without the text of their names.
+    pub(crate) fn count_fields(&mut self, fields: usize) -> Read<()> {
+        self.count(fields.saturating_mul(size_of::<(String, Value)>()))
+    }
+
+    /// Copies a text.
+    pub(crate) fn owned(&mut self, text: &str) -> Read<String> {
+        self.count(text.len() + ALLOCATION)?;
+        Ok(text.to_owned())
+    }
+
+    fn owned_bytes(&mut self, bytes: &[u8]) -> Read<Vec<u8>> {
+        self.count(bytes.len() + ALLOCATION)?;
+        Ok(bytes.to_vec())
+    }
+
+    fn owned_text(&mut self) -> Read<String> {
+        let text = self.text()?;
+        self.owned(text)
+    }
+
+    /// Builds a number of `unscaled` bytes and `scale`. Refuses what numeric cannot hold.
+    pub(crate) fn number(&mut self, unscaled: &[u8], scale: i64) -> Read<BigDecimal> {
+        if unscaled.len() > MAX_UNSCALED || !(-MAX_SCALE..=MAX_SCALE).contains(&scale) {
+            return Err(Malformed::OutOfRange);
+        }
+        // A byte is 2.4 digits.
+        let zeros = usize::try_from(scale.unsigned_abs()).unwrap_or(usize::MAX);
+        self.count(3 * unscaled.len() + zeros + ALLOCATION)?;
+        Ok(BigDecimal::new(BigInt::from_signed_bytes_be(unscaled), scale))
+    }
+
+    fn decimal(&mut self, unscaled: &[u8], scale: usize) -> Read<Value> {
+        if unscaled.len() > MAX_UNSCALED {
+            return Err(Malformed::OutOfRange);
+        }
+        self.count((3 * unscaled.len() + ALLOCATION).saturating_add(scale))?;
+        Ok(Value::Decimal(Decimal::from(unscaled)))
     }
 
     /// The number of unread bytes.
@@ -100,8 +181,11 @@ impl<'a> Reader<'a> {
             Schema::Long => Value::Long(self.long()?),
             Schema::Float => Value::Float(f32::from_le_bytes(self.array()?)),
             Schema::Double => Value::Double(f64::from_le_bytes(self.array()?)),
-            Schema::Bytes => Value::Bytes(self.sized()?.to_vec()),
-            Schema::String => Value::String(self.text()?.to_owned()),
+            Schema::Bytes => {
+                let bytes = self.sized()?;
+                Value::Bytes(self.owned_bytes(bytes)?)
+            }
+            Schema::String => Value::String(self.owned_text()?),
             Schema::Union(union) => self.union(union)?,
             Schema::Date => Value::Date(self.int()?),
             Schema::TimeMillis => Value::TimeMillis(self.int()?),
@@ -112,10 +196,13 @@ impl<'a> Reader<'a> {
             Schema::LocalTimestampMillis => Value::LocalTimestampMillis(self.long()?),
             Schema::LocalTimestampMicros => Value::LocalTimestampMicros(self.long()?),
             Schema::LocalTimestampNanos => Value::LocalTimestampNanos(self.long()?),
-            Schema::Decimal(decimal) => Value::Decimal(Decimal::from(match &decimal.inner {
-                InnerDecimalSchema::Bytes => self.sized()?,
-                InnerDecimalSchema::Fixed(fixed) => self.take(fixed.size)?,
-            })),
+            Schema::Decimal(decimal) => {
+                let unscaled = match &decimal.inner {
+                    InnerDecimalSchema::Bytes => self.sized()?,
+                    InnerDecimalSchema::Fixed(fixed) => self.take(fixed.size)?,
+                };
+                self.decimal(unscaled, decimal.scale)?
+            }
             Schema::Uuid(UuidSchema::String) => {
                 Value::Uuid(Uuid::parse_str(self.text()?).map_err(|_| Malformed::Uuid)?)
             }
@@ -123,16 +210,20 @@ impl<'a> Reader<'a> {
                 Value::Uuid(Uuid::from_slice(self.sized()?).map_err(|_| Malformed::Uuid)?)
             }
             Schema::Uuid(UuidSchema::Fixed(_)) => Value::Uuid(Uuid::from_bytes(self.array()?)),
-            Schema::Fixed(fixed) => Value::Fixed(fixed.size, self.take(fixed.size)?.to_vec()),
+            Schema::Fixed(fixed) => {
+                let bytes = self.take(fixed.size)?;
+                Value::Fixed(fixed.size, self.owned_bytes(bytes)?)
+            }
             Schema::Enum(symbols) => {
                 let index = self.int()?;
                 let symbol = usize::try_from(index).ok().and_then(|index| symbols.symbols.get(index));
-                Value::Enum(index.cast_unsigned(), symbol.ok_or(Malformed::Symbol)?.clone())
+                Value::Enum(index.cast_unsigned(), self.owned(symbol.ok_or(Malformed::Symbol)?)?)
             }
             Schema::Record(record) => {
+                self.count_fields(record.fields.len())?;
                 let mut fields = Vec::with_capacity(record.fields.len());
                 for field in &record.fields {
-                    fields.push((field.name.clone(), self.value(&field.schema)?));
+                    fields.push((self.owned(&field.name)?, self.value(&field.schema)?));
                 }
                 Value::Record(fields)
             }
@@ -144,16 +235,38 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Skips one value, without building it where the encoding allows.
+    /// Skips one value. Nothing that takes memory is built, and a number may be of any size.
     pub(crate) fn skip(&mut self, schema: &Schema) -> Read<()> {
         match schema {
-            Schema::Bytes | Schema::String => self.sized().map(drop),
+            Schema::Bytes | Schema::String | Schema::BigDecimal => self.sized().map(drop),
+            Schema::Fixed(fixed) => self.take(fixed.size).map(drop),
+            Schema::Decimal(decimal) => match &decimal.inner {
+                InnerDecimalSchema::Bytes => self.sized().map(drop),
+                InnerDecimalSchema::Fixed(fixed) => self.take(fixed.size).map(drop),
+            },
             Schema::Union(union) => {
                 let branch = self.branch(union.variants().len())?;
                 self.skip(&union.variants()[branch])
             }
             Schema::Record(record) => record.fields.iter().try_for_each(|field| self.skip(&field.schema)),
+            Schema::Array(array) => self.skip_blocks(is_empty(&array.items), |reader| reader.skip(&array.items)),
+            Schema::Map(map) => self.skip_blocks(false, |reader| {
+                reader.sized()?;
+                reader.skip(&map.types)
+            }),
             other => self.value(other).map(drop),
+        }
+    }
+
+    fn skip_blocks(&mut self, empty: bool, mut skip: impl FnMut(&mut Self) -> Read<()>) -> Read<()> {
+        loop {
+            let count = self.block(empty)?;
+            if count == 0 {
+                return Ok(());
+            }
+            for _ in 0..count {
+                skip(self)?;
+            }
         }
     }
 
@@ -220,6 +333,7 @@ impl<'a> Reader<'a> {
         if is_nullable(branches) {
             return Ok(value);
         }
+        self.count(size_of::<Value>() + ALLOCATION)?;
         Ok(Value::Union(u32::try_from(branch).map_err(|_| Malformed::Branch)?, Box::new(value)))
     }
 
@@ -229,8 +343,13 @@ impl<'a> Reader<'a> {
         loop {
             let count = self.block(empty)?;
             if count == 0 {
+                // A long array has room for up to twice its items.
+                if values.len() > FIRST_CAPACITY {
+                    values.shrink_to_fit();
+                }
                 return Ok(Value::Array(values));
             }
+            self.count_values(count)?;
             values.reserve(count.min(FIRST_CAPACITY));
             for _ in 0..count {
                 values.push(self.value(items)?);
@@ -245,23 +364,20 @@ impl<'a> Reader<'a> {
             if count == 0 {
                 return Ok(Value::Map(entries));
             }
+            self.count_entries(count)?;
             entries.reserve(count.min(FIRST_CAPACITY));
             for _ in 0..count {
-                let key = self.text()?.to_owned();
+                let key = self.owned_text()?;
                 entries.insert(key, self.value(types)?);
             }
         }
     }
 
-    /// Reads with apache-avro, since its constructor is private; big decimals are rare. The sizes are checked first.
+    /// Reads bytes that contain a sized unscaled number and a scale.
     fn big_decimal(&mut self) -> Read<Value> {
-        let whole = self.bytes;
         let mut inner = Reader::new(self.sized()?);
-        inner.sized()?;
-        inner.long()?;
-        let mut datum = &whole[..whole.len() - self.bytes.len()];
-        let reader = GenericDatumReader::builder(&Schema::BigDecimal).build();
-        reader.and_then(|reader| reader.read_value(&mut datum)).map_err(|_| Malformed::BigDecimal)
+        let (unscaled, scale) = (inner.sized()?, inner.long()?);
+        self.number(unscaled, scale).map(Value::BigDecimal)
     }
 
     /// Reads a length, then as many bytes.

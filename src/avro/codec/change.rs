@@ -30,28 +30,29 @@ struct ReadOptions<'a> {
     unavailable: &'a Unavailable,
 }
 
-/// Decodes a value in Avro, without framing.
+/// Decodes a value in Avro, without framing. Also returns the memory of its values, in bytes.
 pub(super) fn decode_value(
     known: &KnownSchema,
     key: Option<RecordKey>,
     datum: &[u8],
     unavailable: &Unavailable,
-) -> Result<Body, Refusal> {
+) -> Result<(Body, usize), Refusal> {
     let options = ReadOptions { version_at: known.version_at, unavailable };
-    match known.prepared.value.as_ref().map_err(Clone::clone)? {
-        ValueShape::Envelope(envelope) => decode_envelope(envelope, key, datum, options),
-        ValueShape::Plain(plain) => decode_plain(plain, key, datum, options),
-        ValueShape::Message => Ok(Body::Filtered),
-    }
+    let mut reader = Reader::new(datum);
+    let body = match known.prepared.value.as_ref().map_err(Clone::clone)? {
+        ValueShape::Envelope(envelope) => decode_envelope(envelope, key, &mut reader, options)?,
+        ValueShape::Plain(plain) => decode_plain(plain, key, &mut reader, options)?,
+        ValueShape::Message => Body::Filtered,
+    };
+    Ok((body, reader.memory()))
 }
 
-fn decode_envelope(
-    envelope: &Envelope,
+fn decode_envelope<'a>(
+    envelope: &'a Envelope,
     key: Option<RecordKey>,
-    datum: &[u8],
+    reader: &mut Reader<'a>,
     options: ReadOptions<'_>,
 ) -> Result<Body, Refusal> {
-    let mut reader = Reader::new(datum);
     let mut change = Change {
         key,
         op: RecordOp::Read,
@@ -70,20 +71,20 @@ fn decode_envelope(
                 reader.skip(schema).map_err(|malformed| with_part(malformed, "the envelope"))?;
             }
             Step::After(nullable) => {
-                change.after = read_record(&mut reader, Some(*nullable), &envelope.after, placeholder, "`after`")?;
+                change.after = read_record(reader, Some(*nullable), &envelope.after, placeholder, "`after`")?;
             }
             Step::Source(steps) => {
-                let read = read_source(&mut reader, steps, &mut change, options.version_at);
+                let read = read_source(reader, steps, &mut change, options.version_at);
                 version_field = read.map_err(|malformed| with_part(malformed, "`source`"))?;
             }
             Step::Op => match reader.text().map_err(|malformed| with_part(malformed, "`op`"))? {
                 "m" if envelope.is_debezium => filtered = true,
                 letter => change.op = RecordOp::from_letter(letter).ok_or_else(Refusal::unknown_op)?,
             },
-            Step::Changed(nullable) => change.changed = read_changed(&mut reader, *nullable, fields)?,
+            Step::Changed(nullable) => change.changed = read_changed(reader, *nullable, fields)?,
         }
     }
-    require_end(&reader, "value")?;
+    require_end(reader, "value")?;
     if filtered {
         return Ok(Body::Filtered);
     }
@@ -111,15 +112,14 @@ fn decode_envelope(
     Ok(Body::Change(Box::new(change)))
 }
 
-fn decode_plain(
-    plain: &Plain,
+fn decode_plain<'a>(
+    plain: &'a Plain,
     key: Option<RecordKey>,
-    datum: &[u8],
+    reader: &mut Reader<'a>,
     options: ReadOptions<'_>,
 ) -> Result<Body, Refusal> {
-    let mut reader = Reader::new(datum);
-    let after = read_record(&mut reader, plain.nullable, &plain.content, None, "the value")?;
-    require_end(&reader, "value")?;
+    let after = read_record(reader, plain.nullable, &plain.content, None, "the value")?;
+    require_end(reader, "value")?;
     let Some(after) = after else { return Ok(Body::Tombstone(key)) };
     let version = match options.version_at {
         None => None,
@@ -168,6 +168,7 @@ fn read_record<'a>(
     {
         return Ok(None);
     }
+    reader.count_values(content.plans.len()).map_err(|malformed| with_part(malformed, part))?;
     let mut values = Vec::with_capacity(content.plans.len());
     for (position, plan) in content.plans.iter().enumerate() {
         let named = |malformed| with_part(malformed, &format!("field `{}`", content.fields()[position].name));

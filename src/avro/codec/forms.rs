@@ -22,9 +22,12 @@ pub(super) fn text_key(key: &[u8]) -> Result<RecordKey, Refusal> {
     Ok(RecordKey { identity: Identity::Text(text(key, "key")?), schema: single_text().0 })
 }
 
-pub(super) fn text_value(key: Option<RecordKey>, value: &[u8]) -> Result<Body, Refusal> {
+/// Decodes a text. Also returns the memory of its value, as do the other forms of values.
+pub(super) fn text_value(key: Option<RecordKey>, value: &[u8]) -> Result<(Body, usize), Refusal> {
     let (after, schema) = (Some(vec![Value::String(text(value, "value")?)]), single_text().1);
-    Ok(change(Change { key, op: RecordOp::Update, schema, after, changed: None, version: None, source_time_ms: None }))
+    let body =
+        change(Change { key, op: RecordOp::Update, schema, after, changed: None, version: None, source_time_ms: None });
+    Ok((body, value.len()))
 }
 
 fn text(bytes: &[u8], part: &str) -> Result<String, Refusal> {
@@ -56,11 +59,15 @@ pub(super) fn json_key(converter: &Converter, key: &[u8]) -> Result<Option<Recor
 }
 
 /// Decodes a value in JSON with a schema.
-pub(super) fn json_value(converter: &Converter, key: Option<RecordKey>, value: &[u8]) -> Result<Body, Refusal> {
+pub(super) fn json_value(
+    converter: &Converter,
+    key: Option<RecordKey>,
+    value: &[u8],
+) -> Result<(Body, usize), Refusal> {
     let WithSchema { schema, payload } = WithSchema::parse(value, "value")?;
-    let Some(schema) = schema else { return bare(converter, key, payload) };
+    let Some(schema) = schema else { return Ok((bare(converter, key, payload)?, payload.get().len())) };
     if payload.get() == "null" {
-        return Ok(Body::Tombstone(key));
+        return Ok((Body::Tombstone(key), 0));
     }
     let known = converter.json_schema(schema.get());
     let schema = known.as_ref().as_ref().map_err(Clone::clone)?;
@@ -69,8 +76,12 @@ pub(super) fn json_value(converter: &Converter, key: Option<RecordKey>, value: &
 }
 
 /// Decodes a value in JSON without a schema.
-pub(super) fn bare_value(converter: &Converter, key: Option<RecordKey>, value: &[u8]) -> Result<Body, Refusal> {
-    bare(converter, key, json(value, "value")?)
+pub(super) fn bare_value(
+    converter: &Converter,
+    key: Option<RecordKey>,
+    value: &[u8],
+) -> Result<(Body, usize), Refusal> {
+    Ok((bare(converter, key, json(value, "value")?)?, value.len()))
 }
 
 fn bare(converter: &Converter, key: Option<RecordKey>, value: &RawValue) -> Result<Body, Refusal> {

@@ -5,10 +5,11 @@
 //! ChangeEvent ─ Encoder::encode ─▶ 0, schema id, Avro ─ Decoder::decode ─▶ Body
 //! ```
 //!
-//! Nothing here talks to Kafka. Only [`Decoder::learn`] and [`display`] talk to the registry.
+//! Nothing here talks to Kafka. Only [`Decoder::learn`], [`Decoder::learn_for`] and [`display`] talk to the
+//! registry.
 //!
 //! Reading order: `encoder`; `decoder`, `framing`, `key` and `change` (Avro), `forms` (JSON and text); `version` and
-//! `unavailable` (settings for other producers, see `settings`); `display` (records as JSON for people).
+//! `unavailable` (settings for other producers, see `settings`); `patience` (schemas that the registry lacks); `display` (records as JSON for people).
 //!
 //! Both directions walk the schema without apache-avro (`binary/read.rs`, `binary/write.rs`). For a record of 12
 //! columns in its envelope, framing and key included, `benches/codec.rs` measured (2 busy cores; apache-avro 0.22 with
@@ -28,6 +29,7 @@ mod encoder;
 mod forms;
 mod framing;
 mod key;
+mod patience;
 mod settings;
 mod unavailable;
 mod version;
@@ -36,6 +38,7 @@ pub use self::{
     decoder::{Decoded, Decoder},
     encoder::{Encoded, Encoder},
     framing::SchemaHeaders,
+    patience::{Place, UNKNOWN_SCHEMA_WAIT},
     settings::{Form, Reading, ReadingSettings},
     unavailable::UNAVAILABLE_VALUE,
     version::VersionField,

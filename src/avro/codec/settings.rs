@@ -3,11 +3,13 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use apache_avro::Schema;
 
 use super::{
+    patience::{Patience, UNKNOWN_SCHEMA_WAIT},
     unavailable::{UNAVAILABLE_VALUE, Unavailable},
     version::{VersionAt, VersionField},
 };
@@ -20,6 +22,8 @@ use crate::avro::{
 
 /// Maximum cached schemas of JSON records, by their text. The cache is cleared when it is full.
 const MAX_JSON_SCHEMAS: usize = 1_000;
+/// Maximum length of the texts of all cached schemas. Parsed, a schema takes many times its text.
+const MAX_JSON_SCHEMA_TEXT: usize = 2 << 20;
 
 /// The format of keys or values in a topic; Kafka Connect's converter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,11 +47,19 @@ pub struct ReadingSettings {
     pub version: Option<VersionField>,
     /// Debezium's placeholder for unavailable values.
     pub unavailable: String,
+    /// How long a schema that the registry does not have is waited for.
+    pub unknown_schema_wait: Duration,
 }
 
 impl Default for ReadingSettings {
     fn default() -> Self {
-        Self { key: Form::Avro, value: Form::Avro, version: None, unavailable: UNAVAILABLE_VALUE.to_owned() }
+        Self {
+            key: Form::Avro,
+            value: Form::Avro,
+            version: None,
+            unavailable: UNAVAILABLE_VALUE.to_owned(),
+            unknown_schema_wait: UNKNOWN_SCHEMA_WAIT,
+        }
     }
 }
 
@@ -67,6 +79,7 @@ pub(super) struct Converter {
     pub(super) version: Option<VersionField>,
     pub(super) unavailable: Unavailable,
     pub(super) bare_keys: BareKeys,
+    pub(super) patience: Patience,
     json_schemas: Mutex<HashMap<Box<str>, CachedJsonSchema>>,
 }
 
@@ -93,10 +106,10 @@ impl Default for Reading {
 
 impl Reading {
     pub fn new(settings: ReadingSettings) -> Self {
-        let ReadingSettings { key, value, version, unavailable } = settings;
-        let unavailable = Unavailable::new(&unavailable);
+        let ReadingSettings { key, value, version, unavailable, unknown_schema_wait } = settings;
+        let (unavailable, patience) = (Unavailable::new(&unavailable), Patience::new(unknown_schema_wait));
         let (bare_keys, json_schemas) = (BareKeys::default(), Mutex::default());
-        Self { converter: Arc::new(Converter { key, value, version, unavailable, bare_keys, json_schemas }) }
+        Self { converter: Arc::new(Converter { key, value, version, unavailable, bare_keys, patience, json_schemas }) }
     }
 }
 
@@ -114,7 +127,8 @@ impl Converter {
         if let Some(known) = schemas.get(text) {
             return Arc::clone(known);
         }
-        if schemas.len() >= MAX_JSON_SCHEMAS {
+        let cached: usize = schemas.keys().map(|text| text.len()).sum();
+        if schemas.len() >= MAX_JSON_SCHEMAS || cached + text.len() > MAX_JSON_SCHEMA_TEXT {
             schemas.clear();
         }
         let parsed = Arc::new(self.parse(text));

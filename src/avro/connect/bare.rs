@@ -21,6 +21,9 @@ use crate::avro::{
 
 /// Maximum cached schemas of keys. The cache is cleared when it is full.
 const MAX_SCHEMAS: usize = 1_000;
+/// Maximum fields of a key whose schema is cached, and maximum length of their names.
+const MAX_CACHED_FIELDS: usize = 32;
+const MAX_CACHED_NAME: usize = 63;
 
 /// A record with a field `value` that is marked as JSON text.
 static JSON_VALUE: LazyLock<Arc<Schema>> = LazyLock::new(|| {
@@ -169,11 +172,6 @@ impl BareKeys {
     }
 
     fn schema(&self, kinds: Parts) -> Arc<Schema> {
-        let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
-        if schemas.len() >= MAX_SCHEMAS {
-            schemas.clear();
-        }
-        let entry = schemas.entry(kinds);
         let create = |kinds: &Parts| {
             let field = |(name, kind): &(String, Kind)| {
                 let schema = match kind {
@@ -185,6 +183,14 @@ impl BareKeys {
             };
             Arc::new(record_of(kinds.iter().map(field).collect()))
         };
+        if kinds.len() > MAX_CACHED_FIELDS || kinds.iter().any(|(name, _)| name.len() > MAX_CACHED_NAME) {
+            return create(&kinds);
+        }
+        let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+        if schemas.len() >= MAX_SCHEMAS {
+            schemas.clear();
+        }
+        let entry = schemas.entry(kinds);
         Arc::clone(entry.or_insert_with_key(create))
     }
 }

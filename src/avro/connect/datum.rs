@@ -5,13 +5,17 @@ use std::{borrow::Cow, collections::HashMap};
 use apache_avro::{
     BigDecimal,
     schema::{RecordSchema, Schema},
+    types::Value,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use num_bigint::BigInt;
 use serde_json::value::RawValue;
 
 use crate::avro::{
-    binary::write::{write_count, write_long, write_sized},
+    binary::{
+        read::{MAX_DECODED, MAX_SCALE, Malformed},
+        write::{write_count, write_long, write_sized},
+    },
     codes,
     refusal::Refusal,
     schema::{
@@ -21,8 +25,8 @@ use crate::avro::{
     },
 };
 
-/// Maximum powers of ten by which a decimal is shifted to its scale; Postgres' numeric has at most that many digits.
-const MAX_DIGITS: i64 = 131_072;
+/// Maximum length of the text of a decimal: the digits of Postgres' numeric, with sign, point and exponent.
+const MAX_DECIMAL_TEXT: usize = 147_500;
 
 /// A payload does not match its schema.
 struct PayloadMismatch;
@@ -36,10 +40,14 @@ impl<E: std::error::Error> From<E> for PayloadMismatch {
 /// Encodes `payload` by `schema`, which has no references.
 ///
 /// # Errors
-/// `decode.json_payload`, with the path of the field that does not match.
+/// `decode.json_payload`, with the path of the field that does not match; `decode.too_large` for a payload that is far
+/// larger in Avro, by exponents or by fields that it leaves out.
 pub(crate) fn datum(schema: &Schema, payload: &RawValue) -> Result<Vec<u8>, Refusal> {
-    let mut writer = Writer { out: Vec::with_capacity(payload.get().len()), path: Vec::new() };
+    let mut writer = Writer { out: Vec::with_capacity(payload.get().len()), fields: 0, path: Vec::new() };
     if let Err(PayloadMismatch) = writer.write(schema, payload) {
+        if writer.is_too_large() {
+            return Err(Refusal::new(codes::TOO_LARGE, format!("the payload: {}", Malformed::TooLarge)));
+        }
         let place =
             if writer.path.is_empty() { "the payload".to_owned() } else { format!("`{}`", writer.path.join(".")) };
         return Err(Refusal::new(codes::JSON_PAYLOAD, format!("{place} does not match the schema of the record")));
@@ -49,12 +57,21 @@ pub(crate) fn datum(schema: &Schema, payload: &RawValue) -> Result<Vec<u8>, Refu
 
 struct Writer {
     out: Vec<u8>,
+    /// The memory of the names of all fields, also of those that the payload leaves out.
+    fields: usize,
     /// Names of the enclosing fields, outermost first. After an error, the path to the field at fault.
     path: Vec<String>,
 }
 
 impl Writer {
+    fn is_too_large(&self) -> bool {
+        self.out.len() + self.fields > MAX_DECODED
+    }
+
     fn write(&mut self, schema: &Schema, raw: &RawValue) -> Result<(), PayloadMismatch> {
+        if self.is_too_large() {
+            return Err(PayloadMismatch);
+        }
         let text = raw.get();
         match schema {
             Schema::Union(_) => {
@@ -114,6 +131,7 @@ impl Writer {
         for field in &record.fields {
             let original = field.custom_attributes.get(ORIGINAL_NAME).and_then(serde_json::Value::as_str);
             let name = original.unwrap_or(&field.name);
+            self.fields += name.len() + size_of::<(String, Value)>();
             self.path.push(name.to_owned());
             self.write(&field.schema, values.get(name).copied().unwrap_or(RawValue::NULL))?;
             self.path.pop();
@@ -127,12 +145,15 @@ impl Writer {
             write_sized(&mut self.out, &STANDARD.decode(&*string(text)?)?);
             return Ok(());
         }
-        let (digits, scale) = text.parse::<BigDecimal>()?.into_bigint_and_scale();
-        let missing = wanted.checked_sub(scale).ok_or(PayloadMismatch)?;
-        if missing.abs() > MAX_DIGITS {
+        if text.len() > MAX_DECIMAL_TEXT {
             return Err(PayloadMismatch);
         }
-        let ten = BigInt::from(10).pow(u32::try_from(missing.abs())?);
+        let (digits, scale) = text.parse::<BigDecimal>()?.into_bigint_and_scale();
+        let missing = wanted.checked_sub(scale).ok_or(PayloadMismatch)?;
+        if !(-MAX_SCALE..=MAX_SCALE).contains(&missing) {
+            return Err(PayloadMismatch);
+        }
+        let ten = BigInt::from(10).pow(u32::try_from(missing.unsigned_abs())?);
         let unscaled = if missing >= 0 {
             digits * ten
         } else if &digits % &ten == BigInt::ZERO {
@@ -158,14 +179,34 @@ fn string(text: &str) -> Result<Cow<'_, str>, PayloadMismatch> {
     }
 }
 
-/// Parses a number. Connect writes NaN and the infinities as strings.
-fn float<T: std::str::FromStr>(text: &str) -> Result<T, PayloadMismatch> {
-    let text = match text {
+/// A number of IEEE 754.
+trait Float: std::str::FromStr + Copy {
+    fn is_infinite(self) -> bool;
+}
+
+impl Float for f32 {
+    fn is_infinite(self) -> bool {
+        self.is_infinite()
+    }
+}
+
+impl Float for f64 {
+    fn is_infinite(self) -> bool {
+        self.is_infinite()
+    }
+}
+
+/// Parses a number. Connect writes NaN and the infinities as strings; a number that is too large is none of them.
+fn float<T: Float>(text: &str) -> Result<T, PayloadMismatch> {
+    let word = match text {
         "\"NaN\"" => "NaN",
         "\"Infinity\"" => "inf",
         "\"-Infinity\"" => "-inf",
-        _ if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => text,
+        _ if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
+            let number: T = text.parse().map_err(|_| PayloadMismatch)?;
+            return if number.is_infinite() { Err(PayloadMismatch) } else { Ok(number) };
+        }
         _ => return Err(PayloadMismatch),
     };
-    text.parse().map_err(|_| PayloadMismatch)
+    word.parse().map_err(|_| PayloadMismatch)
 }

@@ -3,12 +3,17 @@
 use std::error::Error as StdError;
 
 use schema_registry_converter::{error::SRCError, schema_registry_common::RawError};
-use towpath_api::{Error, ErrorType};
+use towpath_api::{Error, ErrorType, Reaction};
 
 use crate::avro::codes;
 
-/// Confluent's error code for an unknown id (Schema Registry API reference, "Errors").
+/// Confluent's error codes for an unknown subject, version and id (Schema Registry API reference, "Errors").
+const SUBJECT_NOT_FOUND: u32 = 40_401;
+const VERSION_NOT_FOUND: u32 = 40_402;
 const SCHEMA_NOT_FOUND: u32 = 40_403;
+
+/// The message that `schema_registry_converter` gives an answer that is not the JSON of a registry.
+const NOT_JSON: &str = "couldn't parse schema registry error json";
 
 /// Returns the HTTP status, which `schema_registry_converter` reports only in its text; `None` without an answer.
 pub(super) fn status(error: &SRCError) -> Option<u16> {
@@ -16,9 +21,34 @@ pub(super) fn status(error: &SRCError) -> Option<u16> {
 }
 
 /// Returns true if the registry reports an unknown schema. The status 404 is not sufficient: a wrong path in the URL
-/// also leads to 404.
+/// also leads to 404, and so does a gateway in front of the registry.
 pub(super) fn is_unknown_schema(error: &SRCError) -> bool {
-    causes(error).filter_map(|cause| cause.downcast_ref::<RawError>()).any(|raw| raw.error_code == SCHEMA_NOT_FOUND)
+    registry_code(error) == Some(SCHEMA_NOT_FOUND)
+}
+
+/// Returns true if the registry reports an unknown subject or version.
+pub(super) fn is_unknown_subject(error: &SRCError) -> bool {
+    matches!(registry_code(error), Some(SUBJECT_NOT_FOUND | VERSION_NOT_FOUND))
+}
+
+/// Returns true if the registry itself reports that it does not support the request. Its answers are JSON; those of a
+/// gateway are not.
+pub(super) fn is_unsupported(error: &SRCError) -> bool {
+    let raw = causes(error).find_map(|cause| cause.downcast_ref::<RawError>());
+    matches!(status(error), Some(404 | 405 | 501)) && raw.is_some_and(|raw| raw.message != NOT_JSON)
+}
+
+/// The code in an answer of the registry.
+fn registry_code(error: &SRCError) -> Option<u32> {
+    causes(error).find_map(|cause| cause.downcast_ref::<RawError>()).map(|raw| raw.error_code)
+}
+
+/// Translates a failed lookup; `doing` is the verb phrase of the error. A lookup changes nothing and is always retried:
+/// whatever the answer is, it is not about a record.
+pub(super) fn explain_lookup(error: &SRCError, doing: String) -> Error {
+    let mut error = explain(error, doing);
+    error.reaction = Reaction::Retry;
+    error
 }
 
 /// Translates a failed request; `doing` is the verb phrase of the error.
@@ -33,7 +63,8 @@ pub(super) fn explain(error: &SRCError, doing: String) -> Error {
         }
         Some(401 | 403) => Error::retry(codes::REGISTRY_AUTH, ErrorType::Auth, doing)
             .with_help("check the user and password in `schema.registry.url`"),
-        Some(404) => Error::fatal(codes::REGISTRY_REFUSED, ErrorType::Config, doing)
+        // The registry would be asked in vain, but a gateway in front of it answers so while it restarts.
+        Some(404) => Error::retry(codes::REGISTRY_REFUSED, ErrorType::Config, doing)
             .with_help("check the path in `schema.registry.url`"),
         Some(408 | 429) => Error::retry(codes::REGISTRY_UNAVAILABLE, ErrorType::RateLimited, doing),
         Some(400..500) => Error::fatal(codes::REGISTRY_REFUSED, ErrorType::Schema, doing),
@@ -69,7 +100,7 @@ mod tests {
         for (status, reaction, code) in [
             ("409 Conflict", Fatal, "registry.incompatible"),
             ("422 Unprocessable Entity", Fatal, "registry.refused"),
-            ("404 Not Found", Fatal, "registry.refused"),
+            ("404 Not Found", Retry, "registry.refused"),
             ("401 Unauthorized", Retry, "registry.auth"),
             ("429 Too Many Requests", Retry, "registry.unavailable"),
             ("500 Internal Server Error", Retry, "registry.unavailable"),
@@ -79,6 +110,25 @@ mod tests {
             assert!(error.chain().ends_with("message: words"), "{}", error.chain());
         }
         assert_eq!(explain(&SRCError::new("no answer", None, true), "do".into()).code, "registry.unavailable");
+    }
+
+    #[test]
+    fn a_lookup_is_retried_whatever_the_answer_is() {
+        for status in ["400 Bad Request", "404 Not Found", "409 Conflict", "410 Gone", "422 Unprocessable Entity"] {
+            assert_eq!(explain_lookup(&refusal(status, 0), "do".into()).reaction, Retry, "{status}");
+        }
+    }
+
+    #[test]
+    fn only_the_registry_itself_can_lack_a_subject_or_a_kind_of_lookup() {
+        assert!(is_unknown_subject(&refusal("404 Not Found", 40_401)));
+        assert!(is_unknown_subject(&refusal("404 Not Found", 40_402)));
+        assert!(!is_unknown_subject(&refusal("404 Not Found", 0)));
+        assert!(is_unsupported(&refusal("404 Not Found", 404)));
+        assert!(is_unsupported(&refusal("404 Not Found", 0)), "Apicurio's answer has the code 0");
+        let page: RawError = serde_json::from_value(json!({"error_code": 0, "message": NOT_JSON})).unwrap();
+        let page = SRCError::non_retryable_with_cause(page, "HTTP request failed with status 404 Not Found");
+        assert!(!is_unsupported(&page), "a page in HTML");
     }
 
     #[test]

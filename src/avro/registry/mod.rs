@@ -32,7 +32,7 @@ use towpath_api::{Error, ErrorType, Result};
 pub use self::latest::{LatestSchemas, latest_schemas};
 use self::{
     address::{Address, refused},
-    answer::{explain, is_unknown_schema, status, unavailable},
+    answer::{explain, explain_lookup, is_unknown_schema, is_unknown_subject, is_unsupported, status, unavailable},
     metrics::RequestMetrics,
 };
 use super::{
@@ -99,8 +99,8 @@ impl Registry {
     /// new subject is set to `BACKWARD_TRANSITIVE` first.
     ///
     /// # Errors
-    /// Retry while the registry is unavailable or rejects the credentials; fatal `registry.incompatible` or
-    /// `registry.refused`, with the message of the registry.
+    /// Retry while the registry is unavailable or rejects the credentials, or something else answers in its place; fatal
+    /// `registry.incompatible` or `registry.refused`, with the message of the registry.
     ///
     /// # Cancel safety
     /// May be dropped at any await: registering the same schema again returns the same id.
@@ -124,8 +124,8 @@ impl Registry {
     ///
     /// # Errors
     /// Retry while the registry is unavailable; poison `registry.unknown_schema` when it does not have the id,
-    /// `registry.unusable_schema` when the schema is not Avro, `registry.no_guids` when it does not support guids;
-    /// fatal `registry.refused` when the server is not a registry.
+    /// `registry.unusable_schema` when the schema is not Avro, `registry.no_guids` when it does not support guids. Any
+    /// other answer is a retry, also one that is not a registry's.
     pub(crate) async fn schema(&self, id: SchemaId) -> Result<Arc<Prepared>> {
         if let Some(prepared) = self.shared.prepared.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
             return Ok(Arc::clone(prepared));
@@ -153,8 +153,8 @@ impl Registry {
             self.counted("latest", get_schema_by_subject_and_version(&self.shared.settings, subject, None)).await;
         match found {
             Ok(found) => self.schema(SchemaId::Number(found.id)).await.map(Some),
-            Err(error) if status(&error) == Some(StatusCode::NOT_FOUND.as_u16()) => Ok(None),
-            Err(error) => Err(explain(&error, format!("look up the latest schema of subject `{subject}`"))),
+            Err(error) if is_unknown_subject(&error) => Ok(None),
+            Err(error) => Err(explain_lookup(&error, format!("look up the latest schema of subject `{subject}`"))),
         }
     }
 
@@ -176,13 +176,13 @@ impl Registry {
                 let doing = format!("{doing}: the registry does not have it");
                 return Error::poison(codes::UNKNOWN_SCHEMA, ErrorType::Schema, doing);
             }
-            if matches!(id, SchemaId::Guid(_)) && matches!(status(&error), Some(404 | 405 | 501)) {
+            if matches!(id, SchemaId::Guid(_)) && is_unsupported(&error) {
                 let doing = format!(
                     "{doing}: the registry does not support lookups by guid, which the record's header requires"
                 );
                 return Error::poison(codes::NO_GUIDS, ErrorType::Schema, doing);
             }
-            explain(&error, doing.clone())
+            explain_lookup(&error, doing.clone())
         })?;
         if found.schema_type != SchemaType::Avro {
             return Err(unusable());
@@ -211,8 +211,14 @@ impl Registry {
                 Step::Fetch(reference) => {
                     let found =
                         self.counted("reference", get_referenced_schema(&self.shared.settings, &reference)).await;
-                    let found = found
-                        .map_err(|error| explain(&error, format!("{doing}: look up a schema that it references")))?;
+                    let found = found.map_err(|error| {
+                        let name = &reference.name;
+                        if is_unknown_schema(&error) || is_unknown_subject(&error) {
+                            let doing = format!("{doing}: the registry does not have `{name}`, which it references");
+                            return Error::poison(codes::UNKNOWN_SCHEMA, ErrorType::Schema, doing);
+                        }
+                        explain_lookup(&error, format!("{doing}: look up `{name}`, which it references"))
+                    })?;
                     steps.push(Step::Append(found.schema));
                     steps.extend(found.references.into_iter().rev().map(Step::Fetch));
                 }
@@ -227,7 +233,7 @@ impl Registry {
     /// Retry while it does not answer.
     pub async fn ping(&self) -> Result<()> {
         let answer = self.counted("ping", get_all_subjects(&self.shared.settings)).await;
-        answer.map(drop).map_err(|error| explain(&error, "reach the schema registry".to_owned()))
+        answer.map(drop).map_err(|error| explain_lookup(&error, "reach the schema registry".to_owned()))
     }
 
     /// Sets the compatibility of a subject without versions. An existing subject keeps its setting.

@@ -1,8 +1,7 @@
 //! Converts values of semantic types. Nothing is rounded: a value that cannot be represented is refused.
 
-use apache_avro::{BigDecimal, types::Value};
+use apache_avro::types::Value;
 use jiff::{Timestamp, civil, tz::TimeZone};
-use num_bigint::BigInt;
 
 use super::semantic::Semantic;
 use crate::avro::binary::read::{Malformed, Reader};
@@ -19,10 +18,6 @@ const MINUS_INFINITY_TEXTS: [&str; 3] = ["-292275055-05-16T23:00:00Z", "-290308-
 const INFINITE_DAY: i32 = 2_146_033_979;
 const MINUS_INFINITE_DAY: i32 = -2_147_472_691;
 
-/// Maximum digits after the decimal point (or trailing zeros before it), as in Postgres' numeric. Bounds the memory for
-/// formatting.
-const MAX_SCALE: i32 = 16_383;
-
 impl Semantic {
     /// Reads and converts a value. The infinities of a date or timestamp become the maximum and minimum of the type.
     pub(super) fn read(self, reader: &mut Reader) -> Result<Value, Malformed> {
@@ -34,26 +29,25 @@ impl Semantic {
             Self::IsoTimestamp => Value::LocalTimestampMicros(iso_timestamp(reader.text()?)?),
             Self::IsoDate => Value::Date(iso_date(reader.text()?)?),
             Self::IsoTime => Value::TimeMicros(iso_time(reader.text()?)?),
-            Self::Json => Value::String(reader.text()?.to_owned()),
+            Self::Json => {
+                let text = reader.text()?;
+                Value::String(reader.owned(text)?)
+            }
             Self::VariableScaleDecimal { scale_first } => {
                 let mut scale = if scale_first { reader.int()? } else { 0 };
-                let unscaled = BigInt::from_signed_bytes_be(reader.sized()?);
+                let unscaled = reader.sized()?;
                 if !scale_first {
                     scale = reader.int()?;
                 }
-                big_decimal(unscaled, scale)?
+                Value::BigDecimal(reader.number(unscaled, scale.into())?)
             }
-            Self::Zeros(zeros) => big_decimal(BigInt::from_signed_bytes_be(reader.sized()?), -i32::from(zeros))?,
+            Self::Zeros(zeros) => {
+                let unscaled = reader.sized()?;
+                Value::BigDecimal(reader.number(unscaled, -i64::from(zeros))?)
+            }
             Self::NanoTime => Value::Long(reader.long()?),
         })
     }
-}
-
-fn big_decimal(unscaled: BigInt, scale: i32) -> Result<Value, Malformed> {
-    if !(-MAX_SCALE..=MAX_SCALE).contains(&scale) {
-        return Err(Malformed::OutOfRange);
-    }
-    Ok(Value::BigDecimal(BigDecimal::new(unscaled, scale.into())))
 }
 
 fn local_millis(millis: i64) -> Result<i64, Malformed> {

@@ -174,15 +174,17 @@ impl Plan {
             }
             Self::OneOf(plans) => {
                 let branch = reader.branch(plans.len())?;
+                reader.count_values(1)?;
                 Value::Union(
                     u32::try_from(branch).map_err(|_| Malformed::Branch)?,
                     Box::new(plans[branch].read(reader)?),
                 )
             }
             Self::Record(fields) => {
+                reader.count_fields(fields.len())?;
                 let mut values = Vec::with_capacity(fields.len());
                 for (name, plan) in fields {
-                    values.push((name.clone(), plan.read(reader)?));
+                    values.push((reader.owned(name)?, plan.read(reader)?));
                 }
                 Value::Record(values)
             }
@@ -194,6 +196,7 @@ impl Plan {
                     if count == 0 {
                         break Value::Array(values);
                     }
+                    reader.count_values(count)?;
                     for _ in 0..count {
                         values.push(items.read(reader)?);
                     }
@@ -206,8 +209,10 @@ impl Plan {
                     if count == 0 {
                         break Value::Map(entries);
                     }
+                    reader.count_entries(count)?;
                     for _ in 0..count {
-                        let key = reader.text()?.to_owned();
+                        let key = reader.text()?;
+                        let key = reader.owned(key)?;
                         entries.insert(key, types.read(reader)?);
                     }
                 }

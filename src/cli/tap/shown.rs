@@ -6,7 +6,10 @@ use rdkafka::{Message, message::OwnedMessage};
 use serde_json::{Map, Value, json};
 use towpath_api::Result;
 
-use crate::avro::codec::display::{Readable, Shown, plain};
+use crate::{
+    avro::codec::display::{Readable, Shown, plain},
+    kafka::headers,
+};
 
 /// Decodes a record. Its parts are `topic`, `partition`, `offset`, `timestamp`, `key`, `value` and `headers`; a part
 /// that cannot be decoded is shown as it is, with the reason in `key_problem` or `value_problem`.
@@ -26,7 +29,7 @@ pub(super) async fn record(message: &OwnedMessage, readable: &mut Readable) -> R
     });
     put(&mut record, "key", key);
     put(&mut record, "value", value);
-    record["headers"] = headers(message);
+    record["headers"] = shown_headers(message);
     Ok(record)
 }
 
@@ -52,12 +55,12 @@ fn put(record: &mut Value, part: &str, shown: Option<Shown>) {
 }
 
 /// Names to values; a name that comes several times has a list of them.
-fn headers(message: &OwnedMessage) -> Value {
+fn shown_headers(message: &OwnedMessage) -> Value {
     let mut shown = Map::new();
-    for header in message.headers().into_iter().flat_map(rdkafka::message::Headers::iter) {
-        let value = header.value.map_or(Value::Null, plain);
-        match shown.get_mut(header.key) {
-            None => drop(shown.insert(header.key.to_owned(), value)),
+    for (name, value) in message.headers().into_iter().flat_map(headers::read) {
+        let value = value.map_or(Value::Null, plain);
+        match shown.get_mut(name) {
+            None => drop(shown.insert(name.to_owned(), value)),
             Some(Value::Array(values)) => values.push(value),
             Some(first) => *first = Value::Array(vec![first.take(), value]),
         }

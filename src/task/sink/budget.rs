@@ -1,4 +1,4 @@
-//! Limits the memory of all partitions of a task, in bytes of records as they are in the topic.
+//! Limits the memory of all partitions of a task, in bytes of records: as they are in the topic, and as they are decoded.
 //!
 //! Free memory goes to the first partition that asks, so one busy partition can get all of it. In addition each
 //! partition always has an even part, since partitions whose table waits for an operator hold their records for hours.
@@ -62,6 +62,11 @@ impl Share {
     pub(super) fn has_room(&self) -> bool {
         let Pool { limit, held, shares } = &*self.own.pool;
         held.load(Relaxed) < *limit || self.own.held.load(Relaxed) < limit / shares.load(Relaxed).max(1)
+    }
+
+    /// The bytes of the batch that is being collected.
+    pub(super) fn collected(&self) -> usize {
+        self.collected.bytes
     }
 
     pub(super) fn add(&mut self, bytes: usize) {

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use rdkafka::{
     Message,
-    message::{BorrowedMessage, Headers as _, OwnedMessage},
+    message::{BorrowedMessage, OwnedMessage},
 };
-use towpath_api::{Arena, Batch, Body, Payload, Record, Result, Span, TopicPartition, WaitingRecord};
+use towpath_api::{Arena, Batch, Body, Change, Payload, Record, Result, Span, TopicPartition, WaitingRecord};
 
 use super::{
     anchor,
@@ -14,7 +14,16 @@ use super::{
     deletes::Deletes,
     pace::Pace,
 };
-use crate::avro::codec::{Decoded, Decoder, SchemaHeaders, SchemaId};
+use crate::{
+    avro::codec::{Decoded, Decoder, Place, SchemaHeaders, SchemaId},
+    kafka::headers,
+};
+
+/// The memory of a record besides its bytes and values.
+const RECORD: usize = size_of::<Record>() + size_of::<Change>();
+
+/// A batch ends once its records take this many times the limit of its bytes in the topic.
+const DECODED: usize = 2;
 
 /// A record that is borrowed from the client's queue or owned.
 pub(super) trait Detach: Message {
@@ -37,6 +46,8 @@ impl Detach for OwnedMessage {
 /// The next batch, and the decoder that fills it.
 pub(super) struct Collector {
     partition: TopicPartition,
+    /// The partition as errors name it.
+    name: String,
     pace: Pace,
     share: Share,
     decoder: Decoder,
@@ -57,6 +68,7 @@ impl Collector {
         let (records, arena) = (Vec::new(), Arena::default());
         let deletes = Deletes::default();
         Self {
+            name: partition.to_string(),
             partition,
             pace,
             share,
@@ -75,7 +87,8 @@ impl Collector {
     pub(super) fn has_room(&self) -> bool {
         let in_budget = || self.records.is_empty() || self.share.has_room();
         let limits = self.pace.limits();
-        self.held.is_none() && self.records.len() < limits.rows && self.arena.len() < limits.bytes && in_budget()
+        let is_small = self.arena.len() < limits.bytes && self.share.collected() < limits.bytes.saturating_mul(DECODED);
+        self.held.is_none() && self.records.len() < limits.rows && is_small && in_budget()
     }
 
     /// Returns true if there is nothing to store.
@@ -94,11 +107,15 @@ impl Collector {
             return;
         }
         let before = self.arena.len();
-        let headers = copy_headers(message, &mut self.arena);
-        match self.decoder.decode_with(message.key(), message.payload(), schema_headers(&self.arena, headers)) {
-            Decoded::Body(body) => self.push(message, body, headers),
+        let headers = self.arena.push_headers(message.headers().into_iter().flat_map(headers::read));
+        let (key, value, schemas) = (message.key(), message.payload(), schema_headers(&self.arena, headers));
+        match self.decoder.decode_sized(key, value, schemas, timestamp_ms(message)) {
+            (Decoded::Body(body), memory) => {
+                self.push(message, body, headers);
+                self.share.add(memory + RECORD);
+            }
             // The copy of its headers stays in the arena; this happens once per schema.
-            Decoded::NeedsSchema(id) => self.held = Some((id, message.to_owned_message())),
+            (Decoded::NeedsSchema(id), _) => self.held = Some((id, message.to_owned_message())),
         }
         self.share.add(self.arena.len() - before);
     }
@@ -106,10 +123,11 @@ impl Collector {
     /// Fetches the schemas that a held record needs (its key's, then its value's), and accepts the record.
     ///
     /// # Errors
-    /// Retry while the registry is unavailable.
+    /// Retry while the registry is unavailable, or while the schema is waited for.
     pub(super) async fn learn(&mut self) -> Result<()> {
-        while let Some((id, _)) = &self.held {
-            self.decoder.learn(*id).await?;
+        while let Some((id, message)) = &self.held {
+            let (offset, timestamp_ms) = (message.offset(), timestamp_ms(message));
+            self.decoder.learn_for(*id, Place { partition: &self.name, offset, timestamp_ms }).await?;
             if let Some((_, message)) = self.held.take() {
                 self.accept(&message);
             }
@@ -123,11 +141,13 @@ impl Collector {
     /// Retry while the registry is unavailable.
     pub(super) async fn remember(&mut self, message: &impl Message) -> Result<()> {
         let mut arena = Arena::default();
-        let headers = copy_headers(message, &mut arena);
+        let headers = arena.push_headers(message.headers().into_iter().flat_map(headers::read));
         loop {
             match self.decoder.decode_with(message.key(), message.payload(), schema_headers(&arena, headers)) {
                 Decoded::Body(body) => {
                     self.deletes.settle(body);
+                    // A record was applied, or is a dead letter: its schema is not waited for.
+                    self.decoder.forget_refusals();
                     return Ok(());
                 }
                 Decoded::NeedsSchema(id) => self.decoder.learn(id).await?,
@@ -141,7 +161,7 @@ impl Collector {
             value: message.payload().map(|value| self.arena.push(value)),
             headers,
         };
-        let timestamp_ms = message.timestamp().to_millis().unwrap_or(0);
+        let timestamp_ms = timestamp_ms(message);
         let body = self.deletes.settle(body);
         self.records.push(Record { offset: message.offset(), timestamp_ms, body, payload });
         self.next = message.offset() + 1;
@@ -197,11 +217,9 @@ impl Collector {
     }
 }
 
-/// Copies the headers of a record, in their order.
-fn copy_headers(message: &impl Message, arena: &mut Arena) -> Span {
-    let headers =
-        message.headers().into_iter().flat_map(|headers| headers.iter().map(|header| (header.key, header.value)));
-    arena.push_headers(headers)
+/// The time of a record; 0 if it has none.
+fn timestamp_ms(message: &impl Message) -> i64 {
+    message.timestamp().to_millis().unwrap_or(0)
 }
 
 /// The schema ids among the headers of a record. Reads the copy: each header costs a call into librdkafka.

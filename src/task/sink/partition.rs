@@ -145,7 +145,9 @@ impl<O: OpenSink> SinkPartition<O> {
     /// 5. an end of the topic that has no record: the batch is empty.
     async fn collect(&mut self, reader: &PartitionReader, collector: &mut Collector) -> Result<bool> {
         let stop = self.holding.context.stop.clone();
-        collector.learn().await?;
+        if !self.learn(collector).await {
+            return Ok(false);
+        }
         let (consumer, partition) = (self.holding.context.consumer.clone(), self.holding.partition.clone());
         let mut end = pin!(end_without_records(&consumer, &partition, collector.next()));
         while collector.is_empty() {
@@ -162,7 +164,9 @@ impl<O: OpenSink> SinkPartition<O> {
                     return Ok(!stop.is_cancelled());
                 }
             }
-            collector.learn().await?;
+            if !self.learn(collector).await {
+                return Ok(false);
+            }
         }
         failpoint::hit("mid_decode").await?;
         drain_ready(reader, collector, usize::MAX)?;
@@ -190,6 +194,22 @@ impl<O: OpenSink> SinkPartition<O> {
             tracing::info!(%topic, partition, records, "{records} records of {topic}[{partition}] wait since before");
         }
         collector.put_first(waiting, batch).await
+    }
+
+    /// Fetches the schemas that a held record needs. While the registry lacks them or is unavailable, the partition waits
+    /// with its claim. Returns false if the task is stopped meanwhile.
+    async fn learn(&mut self, collector: &mut Collector) -> bool {
+        let mut waited = false;
+        while let Err(error) = collector.learn().await {
+            waited = true;
+            if !self.holding.wait(Stage::Consume, &error).await {
+                return false;
+            }
+        }
+        if waited {
+            self.holding.report_running();
+        }
+        true
     }
 
     /// Waits for more records until `linger.ms` is over or the batch is full.

@@ -136,6 +136,43 @@ fn decimals_are_bytes_or_numbers_and_keep_their_digits() {
 }
 
 #[test]
+fn a_number_that_no_type_holds_is_refused_and_never_rounded_to_infinity() {
+    for ty in ["float", "double"] {
+        let ty = json!({ "type": ty });
+        for payload in ["1e999999999", "-1e999999999", "1e400"] {
+            let body = value(Form::JsonWithSchema, &with_schema(&ty, payload));
+            assert_eq!(code(&body), "decode.json_payload", "{payload}");
+        }
+        assert!(matches!(typed(&ty, "\"Infinity\"").1, Value::Float(_) | Value::Double(_)));
+    }
+    let name = "org.apache.kafka.connect.data.Decimal";
+    for scale in ["0", "2", "-2", "65536", "9223372036854775807"] {
+        let ty = json!({"type": "bytes", "name": name, "parameters": {"scale": scale}});
+        for payload in ["1e9223372036854775807", "1e-9223372036854775807", "1e99999999999999999999", "1e20000"] {
+            let body = value(Form::JsonWithSchema, &with_schema(&ty, payload));
+            assert!(code(&body).starts_with("decode."), "{payload} at scale {scale}");
+        }
+    }
+    let long = "1".repeat(200_000);
+    let ty = json!({"type": "bytes", "name": name, "parameters": {"scale": "0"}});
+    assert_eq!(code(&value(Form::JsonWithSchema, &with_schema(&ty, &long))), "decode.json_payload");
+}
+
+#[test]
+fn a_payload_that_grows_beyond_the_limit_is_refused() {
+    let decimal = json!({"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal",
+                         "parameters": {"scale": "0"}});
+    let array = json!({"type": "array", "items": decimal});
+    let numbers = format!("[{}]", vec!["1e16000"; 20_000].join(","));
+    assert_eq!(code(&value(Form::JsonWithSchema, &with_schema(&array, &numbers))), "decode.too_large");
+    let fields: Vec<_> =
+        (0..1_000).map(|at| json!({"type": "int32", "optional": true, "field": format!("f{at}")})).collect();
+    let array = json!({"type": "array", "items": {"type": "struct", "fields": fields}});
+    let empty = format!("[{}]", vec!["{}"; 100_000].join(","));
+    assert_eq!(code(&value(Form::JsonWithSchema, &with_schema(&array, &empty))), "decode.too_large");
+}
+
+#[test]
 fn structs_arrays_and_maps_are_converted() {
     let inner = json!({"type": "struct", "fields": [
         field("a", json!({"type": "int32"})), field("not-avro", json!({"type": "string"}))]});
