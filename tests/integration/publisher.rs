@@ -248,7 +248,7 @@ async fn an_incompatible_schema_is_refused_with_its_subject() {
 }
 
 #[tokio::test]
-async fn an_unknown_schema_id_is_undecodable_and_a_wrong_url_is_fatal() {
+async fn an_unknown_schema_id_is_undecodable_and_a_wrong_url_is_of_the_environment() {
     let _stack = shared().await;
     let lab = Laboratory::new("unknown");
     let framed = [0, 0x7f, 0xff, 0xff, 0xff, 0];
@@ -260,7 +260,7 @@ async fn an_unknown_schema_id_is_undecodable_and_a_wrong_url_is_fatal() {
     let wrong = env("SCHEMA_REGISTRY_URL").replace("/ccompat/", "/nothing/");
     let mut decoder = Decoder::new(Registry::new(&wrong, &prometheus::Registry::new()).unwrap());
     let error = decoder.learn(0x7fff_ffff).await.unwrap_err();
-    assert_eq!((error.reaction, error.code), (Reaction::Fatal, "registry.refused"), "{}", error.chain());
+    assert_eq!((error.reaction, error.code), (Reaction::Retry, "registry.refused"), "{}", error.chain());
 }
 
 #[tokio::test]

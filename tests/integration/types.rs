@@ -287,7 +287,7 @@ async fn texts_are_rows_of_an_id_and_a_value() {
 #[tokio::test]
 async fn a_guid_unknown_to_the_registry_is_reported_in_the_dead_letter() {
     let _stack = shared().await;
-    let worker = Worker::new("guid").sink("\"key.converter\" = \"string\"\n").start().await;
+    let worker = Worker::new("guid").sink("\"key.converter\" = \"string\"\nschema.unknown.wait.ms = 0\n").start().await;
     let topic = Topic::new(&format!("{}.zoo", worker.name)).await;
     let header = [&[1_u8], Uuid::from_u128(7).as_bytes().as_slice()].concat();
     topic.send_bytes(b"k", &[2], &[("__value_schema_id", &header)]).await;

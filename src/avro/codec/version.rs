@@ -98,3 +98,17 @@ fn of_text(text: &str) -> Option<i64> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_whose_microseconds_overflow_is_no_version() {
+        assert_eq!(version(&Value::Date(1)).map(|version| version.ts), Ok(86_400_000_001));
+        for days in [i32::MAX, i32::MIN, 106_751_992, -1] {
+            let refused = version(&Value::Date(days)).map_err(|refusal| refusal.code);
+            assert_eq!(refused, Err(codes::VERSION_RANGE), "{days}");
+        }
+    }
+}

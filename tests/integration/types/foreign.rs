@@ -79,12 +79,12 @@ impl Topic {
     }
 
     /// The table that the topic fills.
-    pub(super) fn table(&self) -> &str {
+    pub(crate) fn table(&self) -> &str {
         &self.name
     }
 
     /// The query for the dead letters of the topic.
-    pub(super) fn dead_letters(&self) -> String {
+    pub(crate) fn dead_letters(&self) -> String {
         format!("SELECT \"offset\", error_code FROM towpath.dead_letter WHERE topic = '{}' ORDER BY 1", self.name)
     }
 
@@ -127,7 +127,7 @@ impl Topic {
     }
 
     /// Writes a record unchanged.
-    pub(super) async fn send_bytes(&self, key: &[u8], value: &[u8], headers: &[(&str, &[u8])]) {
+    pub(crate) async fn send_bytes(&self, key: &[u8], value: &[u8], headers: &[(&str, &[u8])]) {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, Some(*value))).collect();
         self.produce(Some(key), Some(value), &headers).await;
     }
