@@ -98,11 +98,18 @@ async fn a_column_widens_with_its_field_and_the_live_view_keeps_its_rights() {
     let mixed = vec![
         shapes.record(0, 2, INSTANT, Value::TimestampMillis(1_728_000_000_123)),
         shapes.record(1, 3, DATE, Value::Date(20_001)),
+        shapes.record(2, 4, DATE, Value::Date(i32::MAX)),
+        shapes.record(3, 5, DATE, Value::Date(i32::MIN)),
+        // Beyond the range of a timestamp.
+        shapes.record(4, 6, DATE, Value::Date(106_762_940)),
     ];
-    shapes.apply(mixed).await.unwrap();
+    let applied = shapes.apply(mixed).await.unwrap();
+    let refused = lab.ask("SELECT \"offset\", error_code FROM towpath.dead_letter WHERE sink = '$'").await;
+    assert_eq!((refused.len(), applied.inserted), (1, 4), "{refused:?} {applied:?}");
     assert_eq!(shapes.type_of_v().await, ["timestamp with time zone"]);
     let days = lab.ask("SELECT v AT TIME ZONE 'UTC' FROM $.deals ORDER BY id").await;
-    assert_eq!(days, ["2024-10-04 00:00:00", "2024-10-04 00:00:00.123", "2024-10-05 00:00:00"]);
+    let expected = ["2024-10-04 00:00:00", "2024-10-04 00:00:00.123", "2024-10-05 00:00:00", "infinity", "-infinity"];
+    assert_eq!(days, expected);
 }
 
 #[tokio::test]

@@ -154,8 +154,8 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// Maximum digits after the decimal point, or zeros before it, as in Postgres' numeric. Without a limit, a scale of a few
-/// bytes would fill the memory.
+/// Maximum digits after the decimal point, or zeros before it, as in Postgres' numeric. Without a limit, a scale of a
+/// few bytes would fill the memory.
 const MAX_SCALE: i64 = 16_383;
 
 /// Inserts the decimal point `scale` digits from the right, or appends zeros if `scale` is negative.

@@ -87,8 +87,8 @@ impl Decoder {
         self.decode_sized(key, value, headers, 0).0
     }
 
-    /// Decodes as [`Decoder::decode_with`] a record of the given time. Also returns the memory of the decoded values, in
-    /// bytes.
+    /// Decodes as [`Decoder::decode_with`] a record of the given time. Also returns the memory of the decoded
+    /// values, in bytes.
     pub fn decode_sized(
         &self,
         key: Option<&[u8]>,

@@ -9,7 +9,8 @@
 //! registry.
 //!
 //! Reading order: `encoder`; `decoder`, `framing`, `key` and `change` (Avro), `forms` (JSON and text); `version` and
-//! `unavailable` (settings for other producers, see `settings`); `patience` (schemas that the registry lacks); `display` (records as JSON for people).
+//! `unavailable` (settings for other producers, see `settings`); `patience` (schemas that
+//! the registry lacks); `display` (records as JSON for people).
 //!
 //! Both directions walk the schema without apache-avro (`binary/read.rs`, `binary/write.rs`). For a record of 12
 //! columns in its envelope, framing and key included, `benches/codec.rs` measured (2 busy cores; apache-avro 0.22 with

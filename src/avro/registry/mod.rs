@@ -99,8 +99,8 @@ impl Registry {
     /// new subject is set to `BACKWARD_TRANSITIVE` first.
     ///
     /// # Errors
-    /// Retry while the registry is unavailable or rejects the credentials, or something else answers in its place; fatal
-    /// `registry.incompatible` or `registry.refused`, with the message of the registry.
+    /// Retry while the registry is unavailable or rejects the credentials, or something else answers in its place;
+    /// fatal `registry.incompatible` or `registry.refused`, with the message of the registry.
     ///
     /// # Cancel safety
     /// May be dropped at any await: registering the same schema again returns the same id.

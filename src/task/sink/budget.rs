@@ -1,4 +1,4 @@
-//! Limits the memory of all partitions of a task, in bytes of records: as they are in the topic, and as they are decoded.
+//! Limits the memory of all partitions of a task, in bytes of records: as they are in the topic, and as decoded.
 //!
 //! Free memory goes to the first partition that asks, so one busy partition can get all of it. In addition each
 //! partition always has an even part, since partitions whose table waits for an operator hold their records for hours.

@@ -196,8 +196,8 @@ impl<O: OpenSink> SinkPartition<O> {
         collector.put_first(waiting, batch).await
     }
 
-    /// Fetches the schemas that a held record needs. While the registry lacks them or is unavailable, the partition waits
-    /// with its claim. Returns false if the task is stopped meanwhile.
+    /// Fetches the schemas that a held record needs. While the registry lacks them or is unavailable, the partition
+    /// waits with its claim. Returns false if the task is stopped meanwhile.
     async fn learn(&mut self, collector: &mut Collector) -> bool {
         let mut waited = false;
         while let Err(error) = collector.learn().await {
@@ -263,7 +263,7 @@ impl<O: OpenSink> SinkPartition<O> {
     }
 
     /// Counts the outcome of a stored batch.
-    fn count(&self, batch: &Batch, applied: &Applied) {
+    fn count(&mut self, batch: &Batch, applied: &Applied) {
         let Holding { context, partition, progress, .. } = &self.holding;
         let Some(metrics) = progress.metrics() else { return };
         let times = batch.records.iter().filter_map(|record| match &record.body {

@@ -95,7 +95,9 @@ mod tests {
     #[test]
     fn an_offset_is_offered_until_the_group_is_known_to_have_it() {
         let partition = TopicPartition { topic: "t".into(), partition: 0 };
-        let progress = Progress::new(StatusBoard::new(&Metrics::new()).task("pg", 0).partition(&partition));
+        let metrics = Metrics::new();
+        let status = StatusBoard::new(&metrics).task("pg", 0).partition(&partition);
+        let progress = Progress::new(status, metrics.sink("pg").waiting(&partition.topic));
         assert_eq!(progress.uncommitted(), None, "nothing is claimed yet");
         progress.advance_to(5);
         assert_eq!((progress.uncommitted(), progress.uncommitted()), (Some(5), Some(5)), "the first commit has failed");

@@ -1,5 +1,7 @@
 //! The values of one column for all rows of a statement.
 
+use std::ops::Range;
+
 use apache_avro::{schema::Schema, types::Value};
 use bytes::{BufMut as _, BytesMut};
 use num_bigint::BigInt;
@@ -11,6 +13,8 @@ use super::{ColumnType, OutOfRange, numeric::numeric};
 /// Microseconds from 1970 to 2000, where Postgres counts from.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 const DAY_MICROS: i64 = 86_400_000_000;
+/// The range of a timestamp, in microseconds since 2000 (`IS_VALID_TIMESTAMP`): from 4714 BC to 294276.
+const TIMESTAMPS: Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
 /// Precedes the text of a jsonb on the wire (`jsonb_recv`).
 const JSONB_VERSION: u8 = 1;
 /// Days from 1970 to 2000.
@@ -165,7 +169,7 @@ impl ColumnArray {
                 self.push_number((*number).into(), 0)?;
             }
             (Value::Date(days), ColumnType::Timestamp | ColumnType::Timestamptz) => {
-                self.push_instant(midnight(*days)?)?;
+                self.push_i64(midnight(*days)?);
             }
             (Value::Float(number), ColumnType::Real) => self.push_bytes(&number.to_be_bytes()),
             (Value::Double(number), ColumnType::DoublePrecision) => self.push_bytes(&number.to_be_bytes()),
@@ -264,12 +268,16 @@ impl ColumnArray {
     }
 }
 
-/// The instant at which a day begins, in microseconds since 1970. The ends of the range mean infinity in both types.
+/// The instant at which a day begins, in microseconds since 2000. The ends of the range mean infinity in both types.
 fn midnight(days: i32) -> Result<i64, OutOfRange> {
     match days {
         i32::MAX => Ok(i64::MAX),
         i32::MIN => Ok(i64::MIN),
-        _ => i64::from(days).checked_mul(DAY_MICROS).ok_or(OutOfRange),
+        // Since 1970, the last days of the range would overflow.
+        _ => (i64::from(days) - i64::from(EPOCH_DAYS))
+            .checked_mul(DAY_MICROS)
+            .filter(|micros| TIMESTAMPS.contains(micros))
+            .ok_or(OutOfRange),
     }
 }
 

@@ -42,10 +42,13 @@ fn a_value_that_does_not_fit_leaves_the_array_unchanged() {
 fn an_infinite_day_is_an_infinite_instant_and_a_day_beyond_the_range_is_refused() {
     for column in [ColumnType::Timestamp, ColumnType::Timestamptz] {
         let mut array = ColumnArray::with_capacity(column, 4);
-        for beyond in [106_751_992, -106_751_992, i32::MAX - 1, i32::MIN + 1] {
+        for beyond in [106_762_940, -2_440_589, i32::MAX - 1, i32::MIN + 1] {
             assert_eq!(array.push(&Value::Date(beyond), &Schema::Date), Err(OutOfRange), "{beyond}");
         }
-        for (day, micros) in [(i32::MAX, i64::MAX), (i32::MIN, i64::MIN), (0, -946_684_800_000_000)] {
+        for (day, micros) in [(i32::MAX, i64::MAX), (i32::MIN, i64::MIN), (0, -946_684_800_000_000)]
+            .into_iter()
+            .chain([(106_762_939, 9_223_371_244_800_000_000), (-2_440_588, -211_813_488_000_000_000)])
+        {
             let start = array.elements().len();
             assert_eq!(array.push(&Value::Date(day), &Schema::Date), Ok(()), "{day}");
             assert_eq!(array.elements()[start + 4..], micros.to_be_bytes(), "{day}");
