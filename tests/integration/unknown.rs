@@ -103,8 +103,8 @@ async fn waits_with(worker: &Worker, topic: &Topic, code: &str) -> String {
     eventually(&format!("{} waits with {code}", topic.table()), || async {
         let (_, status) = worker.get("/towpath/v1/connectors").await;
         let connectors: serde_json::Value = serde_json::from_str(&status).unwrap();
-        let tasks = connectors.as_array()?.iter().flat_map(|connector| connector["tasks"].as_array());
-        let mut partitions = tasks.flatten().flat_map(|task| task["partitions"].as_array()).flatten();
+        let tasks = connectors.as_array()?.iter().filter_map(|connector| connector["tasks"].as_array());
+        let mut partitions = tasks.flatten().filter_map(|task| task["partitions"].as_array()).flatten();
         let waiting = partitions.find(|partition| partition["topic"] == topic.table())?["waiting_for"].clone();
         (waiting["code"] == code).then(|| waiting.to_string())
     })

@@ -1,7 +1,7 @@
 //! Counts the memory of values before they are built, and refuses a datum beyond [`MAX_DECODED`].
 //!
-//! A value in memory is larger than its bytes: a boolean in an array takes 56 times as much, a null has no bytes at all,
-//! and the text of a number has zeros that its bytes do not have.
+//! A value in memory is larger than its bytes: a boolean in an array takes 56 times as much, a null has no bytes at
+//! all, and the text of a number has zeros that its bytes do not have.
 
 use apache_avro::{BigDecimal, Decimal, types::Value};
 use num_bigint::BigInt;

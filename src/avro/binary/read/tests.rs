@@ -95,9 +95,9 @@ fn a_number_beyond_numeric_is_refused_wherever_it_is_and_skipped_where_it_does_n
     for scale in [16_383, -16_383] {
         assert!(read(number, &big_decimal(&[1], scale)).is_ok(), "{scale}");
     }
-    assert_eq!(read(number, &big_decimal(&[1; 100_000], 0)), Err(Malformed::OutOfRange));
+    assert_eq!(read(number, &big_decimal(&vec![1; 100_000], 0)), Err(Malformed::OutOfRange));
     let mut long = Vec::new();
-    write_sized(&mut long, &[1; 100_000]);
+    write_sized(&mut long, &vec![1; 100_000]);
     assert_eq!(read(r#"{"type":"bytes","logicalType":"decimal","precision":9}"#, &long), Err(Malformed::OutOfRange));
 }
 
