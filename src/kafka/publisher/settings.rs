@@ -139,7 +139,11 @@ mod tests {
         guarantee(&mut settings).unwrap();
         // The configuration that an instance of librdkafka runs with, as it prints it.
         let printed = Printed::default();
-        settings.set("debug", "conf").create_with_context::<_, BaseProducer<_>>(printed.clone()).unwrap();
+        settings.set("debug", "conf").set_log_level(RDKafkaLogLevel::Debug);
+        let producer: BaseProducer<_> = settings.create_with_context(printed.clone()).unwrap();
+        for _ in 0..20 {
+            producer.poll(Duration::from_millis(50));
+        }
         let printed = printed.0.lock().unwrap().clone();
         for line in ["enable.idempotence = true", "request.required.acks = -1"] {
             assert!(printed.contains(line), "{line}: {printed}");
