@@ -304,7 +304,7 @@ async fn accepted_rows_prove_nothing_about_refused_deletes() {
 fn undecodable(arena: &mut Arena, offset: i64, value: &[u8], header: (&str, Option<&[u8]>)) -> Record {
     let payload =
         Payload { key: None, value: Some(arena.push(value)), headers: arena.push_headers([header].into_iter()) };
-    let body = Body::Undecodable { code: "decode.framing", reason: "no \0 Avro: é".to_owned() };
+    let body = Body::Undecodable { code: "decode.framing", reason: "no \0 Avro: é".to_owned(), of_key: false };
     Record { offset, timestamp_ms: 1, body, payload }
 }
 

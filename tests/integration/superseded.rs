@@ -141,7 +141,7 @@ async fn dead_letters_at_old_offsets_stay_beside_new_ones() {
     let letter = |offset, timestamp_ms| Record {
         offset,
         timestamp_ms,
-        body: Body::Undecodable { code: "decode.framing", reason: "none".to_owned() },
+        body: Body::Undecodable { code: "decode.framing", reason: "none".to_owned(), of_key: false },
         payload: Payload::default(),
     };
     filled.apply(vec![letter(10, 1), letter(11, 1)]).await;

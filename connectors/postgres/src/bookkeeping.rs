@@ -104,9 +104,10 @@ pub(crate) async fn ensure(client: &Client) -> Result<()> {
             // If the newest column of a table exists, so does all of it, even if an older version created the table.
             "SELECT to_regclass('towpath.columns') IS NOT NULL AND to_regclass('towpath.tables') IS NOT NULL
                 AND to_regclass('towpath.waiting') IS NOT NULL
-                AND (SELECT count(*) = 2 FROM pg_attribute WHERE NOT attisdropped
+                AND (SELECT count(*) = 3 FROM pg_attribute WHERE NOT attisdropped
                     AND (attrelid = to_regclass('towpath.sink_partition') AND attname = 'anchor_hash'
-                        OR attrelid = to_regclass('towpath.dead_letter') AND attname = 'generation'))",
+                        OR attrelid = to_regclass('towpath.dead_letter')
+                            AND attname IN ('generation', 'publish_error')))",
             &[],
         )
         .await

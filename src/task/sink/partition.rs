@@ -9,9 +9,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use towpath_api::{
-    Applied, Batch, Body, Error, OpenSink, Reaction, Result, Sink as _, TopicPartition, failpoint,
-};
+use towpath_api::{Applied, Batch, Body, Error, OpenSink, Reaction, Result, Sink as _, TopicPartition, failpoint};
 
 use super::{
     anchor,
