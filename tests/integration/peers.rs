@@ -154,10 +154,11 @@ async fn a_stale_redelivery_does_not_take_the_table_back_in_time() {
     let again =
         vec![state(4, 1, 10), deleted(5, 1, 20), state(6, 2, 10), state(7, 2, 20), state(8, 1, 30), deleted(9, 2, 30)];
     let applied = sink.apply(&claim, &lab.batch(4, again)).await.unwrap();
-    assert_eq!((applied.stale + applied.folded, applied.total()), (6, 6), "{applied:?}");
-    assert_eq!(lab.table().await, expected);
+    // The newest of each record is applied again: of equal versions the later record wins.
+    assert_eq!((applied.stale + applied.folded, applied.total()), (4, 6), "{applied:?}");
+    assert_eq!(lab.table().await, ["1|30|v|f|8", "2|10|v|t|9"]);
     sink.apply(&claim, &lab.batch(10, vec![state(10, 1, 40)])).await.unwrap();
-    assert_eq!(lab.table().await, ["1|40|v|f|10", "2|10|v|t|3"]);
+    assert_eq!(lab.table().await, ["1|40|v|f|10", "2|10|v|t|9"]);
 }
 
 #[tokio::test]

@@ -45,6 +45,8 @@ pub(crate) const OUT_OF_MEMORY: &str = "postgres.out_of_memory";
 pub(crate) const TABLE_NAME: &str = "postgres.table_name";
 /// Another topic fills the table.
 pub(crate) const TABLE_TAKEN: &str = "postgres.table_taken";
+/// A table that Towpath has filled does not exist any more.
+pub(crate) const TABLE_MISSING: &str = "postgres.table_missing";
 /// An object of somebody else has the name of the table's view or history.
 pub(crate) const NAME_TAKEN: &str = "postgres.name_taken";
 /// A prepared statement no longer fits its table. The sink prepares it again once; a second failure needs a person.

@@ -1,7 +1,7 @@
 //! Creates and alters tables.
 
 use tokio_postgres::{Client, error::SqlState};
-use towpath_api::{Error, Result};
+use towpath_api::{Error, ErrorType, Result};
 
 use super::{
     DDL_LOCK, Table,
@@ -13,7 +13,9 @@ use super::{
     names::require_live_view,
 };
 use crate::{
+    codes,
     config::SchemaEvolution,
+    name::TableName,
     sqlstate::{blocked_by_dependents, setup_error},
 };
 
@@ -47,6 +49,9 @@ pub(crate) async fn ensure(client: &Client, desired: DesiredTable<'_>) -> Result
 async fn evolve(client: &Client, desired: &DesiredTable<'_>, diff: &TableDiff) -> Result<()> {
     let name = desired.name;
     let doing = |what: &str| format!("{what} table {name}");
+    if !diff.exists {
+        require_never_filled(client, name).await?;
+    }
     for (field, column) in &diff.unnamed {
         fix_column_name(client, name, field, column).await?;
     }
@@ -101,6 +106,27 @@ async fn evolve(client: &Client, desired: &DesiredTable<'_>, diff: &TableDiff) -
         "added {} columns to table {name}, widened {}", diff.missing.len(), diff.widened.len()
     );
     Ok(())
+}
+
+/// Requires that the missing table never existed. A table that was dropped or renamed would be created without the rows
+/// that were applied before, and nobody would notice.
+///
+/// # Errors
+/// Fatal `postgres.table_missing`.
+async fn require_never_filled(client: &Client, name: &TableName) -> Result<()> {
+    let sql = "SELECT count(*) FROM towpath.columns WHERE table_schema = $1 AND table_name = $2";
+    let row = client.query_one(sql, &[&name.schema, &name.table]).await;
+    let columns: i64 = row.map_err(|error| setup_error(format!("look for earlier columns of {name}"), error))?.get(0);
+    if columns == 0 {
+        return Ok(());
+    }
+    let doing = format!("write to table {name}: it was created before and is gone. Nothing was written");
+    let forget =
+        format!("DELETE FROM towpath.columns WHERE table_schema = '{}' AND table_name = '{}'", name.schema, name.table);
+    Err(Error::fatal(codes::TABLE_MISSING, ErrorType::NotFound, doing).with_help(format!(
+        "restore the table, and it is filled on; or, to fill it again from the start of the topic, stop the worker, \
+         run `{forget}`, and set the offsets of its topic to `earliest` with `towpath offsets set`"
+    )))
 }
 
 /// The error of a column that cannot change its type because other views or rules use it, or because altering a large
