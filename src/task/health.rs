@@ -55,6 +55,26 @@ impl TaskHealth {
         self.status.partition(partition)
     }
 
+    /// Notes that an object of a source can be published. This alone does not mean that the source runs.
+    pub(super) fn object_is_ready(&self, part: String) {
+        let mut parts = self.parts();
+        if parts.works(&part) {
+            tracing::info!(connector = %self.connector, part, "{part} works again");
+            self.publish(&parts);
+        }
+        parts.add_partition(part);
+    }
+
+    /// Reports that an object of a source could not be prepared, and is retried after `delay` of the attempt.
+    pub(super) fn object_waits(&self, part: String, error: &Error, delay: impl Fn(u32) -> Duration) {
+        let attempt = {
+            let mut parts = self.parts();
+            parts.add_partition(part.clone());
+            parts.attempts(&part) + 1
+        };
+        self.report_retrying(&part, Stage::Produce, error, attempt, delay(attempt));
+    }
+
     /// Delays from a tenth of a second up to `errors.retry.delay.max.ms`, with jitter, without end.
     pub(super) fn backoff(&self) -> Backoff {
         Backoff::new(Duration::from_millis(100), self.delay_max)

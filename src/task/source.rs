@@ -9,7 +9,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use towpath_api::{
     ChangeEvent, Error, ErrorType, Journal, Lifecycle, Object, OpenSource, Placed, Position, Publisher, Reaction,
-    Result, Source,
+    Result, Source, delay_of_preparing,
 };
 
 use super::{TaskHealth, codes};
@@ -232,8 +232,13 @@ impl<J: Journal> Journal for Reporting<J> {
 
 impl<P: Publisher> Publisher for Reporting<P> {
     async fn prepare(&self, object: &Arc<Object>) -> Result<()> {
-        // A failure ends the run, which reports it; a success alone does not mean that the source runs.
-        self.out.prepare(object).await
+        let part = format!("object {}", object.name());
+        let prepared = self.out.prepare(object).await;
+        match &prepared {
+            Ok(()) => self.health.object_is_ready(part),
+            Err(error) => self.health.object_waits(part, error, delay_of_preparing),
+        }
+        prepared
     }
 
     async fn publish(&self, events: Vec<ChangeEvent>) -> Result<Vec<Placed>> {

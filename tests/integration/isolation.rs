@@ -2,7 +2,8 @@
 //! afterwards the first goes on by itself.
 
 use rdkafka::{
-    admin::{AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication},
+    client::DefaultClientContext,
     producer::{FutureProducer, FutureRecord},
 };
 use serde_json::json;
@@ -223,4 +224,35 @@ async fn a_pattern_does_not_match_internal_topics_and_topics_of_dead_letters() {
         reading.worker.name
     );
     assert_eq!(rows(&reading.database, &read).await, [later, reading.topic.clone()]);
+}
+
+async fn state_of_hook(worker: &Worker, state: &str) {
+    eventually(&format!("the webhook is {state}"), || async { (worker.state("hook").await == state).then_some(()) })
+        .await;
+}
+
+#[tokio::test]
+async fn an_object_whose_topic_is_compacted_waits_and_the_other_is_served() {
+    let _stack = shared().await;
+    let mut worker = Worker::new("compacted").webhook("").sink("");
+    let topic = format!("{}.deals", worker.name);
+    let admin: AdminClient<DefaultClientContext> =
+        KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test").create().unwrap();
+    let compacted = NewTopic::new(&topic, 3, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");
+    admin.create_topics([&compacted], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    worker.spawn();
+    worker.is_ready().await;
+    state_of_hook(&worker, "degraded").await;
+    worker.accept("agents", "create", 1, json!({"name": "Ines"})).await;
+    let (status, answer) = worker.post("deals", "create", "d", json!({"title": "t"})).await;
+    assert_eq!((status, answer["code"].as_str()), (503, Some("webhook.object_unavailable")), "{answer}");
+    let (_, connectors) = worker.get("/towpath/v1/connectors").await;
+    assert!(connectors.contains("kafka.compacted_topic"), "{connectors}");
+
+    // The operator cures it; nothing is restarted.
+    let cured = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("cleanup.policy", "delete");
+    admin.alter_configs([&cured], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    state_of_hook(&worker, "running").await;
+    worker.accept("deals", "create", "d", json!({"title": "t"})).await;
+    rows_become(&database().await, &format!("SELECT id FROM {}.deals", worker.name), &["d"]).await;
 }

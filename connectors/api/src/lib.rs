@@ -370,6 +370,6 @@ pub use prometheus;
 pub use record::{Body, Change, Identity, Payload, Record, RecordKey, RecordOp};
 pub use serde_json;
 pub use sink::{ApplyError, Batch, Claim, OpenSink, Sink, StoredOffset, Superseded, TopicPartition, WaitingRecord};
-pub use source::{Journal, Lifecycle, OpenSource, Placed, Placement, Position, Publisher, Source};
+pub use source::{Journal, Lifecycle, OpenSource, Placed, Placement, Position, Publisher, Source, delay_of_preparing};
 pub use stored_dead_letter::StoredDeadLetter;
 pub use streak::{DeadLetterStreak, SYSTEMATIC};

@@ -1,6 +1,6 @@
 //! The contract of sources: the traits that a source implements, and the handles that the worker passes to it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value as Json};
 use tokio_util::sync::CancellationToken;
@@ -102,12 +102,20 @@ pub struct Placed {
     pub offset: i64,
 }
 
+/// The delay after which a source prepares an object again that could not be prepared `attempt` times: from a second up
+/// to a minute.
+pub fn delay_of_preparing(attempt: u32) -> Duration {
+    Duration::from_secs(1 << attempt.saturating_sub(1).min(6)).min(Duration::from_mins(1))
+}
+
 /// Publishes events to topics. Cheap to clone; many tasks may use it concurrently.
 pub trait Publisher: Clone + Send + Sync + 'static {
     /// Creates the topic of `object` and registers its schemas, if needed.
     ///
     /// Optional: `publish` does the same for the first event of an object. A source calls `prepare` before it accepts
-    /// input, so that a schema that the registry refuses is reported at start and not at the first event.
+    /// input, so that a schema that the registry refuses is reported at start and not at the first event. The worker
+    /// shows an object that could not be prepared until a later call succeeds; a source that serves other objects
+    /// meanwhile calls again after [`delay_of_preparing`].
     ///
     /// # Errors
     /// Retry while the broker or the registry is unavailable; fatal if the registry refuses the schema, or if the topic

@@ -23,6 +23,8 @@ pub(crate) const CONTENT_TYPE: &str = "webhook.content_type";
 pub(crate) const SCHEMA: &str = "webhook.schema";
 /// 503: Kafka or the registry is away, or the connector is not running.
 pub(crate) const UNAVAILABLE: &str = "webhook.unavailable";
+/// 503: events of this object cannot be published until its topic or its schema is changed.
+pub(crate) const OBJECT_UNAVAILABLE: &str = "webhook.object_unavailable";
 /// 503: the connector is stopping.
 pub(crate) const DRAINING: &str = "webhook.draining";
 /// 503: `requests.max.in.flight` requests are in flight, or bodies that are being read hold `webhook.bodies.max.bytes`.

@@ -41,6 +41,7 @@ mod metrics;
 mod receive;
 mod reply;
 mod source;
+mod unready;
 mod verify;
 
 pub use config::{ClientConfig, ObjectConfig, UpdateMode, WebhookConfig};

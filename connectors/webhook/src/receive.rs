@@ -34,6 +34,7 @@ use crate::{
     map::{Mapped, Unmapped, map},
     metrics::{HookMetrics, RequestMetrics, UNKNOWN},
     reply::{Answer, Refusal, accepted},
+    unready::Unready,
     verify::{Clients, Unverified, verify},
 };
 
@@ -57,6 +58,7 @@ pub(crate) struct Hook<P> {
     setup: Arc<Setup>,
     door: Arc<Door>,
     out: P,
+    unready: Arc<Unready>,
     /// Cancelled when no more requests are accepted.
     closing: CancellationToken,
     /// One permit per request of a known client.
@@ -70,11 +72,12 @@ impl<P: Publisher> Hook<P> {
         setup: Arc<Setup>,
         door: Arc<Door>,
         out: P,
+        unready: Arc<Unready>,
         closing: CancellationToken,
         failed: mpsc::Sender<Error>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(setup.requests_max as usize));
-        Self { setup, door, out, closing, permits, failed }
+        Self { setup, door, out, unready, closing, permits, failed }
     }
 
     /// Refuses further requests and waits for those in flight, at most [`DRAIN_DEADLINE`].
@@ -152,6 +155,9 @@ impl<P: Publisher> Hook<P> {
 
         let keys: Vec<_> = events.iter().map(|event| event.key.clone()).collect();
         let object = object.name();
+        if self.unready.has(object) {
+            return Err(Refusal::unready(object));
+        }
         match self.out.publish(events).await {
             Ok(placed) => {
                 metrics.events(object, "accepted", keys.len());
@@ -162,7 +168,7 @@ impl<P: Publisher> Hook<P> {
                 if refusal.reason.is_some() {
                     metrics.events(object, "rejected", keys.len());
                 }
-                self.report(error);
+                self.report(object, error);
                 Err(refusal)
             }
         }
@@ -187,14 +193,17 @@ impl<P: Publisher> Hook<P> {
     }
 
     /// Logs the reason of a 503, which the client does not get. The worker logs errors that end the webhook.
-    fn report(&self, error: Error) {
-        if matches!(error.reaction, Reaction::Fenced | Reaction::Fatal) {
+    fn report(&self, object: &str, error: Error) {
+        if error.reaction == Reaction::Fenced {
             // Full if another request has reported the same error first.
             let _ = self.failed.try_send(error);
-        } else {
-            let (connector, code, error_type) = (&self.setup.name, error.code, error.error_type);
-            warn!(connector, code, %error_type, error = error.chain(), "cannot publish a post's events");
+            return;
         }
+        if error.reaction == Reaction::Fatal {
+            self.unready.refused(object);
+        }
+        let (connector, code, error_type) = (&self.setup.name, error.code, error.error_type);
+        warn!(connector, object, code, %error_type, error = error.chain(), "cannot publish a post's events");
     }
 }
 

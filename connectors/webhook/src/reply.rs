@@ -167,6 +167,14 @@ impl Refusal {
         )
     }
 
+    /// Events of `object` cannot be published until something is changed.
+    pub(crate) fn unready(object: &str) -> Self {
+        let title = format!("Events of `{object}` cannot be stored at the moment");
+        let detail = "Nothing was stored; send the same post again. Other objects are not affected; the reason is in \
+                      the log of the worker.";
+        Self::later(codes::OBJECT_UNAVAILABLE, &title, detail, 30)
+    }
+
     /// The answer for an error of the publisher.
     pub(crate) fn unpublished(error: &Error) -> Self {
         match (error.reaction, error.error_type) {

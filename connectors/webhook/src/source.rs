@@ -2,11 +2,14 @@
 //!
 //! It does not wait for outside systems: if the broker or the registry is away at the start, `run` returns the error
 //! and the worker retries. Meanwhile clients get 503, because the listener has known the name since it was announced.
+//! An object that cannot be prepared alone is retried while the others are served.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use towpath_api::{ChangeEvent, Error, ErrorType, Lifecycle, Object, OpenSource, Placement, Publisher, Result, Source};
+use towpath_api::{
+    ChangeEvent, Error, ErrorType, Lifecycle, Object, OpenSource, Placement, Publisher, Reaction, Result, Source,
+};
 use towpath_mapping::Mapper;
 use tracing::info;
 
@@ -17,6 +20,7 @@ use crate::{
     map::map,
     metrics::WebhookMetrics,
     receive::{Hook, Setup},
+    unready::Unready,
     verify::{Clients, verify},
 };
 
@@ -100,6 +104,47 @@ impl WebhookSource {
         self.setup.mappers.values().map(Mapper::object)
     }
 
+    /// Prepares each object.
+    ///
+    /// # Errors
+    /// Retry if no object can be prepared, and waiting may help: broker or registry are probably away. Fenced if
+    /// another instance has taken over.
+    async fn prepare(&self, out: &impl Publisher, unready: &Unready) -> Result<()> {
+        let (mut is_any_ready, mut outage) = (false, None);
+        for object in self.objects() {
+            match out.prepare(object).await {
+                Ok(()) => is_any_ready = true,
+                Err(error) if error.reaction == Reaction::Fenced => return Err(error),
+                Err(error) => {
+                    unready.failed(object.name());
+                    if error.reaction == Reaction::Retry {
+                        outage.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        outage.filter(|_| !is_any_ready).map_or(Ok(()), Err)
+    }
+
+    /// Prepares the objects that are not ready, whenever one is due.
+    ///
+    /// # Errors
+    /// Fenced if another instance has taken over. Does not return otherwise.
+    async fn prepare_again(&self, out: &impl Publisher, unready: &Unready) -> Error {
+        loop {
+            let due = unready.due().await;
+            let Some(object) = self.setup.mappers.get(&due).map(Mapper::object) else {
+                unready.prepared(&due);
+                continue;
+            };
+            match out.prepare(object).await {
+                Ok(()) => unready.prepared(&due),
+                Err(error) if error.reaction == Reaction::Fenced => return error,
+                Err(_) => unready.failed(&due),
+            }
+        }
+    }
+
     /// The events in the body of a post, not published; `None` if the post would be refused. For benchmarks.
     #[doc(hidden)]
     pub fn events_of(&self, body: &[u8]) -> Option<Vec<ChangeEvent>> {
@@ -111,22 +156,22 @@ impl WebhookSource {
 impl<P: Publisher> Source<P> for WebhookSource {
     async fn run(&mut self, out: &mut P, life: Lifecycle) -> Result<()> {
         let stop = life.stop();
-        for mapper in self.setup.mappers.values() {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(()),
-                prepared = out.prepare(mapper.object()) => prepared?,
-            }
+        let unready = Arc::<Unready>::default();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            prepared = self.prepare(out, &unready) => prepared?,
         }
         let (failed, mut failure) = mpsc::channel(1);
-        let hook =
-            Arc::new(Hook::new(self.setup.clone(), self.listener.door(), out.clone(), stop.child_token(), failed));
+        let (setup, door) = (self.setup.clone(), self.listener.door());
+        let hook = Arc::new(Hook::new(setup, door, out.clone(), unready.clone(), stop.child_token(), failed));
         let open = self.listener.open(&self.setup.name, hook.clone());
         log_open(&self.listener, &self.setup.name, &self.setup.path);
         life.has_started();
         let failed = tokio::select! {
             () = stop.cancelled() => None,
             error = failure.recv() => error,
+            error = self.prepare_again(out, &unready) => Some(error),
         };
         hook.drain().await;
         drop(open);

@@ -15,7 +15,8 @@ pub(super) struct Wait {
     pub(super) next_try: SystemTime,
 }
 
-/// The parts of a task. Partitions are known from their start to their end, other parts only while they wait.
+/// The parts of a task. Partitions, and objects of a source, are known from their start to their end, other parts only
+/// while they wait.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     partitions: BTreeSet<String>,
@@ -49,6 +50,11 @@ impl Parts {
         let code = wait.error.code;
         let before = self.waits.insert(part.to_owned(), (self.reports, wait));
         before.is_none_or(|(_, before)| before.error.code != code)
+    }
+
+    /// The attempt after which `part` waits; 0 if it works.
+    pub(super) fn attempts(&self, part: &str) -> u32 {
+        self.waits.get(part).map_or(0, |(_, wait)| wait.attempt)
     }
 
     /// Returns true if no part waits.

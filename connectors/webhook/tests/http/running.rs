@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::webhook::{Broker, FakePublisher, Webhook, answer, create, refused, within};
+use super::webhook::{Broker, FakePublisher, Webhook, answer, create, problem, purchase, refused, within};
 
 #[tokio::test]
 async fn posts_are_503_while_the_broker_is_away_and_accepted_afterwards() {
@@ -78,11 +78,49 @@ async fn with_the_broker_away_at_the_start_posts_are_503() {
 }
 
 #[tokio::test]
-async fn a_fatal_error_of_the_broker_ends_the_source() {
+async fn an_object_that_cannot_be_prepared_is_refused_and_the_others_are_served() {
+    let out = FakePublisher::new();
+    out.now(Broker::RefusesPurchases);
+    let webhook = Webhook::start_with(out, &[]).await;
+    webhook.is_open().await;
+    assert_eq!(webhook.post(create()).await.status(), StatusCode::ACCEPTED);
+    let (status, code, body) = problem(webhook.post(purchase()).await).await;
+    assert_eq!((status, code), answer(503, "webhook.object_unavailable"));
+    assert!(body["title"].as_str().unwrap().contains("`purchase`"), "{body}");
+    // A sender who is not known learns nothing of it.
+    let mut stranger = purchase();
+    stranger["clientid"] = json!("acme");
+    stranger["clientSecret"] = json!("guessed");
+    let (status, code, body) = problem(webhook.post_text(stranger.to_string()).await).await;
+    assert_eq!((status, code), answer(401, "webhook.credentials"));
+    assert!(!body.to_string().contains("purchase"), "{body}");
+    // It is prepared again by itself.
+    webhook.out.now(Broker::Takes);
+    accepts(&webhook, purchase()).await;
+}
+
+#[tokio::test]
+async fn a_refusal_while_it_runs_stops_only_the_object_until_it_is_cured() {
     let webhook = Webhook::start().await;
+    assert_eq!(webhook.post(purchase()).await.status(), StatusCode::ACCEPTED);
+    webhook.out.now(Broker::RefusesPurchases);
+    assert_eq!(webhook.post(purchase()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused(webhook.post(purchase()).await).await, answer(503, "webhook.object_unavailable"));
+    assert_eq!(webhook.post(create()).await.status(), StatusCode::ACCEPTED);
     webhook.out.now(Broker::Denies);
-    assert_eq!(refused(webhook.post(create()).await).await, answer(503, "webhook.unavailable"));
-    assert_eq!(webhook.ends().await.unwrap_err().code, "kafka.denied");
+    assert_eq!(webhook.post(create()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    webhook.out.now(Broker::Takes);
+    accepts(&webhook, purchase()).await;
+    accepts(&webhook, create()).await;
+}
+
+async fn accepts(webhook: &Webhook, post: serde_json::Value) {
+    within(async {
+        while webhook.post(post.clone()).await.status() != StatusCode::ACCEPTED {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -36,6 +36,8 @@ pub(crate) enum Broker {
     RefusesAsTooLarge,
     RefusesAsBroken,
     Denies,
+    /// Refuses the topic of `purchase`, and takes everything else.
+    RefusesPurchases,
 }
 
 #[derive(Clone)]
@@ -62,9 +64,11 @@ impl FakePublisher {
 }
 
 impl Publisher for FakePublisher {
-    async fn prepare(&self, _: &Arc<Object>) -> Result<()> {
+    async fn prepare(&self, object: &Arc<Object>) -> Result<()> {
         match *self.broker.borrow() {
             Broker::Away => Err(Error::retry("kafka.unavailable", ErrorType::Unavailable, "reach broker-7.internal")),
+            Broker::RefusesPurchases if object.name() == "purchase" => Err(refused_topic()),
+            Broker::Denies => Err(refused_topic()),
             _ => Ok(()),
         }
     }
@@ -74,7 +78,10 @@ impl Publisher for FakePublisher {
         let broker = *self.broker.subscribe().wait_for(|broker| *broker != Broker::Holds).await.unwrap();
         self.waiting.send_modify(|waiting| *waiting -= 1);
         match broker {
-            Broker::Takes | Broker::Holds => {
+            Broker::RefusesPurchases if events.iter().any(|event| event.object.name() == "purchase") => {
+                Err(refused_topic())
+            }
+            Broker::Takes | Broker::Holds | Broker::RefusesPurchases => {
                 let mut taken = self.taken.lock().unwrap();
                 let placed = events.into_iter().map(|event| {
                     let topic = format!("acme.{}", event.object.name()).into();
@@ -88,9 +95,13 @@ impl Publisher for FakePublisher {
                 Err(Error::poison("kafka.too_large", ErrorType::TooLarge, "produce 2,000,000 bytes"))
             }
             Broker::RefusesAsBroken => Err(Error::poison("avro.encode", ErrorType::Serialization, "encode an event")),
-            Broker::Denies => Err(Error::fatal("kafka.denied", ErrorType::Auth, "write to acme.deal")),
+            Broker::Denies => Err(refused_topic()),
         }
     }
+}
+
+fn refused_topic() -> Error {
+    Error::fatal("kafka.topic_refused", ErrorType::Config, "create the topic at broker-7.internal")
 }
 
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -206,6 +217,10 @@ impl Webhook {
 
 pub(crate) fn create() -> Json {
     json!({"objectname": "deal", "id": "d-1", "action": "create", "data": {"name": "first", "amount": 5}})
+}
+
+pub(crate) fn purchase() -> Json {
+    json!({"objectname": "purchase", "id": 7, "action": "create", "data": {"note": null}})
 }
 
 /// Checks the form of a problem; returns its status, code and document.
