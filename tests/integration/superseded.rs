@@ -151,3 +151,36 @@ async fn dead_letters_at_old_offsets_stay_beside_new_ones() {
     let letters = "SELECT \"offset\", generation FROM towpath.dead_letter WHERE sink = '$' ORDER BY 1, 2";
     assert_eq!(lab.ask(letters).await, ["10|0", "10|1", "11|0"]);
 }
+
+#[tokio::test]
+async fn waiting_records_are_read_again_or_stay_or_become_dead_letters() {
+    let lab = Laboratory::new("waits").await;
+    let mut filled = Filled::with(&lab, &[]).await;
+    let partition = lab.partition(0);
+    let wait = "INSERT INTO towpath.waiting
+                  (sink, topic, partition, \"offset\", key, value, header_names, header_values, record_time)
+                SELECT '$', '$.deals', 0, at, 'k', NULL, ARRAY['h'::bytea], ARRAY['x'::bytea], 7
+                FROM unnest(ARRAY[3, 8]) AS at";
+    let offsets = |waiting: Vec<towpath_api::WaitingRecord>| waiting.iter().map(|w| w.offset).collect::<Vec<_>>();
+    let letters = "SELECT \"offset\", generation, error_code, convert_from(key, 'UTF8'), headers
+                   FROM towpath.dead_letter WHERE sink = '$' ORDER BY 1, 2";
+    lab.ask(wait).await;
+    // Forward: they stay. Back: the records from there on are read from the topic again.
+    filled.sink.seek(&partition, 20, None).await.unwrap();
+    assert_eq!(offsets(filled.sink.waiting(&partition).await.unwrap()), [3, 8]);
+    filled.sink.seek(&partition, 5, None).await.unwrap();
+    assert_eq!(offsets(filled.sink.waiting(&partition).await.unwrap()), [3]);
+    assert_eq!(lab.ask(letters).await, [""; 0]);
+
+    // Other records have the offsets now: the topic does not have the waiting ones any more.
+    lab.ask("DELETE FROM towpath.waiting WHERE sink = '$'").await;
+    lab.ask(wait).await;
+    let done = filled.new_records_from(6).await;
+    assert!(counts(&done).contains(&("waiting records".to_owned(), 1)), "{done:?}");
+    assert_eq!(offsets(filled.sink.waiting(&partition).await.unwrap()), [3]);
+    let letter = r#"8|0|postgres.waiting_superseded|k|[["h", "x"]]"#;
+    assert_eq!(lab.ask(letters).await, [letter]);
+    // A new record at the same offset waits and fails by itself.
+    filled.apply((6..9).map(|at| lab.whole(at, at % 5, at + 100)).collect()).await;
+    assert_eq!(lab.ask(letters).await, [letter]);
+}

@@ -72,6 +72,8 @@ pub(crate) const OUT_OF_RANGE: &str = "postgres.out_of_range";
 pub(crate) const AMBIGUOUS_KEY: &str = "postgres.ambiguous_key";
 /// A row refers to a row that does not exist.
 pub(crate) const FOREIGN_KEY: &str = "postgres.foreign_key";
+/// A record waited for a row when its topic was truncated or re-created.
+pub(crate) const WAITING_SUPERSEDED: &str = "postgres.waiting_superseded";
 /// A batch waits for a row that it refers to.
 pub(crate) const FOREIGN_KEY_WAIT: &str = "postgres.foreign_key_wait";
 

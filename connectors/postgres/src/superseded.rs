@@ -2,18 +2,20 @@
 //!
 //! New records take the offsets of the old ones. Compared by offset, a new record would be older than a row that an old
 //! one wrote, and a table of changes would already have it. So the rows of old records at or after the first new offset
-//! become older than every new record, and changes move to another topic name. Nothing is deleted. Dead letters need no
-//! change: a letter of another record has its own generation.
+//! become older than every new record, and changes move to another topic name. Dead letters need no change: a letter of
+//! another record has its own generation. Records that wait for a row become dead letters. Nothing is deleted.
 
 use tokio_postgres::{Client, Error as PgError, Transaction, types::ToSql};
 use towpath_api::{Anchor, Result, Superseded, TopicPartition};
 
 use crate::{
+    codes,
     config::{PostgresSinkConfig, PrimaryKeyMode},
     name::{TableName, quoted},
     offsets,
     sqlstate::setup_error,
     table::KAFKA_COLUMNS,
+    waiting,
 };
 
 /// Large tables take long, and a policy must not hide rows: then the statement fails.
@@ -72,6 +74,11 @@ pub(crate) async fn seek(
         found.push(supersede(&transaction, target, name, holds, (to, epoch), count_only).await.map_err(failed)?);
     }
     found.push(dead_letters(&transaction, sink, partition, to).await.map_err(failed)?);
+    let rows = waiting::supersede(transaction.client(), sink, partition, to).await?;
+    if rows > 0 {
+        let effect = format!("become dead letters (`{}`)", codes::WAITING_SUPERSEDED);
+        found.push(Superseded { what: "waiting records".to_owned(), rows, effect });
+    }
     if count_only {
         transaction.rollback().await.map_err(failed)?;
     } else {

@@ -7,9 +7,13 @@
 use std::{collections::HashSet, time::Duration};
 
 use tokio_postgres::{Client, Row, types::ToSql};
-use towpath_api::{Batch, Error, ErrorType, Record, Result, TopicPartition, WaitingRecord};
+use towpath_api::{Arena, Batch, Body, Error, ErrorType, Payload, Record, Result, TopicPartition, WaitingRecord};
 
-use crate::{codes, sqlstate::database_error};
+use crate::{
+    codes,
+    dead_letter::{self, DeadLetter},
+    sqlstate::database_error,
+};
 
 /// Maximum waiting records of a partition. If more would wait, the whole batch is retried instead: then its table is
 /// probably filled before the table that it refers to, and the other partitions continue.
@@ -62,6 +66,35 @@ fn record(row: &Row) -> WaitingRecord {
         value: row.get(3),
         headers: names.zip(values).collect(),
     }
+}
+
+/// Ends the wait of the records from `to` on, whose offsets are those of other records now: the topic has them no more,
+/// so they become dead letters. Part of the transaction that sets the offset. Returns their number.
+pub(crate) async fn supersede(client: &Client, sink: &str, partition: &TopicPartition, to: i64) -> Result<u64> {
+    let sql = r#"WITH ended AS (
+                   DELETE FROM towpath.waiting WHERE sink = $1 AND topic = $2 AND partition = $3 AND "offset" >= $4
+                   RETURNING "offset", record_time, key, value, header_names, header_values)
+                 SELECT * FROM ended ORDER BY 1"#;
+    let rows = client.query(sql, &[&sink, &&*partition.topic, &partition.partition, &to]).await;
+    let rows = rows.map_err(|error| database_error(format!("end the waits of {partition}"), error))?;
+    let (mut arena, mut records) = (Arena::default(), Vec::with_capacity(rows.len()));
+    for WaitingRecord { offset, timestamp_ms, key, value, headers } in rows.iter().map(record) {
+        let headers = arena.push_headers(headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())));
+        let (key, value) = (key.map(|key| arena.push(&key)), value.map(|value| arena.push(&value)));
+        records.push(Record { offset, timestamp_ms, body: Body::Filtered, payload: Payload { key, value, headers } });
+    }
+    let reason = "the record waited for a row that it refers to when its topic was truncated or re-created";
+    let letter = |record| DeadLetter {
+        record,
+        stage: "apply",
+        code: codes::WAITING_SUPERSEDED,
+        error_type: ErrorType::Constraint,
+        reason: reason.to_owned(),
+    };
+    let letters: Vec<_> = records.iter().map(letter).collect();
+    let batch = Batch { partition: partition.clone(), from: to, to, anchor: None, records: Vec::new(), arena };
+    dead_letter::store(client, sink, &batch, &letters).await?;
+    Ok(rows.len() as u64)
 }
 
 /// The offsets whose wait has lasted longer than `limit`.
