@@ -8,8 +8,10 @@ use rdkafka::{
 };
 use serde_json::json;
 use towpath::kafka::client::KafkaSettings;
+use towpath_api::OpenSink as _;
 
 use crate::{
+    laboratory::{Laboratory, claim},
     reading::{Reading, WAIT, waits_for},
     stack::{Shared, database, env, eventually, rows, rows_become, shared},
     worker::Worker,
@@ -148,6 +150,25 @@ async fn a_table_that_may_not_be_altered_waits_until_its_right_is_granted() {
     database.batch_execute(&format!("ALTER TABLE {name}.agents OWNER TO {name}")).await.unwrap();
     rows_become(&database, &format!("SELECT name FROM {name}.agents"), &["Ada"]).await;
     state_becomes(&worker, "running").await;
+}
+
+#[tokio::test]
+async fn bookkeeping_is_created_in_a_schema_that_was_made_in_advance() {
+    let lab = Laboratory::new("granted").await;
+    let (name, url) = (&lab.name, env("DATABASE_URL"));
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let (_, place) = server.rsplit_once('@').unwrap();
+    let role = format!("CREATE ROLE {name} LOGIN PASSWORD 'first'");
+    lab.client.batch_execute(&role).await.unwrap();
+    lab.client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let (theirs, connection) =
+        tokio_postgres::connect(&format!("{server}/{name}"), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let made = format!("CREATE SCHEMA towpath; GRANT USAGE, CREATE ON SCHEMA towpath TO {name}");
+    theirs.batch_execute(&made).await.unwrap();
+    let opener = lab.opener_at(&format!("postgres://{name}:first@{place}/{name}"), "test", &[]);
+    let mut sink = opener.open().await.unwrap_or_else(|error| panic!("{}", error.chain()));
+    assert_eq!(claim(&mut sink, &lab.partition(0)).await.next_offset, 0);
 }
 
 /// The definition of a relation, whatever its kind: its kind and the names of its columns.

@@ -13,7 +13,11 @@ use crate::{
 };
 
 const CREATE: &str = r#"
-CREATE SCHEMA IF NOT EXISTS towpath;
+DO $$ BEGIN
+    IF to_regnamespace('towpath') IS NULL THEN
+        CREATE SCHEMA towpath;
+    END IF;
+END $$;
 CREATE TABLE IF NOT EXISTS towpath.sink_partition (
     sink        text        NOT NULL,
     topic       text        NOT NULL,
