@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use apache_avro::Schema;
-use towpath_api::Result;
+use towpath_api::{Error, Result};
 
 use crate::{
     avro::registry::{Registry, latest_schemas},
@@ -60,10 +60,20 @@ where
             _ if sink.reading.value_converter != Converter::Avro => {
                 Err("the registry has no schema of values that are not Avro".to_owned())
             }
-            Ok(schemas) => Ok(compare(topic.clone(), schemas.key, schemas.value).await?),
+            Ok(schemas) => match compare(topic.clone(), schemas.key, schemas.value).await {
+                // It says nothing about the tables of other topics.
+                Err(error) if error.needs_action() => Ok(vec![impossible(&topic, &error)]),
+                compared => Ok(compared?),
+            },
             Err(why) => Err(why),
         };
         checks.push(TopicCheck { connector: common.name.clone(), topic, tables });
     }
     Ok(checks)
+}
+
+/// The topic cannot have a table.
+fn impossible(topic: &str, error: &Error) -> TableCheck {
+    let lack = error.help().map_or_else(|| error.chain(), |help| format!("{}; {help}", error.chain()));
+    TableCheck { table: topic.to_owned(), makes: Vec::new(), lacks: vec![lack], mends: Vec::new() }
 }

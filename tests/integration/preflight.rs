@@ -44,6 +44,27 @@ async fn preflight_reports_which_tables_fit_and_which_statements_fix_the_others(
     rows_become(&client, &format!("SELECT id, title FROM {name}.deals"), &["d-1|one"]).await;
 }
 
+#[tokio::test]
+async fn a_topic_that_cannot_be_a_table_is_reported_beside_the_others() {
+    let _stack = crate::stack::shared().await;
+    let mut worker = Worker::new("preflights").webhook("").sink("");
+    let text = std::fs::read_to_string(worker.path("webhook.toml")).unwrap();
+    let reserved = text.replace("name = \"hook-", "name = \"other-").replace("prefix = \"", "prefix = \"pg_");
+    worker = worker.file("reserved.toml", &reserved);
+    let text = std::fs::read_to_string(worker.path("postgres.toml")).unwrap();
+    std::fs::write(worker.path("postgres.toml"), text.replacen("regex = \"", "regex = \"(pg_)?", 1)).unwrap();
+    // The sources create the topics and register the schemas at their start.
+    let mut worker = worker.start().await;
+    worker.kill();
+
+    let (code, found) = preflight(&worker);
+    let of = |topic: &str| found.as_array().unwrap().iter().find(|found| found["topic"] == topic).unwrap().clone();
+    let (fits, reserved) = (of(&format!("{}.deals", worker.name)), of(&format!("pg_{}.deals", worker.name)));
+    assert_eq!((code, &fits["fits"], &reserved["fits"]), (1, &json!(true), &json!(false)), "{found:#}");
+    let lack = reserved["tables"][0]["lacks"][0].as_str().unwrap();
+    assert!(lack.contains("reserved") && lack.contains("table.name.format"), "{lack}");
+}
+
 fn preflight(worker: &Worker) -> (i32, Value) {
     let output = worker.command(&["preflight", "--worker", "worker.toml", "-o", "json", "postgres.toml"]);
     let text = String::from_utf8(output.stdout).unwrap();
