@@ -114,6 +114,11 @@ impl<O: OpenSink> Holding<O> {
         }
     }
 
+    /// Returns true if the store was lost since the last claim.
+    pub(super) fn has_lost_the_store(&self) -> bool {
+        self.losses.has_changed().unwrap_or(false)
+    }
+
     /// Checks after a loss of the store that the stored offset did not move. A partition without new records would not
     /// notice otherwise.
     ///

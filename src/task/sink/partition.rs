@@ -90,7 +90,7 @@ impl<O: OpenSink> SinkPartition<O> {
         if !self.holding.waits_for_action() {
             self.holding.report_claimed();
         }
-        let Some(reader) = resume(&self.holding, &claim, &mut collector).await? else { return Ok(()) };
+        let Some(reader) = resume(&mut self.holding, &claim, &mut collector).await? else { return Ok(()) };
         self.holding.report_claimed();
         let carried = self.carry(&reader, &mut collector).await;
         if carried.as_ref().is_err_and(needs_a_change) {
@@ -143,7 +143,7 @@ impl<O: OpenSink> SinkPartition<O> {
     /// 5. an end of the topic that has no record: the batch is empty.
     async fn collect(&mut self, reader: &PartitionReader, collector: &mut Collector) -> Result<bool> {
         let stop = self.holding.context.stop.clone();
-        if !self.learn(collector).await {
+        if !self.learn(collector).await? {
             return Ok(false);
         }
         let (consumer, partition) = (self.holding.context.consumer.clone(), self.holding.partition.clone());
@@ -162,7 +162,7 @@ impl<O: OpenSink> SinkPartition<O> {
                     return Ok(!stop.is_cancelled());
                 }
             }
-            if !self.learn(collector).await {
+            if !self.learn(collector).await? {
                 return Ok(false);
             }
         }
@@ -196,18 +196,24 @@ impl<O: OpenSink> SinkPartition<O> {
 
     /// Fetches the schemas that a held record needs. While the registry lacks them or is unavailable, the partition
     /// waits with its claim. Returns false if the task is stopped meanwhile.
-    async fn learn(&mut self, collector: &mut Collector) -> bool {
+    ///
+    /// # Errors
+    /// Retry if the stored offset has moved meanwhile.
+    async fn learn(&mut self, collector: &mut Collector) -> Result<bool> {
         let mut waited = false;
         while let Err(error) = collector.learn().await {
             waited = true;
             if !self.holding.wait(Stage::Consume, &error).await {
-                return false;
+                return Ok(false);
+            }
+            if self.holding.has_lost_the_store() {
+                self.holding.require_unmoved().await?;
             }
         }
         if waited {
             self.holding.report_running();
         }
-        true
+        Ok(true)
     }
 
     /// Waits for more records until `linger.ms` is over or the batch is full.

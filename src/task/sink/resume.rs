@@ -1,14 +1,19 @@
 //! Opens a claimed partition for reading, and checks that the topic was not re-created since the last batch.
 
-use rdkafka::Message as _;
-use towpath_api::{Anchor, Claim, Error, ErrorType, OpenSink, Result};
+use std::sync::Arc;
+
+use rdkafka::Message;
+use towpath_api::{Anchor, Claim, Error, ErrorType, OpenSink, Reaction, Result};
 
 use super::{
     anchor::{self, Compared},
     collect::Collector,
     holding::Holding,
 };
-use crate::kafka::{codes::OFFSET_OUT_OF_RANGE, consumer::PartitionReader};
+use crate::{
+    kafka::{codes::OFFSET_OUT_OF_RANGE, consumer::PartitionReader},
+    telemetry::Stage,
+};
 
 /// The offsets before the anchor that are read again for their deletes, whose tombstones may still come.
 const READ_BACK: i64 = 32;
@@ -19,11 +24,12 @@ const READ_BACK: i64 = 32;
 /// # Errors
 /// Fatal if the topic was truncated or re-created, with the next step.
 pub(super) async fn resume<O: OpenSink>(
-    holding: &Holding<O>,
+    holding: &mut Holding<O>,
     claim: &Claim,
     collector: &mut Collector,
 ) -> Result<Option<PartitionReader>> {
-    let consumer = &holding.context.consumer;
+    let context = Arc::clone(&holding.context);
+    let consumer = &context.consumer;
     let Some(anchor) = claim.anchor else {
         return open_unchecked(holding, claim).map(Some);
     };
@@ -35,10 +41,13 @@ pub(super) async fn resume<O: OpenSink>(
         };
         match record {
             Ok(record) => match anchor::compare(&anchor, &record) {
-                Compared::Before => collector.remember(&record).await?,
-                Compared::Anchor => {
-                    collector.remember(&record).await?;
-                    break;
+                found @ (Compared::Before | Compared::Anchor) => {
+                    if !remember(holding, collector, &record).await? {
+                        return Ok(None);
+                    }
+                    if matches!(found, Compared::Anchor) {
+                        break;
+                    }
                 }
                 Compared::Another => return Err(anchor::recreated(claim, &anchor)),
                 Compared::After => {
@@ -64,6 +73,27 @@ pub(super) async fn resume<O: OpenSink>(
     }
     consumer.recognize(&reader);
     Ok(Some(reader))
+}
+
+/// Reads an applied record again. While the registry is unavailable, the partition waits with its claim. Returns false
+/// if the task is stopped meanwhile.
+async fn remember<O: OpenSink>(
+    holding: &mut Holding<O>,
+    collector: &mut Collector,
+    record: &impl Message,
+) -> Result<bool> {
+    while let Err(error) = collector.remember(record).await {
+        if error.reaction != Reaction::Retry {
+            return Err(error);
+        }
+        if !holding.wait(Stage::Consume, &error).await {
+            return Ok(false);
+        }
+        if holding.has_lost_the_store() {
+            holding.require_unmoved().await?;
+        }
+    }
+    Ok(true)
 }
 
 /// Starts to read at the claim's offset, without an anchor that shows that it is the same topic.
