@@ -129,6 +129,7 @@ async fn a_task_shows_its_worker_generation_and_partitions() {
     let (first, second) = (partition(0), partition(1));
     first.next_offset(42);
     first.lag(7);
+    first.waiting_records(Some((3, std::time::SystemTime::UNIX_EPOCH)));
     let error = Error::retry("postgres.schema_mismatch", ErrorType::Schema, "check the table `acme.deals`")
         .with_help("add the column `amount`");
     second.waiting(&error);
@@ -146,8 +147,10 @@ async fn a_task_shows_its_worker_generation_and_partitions() {
         "at": null,
     });
     let expected = json!([
-        { "topic": "acme.deals", "partition": 0, "next_offset": 42, "lag": 7, "waiting_for": null },
-        { "topic": "acme.deals", "partition": 1, "next_offset": null, "lag": null, "waiting_for": waiting_for },
+        { "topic": "acme.deals", "partition": 0, "next_offset": 42, "lag": 7, "waiting_for": null,
+          "waiting_records": 3, "waiting_records_since": "1970-01-01T00:00:00.000Z" },
+        { "topic": "acme.deals", "partition": 1, "next_offset": null, "lag": null, "waiting_for": waiting_for,
+          "waiting_records": 0, "waiting_records_since": null },
     ]);
     assert_eq!(task["partitions"], expected);
 }

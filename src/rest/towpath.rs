@@ -44,6 +44,8 @@ fn partition(report: &PartitionReport) -> Value {
         "next_offset": report.next_offset,
         "lag": report.lag,
         "waiting_for": report.waiting_for.as_ref().map(error),
+        "waiting_records": report.waiting_records.map_or(0, |(records, _)| records),
+        "waiting_records_since": report.waiting_records.map(|(_, since)| timestamp(since)),
     })
 }
 

@@ -84,6 +84,8 @@ families! {
         batch_limit: IntGaugeVec = "towpath_sink_batch_limit_records" [connector],
         /// Partitions that wait after an error, for the environment or for a person.
         waiting: IntGaugeVec = "towpath_sink_waiting_partitions" [connector, topic, reason],
+        /// Records that the store keeps because they wait for a row they refer to.
+        waiting_records: IntGaugeVec = "towpath_sink_waiting_records" [connector, topic],
         /// Partitions of the connector that this worker reads.
         assigned: IntGaugeVec = "towpath_kafka_assigned_partitions" [connector],
         /// Time from the change at the source to the commit in the store.

@@ -54,6 +54,8 @@ pub struct PartitionReport {
     pub lag: Option<i64>,
     /// The error after which the partition waits; `None` while it works.
     pub waiting_for: Option<LastError>,
+    /// Records that the store keeps because they wait for a row they refer to, and since when; `None` if none waits.
+    pub waiting_records: Option<(usize, SystemTime)>,
 }
 
 /// A task at one moment.

@@ -71,6 +71,17 @@ impl Tree {
         eventually(&format!("{expected:?} wait"), || async { (self.waiting().await == expected).then_some(()) }).await;
     }
 
+    /// Returns `None` unless state and metric show this number of waiting records.
+    async fn shows_waiting(&self, records: u32) -> Option<()> {
+        let connectors: serde_json::Value =
+            serde_json::from_str(&self.worker.get("/towpath/v1/connectors").await.1).unwrap();
+        let partition = &connectors[0]["tasks"][0]["partitions"][0];
+        let since = partition["waiting_records_since"].is_string();
+        let gauge = self.worker.metric("towpath_sink_waiting_records", "topic=").await;
+        let is_shown = partition["waiting_records"] == records && since == (records > 0);
+        (is_shown && (gauge - f64::from(records)).abs() < 0.5).then_some(())
+    }
+
     async fn dead_letters(&self) -> Vec<String> {
         let sql = format!(
             "SELECT partition, \"offset\", error_code FROM towpath.dead_letter WHERE sink = 'pg-{}' ORDER BY 1, 2",
@@ -148,11 +159,13 @@ async fn a_reference_to_nothing_becomes_a_dead_letter_at_its_time_and_holds_up_n
     tree.waiting_becomes(&["0|0"]).await;
     tree.becomes("true", &["5||x"]).await;
     assert_eq!(tree.dead_letters().await, [""; 0], "its time has not come");
+    eventually("the wait is shown", || tree.shows_waiting(1)).await;
     // Refers to nothing as well; and one of the waiting key that refers to nothing.
     tree.send(0, [(2, Some(98), "nowhere"), (1, None, "corrected")]).await;
     tree.becomes("id = 1", &["1||corrected"]).await;
     let both = || async { (tree.dead_letters().await == ["0|2|postgres.foreign_key"]).then_some(()) };
     eventually("the reference to nothing is a dead letter", both).await;
     assert_eq!(tree.waiting().await, [""; 0]);
+    eventually("no wait is shown", || tree.shows_waiting(0)).await;
     tree.worker.must_account_for_each_record();
 }

@@ -1,6 +1,6 @@
 //! The contract of sinks: how a partition is claimed, and how batches of its records become durable.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use crate::{Anchor, Applied, Arena, Beginning, DeadLetterStreak, Error, Record, Result, StoredDeadLetter};
 
@@ -165,6 +165,8 @@ pub struct WaitingRecord {
     pub value: Option<Vec<u8>>,
     /// The headers, in the order of the record; a value of `None` is Kafka's null.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// The start of the wait.
+    pub since: SystemTime,
 }
 
 /// The failure of [`Sink::apply`].

@@ -46,7 +46,7 @@ pub(crate) async fn read(client: &Client, sink: &str, partition: &TopicPartition
                  DELETE FROM towpath.waiting AS w USING towpath.sink_partition AS p
                  WHERE w.sink = $1 AND w.topic = $2 AND w.partition = $3
                    AND p.sink = $1 AND p.topic = $2 AND p.partition = $3 AND w."offset" >= p.next_offset)
-               SELECT w."offset", w.record_time, w.key, w.value, w.header_names, w.header_values
+               SELECT w."offset", w.record_time, w.key, w.value, w.header_names, w.header_values, w.since
                FROM towpath.waiting AS w JOIN towpath.sink_partition AS p USING (sink, topic, partition)
                WHERE sink = $1 AND topic = $2 AND partition = $3 AND w."offset" < p.next_offset ORDER BY 1"#,
             &[&sink, &&*partition.topic, &partition.partition],
@@ -65,6 +65,7 @@ fn record(row: &Row) -> WaitingRecord {
         key: row.get(2),
         value: row.get(3),
         headers: names.zip(values).collect(),
+        since: row.get(6),
     }
 }
 
@@ -73,12 +74,12 @@ fn record(row: &Row) -> WaitingRecord {
 pub(crate) async fn supersede(client: &Client, sink: &str, partition: &TopicPartition, to: i64) -> Result<u64> {
     let sql = r#"WITH ended AS (
                    DELETE FROM towpath.waiting WHERE sink = $1 AND topic = $2 AND partition = $3 AND "offset" >= $4
-                   RETURNING "offset", record_time, key, value, header_names, header_values)
+                   RETURNING "offset", record_time, key, value, header_names, header_values, since)
                  SELECT * FROM ended ORDER BY 1"#;
     let rows = client.query(sql, &[&sink, &&*partition.topic, &partition.partition, &to]).await;
     let rows = rows.map_err(|error| database_error(format!("end the waits of {partition}"), error))?;
     let (mut arena, mut records) = (Arena::default(), Vec::with_capacity(rows.len()));
-    for WaitingRecord { offset, timestamp_ms, key, value, headers } in rows.iter().map(record) {
+    for WaitingRecord { offset, timestamp_ms, key, value, headers, .. } in rows.iter().map(record) {
         let headers = arena.push_headers(headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())));
         let (key, value) = (key.map(|key| arena.push(&key)), value.map(|value| arena.push(&value)));
         records.push(Record { offset, timestamp_ms, body: Body::Filtered, payload: Payload { key, value, headers } });

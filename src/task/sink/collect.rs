@@ -186,7 +186,7 @@ impl Collector {
         let mut records = Vec::with_capacity(waiting.len());
         // A delete and its tombstone wait together.
         let mut deletes = Deletes::default();
-        for WaitingRecord { offset, timestamp_ms, key, value, headers } in waiting {
+        for WaitingRecord { offset, timestamp_ms, key, value, headers, .. } in waiting {
             let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
             let headers = batch.arena.push_headers(headers);
             let body = loop {

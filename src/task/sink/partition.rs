@@ -186,6 +186,8 @@ impl<O: OpenSink> SinkPartition<O> {
         });
         let waiting = waiting.await?;
         self.waits = !waiting.is_empty();
+        let since = waiting.iter().map(|record| record.since).min();
+        self.holding.progress.waiting_records(since.map(|since| (waiting.len(), since)));
         if std::mem::take(&mut self.inherits) && self.waits {
             let TopicPartition { topic, partition } = &self.holding.partition;
             let records = waiting.len();
@@ -279,6 +281,7 @@ impl<O: OpenSink> SinkPartition<O> {
         metrics.committed(applied, batch.records.last().map_or(0, |record| record.timestamp_ms));
         // Which of the records have ended is not known if some wait.
         if !self.waits {
+            progress.waiting_records(None);
             metrics.end_to_end(times, SystemTime::now());
         }
         context.connector_metrics.processed(applied.total());

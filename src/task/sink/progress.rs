@@ -1,8 +1,11 @@
 //! The progress of a partition in the store: written by the partition, read by its task for lag and group offsets.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicI64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    time::SystemTime,
 };
 
 use towpath_api::Error;
@@ -35,6 +38,12 @@ impl Progress {
         self.waits.waiting(error.needs_action());
     }
 
+    /// Shows the records that wait in the store, and since when the first of them does.
+    pub(super) fn waiting_records(&self, waiting: Option<(usize, SystemTime)>) {
+        self.status.waiting_records(waiting);
+        self.waits.records(waiting.map_or(0, |(records, _)| records));
+    }
+
     /// Shows that the partition works, or has nothing to do.
     pub(super) fn working(&self) {
         if self.status.working() {
@@ -46,6 +55,7 @@ impl Progress {
     pub(super) fn let_go(&self, error: &Error) {
         self.status.waiting(error);
         self.waits.working();
+        self.waiting_records(None);
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 

@@ -28,6 +28,8 @@ impl WaitingTopics {
 pub struct WaitingPartition {
     gauges: [IntGauge; REASONS.len()],
     held: Mutex<Option<Held>>,
+    records: IntGauge,
+    held_records: Mutex<Option<Held>>,
     topic: Arc<str>,
     sink: SinkMetrics,
 }
@@ -40,8 +42,10 @@ impl SinkMetrics {
         let mut topics = shared.waiting.lock();
         *topics.entry(Arc::clone(topic)).or_default() += 1;
         let gauge = |reason| shared.families.waiting.with_label_values(&[&shared.connector, topic.as_ref(), reason]);
-        let (held, topic, sink) = (Mutex::default(), Arc::clone(topic), self.clone());
-        WaitingPartition { gauges: REASONS.map(gauge), held, topic, sink }
+        let records = shared.families.waiting_records.with_label_values(&[&shared.connector, topic.as_ref()]);
+        let (held, held_records) = (Mutex::default(), Mutex::default());
+        let (topic, sink) = (Arc::clone(topic), self.clone());
+        WaitingPartition { gauges: REASONS.map(gauge), held, records, held_records, topic, sink }
     }
 }
 
@@ -54,6 +58,12 @@ impl WaitingPartition {
         *held = Some(Held::new(gauge, 1));
     }
 
+    /// Reports the number of records of the partition that wait in the store.
+    pub fn records(&self, records: usize) {
+        let mut held = self.held_records.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = (records > 0).then(|| Held::new(&self.records, records));
+    }
+
     /// Reports that the partition does not wait any more.
     pub fn working(&self) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -63,12 +73,14 @@ impl WaitingPartition {
 impl Drop for WaitingPartition {
     fn drop(&mut self) {
         self.working();
+        self.records(0);
         let shared = &self.sink.shared;
         let mut topics = shared.waiting.lock();
         let Some(handles) = topics.get_mut(&self.topic) else { return };
         *handles -= 1;
         if *handles == 0 {
             topics.remove(&self.topic);
+            let _ = shared.families.waiting_records.remove_label_values(&[&shared.connector, self.topic.as_ref()]);
             for reason in REASONS {
                 // Fails only if the series does not exist.
                 let labels = [&shared.connector, self.topic.as_ref(), reason];

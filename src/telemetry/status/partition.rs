@@ -23,6 +23,7 @@ pub(super) struct Progress {
     /// True if `waiting_for` is set: `working` is called for each batch and takes no lock.
     waits: AtomicBool,
     waiting_for: Mutex<Option<LastError>>,
+    waiting_records: Mutex<Option<(usize, SystemTime)>>,
 }
 
 impl Progress {
@@ -32,6 +33,7 @@ impl Progress {
             lag: AtomicI64::new(UNKNOWN),
             waits: AtomicBool::new(false),
             waiting_for: Mutex::default(),
+            waiting_records: Mutex::default(),
         }
     }
 
@@ -43,6 +45,7 @@ impl Progress {
             next_offset: known(&self.next_offset),
             lag: known(&self.lag),
             waiting_for: self.waiting_for.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            waiting_records: *self.waiting_records.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
@@ -81,6 +84,11 @@ impl PartitionStatus {
     /// Reports that the end of the partition is not known now.
     pub fn lag_unknown(&self) {
         self.progress.lag.store(UNKNOWN, Ordering::Relaxed);
+    }
+
+    /// Reports the records that wait in the store, and since when the first of them does; `None` if none waits.
+    pub fn waiting_records(&self, waiting: Option<(usize, SystemTime)>) {
+        *self.progress.waiting_records.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
     }
 
     /// Reports that the partition waits after `error`.
