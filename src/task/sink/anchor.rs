@@ -120,7 +120,7 @@ pub(super) fn missing(claim: &Claim, anchor: &Anchor, found: i64) -> Error {
 pub(super) fn recreated_while_read(claim: &Claim) -> Error {
     let why = "the topic was deleted and re-created while it was read, and no record shows that the new topic has the \
                applied records at the same offsets";
-    let help = format!("to read the new topic from its beginning: {}", set_offset(claim, "0"));
+    let help = new_records(claim);
     other_topic(claim, codes::TRUNCATED_OR_RECREATED, why, &help)
 }
 
