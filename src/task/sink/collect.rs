@@ -181,7 +181,7 @@ impl Collector {
     /// Puts records that waited before the records of a batch.
     ///
     /// # Errors
-    /// Retry while the registry is unavailable.
+    /// Retry while the registry is unavailable, or while a schema is waited for.
     pub(super) async fn put_first(&mut self, waiting: Vec<WaitingRecord>, batch: &mut Batch) -> Result<()> {
         let mut records = Vec::with_capacity(waiting.len());
         // A delete and its tombstone wait together.
@@ -191,9 +191,11 @@ impl Collector {
             let headers = batch.arena.push_headers(headers);
             let body = loop {
                 let schemas = schema_headers(&batch.arena, headers);
-                match self.decoder.decode_with(key.as_deref(), value.as_deref(), schemas) {
+                match self.decoder.decode_sized(key.as_deref(), value.as_deref(), schemas, timestamp_ms).0 {
                     Decoded::Body(body) => break body,
-                    Decoded::NeedsSchema(id) => self.decoder.learn(id).await?,
+                    Decoded::NeedsSchema(id) => {
+                        self.decoder.learn_for(id, Place { partition: &self.name, offset, timestamp_ms }).await?;
+                    }
                 }
             };
             let (key, value) = (key.map(|key| batch.arena.push(&key)), value.map(|value| batch.arena.push(&value)));

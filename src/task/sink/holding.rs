@@ -38,6 +38,9 @@ pub(super) struct Holding<O: OpenSink> {
     pub(super) claim: Option<Claim>,
     /// The first offset of the topic at the last claim.
     pub(super) earliest: i64,
+    /// True if the store may have records that wait: see [`Sink::waiting`](towpath_api::Sink::waiting). So it may after
+    /// each claim, because an older copy of the store has records that had ended their wait.
+    pub(super) waits: bool,
     backoff: Backoff,
     /// The delays while the partition waits for a person.
     patience: Backoff,
@@ -52,13 +55,14 @@ impl<O: OpenSink> Holding<O> {
     pub(super) fn new(context: Arc<SinkContext<O>>, partition: TopicPartition, progress: Arc<Progress>) -> Self {
         let (name, losses) = (partition.to_string(), context.connections.losses());
         let (backoff, patience) = (context.health.backoff(), context.health.patience());
-        let (claim, earliest, is_stuck) = (None, 0, false);
-        Self { context, partition, name, progress, claim, earliest, backoff, patience, is_stuck, losses }
+        let (claim, earliest, waits, is_stuck) = (None, 0, true, false);
+        Self { context, partition, name, progress, claim, earliest, waits, backoff, patience, is_stuck, losses }
     }
 
     /// Claims the partition, or renews our own claim, and checks that the topic has the offset to continue from.
     pub(super) async fn claim(&mut self) -> Result<Claim> {
         self.losses.mark_unchanged();
+        self.waits = true;
         let mut range = self.context.consumer.range(&self.partition).await?;
         let claim = self.answered("claim", async {
             let mut lent = self.context.connections.lend().await?;

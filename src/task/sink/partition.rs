@@ -42,15 +42,13 @@ const TRY_WAITING: Duration = Duration::from_secs(1);
 /// Carries one partition.
 pub(super) struct SinkPartition<O: OpenSink> {
     holding: Holding<O>,
-    /// True if the store may have records that wait: see [`Sink::waiting`].
-    waits: bool,
     /// True until the first claim has shown which records waited before this task.
     inherits: bool,
 }
 
 impl<O: OpenSink> SinkPartition<O> {
     pub(super) fn new(context: Arc<SinkContext<O>>, partition: TopicPartition, progress: Arc<Progress>) -> Self {
-        Self { holding: Holding::new(context, partition, progress), waits: true, inherits: true }
+        Self { holding: Holding::new(context, partition, progress), inherits: true }
     }
 
     /// Runs until the task is stopped (`Ok`), or until another worker has claimed the partition. After any other error
@@ -81,7 +79,6 @@ impl<O: OpenSink> SinkPartition<O> {
     async fn claim_and_carry(&mut self) -> Result<()> {
         let context = Arc::clone(&self.holding.context);
         let claim = self.holding.claim().await?;
-        self.waits = true;
         let decoder = Decoder::reading(context.registry.clone(), context.reading.clone());
         let (pace, share) = (context.pace.clone(), context.budget.share());
         let partition = self.holding.partition.clone();
@@ -155,7 +152,7 @@ impl<O: OpenSink> SinkPartition<O> {
                 () = self.holding.store_lost() => self.holding.require_unmoved().await?,
                 () = reader.topic_recreated() => return Err(recreated_while_read(&partition)),
                 message = reader.next() => collector.accept(&message?),
-                () = tokio::time::sleep(TRY_WAITING), if self.waits => return Ok(true),
+                () = tokio::time::sleep(TRY_WAITING), if self.holding.waits => return Ok(true),
                 () = tokio::time::sleep(NOTHING_LEFT), if self.holding.is_stuck() => self.holding.recover(),
                 end = &mut end => {
                     collector.skip_to(end);
@@ -174,7 +171,7 @@ impl<O: OpenSink> SinkPartition<O> {
 
     /// Puts the records that wait in the store at the head of a batch.
     async fn add_waiting(&mut self, batch: &mut Batch, collector: &mut Collector) -> Result<()> {
-        if !self.waits {
+        if !self.holding.waits {
             return Ok(());
         }
         let context = &self.holding.context;
@@ -185,10 +182,11 @@ impl<O: OpenSink> SinkPartition<O> {
             Ok::<_, Error>(waiting)
         });
         let waiting = waiting.await?;
-        self.waits = !waiting.is_empty();
+        // A claim while the batch is stored sets it again.
+        self.holding.waits = false;
         let since = waiting.iter().map(|record| record.since).min();
         self.holding.progress.waiting_records(since.map(|since| (waiting.len(), since)));
-        if std::mem::take(&mut self.inherits) && self.waits {
+        if std::mem::take(&mut self.inherits) && !waiting.is_empty() {
             let TopicPartition { topic, partition } = &self.holding.partition;
             let records = waiting.len();
             tracing::info!(%topic, partition, records, "{records} records of {topic}[{partition}] wait since before");
@@ -270,17 +268,17 @@ impl<O: OpenSink> SinkPartition<O> {
 
     /// Counts the outcome of a stored batch.
     fn count(&mut self, batch: &Batch, applied: &Applied) {
+        self.holding.waits |= applied.waiting > 0;
         let Holding { context, partition, progress, .. } = &self.holding;
         let Some(metrics) = progress.metrics() else { return };
         let times = batch.records.iter().filter_map(|record| match &record.body {
             Body::Change(change) => Some(change.source_time_ms.unwrap_or(record.timestamp_ms)),
             Body::Tombstone(_) | Body::Filtered | Body::Undecodable { .. } => None,
         });
-        self.waits = applied.waiting > 0;
         metrics.read(batch.records.len() - usize::try_from(applied.waiting).unwrap_or(0));
         metrics.committed(applied, batch.records.last().map_or(0, |record| record.timestamp_ms));
         // Which of the records have ended is not known if some wait.
-        if !self.waits {
+        if applied.waiting == 0 {
             progress.waiting_records(None);
             metrics.end_to_end(times, SystemTime::now());
         }
