@@ -53,4 +53,5 @@ mod types;
 mod unknown;
 mod unreachable;
 mod upgrade;
+mod waiting;
 mod worker;

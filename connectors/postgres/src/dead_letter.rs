@@ -77,6 +77,14 @@ impl<'a> DeadLetter<'a> {
         Self { record, stage: "apply", code, error_type: ErrorType::Conflict, reason: reason.to_owned() }
     }
 
+    /// A record that still waited for a row it refers to when the topic was truncated or re-created.
+    pub(crate) fn waited_for_a_topic_that_is_gone(record: &'a Record) -> Self {
+        let reason = "the row that it refers to did not exist yet when the offset of a truncated or re-created topic \
+                      was set"
+            .to_owned();
+        Self { record, stage: "apply", code: codes::FOREIGN_KEY, error_type: ErrorType::Constraint, reason }
+    }
+
     /// A partial update that is older than its row.
     pub(crate) fn stale_partial(record: &'a Record) -> Self {
         let reason = "the row has a newer version, so the fields of this partial update cannot be applied".to_owned();
@@ -85,7 +93,8 @@ impl<'a> DeadLetter<'a> {
 }
 
 /// Checks whether these dead letters of a batch may be stored. `streak` counts the dead letters before the batch;
-/// returns the streak at the end of the batch.
+/// returns the streak at the end of the batch. Records that waited are not next to its new ones in the topic, so they
+/// have a streak of their own, and only as far as their offsets have no gap.
 ///
 /// # Errors
 /// Fatal if none is tolerated, or if they are too many in a row: draining the topic into the dead letters would hide
@@ -96,9 +105,10 @@ pub(crate) fn accept(
     mut streak: DeadLetterStreak,
     tolerate_poison: bool,
 ) -> Result<DeadLetterStreak> {
-    let mut others = batch.records.iter().filter(|record| !matches!(record.body, Body::Tombstone(_)));
+    let counts = |record: &&Record| !matches!(record.body, Body::Tombstone(_));
+    let (waited, new) = batch.records.split_at(batch.records.partition_point(|record| record.offset < batch.from));
     let Some(first) = letters.iter().min_by_key(|letter| letter.record.offset) else {
-        return Ok(if others.next().is_none() { streak } else { streak.ended() });
+        return Ok(if new.iter().any(|record| counts(&record)) { streak.ended() } else { streak });
     };
     let (offset, reason, code) = (first.record.offset, &first.reason, first.code);
     if !tolerate_poison {
@@ -111,10 +121,10 @@ pub(crate) fn accept(
     }
     let types: HashMap<i64, ErrorType> =
         letters.iter().map(|letter| (letter.record.offset, letter.error_type)).collect();
-    for record in others {
+    let add = |streak: &mut DeadLetterStreak, record: &Record| {
         match types.get(&record.offset) {
             Some(error_type) => streak.add_dead_letter(*error_type),
-            None => streak = streak.ended(),
+            None => *streak = streak.ended(),
         }
         streak.check(|| {
             format!(
@@ -125,8 +135,17 @@ pub(crate) fn accept(
                 record.offset,
                 batch.from
             )
-        })?;
+        })
+    };
+    let (mut apart, mut next) = (streak.ended(), None);
+    for record in waited.iter().filter(counts) {
+        if next != Some(record.offset) {
+            apart = apart.ended();
+        }
+        next = Some(record.offset + 1);
+        add(&mut apart, record)?;
     }
+    new.iter().filter(counts).try_for_each(|record| add(&mut streak, record))?;
     Ok(streak)
 }
 
@@ -243,4 +262,27 @@ fn headers(batch: &Batch, record: &Record, form: Form) -> Json {
         json!([text(name.as_bytes()), value.map_or(Json::Null, text)])
     };
     batch.arena.headers(record.payload.headers).map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use towpath_api::{Arena, Payload, TopicPartition};
+
+    use super::*;
+
+    #[test]
+    fn records_that_waited_are_in_a_row_only_as_far_as_they_were_in_the_topic() {
+        let streak_of = |offsets: &[i64], from| {
+            let record =
+                |&offset| Record { offset, timestamp_ms: 0, body: Body::Filtered, payload: Payload::default() };
+            let partition = TopicPartition { topic: "t".into(), partition: 0 };
+            let (records, arena) = (offsets.iter().map(record).collect(), Arena::default());
+            let batch = Batch { partition, from, to: from + 3, anchor: None, records, arena };
+            let letters: Vec<_> = batch.records.iter().map(DeadLetter::waited_for_a_topic_that_is_gone).collect();
+            accept(&letters, &batch, DeadLetterStreak::with_limit(3), true).map(|streak| streak.length())
+        };
+        assert_eq!(streak_of(&[0, 2, 3, 7, 9], 9).unwrap(), 1);
+        assert_eq!(streak_of(&[0, 1], 9).unwrap(), 0, "they say nothing about the next record");
+        assert!(streak_of(&[1, 2, 3], 9).is_err() && streak_of(&[7, 9, 10, 11], 9).is_err());
+    }
 }

@@ -7,16 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use towpath_api::{
-    ApplyError, Batch, Body, Claim, Error, ErrorType, Identity, Record, RecordOp, Result, TopicPartition,
-};
+use towpath_api::{ApplyError, Batch, Body, Claim, Error, ErrorType, Identity, Record, Result, TopicPartition};
 
 use crate::{
     codes,
+    config::{DeleteMode, PostgresSinkConfig},
     isolate::may_be_halved,
     key::Keys,
     transaction::{Attempt, Transaction},
-    write::write,
+    write::{is_truncate, write},
 };
 
 /// How long a batch waits as a whole. A row that comes within this time costs no experiments.
@@ -71,10 +70,10 @@ pub(crate) fn wait_error(batch: &Batch, error: Error) -> Error {
     Error::retry(codes::FOREIGN_KEY_WAIT, ErrorType::Constraint, doing).because(error)
 }
 
-/// Returns true if single records of a batch can wait. A truncate orders all records around it.
-pub(crate) fn can_be_parted(batch: &Batch) -> bool {
-    let is_truncate = |body: &Body| matches!(body, Body::Change(change) if change.op == RecordOp::Truncate);
-    !batch.records.iter().any(|record| is_truncate(&record.body))
+/// Returns true if single records of a batch can wait. A truncate that is applied orders all records around it.
+pub(crate) fn can_be_parted(batch: &Batch, config: &PostgresSinkConfig) -> bool {
+    let truncates = config.truncate_enabled && config.delete_mode != DeleteMode::Ignore;
+    !(truncates && batch.records.iter().any(is_truncate))
 }
 
 /// The records of a batch, those of one key next to each other and in their order; each group with its length. Records

@@ -23,6 +23,10 @@ use crate::{
     waiting,
 };
 
+/// How long a batch is retried whose records cannot be written in an order that the references permit, if there is no
+/// `errors.retry.timeout`.
+const LONGEST_DISORDER: Duration = Duration::from_mins(1);
+
 /// Opens connections for one connector.
 #[derive(Debug, Clone)]
 pub struct OpenPostgresSink {
@@ -144,7 +148,8 @@ impl PostgresSink {
         let overdue = waiting::overdue(&self.client, &settings.name, &batch.partition, limit).await?;
         let mut transaction = self.transaction(table, batch, &[], &MayRefer::Nothing);
         let offsets = find_waiting(&mut transaction, claim, &records, &lengths, &overdue).await?;
-        if offsets.len() > waiting::MOST {
+        let (rest, waiting) = part(batch, &offsets);
+        if waiting::are_too_many(batch, &waiting) {
             return match failed {
                 Err(failed) if settings.foreign_key_waits.may_wait(batch, limit) => {
                     Err(wait_error(batch, failed.error).into())
@@ -152,15 +157,20 @@ impl PostgresSink {
                 _ => self.apply_all(table, claim, batch, &[], &MayRefer::Anything).await,
             };
         }
-        let (rest, waiting) = part(batch, &offsets);
         if rest.records.is_empty() && batch.from == batch.to {
             let mut applied = Applied::default();
-            applied.waiting = waiting.len() as u64;
+            (applied.waiting, applied.streak) = (waiting.len() as u64, claim.streak);
             return Ok(applied);
         }
         match self.apply_all(table, claim, &rest, &waiting, &MayRefer::Overdue(overdue)).await {
-            // A row that others refer to was deleted between the experiment and this transaction.
-            Err(failed) if failed.error.code == codes::FOREIGN_KEY => Err(wait_error(batch, failed.error).into()),
+            // A row that others refer to was deleted between the experiment and this transaction. Or a record can be
+            // written before later ones of its key only, and refers to a row behind these.
+            Err(failed) if failed.error.code == codes::FOREIGN_KEY => {
+                if settings.foreign_key_waits.may_wait(batch, Some(limit.unwrap_or(LONGEST_DISORDER))) {
+                    return Err(wait_error(batch, failed.error).into());
+                }
+                self.apply_all(table, claim, &rest, &waiting, &MayRefer::Anything).await
+            }
             done => done,
         }
     }
@@ -194,8 +204,8 @@ impl Sink for PostgresSink {
 
     async fn apply(&mut self, claim: &Claim, batch: &Batch) -> Result<Applied, ApplyError> {
         let table = self.table(&batch.partition.topic)?;
-        let waits = self.settings.retry_timeout != Some(Duration::ZERO) && can_be_parted(batch);
-        let may_refer = if waits { MayRefer::Nothing } else { MayRefer::Anything };
+        let limit = self.settings.retry_timeout;
+        let may_refer = if limit == Some(Duration::ZERO) { MayRefer::Anything } else { MayRefer::Nothing };
         let mut stored = self.apply_all(&table, claim, batch, &[], &may_refer).await;
         if violates_foreign_key(&stored) {
             let settings = Arc::clone(&self.settings);
@@ -203,7 +213,13 @@ impl Sink for PostgresSink {
                 Err(failed) if settings.foreign_key_waits.waits_together(batch) => {
                     return Err(wait_error(batch, failed.error).into());
                 }
-                failed => stored = self.apply_part(&table, claim, batch, failed).await,
+                failed if can_be_parted(batch, &settings.config) => {
+                    stored = self.apply_part(&table, claim, batch, failed).await;
+                }
+                Err(failed) if settings.foreign_key_waits.may_wait(batch, limit) => {
+                    return Err(wait_error(batch, failed.error).into());
+                }
+                _ => stored = self.apply_all(&table, claim, batch, &[], &MayRefer::Anything).await,
             }
         }
         if stored.is_ok() {

@@ -17,7 +17,9 @@ use crate::{
 
 /// Maximum waiting records of a partition. If more would wait, the whole batch is retried instead: then its table is
 /// probably filled before the table that it refers to, and the other partitions continue.
-pub(crate) const MOST: usize = 1_000;
+const MOST: usize = 1_000;
+/// Maximum bytes of the waiting records of a partition, all of which are read with each batch.
+const MOST_BYTES: usize = 8 << 20;
 
 pub(crate) const CREATE: &str = r#"
 CREATE TABLE IF NOT EXISTS towpath.waiting (
@@ -69,6 +71,15 @@ fn record(row: &Row) -> WaitingRecord {
     }
 }
 
+/// Returns true if `waiting`, records of `batch`, are more than may wait alone.
+pub(crate) fn are_too_many(batch: &Batch, waiting: &[Record]) -> bool {
+    let size = |record: &Record| {
+        let Payload { key, value, headers } = record.payload;
+        [key, value, Some(headers)].into_iter().flatten().map(|span| batch.arena.get(span).len()).sum::<usize>()
+    };
+    waiting.len() > MOST || waiting.iter().map(size).sum::<usize>() > MOST_BYTES
+}
+
 /// Ends the wait of the records from `to` on, whose offsets are those of other records now: the topic has them no more,
 /// so they become dead letters. Part of the transaction that sets the offset. Returns their number.
 pub(crate) async fn supersede(client: &Client, sink: &str, partition: &TopicPartition, to: i64) -> Result<u64> {
@@ -117,7 +128,7 @@ pub(crate) async fn overdue(
 /// in `batch`. Part of the batch's transaction.
 ///
 /// # Errors
-/// Retry if a wait has ended elsewhere; the waiting records must then be read again.
+/// Fatal if somebody else has ended a wait: the batch must be dropped, and the waiting records read again.
 pub(crate) async fn settle(client: &Client, sink: &str, batch: &Batch, waiting: &[Record]) -> Result<()> {
     let TopicPartition { topic, partition } = &batch.partition;
     let failed = |error| database_error(format!("keep the waiting records of {}", batch.partition), error);
@@ -129,7 +140,8 @@ pub(crate) async fn settle(client: &Client, sink: &str, batch: &Batch, waiting: 
         let ended = client.execute(sql, &[&sink, &&**topic, partition, &offsets]).await.map_err(failed)?;
         if ended != offsets.len() as u64 {
             let doing = format!("apply waiting records of {}: their wait has ended meanwhile", batch.partition);
-            return Err(Error::retry(codes::OFFSET_MOVED, ErrorType::Conflict, doing));
+            return Err(Error::fatal(codes::OFFSET_MOVED, ErrorType::Conflict, doing)
+                .with_help("rows of `towpath.waiting` were deleted by hand; the partition goes on without them"));
         }
     }
     for record in waiting.iter().filter(|record| record.offset >= batch.from) {
