@@ -67,7 +67,7 @@ impl Reporter {
         let trouble = context.consumer.unreachable(partition);
         let Some(trouble) = trouble else {
             if self.unreachable.remove(partition) {
-                progress.status().working();
+                progress.working();
                 context.health.report_running(&partition.to_string());
             }
             return;
@@ -82,7 +82,7 @@ impl Reporter {
         let doing = format!("read {partition}: {}", trouble.why);
         let error = Error::retry(LEADER_UNREACHABLE, ErrorType::Unavailable, doing)
             .with_help("check the broker, and the network to its advertised address; reading goes on by itself");
-        progress.status().waiting(&error);
+        progress.waiting(&error);
         let attempt = u32::try_from(seconds).unwrap_or(u32::MAX);
         context.health.report_retrying(&partition.to_string(), Stage::Consume, &error, attempt, REPORT);
         self.unreachable.insert(partition.clone());
