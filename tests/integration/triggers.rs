@@ -1,10 +1,15 @@
-//! Tables whose triggers drop rows: the records are counted as filtered, whichever statement wrote them.
+//! Tables whose triggers drop rows: the records are counted as filtered, whichever statement wrote them. Tables whose
+//! triggers take long hold up no other table.
 
-use towpath_api::RecordOp;
+use std::sync::Arc;
+
+use apache_avro::types::Value;
+use towpath_api::{Identity, RecordKey, RecordOp, Sink as _, TopicPartition};
 
 use crate::{
     edges::{Feed, letters},
-    laboratory::Laboratory,
+    laboratory::{Laboratory, claim, record_schema},
+    stack::eventually,
 };
 
 /// Drops every change of the rows with an odd number.
@@ -49,4 +54,38 @@ async fn rows_that_a_trigger_drops_are_counted_as_filtered() {
         assert_eq!((applied.deleted, applied.filtered, letters(&applied)), (1, 1, 0), "{theme}: {applied:?}");
         assert_eq!(lab.ask("SELECT DISTINCT a FROM $.deals WHERE id % 2 = 1").await, ["1"], "{theme}");
     }
+}
+
+/// Waits until table `go` has a row.
+const WAITS: &str = "CREATE TABLE $.go (); CREATE FUNCTION $.wait() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN
+      LOOP EXIT WHEN EXISTS (SELECT FROM $.go); PERFORM pg_sleep(0.02); END LOOP; RETURN NEW; END $f$;
+    CREATE TRIGGER wait BEFORE INSERT ON $.deals FOR EACH ROW EXECUTE FUNCTION $.wait()";
+
+#[tokio::test]
+async fn a_table_is_created_while_another_that_got_a_column_is_slow_to_fill() {
+    let lab = Laboratory::new("slow").await;
+    let mut feed = Feed::of(&lab, &[]).await;
+    feed.apply(vec![lab.whole(0, 1, 1)]).await;
+    lab.client.batch_execute(&WAITS.replace("$.", &format!("{}.", lab.name))).await.unwrap();
+    let schema = record_schema(r#"{"name":"id","type":"long"},{"name":"c","type":"long"}"#);
+    let key = RecordKey { identity: Identity::Long(2), schema: Arc::clone(&lab.key_schema) };
+    let wider = Laboratory::record(1, &key, RecordOp::Create, &schema, Some(vec![Value::Long(2), Value::Long(2)]));
+    let slow = feed.apply(vec![wider]);
+    let other = async {
+        let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'towpath/$' \
+                      AND wait_event = 'PgSleep'";
+        eventually("the trigger waits", || async { (lab.ask(sleeps).await == ["1"]).then_some(()) }).await;
+        let mut sink = lab.open().await;
+        let agents = TopicPartition { topic: format!("{}.agents", lab.name).into(), partition: 0 };
+        let claim = claim(&mut sink, &agents).await;
+        let mut batch = lab.batch(0, vec![lab.whole(0, 7, 1)]);
+        batch.partition = agents;
+        let applied = sink.apply(&claim, &batch).await;
+        lab.client.batch_execute(&format!("INSERT INTO {}.go DEFAULT VALUES", lab.name)).await.unwrap();
+        applied
+    };
+    let (slow, other) = tokio::join!(slow, other);
+    assert_eq!(other.map(|applied| applied.inserted).map_err(|failed| failed.error.chain()), Ok(1));
+    assert_eq!(slow.inserted, 1);
+    assert_eq!(lab.ask("SELECT id, c FROM $.deals ORDER BY 1").await, ["1|", "2|2"]);
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     codes,
     config::SchemaEvolution,
-    name::TableName,
+    name::{TableName, literal, quoted},
     sqlstate::{blocked_by_dependents, setup_error},
 };
 
@@ -24,7 +24,9 @@ const ALTER_TIMEOUT: &str = "SET LOCAL statement_timeout = '4min'";
 
 /// Creates or alters the table so that each field has a column. Returns the table, and whether anything was changed.
 ///
-/// The lock is taken only if something has to change; the table is then compared again.
+/// A lock is taken only if something has to change; the table is then compared again. The lock is that of the table,
+/// because it lasts until the transaction ends, and the rows of one table may take long: the other tables must not wait.
+/// The first tables of a schema are created one after the other.
 ///
 /// # Errors
 /// `postgres.schema_mismatch` when the table does not fit and may not or cannot be altered. The error lists each
@@ -36,13 +38,19 @@ pub(crate) async fn ensure(client: &Client, desired: DesiredTable<'_>) -> Result
     }
     let name = desired.name;
     let doing = |what: &str| format!("{what} table {name}");
-    run(client, doing("lock the definition of"), &format!("SELECT pg_advisory_xact_lock({DDL_LOCK})")).await?;
+    let schema = if diff.has_schema { String::new() } else { lock(&quoted(&name.schema)) };
+    run(client, doing("lock the definition of"), &(schema + &lock(&name.sql()))).await?;
     let diff = acceptable_diff(client, &desired).await?;
     let altered = !diff.is_complete();
     if altered {
         evolve(client, &desired, &diff).await?;
     }
     Ok((diff.into_table(desired), altered))
+}
+
+/// The statement that takes the lock of a table or schema until the transaction ends. Two names may share a lock.
+fn lock(name: &str) -> String {
+    format!("SELECT pg_advisory_xact_lock(hashtextextended({}, {DDL_LOCK}));", literal(name))
 }
 
 /// Adds all that is missing. The caller holds the lock.
