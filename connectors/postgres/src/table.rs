@@ -25,8 +25,8 @@ pub(crate) use self::{
 };
 use crate::{column::ColumnType, config::MetadataColumns, key::KeyColumn, name::TableName};
 
-/// Advisory lock for changes of schema `towpath`, and the seed of the locks for changes of tables. Each is held until its
-/// transaction ends. The number is "towpath" in ASCII.
+/// Advisory lock for changes of schema `towpath`, and the seed of the locks for changes of tables. Each is held until
+/// its transaction ends. The number is "towpath" in ASCII.
 pub(crate) const DDL_LOCK: i64 = 0x0074_6f77_7061_7468;
 
 /// A table as the connection last saw it.

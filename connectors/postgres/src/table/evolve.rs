@@ -25,8 +25,8 @@ const ALTER_TIMEOUT: &str = "SET LOCAL statement_timeout = '4min'";
 /// Creates or alters the table so that each field has a column. Returns the table, and whether anything was changed.
 ///
 /// A lock is taken only if something has to change; the table is then compared again. The lock is that of the table,
-/// because it lasts until the transaction ends, and the rows of one table may take long: the other tables must not wait.
-/// The first tables of a schema are created one after the other.
+/// because it lasts until the transaction ends, and the rows of one table may take long: others must not wait. The
+/// first tables of a schema are created one after the other.
 ///
 /// # Errors
 /// `postgres.schema_mismatch` when the table does not fit and may not or cannot be altered. The error lists each
