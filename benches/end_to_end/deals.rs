@@ -79,3 +79,13 @@ pub(crate) fn event(object: &Arc<Object>, number: i64, pass: i64) -> ChangeEvent
         traceparent: None,
     }
 }
+
+/// Event `number` of pass `pass`, with a note that brings its record to 450 bytes.
+pub(crate) fn wide_event(object: &Arc<Object>, number: i64, pass: i64) -> ChangeEvent {
+    let mut event = event(object, number, pass);
+    let note = Value::Union(1, Box::new(Value::String(format!("{number:0270}"))));
+    if let Some((_, value)) = event.after.iter_mut().flatten().find(|(name, _)| *name == "note") {
+        *value = note;
+    }
+    event
+}

@@ -3,7 +3,10 @@
 //! Everything is measured three times, ceilings and sink in turn. Each ratio is of one round, and the result is the
 //! median of the three.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use towpath::{
     avro::registry::Registry,
@@ -12,12 +15,12 @@ use towpath::{
         publisher::{KafkaPublisher, SourceMetrics, TopicSettings},
     },
 };
-use towpath_api::Publisher as _;
+use towpath_api::{ChangeEvent, Object, Publisher as _};
 
 use crate::{
     Rounds,
     ceilings::{self, Ceilings, connect, rate},
-    deals::{ROWS, event, object},
+    deals::{ROWS, event, object, wide_event},
     process::{Worker, env, sink_config},
     say,
 };
@@ -34,6 +37,17 @@ pub(crate) fn publisher(prefix: &str, partitions: i32) -> KafkaPublisher {
 
 /// Fills a topic of `partitions` partitions with `rows` rows in each of `passes` passes.
 pub(crate) async fn fill(prefix: &str, partitions: i32, rows: i64, passes: i64) {
+    fill_with(prefix, partitions, rows, passes, event).await;
+}
+
+/// Fills a topic with the given events.
+async fn fill_with(
+    prefix: &str,
+    partitions: i32,
+    rows: i64,
+    passes: i64,
+    event: impl Fn(&Arc<Object>, i64, i64) -> ChangeEvent,
+) {
     let (publisher, object) = (publisher(prefix, partitions), object());
     for pass in 0..passes {
         for chunk in 0..rows / 10_000 {
@@ -68,6 +82,20 @@ pub(crate) async fn measure(rounds: &mut Rounds) {
         let bare = Drain::new(&prefix(1), round + ROUNDS, "metadata.columns = \"none\"\ndelete.mode = \"hard\"\n");
         rounds.note("own_columns_ratio", full / bare.run().await.insert);
         bare.clean().await;
+    }
+}
+
+/// Measures the peak memory and the speed of draining two partitions of records of 450 bytes.
+pub(crate) async fn measure_memory(rounds: &mut Rounds) {
+    let prefix = format!("benchm{}", std::process::id());
+    fill_with(&prefix, 2, ROWS, 2, wide_event).await;
+    for round in 0..ROUNDS {
+        let drain = Drain::new(&prefix, round, "");
+        let drained = drain.run().await;
+        rounds.note("wide_insert_rows_per_s_2p", drained.insert);
+        rounds.note("wide_update_rows_per_s_2p", drained.update);
+        rounds.note("wide_peak_rss_mib_2p", drained.peak_rss_mib);
+        drain.clean().await;
     }
 }
 

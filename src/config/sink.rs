@@ -61,8 +61,10 @@ config_keys! {
         #[key("batch.max.rows", alias = "batch.size", range = 1..=100_000)]
         pub max_rows: u32 = 5_000,
         /// The maximum size of the keys and values in a transaction. A larger record gets a transaction of its own.
+        /// A transaction also ends once its records take twice this size in memory. Each partition that is written has
+        /// two such transactions in memory.
         #[key("batch.max.bytes")]
-        pub max_bytes: ByteSize = ByteSize::mib(8),
+        pub max_bytes: ByteSize = ByteSize::kib(1536),
     }
 }
 
@@ -132,7 +134,7 @@ mod tests {
         let config = sink(&[("topics", "a,b")]).unwrap();
         assert!(config.topics.several() && config.topics.selection().unwrap().includes("b"));
         assert_eq!((config.batch.connections_max, config.batch.max_rows), (4, 5_000));
-        assert_eq!(config.batch.max_bytes.as_usize(), 8 << 20);
+        assert_eq!(config.batch.max_bytes.as_usize(), 1536 << 10);
         assert!(!sink(&[("topics", "a")]).unwrap().topics.several());
         assert_eq!(sink(&[("topics", "a"), ("batch.size", "7")]).unwrap().batch.max_rows, 7);
     }

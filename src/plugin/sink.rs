@@ -79,7 +79,7 @@ impl<O: OpenSink> SinkConnector<O> {
             dead_lettered: Arc::clone(&self.dead_lettered),
             pace: self.pace.clone(),
             // A batch and the next one for each connection.
-            budget: Budget::new(2 * config.batch.connections_max as usize * self.limits.bytes),
+            budget: Budget::new(2 * config.batch.connections_max as usize * self.limits.memory()),
             health: resources.health(common, task, Stage::SINK),
             connector_metrics: resources.metrics.connector(&common.name, Stage::SINK),
             sink_metrics: self.metrics.clone(),

@@ -22,9 +22,6 @@ use crate::{
 /// The memory of a record besides its bytes and values.
 const RECORD: usize = size_of::<Record>() + size_of::<Change>();
 
-/// A batch ends once its records take this many times the limit of its bytes in the topic.
-const DECODED: usize = 2;
-
 /// A record that is borrowed from the client's queue or owned.
 pub(super) trait Detach: Message {
     /// Copies the record out of the client's queue. Expensive: only for a record that has to wait.
@@ -87,7 +84,7 @@ impl Collector {
     pub(super) fn has_room(&self) -> bool {
         let in_budget = || self.records.is_empty() || self.share.has_room();
         let limits = self.pace.limits();
-        let is_small = self.arena.len() < limits.bytes && self.share.collected() < limits.bytes.saturating_mul(DECODED);
+        let is_small = self.arena.len() < limits.bytes && self.share.collected() < limits.memory();
         self.held.is_none() && self.records.len() < limits.rows && is_small && in_budget()
     }
 

@@ -28,6 +28,14 @@ pub(crate) struct Limits {
     pub(crate) bytes: usize,
 }
 
+impl Limits {
+    /// The memory at which a batch ends: its bytes and their decoded values. Small records take several times their
+    /// bytes.
+    pub(crate) fn memory(self) -> usize {
+        self.bytes.saturating_mul(2)
+    }
+}
+
 /// The pace of one connector. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Pace {
