@@ -66,13 +66,13 @@ impl TaskHealth {
     }
 
     /// Reports that an object of a source could not be prepared, and is retried after `delay` of the attempt.
-    pub(super) fn object_waits(&self, part: String, error: &Error, delay: impl Fn(u32) -> Duration) {
+    pub(super) fn object_waits(&self, part: &str, error: &Error, delay: impl Fn(u32) -> Duration) {
         let attempt = {
             let mut parts = self.parts();
-            parts.add_partition(part.clone());
-            parts.attempts(&part) + 1
+            parts.add_partition(part.to_owned());
+            parts.attempts(part) + 1
         };
-        self.report_retrying(&part, Stage::Produce, error, attempt, delay(attempt));
+        self.report_retrying(part, Stage::Produce, error, attempt, delay(attempt));
     }
 
     /// Delays from a tenth of a second up to `errors.retry.delay.max.ms`, with jitter, without end.

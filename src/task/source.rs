@@ -236,7 +236,7 @@ impl<P: Publisher> Publisher for Reporting<P> {
         let prepared = self.out.prepare(object).await;
         match &prepared {
             Ok(()) => self.health.object_is_ready(part),
-            Err(error) => self.health.object_waits(part, error, delay_of_preparing),
+            Err(error) => self.health.object_waits(&part, error, delay_of_preparing),
         }
         prepared
     }

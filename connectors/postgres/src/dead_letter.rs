@@ -79,10 +79,9 @@ impl<'a> DeadLetter<'a> {
 
     /// A record that still waited for a row it refers to when the topic was truncated or re-created.
     pub(crate) fn waited_for_a_topic_that_is_gone(record: &'a Record) -> Self {
-        let reason = "the row that it refers to did not exist yet when the offset of a truncated or re-created topic \
-                      was set"
-            .to_owned();
-        Self { record, stage: "apply", code: codes::FOREIGN_KEY, error_type: ErrorType::Constraint, reason }
+        let reason = "the record waited for a row that it refers to when its topic was truncated or re-created";
+        let (code, error_type) = (codes::WAITING_SUPERSEDED, ErrorType::Constraint);
+        Self { record, stage: "apply", code, error_type, reason: reason.to_owned() }
     }
 
     /// A partial update that is older than its row.

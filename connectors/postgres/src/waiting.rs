@@ -95,15 +95,7 @@ pub(crate) async fn supersede(client: &Client, sink: &str, partition: &TopicPart
         let (key, value) = (key.map(|key| arena.push(&key)), value.map(|value| arena.push(&value)));
         records.push(Record { offset, timestamp_ms, body: Body::Filtered, payload: Payload { key, value, headers } });
     }
-    let reason = "the record waited for a row that it refers to when its topic was truncated or re-created";
-    let letter = |record| DeadLetter {
-        record,
-        stage: "apply",
-        code: codes::WAITING_SUPERSEDED,
-        error_type: ErrorType::Constraint,
-        reason: reason.to_owned(),
-    };
-    let letters: Vec<_> = records.iter().map(letter).collect();
+    let letters: Vec<_> = records.iter().map(DeadLetter::waited_for_a_topic_that_is_gone).collect();
     let batch = Batch { partition: partition.clone(), from: to, to, anchor: None, records: Vec::new(), arena };
     dead_letter::store(client, sink, &batch, &letters).await?;
     Ok(rows.len() as u64)
