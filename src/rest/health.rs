@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::Api;
 use crate::telemetry::{REVISION, VERSION, metrics::CONTENT_TYPE};
@@ -33,9 +34,18 @@ pub(super) async fn readyz(State(api): State<Api>, RawQuery(query): RawQuery) ->
     (status, Json(body)).into_response()
 }
 
-/// All metrics in Prometheus's text format.
-pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], api.metrics.encode())
+/// One page of metrics is written at a time, so that many requests take at most one core.
+static PAGES: Semaphore = Semaphore::const_new(1);
+
+/// All metrics in Prometheus's text format. Written on another thread: thousands of series take longer than a probe may
+/// wait.
+pub(super) async fn metrics(State(api): State<Api>) -> Response {
+    // The semaphore is never closed.
+    let _turn = PAGES.acquire().await.ok();
+    match tokio::task::spawn_blocking(move || api.metrics.encode()).await {
+        Ok(page) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 /// The version and the commit of the build.
