@@ -72,8 +72,10 @@ pub(super) async fn store<O: OpenSink>(holding: &mut Holding<O>, batch: &Batch) 
                 {
                     metrics.stored_without_answer(batch.records.len());
                 }
-                // The other partitions are in the same copy of the store.
-                holding.context.connections.note_loss();
+                if next != batch.from {
+                    // The other partitions are in the same copy of the store.
+                    holding.context.connections.note_loss();
+                }
                 return Ok(Stored::Elsewhere);
             }
         }
