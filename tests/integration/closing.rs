@@ -229,7 +229,7 @@ async fn topics_of_debezium_and_ours_equal_the_model_under_kills_and_cuts() {
     let begun = Instant::now();
     let seed = seed("the closing test");
     let proxy = Proxy::start().await;
-    let keys = "history.enabled = true\ntasks.max = 2\nerrors.retry.delay.max.ms = 20\n";
+    let keys = "history.enabled = true\ntasks.max = 2\nerrors.retry.delay.max.ms = 20\nbatch.max.bytes = \"8MiB\"\n";
     let first = Worker::new("closing").sink_at(&proxy.url(), keys);
     let name = first.name.clone();
     // Full batches in one topic, several batches between two faults in the other.

@@ -55,7 +55,7 @@ async fn new_records_at_the_offset_of_a_waiting_one_make_it_a_dead_letter() {
         assert_eq!(counts, [(rows.as_str(), 1), ("dead letters", 0), ("waiting records", 1)]);
     }
     let letters = "SELECT \"offset\", error_code FROM towpath.dead_letter WHERE sink = '$'";
-    assert_eq!(lab.ask(letters).await, ["2|postgres.foreign_key"]);
+    assert_eq!(lab.ask(letters).await, ["2|postgres.waiting_superseded"]);
     // The topic still has this one's place, so no new record has its offset.
     let waiting = sink.waiting(&lab.partition(0)).await.unwrap();
     assert_eq!(waiting.iter().map(|record| record.offset).collect::<Vec<_>>(), [0]);
