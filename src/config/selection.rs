@@ -10,7 +10,7 @@ pub enum Selection {
     /// Topics whose whole name matches, including topics that are created later. See [`Selection::pattern`].
     Pattern {
         pattern: regex::Regex,
-        /// Topics that the pattern does not select, besides those that [`is_internal`] names.
+        /// Topics that the pattern does not select, besides internal ones.
         except: Arc<BTreeSet<String>>,
     },
 }

@@ -80,7 +80,7 @@ impl DeadLetterQueue {
     /// Creates the topic if it is absent, with one partition.
     ///
     /// # Errors
-    /// Retry while no broker answers. Fatal [`codes::TOPIC_REFUSED`](super::codes::TOPIC_REFUSED) when the broker
+    /// Retry while no broker answers. Fatal [`codes::TOPIC_REFUSED`] when the broker
     /// cannot create such a topic.
     pub async fn ensure(&self) -> Result<()> {
         topics::ensure_queue(&self.admin, &self.topic, self.replication).await

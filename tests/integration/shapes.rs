@@ -347,6 +347,8 @@ async fn whatever_has_the_name_of_a_live_view_is_kept_until_it_is_renamed() {
         sink.apply(&claim, &batch()).await.unwrap();
         let live = format!("SELECT id FROM {}.deals_live", lab.name);
         assert_eq!(rows(&lab.client, &live).await, ["1"], "{kind}");
+        let forget = format!("DELETE FROM towpath.columns WHERE table_schema = '{}'", lab.name);
+        lab.client.batch_execute(&forget).await.unwrap();
     }
 }
 

@@ -123,7 +123,7 @@ impl Decoder {
     }
 
     /// Fetches schema `id` for the record at `place`, as [`Decoder::learn`] does. A schema that the registry does not
-    /// have is waited for; see [`patience`](super::patience).
+    /// have is waited for; see `patience.rs`.
     ///
     /// # Errors
     /// As for [`Decoder::learn`], and retry `registry.unknown_schema` while the schema is waited for.
