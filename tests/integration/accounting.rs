@@ -175,7 +175,7 @@ pub(crate) fn of_store(sink: &str, config: &str) -> Result<(), String> {
     let server = env("DATABASE_URL");
     let url = format!("{}/{database}", server.rsplit_once('/').expect("a URL with a database").0);
     let sink = sink.to_owned();
-    // Without a database there is no store that could say anything.
+    // Without a database there is no store to compare with.
     let Some(stored) = asked(async move { Stored::read(&url, &sink).await }).flatten() else { return Ok(()) };
     stored.into_iter().try_for_each(|(topic, stored)| stored.has_every_key(&topic))
 }

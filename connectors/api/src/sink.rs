@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-use crate::{Anchor, Applied, Arena, Beginning, DeadLetterStreak, Error, Record, Result, StoredDeadLetter};
+use crate::{Anchor, Applied, Arena, Beginning, DeadLetterStreak, Error, Payload, Record, Result, StoredDeadLetter};
 
 /// One partition of one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -167,6 +167,18 @@ pub struct WaitingRecord {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
     /// The start of the wait.
     pub since: SystemTime,
+}
+
+impl WaitingRecord {
+    /// Copies the bytes of the record into the arena of a batch.
+    pub fn copy_into(&self, arena: &mut Arena) -> Payload {
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
+        Payload {
+            headers: arena.push_headers(headers),
+            key: self.key.as_deref().map(|key| arena.push(key)),
+            value: self.value.as_deref().map(|value| arena.push(value)),
+        }
+    }
 }
 
 /// The failure of [`Sink::apply`].

@@ -1,8 +1,9 @@
 //! Records that wait for a row they refer to: in `towpath.waiting`, with their bytes, from the transaction that moves
 //! the offset past them to the transaction that writes them or dead-letters them.
 //!
-//! The table is the only memory of a wait, so a crash ends none and repeats none. Its rows are changed only after the
-//! compare-and-set of the partition, which excludes every older claim.
+//! The table is the only memory of a wait, so a crash ends none and repeats none. A wait begins and ends only after the
+//! compare-and-set of the partition, which excludes every older claim. Only records at or after the stored offset are
+//! removed without it: they are read again.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -90,10 +91,10 @@ pub(crate) async fn supersede(client: &Client, sink: &str, partition: &TopicPart
     let rows = client.query(sql, &[&sink, &&*partition.topic, &partition.partition, &to]).await;
     let rows = rows.map_err(|error| database_error(format!("end the waits of {partition}"), error))?;
     let (mut arena, mut records) = (Arena::default(), Vec::with_capacity(rows.len()));
-    for WaitingRecord { offset, timestamp_ms, key, value, headers, .. } in rows.iter().map(record) {
-        let headers = arena.push_headers(headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())));
-        let (key, value) = (key.map(|key| arena.push(&key)), value.map(|value| arena.push(&value)));
-        records.push(Record { offset, timestamp_ms, body: Body::Filtered, payload: Payload { key, value, headers } });
+    for ended in rows.iter().map(record) {
+        let payload = ended.copy_into(&mut arena);
+        let WaitingRecord { offset, timestamp_ms, .. } = ended;
+        records.push(Record { offset, timestamp_ms, body: Body::Filtered, payload });
     }
     let letters: Vec<_> = records.iter().map(DeadLetter::waited_for_a_topic_that_is_gone).collect();
     let batch = Batch { partition: partition.clone(), from: to, to, anchor: None, records: Vec::new(), arena };

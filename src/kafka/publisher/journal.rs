@@ -15,7 +15,8 @@ use super::{
     metrics::{ConnectorSeries, SourceMetrics},
     outgoing::{batch_of_one, check_size},
     position,
-    transaction::{Record, Transactions},
+    request::Record,
+    transaction::Transactions,
 };
 use crate::{
     avro::registry::Registry,

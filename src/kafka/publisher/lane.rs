@@ -18,7 +18,7 @@ use super::{
     deliveries::Deliveries,
     metrics::ConnectorSeries,
     refusal::{explain, is_of_a_batch, is_size, label},
-    transaction::{Ended, MESSAGE_TIMEOUT, Record, Request, TRANSACTION_TIMEOUT},
+    request::{Ended, MESSAGE_TIMEOUT, Record, Request, TRANSACTION_TIMEOUT},
     watchdog::Progress,
 };
 use crate::kafka::{

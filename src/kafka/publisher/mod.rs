@@ -14,6 +14,7 @@ mod outgoing;
 mod position;
 pub(super) mod producer;
 pub(super) mod refusal;
+mod request;
 mod route;
 pub(super) mod settings;
 mod shared;

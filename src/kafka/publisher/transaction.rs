@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use rdkafka::message::{Headers as _, OwnedHeaders};
 use tokio::sync::oneshot;
 use towpath_api::{Error, ErrorType, Result};
 
@@ -19,7 +18,7 @@ use super::{
     deliveries::Deliveries,
     lane::Lane,
     metrics::ConnectorSeries,
-    outgoing::batch_of_one,
+    request::{Ended, MESSAGE_TIMEOUT, Record, Request, TRANSACTION_TIMEOUT},
     settings::{guarantee, set_defaults},
     watchdog::{Progress, WATCHDOG},
 };
@@ -28,59 +27,14 @@ use crate::kafka::{
     codes,
 };
 
-/// The maximum time for which librdkafka retries a record. Shorter than the transaction timeout, so that the outcome of
-/// each record is known before the broker ends the transaction.
-pub(super) const MESSAGE_TIMEOUT: Duration = Duration::from_secs(20);
-/// After this time the broker aborts the transaction of a dead producer.
-pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(40);
 /// The default of `socket.timeout.ms` in librdkafka.
 const SOCKET_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// A record of a transaction.
-pub(super) struct Record {
-    pub(super) topic: Arc<str>,
-    /// `None` lets the key decide.
-    pub(super) partition: Option<i32>,
-    pub(super) key: Vec<u8>,
-    pub(super) value: Option<Vec<u8>>,
-    pub(super) headers: Option<OwnedHeaders>,
-    /// The topic refuses larger batches; `None` if the producer's batches are smaller anyway.
-    pub(super) batch_limit: Option<usize>,
-}
-
-impl Record {
-    /// The bytes of a batch that contains only this record.
-    pub(super) fn size(&self) -> usize {
-        let headers = self.headers.iter().flat_map(|headers| headers.iter());
-        let headers = headers.map(|header| (header.key.len(), header.value.map_or(0, <[u8]>::len)));
-        batch_of_one(self.key.len(), self.value.as_ref().map_or(0, Vec::len), headers)
-    }
-}
-
-/// The end of one transaction.
-pub(super) struct Ended {
-    /// Partition and offset of each record, in their order.
-    pub(super) result: Result<Vec<(i32, i64)>>,
-    /// False if the producer is spent.
-    pub(super) reusable: bool,
-}
-
-impl Ended {
-    pub(super) fn spent(error: Error) -> Self {
-        Self { result: Err(error), reusable: false }
-    }
-}
 
 /// The handle to the thread of one transactional producer. The thread ends after the handle was dropped.
 pub(super) struct Transactions {
     task: String,
     requests: mpsc::Sender<Request>,
     progress: Arc<Progress>,
-}
-
-pub(super) struct Request {
-    pub(super) records: Vec<Record>,
-    pub(super) reply: oneshot::Sender<Ended>,
 }
 
 impl Transactions {

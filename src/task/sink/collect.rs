@@ -183,11 +183,11 @@ impl Collector {
         let mut records = Vec::with_capacity(waiting.len());
         // A delete and its tombstone wait together.
         let mut deletes = Deletes::default();
-        for WaitingRecord { offset, timestamp_ms, key, value, headers, .. } in waiting {
-            let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
-            let headers = batch.arena.push_headers(headers);
+        for record in waiting {
+            let payload = record.copy_into(&mut batch.arena);
+            let WaitingRecord { offset, timestamp_ms, key, value, .. } = record;
             let body = loop {
-                let schemas = schema_headers(&batch.arena, headers);
+                let schemas = schema_headers(&batch.arena, payload.headers);
                 match self.decoder.decode_sized(key.as_deref(), value.as_deref(), schemas, timestamp_ms).0 {
                     Decoded::Body(body) => break body,
                     Decoded::NeedsSchema(id) => {
@@ -195,9 +195,8 @@ impl Collector {
                     }
                 }
             };
-            let (key, value) = (key.map(|key| batch.arena.push(&key)), value.map(|value| batch.arena.push(&value)));
             let body = deletes.settle(body);
-            records.push(Record { offset, timestamp_ms, body, payload: Payload { key, value, headers } });
+            records.push(Record { offset, timestamp_ms, body, payload });
         }
         batch.records.splice(..0, records);
         Ok(())

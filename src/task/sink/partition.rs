@@ -137,7 +137,9 @@ impl<O: OpenSink> SinkPartition<O> {
     /// 2. a loss of the store, after which the offset may have moved;
     /// 3. a topic that was re-created, whose reader may be silent for ever;
     /// 4. the next record;
-    /// 5. an end of the topic that has no record: the batch is empty.
+    /// 5. the time to retry records that wait for a row: the batch has no new records;
+    /// 6. the time after which a partition that could not store its last batch has nothing left to store;
+    /// 7. an end of the topic that has no record: the batch is empty.
     async fn collect(&mut self, reader: &PartitionReader, collector: &mut Collector) -> Result<bool> {
         let stop = self.holding.context.stop.clone();
         if !self.learn(collector).await? {

@@ -3,8 +3,8 @@
 use super::{Parameters, Statement, input_keys, order::is_settled, same_key};
 use crate::{fold::Row, key::Keys, table::Table};
 
-/// Finds whole rows that may still change the table: there is no row of their key, or it is older, or the order is
-/// unknown. Returns one row of two columns: the places in `rows` (from 1) of those whose key has no row, and of the
+/// Finds whole rows that may still change the table: their key has no row, its row is older, or the order is unknown.
+/// Returns one row of two columns: the places in `rows` (from 1) of those whose key has no row, and of the
 /// others. The table must have metadata columns.
 ///
 /// # Errors
