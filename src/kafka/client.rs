@@ -1,6 +1,9 @@
 //! The settings that all Kafka clients share, and the meaning of their errors.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rdkafka::{
     ClientConfig,
@@ -67,7 +70,8 @@ impl KafkaSettings {
 /// A client that only checks that Kafka answers.
 #[derive(Clone)]
 pub struct ClusterProbe {
-    consumer: Arc<BaseConsumer>,
+    settings: ClientConfig,
+    consumer: Arc<Mutex<BaseConsumer>>,
 }
 
 impl ClusterProbe {
@@ -76,7 +80,9 @@ impl ClusterProbe {
     /// # Errors
     /// Fatal when librdkafka refuses a setting.
     pub fn new(kafka: &KafkaSettings) -> Result<Self> {
-        Ok(Self { consumer: Arc::new(kafka.client("probe").create().map_err(refused_settings)?) })
+        let settings = kafka.client("probe");
+        let consumer = settings.create().map_err(refused_settings)?;
+        Ok(Self { settings, consumer: Arc::new(Mutex::new(consumer)) })
     }
 
     /// The cluster's id, from a broker that answers now.
@@ -84,12 +90,18 @@ impl ClusterProbe {
     /// # Errors
     /// Retry while no broker answers.
     pub async fn cluster_id(&self) -> Result<Option<String>> {
-        let consumer = Arc::clone(&self.consumer);
+        let Self { settings, consumer } = self.clone();
         blocking("reach Kafka", move || {
+            let mut consumer = consumer.lock().unwrap_or_else(PoisonError::into_inner);
             // Serves the client's own events; there are no records.
             consumer.poll(Duration::ZERO);
             // The client caches the id, so only fresh metadata proves that a broker answers.
-            consumer.fetch_metadata(Some("__consumer_offsets"), PROBE_TIMEOUT)?;
+            let answer = consumer.fetch_metadata(Some("__consumer_offsets"), PROBE_TIMEOUT);
+            if answer.as_ref().is_err_and(|error| code(error) != Some(RDKafkaErrorCode::OperationTimedOut)) {
+                // Without a connection the client may be lost (`reach.rs`).
+                *consumer = settings.create()?;
+            }
+            answer?;
             Ok(consumer.client().fetch_cluster_id(PROBE_TIMEOUT))
         })
         .await

@@ -62,7 +62,8 @@ struct Clients {
     settings: ClientConfig,
     reading: ClientConfig,
     incarnations: Arc<Incarnations>,
-    first: Arc<ReadingClient>,
+    /// The client of the other topics. Replaced when it is lost.
+    first: Mutex<Arc<ReadingClient>>,
     /// The clients of topics that were re-created. A client that knew the topic before ignores a leader epoch that is
     /// smaller than that of the earlier topic, and would never read the new one.
     renewed: Mutex<HashMap<Arc<str>, Renewed>>,
@@ -102,7 +103,7 @@ impl TopicConsumer {
             witness: Witness::new(reading.clone()),
             reading,
             incarnations,
-            first,
+            first: Mutex::new(first),
             renewed: Mutex::default(),
             recognized: Mutex::default(),
             group: Group::default(),
@@ -115,8 +116,8 @@ impl TopicConsumer {
     /// # Errors
     /// Retry while no broker answers.
     pub async fn partitions(&self, selection: &Selection) -> Result<Vec<TopicPartition>> {
-        let fetched =
-            ask(&self.clients.first, "list the topics", |consumer| consumer.fetch_metadata(None, METADATA_TIMEOUT));
+        let first = self.clients.first()?;
+        let fetched = ask(&first, "list the topics", |consumer| consumer.fetch_metadata(None, METADATA_TIMEOUT));
         let metadata = fetched.await?;
         let mut partitions: Vec<_> = metadata
             .topics()
@@ -183,13 +184,13 @@ impl TopicConsumer {
 
     /// The client that reads a topic.
     fn client(&self, topic: &Arc<str>) -> Result<Arc<ReadingClient>> {
-        let Clients { incarnations, first, renewed, reading, .. } = &*self.clients;
+        let Clients { incarnations, renewed, reading, .. } = &*self.clients;
         let incarnation = incarnations.of(topic);
         if incarnation == Incarnation::default() {
-            return Ok(Arc::clone(first));
+            return self.clients.first();
         }
         let mut renewed = lock(renewed);
-        if let Some((_, client)) = renewed.get(topic).filter(|(of, _)| *of == incarnation) {
+        if let Some((_, client)) = renewed.get(topic).filter(|(of, client)| *of == incarnation && !client.is_lost()) {
             return Ok(Arc::clone(client));
         }
         let client = ReadingClient::new(reading.clone(), Arc::clone(incarnations))?;
@@ -241,8 +242,24 @@ impl TopicConsumer {
     /// known to be committed. A failure has no other effect.
     pub async fn show_progress(&self, offsets: Vec<(TopicPartition, i64)>) -> Vec<(TopicPartition, i64)> {
         let clients = Arc::clone(&self.clients);
-        let committed = tokio::task::spawn_blocking(move || clients.group.commit(clients.first.consumer(), offsets));
+        let Ok(first) = clients.first() else { return Vec::new() };
+        let committed = tokio::task::spawn_blocking(move || clients.group.commit(first.consumer(), offsets));
         committed.await.unwrap_or_default()
+    }
+}
+
+impl Clients {
+    /// The client of the topics that were not re-created; a fresh client if the earlier one is lost.
+    fn first(&self) -> Result<Arc<ReadingClient>> {
+        let mut first = lock(&self.first);
+        if first.is_lost() {
+            tracing::warn!(
+                code = codes::UNAVAILABLE,
+                "the client has lost all brokers, and is replaced; partitions are read again from their stored offsets"
+            );
+            *first = ReadingClient::new(self.reading.clone(), Arc::clone(&self.incarnations))?;
+        }
+        Ok(Arc::clone(&first))
     }
 }
 
@@ -301,7 +318,14 @@ impl PartitionReader {
     /// # Cancel safety
     /// Safe: a record is returned or stays in the queue.
     pub async fn next(&self) -> Result<BorrowedMessage<'_>> {
-        self.queue.recv().await.map_err(|error| self.explain(error))
+        tokio::select! {
+            biased;
+            message = self.queue.recv() => message.map_err(|error| self.explain(error)),
+            () = self.client.reach().lost().cancelled() => {
+                let doing = format!("read {}: the client has lost all brokers, and is replaced", self.partition);
+                Err(Error::retry(codes::UNAVAILABLE, ErrorType::Unavailable, doing))
+            }
+        }
     }
 
     /// The next record, if it is prefetched.

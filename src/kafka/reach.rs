@@ -2,14 +2,23 @@
 //!
 //! An end is known only while the leader's broker is connected and answers. librdkafka keeps reporting the last end for
 //! as long as the broker is away, and reports an error only when every broker is away.
+//!
+//! A client that knows no broker is lost. librdkafka forgets every broker that a metadata response does not list. A
+//! broker that was away for longer than its session is fenced until its next heartbeat, so it answers with its topics
+//! and without any broker. librdkafka then begins anew with `bootstrap.servers`. It often cancels that beginning while
+//! it handles the same response, and then never connects again (confluentinc/librdkafka#5301).
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use rdkafka::{Statistics, statistics::Broker};
+use tokio_util::sync::CancellationToken;
 use towpath_api::TopicPartition;
 
 /// Maximum time without an answer while a request is open. A fetch is answered after a tenth of a second, even without
@@ -17,6 +26,9 @@ use towpath_api::TopicPartition;
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// Maximum age of statistics, which arrive once a second.
 const MAX_AGE: Duration = Duration::from_secs(3);
+/// Consecutive statistics without a broker after which the client is lost. A client that begins anew has none for some
+/// milliseconds.
+const LOST_AFTER: u32 = 3;
 
 /// The end of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +50,9 @@ pub struct Unreachable {
 #[derive(Debug, Default)]
 pub(super) struct Reach {
     partitions: Mutex<HashMap<TopicPartition, Known>>,
+    /// Consecutive statistics without a broker.
+    without_brokers: AtomicU32,
+    lost: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -50,6 +65,7 @@ struct Known {
 impl Reach {
     /// Reads statistics.
     pub(super) fn observe(&self, statistics: &Statistics, now: Instant) {
+        self.count_brokers(statistics);
         let brokers: HashMap<i32, &Broker> =
             statistics.brokers.values().filter(|broker| broker.nodeid >= 0).map(|b| (b.nodeid, b)).collect();
         let mut known = self.known();
@@ -71,6 +87,19 @@ impl Reach {
         }
     }
 
+    fn count_brokers(&self, statistics: &Statistics) {
+        if statistics.brokers.values().any(connects) {
+            self.without_brokers.store(0, Relaxed);
+        } else if self.without_brokers.fetch_add(1, Relaxed) + 1 == LOST_AFTER {
+            self.lost.cancel();
+        }
+    }
+
+    /// Cancelled once the client has lost all brokers: it never connects again.
+    pub(super) fn lost(&self) -> &CancellationToken {
+        &self.lost
+    }
+
     /// The end of a partition whose leader answers.
     pub(super) fn end(&self, partition: &TopicPartition) -> Option<End> {
         self.known().get(partition).filter(|known| known.at.elapsed() < MAX_AGE).and_then(|known| known.end)
@@ -84,6 +113,12 @@ impl Reach {
     fn known(&self) -> MutexGuard<'_, HashMap<TopicPartition, Known>> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns true if the client may ask the broker for the other brokers. The group's coordinator is a logical broker,
+/// which has no address while no other broker is known.
+fn connects(broker: &Broker) -> bool {
+    matches!(broker.source.as_str(), "learned" | "configured")
 }
 
 /// Why the leader of a partition cannot be read from; `None` if it can.
@@ -104,6 +139,27 @@ mod tests {
     use rdkafka::statistics::{Partition, Topic};
 
     use super::*;
+
+    fn with_brokers(sources: &[&str]) -> Statistics {
+        let broker = |source: &&str| Broker { source: (*source).to_owned(), ..Broker::default() };
+        let brokers = sources.iter().map(|source| ((*source).to_owned(), broker(source))).collect();
+        Statistics { brokers, ..Statistics::default() }
+    }
+
+    #[test]
+    fn a_client_is_lost_when_it_knows_no_broker_for_a_while() {
+        let reach = Reach::default();
+        let lost_after = |sources: &[&str], times| {
+            (0..times).for_each(|_| reach.observe(&with_brokers(sources), Instant::now()));
+            reach.lost().is_cancelled()
+        };
+        assert!(!lost_after(&["configured", "logical"], 9), "it is not connected yet, or the broker is down");
+        assert!(!lost_after(&["learned", "logical"], 9));
+        assert!(!lost_after(&["logical", "internal"], LOST_AFTER - 1), "it may begin anew");
+        assert!(!lost_after(&["configured"], 1));
+        assert!(!lost_after(&[], LOST_AFTER - 1));
+        assert!(lost_after(&["logical", "internal"], 1));
+    }
 
     fn statistics(leader: i32, state: &str, waiting: i64, idle_ms: i64, prefetched: i64) -> Statistics {
         let broker = |nodeid, state: &str, waitresp_cnt, rxidle| Broker {

@@ -22,6 +22,9 @@ use super::{
     reach::Reach,
 };
 
+/// Pause between looks at who still uses a lost client.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// Receives the events of one client.
 #[derive(Debug)]
 pub(super) struct Context {
@@ -89,6 +92,11 @@ impl ReadingClient {
         &self.consumer.context().reach
     }
 
+    /// Returns true if the client never connects again, and has to be replaced.
+    pub(super) fn is_lost(&self) -> bool {
+        self.reach().lost().is_cancelled()
+    }
+
     pub(super) fn incarnations(&self) -> &Incarnations {
         &self.incarnations
     }
@@ -117,6 +125,22 @@ impl ReadingClient {
         });
         if let Some(error) = polled.await {
             tracing::debug!(%error, "the Kafka client reports an error");
+        }
+    }
+}
+
+impl Drop for ReadingClient {
+    /// The last owner of a client closes it, which may take a while without a broker. So a thread of its own closes a
+    /// lost client, not the task that still held it.
+    fn drop(&mut self) {
+        if self.is_lost() {
+            let consumer = Arc::clone(&self.consumer);
+            std::thread::spawn(move || {
+                while Arc::strong_count(&consumer) > 1 {
+                    std::thread::sleep(PAUSE);
+                }
+                drop(consumer);
+            });
         }
     }
 }

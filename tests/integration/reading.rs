@@ -67,6 +67,11 @@ impl Reading {
         Self::holding(Box::new(alone().await), theme, policy, 1, "").await
     }
 
+    /// Like [`Reading::alone`], with as many tasks as partitions.
+    pub(crate) async fn alone_with_tasks(theme: &str, tasks: i32) -> Self {
+        Self::holding(Box::new(alone().await), theme, "delete", tasks, &format!("tasks.max = {tasks}\n")).await
+    }
+
     /// A second topic and sink in the test of `other`, which keeps the stack.
     pub(crate) async fn beside(_other: &Self, theme: &str) -> Self {
         Self::holding(Box::new(()), theme, "delete", 1, "").await

@@ -37,6 +37,9 @@ impl Drop for Frozen {
     }
 }
 
+/// Each task has a client of its own, and each client may lose its brokers when the broker answers again.
+const TASKS: usize = 8;
+
 /// The series of the lag of `topic`.
 async fn lags(worker: &Worker, topic: &str) -> Vec<String> {
     let (_, text) = worker.get("/metrics").await;
@@ -52,15 +55,29 @@ async fn connectors(worker: &Worker) -> String {
     worker.get("/towpath/v1/connectors").await.1
 }
 
+impl Reading {
+    /// Adds a record to each partition.
+    async fn produce_to_each(&self, partitions: usize) {
+        for partition in 0..partitions {
+            self.tombstones(i32::try_from(partition).unwrap(), 1).await;
+        }
+    }
+
+    async fn all_applied(&self, records: usize) {
+        let is_applied = || async { (self.applied().await as usize == records).then_some(()) };
+        eventually(&format!("{records} records are applied"), is_applied).await;
+    }
+}
+
 #[tokio::test]
 async fn nothing_looks_fresh_while_the_broker_does_not_answer() {
-    let mut reading = Reading::alone("frozen", "delete").await;
-    reading.produce(0..3).await;
+    let mut reading = Reading::alone_with_tasks("frozen", i32::try_from(TASKS).unwrap()).await;
+    reading.produce_to_each(TASKS).await;
     reading.worker.spawn();
     reading.worker.is_ready().await;
-    reading.applied_up_to(3).await;
+    reading.all_applied(TASKS).await;
     let (worker, topic) = (&reading.worker, &reading.topic);
-    eventually("the lag is known", || async { (lags(worker, topic).await.len() == 1).then_some(()) }).await;
+    eventually("all lags are known", || async { (lags(worker, topic).await.len() == TASKS).then_some(()) }).await;
     let frozen = Frozen::kafka();
     eventually("the lag is unknown", || async { lags(worker, topic).await.is_empty().then_some(()) }).await;
     let before = caught_up(worker, topic).await;
@@ -74,12 +91,12 @@ async fn nothing_looks_fresh_while_the_broker_does_not_answer() {
     assert!((after - before).abs() < f64::EPSILON, "{before} became {after} without an answer of the broker");
     drop(frozen);
     eventually("the sink runs and is caught up", || async {
-        let is_fresh = caught_up(worker, topic).await > before && lags(worker, topic).await.len() == 1;
+        let is_fresh = caught_up(worker, topic).await > before && lags(worker, topic).await.len() == TASKS;
         (is_fresh && worker.state("pg").await == "running").then_some(())
     })
     .await;
-    reading.produce(3..5).await;
-    reading.applied_up_to(5).await;
+    reading.produce_to_each(TASKS).await;
+    reading.all_applied(2 * TASKS).await;
 }
 
 #[tokio::test]
