@@ -253,10 +253,6 @@ impl Clients {
     fn first(&self) -> Result<Arc<ReadingClient>> {
         let mut first = lock(&self.first);
         if first.is_lost() {
-            tracing::warn!(
-                code = codes::UNAVAILABLE,
-                "the client has lost all brokers, and is replaced; partitions are read again from their stored offsets"
-            );
             *first = ReadingClient::new(self.reading.clone(), Arc::clone(&self.incarnations))?;
         }
         Ok(Arc::clone(&first))

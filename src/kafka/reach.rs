@@ -21,6 +21,8 @@ use rdkafka::{Statistics, statistics::Broker};
 use tokio_util::sync::CancellationToken;
 use towpath_api::TopicPartition;
 
+use super::codes;
+
 /// Maximum time without an answer while a request is open. A fetch is answered after a tenth of a second, even without
 /// records.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -91,6 +93,10 @@ impl Reach {
         if statistics.brokers.values().any(connects) {
             self.without_brokers.store(0, Relaxed);
         } else if self.without_brokers.fetch_add(1, Relaxed) + 1 == LOST_AFTER {
+            tracing::warn!(
+                code = codes::UNAVAILABLE,
+                "the client has lost all brokers, and is replaced; partitions are read again from their stored offsets"
+            );
             self.lost.cancel();
         }
     }
