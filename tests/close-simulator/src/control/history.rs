@@ -54,7 +54,12 @@ fn line(world: &World, entry: &Entry) -> Json {
         .events
         .iter()
         .map(|id| match world.events.get(*id) {
-            Some(event) => json!({ "id": text(*id), "object_type": event.object_type, "action": event.action }),
+            Some(event) => json!({
+                "id": text(*id),
+                "object_type": event.object_type,
+                "object_id": text(event.object),
+                "action": event.action,
+            }),
             None => json!({ "id": text(*id) }),
         })
         .collect();

@@ -5,7 +5,11 @@ use std::{io, net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 use futures::StreamExt;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::Incoming,
+    header::{DATE, HeaderValue},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -65,7 +69,22 @@ pub async fn serve(listener: TcpListener, simulator: Arc<Simulator>, stop: Cance
     }
 }
 
+/// An answer with the organization's time as its date: Close has one clock.
 async fn respond(
+    simulator: Arc<Simulator>,
+    connection: Arc<Connection>,
+    peer: SocketAddr,
+    request: hyper::Request<Incoming>,
+) -> io::Result<Response> {
+    let mut response = undated(Arc::clone(&simulator), connection, peer, request).await?;
+    let now = simulator.world.read().clock.now();
+    if let Some(date) = now.http_date().and_then(|date| HeaderValue::from_str(&date).ok()) {
+        response.headers_mut().insert(DATE, date);
+    }
+    Ok(response)
+}
+
+async fn undated(
     simulator: Arc<Simulator>,
     connection: Arc<Connection>,
     peer: SocketAddr,

@@ -67,6 +67,12 @@ impl Moment {
         Self(jiff::Timestamp::now().as_microsecond()).to_millis()
     }
 
+    /// The form of the header `date`, without the fraction; `None` for years that it cannot show.
+    pub fn http_date(self) -> Option<String> {
+        let at = jiff::Timestamp::from_microsecond(self.to_secs().0).ok()?;
+        jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()
+    }
+
     /// Appends the written form, without quotes.
     pub fn write(self, stamps: Stamps, out: &mut Vec<u8>) {
         if self == Self::SENTINEL {

@@ -19,7 +19,8 @@ pub struct Entry {
     pub after: Option<Arc<Record>>,
     /// The request that caused it.
     pub request: Option<Id>,
-    /// Events that report it, consolidated ones included. Empty for a change without events.
+    /// Events that report it, consolidated ones included, and the semantic events of other objects that followed it,
+    /// such as a lead's `merged`. Empty for a change without events.
     pub events: Vec<Id>,
 }
 

@@ -227,3 +227,13 @@ async fn quirk_04_errors_have_their_forms() {
     let reply = close.get("user/").await;
     assert!(reply.status == 429 && reply.body["error"].is_object(), "{}", reply.text);
 }
+
+#[tokio::test]
+async fn answers_are_dated_by_the_organizations_clock() {
+    let close = Close::start().await;
+    close.post("/_control/clock/", json!({ "to": "2027-03-04T05:06:07.9Z", "rate": 0 })).await;
+    for path in ["me/", "nothing/"] {
+        let answer = close.request("admin", Method::GET, path).send().await.unwrap();
+        assert_eq!(answer.headers()["date"], "Thu, 04 Mar 2027 05:06:07 GMT", "{path}");
+    }
+}
