@@ -8,7 +8,7 @@ ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
-demo: ## Kafka, registry, Postgres and a worker; posts events and shows their rows
+demo: ## Kafka, registry, Postgres, a Close to try with and a worker; posts, edits, and shows the rows
 	@dev/demo
 
 test: ## all tests, against a separate stack on other ports
@@ -23,6 +23,7 @@ audit: ## cargo-deny: licenses, bans, sources, advisories (needs GitHub; without
 bench: ## benchmarks, against a separate stack; writes target/bench/summary.json
 	@dev/bench
 
-down: ## stop the demo's worker and its stack; the data stays (dev/stack reset wipes it)
+down: ## stop the demo's worker, its Close and its stack; the data stays (dev/stack reset wipes it)
 	@dev/worker stop
+	@dev/close stop
 	@dev/stack down

@@ -12,6 +12,7 @@ port_of() { # PART
     case $1 in
         webhooks) echo $((DEV_BASE_PORT + 80)) ;;
         registry) echo $((DEV_BASE_PORT + 81)) ;;
+        close) echo $((DEV_BASE_PORT + 87)) ;;
         rest) echo $((DEV_BASE_PORT + 83)) ;;
         kafka) echo $((DEV_BASE_PORT + 92)) ;;
         controller) echo $((DEV_BASE_PORT + 93)) ;;

@@ -6,13 +6,13 @@
 //! limits and its test.
 //!
 //! This crate is the runtime. It knows no outside system and no store. Connectors know those, and know neither Kafka
-//! nor each other. The contract between both is [`towpath_api`]. The connectors of today are [`towpath_webhook`] (a
-//! source) and [`towpath_postgres`] (a sink).
+//! nor each other. The contract between both is [`towpath_api`]. The connectors of today are the sources
+//! [`towpath_webhook`] and [`towpath_close`], and the sink [`towpath_postgres`].
 //!
 //! # Modules
 //!
-//! A module may use the modules to its right, and no other: cli > worker > plugin > task, rest > kafka > config > avro,
-//! telemetry. The script `dev/house` checks this.
+//! A module may use the modules to its right, and no other: cli > worker > plugin > task, rest > jobs > kafka > config
+//! > avro, telemetry. The script `dev/house` checks this.
 //!
 //! | module | subject | add code here for |
 //! |---|---|---|
@@ -21,6 +21,7 @@
 //! | [`plugin`] | one file for each connector class | a class: reading its keys, placement, start |
 //! | [`task`] | runs one source or one sink, whatever its class | batching, retries, pacing, dead letters, resuming |
 //! | [`rest`] | the management API: health, metrics, statuses | a route and the JSON of its answer |
+//! | [`jobs`] | what ends by itself: snapshots on request | what an operator asks of a running connector |
 //! | [`kafka`] | clients, topics, publisher, journal, consumer | a request to Kafka, or the meaning of a Kafka error |
 //! | [`config`] | reads config files, prints their problems | a key of the worker, of all sources or of all sinks |
 //! | [`avro`] | schemas of keys and envelopes, encoding, registry | reading or writing the bytes of records |
@@ -39,9 +40,8 @@
 //! A request to an API, such as Close's, belongs to its connector, together with its HTTP client. The meaning of a
 //! Postgres SQLSTATE is in `connectors/postgres/src/sqlstate.rs`.
 //!
-//! Two modules are planned. `jobs`, at the level of `rest`, is for work that ends by itself, such as a replay or a
-//! verification; its command is in [`cli`]. `cluster`, also at that level, is for what several workers share: configs,
-//! offsets and statuses in compacted topics, and the assignment of tasks to workers.
+//! One module is planned: `cluster`, at the level of [`rest`], for what several workers share: configs, offsets and
+//! statuses in compacted topics, and the assignment of tasks to workers.
 //!
 //! # The path of one event
 //!
@@ -77,6 +77,7 @@
 pub mod avro;
 pub mod cli;
 pub mod config;
+pub mod jobs;
 pub mod kafka;
 pub mod plugin;
 pub mod rest;

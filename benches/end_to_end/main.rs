@@ -4,6 +4,7 @@
 //! `target/bench/summary.json`, a flat map from the name of a figure to its number. Nothing here passes or fails.
 
 mod ceilings;
+mod close;
 mod deals;
 mod latency;
 mod limit;
@@ -83,6 +84,18 @@ fn main() {
             say("restart: kill -9 in the middle of a topic, and the next committed row");
             restart::measure(&mut figures).await;
         }
+        if wanted("close") || wanted("close-snapshot") {
+            say("close: the snapshot of 50,000 leads without limits");
+            close::snapshot(&mut figures).await;
+        }
+        if wanted("close") || wanted("close-budget") {
+            say("close: the use of a limited allowance");
+            close::budget(&mut figures).await;
+        }
+        if wanted("close") || wanted("close-latency") {
+            say("close: the way of a change, at the default poll interval");
+            close::latency(&mut figures).await;
+        }
     });
     print(&figures);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/summary.json");
@@ -105,7 +118,7 @@ fn print(figures: &Figures) {
     println!("\n{:<32} {:>14}   aim", "figure", "measured");
     for (name, value) in figures {
         let aim = match *name {
-            "sink_writer_ratio_1p" | "own_columns_ratio" => "≥ 0.90",
+            "sink_writer_ratio_1p" | "own_columns_ratio" | "close_budget_used_ratio" => "≥ 0.90",
             "sink_writer_ratio_2p" => "≥ 1.5",
             "offset_row_ratio" => "≥ 0.95",
             "replay_ratio" => "≥ 1",
@@ -117,6 +130,9 @@ fn print(figures: &Figures) {
             "rate_limit_ratio" => "0.97 to 1.00",
             "restart_to_row_ms" => "≤ 3000",
             "webhook_axum_ratio" => "≥ 0.25",
+            "close_snapshot_records_per_s" => "≥ 20000",
+            "close_snapshot_peak_rss_mib" => "≤ 128",
+            "close_requests_refused" => "0",
             "post_to_row_p50_ms" => "≤ 30",
             "post_to_row_p99_ms" => "≤ 100",
             _ => "",

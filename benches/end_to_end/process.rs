@@ -22,7 +22,7 @@ pub(crate) struct Worker {
     child: Child,
     pub(crate) rest: String,
     pub(crate) hooks: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Worker {
@@ -48,7 +48,7 @@ impl Worker {
             .stdin(Stdio::null())
             .spawn()
             .expect("the binary can be started");
-        Self { child, rest, hooks, _folder: folder }
+        Self { child, rest, hooks, folder }
     }
 
     /// Waits until the worker is ready for posts.
@@ -61,6 +61,16 @@ impl Worker {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("the worker is not ready after 30 s");
+    }
+
+    /// The records of a topic, decoded.
+    pub(crate) fn tap(&self, topic: &str) -> Vec<serde_json::Value> {
+        let tap = ["tap", "--worker", "worker.toml", "-o", "ndjson", "--topic", topic];
+        let tapped = Command::new(env!("CARGO_BIN_EXE_towpath")).args(tap).current_dir(self.folder.path()).output();
+        let tapped = tapped.expect("the binary can be started");
+        assert!(tapped.status.success(), "{}", String::from_utf8_lossy(&tapped.stderr));
+        let records = serde_json::Deserializer::from_slice(&tapped.stdout).into_iter();
+        records.collect::<Result<_, _>>().expect("tap prints JSON")
     }
 
     /// Processor time used, in seconds.

@@ -3,6 +3,7 @@
 //! Each command has a file, which connects parts of other modules. Data goes to standard output, everything else to
 //! standard error. Exit codes: [`exit`].
 
+mod api;
 mod codes;
 mod config;
 pub mod exit;
@@ -12,9 +13,12 @@ mod offsets;
 mod preflight;
 mod run;
 mod signals;
+mod snapshot;
 mod supervise;
+mod table;
 mod tap;
 mod version;
+mod views;
 
 use std::process::ExitCode;
 
@@ -46,6 +50,11 @@ enum Command {
     /// Show or set the offsets from which sinks resume
     #[command(subcommand)]
     Offsets(offsets::OffsetsCommand),
+    /// Show the snapshots of a source, ask for one, or approve its deletes
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
+    /// List the standard views, and show which of them a sink has installed
+    Views(views::ViewsArgs),
     /// Print records of a topic, decoded
     Tap(tap::TapArgs),
     /// Check that a worker is alive, for health checks of containers
@@ -85,6 +94,8 @@ pub fn main() -> ExitCode {
             Command::Config(command) => config::config(&command),
             Command::Preflight(args) => preflight::preflight(args).await,
             Command::Offsets(command) => offsets::offsets(command).await,
+            Command::Snapshot(command) => snapshot::snapshot(command).await,
+            Command::Views(args) => views::views(args).await,
             Command::Tap(args) => tap::tap(args).await,
             Command::Healthcheck(args) => healthcheck::healthcheck(&args).await,
             Command::Version(args) => version::version(&args),

@@ -105,7 +105,8 @@ async fn start(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, mut s
 /// the drain.
 async fn serve(config: WorkerConfig, connectors: Vec<ConnectorDefinition>, stop: CancellationToken) -> Result<()> {
     let shown = Shown::new();
-    let api = rest::Api::new(shown.metrics.clone(), shown.readiness.clone(), shown.board.clone());
+    let api = rest::Api::new(shown.metrics.clone(), shown.readiness.clone(), shown.board.clone())
+        .with_snapshots(shown.snapshots.clone());
     let server = rest::Server::bind(&config.listeners, api).await?;
     let closed = CancellationToken::new();
     let serving = tokio::spawn(server.serve(closed.clone()));

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod codes;
+mod committed;
 pub mod compacted;
 pub mod consumer;
 pub mod dead_letter_queue;

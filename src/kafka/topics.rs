@@ -74,6 +74,11 @@ pub(super) async fn ensure_compacted(
     }
     match (cleanup_policy(admin, topic).await, created) {
         (Ok(policy), _) if policy.trim() == "compact" => Ok(()),
+        // A broker that has just heard of the topic from another client.
+        (Ok(policy), _) if policy.trim().is_empty() => {
+            let doing = format!("use topic `{topic}`: the broker does not know its cleanup.policy yet");
+            Err(Error::retry(codes::UNAVAILABLE, ErrorType::Unavailable, doing))
+        }
         (Ok(policy), _) => Err(Error::fatal(
             codes::NOT_COMPACTED,
             ErrorType::Config,

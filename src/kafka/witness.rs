@@ -16,6 +16,7 @@ use towpath_api::{Error, ErrorType, Result, TopicPartition};
 use super::{
     client::{refused_settings, unavailable},
     codes,
+    committed::QuietAtEnd,
 };
 
 /// The maximum time of one look.
@@ -24,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The second reader of a task, for one partition at a time. Connects when it is first needed.
 pub(super) struct Witness {
     settings: ClientConfig,
-    client: Mutex<Option<StreamConsumer>>,
+    client: Mutex<Option<StreamConsumer<QuietAtEnd>>>,
 }
 
 impl Witness {
@@ -48,7 +49,7 @@ impl Witness {
         // After an error, or if this future is dropped, the next look has a fresh client.
         let client = match place.take() {
             Some(client) => client,
-            None => self.settings.create().map_err(refused_settings)?,
+            None => self.settings.create_with_context(QuietAtEnd).map_err(refused_settings)?,
         };
         let doing = || format!("look for records of {partition} from offset {from}");
         let found = timeout(TIMEOUT, look(&client, partition, from)).await;
@@ -60,7 +61,11 @@ impl Witness {
 }
 
 /// The offset of the first record from `from` on; `None` if the partition ends before there is a record.
-async fn look(client: &StreamConsumer, partition: &TopicPartition, from: i64) -> Result<Option<i64>, KafkaError> {
+async fn look(
+    client: &StreamConsumer<QuietAtEnd>,
+    partition: &TopicPartition,
+    from: i64,
+) -> Result<Option<i64>, KafkaError> {
     let mut assignment = TopicPartitionList::with_capacity(1);
     assignment.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(from))?;
     client.assign(&assignment)?;

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use towpath_api::{Placement, Result};
 use towpath_keys::{Check, ConfigValue, Flat, FlatReader, Given, Invalid, KeyDefinition, Keys, Problem, config_keys};
 
-use super::{CLASSES, Resources, SinkOffsets, TopicCheck};
+use super::{CLASSES, Resources, SinkOffsets, TopicCheck, ViewCheck};
 use crate::config::{ConnectorConfig, WorkerConfig};
 
 /// One connector class with its keys read. One file of this room implements it for each class; everything that the rest
@@ -50,6 +50,16 @@ pub trait Class: Debug + Clone + Sized {
         common: &ConnectorConfig,
         owner: &str,
     ) -> impl Future<Output = Result<Option<SinkOffsets>>> + Send;
+
+    /// The standard views in the connector's store: those that are installed, and those that are missing although there
+    /// are tables for them. `None` for a class without tables, which is the default. Changes nothing.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn standing_views(&self, common: &ConnectorConfig) -> impl Future<Output = Result<Option<Vec<ViewCheck>>>> + Send {
+        let _ = common;
+        std::future::ready(Ok(None))
+    }
 
     /// Compares the topics that the connector reads with the place where it stores them, without changing anything. A
     /// source reads no topics and returns an empty list.

@@ -3,7 +3,7 @@
 use towpath_api::Result;
 use towpath_keys::{Flat, Problem, codes, read};
 
-use super::{ClassConfig, ClassName, Connector, Plugin, Resources, SinkOffsets};
+use super::{ClassConfig, ClassName, Connector, Plugin, Resources, SinkOffsets, ViewCheck};
 use crate::config::ConnectorConfig;
 
 /// A connector's map, read.
@@ -47,6 +47,14 @@ impl ConnectorDefinition {
     pub(crate) async fn stored_offsets(&self, owner: &str) -> Result<Option<SinkOffsets>> {
         self.plugin.stored_offsets(&self.common, owner).await
     }
+
+    /// The standard views in a sink's store. See [`Class::standing_views`](super::Class::standing_views).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn standing_views(&self) -> Result<Option<Vec<ViewCheck>>> {
+        self.plugin.standing_views(&self.common).await
+    }
 }
 
 /// The class that the map names. Without a class only its own key can be checked.
@@ -67,8 +75,21 @@ fn class(flat: &Flat) -> Result<ClassName, Vec<Problem>> {
     }
 }
 
+/// Warnings of a source with one task and without dead letters: about `tasks.max` above 1, and about the keys of dead
+/// letters.
+pub(super) fn without_tasks_and_tolerance(
+    flat: &Flat,
+    common: &ConnectorConfig,
+    no_tasks: &str,
+    no_tolerance: &str,
+) -> Vec<Problem> {
+    let tasks = (common.tasks_max > 1).then(|| without_effect(flat, "tasks.max", no_tasks)).flatten();
+    let tolerance = ["errors.tolerance", "errors.retry.timeout"].map(|key| without_effect(flat, key, no_tolerance));
+    tasks.into_iter().chain(tolerance.into_iter().flatten()).collect()
+}
+
 /// Warns about a key that was given and has no effect.
-pub(super) fn without_effect(flat: &Flat, key: &str, why: &str) -> Option<Problem> {
+fn without_effect(flat: &Flat, key: &str, why: &str) -> Option<Problem> {
     let entry = flat.entries().iter().find(|entry| entry.key == key)?;
     let origin = entry.origin.clone().or_else(|| flat.file_origin());
     Some(Problem::new(codes::WARNING, key, format!("`{key}`: {why}")).at(origin))

@@ -8,13 +8,16 @@
 //! and its line in [`Plugin`]. The compiler reports what is missing; `towpath_api` lists the steps.
 
 mod class;
+mod close;
 mod definition;
+mod doorbell;
 mod postgres;
 mod preflight;
 mod resources;
 mod sink;
 mod source;
 mod stored_offsets;
+mod views;
 mod webhook;
 
 use towpath_api::Result;
@@ -28,6 +31,7 @@ pub use self::{
     sink::SinkConnector,
     source::{JournalingSource, PublishingSource},
     stored_offsets::{SinkOffsets, StoredOffsets},
+    views::{ViewCheck, standard_views},
 };
 use crate::config::{ConnectorConfig, SinkConfig, SourceConfig, WorkerConfig};
 
@@ -89,6 +93,13 @@ macro_rules! plugins {
                 }
             }
 
+            /// See [`Class::standing_views`].
+            pub(crate) async fn standing_views(&self, common: &ConnectorConfig) -> Result<Option<Vec<ViewCheck>>> {
+                match self {
+                    $(Self::$variant(class) => class.standing_views(common).await,)+
+                }
+            }
+
             /// See [`Class::preflight`].
             pub(crate) async fn preflight(
                 &self,
@@ -110,6 +121,7 @@ macro_rules! plugins {
 
 plugins! {
     Webhook(webhook::Webhook) = "Accepts posts and writes them to topics.",
+    Close(close::Close) = "Reads everything of a Close organization once, then every change, into topics.",
     Postgres(postgres::Postgres) = "Writes topics to Postgres.",
 }
 

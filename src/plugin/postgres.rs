@@ -2,13 +2,14 @@
 
 use towpath_api::{OpenSink as _, Result};
 use towpath_keys::{Check, Flat, KeyDefinition, Keys as _, Problem, Problems, read};
-use towpath_postgres::{OpenPostgresSink, PostgresSinkConfig, SinkSettings, preflight};
+use towpath_postgres::{OpenPostgresSink, PostgresSinkConfig, SinkSettings, StandingView, preflight, standing_views};
 
 use super::{
-    Class, ClassConfig, Connector, Read, Resources, SinkOffsets, TableCheck, TopicCheck,
+    Class, ClassConfig, Connector, Read, Resources, SinkOffsets, TableCheck, TopicCheck, ViewCheck,
     class::Across,
     preflight::topics,
     sink::{SinkConnector, refuse_own_dead_letters},
+    views::standard_views,
 };
 use crate::config::{ConnectorConfig, ErrorsTolerance, SinkConfig, WorkerConfig};
 
@@ -27,7 +28,7 @@ impl Postgres {
             tolerate_poison: common.errors_tolerance == ErrorsTolerance::All,
             retry_timeout: common.errors_retry_timeout.duration(),
         };
-        OpenPostgresSink::new(settings, (*self.own).clone())
+        OpenPostgresSink::with_views(settings, (*self.own).clone(), standard_views())
     }
 }
 
@@ -57,6 +58,12 @@ impl Class for Postgres {
     async fn stored_offsets(&self, common: &ConnectorConfig, owner: &str) -> Result<Option<SinkOffsets>> {
         let store = self.opener(common, owner).open().await?;
         Ok(Some(SinkOffsets { selection: self.sink.selection()?, store: Box::new(store) }))
+    }
+
+    async fn standing_views(&self, common: &ConnectorConfig) -> Result<Option<Vec<ViewCheck>>> {
+        let found = standing_views(&self.own, &common.name, standard_views()).await?;
+        let check = |StandingView { view, name, why_not, without }| ViewCheck { view, name, why_not, without };
+        Ok(Some(found.into_iter().map(check).collect()))
     }
 
     async fn preflight(&self, common: &ConnectorConfig, worker: &WorkerConfig) -> Result<Vec<TopicCheck>> {

@@ -6,11 +6,13 @@ use std::{
 };
 
 use towpath_api::{Error, ErrorType, Result};
+use towpath_close::CloseMetrics;
 
 use super::webhook::Intake;
 use crate::{
     avro::registry::Registry,
     config::{ConnectorConfig, WorkerConfig},
+    jobs::Snapshots,
     kafka::{
         client::KafkaSettings,
         publisher::{OffsetStorage, SourceMetrics},
@@ -34,6 +36,9 @@ pub struct Resources {
     pub(crate) offsets: OffsetStorage,
     /// The listener of all webhook sources.
     pub(crate) intake: Intake,
+    pub(super) close_metrics: CloseMetrics,
+    /// The connectors that can be asked for snapshots.
+    pub(super) snapshots: Snapshots,
     /// The topics for dead letters of all connectors.
     queues: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -49,6 +54,7 @@ impl Resources {
         let source_metrics = SourceMetrics::register(metrics.registry()).map_err(failed)?;
         let registry = Registry::new(&config.schema_registry_url, metrics.registry())?;
         let intake = Intake::new(config, metrics.registry()).map_err(failed)?;
+        let close_metrics = CloseMetrics::register(metrics.registry()).map_err(failed)?;
         let offsets = OffsetStorage {
             topic: config.offset_storage_topic.clone(),
             partitions: config.offset_storage_partitions,
@@ -66,8 +72,15 @@ impl Resources {
             owner,
             offsets,
             intake,
+            close_metrics,
+            snapshots: Snapshots::new(),
             queues: Arc::default(),
         })
+    }
+
+    /// Registers connectors that can be asked for snapshots with `snapshots`, which others see.
+    pub(crate) fn with_snapshots(self, snapshots: &Snapshots) -> Self {
+        Self { snapshots: snapshots.clone(), ..self }
     }
 
     /// Removes a closed connector: its status on the board and its series in all families. If the connector is opened
@@ -78,6 +91,8 @@ impl Resources {
         self.board.remove(connector);
         self.source_metrics.remove_connector(connector);
         self.intake.forget(connector);
+        self.close_metrics.remove_connector(connector);
+        self.snapshots.remove(connector);
     }
 
     /// Notes the topic for dead letters of a connector. Two sinks whose patterns match each other's would otherwise

@@ -9,7 +9,7 @@ use towpath_api::{OpenSource, Placement, Result, Source};
 use super::{Connector, Resources};
 use crate::{
     config::{ConnectorConfig, SourceConfig},
-    kafka::publisher::{BatchBytes, JournalSettings, KafkaJournal, KafkaPublisher, TopicSettings},
+    kafka::publisher::{BrokerLimits, JournalSettings, KafkaJournal, KafkaPublisher, TopicSettings},
     task::source::{IntakeCheck, Reporting, SourceTask},
     telemetry::Stage,
 };
@@ -92,7 +92,7 @@ impl<O: OpenSource> JournalingSource<O> {
             registry: resources.registry.clone(),
             topics: settings(topics),
             offsets: resources.offsets.clone(),
-            batches: BatchBytes::default(),
+            limits: BrokerLimits::default(),
             metrics: resources.source_metrics.clone(),
         };
         let (common, opener, settings) = (common.clone(), Arc::new(opener), Arc::new(settings));

@@ -108,3 +108,40 @@ fn keys_that_do_nothing_for_a_webhook_are_warned_of() {
     assert_eq!(warned(&[("errors.tolerance", "all")]), ["errors.tolerance"]);
     assert_eq!(warned(&[("errors.tolerance", "none"), ("tasks.max", "3")]), ["tasks.max", "errors.tolerance"]);
 }
+
+/// Reads a Close source: keys that are enough, with `given` added.
+fn close(given: &[(&str, &str)]) -> Result<(ConnectorDefinition, Vec<Problem>), Vec<Problem>> {
+    let needed = [
+        ("name", "close"),
+        ("connector.class", "CloseSource"),
+        ("topic.prefix", "close"),
+        ("close.api.key", "api_canary"),
+    ];
+    ConnectorDefinition::read(&Flat::from_strings(needed.iter().chain(given).copied()))
+}
+
+#[test]
+fn a_key_and_a_prefix_are_enough_for_close() {
+    let (definition, warnings) = close(&[]).unwrap();
+    assert!(definition.plugin.class() == "CloseSource" && warnings.is_empty());
+    assert!(!format!("{:?}", definition.plugin).contains("api_canary"));
+}
+
+#[test]
+fn a_typo_in_an_objects_name_is_reported_with_the_nearest_name() {
+    for key in ["objects", "objects.exclude"] {
+        let found = close(&[(key, "contact,oportunity")]).unwrap_err();
+        assert_eq!((found.len(), found[0].key.as_str(), found[0].suggestion.as_deref()), (1, key, Some("opportunity")));
+        assert!(found[0].message.contains("`oportunity`, which is not an object of Close"), "{}", found[0].message);
+    }
+}
+
+#[test]
+fn keys_that_do_nothing_for_close_are_warned_of() {
+    let warned = |given: &[(&str, &str)]| {
+        let (_, warnings) = close(given).unwrap();
+        warnings.into_iter().map(|warning| warning.key).collect::<Vec<_>>()
+    };
+    assert_eq!(warned(&[("tasks.max", "1")]), Vec::<String>::new());
+    assert_eq!(warned(&[("tasks.max", "2"), ("errors.tolerance", "none")]), ["tasks.max", "errors.tolerance"]);
+}

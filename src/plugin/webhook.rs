@@ -7,8 +7,8 @@ use towpath_keys::{Check, Flat, KeyDefinition, Keys as _, Problem, Problems, rea
 use towpath_webhook::{DoorLimits, Limits, Listener, OpenWebhookSource, WebhookConfig, WebhookMetrics};
 
 use super::{
-    Class, ClassConfig, Connector, Read, Resources, SinkOffsets, TopicCheck, class::Across, definition::without_effect,
-    source::PublishingSource,
+    Class, ClassConfig, Connector, Read, Resources, SinkOffsets, TopicCheck, class::Across,
+    definition::without_tasks_and_tolerance, source::PublishingSource,
 };
 use crate::config::{ConnectorConfig, SourceConfig, WorkerConfig};
 
@@ -33,12 +33,7 @@ impl Class for Webhook {
     fn read(flat: &Flat) -> Result<Read<Self>, Vec<Problem>> {
         let ((_, (common, Across(source, own))), mut warnings) =
             read::<(ClassConfig, (ConnectorConfig, Across<SourceConfig, WebhookConfig>))>(flat)?;
-        if common.tasks_max > 1 {
-            warnings.extend(without_effect(flat, "tasks.max", NO_TASKS));
-        }
-        for key in ["errors.tolerance", "errors.retry.timeout"] {
-            warnings.extend(without_effect(flat, key, NO_TOLERANCE));
-        }
+        warnings.extend(without_tasks_and_tolerance(flat, &common, NO_TASKS, NO_TOLERANCE));
         Ok((common, Self { source, own: Box::new(own) }, warnings))
     }
 
@@ -115,6 +110,11 @@ impl Intake {
             bodies_max_bytes: config.webhook_bodies_max.as_usize(),
         };
         Ok(Self { listener: Listener::with_limits(config.webhook_listeners.clone(), limits, &metrics), metrics })
+    }
+
+    /// The listener, for a connector that answers posts of its own.
+    pub(super) fn listener(&self) -> &Listener {
+        &self.listener
     }
 
     /// Removes the metrics of a closed webhook.

@@ -1,7 +1,8 @@
 //! The management listener: health, metrics, versions and statuses, for people and for probes.
 //!
-//! The listener only reads the state that the worker writes to [`crate::telemetry`]. It has no authentication: by
-//! default it binds to the loopback address, and it logs a warning if it binds to another address. `connect` has the
+//! The listener reads the state that the worker writes to [`crate::telemetry`], and passes requests for snapshots to
+//! [`crate::jobs`]. It has no authentication: by default it binds to the loopback address, and it logs a warning if it
+//! binds to another address. `connect` has the
 //! paths of Kafka Connect's REST API. Webhook requests arrive at a different listener; both are served by
 //! [`towpath_listener`], so neither can be held by clients that send, read or acknowledge nothing.
 
@@ -9,18 +10,25 @@ mod codes;
 mod connect;
 mod health;
 mod problem;
+mod snapshots;
 mod towpath;
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 use towpath_api::{Error, ErrorType, Result};
 use towpath_keys::ListenerAddress;
 use towpath_listener::{Accepting, Limits, TowerToHyperService};
 
-use crate::telemetry::{Metrics, Readiness, StatusBoard};
+use crate::{
+    jobs::Snapshots,
+    telemetry::{Metrics, Readiness, StatusBoard},
+};
 
 /// The port of a listener without one; Connect's default.
 const DEFAULT_PORT: u16 = 8083;
@@ -36,12 +44,18 @@ pub struct Api {
     metrics: Metrics,
     readiness: Readiness,
     board: StatusBoard,
+    snapshots: Snapshots,
 }
 
 impl Api {
     /// Creates an API that shows these three.
     pub fn new(metrics: Metrics, readiness: Readiness, board: StatusBoard) -> Self {
-        Self { metrics, readiness, board }
+        Self { metrics, readiness, board, snapshots: Snapshots::new() }
+    }
+
+    /// Takes requests for the snapshots of these connectors.
+    pub fn with_snapshots(self, snapshots: Snapshots) -> Self {
+        Self { snapshots, ..self }
     }
 
     fn router(self) -> Router {
@@ -53,6 +67,8 @@ impl Api {
             .route("/metrics", get(health::metrics))
             .route("/version", get(health::version))
             .route("/towpath/v1/connectors", get(towpath::connectors))
+            .route("/towpath/v1/connectors/{name}/snapshot", get(snapshots::show).post(snapshots::start))
+            .route("/towpath/v1/connectors/{name}/snapshot/approve", post(snapshots::approve))
             .fallback(problem::not_found)
             .method_not_allowed_fallback(problem::method_not_allowed)
             .with_state(self)

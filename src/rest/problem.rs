@@ -20,7 +20,8 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     answer(StatusCode::METHOD_NOT_ALLOWED, codes::METHOD_NOT_ALLOWED, &uri, &detail)
 }
 
-fn answer(status: StatusCode, code: &str, uri: &Uri, detail: &str) -> Response {
+/// A problem of the request to `uri`.
+pub(super) fn answer(status: StatusCode, code: &str, uri: &Uri, detail: &str) -> Response {
     if uri.path().starts_with("/towpath/") {
         let title = status.canonical_reason().unwrap_or_default();
         let problem = json!({

@@ -60,6 +60,6 @@ fn error(error: &LastError) -> Value {
 }
 
 /// RFC 3339 in UTC with milliseconds; null for a time outside the years -9999 to 9999.
-fn timestamp(time: SystemTime) -> Value {
+pub(super) fn timestamp(time: SystemTime) -> Value {
     jiff::Timestamp::try_from(time).map_or(Value::Null, |time| format!("{time:.3}").into())
 }

@@ -57,12 +57,35 @@ impl TaskHealth {
 
     /// Notes that an object of a source can be published. This alone does not mean that the source runs.
     pub(super) fn object_is_ready(&self, part: String) {
+        self.part_works(&part);
+        self.parts().add_partition(part);
+    }
+
+    /// Notes that `part` does not wait. This alone does not mean that the task runs. Returns true if the part waited.
+    pub(super) fn part_works(&self, part: &str) -> bool {
+        if self.is_well() {
+            return false;
+        }
         let mut parts = self.parts();
-        if parts.works(&part) {
+        let waited = parts.works(part);
+        if waited {
             tracing::info!(connector = %self.connector, part, "{part} works again");
             self.publish(&parts);
         }
-        parts.add_partition(part);
+        waited
+    }
+
+    /// Returns true if no part waits. Cheap.
+    pub(super) fn is_well(&self) -> bool {
+        self.well.load(Ordering::Acquire)
+    }
+
+    /// Removes parts that have ended with the run of a source. The state stays until the next report.
+    pub(super) fn end_parts(&self, ended: impl IntoIterator<Item = String>) {
+        let mut parts = self.parts();
+        for part in ended {
+            parts.remove(&part);
+        }
     }
 
     /// Reports that an object of a source could not be prepared, and is retried after `delay` of the attempt.
@@ -87,10 +110,11 @@ impl TaskHealth {
 
     /// Reports that `part` makes progress, or has nothing to do.
     pub(super) fn report_running(&self, part: &str) {
-        if self.well.load(Ordering::Acquire) {
+        if self.is_well() {
             return;
         }
         let mut parts = self.parts();
+        parts.started = true;
         let waited = parts.works(part);
         if waited {
             tracing::info!(connector = %self.connector, part, "{part} works again");
@@ -187,6 +211,11 @@ impl TaskHealth {
         }
     }
 
+    /// Counts another attempt.
+    pub(super) fn retried(&self, stage: Stage) {
+        self.metrics.retry(stage);
+    }
+
     /// Counts an error that is not retried and does not end the task.
     pub(super) fn error(&self, stage: Stage, error: &Error) {
         self.metrics.error(stage, error.error_type);
@@ -239,6 +268,7 @@ impl TaskHealth {
             return;
         }
         match parts.state() {
+            (_, None) if !parts.started => return self.status.starting(),
             (_, None) => self.status.running(),
             (state, Some(wait)) => self.status.waiting(state, wait.error.clone(), wait.attempt, wait.next_try),
         }

@@ -8,5 +8,6 @@ pub(crate) mod codes;
 mod health;
 pub(crate) mod sink;
 pub(crate) mod source;
+mod source_parts;
 
 pub(crate) use health::TaskHealth;

@@ -8,11 +8,11 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 use towpath_api::{
-    ChangeEvent, Error, ErrorType, Journal, Lifecycle, Object, OpenSource, Placed, Position, Publisher, Reaction,
-    Result, Source, delay_of_preparing,
+    ChangeEvent, Error, ErrorType, Journal, Lifecycle, Object, OpenSource, Placed, Position, PublishedRecords,
+    Publisher, Reaction, Result, Source, delay_of_preparing,
 };
 
-use super::{TaskHealth, codes};
+use super::{TaskHealth, codes, source_parts::SourceParts};
 use crate::telemetry::{
     Readiness, Stage,
     readiness::{KAFKA, REGISTRY},
@@ -80,7 +80,9 @@ impl<O: OpenSource> SourceTask<O> {
         let (health, stop) = (&self.health, &self.stop);
         let mut backoff = health.backoff();
         loop {
-            let (life, begun) = (Lifecycle::new(stop.clone()), Instant::now());
+            let parts = SourceParts::new(health);
+            let life = Lifecycle::new(stop.clone()).with_parts(Arc::<SourceParts>::clone(&parts));
+            let begun = Instant::now();
             // Opening may take as long as a broker is away, so a stop ends it. A running source ends by itself.
             let opening = async { Ok((open_out().await?, self.opener.open(self.task).await?)) };
             let opened = tokio::select! {
@@ -94,6 +96,7 @@ impl<O: OpenSource> SourceTask<O> {
                 },
                 Err(error) => Err(error),
             };
+            parts.end();
             // A source that starts and fails at once is delayed more and more.
             if life.is_started() && begun.elapsed() > health.delay_max() {
                 backoff = health.backoff();
@@ -218,7 +221,15 @@ impl<J: Journal> Journal for Reporting<J> {
         self.out.position().await
     }
 
-    async fn publish(&mut self, events: Vec<ChangeEvent>, position: Position) -> Result<Vec<Placed>> {
+    fn records(&self) -> Arc<dyn PublishedRecords> {
+        self.out.records()
+    }
+
+    async fn check(&mut self, event: &ChangeEvent) -> Result<()> {
+        self.out.check(event).await
+    }
+
+    async fn publish(&mut self, events: &[ChangeEvent], position: Position) -> Result<Vec<Placed>> {
         let count = events.len();
         let published = self.out.publish(events, position).await;
         self.health.processed(count);

@@ -12,6 +12,7 @@ use towpath_api::Result;
 pub use self::herder::{Herder, TaskId};
 use crate::{
     config::WorkerConfig,
+    jobs::Snapshots,
     kafka::client::ClusterProbe,
     plugin::{ConnectorDefinition, Resources},
     telemetry::{Metrics, Readiness, StatusBoard},
@@ -26,6 +27,8 @@ pub struct Shown {
     pub readiness: Readiness,
     /// The state of each task.
     pub board: StatusBoard,
+    /// The connectors that can be asked for snapshots.
+    pub snapshots: Snapshots,
 }
 
 impl Shown {
@@ -33,7 +36,7 @@ impl Shown {
     pub fn new() -> Self {
         let metrics = Metrics::new();
         let board = StatusBoard::new(&metrics);
-        Self { metrics, readiness: Readiness::new(), board }
+        Self { metrics, readiness: Readiness::new(), board, snapshots: Snapshots::new() }
     }
 }
 
@@ -55,7 +58,8 @@ pub async fn run(
     shown: Shown,
     stop: CancellationToken,
 ) -> Result<()> {
-    let resources = Resources::new(&config, &shown.metrics, &shown.readiness, &shown.board)?;
+    let resources =
+        Resources::new(&config, &shown.metrics, &shown.readiness, &shown.board)?.with_snapshots(&shown.snapshots);
     // The probe outlives the tasks: clients of `/readyz` get an answer during the drain.
     let closed = CancellationToken::new();
     let mut herder = Herder::new(resources.clone());

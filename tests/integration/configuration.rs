@@ -181,10 +181,10 @@ fn the_examples_are_valid_with_the_environment_of_the_stack() {
     let lines = String::from_utf8(stack.stdout).unwrap();
     let variables = lines.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
     let mut validate = towpath(&repository("examples"));
-    validate.args(["config", "validate", "worker.toml", "webhook.toml", "postgres.toml"]).envs(variables);
+    validate.args(["config", "validate", "worker.toml", "webhook.toml", "close.toml", "postgres.toml"]).envs(variables);
     let Output { status, stdout, stderr } = validate.output().unwrap();
-    let expected =
-        "valid: the worker\nvalid: connector `webhook` (WebhookSource)\nvalid: connector `postgres` (PostgresSink)\n";
+    let expected = "valid: the worker\nvalid: connector `webhook` (WebhookSource)\nvalid: connector `close` \
+         (CloseSource)\nvalid: connector `postgres` (PostgresSink)\n";
     assert_eq!(
         (String::from_utf8(stdout).unwrap().as_str(), String::from_utf8(stderr).unwrap().as_str()),
         (expected, "")
@@ -192,8 +192,14 @@ fn the_examples_are_valid_with_the_environment_of_the_stack() {
     assert_eq!(status.code(), Some(0));
 
     // The secrets come only from the environment.
-    let without = validate.env_remove("ACME_SECRET").env_remove("TOWPATH_PG_PASSWORD").output().unwrap();
+    let without = validate
+        .env_remove("ACME_SECRET")
+        .env_remove("TOWPATH_PG_PASSWORD")
+        .env_remove("CLOSE_API_KEY")
+        .output()
+        .unwrap();
     let printed = String::from_utf8(without.stderr).unwrap();
     assert_eq!(without.status.code(), Some(78), "{printed}");
     assert!(printed.contains("ACME_SECRET") && printed.contains("TOWPATH_PG_PASSWORD"), "{printed}");
+    assert!(printed.contains("CLOSE_API_KEY"), "{printed}");
 }

@@ -3,6 +3,7 @@
 mod kills;
 mod numbers;
 mod raw;
+mod read_back;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -36,7 +37,7 @@ async fn events_and_position_are_committed_together() {
     let lab = Laboratory::new("together");
     let mut journal = lab.open().await;
     assert_eq!(journal.position().await.unwrap(), None);
-    let placed = journal.publish(events(0..30), position(30)).await.unwrap();
+    let placed = journal.publish(&events(0..30), position(30)).await.unwrap();
     assert_eq!(journal.position().await.unwrap(), Some(position(30)));
     let found = read(&lab.topic(), "read_committed");
     assert_eq!(found.len(), 30);
@@ -56,10 +57,10 @@ async fn a_position_without_events_moves_and_a_delete_has_a_tombstone() {
     let _stack = shared().await;
     let lab = Laboratory::new("alone");
     let mut journal = lab.open().await;
-    assert_eq!(journal.publish(Vec::new(), position(5)).await.unwrap(), []);
+    assert_eq!(journal.publish(&[], position(5)).await.unwrap(), []);
     let mut delete = event(7);
     (delete.op, delete.after) = (towpath_api::Op::Delete, None);
-    let placed = journal.publish(vec![delete, event(8)], position(9)).await.unwrap();
+    let placed = journal.publish(&[delete, event(8)], position(9)).await.unwrap();
     assert_eq!(placed.len(), 2);
     let mut found = read(&lab.topic(), "read_committed");
     found.retain(|record| record.number == 7);
@@ -73,13 +74,13 @@ async fn a_second_instance_fences_the_first() {
     let _stack = shared().await;
     let lab = Laboratory::new("fence");
     let mut first = lab.open().await;
-    first.publish(events(0..3), position(3)).await.unwrap();
+    first.publish(&events(0..3), position(3)).await.unwrap();
     let mut second = lab.open().await;
     for _ in 0..2 {
-        let error = first.publish(events(3..4), position(4)).await.unwrap_err();
+        let error = first.publish(&events(3..4), position(4)).await.unwrap_err();
         assert_eq!(reaction(&error), (Reaction::Fenced, codes::FENCED), "{}", error.chain());
     }
-    second.publish(events(3..5), position(5)).await.unwrap();
+    second.publish(&events(3..5), position(5)).await.unwrap();
     let mut numbers: Vec<_> = read(&lab.topic(), "read_committed").iter().map(|record| record.number).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, [0, 1, 2, 3, 4]);
@@ -92,14 +93,14 @@ async fn a_poisoned_event_sends_nothing_and_the_journal_continues() {
     let mut journal = lab.open().await;
     let mut misfit = event(1);
     misfit.key = towpath_api::Key::Long(1);
-    let error = journal.publish(vec![event(0), misfit], position(2)).await.unwrap_err();
+    let error = journal.publish(&[event(0), misfit], position(2)).await.unwrap_err();
     assert_eq!(reaction(&error), (Reaction::Poison, "encode.misfit"));
     let mut large = event(1);
     large.after.as_mut().unwrap()[1].1 = towpath_api::apache_avro::types::Value::String("x".repeat(2_000_000));
-    let error = journal.publish(vec![event(0), large], position(2)).await.unwrap_err();
+    let error = journal.publish(&[event(0), large], position(2)).await.unwrap_err();
     assert_eq!(reaction(&error), (Reaction::Poison, codes::RECORD_TOO_LARGE));
     assert_eq!(read(&lab.topic(), "read_uncommitted").len(), 0);
-    journal.publish(events(0..1), position(2)).await.unwrap();
+    journal.publish(&events(0..1), position(2)).await.unwrap();
     assert_eq!(lab.open().await.position().await.unwrap(), Some(position(2)));
 }
 
@@ -111,10 +112,10 @@ async fn a_record_too_large_for_its_topic_is_poison_and_the_journal_continues() 
     let mut journal = lab.open().await;
     let mut large = event(1);
     large.after.as_mut().unwrap()[1].1 = towpath_api::apache_avro::types::Value::String("x".repeat(30_000));
-    let error = journal.publish(vec![event(0), large], position(2)).await.unwrap_err();
+    let error = journal.publish(&[event(0), large], position(2)).await.unwrap_err();
     assert_eq!(reaction(&error), (Reaction::Poison, codes::RECORD_TOO_LARGE), "{}", error.chain());
     assert_eq!(journal.position().await.unwrap(), None);
-    journal.publish(events(0..1), position(2)).await.unwrap();
+    journal.publish(&events(0..1), position(2)).await.unwrap();
     let numbers: Vec<_> = read(&lab.topic(), "read_committed").iter().map(|record| record.number).collect();
     assert_eq!(numbers, [0]);
 }
@@ -125,19 +126,19 @@ async fn a_journal_is_spent_after_an_abort_and_a_new_one_resumes() {
     let lab = Laboratory::new("spent");
     create_topic(&lab.topic(), &[]).await;
     let mut journal = lab.open().await;
-    journal.publish(events(0..3), position(3)).await.unwrap();
+    journal.publish(&events(0..3), position(3)).await.unwrap();
     // Each record is small enough, but the broker refuses their batch: the journal does not know the limit.
     set_limit(&lab.topic(), 2_000).await;
-    let error = journal.publish(events(3..1_000), position(1_000)).await.unwrap_err();
+    let error = journal.publish(&events(3..1_000), position(1_000)).await.unwrap_err();
     assert_eq!(reaction(&error), (Reaction::Retry, codes::RECORD_TOO_LARGE), "{}", error.chain());
     for _ in 0..2 {
-        let error = journal.publish(events(3..4), position(4)).await.unwrap_err();
+        let error = journal.publish(&events(3..4), position(4)).await.unwrap_err();
         assert_eq!(reaction(&error), (Reaction::Retry, codes::PRODUCER_RENEWED), "{}", error.chain());
         assert_eq!(reaction(&journal.position().await.unwrap_err()), (Reaction::Retry, codes::PRODUCER_RENEWED));
     }
     let mut fresh = lab.open().await;
     assert_eq!(fresh.position().await.unwrap(), Some(position(3)));
-    fresh.publish(events(3..1_000), position(1_000)).await.unwrap();
+    fresh.publish(&events(3..1_000), position(1_000)).await.unwrap();
     assert_eq!(numbers_of("k3", &lab), (3..1_000).step_by(7).collect::<Vec<_>>());
     assert_eq!(committed(&lab), 1_000);
 }
@@ -159,7 +160,7 @@ async fn a_transaction_may_be_larger_than_a_batch_of_its_topic() {
     let lab = Laboratory::new("batches");
     create_topic(&lab.topic(), &[("max.message.bytes", "20000")]).await;
     let mut journal = lab.open().await;
-    journal.publish(events(0..2_000), position(2_000)).await.unwrap();
+    journal.publish(&events(0..2_000), position(2_000)).await.unwrap();
     assert_eq!(numbers_of("k5", &lab), (5..2_000).step_by(7).collect::<Vec<_>>());
     assert_eq!(committed(&lab), 2_000);
 }
@@ -175,7 +176,7 @@ async fn a_limit_that_the_journal_cannot_read_ends_in_batches_that_fit() {
         let mut journal = lab.open().await;
         journal.prepare(&event(0).object).await.unwrap();
         set_limit(&lab.topic(), 2_000).await;
-        match journal.publish(events(0..500), position(500)).await {
+        match journal.publish(&events(0..500), position(500)).await {
             Ok(placed) => {
                 assert!(attempt > 0, "the first batch is too large");
                 assert_eq!((placed.len(), committed(&lab)), (500, 500));
@@ -188,20 +189,33 @@ async fn a_limit_that_the_journal_cannot_read_ends_in_batches_that_fit() {
 }
 
 #[tokio::test]
-async fn a_record_that_the_broker_refuses_by_itself_is_poison_in_a_transaction() {
+async fn a_record_that_the_broker_refuses_by_itself_is_poison_for_the_next_journal() {
     let _stack = shared().await;
-    let lab = Laboratory::new("itself");
-    create_topic(&lab.topic(), &[]).await;
+    let lab = Laboratory::new("itself").with_compression();
+    create_topic(&lab.topic(), &[("max.message.bytes", "20000")]).await;
     let mut journal = lab.open().await;
-    journal.prepare(&event(0).object).await.unwrap();
-    set_limit(&lab.topic(), 2_000).await;
     let mut large = event(1);
-    large.after.as_mut().unwrap()[1].1 = towpath_api::apache_avro::types::Value::String("x".repeat(3_000));
-    let error = journal.publish(vec![large], position(2)).await.unwrap_err();
+    let noise: String = (0..60_000).map(|_| char::from(rand::random_range(b'!'..=b'~'))).collect();
+    large.after.as_mut().unwrap()[1].1 = towpath_api::apache_avro::types::Value::String(noise);
+    journal.check(&large).await.unwrap();
+    let call = [event(0), large.clone()];
+    // The broker refuses the batch first, and then the record.
+    for _ in 0..8 {
+        match journal.publish(&call, position(2)).await.unwrap_err() {
+            error if error.reaction == Reaction::Poison => break,
+            error => {
+                assert_eq!(reaction(&error), (Reaction::Retry, codes::RECORD_TOO_LARGE), "{}", error.chain());
+                assert!(error.chain().contains("nothing of the call was published"), "{}", error.chain());
+                journal = lab.open().await;
+            }
+        }
+    }
+    let error = journal.check(&large).await.unwrap_err();
     assert_eq!(reaction(&error), (Reaction::Poison, codes::RECORD_TOO_LARGE), "{}", error.chain());
-    assert!(error.chain().contains("nothing of the call was published"), "{}", error.chain());
-    assert_eq!(committed(&lab), 0);
-    assert_eq!(lab.open().await.position().await.unwrap(), None);
+    journal.check(&event(1)).await.unwrap();
+    assert_eq!((journal.position().await.unwrap(), committed(&lab)), (None, 0));
+    journal.publish(&events(0..2), position(2)).await.unwrap();
+    assert_eq!(committed(&lab), 2);
 }
 
 #[tokio::test]
@@ -209,15 +223,16 @@ async fn a_dropped_future_spends_the_journal() {
     let _stack = shared().await;
     let lab = Laboratory::new("dropped");
     let mut journal = lab.open().await;
-    journal.publish(events(0..1), position(1)).await.unwrap();
+    journal.publish(&events(0..1), position(1)).await.unwrap();
+    let dropped = events(1..900);
     {
-        let mut publishing = std::pin::pin!(journal.publish(events(1..900), position(900)));
+        let mut publishing = std::pin::pin!(journal.publish(&dropped, position(900)));
         // Past the encoding, which lets other work run at times, into the transaction.
         for _ in 0..30 {
             assert!(futures::poll!(&mut publishing).is_pending());
         }
     }
-    let error = journal.publish(events(1..2), position(2)).await.unwrap_err();
+    let error = journal.publish(&events(1..2), position(2)).await.unwrap_err();
     assert_eq!(reaction(&error), (Reaction::Retry, codes::PRODUCER_RENEWED));
     // All records of the dropped call, or none.
     let Position(found) = lab.open().await.position().await.unwrap().unwrap();
@@ -230,7 +245,7 @@ async fn a_dropped_future_spends_the_journal() {
 async fn opening_ends_a_dead_transaction_before_it_reads_the_position() {
     let _stack = shared().await;
     let lab = Laboratory::new("settle");
-    lab.open().await.publish(events(0..2), position(2)).await.unwrap();
+    lab.open().await.publish(&events(0..2), position(2)).await.unwrap();
     let dead = producer(&lab.transactional_id());
     dead.begin_transaction().unwrap();
     let key = json!([lab.connector, 0]).to_string();
@@ -246,7 +261,7 @@ async fn opening_ends_a_dead_transaction_before_it_reads_the_position() {
 async fn the_position_is_read_beyond_an_open_transaction_of_another_producer() {
     let _stack = shared().await;
     let lab = Laboratory::new("beyond");
-    lab.open().await.publish(events(0..1), position(1)).await.unwrap();
+    lab.open().await.publish(&events(0..1), position(1)).await.unwrap();
     let foreign = producer(&format!("{}-foreign", lab.connector));
     foreign.begin_transaction().unwrap();
     for partition in 0..3 {
@@ -338,7 +353,7 @@ async fn an_offsets_topic_that_is_not_compacted_is_refused() {
 async fn a_position_of_a_newer_version_is_refused() {
     let _stack = shared().await;
     let lab = Laboratory::new("newer");
-    lab.open().await.publish(Vec::new(), position(1)).await.unwrap();
+    lab.open().await.publish(&[], position(1)).await.unwrap();
     let writer = producer(&format!("{}-writer", lab.connector));
     writer.begin_transaction().unwrap();
     let partition = read(&lab.offsets, "read_committed")[0].partition;

@@ -8,10 +8,16 @@ use std::{
     time::Duration,
 };
 
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+    metadata::MetadataTopic,
+};
 use tokio_postgres::{Client, NoTls};
 
 /// The timeout of every wait in a test; the machine may be slow and busy.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Returns a unique name, usable as topic prefix, schema and connector.
 pub(crate) fn unique(theme: &str) -> String {
@@ -82,7 +88,15 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, pro
 }
 
 /// Polls `probe` until it returns a value; `None` after [`PATIENCE`].
-async fn try_for_long<T, F: Future<Output = Option<T>>>(mut probe: impl FnMut() -> F) -> Option<T> {
+async fn try_for_long<T, F: Future<Output = Option<T>>>(probe: impl FnMut() -> F) -> Option<T> {
+    try_for(PATIENCE, probe).await
+}
+
+/// Polls `probe` until it returns a value; `None` after `patience`.
+pub(crate) async fn try_for<T, F: Future<Output = Option<T>>>(
+    patience: Duration,
+    mut probe: impl FnMut() -> F,
+) -> Option<T> {
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     let tried = async {
         loop {
@@ -92,7 +106,20 @@ async fn try_for_long<T, F: Future<Output = Option<T>>>(mut probe: impl FnMut() 
             }
         }
     };
-    tokio::time::timeout(PATIENCE, tried).await.ok()
+    tokio::time::timeout(patience, tried).await.ok()
+}
+
+/// Deletes the topics with this prefix. A broker with many partitions takes minutes to start again, which other tests
+/// make it do. Blocks.
+pub(crate) fn delete_topics(prefix: &str) {
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", env("KAFKA_BOOTSTRAP"));
+    let admin: AdminClient<DefaultClientContext> = settings.create().expect("a client");
+    let Ok(metadata) = admin.inner().fetch_metadata(None, PATIENCE) else { return };
+    let names: Vec<&str> = metadata.topics().iter().map(MetadataTopic::name).collect();
+    let names: Vec<&str> = names.into_iter().filter(|name| name.starts_with(prefix)).collect();
+    // A topic that stays disturbs no other test.
+    let _ = futures::executor::block_on(admin.delete_topics(&names, &AdminOptions::new()));
 }
 
 /// Opens a new connection.

@@ -5,6 +5,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::{
     accounting,
-    stack::{env, eventually, unique},
+    stack::{delete_topics, env, eventually, unique},
 };
 
 /// The secret of the client `acme` in every test; a canary that must not appear in any output.
@@ -188,10 +189,14 @@ impl Worker {
         self
     }
 
-    /// Waits until `/readyz` answers 200.
+    /// Waits until `/readyz` answers 200. Panics at once if the process ends before.
     pub(crate) async fn is_ready(&mut self) {
+        let child = std::cell::RefCell::new(self.child.as_mut().expect("a started worker"));
+        let (http, url) = (&self.http, format!("{}/readyz", self.rest));
         let probe = || async {
-            let answer = self.http.get(format!("{}/readyz", self.rest)).send().await;
+            let ended = child.borrow_mut().try_wait().expect("a child process");
+            assert_eq!(ended, None, "the worker has ended before it was ready");
+            let answer = http.get(&url).send().await;
             answer.is_ok_and(|answer| answer.status().is_success()).then_some(())
         };
         eventually(&format!("the worker is ready; its log: {}", self.folder.path().join("log").display()), probe).await;
@@ -414,7 +419,8 @@ impl Worker {
 /// Returns true if a worker has a metric of this name with these labels: a sum over none is 0, which may be the
 /// expected number.
 fn is_declared(name: &str, labels: &str) -> bool {
-    let declared = include_str!("../fixtures/metrics_of_a_worker.txt");
+    let declared =
+        [include_str!("../fixtures/metrics_of_a_worker.txt"), include_str!("../fixtures/metrics_of_close.txt")];
     let family = ["_count", "_sum", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
     let has = |line: &str| {
         let mut words = line.split(' ');
@@ -426,7 +432,7 @@ fn is_declared(name: &str, labels: &str) -> bool {
                 used.into_iter().all(|label| found.split(',').any(|known| known.ends_with(label)))
             })
     };
-    declared.lines().any(has)
+    declared.iter().any(|file| file.lines().any(has))
 }
 
 /// The sum of all series of a metric whose labels contain `labels`.
@@ -450,6 +456,9 @@ impl Drop for Worker {
         }
         if std::thread::panicking() {
             eprintln!("--- the worker's log ---\n{}", self.log());
+        } else if self.connectors.iter().any(|file| file == "close.toml") {
+            // A Close source has a topic for each of some sixty objects.
+            delete_topics(&format!("{}.", self.name));
         }
     }
 }
@@ -467,7 +476,20 @@ pub(crate) fn towpath(folder: &Path) -> Command {
     command
 }
 
-/// A port that was free a moment ago.
+/// A port that is free, and that no other worker of this run gets.
+///
+/// Below the ports that the system gives to outgoing connections and to listeners that ask for any: another test cannot
+/// be given it before the worker binds it, nor while the worker is restarted.
 fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).expect("a free port").port()
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    // Runs at the same time begin at different ports.
+    let begin = std::process::id().wrapping_mul(397);
+    let next = || {
+        let at = begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        u16::try_from(FIRST + at).expect("below 2^16")
+    };
+    let mut ports = std::iter::repeat_with(next).take(COUNT as usize);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }

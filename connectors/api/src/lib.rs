@@ -22,13 +22,21 @@
 //! 4. Implement [`OpenSource`]: the number of tasks, where they run, and how one is opened, afresh after each retry.
 //!    So a source keeps no state across an error: `run` begins with [`Journal::position`].
 //!
+//! Three further means, for sources that need them:
+//!
+//! * A new version of an object's schema is a new [`Object`] of the same name, which [`Journal::prepare`] registers;
+//!   events of both may be mixed. The registry accepts it only if it can read what all earlier versions wrote.
+//! * [`Journal::records`] reads back what is published: to compare it, or to know which events are in the topics.
+//! * A source with parts that wait on their own, such as its endpoints, reports them with [`Lifecycle::part_waits`] and
+//!   [`Lifecycle::part_works`]: the state shows them, and the run continues.
+//!
 //! A poller:
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
 //! use towpath_api::{
 //!     ChangeEvent, Error, ErrorType, Journal, Key, Lifecycle, Object, Op, OpenSource, Placed, Placement, Position,
-//!     Result, Source, Updates,
+//!     PublishedRecords, Result, Source, Updates,
 //!     apache_avro::{Schema, types::Value},
 //!     serde_json::{Map, Value as Json},
 //! };
@@ -75,7 +83,7 @@
 //!         while !life.stop().is_cancelled() {
 //!             let reading = self.poll(last).await?;
 //!             let position = Position(Map::from_iter([("reading".to_owned(), reading.into())]));
-//!             out.publish(vec![self.event(reading)], position).await?;
+//!             out.publish(&[self.event(reading)], position).await?;
 //!             // Only now: before, neither the event nor the position is durable.
 //!             last = reading;
 //!             tokio::select! {
@@ -124,7 +132,13 @@
 //!     async fn position(&mut self) -> Result<Option<Position>> {
 //!         Ok(self.position.clone())
 //!     }
-//!     async fn publish(&mut self, events: Vec<ChangeEvent>, position: Position) -> Result<Vec<Placed>> {
+//!     fn records(&self) -> Arc<dyn PublishedRecords> {
+//!         unimplemented!("a counter reads nothing back")
+//!     }
+//!     async fn check(&mut self, _: &ChangeEvent) -> Result<()> {
+//!         Ok(())
+//!     }
+//!     async fn publish(&mut self, events: &[ChangeEvent], position: Position) -> Result<Vec<Placed>> {
 //!         let placed = |offset| Placed { topic: "t".into(), partition: 0, offset };
 //!         let first = self.events;
 //!         self.events += i64::try_from(events.len()).expect("a poll is short");
@@ -353,11 +367,14 @@ pub mod failpoint;
 pub mod families;
 pub mod json;
 mod object;
+mod published;
 mod record;
 mod sink;
+mod snapshots;
 mod source;
 mod stored_dead_letter;
 mod streak;
+mod view;
 
 pub use anchor::{Anchor, Beginning, OTHER_CLUSTER};
 pub use apache_avro;
@@ -367,9 +384,17 @@ pub use error::{Error, ErrorType, Reaction, Result};
 pub use event::{ChangeEvent, EVENT_ID_HEADER, Key, Op, Version};
 pub use object::{KeyType, Object, ObjectError, Updates};
 pub use prometheus;
+pub use published::{Depth, Published, PublishedRecords, Reading};
 pub use record::{Body, Change, Identity, Payload, Record, RecordKey, RecordOp};
 pub use serde_json;
 pub use sink::{ApplyError, Batch, Claim, OpenSink, Sink, StoredOffset, Superseded, TopicPartition, WaitingRecord};
-pub use source::{Journal, Lifecycle, OpenSource, Placed, Placement, Position, Publisher, Source, delay_of_preparing};
+pub use snapshots::{
+    Asking, ObjectProgress, ObjectState, SnapshotApproval, SnapshotControl, SnapshotProgress, SnapshotRefused,
+    SnapshotRequest, SnapshotState, SnapshotStatus,
+};
+pub use source::{
+    Journal, Lifecycle, OpenSource, Parts, Placed, Placement, Position, Publisher, Source, delay_of_preparing,
+};
 pub use stored_dead_letter::StoredDeadLetter;
 pub use streak::{DeadLetterStreak, SYSTEMATIC};
+pub use view::{StandardView, ViewHome, ViewTable};

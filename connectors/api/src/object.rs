@@ -39,9 +39,13 @@ pub enum ObjectError {
 }
 
 /// A kind of record that a source emits: one topic, one table.
+///
+/// Two objects are equal if their schemas have the same text, `doc` included.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Object {
     name: String,
+    /// Schemas are equal whatever their `doc`, their texts are not.
+    text: String,
     schema: Schema,
     value_schema: Schema,
     key_type: KeyType,
@@ -67,7 +71,8 @@ impl Object {
             Updates::Whole => schema.clone(),
             Updates::Partial => all_optional(&name, &schema)?,
         };
-        Ok(Self { name, schema, value_schema, key_type, updates })
+        let text = serde_json::to_string(&schema).unwrap_or_default();
+        Ok(Self { name, text, schema, value_schema, key_type, updates })
     }
 
     /// The name, as in the topic `<topic.prefix>.<name>`.
@@ -163,6 +168,16 @@ mod tests {
                {"name":"amount","type":{"type":"bytes","logicalType":"decimal","precision":12,"scale":2}}"#
             )
         );
+    }
+
+    #[test]
+    fn objects_differ_if_a_text_for_people_does() {
+        let object = |doc: &str| {
+            let fields = format!(r#"{{"name":"id","type":"string"}},{{"name":"a","type":"long","doc":"{doc}"}}"#);
+            Object::new("deal", schema(&fields), Updates::Whole).unwrap()
+        };
+        assert_eq!(object("Size"), object("Size"));
+        assert_ne!(object("Size"), object("Length"));
     }
 
     #[test]

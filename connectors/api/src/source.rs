@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, Value as Json};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ChangeEvent, Object, Result};
+use crate::{ChangeEvent, Error, Object, PublishedRecords, Result};
 
 /// The workers of the group that run the tasks of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,17 +54,56 @@ pub trait Source<Out>: Send {
     fn run(&mut self, out: &mut Out, life: Lifecycle) -> impl Future<Output = Result<()>> + Send;
 }
 
+/// The worker's view of the parts of a source that wait on their own, while the others work: an endpoint that refuses,
+/// an object without a right.
+pub trait Parts: Send + Sync + 'static {
+    /// Notes that `part` cannot continue because of `error`, and makes its next attempt, the `attempt`th, after
+    /// `delay`.
+    fn waits(&self, part: &str, error: &Error, attempt: u32, delay: Duration);
+
+    /// Notes that `part` works, or has ended.
+    fn works(&self, part: &str);
+}
+
 /// The signals between the worker and a running source. All clones share the same signals.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Lifecycle {
     stop: CancellationToken,
     started: CancellationToken,
+    parts: Option<Arc<dyn Parts>>,
+}
+
+impl std::fmt::Debug for Lifecycle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lifecycle").field("stop", &self.stop).field("started", &self.started).finish_non_exhaustive()
+    }
 }
 
 impl Lifecycle {
     /// Creates the signals of a source that ends after `stop` is cancelled.
     pub fn new(stop: CancellationToken) -> Self {
-        Self { stop, started: CancellationToken::new() }
+        Self { stop, started: CancellationToken::new(), parts: None }
+    }
+
+    /// Lets the source report parts of it that wait. Without this, its reports have no effect.
+    pub fn with_parts(self, parts: Arc<dyn Parts>) -> Self {
+        Self { parts: Some(parts), ..self }
+    }
+
+    /// Reports that `part` of the source waits after `error`, and makes its next attempt, the `attempt`th, after
+    /// `delay`. Parts end with the run. The worker shows it in the task's state, counts it and logs it, and the other
+    /// parts go on.
+    pub fn part_waits(&self, part: &str, error: &Error, attempt: u32, delay: Duration) {
+        if let Some(parts) = &self.parts {
+            parts.waits(part, error, attempt, delay);
+        }
+    }
+
+    /// Reports that `part` works, or has ended. Cheap if it did not wait.
+    pub fn part_works(&self, part: &str) {
+        if let Some(parts) = &self.parts {
+            parts.works(part);
+        }
     }
 
     /// After this token is cancelled, the source accepts no more input, finishes the work in progress and returns.
@@ -161,6 +200,18 @@ pub trait Journal: Send {
     /// Retry while the broker is unavailable. Fenced if another instance of this task has taken over.
     fn position(&mut self) -> impl Future<Output = Result<Option<Position>>> + Send;
 
+    /// Reads back the records that the task's objects have in their topics. Stays usable for as long as the caller
+    /// keeps it.
+    fn records(&self) -> Arc<dyn PublishedRecords>;
+
+    /// Checks that [`publish`](Self::publish) would accept an event, as far as that is known without the broker: that
+    /// it fits its schema, and is not too large. Sends nothing, but creates the topic and registers the schemas, if
+    /// needed.
+    ///
+    /// # Errors
+    /// Poison, as `publish` would report it. Otherwise those of [`Publisher::prepare`].
+    fn check(&mut self, event: &ChangeEvent) -> impl Future<Output = Result<()>> + Send;
+
     /// Publishes events and sets the position. Returns after all events and `position` are durable, with the place of
     /// each event, in the order of `events`. If `events` is empty, only the position is set.
     ///
@@ -175,7 +226,7 @@ pub trait Journal: Send {
     /// If the future is dropped, the outcome is unknown, and a fresh journal must be opened.
     fn publish(
         &mut self,
-        events: Vec<ChangeEvent>,
+        events: &[ChangeEvent],
         position: Position,
     ) -> impl Future<Output = Result<Vec<Placed>>> + Send;
 }

@@ -48,6 +48,7 @@ mod problem;
 mod reader;
 mod reference;
 mod secret;
+mod share;
 mod size;
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,7 @@ pub use origin::{BaseDir, ConfigFile, Origin};
 pub use problem::{Problem, Problems, holds_credentials, looks_secret};
 pub use reader::{FlatReader, read, read_with};
 pub use secret::Secret;
+pub use share::Share;
 pub use size::ByteSize;
 pub use timeout::Timeout;
 pub use value::ConfigValue;

@@ -77,6 +77,13 @@ impl Problems {
         self.found.push(Problem::new(codes::INVALID_VALUE, key, message.to_string()));
     }
 
+    /// The value of `key` names something that does not exist. `message` is the reason without the key, and
+    /// `suggestion` the name that was probably meant; see [`nearest`](crate::nearest).
+    pub fn unknown_name(&mut self, key: &str, message: impl fmt::Display, suggestion: Option<&str>) {
+        let problem = Problem::new(codes::INVALID_VALUE, key, message.to_string());
+        self.found.push(Problem { suggestion: suggestion.map(str::to_owned), ..problem });
+    }
+
     /// Other keys require `key`. `message` is the reason without the key.
     pub fn missing(&mut self, key: &str, message: impl fmt::Display) {
         self.found.push(Problem::new(codes::MISSING_KEY, key, message.to_string()));

@@ -5,11 +5,19 @@
 //! batch in flight and then reads the outcome of that batch. `cluster_id` and the anchor show whether the topic is
 //! still the one that the offset refers to.
 
-use tokio_postgres::{Client, Statement, types::ToSql};
+use std::sync::Once;
+
+use tokio_postgres::{Client, Statement, error::SqlState, types::ToSql};
 use towpath_api::{Batch, Beginning, Claim, DeadLetterStreak, Error, ErrorType, Result, TopicPartition, failpoint};
 
 use crate::{
-    codes, fencing::is_fenced, name::TableName, offsets::anchor_in, sqlstate::database_error, table::DDL_LOCK, waiting,
+    codes,
+    fencing::is_fenced,
+    name::TableName,
+    offsets::anchor_in,
+    sqlstate::database_error,
+    table::{DDL_LOCK, schema_changes},
+    waiting,
 };
 
 const CREATE: &str = r#"
@@ -101,6 +109,17 @@ CREATE TABLE IF NOT EXISTS towpath.columns (
 COMMENT ON TABLE  towpath.columns IS 'The column of each field; fixed when the field is first seen.';
 "#;
 
+/// What the sink works without, if it may not create it: see `Notes` in `table/catalog.rs`.
+const CREATE_NOTES: &str = "
+ALTER TABLE towpath.columns
+    ADD COLUMN IF NOT EXISTS mixed       boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS labelled_ms bigint;
+COMMENT ON COLUMN towpath.columns.mixed
+    IS 'The column is jsonb because the field has values of several types; a text in it is a JSON string.';
+COMMENT ON COLUMN towpath.columns.labelled_ms
+    IS 'Time of the record whose schema gave the column its comment, in milliseconds since 1970.';
+";
+
 /// Creates whatever schema `towpath` lacks. Safe to run from many connections at once.
 pub(crate) async fn ensure(client: &Client) -> Result<()> {
     let exists = client
@@ -111,17 +130,38 @@ pub(crate) async fn ensure(client: &Client) -> Result<()> {
                 AND (SELECT count(*) = 3 FROM pg_attribute WHERE NOT attisdropped
                     AND (attrelid = to_regclass('towpath.sink_partition') AND attname = 'anchor_hash'
                         OR attrelid = to_regclass('towpath.dead_letter')
-                            AND attname IN ('generation', 'publish_error')))",
+                            AND attname IN ('generation', 'publish_error'))),
+                to_regclass('towpath.schema_changes') IS NOT NULL
+                AND EXISTS (SELECT FROM pg_attribute WHERE NOT attisdropped
+                    AND attrelid = to_regclass('towpath.columns') AND attname = 'labelled_ms')",
             &[],
         )
         .await
         .map_err(|error| database_error("look up schema towpath", error))?;
-    if exists.get(0) {
+    // One message is one transaction, which releases the lock at its end.
+    let locked = |sql: &str| format!("SELECT pg_advisory_xact_lock({DDL_LOCK}); {sql}");
+    if !exists.get::<_, bool>(0) {
+        let created = client.batch_execute(&locked(&format!("{CREATE} {}", waiting::CREATE))).await;
+        created.map_err(|error| database_error("create schema towpath", error))?;
+    }
+    if exists.get(1) {
         return Ok(());
     }
-    // One message is one transaction, which releases the lock at its end.
-    let sql = format!("SELECT pg_advisory_xact_lock({DDL_LOCK}); {CREATE} {}", waiting::CREATE);
-    client.batch_execute(&sql).await.map_err(|error| database_error("create schema towpath", error))
+    match client.batch_execute(&locked(&format!("{CREATE_NOTES} {}", schema_changes::CREATE))).await {
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            static WARNED: Once = Once::new();
+            WARNED.call_once(|| {
+                tracing::warn!(
+                    error = %error,
+                    "the role may not create towpath.schema_changes or alter towpath.columns: changes of columns are \
+                     not noted, labels of columns are not updated, and no column becomes jsonb; let the owner of \
+                     schema towpath run a worker once, or run: {CREATE_NOTES} {}", schema_changes::CREATE
+                );
+            });
+            Ok(())
+        }
+        created => created.map_err(|error| database_error("create towpath.schema_changes", error)),
+    }
 }
 
 /// Begins a batch. The compare-and-set is sent right after it. If the server cancelled this statement, the

@@ -49,6 +49,10 @@ pub(crate) const TABLE_TAKEN: &str = "postgres.table_taken";
 pub(crate) const TABLE_MISSING: &str = "postgres.table_missing";
 /// An object of somebody else has the name of the table's view or history.
 pub(crate) const NAME_TAKEN: &str = "postgres.name_taken";
+/// An object of somebody else has the name of a standard view, or somebody has changed the view.
+pub(crate) const VIEW_TAKEN: &str = "postgres.view_taken";
+/// The database refuses to create a standard view.
+pub(crate) const VIEW_REFUSED: &str = "postgres.view_refused";
 /// A prepared statement no longer fits its table. The sink prepares it again once; a second failure needs a person.
 pub(crate) const TABLE_CHANGED: &str = "postgres.table_changed";
 /// The table does not fit its records, and may not or cannot be altered.

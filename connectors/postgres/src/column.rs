@@ -37,6 +37,8 @@ pub(crate) enum ColumnType {
     Jsonb,
     /// jsonb, from a string that is already JSON.
     JsonText,
+    /// jsonb, from values of several types, now or in earlier schemas: a string becomes a JSON string.
+    Mixed,
 }
 
 /// A value does not have the type of its schema, or is out of the range of its column.
@@ -95,7 +97,7 @@ impl ColumnType {
                 match (types.next(), types.next()) {
                     (None, _) => return Err("null alone".to_owned()),
                     (Some(one), None) => Self::of(one)?,
-                    (Some(_), Some(_)) => Self::Jsonb,
+                    (Some(_), Some(_)) => Self::Mixed,
                 }
             }
             Schema::Ref { name } => return Err(format!("a reference to `{name}` that is not resolved")),
@@ -127,7 +129,7 @@ impl ColumnType {
             Self::Timestamptz => "timestamp with time zone",
             Self::Numeric { .. } | Self::AnyNumeric => "numeric",
             Self::Interval => "interval",
-            Self::Jsonb | Self::JsonText => "jsonb",
+            Self::Jsonb | Self::JsonText | Self::Mixed => "jsonb",
         }
     }
 
@@ -148,7 +150,7 @@ impl ColumnType {
             Self::Timestamptz => Type::TIMESTAMPTZ,
             Self::Numeric { .. } | Self::AnyNumeric => Type::NUMERIC,
             Self::Interval => Type::INTERVAL,
-            Self::Jsonb | Self::JsonText => Type::JSONB,
+            Self::Jsonb | Self::JsonText | Self::Mixed => Type::JSONB,
         }
     }
 }
@@ -164,6 +166,7 @@ pub(crate) fn common_type(a: ColumnType, b: ColumnType) -> Option<ColumnType> {
     };
     Some(match (a, b) {
         _ if a == b => a,
+        (C::Mixed, other) | (other, C::Mixed) if other != C::JsonText => C::Mixed,
         (C::Integer, C::Bigint) | (C::Bigint, C::Integer) => C::Bigint,
         (C::Real | C::Integer, C::DoublePrecision) | (C::DoublePrecision, C::Real | C::Integer) => C::DoublePrecision,
         (C::Date, C::Timestamptz) | (C::Timestamptz, C::Date) => C::Timestamptz,

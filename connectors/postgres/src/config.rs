@@ -137,6 +137,11 @@ config_keys! {
         /// The metadata columns of a table.
         #[key("metadata.columns")]
         pub metadata_columns: MetadataColumns = MetadataColumns::Full,
+        /// Whether to create the standard views of a source, such as Close, in the schema of its tables: `towpath
+        /// views` lists them. A view is created where all its tables exist, written by Towpath, with the columns that
+        /// it reads; an object of the same name is left as it is. Needs `schema.evolution=evolve`.
+        #[key("views.install")]
+        pub views_install: bool = true,
     }
 }
 

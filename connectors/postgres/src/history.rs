@@ -8,7 +8,7 @@ use crate::{
     config::{DeleteMode, PostgresSinkConfig, PrimaryKeyMode},
     dead_letter::DeadLetter,
     name::TableName,
-    schemas::{insert_new, union},
+    schemas::{insert_new, seen, union},
     sqlstate::row_error,
     statement::{self, Appended, out_of_range},
     table::{DesiredTable, Table},
@@ -97,5 +97,6 @@ async fn log_table(
         }
         schemas = union(&cached.schemas, &schemas);
     }
-    transaction.ensure(DesiredTable::of_log(name, transaction.config, pk, schemas)).await
+    let desired = DesiredTable::of_log(name, transaction.config, pk, schemas);
+    transaction.ensure(desired.seen(seen(rows.iter().map(|row| row.record)))).await
 }

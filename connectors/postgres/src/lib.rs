@@ -8,6 +8,7 @@
 //! | file | subject |
 //! |---|---|
 //! | `sink` | connect, claim, apply: the interface to the worker |
+//! | `views`, `views/` | standard views of sources, over the tables |
 //! | `apply` | one attempt to write a batch: begin with the compare-and-set, write, commit |
 //! | `isolate` | finds the records that the database refuses, and only those |
 //! | `write`, `history` | the statements of a batch: for the present state, and for every change |
@@ -21,6 +22,7 @@
 //! | `dead_letter`, `outbox` | schema `towpath`: dead letters; those to publish to a topic |
 //! | `fold` | several changes of one key become one |
 //! | `table`, `table/` | tables, columns and views for the schemas of the records |
+//! | `view_mark` | by which a standard view is recognized |
 //! | `schemas` | sets of schemas |
 //! | `key` | the primary key of a row |
 //! | `foreign_key_wait` | which records wait for the rows they refer to, and when the whole batch does |
@@ -62,6 +64,8 @@ mod superseded;
 mod table;
 mod tally;
 mod transaction;
+mod view_mark;
+mod views;
 mod waiting;
 mod write;
 mod written;
@@ -71,3 +75,4 @@ pub use config::{
 };
 pub use sink::{OpenPostgresSink, PostgresSink, SinkSettings};
 pub use table::preflight::{Preflight, preflight};
+pub use views::{StandingView, standing_views};

@@ -22,6 +22,19 @@ pub(crate) fn schemas_of(records: &[Record], keys: Keys<'_>) -> (Vec<Arc<Schema>
     (schemas, key_schemas)
 }
 
+/// The schemas of all changes, each with the time of its first record in milliseconds since the epoch.
+pub(crate) fn seen<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<(Arc<Schema>, i64)> {
+    let mut seen: Vec<(Arc<Schema>, i64)> = Vec::new();
+    for record in records {
+        if let Body::Change(change) = &record.body
+            && !seen.iter().any(|(known, _)| Arc::ptr_eq(known, &change.schema))
+        {
+            seen.push((Arc::clone(&change.schema), record.timestamp_ms));
+        }
+    }
+    seen
+}
+
 /// Appends `schema` unless the set has it.
 pub(crate) fn insert_new(schemas: &mut Vec<Arc<Schema>>, schema: &Arc<Schema>) {
     if !schemas.iter().any(|known| Arc::ptr_eq(known, schema)) {

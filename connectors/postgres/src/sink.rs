@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use tokio_postgres::Client;
 use towpath_api::{
     Anchor, Applied, ApplyError, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Record, Result, Sink,
-    StoredDeadLetter, StoredOffset, Superseded, TopicPartition, WaitingRecord,
+    StandardView, StoredDeadLetter, StoredOffset, Superseded, TopicPartition, WaitingRecord,
 };
 
 use crate::{
     apply::attempt,
     bookkeeping, codes,
-    config::PostgresSinkConfig,
+    config::{PostgresSinkConfig, SchemaEvolution},
     connection,
     foreign_key_wait::{ForeignKeyWaits, can_be_parted, find_waiting, grouped, part, violates_foreign_key, wait_error},
     isolate::may_be_halved,
@@ -20,6 +20,7 @@ use crate::{
     offsets, outbox,
     superseded::{self, Target},
     transaction::{Attempt, MayRefer, SessionCache, Transaction},
+    views::Views,
     waiting,
 };
 
@@ -55,11 +56,19 @@ struct Settings {
     tolerate_poison: bool,
     retry_timeout: Option<Duration>,
     foreign_key_waits: ForeignKeyWaits,
+    views: Views,
 }
 
 impl OpenPostgresSink {
     /// Connects nowhere yet; [`OpenSink::open`] does.
     pub fn new(settings: SinkSettings, config: PostgresSinkConfig) -> Self {
+        Self::with_views(settings, config, &[])
+    }
+
+    /// As [`OpenPostgresSink::new`], for a sink that creates these views over its tables, unless the configuration
+    /// rules it out.
+    pub fn with_views(settings: SinkSettings, config: PostgresSinkConfig, views: &'static [StandardView]) -> Self {
+        let installs = config.views_install && config.schema_evolution == SchemaEvolution::Evolve;
         let SinkSettings { name, owner, tolerate_poison, retry_timeout } = settings;
         Self {
             settings: Arc::new(Settings {
@@ -69,6 +78,7 @@ impl OpenPostgresSink {
                 tolerate_poison,
                 retry_timeout,
                 foreign_key_waits: ForeignKeyWaits::default(),
+                views: Views::new(if installs { views } else { &[] }),
             }),
         }
     }
@@ -175,6 +185,12 @@ impl PostgresSink {
         }
     }
 
+    /// After a transaction has ended, so that its outcome does not depend on a view.
+    async fn keep_views(&mut self) {
+        let settings = Arc::clone(&self.settings);
+        settings.views.keep(&mut self.client, &settings.name).await;
+    }
+
     fn transaction<'a>(
         &'a mut self,
         table: &'a TableName,
@@ -199,7 +215,11 @@ impl Sink for PostgresSink {
         let Settings { name, owner, config, .. } = &*self.settings;
         let mut companions = vec![table.live_view()];
         companions.extend(config.history_enabled.then(|| table.history()));
-        bookkeeping::claim(&mut self.client, name, owner, &table, &companions, partition, beginning, previous).await
+        let claim =
+            bookkeeping::claim(&mut self.client, name, owner, &table, &companions, partition, beginning, previous)
+                .await?;
+        self.keep_views().await;
+        Ok(claim)
     }
 
     async fn apply(&mut self, claim: &Claim, batch: &Batch) -> Result<Applied, ApplyError> {
@@ -224,6 +244,10 @@ impl Sink for PostgresSink {
         }
         if stored.is_ok() {
             self.settings.foreign_key_waits.clear(&batch.partition);
+            if self.cache.has_altered() {
+                self.settings.views.note_change();
+            }
+            self.keep_views().await;
         }
         stored
     }

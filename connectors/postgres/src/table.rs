@@ -5,7 +5,9 @@
 //! data, or that the configuration forbids, is refused with the statement for a person to run.
 
 mod catalog;
+mod change;
 mod ddl;
+mod dependents;
 mod desired;
 mod diff;
 mod evolve;
@@ -14,14 +16,18 @@ mod metadata;
 mod mismatch;
 mod names;
 pub(crate) mod preflight;
+pub(crate) mod schema_changes;
 
 use std::{collections::HashMap, sync::Arc};
 
 use apache_avro::schema::Schema;
 
 pub(crate) use self::{
+    catalog::grants,
+    dependents::lock_views,
     desired::{DesiredTable, KAFKA_COLUMNS},
     evolve::ensure,
+    schema_changes::Cause,
 };
 use crate::{column::ColumnType, config::MetadataColumns, key::KeyColumn, name::TableName};
 

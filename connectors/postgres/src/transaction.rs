@@ -19,7 +19,7 @@ use crate::{
     dead_letter::{self, DeadLetter},
     name::TableName,
     sqlstate::{database_error, leaves_outcome_unknown, row_error},
-    table::{self, DesiredTable, Table},
+    table::{self, Cause, DesiredTable, Table},
     waiting,
     written::Written,
 };
@@ -85,6 +85,13 @@ pub(crate) enum Attempt {
     InParts,
 }
 
+impl SessionCache {
+    /// Returns true if the last transaction created or altered a table.
+    pub(crate) fn has_altered(&self) -> bool {
+        self.altered
+    }
+}
+
 impl MayRefer {
     /// Checks that no record would be dead-lettered that has to wait.
     ///
@@ -134,7 +141,8 @@ impl Transaction<'_> {
 
     /// Creates or alters a table as needed, and caches it.
     pub(crate) async fn ensure(&mut self, wish: DesiredTable<'_>) -> Result<Arc<Table>> {
-        let (table, altered) = table::ensure(self.client, wish).await?;
+        let cause = Cause { sink: self.sink, topic: &self.batch.partition.topic };
+        let (table, altered) = table::ensure(self.client, wish, cause).await?;
         let table = Arc::new(table);
         self.cache.altered |= altered;
         self.cache.tables.insert(table.name.clone(), Arc::clone(&table));

@@ -18,7 +18,7 @@ use crate::{
     history::append,
     key::Keys,
     pipeline::{Answered, Pipeline, StatementKind},
-    schemas::{schemas_of, union},
+    schemas::{schemas_of, seen, union},
     settle::{build, look, settle},
     sqlstate::row_error,
     statement::{self, CHUNK_ROWS, ColumnSet, Statement, out_of_range, remembers_tombstones},
@@ -84,7 +84,7 @@ async fn write_state<'a>(
         written.applied.tombstones += count(rows.len());
         return Ok(written);
     }
-    let table = state_table(transaction, keys, schemas, key_schemas).await?;
+    let table = state_table(transaction, keys, schemas, key_schemas, records).await?;
     let rows_written = write_rows(transaction, &table, keys, &rows, attempt).await?;
     expect_the_same(transaction, &table, rows.len(), &rows_written.applied);
     written += rows_written;
@@ -270,6 +270,7 @@ async fn state_table(
     keys: Keys<'_>,
     schemas: Vec<Arc<Schema>>,
     key_schemas: Vec<Arc<Schema>>,
+    records: &[Record],
 ) -> Result<Arc<Table>> {
     let (name, config) = (transaction.table, transaction.config);
     let cached = transaction.cached(name);
@@ -278,16 +279,18 @@ async fn state_table(
     {
         return Ok(Arc::clone(cached));
     }
+    let seen = seen(records);
     if let Some(cached) = &cached {
         // The schemas seen first come first: their order decides the names of columns.
         let (schemas, key_schemas) = (union(&cached.schemas, &schemas), union(&cached.key_schemas, &key_schemas));
-        let all = transaction.ensure(DesiredTable::of_state(name, config, keys, schemas, key_schemas)?).await;
+        let desired = DesiredTable::of_state(name, config, keys, schemas, key_schemas)?.seen(seen.clone());
+        let all = transaction.ensure(desired).await;
         // Another session may have given a column a type that earlier records did not have.
         if !all.as_ref().is_err_and(|error| error.code == codes::MIXED_SHAPES) {
             return all;
         }
     }
-    transaction.ensure(DesiredTable::of_state(name, config, keys, schemas, key_schemas)?).await
+    transaction.ensure(DesiredTable::of_state(name, config, keys, schemas, key_schemas)?.seen(seen)).await
 }
 
 pub(crate) fn is_truncate(record: &Record) -> bool {

@@ -27,7 +27,7 @@ pub(crate) struct Hooks(RwLock<HashMap<String, Slot>>);
 type Slot = Option<Arc<dyn Answers>>;
 
 /// A hook, independent of its publisher's type.
-trait Answers: Send + Sync {
+pub(crate) trait Answers: Send + Sync {
     fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
 }
 
@@ -63,8 +63,7 @@ impl Hooks {
     }
 
     /// Lets `hook` answer for `name` until the guard is dropped or another hook opens. An unknown name stays unknown.
-    pub(crate) fn open<P: Publisher>(self: &Arc<Self>, name: &str, hook: Arc<Hook<P>>) -> Open {
-        let hook: Arc<dyn Answers> = hook;
+    pub(crate) fn open(self: &Arc<Self>, name: &str, hook: Arc<dyn Answers>) -> Open {
         if let Some(slot) = self.write().get_mut(name) {
             *slot = Some(hook.clone());
         }

@@ -11,7 +11,7 @@
 //! Around that walk: `listener` owns the sockets that all webhooks of a worker share ([`towpath_listener`] serves their
 //! connections), `hooks` the connectors by name; `body` reads a body within the `budget` of unknown senders, `attempts`
 //! counts their guesses, and `door` holds both; `discard` drains refused bodies; `source` starts and stops one webhook;
-//! `config` declares its keys, `codes` its error codes, `metrics` its metrics.
+//! `config` declares its keys, `codes` its error codes, `metrics` its metrics; `lent` answers for another connector.
 //!
 //! It is not a queue: there is no buffer between a client and the broker, and backpressure is the client's wait. It is
 //! not a mapping language: a post fits the agreed schema or is refused with all misfits. It has no TLS and no
@@ -35,6 +35,7 @@ mod config;
 mod discard;
 mod door;
 mod hooks;
+mod lent;
 mod listener;
 mod map;
 mod metrics;
@@ -46,7 +47,7 @@ mod verify;
 
 pub use config::{ClientConfig, ObjectConfig, UpdateMode, WebhookConfig};
 pub use door::DoorLimits;
-pub use listener::Listener;
+pub use listener::{LentHook, Listener};
 pub use metrics::WebhookMetrics;
 pub use source::{OpenWebhookSource, WebhookSource};
 pub use towpath_listener::Limits;

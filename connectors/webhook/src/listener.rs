@@ -12,7 +12,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use hyper::service::service_fn;
+use bytes::Bytes;
+use hyper::{HeaderMap, StatusCode, service::service_fn};
 use tokio::{net::TcpListener, sync::Mutex};
 use towpath_api::{Error, ErrorType, Publisher, Result};
 use towpath_keys::ListenerAddress;
@@ -23,6 +24,7 @@ use crate::{
     codes,
     door::{Door, DoorLimits},
     hooks::{Hooks, Open},
+    lent::Lent,
     metrics::WebhookMetrics,
     receive::Hook,
 };
@@ -125,6 +127,23 @@ impl Listener {
         self.shared.hooks.open(name, hook)
     }
 
+    /// Lets `answer` answer the posts to `/hooks/<name>`, for a connector that is not a webhook of this crate: it gets
+    /// the headers and the whole body, of at most `body_max_bytes`, and returns the status. It refuses a post of a
+    /// stranger with 401, before any work. Before this call and after the guard is dropped, posts are answered 503 if
+    /// the name was announced.
+    ///
+    /// # Errors
+    /// Fatal, code `webhook.config`: the name cannot be part of a path.
+    pub fn lend<F, A>(&self, name: &str, body_max_bytes: usize, answer: F) -> Result<LentHook>
+    where
+        F: Fn(HeaderMap, Bytes) -> A + Send + Sync + 'static,
+        A: Future<Output = StatusCode> + Send + 'static,
+    {
+        check_name(name)?;
+        let hook = Lent::new(name, body_max_bytes, self.door(), answer);
+        Ok(LentHook { _open: self.shared.hooks.open(name, Arc::new(hook)) })
+    }
+
     /// The state that all webhooks share for posts of unknown senders.
     pub(crate) fn door(&self) -> Arc<Door> {
         self.shared.door.clone()
@@ -171,6 +190,29 @@ impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener").field("bound", &self.local_addrs()).finish_non_exhaustive()
     }
+}
+
+/// Guard of a hook that answers for another connector.
+pub struct LentHook {
+    _open: Open,
+}
+
+impl fmt::Debug for LentHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LentHook").finish_non_exhaustive()
+    }
+}
+
+/// # Errors
+/// Fatal, code `webhook.config`: the name cannot be part of a path.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    if !name.is_empty() && name.bytes().all(plain) {
+        return Ok(());
+    }
+    let doing = format!("serve `/hooks/{name}`: the connector's name cannot be part of a path");
+    Err(Error::fatal(codes::CONFIG, ErrorType::Config, doing)
+        .with_help("name a webhook connector with letters, digits, `-`, `.`, `_` and `~` only"))
 }
 
 /// Logs the URLs of a connector that has started.

@@ -16,7 +16,7 @@ use tracing::info;
 use crate::{
     codes,
     config::WebhookConfig,
-    listener::{Listener, log_open},
+    listener::{Listener, check_name, log_open},
     map::map,
     metrics::WebhookMetrics,
     receive::{Hook, Setup},
@@ -74,12 +74,7 @@ pub struct WebhookSource {
 
 impl WebhookSource {
     fn new(name: &str, config: &WebhookConfig, listener: Listener, metrics: &WebhookMetrics) -> Result<Self> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-        if name.is_empty() || !name.bytes().all(plain) {
-            let doing = format!("serve `/hooks/{name}`: the connector's name cannot be part of a path");
-            return Err(Error::fatal(codes::CONFIG, ErrorType::Config, doing)
-                .with_help("name a webhook connector with letters, digits, `-`, `.`, `_` and `~` only"));
-        }
+        check_name(name)?;
         let mappers = config.mappers().map_err(|problems| {
             let problems: Vec<String> =
                 problems.into_iter().map(|(key, message)| format!("`{key}`: {message}")).collect();

@@ -31,6 +31,7 @@ mod forms;
 mod framing;
 mod key;
 mod patience;
+pub mod published;
 mod settings;
 mod unavailable;
 mod version;

@@ -29,7 +29,7 @@ use schema_registry_converter::{
 use serde_json::json;
 use towpath_api::{Error, ErrorType, Result};
 
-pub use self::latest::{LatestSchemas, latest_schemas};
+pub use self::latest::{LatestSchemas, latest_record, latest_schemas};
 use self::{
     address::{Address, refused},
     answer::{explain, explain_lookup, is_unknown_schema, is_unknown_subject, is_unsupported, status, unavailable},
@@ -149,10 +149,18 @@ impl Registry {
     /// # Errors
     /// As [`Registry::schema`].
     pub(super) async fn latest(&self, subject: &str) -> Result<Option<Arc<Prepared>>> {
+        match self.latest_id(subject).await? {
+            Some(id) => self.schema(SchemaId::Number(id)).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the id of the latest schema of `subject`; `None` when the subject does not exist. Not cached.
+    async fn latest_id(&self, subject: &str) -> Result<Option<u32>> {
         let found =
             self.counted("latest", get_schema_by_subject_and_version(&self.shared.settings, subject, None)).await;
         match found {
-            Ok(found) => self.schema(SchemaId::Number(found.id)).await.map(Some),
+            Ok(found) => Ok(Some(found.id)),
             Err(error) if is_unknown_subject(&error) => Ok(None),
             Err(error) => Err(explain_lookup(&error, format!("look up the latest schema of subject `{subject}`"))),
         }

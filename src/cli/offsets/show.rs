@@ -5,7 +5,10 @@ use towpath_api::{Result, StoredOffset};
 
 use super::{Output, consumer, no_sink, owner};
 use crate::{
-    cli::exit::{self, Exit},
+    cli::{
+        exit::{self, Exit},
+        table::table,
+    },
     config::{Selection, WorkerConfig},
     kafka::consumer::PartitionRange,
     plugin::ConnectorDefinition,
@@ -75,19 +78,6 @@ fn as_text(rows: &[Row]) -> String {
         ]
     });
     table(&std::iter::once(header).chain(cells).collect::<Vec<_>>())
-}
-
-/// Rows in columns that are as wide as their widest cell, two spaces apart.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]

@@ -7,14 +7,17 @@
 use std::sync::Arc;
 
 use rdkafka::message::OwnedHeaders;
-use towpath_api::{ChangeEvent, Error, ErrorType, Journal, Object, Placed, Position, Reaction, Result};
+use towpath_api::{
+    ChangeEvent, Error, ErrorType, Journal, Object, Placed, Position, PublishedRecords, Reaction, Result,
+};
 
 use super::{
     OffsetStorage, Outgoing, Router, TopicSettings,
-    batches::BatchBytes,
+    broker_limits::BrokerLimits,
     metrics::{ConnectorSeries, SourceMetrics},
     outgoing::{batch_of_one, check_size},
     position,
+    published::PublishedTopics,
     request::Record,
     transaction::Transactions,
 };
@@ -38,8 +41,8 @@ pub struct JournalSettings {
     pub topics: TopicSettings,
     /// The topic of the positions.
     pub offsets: OffsetStorage,
-    /// The size of batches.
-    pub batches: BatchBytes,
+    /// The limits that the broker's refusals have taught.
+    pub limits: BrokerLimits,
     /// Counters of events and errors.
     pub metrics: SourceMetrics,
 }
@@ -63,6 +66,8 @@ pub struct KafkaJournal {
     /// The partition of the stored position; `None` before the first, whose key decides.
     position_partition: Option<i32>,
     position: Option<Position>,
+    limits: BrokerLimits,
+    published: Arc<PublishedTopics>,
     producer: Producer,
 }
 
@@ -83,19 +88,21 @@ impl KafkaJournal {
     /// # Cancel safety
     /// Safe.
     pub async fn open(settings: &JournalSettings, connector: &str, task: u32) -> Result<Self> {
-        let JournalSettings { kafka, registry, topics, offsets, batches, metrics } = settings;
+        let JournalSettings { kafka, registry, topics, offsets, limits, metrics } = settings;
         let series = Arc::new(metrics.clone().connector(connector));
         let name = format!("{connector}-{task}");
         let storage = CompactedTopic::new(kafka, &offsets.topic, offsets.partitions, offsets.replication)?;
         storage.ensure().await?;
         let id = transactional_id(kafka.group(), connector, task);
-        let producer = Transactions::open(kafka, &name, &id, batches.clone(), Arc::clone(&series)).await?;
+        let producer = Transactions::open(kafka, &name, &id, limits.clone(), Arc::clone(&series)).await?;
         let mut journal = Self {
             router: Router::new(kafka, registry.clone(), topics.clone(), connector, Arc::clone(&series))?,
             offsets_topic: offsets.topic.as_str().into(),
             position_key: position::key(connector, task),
             position_partition: None,
             position: None,
+            limits: limits.clone(),
+            published: Arc::new(PublishedTopics::new(kafka, registry, connector, &topics.prefix)),
             producer: Producer::Usable(producer),
             task: name,
             series,
@@ -142,8 +149,17 @@ impl KafkaJournal {
         }
     }
 
+    /// Encodes events. An error has sent nothing and leaves the journal usable.
+    async fn outgoing<'a>(&self, events: &'a [ChangeEvent]) -> Result<Vec<Outgoing<'a>>> {
+        let outgoing = Outgoing::prepare(&self.router, events).await?;
+        for outgoing in &outgoing {
+            self.limits.check(&outgoing.route.topic, &outgoing.event.event_id, outgoing.size())?;
+        }
+        Ok(outgoing)
+    }
+
     /// The records of a transaction: changes, tombstones after deletes, and the position last.
-    fn records(&self, outgoing: &[Outgoing], position: Vec<u8>) -> Vec<Record> {
+    fn transaction(&self, outgoing: &[Outgoing<'_>], position: Vec<u8>) -> Vec<Record> {
         let mut records = Vec::with_capacity(outgoing.len() + 1);
         for outgoing in outgoing {
             let record = |value, headers: OwnedHeaders| Record {
@@ -171,7 +187,7 @@ impl KafkaJournal {
     }
 
     /// Counts the acknowledged records, and gives the place of each event.
-    fn placed(&mut self, outgoing: &[Outgoing], delivered: &[(i32, i64)]) -> Vec<Placed> {
+    fn placed(&mut self, outgoing: &[Outgoing<'_>], delivered: &[(i32, i64)]) -> Vec<Placed> {
         let mut delivered = delivered.iter().copied();
         let mut placed = Vec::with_capacity(outgoing.len());
         for outgoing in outgoing {
@@ -200,18 +216,26 @@ impl Journal for KafkaJournal {
         Ok(self.position.clone())
     }
 
-    async fn publish(&mut self, events: Vec<ChangeEvent>, position: Position) -> Result<Vec<Placed>> {
+    fn records(&self) -> Arc<dyn PublishedRecords> {
+        Arc::<PublishedTopics>::clone(&self.published)
+    }
+
+    async fn check(&mut self, event: &ChangeEvent) -> Result<()> {
+        self.check_usable()?;
+        self.outgoing(std::slice::from_ref(event)).await.map(drop)
+    }
+
+    async fn publish(&mut self, events: &[ChangeEvent], position: Position) -> Result<Vec<Placed>> {
         self.check_usable()?;
         let _active = self.series.active(events.len());
-        // An error up to here has sent nothing and leaves the journal usable.
-        let outgoing = Outgoing::prepare(&self.router, events).await?;
+        let outgoing = self.outgoing(events).await?;
         let encoded = position::encode(&position);
         check_size(
             &self.offsets_topic,
             batch_of_one(self.position_key.len(), encoded.len(), [].into_iter()),
             self.router.max_record(),
         )?;
-        let records = self.records(&outgoing, encoded);
+        let records = self.transaction(&outgoing, encoded);
         // Spent, if this future is dropped before the outcome is known.
         let Producer::Usable(producer) = std::mem::replace(&mut self.producer, Producer::Spent) else {
             return self.check_usable().map(|()| Vec::new());

@@ -14,7 +14,7 @@ use rdkafka::{
 use towpath_api::{Error, ErrorType, Reaction, Result};
 
 use super::{
-    batches::BatchBytes,
+    broker_limits::BrokerLimits,
     deliveries::Deliveries,
     metrics::ConnectorSeries,
     refusal::{explain, is_of_a_batch, is_size, label},
@@ -33,8 +33,11 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
 const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum time for which records may stay unanswered beyond their timeout.
 const DRAIN_SLACK: Duration = Duration::from_secs(5);
-/// `BaseProducer::poll` always takes this long, so a long poll would delay every commit.
-const POLL: Duration = Duration::from_millis(1);
+/// Between two looks for answers. `BaseProducer::poll` with a timeout always takes all of it, and spins for its last
+/// millisecond, so it is only called without one.
+const PAUSE: Duration = Duration::from_micros(200);
+/// Events of the client that are served before a transaction: those of the time before do not count against it.
+const EVENTS: u32 = 32;
 /// Between two polls while no transaction is open.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -45,7 +48,7 @@ pub(super) struct Lane {
     /// A commit that takes longer leaves the producer spent.
     pub(super) slow_commit: Duration,
     pub(super) progress: Arc<Progress>,
-    pub(super) batches: BatchBytes,
+    pub(super) limits: BrokerLimits,
     pub(super) series: Arc<ConnectorSeries>,
 }
 
@@ -95,7 +98,9 @@ impl Lane {
     }
 
     fn transaction(&self, records: &[Record]) -> Ended {
-        self.producer.poll(POLL);
+        for _ in 0..EVENTS {
+            self.producer.poll(Duration::ZERO);
+        }
         self.deliveries().begin(records.len());
         self.progress.made();
         if let Err(error) = self.producer.begin_transaction() {
@@ -133,7 +138,7 @@ impl Lane {
         let mut begun = 0;
         let mut queued = HashMap::<&str, usize>::new();
         for (slot, record) in records.iter().enumerate() {
-            let limit = record.batch_limit.unwrap_or(usize::MAX).min(self.batches.limit());
+            let limit = record.batch_limit.unwrap_or(usize::MAX).min(self.limits.batch());
             let bytes = queued.get(&*record.topic).copied().unwrap_or(0);
             if bytes > 0 && bytes.saturating_add(record.size()) > limit {
                 self.drain(records, begun..slot)?;
@@ -194,7 +199,7 @@ impl Lane {
             }
             if Instant::now() > deadline {
                 self.producer.purge(PurgeConfig::default().queue().inflight());
-                self.producer.poll(POLL);
+                self.poll();
                 break;
             }
         }
@@ -205,12 +210,14 @@ impl Lane {
         }
     }
 
-    /// Polls, and notes progress if a record was answered.
+    /// Polls, and notes progress if a record was answered; otherwise waits for [`PAUSE`].
     fn poll(&self) {
         let before = self.deliveries().answered();
-        self.producer.poll(POLL);
+        self.producer.poll(Duration::ZERO);
         if self.deliveries().answered() > before {
             self.progress.made();
+        } else {
+            std::thread::sleep(PAUSE);
         }
     }
 
@@ -229,16 +236,22 @@ impl Lane {
         if self.is_fenced(&error) {
             return self.fenced(error);
         }
-        let topic = &records[slot].topic;
+        let record = &records[slot];
+        let topic = &record.topic;
         let doing = format!("publish to topic `{topic}`; nothing of the call was published");
         let with_it = records[sent].iter().filter(|record| record.topic == *topic);
         let (count, bytes) = with_it.fold((0, 0), |(count, bytes), record| (count + 1, bytes + record.size()));
         let is_known = count <= 1 || !is_of_a_batch(&error) || !is_size(&error) && self.deliveries().one_is_invalid();
         if is_known {
-            return explain(doing, error);
+            let error = explain(doing, error);
+            let Some(event_id) = record.event_id().filter(|_| error.reaction == Reaction::Poison) else { return error };
+            // The journal is spent. The next one knows the record, and reports it before it sends anything.
+            self.limits.refuse(topic, &event_id, record.size(), &error);
+            let doing = format!("publish to topic `{topic}`; nothing of the call was published");
+            return Error::retry(error.code, error.error_type, doing).because(error.chain());
         }
         // The broker gives the error of a batch to each of its records.
-        self.batches.shrink(if is_size(&error) { bytes } else { 0 });
+        self.limits.shrink_batch(if is_size(&error) { bytes } else { 0 });
         let doing =
             format!("{doing}: the broker refuses a batch of {count} records; the next attempt uses smaller ones");
         Error::retry(codes::RECORD_TOO_LARGE, ErrorType::TooLarge, doing).because(error)

@@ -5,7 +5,7 @@
 //! * [`KafkaPublisher`] for sources without a position: many calls at once, an idempotent producer, no transactions.
 //! * [`KafkaJournal`] for a source task with a position: one call at a time, events and position in one transaction.
 
-mod batches;
+mod broker_limits;
 mod deliveries;
 mod journal;
 mod lane;
@@ -13,6 +13,7 @@ mod metrics;
 mod outgoing;
 mod position;
 pub(super) mod producer;
+mod published;
 pub(super) mod refusal;
 mod request;
 mod route;
@@ -23,7 +24,7 @@ mod transaction;
 mod watchdog;
 
 pub use self::{
-    batches::BatchBytes,
+    broker_limits::BrokerLimits,
     journal::{JournalSettings, KafkaJournal, transactional_id},
     metrics::SourceMetrics,
     shared::KafkaPublisher,

@@ -15,19 +15,19 @@ use crate::{avro::codec::Encoded, kafka::codes};
 /// Events to encode before other work gets the thread: about a millisecond.
 const ENCODED_AT_ONCE: usize = 50;
 
-pub(super) struct Outgoing {
-    pub(super) event: ChangeEvent,
+pub(super) struct Outgoing<'a> {
+    pub(super) event: &'a ChangeEvent,
     pub(super) route: Arc<Route>,
     pub(super) encoded: Encoded,
 }
 
-impl Outgoing {
+impl<'a> Outgoing<'a> {
     /// Routes and encodes all events of a call before any of them is sent: an event that cannot be published holds back
     /// the others.
     ///
     /// # Errors
     /// Those of [`Router::route`]; poison for an event that does not fit its schema or is too large.
-    pub(super) async fn prepare(router: &Router, events: Vec<ChangeEvent>) -> Result<Vec<Self>> {
+    pub(super) async fn prepare(router: &Router, events: &'a [ChangeEvent]) -> Result<Vec<Self>> {
         let mut with_routes = Vec::with_capacity(events.len());
         for event in events {
             let route = router.route(&event.object).await?;
@@ -36,7 +36,7 @@ impl Outgoing {
         }
         let mut outgoing = Vec::with_capacity(with_routes.len());
         for (event, route) in with_routes {
-            let encoded = route.encoder.encode(&event)?;
+            let encoded = route.encoder.encode(event)?;
             let next = Self { event, route, encoded };
             check_size(&next.route.topic, next.size(), next.route.max_bytes)?;
             outgoing.push(next);

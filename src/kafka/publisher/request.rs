@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use rdkafka::message::{Headers as _, OwnedHeaders};
 use tokio::sync::oneshot;
-use towpath_api::{Error, Result};
+use towpath_api::{EVENT_ID_HEADER, Error, Result};
 
 use super::outgoing::batch_of_one;
 
@@ -27,6 +27,13 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// The id of the event, unless this is the record of a position.
+    pub(super) fn event_id(&self) -> Option<String> {
+        let headers = self.headers.as_ref()?;
+        let id = headers.iter().find(|header| header.key == EVENT_ID_HEADER)?.value?;
+        Some(String::from_utf8_lossy(id).into_owned())
+    }
+
     /// The bytes of a batch that contains only this record.
     pub(super) fn size(&self) -> usize {
         let headers = self.headers.iter().flat_map(|headers| headers.iter());

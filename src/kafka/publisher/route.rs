@@ -1,7 +1,7 @@
 //! The route of an object: its topic, its schemas in the registry, and its encoder.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, PoisonError, RwLock},
     time::Instant,
 };
@@ -23,6 +23,9 @@ use crate::{
     },
 };
 
+/// Routes of one object to keep: events with an older schema may still be on their way when a new one comes.
+const VERSIONS: usize = 8;
+
 pub(super) struct Route {
     pub(super) topic: Arc<str>,
     pub(super) encoder: Encoder,
@@ -35,6 +38,9 @@ pub(super) struct Route {
     object: Arc<Object>,
 }
 
+/// Each schema of an object, and its route; the newest first.
+type Versions = VecDeque<(Arc<Object>, Arc<Route>)>;
+
 /// Finds the route of an object, or creates it.
 pub(super) struct Router {
     connector: String,
@@ -46,7 +52,7 @@ pub(super) struct Router {
     max_batch: usize,
     compresses: bool,
     /// By the name of the object.
-    routes: RwLock<HashMap<String, Arc<Route>>>,
+    routes: RwLock<HashMap<String, Versions>>,
     /// Held while a route is created; the last failure that a retry may cure.
     creating: tokio::sync::Mutex<Option<Outage>>,
 }
@@ -129,7 +135,7 @@ impl Router {
         created
     }
 
-    /// Removes a route whose topic is gone or has other limits; the next call creates the topic again if needed.
+    /// Removes the routes to a topic that is gone or has other limits; the next call creates the topic again if needed.
     pub(super) fn forget(&self, route: &Route) {
         self.routes.write().unwrap_or_else(PoisonError::into_inner).remove(route.object.name());
     }
@@ -153,13 +159,28 @@ impl Router {
             read: self.series.read(object.name()),
             topic: topic.into(),
         });
-        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-        routes.insert(object.name().to_owned(), Arc::clone(&route));
+        self.remember(object, &route);
         Ok(route)
     }
 
     fn known(&self, object: &Arc<Object>) -> Option<Arc<Route>> {
-        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        routes.get(object.name()).filter(|route| Arc::ptr_eq(&route.object, object) || route.object == *object).cloned()
+        let equal = {
+            let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+            let of_object = routes.get(object.name())?;
+            if let Some((_, route)) = of_object.iter().find(|(known, _)| Arc::ptr_eq(known, object)) {
+                return Some(Arc::clone(route));
+            }
+            of_object.iter().find(|(known, _)| known == object).map(|(_, route)| Arc::clone(route))?
+        };
+        // The comparison of two schemas takes longer than the encoding of an event.
+        self.remember(object, &equal);
+        Some(equal)
+    }
+
+    fn remember(&self, object: &Arc<Object>, route: &Arc<Route>) {
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let of_object = routes.entry(object.name().to_owned()).or_default();
+        of_object.push_front((Arc::clone(object), Arc::clone(route)));
+        of_object.truncate(VERSIONS);
     }
 }

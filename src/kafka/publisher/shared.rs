@@ -55,7 +55,7 @@ struct Shared {
 
 /// A record of a call: the change of an event, or the tombstone after a delete.
 struct Part<'a> {
-    outgoing: &'a Outgoing,
+    outgoing: &'a Outgoing<'a>,
     is_tombstone: bool,
     /// Send it in a request of its own.
     alone: bool,
@@ -196,7 +196,7 @@ impl Publisher for KafkaPublisher {
     async fn publish(&self, events: Vec<ChangeEvent>) -> Result<Vec<Placed>> {
         let Shared { router, series, .. } = &*self.shared;
         let _active = series.active(events.len());
-        let outgoing = Outgoing::prepare(router, events).await?;
+        let outgoing = Outgoing::prepare(router, &events).await?;
         let mut parts = Vec::with_capacity(outgoing.len());
         for outgoing in &outgoing {
             let alone = outgoing.route.batch_limit.is_some();

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use towpath_api::{Error, ErrorType, Result};
 
 use super::{
-    batches::BatchBytes,
+    broker_limits::BrokerLimits,
     deliveries::Deliveries,
     lane::Lane,
     metrics::ConnectorSeries,
@@ -48,7 +48,7 @@ impl Transactions {
         kafka: &KafkaSettings,
         task: &str,
         transactional_id: &str,
-        batches: BatchBytes,
+        limits: BrokerLimits,
         series: Arc<ConnectorSeries>,
     ) -> Result<Self> {
         let mut settings = kafka.client(&format!("{task}-journal"));
@@ -67,7 +67,7 @@ impl Transactions {
             producer,
             slow_commit: socket_timeout / 2,
             progress: Arc::clone(&progress),
-            batches,
+            limits,
             series,
         };
         let (requests, received) = mpsc::channel();

@@ -23,6 +23,8 @@ pub(super) struct Parts {
     /// The waiting parts, each with the number of its report: the highest number is the newest.
     waits: BTreeMap<String, (u64, Wait)>,
     reports: u64,
+    /// True once the task has made progress.
+    pub(super) started: bool,
     /// True once the task has ended or is about to end; its state no longer follows from its parts.
     pub(super) ended: bool,
 }

@@ -64,7 +64,7 @@ async fn a_source_killed_50_times_leaves_each_event_once_in_order_and_the_positi
     let lab = Laboratory::new("kills");
     let mut random = StdRng::seed_from_u64(seed("journal"));
     // The topics exist before the first kill.
-    lab.open().await.publish(Vec::new(), position(0)).await.unwrap();
+    lab.open().await.publish(&[], position(0)).await.unwrap();
     let begun = Instant::now();
     for kill in 0..KILLS {
         let mut victim = Victim::spawn(&lab);

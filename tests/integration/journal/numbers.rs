@@ -15,7 +15,7 @@ use towpath::{
     kafka::{
         client::KafkaSettings,
         publisher::{
-            BatchBytes, JournalSettings, KafkaJournal, OffsetStorage, SourceMetrics, TopicSettings, transactional_id,
+            BrokerLimits, JournalSettings, KafkaJournal, OffsetStorage, SourceMetrics, TopicSettings, transactional_id,
         },
     },
 };
@@ -35,7 +35,8 @@ const GROUP: &str = "lab";
 pub(super) struct Laboratory {
     pub(super) connector: String,
     pub(super) offsets: String,
-    batches: BatchBytes,
+    limits: BrokerLimits,
+    compresses: bool,
 }
 
 impl Laboratory {
@@ -47,7 +48,8 @@ impl Laboratory {
         Self {
             connector: connector.to_owned(),
             offsets: format!("{connector}-offsets"),
-            batches: BatchBytes::default(),
+            limits: BrokerLimits::default(),
+            compresses: false,
         }
     }
 
@@ -63,14 +65,23 @@ impl Laboratory {
         KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), GROUP, [])
     }
 
+    /// Compresses its batches, so that the journal cannot know which records are too large.
+    pub(super) fn with_compression(self) -> Self {
+        Self { compresses: true, ..self }
+    }
+
+    fn compressing() -> KafkaSettings {
+        KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), GROUP, [("compression.type", "zstd")])
+    }
+
     pub(super) async fn try_open(&self) -> Result<KafkaJournal> {
         let metrics = prometheus::Registry::new();
         let settings = JournalSettings {
-            kafka: Self::kafka(),
+            kafka: if self.compresses { Self::compressing() } else { Self::kafka() },
             registry: Registry::new(&env("SCHEMA_REGISTRY_URL"), &metrics).unwrap(),
             topics: TopicSettings { prefix: self.connector.clone(), partitions: 3, replication: None },
             offsets: OffsetStorage { topic: self.offsets.clone(), partitions: 3, replication: None },
-            batches: self.batches.clone(),
+            limits: self.limits.clone(),
             metrics: SourceMetrics::register(&metrics).unwrap(),
         };
         KafkaJournal::open(&settings, &self.connector, 0).await
@@ -143,7 +154,7 @@ impl<J: Journal> Source<J> for Numbers {
         let mut next = stored.map_or(0, |position| position.0["next"].as_u64().expect("a number"));
         while !life.stop().is_cancelled() {
             let to = next + rand::random_range(1..=40);
-            out.publish(events(next..to), position(to)).await?;
+            out.publish(&events(next..to), position(to)).await?;
             next = to;
             self.published.fetch_add(1, Ordering::SeqCst);
             if !life.is_started() {

@@ -18,11 +18,11 @@ use crate::stack::{env, unique};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-fn client() -> rdkafka::ClientConfig {
+pub(super) fn client() -> rdkafka::ClientConfig {
     KafkaSettings::new(&env("KAFKA_BOOTSTRAP"), "lab", []).client("test")
 }
 
-fn admin() -> AdminClient<DefaultClientContext> {
+pub(super) fn admin() -> AdminClient<DefaultClientContext> {
     client().create().unwrap()
 }
 

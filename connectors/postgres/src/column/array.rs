@@ -148,7 +148,7 @@ impl ColumnArray {
     /// # Errors
     /// The value does not have the schema's type, or is out of the column's range; the array is then unchanged.
     pub(crate) fn push(&mut self, value: &Value, schema: &Schema) -> Result<(), OutOfRange> {
-        if self.column == ColumnType::Jsonb {
+        if matches!(self.column, ColumnType::Jsonb | ColumnType::Mixed) {
             return self.push_json(value, schema);
         }
         match (value, self.column) {

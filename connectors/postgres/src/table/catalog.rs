@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tokio_postgres::{Client, error::SqlState};
+use tokio_postgres::{Client, GenericClient, error::SqlState};
 use towpath_api::Result;
 
 use crate::{
@@ -24,6 +24,8 @@ pub(crate) struct CurrentTable {
     pub(crate) has_live_view: bool,
     /// The comment on the table.
     pub(crate) comment: Option<String>,
+    /// True if the role may alter the table.
+    pub(crate) is_owned: bool,
     /// True if row security or rules rule out `COPY`.
     pub(crate) guarded: bool,
     /// The columns of each unique index that is neither partial nor deferrable and has no expressions.
@@ -40,6 +42,7 @@ pub(crate) struct CurrentColumn {
     pub(crate) base: String,
     pub(crate) is_enum: bool,
     pub(crate) not_null: bool,
+    pub(crate) comment: Option<String>,
     /// True if the column has a default, an identity or a generation expression.
     pub(crate) fills_itself: bool,
     /// True if the column cannot be written.
@@ -66,7 +69,8 @@ impl CurrentTable {
             .query(
                 "SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, NULL),
                        t.typtype = 'e', a.attnotnull,
-                        a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a'
+                        a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a',
+                        col_description(a.attrelid, a.attnum)
                  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
                  WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped",
                 &[&name.sql()],
@@ -80,6 +84,7 @@ impl CurrentTable {
             not_null: row.get(4),
             fills_itself: row.get(5),
             generated: row.get(6),
+            comment: row.get(7),
         };
         let columns: HashMap<_, _> = columns.iter().map(|row| (row.get(0), column(row))).collect();
         if columns.is_empty() {
@@ -100,7 +105,8 @@ impl CurrentTable {
         let guarded = client
             .query_one(
                 "SELECT relrowsecurity OR relhasrules, to_regclass($2) IS NOT NULL,
-                       has_schema_privilege(relnamespace, 'CREATE'), relkind = 'p', obj_description(oid, 'pg_class')
+                       has_schema_privilege(relnamespace, 'CREATE'), relkind = 'p', obj_description(oid, 'pg_class'),
+                       pg_has_role(relowner, 'USAGE')
                  FROM pg_class WHERE oid = to_regclass($1)",
                 &[&name.sql(), &name.live_view().sql()],
             )
@@ -115,6 +121,7 @@ impl CurrentTable {
             may_create: guarded.get(2),
             is_partitioned: guarded.get(3),
             comment: guarded.get(4),
+            is_owned: guarded.get(5),
         })
     }
 }
@@ -137,7 +144,7 @@ pub(crate) async fn columns_in_order(client: &Client, name: &TableName) -> Resul
 }
 
 /// The grants on a view, as statements that restore them.
-pub(crate) async fn grants(client: &Client, view: &TableName) -> Result<Vec<String>> {
+pub(crate) async fn grants(client: &impl GenericClient, view: &TableName) -> Result<Vec<String>> {
     let sql = "SELECT format('GRANT %s ON %s TO %s%s', acl.privilege_type, $1::text,
                              CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END,
                              CASE WHEN acl.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
@@ -147,15 +154,30 @@ pub(crate) async fn grants(client: &Client, view: &TableName) -> Result<Vec<Stri
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// The column of each field, as fixed when the field was first seen.
-pub(crate) async fn column_names(client: &Client, name: &TableName) -> Result<HashMap<String, String>> {
-    let sql = "SELECT field, column_name FROM towpath.columns WHERE table_schema = $1 AND table_name = $2";
+/// The column of a field, as fixed when the field was first seen.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NamedColumn {
+    pub(crate) name: String,
+    /// True if the column is jsonb because its field has values of several types.
+    pub(crate) is_mixed: bool,
+    /// The time of the record whose schema gave the column its comment, in milliseconds since the epoch.
+    pub(crate) labelled_ms: Option<i64>,
+}
+
+/// The column of each field.
+pub(crate) async fn column_names(client: &Client, name: &TableName) -> Result<HashMap<String, NamedColumn>> {
+    // By way of JSON, since a role without the right to alter the table may have one without the newer columns.
+    let sql = "SELECT field, column_name, coalesce((to_jsonb(c) ->> 'mixed')::boolean, false),
+                      (to_jsonb(c) ->> 'labelled_ms')::bigint
+               FROM towpath.columns c WHERE table_schema = $1 AND table_name = $2";
     let rows = match client.query(sql, &[&name.schema, &name.table]).await {
         // Before the first start schema `towpath` does not exist, and no name is fixed.
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(HashMap::new()),
         rows => rows.map_err(|error| setup_error("read the names of columns from towpath.columns", error))?,
     };
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    let named =
+        |row: &tokio_postgres::Row| NamedColumn { name: row.get(1), is_mixed: row.get(2), labelled_ms: row.get(3) };
+    Ok(rows.iter().map(|row| (row.get(0), named(row))).collect())
 }
 
 /// Fixes the name of the column of a field.
@@ -163,4 +185,44 @@ pub(crate) async fn fix_column_name(client: &Client, name: &TableName, field: &s
     let sql = "INSERT INTO towpath.columns (table_schema, table_name, field, column_name) VALUES ($1, $2, $3, $4)";
     let stored = client.execute(sql, &[&name.schema, &name.table, &field, &column]).await;
     stored.map(drop).map_err(|error| setup_error("fix the name of a column in towpath.columns", error))
+}
+
+/// The newer parts of schema `towpath` that exist and that the role may write: a role that may create nothing works
+/// without them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Notes {
+    /// `towpath.columns` has the columns `mixed` and `labelled_ms`.
+    pub(crate) of_columns: bool,
+    /// `towpath.schema_changes` exists.
+    pub(crate) of_changes: bool,
+}
+
+impl Notes {
+    pub(crate) async fn of(client: &Client) -> Result<Self> {
+        let sql = "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('towpath.columns')
+                            AND attname = 'labelled_ms' AND NOT attisdropped)
+                          AND coalesce(has_table_privilege(to_regclass('towpath.columns')::oid, 'UPDATE'), false),
+                          coalesce(has_table_privilege(to_regclass('towpath.schema_changes')::oid, 'INSERT'), false)";
+        let row = client.query_one(sql, &[]).await;
+        let row = row.map_err(|error| setup_error("look for the newer parts of schema towpath", error))?;
+        Ok(Self { of_columns: row.get(0), of_changes: row.get(1) })
+    }
+}
+
+/// Notes that the columns of these fields are jsonb because their values have several types.
+pub(crate) async fn note_mixed(client: &Client, name: &TableName, fields: &[String]) -> Result<()> {
+    let sql = "UPDATE towpath.columns SET mixed = true
+               WHERE table_schema = $1 AND table_name = $2 AND field = ANY ($3)";
+    let stored = client.execute(sql, &[&name.schema, &name.table, &fields]).await;
+    stored.map(drop).map_err(|error| setup_error("note columns of several types in towpath.columns", error))
+}
+
+/// Notes when the comments on the columns of these fields were given: the time of a record, for each field.
+pub(crate) async fn note_labels(client: &Client, name: &TableName, labelled: &[(String, i64)]) -> Result<()> {
+    let (fields, times): (Vec<&str>, Vec<i64>) = labelled.iter().map(|(field, time)| (&**field, *time)).unzip();
+    let sql =
+        "UPDATE towpath.columns c SET labelled_ms = given.ms FROM unnest($3::text[], $4::bigint[]) AS given (field, ms)
+               WHERE table_schema = $1 AND table_name = $2 AND c.field = given.field";
+    let stored = client.execute(sql, &[&name.schema, &name.table, &fields, &times]).await;
+    stored.map(drop).map_err(|error| setup_error("note the comments on columns in towpath.columns", error))
 }

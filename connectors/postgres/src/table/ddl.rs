@@ -66,6 +66,12 @@ pub(super) fn alter_type_by_text(name: &TableName, column: &str, ty: &str) -> St
     format!("ALTER TABLE {} ALTER COLUMN {column} TYPE {ty} USING {column}::text::{ty}", name.sql())
 }
 
+/// Changes the type of a column to jsonb: each value becomes its JSON, a text a JSON string.
+pub(super) fn alter_to_json(name: &TableName, column: &str) -> String {
+    let column = quoted(column);
+    format!("ALTER TABLE {} ALTER COLUMN {column} TYPE jsonb USING to_jsonb({column})", name.sql())
+}
+
 /// Allows null in a column.
 pub(super) fn drop_not_null(name: &TableName, column: &str) -> String {
     format!("ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL", name.sql(), quoted(column))
@@ -88,11 +94,17 @@ pub(super) fn metadata_comments(name: &TableName, own: &[MetadataColumn]) -> Str
 
 /// Comments on columns: the name of the field, and its documentation in the schema.
 pub(super) fn field_comments(name: &TableName, fields: &[(Column, RecordField)]) -> String {
-    let comment = |(column, field): &(Column, RecordField)| {
-        let label = field.doc.as_deref().map_or_else(|| field.name.clone(), |doc| format!("{}: {doc}", field.name));
-        format!("COMMENT ON COLUMN {}.{} IS {};", name.sql(), quoted(&column.name), literal(&label))
-    };
-    fields.iter().map(comment).collect()
+    fields.iter().map(|(column, field)| column_comment(name, &column.name, &label(field))).collect()
+}
+
+/// The comment on the column of a field.
+pub(super) fn label(field: &RecordField) -> String {
+    field.doc.as_deref().map_or_else(|| field.name.clone(), |doc| format!("{}: {doc}", field.name))
+}
+
+/// Sets the comment on a column.
+pub(super) fn column_comment(name: &TableName, column: &str, label: &str) -> String {
+    format!("COMMENT ON COLUMN {}.{} IS {};", name.sql(), quoted(column), literal(label))
 }
 
 /// The comment on a live view.

@@ -33,6 +33,9 @@ pub(crate) struct DesiredTable<'a> {
     /// The record schemas whose fields become columns.
     pub(crate) schemas: Vec<Arc<Schema>>,
     pub(crate) key_schemas: Vec<Arc<Schema>>,
+    /// Schemas of the batch, each with the time of its first record in milliseconds since the epoch: the newest labels
+    /// a column.
+    pub(crate) seen: Vec<(Arc<Schema>, i64)>,
 }
 
 impl<'a> DesiredTable<'a> {
@@ -51,7 +54,7 @@ impl<'a> DesiredTable<'a> {
             let doing = format!("write to table {name} at once: {why}, and a primary key never changes");
             Error::poison(codes::MIXED_SHAPES, ErrorType::Mapping, doing)
         })?;
-        Ok(Self { name, purpose: Purpose::State, config, keys, key_fields, schemas, key_schemas })
+        Ok(Self { name, purpose: Purpose::State, config, keys, key_fields, schemas, key_schemas, seen: vec![] })
     }
 
     /// A table of changes. The fields of the records' keys are ordinary columns.
@@ -75,7 +78,32 @@ impl<'a> DesiredTable<'a> {
                 types.into_iter().enumerate().map(|(at, ty)| column(at, KAFKA_COLUMNS[at], ty)).collect()
             }
         };
-        Self { name, purpose: Purpose::Log, config, keys, key_fields: vec![], schemas, key_schemas: vec![] }
+        Self {
+            name,
+            purpose: Purpose::Log,
+            config,
+            keys,
+            key_fields: vec![],
+            schemas,
+            key_schemas: vec![],
+            seen: vec![],
+        }
+    }
+
+    /// Adds the times of the batch's schemas.
+    pub(crate) fn seen(self, seen: Vec<(Arc<Schema>, i64)>) -> Self {
+        Self { seen, ..self }
+    }
+
+    /// The documentation of each field in the newest schema of the batch that has the field, with the time of that
+    /// schema.
+    pub(super) fn labels(&self) -> HashMap<&str, (Option<&str>, i64)> {
+        let mut seen: Vec<_> = self.seen.iter().collect();
+        seen.sort_by_key(|(_, time)| *time);
+        seen.into_iter()
+            .flat_map(|(schema, time)| fields_of(schema).iter().map(move |field| (field, *time)))
+            .map(|(field, time)| (field.name.as_str(), (field.doc.as_deref(), time)))
+            .collect()
     }
 
     /// Returns true if a view shows the rows of the table that are not deleted.

@@ -8,8 +8,10 @@ use towpath_api::Result;
 
 use super::{
     Column, Table,
-    catalog::{CurrentColumn, CurrentTable, column_names, columns_in_order, grants, schema_exists},
+    catalog::{CurrentColumn, CurrentTable, NamedColumn, Notes, column_names, columns_in_order, grants, schema_exists},
+    change::{Loosening, Relabelling, Widening},
     ddl,
+    dependents::Dependent,
     desired::DesiredTable,
     fit::{Fit, fit},
     metadata::{MetadataColumn, Purpose},
@@ -17,6 +19,7 @@ use super::{
     names::require_history,
 };
 use crate::{
+    column::ColumnType,
     config::{DeleteMode, SchemaEvolution},
     name::column_name,
 };
@@ -33,10 +36,12 @@ pub(super) struct TableDiff {
     /// Columns to add, each with its field.
     pub(super) missing: Vec<(Column, RecordField)>,
     pub(super) missing_metadata: Vec<MetadataColumn>,
-    /// Columns to widen, each with its new type.
-    pub(super) widened: Vec<(String, String)>,
-    /// Columns that lose `NOT NULL`.
-    pub(super) loosened: Vec<String>,
+    pub(super) widened: Vec<Widening>,
+    pub(super) loosened: Vec<Loosening>,
+    pub(super) relabelled: Vec<Relabelling>,
+    /// Fields whose columns are not yet noted as jsonb of several types.
+    pub(super) mixed: Vec<String>,
+    pub(super) notes: Option<Notes>,
     /// Fields and the names chosen for their columns, not yet in `towpath.columns`.
     pub(super) unnamed: Vec<(String, String)>,
     /// True if `COPY` can add rows: no value needs a cast.
@@ -47,7 +52,9 @@ pub(super) struct TableDiff {
     pub(super) mismatches: Vec<Mismatch>,
     /// True if the view of the live rows must be created.
     pub(super) lacks_view: bool,
-    /// Statements for a person to run before and after a change of type: our view blocks altering the column.
+    /// Columns whose type a person has to change.
+    retyped: Vec<String>,
+    /// Statements for a person to run before and after a change of type: our views block altering the column.
     around: Option<(String, Vec<String>)>,
 }
 
@@ -58,6 +65,8 @@ impl TableDiff {
             && self.missing_metadata.is_empty()
             && self.widened.is_empty()
             && self.loosened.is_empty()
+            && self.relabelled.is_empty()
+            && self.mixed.is_empty()
             && self.unnamed.is_empty()
             && !self.lacks_view
     }
@@ -107,6 +116,7 @@ impl TableDiff {
         if evolution == SchemaEvolution::Evolve {
             return;
         }
+        self.relabelled.clear();
         if !self.exists {
             let problem = format!("it does not exist, and schema.evolution={} creates none", evolution.as_str());
             self.mismatches
@@ -138,8 +148,9 @@ impl TableDiff {
             let remedy = ddl::add_metadata_columns(name, &[*own]);
             refuse(format!("column {} is missing (metadata.columns says which are needed)", own.name()), remedy);
         }
-        for (column, ty) in &self.widened {
-            refuse(format!("column `{column}` must become {ty}"), ddl::alter_type(name, column, ty));
+        self.retyped.extend(self.widened.iter().map(|widening| widening.column.clone()));
+        for widening in &self.widened {
+            refuse(format!("column `{}` must become {}", widening.column, widening.to), widening.sql(name));
         }
         // A null in a NOT NULL column is an error of that record.
         self.loosened.clear();
@@ -173,25 +184,45 @@ pub(super) async fn diff(client: &Client, desired: &DesiredTable<'_>) -> Result<
         compare_key(desired, &current, &mut diff);
         compare_metadata(desired, &current, &mut diff);
     }
+    diff.notes = Some(Notes::of(client).await?);
     let mut named = column_names(client, name).await?;
-    for (ty, field) in desired.fields()? {
-        let name_of_column = if let Some(agreed) = named.get(&field.name) {
+    let labels = desired.labels();
+    for (ty, mut field) in desired.fields()? {
+        let agreed = if let Some(agreed) = named.get(&field.name) {
             agreed.clone()
         } else {
             let key = |name: &str| desired.keys.iter().any(|key| key.name == name);
-            let taken = |name: &str| key(name) || named.values().any(|other| other == name);
+            let taken = |name: &str| key(name) || named.values().any(|other| other.name == name);
             // A table that another tool created may have a column named exactly as the field.
             let is_reserved = field.name.starts_with("_towpath_");
             let has_same_name = current.columns.contains_key(&field.name) && !taken(&field.name) && !is_reserved;
             let fresh = if has_same_name { field.name.clone() } else { column_name(&field.name, taken) };
             diff.unnamed.push((field.name.clone(), fresh.clone()));
+            let fresh = NamedColumn { name: fresh, ..NamedColumn::default() };
             named.insert(field.name.clone(), fresh.clone());
             fresh
         };
-        let mut wanted = Column { name: name_of_column, field: field.name.clone(), ty, cast: None };
+        let label = labels.get(field.name.as_str()).copied();
+        if let Some((doc, _)) = label {
+            field.doc = doc.map(str::to_owned);
+        }
+        let mut wanted = Column { name: agreed.name.clone(), field: field.name.clone(), ty, cast: None };
         match current.columns.get(&wanted.name) {
             None => diff.missing.push((wanted.clone(), field.clone())),
-            Some(have) => compare_column(desired, &mut wanted, have, &field, &mut diff),
+            Some(have) => {
+                if agreed.is_mixed && have.base == "jsonb" && ty != ColumnType::JsonText {
+                    wanted.ty = ColumnType::Mixed;
+                }
+                compare_column(desired, &mut wanted, have, &field, &mut diff);
+                if current.is_owned && label.is_some_and(|(_, time)| agreed.labelled_ms.is_none_or(|ms| ms < time)) {
+                    compare_label(&wanted, have, &field, &mut diff);
+                }
+            }
+        }
+        let becomes_json = diff.widened.last().is_some_and(|last| last.to_json && last.column == wanted.name);
+        let is_mixed = wanted.ty == ColumnType::Mixed && wanted.cast.is_none() || becomes_json;
+        if is_mixed && !agreed.is_mixed && diff.notes.is_some_and(|notes| notes.of_columns) {
+            diff.mixed.push(field.name.clone());
         }
         diff.by_field.insert(field.name.clone(), diff.columns.len());
         diff.columns.push(wanted);
@@ -210,6 +241,12 @@ pub(super) async fn diff(client: &Client, desired: &DesiredTable<'_>) -> Result<
         }
     }
     diff.restrict(desired);
+    for view in Dependent::of(client, name, &diff.retyped).await? {
+        let (before, after) = diff.around.get_or_insert_default();
+        let parts = [std::mem::take(before), view.drop()];
+        *before = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
+        after.extend(view.statements());
+    }
     Ok(diff)
 }
 
@@ -224,9 +261,16 @@ fn compare_key(desired: &DesiredTable<'_>, current: &CurrentTable, diff: &mut Ta
                     diff.is_copyable &= cast.is_none();
                     diff.key_casts[at] = cast;
                 }
-                Fit::Widened(ty) => diff.widened.push((key.name.clone(), ty)),
-                Fit::Refused => {
+                Fit::Widened(to) => diff.widened.push(Widening {
+                    column: key.name.clone(),
+                    field: None,
+                    from: have.ty.clone(),
+                    to,
+                    to_json: false,
+                }),
+                Fit::BecomesJson | Fit::Refused => {
                     let remedy = Some(ddl::alter_type_by_text(desired.name, &key.name, &key.ty.sql()));
+                    diff.retyped.push(key.name.clone());
                     diff.mismatches.push(Mismatch { problem: problem(&have.ty), remedy });
                 }
             },
@@ -270,16 +314,69 @@ fn compare_column(
             format!("column `{}` is computed by the database; exclude its field with `fields.exclude`", wanted.name);
         diff.mismatches.push(Mismatch { problem, remedy: None });
     } else if have.not_null && may_be_null {
-        diff.loosened.push(wanted.name.clone());
+        let (column, field) = (wanted.name.clone(), wanted.field.clone());
+        diff.loosened.push(Loosening { column, field, ty: have.ty.clone() });
     }
     diff.is_copyable &= have.base == wanted.ty.array_element();
+    let evolves = desired.config.schema_evolution == SchemaEvolution::Evolve;
     match fit(wanted.ty, have) {
         Fit::Accepts(cast) => wanted.cast = cast,
-        Fit::Widened(ty) => diff.widened.push((wanted.name.clone(), ty)),
-        Fit::Refused => diff.mismatches.push(Mismatch {
-            problem: format!("column `{}` should be {} and is {}", wanted.name, wanted.ty.sql(), have.ty),
-            remedy: Some(ddl::alter_type_by_text(desired.name, &wanted.name, &wanted.ty.sql())),
+        Fit::Widened(to) => diff.widened.push(Widening {
+            column: wanted.name.clone(),
+            field: Some(wanted.field.clone()),
+            from: have.ty.clone(),
+            to,
+            to_json: false,
         }),
+        // Without the note, a text of an earlier schema would be taken for JSON.
+        Fit::BecomesJson if evolves && diff.notes.is_some_and(|notes| notes.of_columns) => {
+            if wanted.ty != ColumnType::JsonText {
+                wanted.ty = ColumnType::Mixed;
+            }
+            diff.widened.push(Widening {
+                column: wanted.name.clone(),
+                field: Some(wanted.field.clone()),
+                from: have.ty.clone(),
+                to: "jsonb".to_owned(),
+                to_json: true,
+            });
+        }
+        // The text of JSON, from which the value can be read.
+        Fit::BecomesJson if have.ty == have.base && ["text", "character varying"].contains(&&*have.base) => {
+            wanted.cast = Some(have.ty.clone());
+        }
+        Fit::BecomesJson => {
+            diff.retyped.push(wanted.name.clone());
+            diff.mismatches.push(Mismatch {
+                problem: format!("column `{}` should be jsonb and is {}", wanted.name, have.ty),
+                remedy: Some(ddl::alter_to_json(desired.name, &wanted.name)),
+            });
+        }
+        Fit::Refused => {
+            diff.retyped.push(wanted.name.clone());
+            diff.mismatches.push(Mismatch {
+                problem: format!("column `{}` should be {} and is {}", wanted.name, wanted.ty.sql(), have.ty),
+                remedy: Some(ddl::alter_type_by_text(desired.name, &wanted.name, &wanted.ty.sql())),
+            });
+        }
+    }
+}
+
+/// Compares the comment on a column with the label of its field, unless a person has written the comment.
+fn compare_label(wanted: &Column, have: &CurrentColumn, field: &RecordField, diff: &mut TableDiff) {
+    let label = ddl::label(field);
+    let is_ours = |comment: &&String| {
+        comment.strip_prefix(&*field.name).is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
+    };
+    let Some(comment) = have.comment.as_ref().filter(is_ours).filter(|comment| **comment != label) else { return };
+    if diff.notes.is_some_and(|notes| notes.of_columns) {
+        diff.relabelled.push(Relabelling {
+            column: wanted.name.clone(),
+            field: wanted.field.clone(),
+            ty: have.ty.clone(),
+            from: comment.clone(),
+            to: label,
+        });
     }
 }
 

@@ -5,12 +5,14 @@ use towpath_api::{Error, ErrorType, Result};
 
 use super::{
     DDL_LOCK, Table,
-    catalog::{columns_in_order, fix_column_name, grants},
+    catalog::{columns_in_order, fix_column_name, grants, note_labels, note_mixed},
     ddl,
+    dependents::{Dependent, lock_views},
     desired::DesiredTable,
     diff::{TableDiff, acceptable_diff},
     mismatch::{Mismatch, mismatch_error},
     names::require_live_view,
+    schema_changes::{self, Cause},
 };
 use crate::{
     codes,
@@ -31,7 +33,7 @@ const ALTER_TIMEOUT: &str = "SET LOCAL statement_timeout = '4min'";
 /// # Errors
 /// `postgres.schema_mismatch` when the table does not fit and may not or cannot be altered. The error lists each
 /// mismatch, and the statements to run as help. It is retry or poison, as `schema.mismatch` says.
-pub(crate) async fn ensure(client: &Client, desired: DesiredTable<'_>) -> Result<(Table, bool)> {
+pub(crate) async fn ensure(client: &Client, desired: DesiredTable<'_>, cause: Cause<'_>) -> Result<(Table, bool)> {
     let diff = acceptable_diff(client, &desired).await?;
     if diff.is_complete() {
         return Ok((diff.into_table(desired), false));
@@ -43,7 +45,7 @@ pub(crate) async fn ensure(client: &Client, desired: DesiredTable<'_>) -> Result
     let diff = acceptable_diff(client, &desired).await?;
     let altered = !diff.is_complete();
     if altered {
-        evolve(client, &desired, &diff).await?;
+        evolve(client, &desired, &diff, cause).await?;
     }
     Ok((diff.into_table(desired), altered))
 }
@@ -54,7 +56,7 @@ fn lock(name: &str) -> String {
 }
 
 /// Adds all that is missing. The caller holds the lock.
-async fn evolve(client: &Client, desired: &DesiredTable<'_>, diff: &TableDiff) -> Result<()> {
+async fn evolve(client: &Client, desired: &DesiredTable<'_>, diff: &TableDiff, cause: Cause<'_>) -> Result<()> {
     let name = desired.name;
     let doing = |what: &str| format!("{what} table {name}");
     if !diff.exists {
@@ -62,6 +64,9 @@ async fn evolve(client: &Client, desired: &DesiredTable<'_>, diff: &TableDiff) -
     }
     for (field, column) in &diff.unnamed {
         fix_column_name(client, name, field, column).await?;
+    }
+    if !diff.mixed.is_empty() {
+        note_mixed(client, name, &diff.mixed).await?;
     }
     if desired.config.schema_evolution != SchemaEvolution::Evolve {
         return Ok(());
@@ -71,7 +76,7 @@ async fn evolve(client: &Client, desired: &DesiredTable<'_>, diff: &TableDiff) -
         require_live_view(client, desired).await?;
     }
     run(client, doing("alter"), ALTER_TIMEOUT).await?;
-    let mut rights = Vec::new();
+    let (mut rights, mut dependents) = (Vec::new(), Vec::new());
     if diff.exists {
         if !diff.widened.is_empty() && makes_view {
             // The type of a column cannot change while a view shows it. The live view is re-created below.
@@ -82,14 +87,17 @@ async fn evolve(client: &Client, desired: &DesiredTable<'_>, diff: &TableDiff) -
                 .await
                 .map_err(|error| blocked(desired, error, &name.live_view().to_string(), None))?;
         }
-        for (column, ty) in &diff.widened {
-            let sql = ddl::alter_type(name, column, ty);
+        dependents = take_down(client, desired, diff).await?;
+        for widening in &diff.widened {
+            let sql = widening.sql(name);
             let altered = client.batch_execute(&sql).await;
             altered.map_err(|error| {
-                blocked(desired, error, &format!("column `{column}`, which must become {ty},"), Some(&sql))
+                let what = format!("column `{}`, which must become {},", widening.column, widening.to);
+                blocked(desired, error, &what, Some(&sql))
             })?;
         }
-        let loosened: Vec<String> = diff.loosened.iter().map(|column| ddl::drop_not_null(name, column)).collect();
+        let loosened = diff.loosened.iter().map(|loosening| ddl::drop_not_null(name, &loosening.column));
+        let loosened: Vec<String> = loosened.collect();
         run(client, doing("allow null in columns of"), &loosened.join("; ")).await?;
         if !diff.missing.is_empty() {
             run(client, doing("add columns to"), &ddl::add_columns(name, &diff.missing)).await?;
@@ -103,17 +111,53 @@ async fn evolve(client: &Client, desired: &DesiredTable<'_>, diff: &TableDiff) -
         run(client, doing("comment on"), &ddl::table_comments(desired)).await?;
     }
     run(client, doing("comment on"), &ddl::field_comments(name, &diff.missing)).await?;
+    let relabelled = diff.relabelled.iter().map(|label| ddl::column_comment(name, &label.column, &label.to));
+    run(client, doing("comment on"), &relabelled.collect::<String>()).await?;
+    if diff.notes.is_some_and(|notes| notes.of_columns) {
+        note_labels(client, name, &labelled(desired, diff)).await?;
+    }
+    if diff.notes.is_some_and(|notes| notes.of_changes) {
+        schema_changes::store(client, desired, diff, cause).await?;
+    }
     if makes_view {
         let columns = columns_in_order(client, name).await?;
         run(client, doing("create the live view of"), &ddl::live_view(name, &columns)).await?;
         run(client, doing("restore the grants on the live view of"), &rights.join("; ")).await?;
     }
+    for view in &dependents {
+        view.put_up(client).await?;
+    }
     run(client, doing("alter"), "SET LOCAL statement_timeout = '30s'").await?;
     tracing::info!(
         table = %name, columns.added = diff.missing.len(), columns.widened = diff.widened.len(),
-        "added {} columns to table {name}, widened {}", diff.missing.len(), diff.widened.len()
+        columns.relabelled = diff.relabelled.len(), "added {} columns to table {name}, widened {}, relabelled {}",
+        diff.missing.len(), diff.widened.len(), diff.relabelled.len()
     );
     Ok(())
+}
+
+/// Drops the standard views of the columns that change their type, in the way of which they are.
+async fn take_down(client: &Client, desired: &DesiredTable<'_>, diff: &TableDiff) -> Result<Vec<Dependent>> {
+    let columns: Vec<String> = diff.widened.iter().map(|widening| widening.column.clone()).collect();
+    let mut dependents = Dependent::of(client, desired.name, &columns).await?;
+    if !dependents.is_empty() {
+        run(client, "lock the standard views".to_owned(), &lock_views()).await?;
+        // They may have been replaced in the meantime.
+        dependents = Dependent::of(client, desired.name, &columns).await?;
+    }
+    for view in &dependents {
+        let dropped = client.batch_execute(&view.drop()).await;
+        dropped.map_err(|error| blocked(desired, error, &view.name.to_string(), None))?;
+    }
+    Ok(dependents)
+}
+
+/// The fields whose columns get a comment, each with the time of the record whose schema gives it.
+fn labelled(desired: &DesiredTable<'_>, diff: &TableDiff) -> Vec<(String, i64)> {
+    let labels = desired.labels();
+    let added = diff.missing.iter().map(|(column, _)| &column.field);
+    let fields = added.chain(diff.relabelled.iter().map(|relabelling| &relabelling.field));
+    fields.filter_map(|field| labels.get(field.as_str()).map(|(_, time)| (field.clone(), *time))).collect()
 }
 
 /// Requires that the missing table never existed. A table that was dropped or renamed would be created without the rows

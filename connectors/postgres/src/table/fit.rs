@@ -10,6 +10,8 @@ pub(crate) enum Fit {
     Accepts(Option<String>),
     /// The column accepts them once widened to this type, which holds all existing values.
     Widened(String),
+    /// The column accepts them once it is jsonb, in which each existing value is its JSON.
+    BecomesJson,
     /// No lossless change makes the column accept them.
     Refused,
 }
@@ -17,6 +19,23 @@ pub(crate) enum Fit {
 /// Digits of the largest `integer` and `bigint`.
 const INTEGER_DIGITS: u32 = 10;
 const BIGINT_DIGITS: u32 = 19;
+
+/// Types of columns that hold no JSON. A text may hold JSON, which must not become a JSON string.
+const SCALARS: [&str; 13] = [
+    "boolean",
+    "smallint",
+    "integer",
+    "bigint",
+    "real",
+    "double precision",
+    "numeric",
+    "date",
+    "time without time zone",
+    "timestamp without time zone",
+    "timestamp with time zone",
+    "uuid",
+    "interval",
+];
 
 /// Compares the type of the values with the column.
 pub(crate) fn fit(values: ColumnType, column: &CurrentColumn) -> Fit {
@@ -44,9 +63,11 @@ pub(crate) fn fit(values: ColumnType, column: &CurrentColumn) -> Fit {
         (C::AnyNumeric, "numeric" | "smallint" | "integer" | "bigint") => widened("numeric"),
         // A text that is too long is refused by the server, which affects only that record.
         (C::Text, "character varying") => widened_text(column),
-        (C::Text, "xml" | "uuid") | (C::Text | C::JsonText, "json" | "jsonb") | (C::Jsonb, "json") => cast(),
+        (C::Text, "xml" | "uuid") | (C::Text | C::JsonText, "json" | "jsonb") | (C::Jsonb | C::Mixed, "json") => cast(),
         (C::Text, _) if column.is_enum => cast(),
         (C::Text, citext) if citext == "citext" || citext.ends_with(".citext") => cast(),
+        (C::Mixed, _) => Fit::BecomesJson,
+        (C::Jsonb | C::JsonText, base) if column.ty == column.base && SCALARS.contains(&base) => Fit::BecomesJson,
         // The server's text of a value converts back to the value.
         (values, "text" | "character varying") if column.ty == column.base && values != C::Bytea => cast(),
         (C::Date, "timestamp without time zone" | "timestamp with time zone")
@@ -98,8 +119,27 @@ mod tests {
             base: base.to_owned(),
             is_enum: false,
             not_null: false,
+            comment: None,
             fills_itself: false,
             generated: false,
+        }
+    }
+
+    #[test]
+    fn a_column_becomes_json_for_values_of_several_types() {
+        use ColumnType as C;
+        let plain = |ty: &'static str| column(ty, ty);
+        for there in ["text", "bigint", "numeric", "boolean", "timestamp with time zone", "text[]"] {
+            assert_eq!(fit(C::Mixed, &plain(there)), Fit::BecomesJson, "{there}");
+        }
+        assert_eq!(fit(C::Mixed, &column("numeric(12,2)", "numeric")), Fit::BecomesJson);
+        assert_eq!(fit(C::Mixed, &plain("jsonb")), Fit::Accepts(None));
+        assert_eq!(fit(C::Mixed, &plain("json")), Fit::Accepts(Some("json".to_owned())));
+        // Of one type: JSON in a column of another type, but not in a text, which may hold JSON already.
+        for values in [C::Jsonb, C::JsonText] {
+            assert_eq!(fit(values, &plain("bigint")), Fit::BecomesJson);
+            assert_eq!(fit(values, &plain("text")), Fit::Accepts(Some("text".to_owned())));
+            assert_eq!(fit(values, &plain("bytea")), Fit::Refused);
         }
     }
 

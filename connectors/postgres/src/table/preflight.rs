@@ -72,8 +72,8 @@ async fn table(client: &Client, desired: &DesiredTable<'_>) -> Result<Preflight>
     let name = desired.name;
     let mut makes = Vec::new();
     if diff.exists {
-        makes.extend(diff.widened.iter().map(|(column, ty)| ddl::alter_type(name, column, ty)));
-        makes.extend(diff.loosened.iter().map(|column| ddl::drop_not_null(name, column)));
+        makes.extend(diff.widened.iter().map(|widening| widening.sql(name)));
+        makes.extend(diff.loosened.iter().map(|loosening| ddl::drop_not_null(name, &loosening.column)));
         makes.extend((!diff.missing.is_empty()).then(|| ddl::add_columns(name, &diff.missing)));
         makes.extend(
             (!diff.missing_metadata.is_empty()).then(|| ddl::add_metadata_columns(name, &diff.missing_metadata)),

@@ -18,6 +18,7 @@ mod foreign;
 mod headers;
 mod json;
 mod keys;
+mod published;
 mod semantic;
 mod values;
 

@@ -1,0 +1,8 @@
+//! Runs against the simulator, with topics in memory.
+
+mod budget;
+mod comparison;
+mod failing;
+mod first;
+pub(crate) mod laboratory;
+mod requests;
