@@ -3,7 +3,7 @@
 
 mod installing;
 mod tables;
-mod truth;
+pub(crate) mod truth;
 
 use serde_json::{Value as Json, json};
 

@@ -38,6 +38,8 @@ pub(crate) struct Kind {
     pub(crate) updated: Option<&'static str>,
     /// The fields that make the id of a row without `id`.
     pub(crate) key: &'static [&'static str],
+    /// The right without which Close refuses its list; `None` if Close's documentation names none.
+    pub(crate) right: Option<&'static str>,
 }
 
 /// The way to read all rows of an object.
@@ -80,6 +82,7 @@ impl Kind {
             has_single: true,
             updated: Some("date_updated"),
             key: &[],
+            right: None,
         }
     }
 
@@ -109,6 +112,10 @@ impl Kind {
 
     const fn key(self, key: &'static [&'static str]) -> Self {
         Self { key, ..self }
+    }
+
+    const fn right(self, right: &'static str) -> Self {
+        Self { right: Some(right), ..self }
     }
 
     /// True if the lists read this object again and again, since no event tells of it; the snapshot leaves it out.

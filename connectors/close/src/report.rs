@@ -313,10 +313,11 @@ impl ObjectEnd {
             }
             Self::Skipped { reason } | Self::Incomplete { reason } => {
                 let doing = format!("read all of {name}: {reason}");
-                Error::fatal(codes::OBJECT_UNREADABLE, ErrorType::Auth, doing).with_help(
+                let right = kind.right.map_or("the right".to_owned(), |right| format!("the right `{right}`"));
+                Error::fatal(codes::OBJECT_UNREADABLE, ErrorType::Auth, doing).with_help(format!(
                     "the other objects go on, and changes of this one still come by the event log; give the key's user \
-                     the right, or exclude the object with `objects.exclude`; it is tried again at the next comparison",
-                )
+                     {right}, or exclude the object with `objects.exclude`; it is tried again at the next comparison"
+                ))
             }
             Self::Done => Error::retry(codes::OBJECT_UNREADABLE, ErrorType::Internal, format!("read {name}")),
         }

@@ -1,5 +1,6 @@
 //! The Close source as its user runs it: the simulator, the binary, Kafka, Postgres.
 
+mod administration;
 mod cases;
 mod closeio;
 mod doorbell;
@@ -9,6 +10,7 @@ mod mailbox;
 mod model;
 mod people;
 mod silence;
+mod start;
 mod truth;
 
 use std::time::Duration;

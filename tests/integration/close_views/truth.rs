@@ -148,7 +148,7 @@ const OF_MANAGERS: &[&str] =
     &["manage_others_opportunities", "manage_others_activities", "call_coach_listen", "call_coach_barge"];
 
 /// The part of a user by the role and its rights, as the connector has it by default.
-fn part(membership: &Json, role: &Json) -> &'static str {
+pub(crate) fn part(membership: &Json, role: &Json) -> &'static str {
     let has = |right: &str| {
         [&role["permissions"], &membership["permissions_granted"]]
             .into_iter()

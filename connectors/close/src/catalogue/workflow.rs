@@ -42,7 +42,7 @@ pub(super) const BULK_ACTION_SEQUENCE_SUBSCRIPTION: Kind =
 
 /// The link to the file is made at the time of the request, and gives the file without a key.
 pub(super) const EXPORT: Kind =
-    object!("export", "export/").events(&["export.lead", "export.opportunity"]).ignoring(&["download_url"]);
+    object!("export", "export/").events(&["export.lead", "export.opportunity"]).ignoring(&["download_url"]).right("export");
 
 pub(super) const UNSUBSCRIBED_EMAIL: Kind = object!("unsubscribed_email", "unsubscribe/email/")
     .events(&["unsubscribed_email"])
