@@ -88,7 +88,8 @@ async fn a_recreated_topic_with_a_smaller_leader_epoch_is_noticed_and_read() {
         reading.recreate("delete", 100..110).await;
     }
     unread.applied_up_to(10).await;
-    read.stops_at(5, "kafka.truncated_or_recreated", &["offset 4 holds another record"]).await;
+    // The sink may look before the new records are there: then the offset is out of range.
+    read.stops_at(5, "kafka.truncated_or_recreated", &[]).await;
     read.worker.kill();
     read.set("next_offset = 0, anchor_offset = NULL, anchor_hash = NULL").await;
     read.goes_on_to(10).await;

@@ -130,10 +130,10 @@ async fn case_46_a_field_becomes_multi_valued_renamed_retyped_and_deleted() {
     organization.control("clock/", json!({"advance_secs": 60})).await;
     truth::arrives(&organization, &client, &worker, &some(&["lead"])).await;
     organization.control("scenarios/choice_rename/", json!({"id": field, "from": "A", "to": "Else"})).await;
-    compare(&worker).await;
+    compare(&organization, &worker).await;
     rows_become(&client, &value, &["[\"Else\", \"B\"]"]).await;
     organization.control("scenarios/field_delete/", json!({"id": field})).await;
-    compare(&worker).await;
+    compare(&organization, &worker).await;
     rows_become(&client, &value, &[""]).await;
     truth::equal(&organization, &client, &worker.name, &some(&["lead"])).await;
     assert_eq!(worker.state("pg").await, "running");
@@ -200,7 +200,10 @@ async fn case_48_429_in_every_form_is_obeyed_and_the_snapshot_ends_complete() {
         // Leads and contacts need more searches than a window has.
         let limits = json!({"groups": {"POST data/search": {"limit": 2, "window_secs": 20}}, "off": false});
         organization.set("limits/", limits).await;
-        let faults = json!({"faults": [{"endpoint": "GET opportunity", "kind": "html_429", "times": 3}]});
+        let faults = json!({"faults": [
+            {"endpoint": "GET opportunity", "kind": "html_429", "times": 3},
+            {"endpoint": "activity", "kind": "html_429", "share": 0.2},
+        ]});
         organization.set("faults/", faults).await;
         let objects = "objects = \"lead,contact,user,lead_status,opportunity,note\"\n";
         let worker = reader("case48x", &organization, objects).start().await;
@@ -238,7 +241,7 @@ async fn case_49_away_for_more_than_30_days_makes_a_new_snapshot_with_deletes() 
     truth::equal(&organization, &client, &worker.name, EVERYTHING).await;
     let before = generation(&worker).await;
     worker.kill();
-    organization.control("changes/", json!({"count": 300, "seed": 9, "spread_secs": 86_400})).await;
+    organization.control("changes/", json!({"count": 500, "seed": 9, "spread_secs": 86_400})).await;
     organization.control("clock/", json!({"advance_secs": 3_456_000})).await;
     worker.spawn();
     worker.is_ready().await;
@@ -252,7 +255,7 @@ async fn case_49_away_for_more_than_30_days_makes_a_new_snapshot_with_deletes() 
 async fn case_49_late_events_and_cursors_that_expire_lose_nothing() {
     let _stack = shared().await;
     let switches = vec![
-        ("event_lag_ms".to_owned(), json!(3_000)),
+        ("event_lag_ms".to_owned(), json!(20_000)),
         ("event_late_share".to_owned(), json!(0.3)),
         ("event_cursor_secs".to_owned(), json!(1)),
     ];
@@ -280,10 +283,16 @@ async fn case_50_changes_that_no_event_tells_are_found_by_the_comparison() {
     organization.control("scenarios/status_rename/", json!({"id": status, "label": "Later"})).await;
     organization.control("scenarios/user_rename/", json!({"first_name": "Noor", "last_name": "Haddad"})).await;
     organization.control("scenarios/invisible_migration/", json!({"count": 7})).await;
-    organization.control("scenarios/merge_storm/", json!({"count": 5})).await;
-    organization.control("scenarios/burst/", json!({"events": 500})).await;
+    organization.control("scenarios/merge_storm/", json!({"count": 10})).await;
+    organization.control("scenarios/burst/", json!({"events": 5_000})).await;
     organization.control("clock/", json!({"advance_secs": 20})).await;
-    organization.control("scenarios/page_shift/", json!({"deletes": 3})).await;
+    // While a comparison runs.
+    let shift = async {
+        let runs = try_for(ARRIVAL, || async { (!snapshot(&worker).await["running"].is_null()).then_some(()) });
+        assert!(runs.await.is_some(), "a comparison runs: {}", snapshot(&worker).await);
+        organization.control("scenarios/page_shift/", json!({"deletes": 5, "inserts": 5})).await;
+    };
+    tokio::join!(compare(&organization, &worker), shift);
     truth::arrives(&organization, &client, &worker, EVERYTHING).await;
     let found = format!("connector=\"close-{}\",kind=\"changed\",object=\"lead\"", worker.name);
     let found = worker.metric("towpath_close_compare_differences_total", &found).await;

@@ -1,7 +1,7 @@
 //! SIGKILL during the snapshot and the stream: a kill costs a page, at the end the tables equal the truth, and nothing
 //! is twice in its topic.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::json;
 
@@ -86,7 +86,7 @@ async fn twenty_kills_in_a_snapshot_of_50_000_records_cost_a_page_each() {
     assert!(records >= 50_000, "{records} records");
     truth::equal(&organization, &client, &worker.name, &what).await;
     let published: usize =
-        what.iter().flat_map(|(_, tables)| *tables).map(|table| none_is_twice(&worker, table, |_| true)).sum();
+        what.iter().flat_map(|(_, tables)| *tables).map(|table| none_is_twice(&worker, table, |_| true).len()).sum();
     assert_eq!(published, records, "each record is in its topic once");
     assert!(with <= without + KILLS + without / 100, "{with} pages, {without} without {KILLS} kills");
 }
@@ -138,13 +138,13 @@ async fn after_kills_among_changes_the_tables_equal_the_truth_and_no_event_is_tw
     }
 }
 
-/// Each event of the log is at most once in the topic, for a reader of committed records.
-pub(super) fn no_event_is_twice(worker: &Worker, object: &str) {
-    none_is_twice(worker, object, |id| id.starts_with("ev_"));
+/// Each event of the log is at most once in the topic, for a reader of committed records. Returns their ids.
+pub(super) fn no_event_is_twice(worker: &Worker, object: &str) -> HashSet<String> {
+    none_is_twice(worker, object, |id| id.starts_with("ev_"))
 }
 
-/// Each record with such an event id is at most once in the topic; returns their number.
-fn none_is_twice(worker: &Worker, object: &str, of: impl Fn(&str) -> bool) -> usize {
+/// Each record with such an event id is at most once in the topic; returns these ids.
+fn none_is_twice(worker: &Worker, object: &str, of: impl Fn(&str) -> bool) -> HashSet<String> {
     let mut seen = HashMap::new();
     for record in worker.tap(object, &[]) {
         let id = record["headers"]["towpath_event_id"].as_str().unwrap_or_default().to_owned();
@@ -155,5 +155,5 @@ fn none_is_twice(worker: &Worker, object: &str, of: impl Fn(&str) -> bool) -> us
     }
     let twice: Vec<_> = seen.iter().filter(|(_, times)| **times > 1).take(5).collect();
     assert!(twice.is_empty(), "{object}: records that are in the topic more than once: {twice:?}");
-    seen.len()
+    seen.into_keys().collect()
 }

@@ -1,5 +1,7 @@
 //! A Close organization on this machine, and a worker that reads it into the real Kafka and Postgres.
 
+use std::time::Duration;
+
 use close_simulator::{Options, Simulator};
 use serde_json::{Value, json};
 
@@ -12,6 +14,8 @@ pub(crate) struct Organization {
     http: reqwest::Client,
     /// A key of the admin that only tests use: faults of the key `admin` do not concern it.
     hand: String,
+    /// The longest wait for all of it.
+    pub(crate) patience: Duration,
 }
 
 impl Organization {
@@ -20,9 +24,10 @@ impl Organization {
     }
 
     pub(crate) async fn new(options: Options) -> Self {
+        let patience = ARRIVAL + Duration::from_millis(30) * u32::try_from(options.leads).expect("few leads");
         let close = Simulator::start(options).await.expect("a port is free");
         let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
-        let mut organization = Self { close, http, hand: String::new() };
+        let mut organization = Self { close, http, hand: String::new(), patience };
         organization.hand = organization.key("admin");
         let admin = organization.api("GET", "me/?_fields=id", None).await["id"].clone();
         let hand = organization.control("keys/", json!({"name": "hand", "user": admin, "secret": "api_hand"})).await;
@@ -90,7 +95,7 @@ impl Organization {
 
     /// Waits until the random changes in the background have been made.
     pub(crate) async fn changes_end(&self) {
-        let ended = try_for(ARRIVAL, || async {
+        let ended = try_for(self.patience, || async {
             let status: Value = serde_json::from_str(&self.look("changes/").await).expect("JSON");
             (status["running"] == false).then_some(())
         });
@@ -99,7 +104,7 @@ impl Organization {
 
     /// Waits until this number of random changes has been made in the background.
     pub(crate) async fn changes_reach(&self, count: u64) {
-        let reached = try_for(ARRIVAL, || async {
+        let reached = try_for(self.patience, || async {
             let status: Value = serde_json::from_str(&self.look("changes/").await).expect("JSON");
             let number = |name: &str| status[name].as_u64().unwrap_or(0);
             (number("done") + number("given_up") >= count).then_some(())
@@ -120,6 +125,22 @@ impl Organization {
             of(row["endpoint"].as_str().expect("a group")) && status(row["status"].as_u64().expect("a status"))
         });
         meant.map(|row| row["requests"].as_u64().expect("a number")).sum()
+    }
+
+    /// The events of the log from `from` on, newest first.
+    pub(crate) async fn events(&self, from: &str) -> Vec<Value> {
+        let (mut events, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = self.api("GET", &format!("event/?_limit=50{cursor}"), None).await;
+            for event in page["data"].as_array().expect("events") {
+                if event["date_updated"].as_str().expect("a time") < from {
+                    return events;
+                }
+                events.push(event.clone());
+            }
+            let Some(next) = page["cursor_next"].as_str() else { return events };
+            cursor = format!("&_cursor={next}");
+        }
     }
 
     /// The lines of the truth about these kinds.
@@ -164,9 +185,9 @@ pub(crate) async fn snapshot(worker: &Worker) -> Value {
 }
 
 /// Asks for a comparison of everything, and waits until it has ended.
-pub(crate) async fn compare(worker: &Worker) {
+pub(crate) async fn compare(organization: &Organization, worker: &Worker) {
     let path = format!("{}/towpath/v1/connectors/close-{}/snapshot", worker.rest(), worker.name);
-    let patience = std::time::Duration::from_mins(2);
+    let patience = organization.patience;
     let before = generation(worker).await;
     let asked = try_for(patience, || async {
         let request = worker.http.post(&path).header("content-type", "application/json").body("{}");

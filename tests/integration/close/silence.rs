@@ -32,6 +32,8 @@ pub(super) struct Silence {
     fields: HashMap<String, HashSet<String>>,
     /// Objects that were made or deleted without an event.
     whole: HashSet<String>,
+    /// Custom fields that are deleted, as rows name them: their values vanish from all rows (section 5.3).
+    removed: HashSet<String>,
 }
 
 impl Silence {
@@ -50,6 +52,9 @@ impl Silence {
             return;
         }
         let id = text("id").to_owned();
+        if (text("object"), text("change")) == ("custom_field", "deleted") {
+            self.removed.insert(format!("custom.{id}"));
+        }
         // An event of another object may have followed the change, such as the `merged` of a lead.
         let events = change["events"].as_array().into_iter().flatten();
         let told = events.filter_map(|event| event["object_id"].as_str()).any(|object| object == id);
@@ -84,6 +89,7 @@ impl Silence {
             || field.ends_with("_label")
             || field.starts_with("opportunity_value")
             || field == "opportunity_note"
+            || self.removed.contains(field)
             || self.fields.get(id).is_some_and(|fields| fields.contains(field))
     }
 }

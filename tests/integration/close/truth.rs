@@ -10,7 +10,6 @@ use serde_json::{Map, Value};
 use tokio_postgres::Client;
 
 use super::{
-    ARRIVAL,
     laboratory::{Organization, compare},
     silence::Silence,
 };
@@ -130,7 +129,7 @@ enum Extent {
 /// Then compares, and waits until the tables equal the truth.
 pub(super) async fn arrives(organization: &Organization, client: &Client, worker: &Worker, what: What<'_>) {
     agree(organization, client, &worker.name, what, Extent::Told).await;
-    compare(worker).await;
+    compare(organization, worker).await;
     equal(organization, client, &worker.name, what).await;
 }
 
@@ -145,11 +144,12 @@ async fn agree(organization: &Organization, client: &Client, schema: &str, what:
     loop {
         let silence = if extent == Extent::Told { Some(Silence::of(organization).await) } else { None };
         let comparing = differences(organization, client, schema, what, silence.as_ref());
-        let found = tokio::time::timeout(ARRIVAL, comparing).await.expect("a comparison ends");
+        let found = tokio::time::timeout(organization.patience, comparing).await.expect("a comparison ends");
         let Some(first) = found.first() else { return };
-        if begun.elapsed() > ARRIVAL {
+        let waited = begun.elapsed();
+        if waited > organization.patience {
             println!("{}", history(organization, first).await);
-            panic!("tables and truth do not agree ({extent:?}) within {ARRIVAL:?}: {found:#?}");
+            panic!("tables and truth do not agree ({extent:?}) within {waited:?}: {found:#?}");
         }
         tokio::time::sleep(PAUSE).await;
     }
