@@ -153,6 +153,16 @@ async fn quirk_25_burst_puts_all_events_into_one_second_and_several_into_one_mil
 }
 
 #[tokio::test]
+async fn a_burst_among_merges_names_no_lead_that_a_merge_ends_meanwhile() {
+    for seed in 0..30 {
+        let close = with_leads(8).await;
+        close.switch(json!({ "merge_step_ms": 100 })).await;
+        run(&close, "merge_storm", json!({ "count": 3, "seed": seed })).await;
+        run(&close, "burst", json!({ "events": 500, "seed": seed })).await;
+    }
+}
+
+#[tokio::test]
 async fn cascade_deletes_the_lead_with_all_its_children() {
     let close = with_leads(60).await;
     let told = run(&close, "cascade", json!({})).await;

@@ -106,9 +106,12 @@ fn burst(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal> {
     while world.events.len() - before < wanted && tries < 2 * wanted {
         let done = world.events.len() - before;
         let at = begun.plus_millis((done * 1_000 / wanted) as i64);
-        let lead = wish.object(world, "lead", Kind::Lead, |_| true)?.id;
-        let note = bodies::note(world, &mut wish.draw, lead);
-        at_moment(world, at, Actor::user(founder()), |change| change.create(Kind::Note, &body(note)))?;
+        // Chosen at its moment: a merge may have ended a lead that was there before.
+        at_moment(world, at, |world| {
+            let lead = wish.object(world, "lead", Kind::Lead, |_| true)?.id;
+            let note = bodies::note(world, &mut wish.draw, lead);
+            Change::begin(world, Actor::user(founder())).create(Kind::Note, &body(note))
+        })?;
         tries += 1;
     }
     let made = world.events.len() - before;
@@ -160,11 +163,11 @@ fn page_shift(world: &mut World, wish: &mut Wish<'_>) -> Result<Json, Refusal> {
 }
 
 /// Runs a change at a moment that is not before now, and moves the clock to it.
-fn at_moment<T>(world: &mut World, at: Moment, actor: Actor, what: impl FnOnce(&mut Change<'_>) -> T) -> T {
+fn at_moment<T>(world: &mut World, at: Moment, what: impl FnOnce(&mut World) -> T) -> T {
     world.clock.set(at);
     world.clock.hold(Some(at));
     world.catch_up();
-    let done = what(&mut Change::begin(world, actor));
+    let done = what(world);
     world.clock.hold(None);
     done
 }
