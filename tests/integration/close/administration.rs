@@ -48,7 +48,8 @@ async fn tables_and_views_follow_what_administrators_change() {
         worker.name
     );
     rows_become(&client, &of_role, &["t|t"]).await;
-    let runs = format!("SELECT count(*) > 1, bool_and(is_complete) FROM towpath.sync_runs WHERE schema = '{}'", worker.name);
+    let runs =
+        format!("SELECT count(*) > 1, bool_and(is_complete) FROM towpath.sync_runs WHERE schema = '{}'", worker.name);
     rows_become(&client, &runs, &["t|t"]).await;
 }
 

@@ -140,7 +140,8 @@ async fn history(seed: u64) -> usize {
         "SELECT to_char(began AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US') FROM {}.sync_run WHERE generation = 1",
         worker.name
     );
-    let began = try_for(ARRIVAL, || async { rows(&client, &sql).await.pop() }).await.expect("the first snapshot's time");
+    let began =
+        try_for(ARRIVAL, || async { rows(&client, &sql).await.pop() }).await.expect("the first snapshot's time");
     each_event_is_published(&organization, &began, &published).await
 }
 

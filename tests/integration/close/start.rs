@@ -40,7 +40,7 @@ async fn failure(worker: &mut Worker) -> Value {
 async fn a_wrong_key_or_address_fails_the_task_and_says_what_to_do() {
     let _stack = shared().await;
     let organization = Organization::with_leads(5, 31).await;
-    let url = organization.close.base_url().to_owned();
+    let url = organization.close.base_url();
     let elsewhere = url.replace("/api/v1/", "/elsewhere/");
     for (url, key, code, named) in [
         (&url, "api_canary_wrong", "close.key_refused", ["close.api.key", "401"]),

@@ -41,8 +41,10 @@ pub(super) const BULK_ACTION_SEQUENCE_SUBSCRIPTION: Kind =
         .events(&["bulk_action.sequence_subscription"]);
 
 /// The link to the file is made at the time of the request, and gives the file without a key.
-pub(super) const EXPORT: Kind =
-    object!("export", "export/").events(&["export.lead", "export.opportunity"]).ignoring(&["download_url"]).right("export");
+pub(super) const EXPORT: Kind = object!("export", "export/")
+    .events(&["export.lead", "export.opportunity"])
+    .ignoring(&["download_url"])
+    .right("export");
 
 pub(super) const UNSUBSCRIBED_EMAIL: Kind = object!("unsubscribed_email", "unsubscribe/email/")
     .events(&["unsubscribed_email"])
