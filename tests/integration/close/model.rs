@@ -137,11 +137,12 @@ async fn history(seed: u64) -> usize {
     }
     // The log is followed from before the first snapshot; a kill may have been before that.
     let sql = format!(
-        "SELECT to_char(began AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US') FROM {}.sync_run WHERE generation = 1",
+        "SELECT to_char(began AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US') FROM {}.sync_run
+         WHERE generation = 1",
         worker.name
     );
-    let began =
-        try_for(ARRIVAL, || async { rows(&client, &sql).await.pop() }).await.expect("the first snapshot's time");
+    let began = try_for(ARRIVAL, || async { rows(&client, &sql).await.pop() }).await;
+    let began = began.expect("the time of the first snapshot");
     each_event_is_published(&organization, &began, &published).await
 }
 
