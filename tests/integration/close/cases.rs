@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     ARRIVAL,
     kills::no_event_is_twice,
-    laboratory::{Organization, compare, generation, reader, snapshot, source},
+    laboratory::{Organization, compare, generation, reader, snapshot, snapshot_ends, source},
     truth::{self, EVERYTHING, RECORDS, some},
 };
 use crate::{
@@ -24,8 +24,7 @@ async fn case_44_more_rows_than_max_skip_arrive_and_a_restart_goes_on() {
     let keys = "objects = \"lead,email,email_thread\"\nsnapshot.readers = 1\n";
     let pages = || organization.requests(|group| group.starts_with("GET activity/"));
     let undisturbed = source(Worker::new("whole44x"), &organization, keys).start().await;
-    let ended = try_for(ARRIVAL, || async { (generation(&undisturbed).await > 0).then_some(()) });
-    assert!(ended.await.is_some(), "{}", undisturbed.log());
+    snapshot_ends(&organization, &undisturbed, 1).await;
     drop(undisturbed);
     let without = pages().await;
     organization.clear("counters/").await;
@@ -246,8 +245,7 @@ async fn case_49_away_for_more_than_30_days_makes_a_new_snapshot_with_deletes() 
     worker.spawn();
     worker.is_ready().await;
     truth::equal(&organization, &client, &worker.name, EVERYTHING).await;
-    let renewed = try_for(ARRIVAL, || async { (generation(&worker).await > before).then_some(()) });
-    assert!(renewed.await.is_some(), "a new generation: {}", snapshot(&worker).await);
+    snapshot_ends(&organization, &worker, before + 1).await;
     assert!(worker.log().contains("event log"), "the gap is said");
 }
 

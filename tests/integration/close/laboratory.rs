@@ -206,3 +206,9 @@ pub(crate) async fn compare(organization: &Organization, worker: &Worker) {
 pub(crate) async fn generation(worker: &Worker) -> u64 {
     snapshot(worker).await["completed"]["generation"].as_u64().unwrap_or(0)
 }
+
+/// Waits until a snapshot has ended, and is of this number at least.
+pub(crate) async fn snapshot_ends(organization: &Organization, worker: &Worker, number: u64) {
+    let ended = try_for(organization.patience, || async { (generation(worker).await >= number).then_some(()) }).await;
+    assert!(ended.is_some(), "snapshot {number} ends: {}", snapshot(worker).await);
+}

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     ARRIVAL,
-    laboratory::{Organization, generation, snapshot},
+    laboratory::{Organization, generation, snapshot, snapshot_ends},
 };
 use crate::{
     stack::{shared, try_for},
@@ -62,8 +62,7 @@ async fn a_key_that_lacks_a_right_names_the_object_and_copies_the_others() {
     let organization = Organization::with_leads(10, 32).await;
     let worker = worker_of(Worker::new("rights"), &organization.close.base_url(), &organization.key("agent"), "");
     let worker = worker.start().await;
-    let ended = try_for(ARRIVAL, || async { (generation(&worker).await > 0).then_some(()) });
-    assert!(ended.await.is_some(), "{}", snapshot(&worker).await);
+    snapshot_ends(&organization, &worker, 1).await;
     let runs = try_for(ARRIVAL, || async {
         let state = worker.get("/towpath/v1/connectors").await.1;
         state.contains("close.object_unreadable").then_some(state)
@@ -83,8 +82,7 @@ async fn another_organization_is_refused_and_the_own_one_goes_on() {
     let (url, key) = (own.close.base_url(), own.key("admin"));
     let mut worker = worker_of(Worker::new("moved"), &url, &key, LEADS).start().await;
     let name = worker.name.clone();
-    let ended = try_for(ARRIVAL, || async { (generation(&worker).await > 0).then_some(()) });
-    assert!(ended.await.is_some(), "{}", snapshot(&worker).await);
+    snapshot_ends(&own, &worker, 1).await;
     worker.kill();
     let moved = Worker::named(name);
     let mut moved = worker_of(moved, &other.close.base_url(), &other.key("admin"), LEADS);
@@ -117,9 +115,9 @@ async fn modes_never_and_always_read_nothing_and_everything() {
     organization.control("clock/", json!({"advance_secs": 86_400})).await;
     let always = format!("{LEADS}snapshot.mode = \"always\"\n");
     let mut worker = worker_of(Worker::new("always"), &url, &key, &always).start().await;
-    for generation_of in [1, 2] {
-        let ended = try_for(ARRIVAL, || async { (generation(&worker).await == generation_of).then_some(()) });
-        assert!(ended.await.is_some(), "{}", snapshot(&worker).await);
+    for number in [1, 2] {
+        snapshot_ends(&organization, &worker, number).await;
+        assert_eq!(generation(&worker).await, number, "one snapshot at each start");
         assert_eq!(worker.tap("lead", &[]).len(), 6, "an equal record is not published again");
         worker.kill();
         worker.spawn();

@@ -162,7 +162,7 @@ impl Records {
 /// (`close-api.md`, 8.5), so both are to be read. Keys of others than admins see no data, and wait for a comparison.
 fn half_merged(event: &LogEvent) -> impl Iterator<Item = &str> {
     let merge =
-        event.data.as_ref().filter(|_| ["activity.lead_merge", "lead_merge"].contains(&event.object_type.as_str()));
+        event.data.as_ref().filter(|_| kind_of_event(&event.object_type).is_some_and(|kind| kind.name == "lead_merge"));
     let errored = merge.filter(|merge| merge.get("merge_status").is_some_and(|status| status == "errored"));
     let leads = ["source_lead_id", "destination_lead_id"].into_iter();
     leads.filter_map(move |field| errored?.get(field)?.as_str())

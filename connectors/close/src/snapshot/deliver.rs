@@ -161,17 +161,9 @@ impl Delivery {
     async fn revive(&self, kind: &'static Kind, mine: &mut Known) -> Result<()> {
         let revived = mine.revived(&*self.context.records, kind.name, self.began).await?;
         for ids in revived.chunks(CHUNK).filter(|_| kind.has_single) {
-            let mut rows = Vec::new();
-            for id in ids {
-                match one(&self.context.close, kind, id).await {
-                    Ok(Some(row)) => rows.push(row),
-                    Ok(None) => mine.is_gone(id),
-                    // One row that Close does not give stops neither the comparison nor the log; it stays deleted, and
-                    // the next comparison looks for it again.
-                    Err(error) if concerns_one_object(&error) => mine.is_gone(id),
-                    Err(error) => return Err(error),
-                }
-            }
+            let rows = self.by_ids(kind, ids).await?;
+            // The others stay deleted, and the next comparison looks for them again.
+            ids.iter().filter(|id| rows.iter().all(|row| row.id != **id)).for_each(|id| mine.is_gone(id));
             let (mut events, _) = self.mapped(kind, rows).await?;
             events.iter_mut().for_each(|event| mine.revive(event));
             let tally = Tally { published: events.len() as u64, ..Tally::default() };
@@ -184,21 +176,26 @@ impl Delivery {
     /// list may lag.
     async fn set_back(&self, kind: &'static Kind, mine: &mut Known) -> Result<()> {
         for ids in mine.older().chunks(CHUNK).filter(|_| kind.has_single) {
-            let mut rows = Vec::new();
-            for id in ids {
-                match one(&self.context.close, kind, id).await {
-                    Ok(row) => rows.extend(row),
-                    // Close says nothing about this row: the next comparison asks again.
-                    Err(error) if concerns_one_object(&error) => {}
-                    Err(error) => return Err(error),
-                }
-            }
+            let rows = self.by_ids(kind, ids).await?;
             let (mut events, _) = self.mapped(kind, rows).await?;
             events.retain_mut(|event| mine.set_back(event));
             let tally = Tally { published: events.len() as u64, ..Tally::default() };
             self.send(kind, events, Step::Tally, tally).await?;
         }
         Ok(())
+    }
+
+    /// The rows of these ids that Close gives. One that it refuses stops no other, and is left out as one that is gone.
+    async fn by_ids(&self, kind: &Kind, ids: &[String]) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for id in ids {
+            match one(&self.context.close, kind, id).await {
+                Ok(row) => rows.extend(row),
+                Err(error) if concerns_one_object(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(rows)
     }
 
     /// Deletes what is gone, unless it is too much.
