@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    laboratory::{Organization, reader},
+    laboratory::{Organization, reader, snapshot_ends},
     truth::{self, EVERYTHING},
 };
 use crate::{
@@ -32,6 +32,8 @@ async fn tables_and_views_follow_what_administrators_change() {
     let worker = reader("admins", &organization, &keys).start().await;
     let client = database().await;
     truth::equal(&organization, &client, &worker.name, EVERYTHING).await;
+    // What vanishes without an event while it is checked is a difference.
+    snapshot_ends(&organization, &worker, 1).await;
     compare(&client, &worker.name, &Truth::read(&organization.close, mapped_part).await).await;
 
     people_change(&organization).await;
