@@ -107,10 +107,49 @@ impl ClosePosition {
         rows.len()
     }
 
+    /// Notes that changes of an object are left out from now on: what a run has read of it is out of date. If all of it
+    /// was read before, it is due to be compared; otherwise the first snapshot reads it.
+    pub(crate) fn leaves_out(&mut self, object: &str, difference: String, now: Moment) {
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.objects.remove(object);
+        }
+        if self.whole.contains_key(object) {
+            self.differs(object, difference, now);
+        } else {
+            self.held.remove(object);
+        }
+    }
+
+    /// Notes that an object is known to differ, at Close's time `now`: it is due to be compared. A run that began
+    /// before makes nothing good.
+    pub(crate) fn differs(&mut self, object: &str, difference: String, now: Moment) {
+        let held = Held { end: ObjectEnd::Differs { difference }, since: now, again: false };
+        self.held.insert(object.to_owned(), held);
+    }
+
     pub(crate) fn write(&self) -> Position {
         match serde_json::to_value(self) {
             Ok(Json::Object(position)) => Position(position),
             _ => Position(serde_json::Map::new()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_whose_changes_are_left_out_is_read_again_or_compared() {
+        let read = ObjectPosition { end: Some(ObjectEnd::Done), ..ObjectPosition::default() };
+        let snapshot = SnapshotPosition { objects: [("note".to_owned(), read)].into(), ..SnapshotPosition::default() };
+        let mut position = ClosePosition { snapshot: Some(snapshot), ..ClosePosition::default() };
+        position.differs("note", "by the check".to_owned(), Moment(1));
+        position.leaves_out("note", "it waits".to_owned(), Moment(2));
+        assert!(position.snapshot.as_ref().unwrap().objects.is_empty(), "the run reads it anew");
+        assert!(position.held.is_empty(), "the first snapshot reads it");
+        position.whole.insert("note".to_owned(), Moment(1));
+        position.leaves_out("note", "it waits".to_owned(), Moment(3));
+        assert_eq!((position.held["note"].since, position.held["note"].again), (Moment(3), false));
     }
 }

@@ -176,8 +176,8 @@ impl CloseSource {
                     life.part_waits(&part(kind.name), &error, 1, delay_of_preparing(1));
                     kinds.retain(|other| other.name != kind.name);
                     waiting.push(Arc::clone(&shape.object));
-                    // Its changes are left out until it is prepared: it is read whole then.
-                    position.whole.remove(kind.name);
+                    let reason = "its changes are left out while its topic cannot be prepared".to_owned();
+                    position.leaves_out(kind.name, reason, close.now().unwrap_or_default());
                     position.take_back_changes(kind.name, &changes);
                 }
                 Err(error) => return Err(error),

@@ -33,6 +33,8 @@ const SHORTEST_SLICE: Duration = Duration::from_micros(1);
 const LONGEST_SLICE: Duration = Duration::from_hours(24);
 /// A quick walk goes back behind what it has seen by this much, for events that became visible a little late.
 const QUICK_MARGIN: Duration = Duration::from_secs(30);
+/// The mark may be ahead of Close's time by this much: its servers differ, and dates have whole seconds.
+const AHEAD: Duration = Duration::from_secs(10);
 /// After a pause of this length, the start checks that the log reaches back to the mark.
 const CHECKED_PAUSE: Duration = Duration::from_hours(48);
 
@@ -140,7 +142,8 @@ impl<L: Log, R: Ledger> Follower<L, R> {
         let mut incomplete: Option<Moment> = None;
         loop {
             if self.gap().await? {
-                (from, incomplete) = (self.from(), None);
+                (from, _) = self.begin().await?;
+                incomplete = None;
             }
             let now = self.now();
             top = top.max(now);
@@ -264,14 +267,19 @@ impl<L: Log, R: Ledger> Follower<L, R> {
         Ok(())
     }
 
-    /// True if the log no longer reaches back to the mark. It is then followed from now on.
+    /// True if the log no longer reaches back to the mark, or the mark says nothing. It is then followed from now on.
     async fn gap(&mut self) -> Result<bool> {
         let (mark, now) = (self.mark(), self.now());
-        let lost = now.since(mark) > KEPT;
-        if lost {
-            self.goes_on(&format!("the event log is published up to {mark}, and Close keeps it for 30 days")).await?;
-        }
-        Ok(lost)
+        let reason = if now.since(mark) > KEPT {
+            format!("the event log is published up to {mark}, and Close keeps it for 30 days")
+        } else if mark.since(now) > AHEAD {
+            // By a clock of Close that was wrong: how far the log is published is not known.
+            format!("the event log is published up to {mark}, and at Close it is {now}")
+        } else {
+            return Ok(false);
+        };
+        self.goes_on(&reason).await?;
+        Ok(true)
     }
 
     async fn goes_on(&mut self, reason: &str) -> Result<()> {
@@ -280,6 +288,8 @@ impl<L: Log, R: Ledger> Follower<L, R> {
         let change = move |position: &mut ClosePosition| {
             position.log = Some(mark);
             position.gap = Some(now);
+            // Comparisons that are dated at this time or later make nothing good.
+            position.compared = position.compared.map(|compared| compared.min(Moment(now.0.saturating_sub(1))));
         };
         self.ledger.publish(&[], Box::new(change)).await?;
         self.ledger.lost(reason);

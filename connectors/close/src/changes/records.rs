@@ -179,9 +179,10 @@ impl Ledger for Records {
 
     async fn publish(&mut self, events: &[Dated], change: Change) -> Result<()> {
         let OfEvents { records, unread, asks, read } = self.map(events).await?;
+        let now = self.context.close.now().unwrap_or_default();
         let change = move |position: &mut ClosePosition| {
             change(position);
-            unread::note(position, unread);
+            unread::note(position, unread, now);
             unread::forget(position, &read);
         };
         self.context.outbox.publish(records, change).await?;

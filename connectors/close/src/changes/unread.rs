@@ -3,8 +3,8 @@
 //!
 //! The event counts as published, so that the log goes on, and the position says which row is to be read. Some of them
 //! are read each minute, for as long as it takes; a later event with its row makes that needless. If too many of an
-//! object wait, all of the object is asked for instead. What always holds: no row is forgotten before it was read, or a
-//! request for all of its object is in the position.
+//! object wait, the object is compared instead. What always holds: no row is forgotten before it was read, or its
+//! object is held in the position as one that differs.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     catalogue::{Kind, kind},
     context::Context,
     moment::Moment,
-    position::{ClosePosition, SnapshotRequest},
+    position::ClosePosition,
     record::{missing, read_row},
 };
 
@@ -47,19 +47,13 @@ impl Place {
     }
 }
 
-/// Notes rows that Close did not give. If too many of an object wait, all of it is asked for.
-pub(super) fn note(position: &mut ClosePosition, unread: Vec<Place>) {
+/// Notes rows that Close did not give, at Close's time `now`. If too many of an object wait, it is due to be compared.
+pub(super) fn note(position: &mut ClosePosition, unread: Vec<Place>, now: Moment) {
     for Place { object, id, at } in unread {
         if position.asks_for(object, id, at) > MOST {
+            tracing::warn!(object, "over {MOST} rows of {object} are to be read by their ids: all of it is compared");
             position.unread.remove(object);
-            let request = SnapshotRequest { objects: vec![object.to_owned()], ..SnapshotRequest::default() };
-            if !position.requests.contains(&request) {
-                tracing::warn!(
-                    object,
-                    "over {MOST} rows of {object} are to be read by their ids: all of it is read instead"
-                );
-                position.requests.push(request);
-            }
+            position.differs(object, format!("over {MOST} rows could not be read after their events"), now);
         }
     }
 }

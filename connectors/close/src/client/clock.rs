@@ -1,29 +1,43 @@
 //! Close's clock, as its answers show it, and times that are never ahead of it.
 //!
 //! A `Date` has whole seconds and was made after Close had read what it answers. Nothing is added for the time since an
-//! answer: the machine's clock may run at another speed. A second is taken off for servers of Close that differ.
+//! answer: the machine's clock may run at another speed. A second is taken off for servers of Close that differ. A date
+//! that is far from what the last ones lead to expect moves nothing until the next ones agree: the position of the
+//! event log follows this clock, and one wrong date would leave events behind.
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::moment::Moment;
 
 /// The difference between the clocks of Close's servers, at most.
 const SKEW: Duration = Duration::from_secs(1);
-/// A date so far before the newest one is not a late answer: the clock was set back, or the newest was wrong.
-const SET_BACK: Duration = Duration::from_mins(10);
+/// A date is sudden if it differs by more than this from what is expected. Far less than any `poll.overlap`.
+const SUDDEN: Duration = Duration::from_mins(1);
+/// Sudden dates of one direction in a row that set the clock.
+const AGREEING: u32 = 3;
 
 #[derive(Debug, Default)]
 pub(super) struct Clock(Mutex<Times>);
 
 #[derive(Debug, Default)]
 struct Times {
-    /// A time that Close's clock has passed.
-    passed: Option<Moment>,
+    /// A time that Close's clock has passed, and when it was learnt.
+    passed: Option<(Moment, Instant)>,
     /// The latest time of a reading.
     read: Option<Moment>,
+    /// The sudden dates since the last expected one.
+    sudden: Option<Sudden>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sudden {
+    ahead: bool,
+    /// The earliest of them.
+    least: Moment,
+    number: u32,
 }
 
 impl Clock {
@@ -31,21 +45,29 @@ impl Clock {
     /// answer.
     pub(super) fn now(&self) -> Option<Moment> {
         let times = self.lock();
-        times.passed.max(times.read.map(|read| Moment(read.0.saturating_add(1))))
+        times.passed().max(times.read.map(|read| Moment(read.0.saturating_add(1))))
     }
 
     /// Notes the date of an answer that took `elapsed`, to a request before which [`Clock::now`] was `before`.
     /// Returns the time of the reading, which is not after Close read.
     pub(super) fn read_at(&self, date: Option<Moment>, before: Option<Moment>, elapsed: Duration) -> Moment {
         let mut times = self.lock();
-        let passed = date.map(|date| date.minus(SKEW));
-        if let (Some(known), Some(passed)) = (times.passed, passed)
-            && known.since(passed) > SET_BACK
-        {
-            *times = Times { passed: Some(passed), read: None };
-            return passed.minus(elapsed);
-        }
-        times.passed = times.passed.max(passed);
+        let known = times.passed();
+        let passed = match date.map(|date| times.believed(date.minus(SKEW), elapsed)) {
+            Some(None) => known,
+            Some(Some(date)) => {
+                if known.is_some_and(|known| known.since(date) > SUDDEN + elapsed) {
+                    // The clock was set back.
+                    *times = Times { passed: Some((date, Instant::now())), ..Times::default() };
+                    return date.minus(elapsed);
+                }
+                if known < Some(date) {
+                    times.passed = Some((date, Instant::now()));
+                }
+                Some(date)
+            }
+            None => None,
+        };
         // Close was asked at most `elapsed` before the date.
         let at = before.max(passed.map(|passed| passed.minus(elapsed))).unwrap_or_default();
         times.read = times.read.max(Some(at));
@@ -54,6 +76,31 @@ impl Clock {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Times> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Times {
+    fn passed(&self) -> Option<Moment> {
+        self.passed.map(|(passed, _)| passed)
+    }
+
+    /// The date, if it is expected; the earliest of some sudden ones, if it is the last of them. `None` if it moves
+    /// nothing.
+    fn believed(&mut self, date: Moment, elapsed: Duration) -> Option<Moment> {
+        let Some((known, learnt)) = self.passed else { return Some(date) };
+        let ahead = date.since(known) > SUDDEN + learnt.elapsed();
+        if !ahead && known.since(date) <= SUDDEN + elapsed {
+            self.sudden = None;
+            return Some(date);
+        }
+        let before = self.sudden.take().filter(|sudden| sudden.ahead == ahead);
+        let least = before.map_or(date, |sudden| sudden.least.min(date));
+        let number = before.map_or(1, |sudden| sudden.number + 1);
+        if number < AGREEING {
+            self.sudden = Some(Sudden { ahead, least, number });
+            return None;
+        }
+        Some(least)
     }
 }
 
@@ -93,10 +140,31 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_far_ahead_is_set_back() {
+    fn one_date_that_is_far_off_moves_nothing() {
         let clock = Clock::default();
-        clock.read_at(at(100_000), None, Duration::ZERO);
-        let read = clock.read_at(at(5_000), clock.now(), Duration::ZERO);
-        assert_eq!((clock.now(), Some(read)), (at(4_999), at(4_999)), "the reading was before the clock was set");
+        clock.read_at(at(5_000), None, Duration::ZERO);
+        for wrong in [at(100_000), at(900), at(100_000), at(900)] {
+            clock.read_at(wrong, clock.now(), Duration::ZERO);
+            clock.read_at(wrong, clock.now(), Duration::ZERO);
+            let read = clock.read_at(at(5_001), clock.now(), Duration::ZERO);
+            assert!(Some(read) < at(5_001) && clock.now() < at(5_001), "{wrong:?}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_followed_after_some_answers() {
+        let clock = Clock::default();
+        clock.read_at(at(5_000), None, Duration::ZERO);
+        for date in [100_000, 100_002, 100_001] {
+            assert!(clock.now() < at(5_001));
+            clock.read_at(at(date), clock.now(), Duration::ZERO);
+        }
+        assert!(at(99_999) <= clock.now() && clock.now() < at(100_000), "the earliest of them");
+        // A wrong first date is corrected, and so is a clock that was wrong for some answers.
+        for date in [6_000, 6_000] {
+            clock.read_at(at(date), clock.now(), Duration::ZERO);
+        }
+        let read = clock.read_at(at(6_000), clock.now(), Duration::ZERO);
+        assert_eq!((clock.now(), Some(read)), (at(5_999), at(5_999)), "the reading was before the clock was set");
     }
 }

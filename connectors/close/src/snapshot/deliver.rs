@@ -6,13 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{StreamExt as _, TryStreamExt as _, future::ready, stream};
 use tokio::sync::OnceCell;
 use towpath_api::{ChangeEvent, Result};
 use tracing::{info, warn};
 
 use super::{
     check::Topic,
-    gone::judge,
+    gone::{Verdict, judge},
     known::{Known, live_ids},
     reading::{Batch, Deliver},
     rows::{Refused, Row, one, tally_of},
@@ -172,13 +173,13 @@ impl Delivery {
         Ok(())
     }
 
-    /// Publishes rows whose date was set back, by the revert of an import: they are looked for by their ids, since a
-    /// list may lag.
-    async fn set_back(&self, kind: &'static Kind, mine: &mut Known) -> Result<()> {
-        for ids in mine.older().chunks(CHUNK).filter(|_| kind.has_single) {
+    /// Publishes those of the doubtful rows that differ: they are looked for by their ids.
+    async fn decide(&self, kind: &'static Kind, mine: &mut Known) -> Result<()> {
+        for ids in mine.doubtful().chunks(CHUNK).filter(|_| kind.has_single) {
             let rows = self.by_ids(kind, ids).await?;
             let (mut events, _) = self.mapped(kind, rows).await?;
-            events.retain_mut(|event| mine.set_back(event));
+            events.retain_mut(|event| mine.differs(event));
+            self.series.differences(kind.name, Difference::Changed, events.len());
             let tally = Tally { published: events.len() as u64, ..Tally::default() };
             self.send(kind, events, Step::Tally, tally).await?;
         }
@@ -187,15 +188,15 @@ impl Delivery {
 
     /// The rows of these ids that Close gives. One that it refuses stops no other, and is left out as one that is gone.
     async fn by_ids(&self, kind: &Kind, ids: &[String]) -> Result<Vec<Row>> {
-        let mut rows = Vec::new();
-        for id in ids {
-            match one(&self.context.close, kind, id).await {
-                Ok(row) => rows.extend(row),
-                Err(error) if concerns_one_object(&error) => {}
-                Err(error) => return Err(error),
+        let close = &self.context.close;
+        let look = |id: String| async move {
+            match one(close, kind, &id).await {
+                Err(error) if concerns_one_object(&error) => Ok(None),
+                row => row,
             }
-        }
-        Ok(rows)
+        };
+        let looks = stream::iter(ids.to_vec()).map(look).buffered(self.context.config.snapshot_readers as usize);
+        looks.try_filter_map(|row| ready(Ok(row))).try_collect().await
     }
 
     /// Deletes what is gone, unless it is too much.
@@ -215,25 +216,30 @@ impl Delivery {
                 || row.lead.as_ref().zip(leads).is_some_and(|(lead, leads)| !leads.contains(&id_sum(lead)))
         };
         let unlisted = unseen.iter().filter(|row| !expected(row)).count() as u64;
-        let readers = self.context.config.snapshot_readers as usize;
-        let verdict = judge(&self.context.close, kind, unseen, allowed, readers, expected).await?;
-        if verdict.too_many {
-            warn!(
-                object = kind.name,
-                unlisted, allowed, "Close no longer lists {unlisted} rows of {}: waiting for approval", kind.name
-            );
-            return Ok(ObjectEnd::AwaitsApproval { unlisted, allowed, of: live });
-        }
-        if !verdict.there.is_empty() {
-            let mut tally = tally_of(&verdict.there);
-            let (mut events, _) = self.mapped(kind, verdict.there).await?;
-            events.retain_mut(|event| mine.compare(event));
-            tally.published = events.len() as u64;
-            self.send(kind, events, Step::Tally, tally).await?;
+        let (readers, mut brake) = (self.context.config.snapshot_readers as usize, allowed);
+        let mut all_gone = Vec::new();
+        for unseen in unseen.chunks(CHUNK) {
+            let Verdict { gone, there } =
+                judge(&self.context.close, kind, unseen.to_vec(), &mut brake, readers, expected).await?;
+            let Some(gone) = gone else {
+                warn!(
+                    object = kind.name,
+                    unlisted, allowed, "Close no longer lists {unlisted} rows of {}: waiting for approval", kind.name
+                );
+                return Ok(ObjectEnd::AwaitsApproval { unlisted, allowed, of: live });
+            };
+            all_gone.extend(gone);
+            if !there.is_empty() {
+                let mut tally = tally_of(&there);
+                let (mut events, _) = self.mapped(kind, there).await?;
+                events.retain_mut(|event| mine.compare(event, true));
+                tally.published = events.len() as u64;
+                self.send(kind, events, Step::Tally, tally).await?;
+            }
         }
         let structure = self.context.structure();
         let Some(shape) = structure.shape(kind) else { return Ok(ObjectEnd::Done) };
-        for gone in verdict.gone.chunks(CHUNK) {
+        for gone in all_gone.chunks(CHUNK) {
             let delete = |(row, read_at): &(super::known::Unseen, Moment)| {
                 record::missing(shape, &row.id, row.updated, *read_at)
             };
@@ -274,7 +280,9 @@ impl Deliver for Delivery {
             let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
             if self.compares {
                 let before = known.len();
-                events.retain_mut(|event| known.compare(event));
+                // A search gives only the fields that it is asked for.
+                let whole = !matches!(kind.listing, Listing::Searched);
+                events.retain_mut(|event| known.compare(event, whole));
                 let missing = known.len() - before;
                 self.series.differences(kind.name, Difference::Missing, missing);
                 self.series.differences(kind.name, Difference::Changed, events.len() - missing);
@@ -317,7 +325,7 @@ impl Deliver for Delivery {
         // What the log has deleted meanwhile is not missing.
         mine.follow(records, kind.name).await?;
         self.revive(kind, &mut mine).await?;
-        self.set_back(kind, &mut mine).await?;
+        self.decide(kind, &mut mine).await?;
         let end = self.delete(kind, &mut mine, approved).await?;
         if end == ObjectEnd::Done {
             let topic = Topic::read(records, kind.name, self.began, None).await?;

@@ -57,10 +57,10 @@ pub(super) fn due(
         return Some(Due::new(kind, reason, request.clone()));
     }
     let differs = |held: &Held| matches!(held.end, ObjectEnd::Differs { .. }) && !held.again;
-    let differing = position.held.iter().filter(|(_, held)| differs(held));
-    let objects: Vec<String> = differing.map(|(name, _)| name.clone()).collect();
-    if automatic && !objects.is_empty() {
-        let reason = "the check of the last run found a difference";
+    let differing = kinds.iter().filter(|kind| position.held.get(kind.name).is_some_and(differs));
+    let objects: Vec<String> = differing.map(|kind| kind.name.to_owned()).collect();
+    if !objects.is_empty() {
+        let reason = "objects that are known to differ";
         return Some(Due::new(RunKind::Comparison, reason, SnapshotRequest { objects, ..SnapshotRequest::default() }));
     }
     if automatic && starting && config.snapshot_mode == SnapshotMode::Always {
@@ -171,9 +171,14 @@ mod tests {
         let end = ObjectEnd::Differs { difference: "1 more".to_owned() };
         let mut position = read(NOW);
         position.held.insert("note".to_owned(), Held { end: end.clone(), since: NOW, again: false });
-        assert_eq!(due_in("when_needed", &position, false), Some((RunKind::Comparison, vec!["note".to_owned()])));
-        assert_eq!(due_in("never", &position, false), None);
+        for mode in ["when_needed", "never"] {
+            assert_eq!(due_in(mode, &position, false), Some((RunKind::Comparison, vec!["note".to_owned()])));
+        }
         position.held.insert("note".to_owned(), Held { end, since: NOW, again: true });
+        assert_eq!(due_in("when_needed", &position, false), None);
+        // One that waits for its topic is compared when it is prepared.
+        position.held = [("call".to_owned(), position.held.remove("note").unwrap())].into();
+        position.held.values_mut().for_each(|held| held.again = false);
         assert_eq!(due_in("when_needed", &position, false), None);
     }
 

@@ -16,8 +16,8 @@ pub(super) struct Known {
     rows: HashMap<u64, Entry, BuildHasherDefault<Plain>>,
     /// The offset of each partition up to which the topic is known.
     ends: Vec<i64>,
-    /// Rows that differ from the topic and whose list has an older date.
-    older: Vec<String>,
+    /// Rows that differ from the topic, by a list that proves nothing.
+    doubtful: Vec<String>,
 }
 
 /// The last record of a row.
@@ -113,9 +113,10 @@ impl Known {
 
     /// Notes that a list has this row; returns true if it differs from the topic and is not older. Its version is then
     /// newer than that in the topic, which was there before the row was read: the time of a reading is known to the
-    /// second only, and the date of a row does not move with a silent change. A row that is older is noted: its list
-    /// may lag, or its date was set back.
-    pub(super) fn compare(&mut self, event: &mut ChangeEvent) -> bool {
+    /// second only, and the date of a row does not move with a silent change. Other rows are noted as doubtful: the
+    /// list of an older one may lag, or its date was set back; and if the list may lack fields, so that its rows are
+    /// not `whole`, a row with the same date may have changed in silence, or have a field that it does not give.
+    pub(super) fn compare(&mut self, event: &mut ChangeEvent, whole: bool) -> bool {
         let mut version = event.version.unwrap_or(Version { ts: i64::MAX, seq: 0, rank: 0 });
         let content = record::content_hash(event.op, event.after.as_deref());
         let id = id_of(&event.key);
@@ -127,7 +128,8 @@ impl Known {
             }
             Some(entry) => {
                 let live = entry.content & (CONTENT | LIVE) == content & CONTENT | LIVE;
-                let publish = !live && version.ts >= entry.ts;
+                let proves = version.ts > entry.ts || whole && version.ts == entry.ts;
+                let publish = !live && proves;
                 if publish {
                     if version.ts == entry.ts {
                         version.seq = version.seq.max(entry.seq.saturating_add(1));
@@ -136,7 +138,7 @@ impl Known {
                     *entry = Entry { ts: version.ts, seq: version.seq, content: content & CONTENT | LIVE };
                 }
                 if !live && !publish && entry.content & LIVE != 0 {
-                    self.older.push(event.key.to_string());
+                    self.doubtful.push(event.key.to_string());
                 }
                 entry.content |= SEEN;
                 publish
@@ -164,14 +166,14 @@ impl Known {
         *entry = Entry { ts: version.ts, seq: version.seq, content: content & CONTENT | LIVE | SEEN };
     }
 
-    /// The rows that differ from the topic and whose list has an older date, for the last time.
-    pub(super) fn older(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.older)
+    /// The rows that differ from the topic, by a list that proves nothing; each is given once.
+    pub(super) fn doubtful(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.doubtful)
     }
 
     /// Notes a row that Close shows by its id; returns true if it differs from the topic. Its version is then newer
     /// than that in the topic, whatever its date.
-    pub(super) fn set_back(&mut self, event: &mut ChangeEvent) -> bool {
+    pub(super) fn differs(&mut self, event: &mut ChangeEvent) -> bool {
         let content = record::content_hash(event.op, event.after.as_deref()) & CONTENT | LIVE;
         let same = |entry: &Entry| entry.content & (CONTENT | LIVE) == content;
         let differs = self.rows.get(&id_of(&event.key)).is_some_and(|entry| !same(entry));

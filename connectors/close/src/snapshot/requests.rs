@@ -1,6 +1,6 @@
 //! What people ask for: checked, and stored in the position before it is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use towpath_api::Result;
 
@@ -16,6 +16,8 @@ use crate::{
 const PENDING: usize = 100;
 /// Ids of one request.
 const IDS: usize = 1_000;
+/// Bytes of an id. The longest of Close have 48.
+const LONGEST_ID: usize = 64;
 /// Ids of all requests that wait or run: the position holds them, and is one record.
 const ALL_IDS: usize = 5_000;
 
@@ -28,7 +30,11 @@ pub(super) async fn answer(context: &Context) -> Result<()> {
         let position = context.outbox.position();
         // Nobody waits for the answer any more if the connection was closed.
         match ask {
-            Ask::Snapshot { request, answer } => {
+            Ask::Snapshot { mut request, answer } => {
+                for names in [&mut request.objects, &mut request.ids] {
+                    let mut named = HashSet::new();
+                    names.retain(|name| named.insert(name.clone()));
+                }
                 let checked = check(&context.kinds, &context.config, &position, &request).map_err(Refused);
                 if checked.is_ok() {
                     if request.objects.is_empty() {
@@ -95,6 +101,9 @@ fn check(
     }
     if request.ids.len() > IDS {
         return Err(format!("at most {IDS} ids at a time"));
+    }
+    if request.ids.iter().any(|id| id.is_empty() || id.len() > LONGEST_ID) {
+        return Err(format!("an id of Close has 1 to {LONGEST_ID} bytes"));
     }
     let running = position.snapshot.as_ref().map_or(0, |snapshot| snapshot.request.ids.len());
     let waiting = running + position.requests.iter().map(|request| request.ids.len()).sum::<usize>();
@@ -186,6 +195,9 @@ mod tests {
         assert!(check(&ask(&["lead", "note"], 1)).is_err());
         assert!(check(&ask(&["lead_status"], 1)).is_err());
         assert!(check(&ask(&["note"], IDS + 1)).is_err());
+        for id in ["", &"x".repeat(LONGEST_ID + 1)] {
+            assert!(check(&SnapshotRequest { ids: vec![id.to_owned()], ..ask(&["note"], 0) }).is_err());
+        }
         let backwards = SnapshotRequest { since: Some(Moment(2)), until: Some(Moment(1)), ..ask(&["note"], 0) };
         assert!(check(&backwards).is_err());
     }
@@ -211,9 +223,8 @@ mod tests {
         assert_eq!((1 + position.requests.len()) * IDS, ALL_IDS);
         assert_eq!(checked(&position, &ask(&["note"], 0)), Ok(()));
         assert!(checked(&position, &ask(&["note"], 1)).unwrap_err().contains("5000 ids wait"));
-        // With the longest ids that Close has, 48 characters.
         for id in position.requests.iter_mut().flat_map(|request| &mut request.ids) {
-            *id = format!("{id:_<48}");
+            *id = format!("{id:_<LONGEST_ID$}");
         }
         let bytes = serde_json::to_string(&position.write().0).unwrap().len();
         assert!(bytes < 500_000, "{bytes}");

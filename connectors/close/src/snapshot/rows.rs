@@ -213,9 +213,8 @@ impl Reader {
             if extent.by_id {
                 return self.whole(close, fetched).await;
             }
-            if !self.fields().is_checked() {
-                self.check_fields(close, &names, &fetched).await?;
-            }
+            let samples = self.fields().samples();
+            self.check_fields(close, &names, &fetched, samples).await?;
             if self.fields().names() == names {
                 return if self.fields().by_id() { self.whole(close, fetched).await } else { Ok(fetched) };
             }
@@ -223,8 +222,8 @@ impl Reader {
     }
 
     /// Compares what a search gives of some rows with the rows themselves.
-    async fn check_fields(&self, close: &impl Ask, asked: &[String], fetched: &Fetched) -> Result<()> {
-        for row in fetched.rows.iter().flatten().take(Fields::SAMPLES) {
+    async fn check_fields(&self, close: &impl Ask, asked: &[String], fetched: &Fetched, samples: usize) -> Result<()> {
+        for row in fetched.rows.iter().flatten().rev().take(samples) {
             match one(close, self.kind, &row.id).await {
                 Ok(Some(whole)) => self.fields().compare(self.kind, asked, &row.content, &whole.content),
                 Ok(None) => {}

@@ -92,10 +92,11 @@ async fn fixed_mark(context: &Context) {
 async fn forget_unselected(context: &Context) -> Result<()> {
     let position = context.outbox.position();
     let mut names = position.whole.keys().chain(position.held.keys());
-    if names.all(|name| selected(&context.kinds, name)) {
+    // Some of them may wait for their topics.
+    let kinds = context.config.kinds();
+    if names.all(|name| selected(&kinds, name)) {
         return Ok(());
     }
-    let kinds = Arc::clone(&context.kinds);
     let change = move |position: &mut ClosePosition| {
         position.whole.retain(|name, _| selected(&kinds, name));
         position.held.retain(|name, _| selected(&kinds, name));
@@ -284,6 +285,7 @@ async fn end(context: &Context, snapshot: &SnapshotPosition, finished: FinishedR
     let ends = snapshot.objects.iter().filter(|(name, _)| selected(&context.kinds, name)).filter_map(end_of);
     let ends: Vec<(String, ObjectEnd)> = ends.collect();
     let (kind, began, whole) = (snapshot.kind, snapshot.began, finished.whole);
+    let now = context.close.now().unwrap_or(finished.ended);
     let (mut told, config) = (finished.clone(), Arc::clone(&context.config));
     let change = move |position: &mut ClosePosition| {
         position.snapshot = None;
@@ -294,9 +296,14 @@ async fn end(context: &Context, snapshot: &SnapshotPosition, finished: FinishedR
             return;
         }
         for (name, end) in ends {
-            let before = position.held.remove(&name);
             if matches!(end, ObjectEnd::Done | ObjectEnd::Differs { .. }) {
                 position.whole.insert(name.clone(), began);
+            }
+            let before = position.held.remove(&name);
+            if let Some(noted) = before.as_ref().filter(|held| began < held.since && held.since <= now) {
+                // Meanwhile it was found to differ: the run may have read it before.
+                position.held.insert(name, noted.clone());
+                continue;
             }
             if end != ObjectEnd::Done {
                 let again = before.is_some_and(|before| matches!(before.end, ObjectEnd::Differs { .. }));

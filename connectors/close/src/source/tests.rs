@@ -360,11 +360,27 @@ async fn a_key_that_is_revoked_ends_the_source_and_says_so() {
 async fn an_object_that_the_registry_refuses_waits_alone_and_is_read_later() {
     let (close, topics) = (Laboratory::new(5).await, Topics::default());
     topics.change(|state| state.refused.insert("note".to_owned()));
-    let _running = Running::start(&close, &topics, &[]);
+    let running = Running::start(&close, &topics, &[]);
     first_run(&topics).await;
     assert!(topics.table("note").is_empty() && !topics.table("call").is_empty());
     topics.change(|state| state.refused.clear());
     topics.until("the notes", |topics| (!topics.table("note").is_empty()).then_some(())).await;
+    agree(&close, &topics).await;
+    drop(running);
+
+    // Refused again: changes that are left out meanwhile are made good.
+    topics.change(|state| state.refused.insert("note".to_owned()));
+    let _running = Running::start(&close, &topics, &[]);
+    topics.until("the wait", |topics| topics.position().held.contains_key("note").then_some(())).await;
+    let mut notes = topics.table("note").into_keys();
+    let mut path = || format!("activity/note/{}/", notes.next().unwrap());
+    close.write(Method::PUT, &path(), json!({"note": "edited meanwhile"})).await;
+    close.write(Method::DELETE, &path(), json!({})).await;
+    // The overlap of the log passes.
+    control(&close, "clock/", json!({"advance_secs": 7_200})).await;
+    let passed = topics.position().log.map(|log| log.plus(Duration::from_hours(1)));
+    topics.until("the log", |topics| (topics.position().log > passed).then_some(())).await;
+    topics.change(|state| state.refused.clear());
     agree(&close, &topics).await;
 }
 

@@ -367,6 +367,29 @@ async fn a_slice_has_few_events_if_they_are_large() {
 }
 
 #[tokio::test]
+async fn a_mark_that_is_ahead_of_close_says_nothing_and_asks_for_a_comparison() {
+    let mut run = Run::new(5);
+    run.event(1);
+    run.deep().await;
+    run.event(2);
+    {
+        // A clock of Close that was wrong has moved all three.
+        let (mut topics, ahead) = (run.ledger.0.lock().unwrap(), run.now().plus(secs(86_400)));
+        let position = &mut topics.position;
+        (position.log, position.gap, position.compared) = (Some(ahead), Some(ahead), Some(ahead));
+    }
+    run.follower = None;
+    run.pass(secs(7_200));
+    run.event(3);
+    run.deep().await;
+    assert!(!run.published().iter().any(|id| id.starts_with("ev_2@")), "it is left to the comparison");
+    let topics = run.ledger.0.lock().unwrap();
+    let ClosePosition { log, gap, compared, .. } = &topics.position;
+    assert_eq!((topics.lost.len(), *gap), (1, Some(BEGIN.plus(secs(7_200)))));
+    assert!(*log <= *gap && *compared < *gap, "a comparison is due, and makes it good");
+}
+
+#[tokio::test]
 async fn a_start_reads_back_the_tail_of_the_topics_only() {
     let mut run = Run::new(10);
     for id in 0..400 {

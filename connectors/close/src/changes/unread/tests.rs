@@ -6,6 +6,7 @@ use crate::{
     changes::{follower::Follower, records::Records},
     client::tests::set_faults,
     codes,
+    position::ObjectEnd,
     publish::Publishing,
     snapshot::tests::laboratory::Laboratory,
 };
@@ -19,7 +20,7 @@ fn place(id: &str, at: i64) -> Place {
 #[test]
 fn a_row_waits_until_it_is_read_as_it_was_at_its_event_or_later() {
     let mut position = ClosePosition::default();
-    note(&mut position, vec![place(LEAD, 5), place(LEAD, 4)]);
+    note(&mut position, vec![place(LEAD, 5), place(LEAD, 4)], Moment(9));
     forget(&mut position, &[place(LEAD, 4), place("lead_2", 9)]);
     assert_eq!(position.unread["lead"][LEAD], Moment(5));
     forget(&mut position, &[place(LEAD, 5)]);
@@ -27,14 +28,14 @@ fn a_row_waits_until_it_is_read_as_it_was_at_its_event_or_later() {
 }
 
 #[test]
-fn instead_of_too_many_rows_all_of_the_object_is_asked_for_once() {
+fn instead_of_too_many_rows_the_object_is_compared() {
     let mut position = ClosePosition::default();
     for round in 0..3 {
-        note(&mut position, (0..=MOST).map(|id| place(&format!("lead_{id}"), round)).collect());
+        note(&mut position, (0..=MOST).map(|id| place(&format!("lead_{id}"), round)).collect(), Moment(round));
     }
     assert!(position.unread.is_empty());
-    let objects: Vec<&[String]> = position.requests.iter().map(|request| &*request.objects).collect();
-    assert_eq!(objects, [["lead".to_owned()]]);
+    let held = &position.held["lead"];
+    assert!(matches!(held.end, ObjectEnd::Differs { .. }) && !held.again && held.since == Moment(2), "{held:?}");
 }
 
 /// The follower of the log and the reading of rows, as a process has them that has just begun.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use towpath_api::{Key, Op, Version};
 
 use super::laboratory::Laboratory;
-use crate::{catalogue::kind, client::Lane, position::ObjectState, record};
+use crate::{catalogue::kind, client::Lane, position::ObjectState, record, snapshot::known::Known};
 
 #[tokio::test]
 async fn a_comparison_without_changes_publishes_nothing() {
@@ -230,6 +230,25 @@ async fn a_newer_record_of_the_log_is_not_overwritten_by_a_search_that_lags() {
     let run = laboratory.until_run(2).await;
     assert_eq!(run.objects["lead"].tally.published, 0);
     assert!(laboratory.topics.table("lead")[&id].1["description"].contains("changed"));
+}
+
+#[tokio::test]
+async fn a_field_that_a_search_does_not_give_is_not_taken_out() {
+    let laboratory = Laboratory::new(5, "lead").await;
+    laboratory.until_run(1).await;
+    let (context, _publishing) = laboratory.context().await;
+    let (lead, id) = (kind("lead").unwrap(), laboratory.topics.ids("lead").into_iter().next().unwrap());
+    let row = context.close.get(Lane::Changes, &format!("lead/{id}/"), &[]).await.unwrap();
+    let shape = context.structure().shape(lead).cloned().unwrap();
+    let event = |row: &Map<String, Value>, read_at| record::read_row(&shape, row, read_at).unwrap().0;
+    let mut known = Known::read(&laboratory.topics, "lead").await.unwrap();
+    let mut found = row.body.clone();
+    found.remove("display_name").expect("a field that each lead has");
+    assert!(!known.compare(&mut event(&found, row.read_at), false));
+    assert_eq!(known.doubtful(), [id], "it is read by its id");
+    assert!(!known.differs(&mut event(&row.body, row.read_at)), "and has not changed");
+    // What a list gives whole has changed in silence.
+    assert!(known.compare(&mut event(&found, row.read_at), true));
 }
 
 /// The revert of an import sets dates back (`close-api.md`, 8.2), and the record of before is newer then.

@@ -261,7 +261,7 @@ async fn rows_that_close_counts_and_never_lists_are_a_difference() {
     assert!(check.as_ref().is_some_and(|check| check.ids.agree()), "what was listed is there");
     // What differs is compared again at once, and then as usual.
     let again = laboratory.run_ends(2).await;
-    assert!(again.reason.contains("check") && !again.whole && !again.complete(), "{}", again.reason);
+    assert!(again.reason.contains("differ") && !again.whole && !again.complete(), "{}", again.reason);
     let held = laboratory.topics.until(|topics| topics.position().held.remove("note").filter(|held| held.again)).await;
     let status = laboratory.report.status();
     assert_eq!(status.state, towpath_api::SnapshotState::Incomplete);
