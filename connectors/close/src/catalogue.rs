@@ -128,6 +128,11 @@ impl Kind {
     }
 }
 
+/// True if a text can be an id of Close, which is put into a path.
+pub(crate) fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
 /// All objects; what others refer to comes first.
 pub(crate) static KINDS: &[Kind] = &[
     organization::ORGANIZATION,

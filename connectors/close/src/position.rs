@@ -107,13 +107,13 @@ impl ClosePosition {
         rows.len()
     }
 
-    /// Notes that changes of an object are left out from now on: what a run has read of it is out of date. If all of it
-    /// was read before, it is due to be compared; otherwise the first snapshot reads it.
+    /// Notes that changes of an object are left out from now on: what a run has read of it is out of date. If some of
+    /// it may be in its topic, it is due to be compared; otherwise the first snapshot reads it.
     pub(crate) fn leaves_out(&mut self, object: &str, difference: String, now: Moment) {
         if let Some(snapshot) = &mut self.snapshot {
             snapshot.objects.remove(object);
         }
-        if self.whole.contains_key(object) {
+        if self.snapshot.is_some() || self.whole.contains_key(object) {
             self.differs(object, difference, now);
         } else {
             self.held.remove(object);
@@ -146,7 +146,9 @@ mod tests {
         let mut position = ClosePosition { snapshot: Some(snapshot), ..ClosePosition::default() };
         position.differs("note", "by the check".to_owned(), Moment(1));
         position.leaves_out("note", "it waits".to_owned(), Moment(2));
-        assert!(position.snapshot.as_ref().unwrap().objects.is_empty(), "the run reads it anew");
+        assert!(position.snapshot.take().unwrap().objects.is_empty(), "the run reads it anew");
+        assert_eq!(position.held["note"].since, Moment(2), "and it is compared, since a first run deletes nothing");
+        position.leaves_out("note", "it waits".to_owned(), Moment(2));
         assert!(position.held.is_empty(), "the first snapshot reads it");
         position.whole.insert("note".to_owned(), Moment(1));
         position.leaves_out("note", "it waits".to_owned(), Moment(3));

@@ -33,8 +33,6 @@ const SHORTEST_SLICE: Duration = Duration::from_micros(1);
 const LONGEST_SLICE: Duration = Duration::from_hours(24);
 /// A quick walk goes back behind what it has seen by this much, for events that became visible a little late.
 const QUICK_MARGIN: Duration = Duration::from_secs(30);
-/// The mark may be ahead of Close's time by this much: its servers differ, and dates have whole seconds.
-const AHEAD: Duration = Duration::from_secs(10);
 /// After a pause of this length, the start checks that the log reaches back to the mark.
 const CHECKED_PAUSE: Duration = Duration::from_hours(48);
 
@@ -117,9 +115,8 @@ impl<L: Log, R: Ledger> Follower<L, R> {
         let tail = self.ledger.noted().into_iter().rev().find(|ends| ends.log < from);
         let offsets = tail.map(|ends| ends.offsets).unwrap_or_default();
         let Self { ledger, window, .. } = self;
-        ledger.read(&offsets, &mut |event_id| window.learn(event_id)).await?;
         window.forget(from);
-        Ok(())
+        ledger.read(&offsets, &mut |event_id| window.learn(event_id)).await
     }
 
     /// Where a deep walk begins, and Close's time. If Close's clock was set back to what the window has forgotten, the
@@ -272,8 +269,9 @@ impl<L: Log, R: Ledger> Follower<L, R> {
         let (mark, now) = (self.mark(), self.now());
         let reason = if now.since(mark) > KEPT {
             format!("the event log is published up to {mark}, and Close keeps it for 30 days")
-        } else if mark.since(now) > AHEAD {
-            // By a clock of Close that was wrong: how far the log is published is not known.
+        } else if mark.since(now) > self.overlap / 2 {
+            // By a clock of Close that was wrong: how far the log is published is not known. Servers of Close differ a
+            // little, which the overlap makes good.
             format!("the event log is published up to {mark}, and at Close it is {now}")
         } else {
             return Ok(false);
@@ -288,8 +286,12 @@ impl<L: Log, R: Ledger> Follower<L, R> {
         let change = move |position: &mut ClosePosition| {
             position.log = Some(mark);
             position.gap = Some(now);
-            // Comparisons that are dated at this time or later make nothing good.
-            position.compared = position.compared.map(|compared| compared.min(Moment(now.0.saturating_sub(1))));
+            // What has begun already makes nothing good, whatever its date.
+            let before = Moment(now.0.saturating_sub(1));
+            position.compared = position.compared.map(|compared| compared.min(before));
+            if let Some(snapshot) = &mut position.snapshot {
+                snapshot.began = snapshot.began.min(before);
+            }
         };
         self.ledger.publish(&[], Box::new(change)).await?;
         self.ledger.lost(reason);

@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 use towpath_api::{ChangeEvent, ErrorType, Op, Result, delay_of_preparing};
 
 use crate::{
-    catalogue::{Kind, Listing},
+    catalogue::{Kind, Listing, is_id},
     client::{Answer, Close, Lane, concerns_one_object},
     codes,
     context::Context,
@@ -114,8 +114,7 @@ impl<'a> Mapping<'a> {
 /// # Errors
 /// Those of the client that concern more than one object.
 pub(super) async fn read_single(context: &Context, close: &Close, kind: &Kind, id: &str) -> Result<Single> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if id.is_empty() || !id.bytes().all(plain) {
+    if !is_id(id) {
         return Ok(Single::Gone);
     }
     match close.get(Lane::Changes, &format!("{}{id}/", kind.path), &[]).await {

@@ -270,7 +270,11 @@ impl Close {
                     under_way.answered(announced);
                     budget.accept();
                     budget.standing.answered(marks);
-                    return Ok(Answer { body, bytes, read_at: budget.clock.read_at(date, before, elapsed) });
+                    return Ok(Answer {
+                        body,
+                        bytes,
+                        read_at: budget.clock.read_at(date, before, elapsed, Instant::now()),
+                    });
                 }
                 Outcome::TooLarge => {
                     under_way.answered(announced);

@@ -237,6 +237,8 @@ impl Delivery {
                 self.send(kind, events, Step::Tally, tally).await?;
             }
         }
+        // Rows that no list had may be doubtful as well.
+        self.decide(kind, mine).await?;
         let structure = self.context.structure();
         let Some(shape) = structure.shape(kind) else { return Ok(ObjectEnd::Done) };
         for gone in all_gone.chunks(CHUNK) {

@@ -56,7 +56,13 @@ pub(super) fn due(
         };
         return Some(Due::new(kind, reason, request.clone()));
     }
-    let differs = |held: &Held| matches!(held.end, ObjectEnd::Differs { .. }) && !held.again;
+    // One that could not be compared then is tried again after a while, whatever the mode.
+    let differs = |held: &Held| match held.end {
+        ObjectEnd::AwaitsApproval { .. } => false,
+        _ if held.again => held.since.plus(config.compare_interval) <= now,
+        ObjectEnd::Differs { .. } => true,
+        _ => false,
+    };
     let differing = kinds.iter().filter(|kind| position.held.get(kind.name).is_some_and(differs));
     let objects: Vec<String> = differing.map(|kind| kind.name.to_owned()).collect();
     if !objects.is_empty() {
@@ -176,9 +182,15 @@ mod tests {
         }
         position.held.insert("note".to_owned(), Held { end, since: NOW, again: true });
         assert_eq!(due_in("when_needed", &position, false), None);
+        let end = ObjectEnd::Skipped { reason: "500".to_owned() };
+        position.held.insert("note".to_owned(), Held { end, since: NOW.minus(Duration::from_hours(24)), again: true });
+        assert_eq!(due_in("never", &position, false), Some((RunKind::Comparison, vec!["note".to_owned()])));
+        position.held.get_mut("note").unwrap().since = NOW;
+        assert_eq!(due_in("never", &position, false), None);
         // One that waits for its topic is compared when it is prepared.
         position.held = [("call".to_owned(), position.held.remove("note").unwrap())].into();
-        position.held.values_mut().for_each(|held| held.again = false);
+        let end = ObjectEnd::Differs { difference: String::new() };
+        position.held.insert("call".to_owned(), Held { end, since: NOW, again: false });
         assert_eq!(due_in("when_needed", &position, false), None);
     }
 

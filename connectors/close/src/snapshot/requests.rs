@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use towpath_api::Result;
 
 use crate::{
-    catalogue::{Kind, Listing, kind},
+    catalogue::{Kind, Listing, is_id, kind},
     config::CloseConfig,
     context::Context,
     position::{ClosePosition, Held, ObjectEnd, SnapshotRequest},
@@ -102,8 +102,8 @@ fn check(
     if request.ids.len() > IDS {
         return Err(format!("at most {IDS} ids at a time"));
     }
-    if request.ids.iter().any(|id| id.is_empty() || id.len() > LONGEST_ID) {
-        return Err(format!("an id of Close has 1 to {LONGEST_ID} bytes"));
+    if !request.ids.iter().all(|id| is_id(id) && id.len() <= LONGEST_ID) {
+        return Err(format!("an id of Close has 1 to {LONGEST_ID} letters, digits, `_` and `-`"));
     }
     let running = position.snapshot.as_ref().map_or(0, |snapshot| snapshot.request.ids.len());
     let waiting = running + position.requests.iter().map(|request| request.ids.len()).sum::<usize>();
@@ -195,7 +195,7 @@ mod tests {
         assert!(check(&ask(&["lead", "note"], 1)).is_err());
         assert!(check(&ask(&["lead_status"], 1)).is_err());
         assert!(check(&ask(&["note"], IDS + 1)).is_err());
-        for id in ["", &"x".repeat(LONGEST_ID + 1)] {
+        for id in ["", "lead_\u{1}", &"x".repeat(LONGEST_ID + 1)] {
             assert!(check(&SnapshotRequest { ids: vec![id.to_owned()], ..ask(&["note"], 0) }).is_err());
         }
         let backwards = SnapshotRequest { since: Some(Moment(2)), until: Some(Moment(1)), ..ask(&["note"], 0) };

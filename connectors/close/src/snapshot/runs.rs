@@ -306,7 +306,8 @@ async fn end(context: &Context, snapshot: &SnapshotPosition, finished: FinishedR
                 continue;
             }
             if end != ObjectEnd::Done {
-                let again = before.is_some_and(|before| matches!(before.end, ObjectEnd::Differs { .. }));
+                let again =
+                    before.is_some_and(|before| before.again || matches!(before.end, ObjectEnd::Differs { .. }));
                 position.held.insert(name, Held { end, since: began, again });
             }
         }

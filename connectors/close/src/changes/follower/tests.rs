@@ -5,6 +5,8 @@ use super::{
     *,
 };
 
+use crate::position::SnapshotPosition;
+
 const OVERLAP: Duration = Duration::from_mins(10);
 const BEGIN: Moment = Moment(1_770_000_000_000_000);
 
@@ -377,6 +379,7 @@ async fn a_mark_that_is_ahead_of_close_says_nothing_and_asks_for_a_comparison() 
         let (mut topics, ahead) = (run.ledger.0.lock().unwrap(), run.now().plus(secs(86_400)));
         let position = &mut topics.position;
         (position.log, position.gap, position.compared) = (Some(ahead), Some(ahead), Some(ahead));
+        position.snapshot = Some(SnapshotPosition { began: ahead, ..SnapshotPosition::default() });
     }
     run.follower = None;
     run.pass(secs(7_200));
@@ -384,9 +387,10 @@ async fn a_mark_that_is_ahead_of_close_says_nothing_and_asks_for_a_comparison() 
     run.deep().await;
     assert!(!run.published().iter().any(|id| id.starts_with("ev_2@")), "it is left to the comparison");
     let topics = run.ledger.0.lock().unwrap();
-    let ClosePosition { log, gap, compared, .. } = &topics.position;
+    let ClosePosition { log, gap, compared, snapshot, .. } = &topics.position;
     assert_eq!((topics.lost.len(), *gap), (1, Some(BEGIN.plus(secs(7_200)))));
     assert!(*log <= *gap && *compared < *gap, "a comparison is due, and makes it good");
+    assert!(Some(snapshot.as_ref().unwrap().began) < *gap, "the one under way does not");
 }
 
 #[tokio::test]
