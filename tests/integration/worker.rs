@@ -341,12 +341,12 @@ impl Worker {
                 self.has_died |= self.child.is_some();
                 return Ok(());
             }
-            let answers =
-                self.answer("/metrics").and_then(|metrics| Ok((metrics, self.answer("/towpath/v1/connectors")?)));
-            match answers {
-                Ok((metrics, connectors)) => {
+            // A busy sink counts on between two answers.
+            let answers = ["/metrics", "/towpath/v1/connectors", "/metrics"].map(|path| self.answer(path));
+            match answers.into_iter().collect::<Result<Vec<_>, _>>() {
+                Ok(answers) => {
                     self.has_answered = true;
-                    match self.adds_up(&metrics, &connectors) {
+                    match self.adds_up([&answers[0], &answers[2]], &answers[1]) {
                         Ok(()) => return Ok(()),
                         Err(unequal) => wrong = unequal,
                     }
@@ -358,10 +358,11 @@ impl Worker {
         Err(wrong)
     }
 
-    fn adds_up(&self, metrics: &str, connectors: &str) -> Result<(), String> {
+    /// `metrics` are those before and after the answer `connectors`.
+    fn adds_up(&self, metrics: [&str; 2], connectors: &str) -> Result<(), String> {
         let sink = format!("pg-{}", self.name);
         let labels = format!("connector=\"{sink}\"");
-        let of = |name| sum(metrics, name, &labels);
+        let of = |name| sum(metrics[1], name, &labels);
         let read = of("towpath_sink_records_read_total");
         let applied = of("towpath_sink_records_applied_total");
         let skipped = of("towpath_sink_records_skipped_total");
@@ -376,9 +377,9 @@ impl Worker {
         let connectors = serde_json::from_str(connectors).map_err(|error| format!("no JSON: {error}"))?;
         let log = self.log();
         accounting::of_process(log.get(self.log_before..).unwrap_or_default(), &connectors, &sink, |topic| {
+            let labels = format!("{labels},topic=\"{topic}\"");
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of records")]
-            let records =
-                sum(metrics, "towpath_sink_records_read_total", &format!("{labels},topic=\"{topic}\"")) as u64;
+            let records = metrics.map(|metrics| sum(metrics, "towpath_sink_records_read_total", &labels) as u64);
             records
         })
     }
