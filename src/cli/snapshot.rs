@@ -45,8 +45,8 @@ Examples:
   towpath snapshot status close -o json
 
 With --watch, shows the progress until a snapshot has ended and none is to be begun: as bars on a terminal, as a line
-every ten seconds elsewhere. Exits with 1 if the last snapshot is incomplete or awaits approval then, and otherwise
-with 0.")]
+every ten seconds elsewhere. Exits with 1 if the last snapshot is incomplete or awaits approval then, with or without
+--watch if the source has failed, and otherwise with 0.")]
 pub(super) struct StatusArgs {
     #[command(flatten)]
     of: Of,
@@ -67,8 +67,9 @@ Examples:
   towpath snapshot start close --object lead --id lead_4u0Ktu --id lead_7TpX1c
 
 Returns when the request is stored: it is carried out after the snapshot that runs, also if the worker restarts. Records
-that are read again do not turn a row back. Without any option, all objects are read and compared. A range of time is
-refused for objects that the outside system cannot list by time.")]
+that are read again do not turn a row back. Without any option, all objects are read and compared, and what is gone is
+deleted. With --object, what is read is published, and what is gone stays. A range of time is refused for objects that
+the outside system cannot list by time.")]
 pub(super) struct StartArgs {
     #[command(flatten)]
     of: Of,
@@ -142,7 +143,19 @@ async fn status(args: &StatusArgs) -> Result<Exit> {
         return watch::watch(&worker, &args.of, first, args.output, None).await;
     }
     print(&first, &args.of.connector, args.output);
-    Ok(exit::DONE)
+    let Some(failure) = failure(&worker, &args.of, &first).await? else { return Ok(exit::DONE) };
+    eprint!("{failure}");
+    Ok(exit::FOUND)
+}
+
+/// Why a source shows no snapshots, if it has failed.
+async fn failure(worker: &Worker, of: &Of, status: &Value) -> Result<Option<String>> {
+    if status["state"] != "none" {
+        return Ok(None);
+    }
+    let doing = format!("show the state of connector `{}`", of.connector);
+    let connectors = worker.get(&doing, &["towpath", "v1", "connectors"]).await?;
+    Ok(shown::failure(&connectors, &of.connector))
 }
 
 async fn start(args: &StartArgs) -> Result<Exit> {

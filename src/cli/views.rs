@@ -60,7 +60,10 @@ pub(super) async fn views(args: ViewsArgs) -> Exit {
 fn read(path: &std::path::Path) -> Result<ConnectorDefinition, Exit> {
     let mut files = Files::default();
     files.connector(path);
-    eprint!("{}{}", render_warnings(&files.warnings), render(&files.problems));
+    eprint!("{}", render_warnings(&files.warnings));
+    if !files.problems.is_empty() {
+        eprint!("{}", render(&files.problems));
+    }
     match files.read.pop() {
         Some(ConfigFile::Connector(connector)) if files.problems.is_empty() => Ok(*connector),
         _ => Err(exit::CONFIG),

@@ -41,6 +41,22 @@ pub(super) fn status(status: &Value, connector: &str) -> String {
     text
 }
 
+/// The error of this connector, if it has failed.
+pub(super) fn failure(connectors: &Value, connector: &str) -> Option<String> {
+    let failed = |report: &&Value| report["name"] == connector && report["state"] == "failed";
+    let report = list(connectors).into_iter().find(failed)?;
+    let error = list(&report["tasks"]).into_iter().map(|task| &task["error"]).find(|error| error.is_object())?;
+    let text = |member: &str| error[member].as_str();
+    let mut shown = format!(
+        "error: connector `{connector}` has failed: {}\n",
+        text("message").or(text("code")).unwrap_or_default()
+    );
+    if let Some(help) = text("help") {
+        shown.push_str(&format!("  = help: {help}\n"));
+    }
+    Some(shown)
+}
+
 /// The objects of `wanted`, or all if it is empty, that await approval.
 pub(super) fn awaiting<'a>(status: &'a Value, wanted: &[String]) -> Vec<&'a Value> {
     let awaits = |object: &&Value| {
@@ -119,7 +135,8 @@ fn pace(running: &Value) -> String {
     if waited >= 0.005 {
         text.push_str(&format!(", {:.0} % of the time waiting for the rate limit", waited * 100.0));
     }
-    if let Some(left) = running["left_seconds"].as_u64() {
+    // Zero says nothing while something is being read.
+    if let Some(left) = running["left_seconds"].as_u64().filter(|left| *left > 0) {
         let about = if running["left_is_lower_bound"] == true { "at least" } else { "about" };
         text.push_str(&format!(", {about} {} left", duration(left)));
     }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use clap::Parser as _;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use towpath_api::{
-    Asking, ObjectProgress, ObjectState, SnapshotApproval, SnapshotControl, SnapshotProgress, SnapshotRefused,
-    SnapshotRequest, SnapshotState, SnapshotStatus,
+    Asking, Error, ErrorType, ObjectProgress, ObjectState, SnapshotApproval, SnapshotControl, SnapshotProgress,
+    SnapshotRefused, SnapshotRequest, SnapshotState, SnapshotStatus,
 };
 
 use super::*;
@@ -137,10 +137,31 @@ impl SnapshotControl for Control {
     }
 }
 
+/// A source that does not run.
+struct Away;
+
+impl SnapshotControl for Away {
+    fn status(&self) -> SnapshotStatus {
+        SnapshotStatus::default()
+    }
+
+    fn start(&self, _: SnapshotRequest) -> Asking<'_, ()> {
+        Box::pin(std::future::ready(Err(SnapshotRefused::NotRunning)))
+    }
+
+    fn approve(&self, _: SnapshotApproval) -> Asking<'_, Vec<String>> {
+        Box::pin(std::future::ready(Err(SnapshotRefused::NotRunning)))
+    }
+}
+
 async fn serve() -> (String, Arc<Control>, DropGuard) {
     let (metrics, snapshots, control) = (Metrics::new(), Snapshots::new(), Arc::new(Control::default()));
     snapshots.register("close", Arc::clone(&control) as _);
-    let api = Api::new(metrics.clone(), Readiness::new(), StatusBoard::new(&metrics)).with_snapshots(snapshots);
+    snapshots.register("failed", Arc::new(Away));
+    let board = StatusBoard::new(&metrics);
+    let error = Error::fatal("close.key_refused", ErrorType::Auth, "ask Close").with_help("set `close.api.key`");
+    board.task("failed", 0).failed(&error);
+    let api = Api::new(metrics.clone(), Readiness::new(), board).with_snapshots(snapshots);
     let server = Server::bind(&["http://127.0.0.1:0".parse().unwrap()], api).await.unwrap();
     let url = format!("http://{}/", server.addresses()[0]);
     let stop = CancellationToken::new();
@@ -172,6 +193,20 @@ async fn commands_end_with_the_exit_code_of_the_answer() {
     assert_eq!(control.asked.lock().unwrap().len(), 0);
     assert_eq!(run("http://127.0.0.1:1", "status close").await, exit::UNREACHABLE);
     assert_eq!(run("ftp://127.0.0.1", "status close").await, exit::CONFIG);
+}
+
+#[tokio::test]
+async fn a_source_that_has_failed_is_not_watched_for_ever() {
+    let (url, _control, _serving) = serve().await;
+    for line in ["status failed", "status failed --watch"] {
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(30), run(&url, line)).await;
+        assert_eq!(ended.expect("it ends"), exit::FOUND, "{line}");
+    }
+    let error = json!({ "code": "close.key_refused", "message": "ask Close: 401", "help": "set `close.api.key`" });
+    let connectors = json!([{ "name": "failed", "state": "failed", "tasks": [{ "error": error }] }]);
+    let expected = "error: connector `failed` has failed: ask Close: 401\n  = help: set `close.api.key`\n";
+    assert_eq!(shown::failure(&connectors, "failed").as_deref(), Some(expected));
+    assert_eq!(shown::failure(&connectors, "close"), None);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 use towpath_api::{Error, Reaction, Result};
 
-use super::{Of, look, print, shown};
+use super::{Of, failure, look, print, shown};
 use crate::cli::{
     Output,
     api::Worker,
@@ -35,6 +35,11 @@ pub(super) async fn watch(
     let mut status = first;
     let mut answered = Instant::now();
     while !is_over(&status, before) {
+        if let Some(failure) = failure(worker, of, &status).await? {
+            progress.clear();
+            eprint!("{failure}");
+            return Ok(exit::FOUND);
+        }
         progress.show(&status);
         tokio::time::sleep(PAUSE).await;
         match look(worker, of).await {

@@ -108,9 +108,10 @@ impl KafkaJournal {
             series,
         };
         journal.read_position(&storage).await?;
-        let position = journal.position.as_ref().map(|Position(position)| serde_json::Value::from(position.clone()));
-        if let Some(position) = position {
-            tracing::info!(connector, task, %position, "source task {connector}-{task} resumes at {position}");
+        if let Some(Position(position)) = &journal.position {
+            tracing::info!(connector, task, "source task {connector}-{task} resumes at its stored position");
+            let position = serde_json::Value::from(position.clone());
+            tracing::debug!(connector, task, "the position of source task {connector}-{task} is {position}");
         } else {
             tracing::info!(connector, task, "source task {connector}-{task} has no stored position and begins");
         }

@@ -4,7 +4,7 @@ mod text;
 
 use std::{fmt::Write as _, time::Duration};
 
-use self::text::{Text, count, duration, grouped, named, plain, time};
+use self::text::{Text, count, duration, each, grouped, named, plain, time};
 use super::From;
 use crate::{
     config::{CloseConfig, SnapshotMode},
@@ -16,6 +16,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) poll_interval: Duration,
+    pub(super) lists_interval: Duration,
     pub(super) compare_interval: Duration,
     pub(super) routine: bool,
     /// True if everything is compared again and again.
@@ -28,6 +29,7 @@ impl Settings {
     pub(super) fn of(config: &CloseConfig) -> Self {
         Self {
             poll_interval: config.poll_interval,
+            lists_interval: config.lists_interval,
             compare_interval: config.compare_interval,
             routine: config.notify_email_routine,
             compares: config.snapshot_mode != SnapshotMode::Never,
@@ -72,7 +74,7 @@ fn completed(run: &FinishedRun, from: &From, settings: &Settings) -> String {
     let mut text = Text::default();
     text.paragraph(&opening(run, from, settings));
     copied(&mut text, run);
-    missing(&mut text, run);
+    missing(&mut text, run, settings);
     approvals(&mut text, run, from);
     fields(&mut text, &run.schema_changes);
     next(&mut text, run, settings);
@@ -92,10 +94,11 @@ fn opening(run: &FinishedRun, from: &From, settings: &Settings) -> String {
     let data = if run.whole { "the data".to_owned() } else { parts(run) };
     match run.kind {
         RunKind::First => format!(
-            "Towpath has copied {data} of {organization} for the first time: {} in {took}. From now on, a change \
-             that somebody makes in Close arrives in your database about {} later.",
+            "Towpath has copied {data} of {organization} for the first time: {} in {took}. From now on it looks for \
+             changes in Close every {}, and for changes of users, roles and settings every {}.",
             count(run.rows(), "record"),
-            duration(settings.poll_interval.max(Duration::from_secs(1)))
+            each(settings.poll_interval.max(Duration::from_secs(1))),
+            each(settings.lists_interval)
         ),
         RunKind::Comparison => format!(
             "Towpath has read {} of {organization} again, {} in {took}, and compared it with your copy.{}",
@@ -155,7 +158,7 @@ fn copied(text: &mut Text, run: &FinishedRun) {
 }
 
 /// Whether anything is missing, and why.
-fn missing(text: &mut Text, run: &FinishedRun) {
+fn missing(text: &mut Text, run: &FinishedRun, settings: &Settings) {
     text.heading("Is anything missing?");
     let checks: Vec<&Check> = run.objects.values().filter_map(|object| object.check.as_ref()).collect();
     let counted = checks.iter().filter(|check| check.count.is_some()).count() as u64;
@@ -178,6 +181,15 @@ fn missing(text: &mut Text, run: &FinishedRun) {
                 compared,
                 " For {} of data, Close gives no number: the copy has each record that Close listed.",
                 count(listed, if counted > 0 { "other kind" } else { "kind" })
+            );
+        }
+        let unchecked = run.objects.len() as u64 - checks.len() as u64;
+        if !compared.is_empty() && unchecked > 0 {
+            let _ = write!(
+                compared,
+                " For {} of data, the whole list is read again every {}, and what differs is corrected.",
+                count(unchecked, "other kind"),
+                each(settings.lists_interval)
             );
         }
         let verdict = if compared.is_empty() { "Not that Towpath knows." } else { "No." };
@@ -271,7 +283,7 @@ fn next(text: &mut Text, run: &FinishedRun, settings: &Settings) {
     let comparisons = if settings.compares {
         format!(
             "Every {} everything is compared again, which also finds what Close changes without saying so.",
-            duration(settings.compare_interval)
+            each(settings.compare_interval)
         )
     } else {
         "Nothing is compared again by itself, so what Close changes without saying so is not found.".to_owned()

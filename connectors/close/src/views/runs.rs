@@ -42,7 +42,10 @@ pub(super) const SYNC_RUNS: StandardView = StandardView {
         ("duration_seconds", "The time between."),
         ("is_complete", "True if all objects were read whole and no check found a difference."),
         ("rows", "Records that Close listed."),
-        ("published", "Records that were written: all of a first run, those that differed of a comparison."),
+        (
+            "published",
+            "Records that were written: in a first run all but those of lists, in a comparison those that differed.",
+        ),
         ("deleted", "Records that Close no longer has."),
         ("unusable", "Rows without an id, which gave no record."),
         ("skipped", "Objects that could not be read, or not whole, or that await approval."),

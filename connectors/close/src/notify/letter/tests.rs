@@ -9,7 +9,8 @@ fn from() -> From {
 
 fn settings() -> Settings {
     let (poll_interval, compare_interval) = (Duration::from_secs(5), Duration::from_hours(24));
-    Settings { poll_interval, compare_interval, routine: false, compares: true, makes_good: true }
+    let lists_interval = Duration::from_mins(5);
+    Settings { poll_interval, lists_interval, compare_interval, routine: false, compares: true, makes_good: true }
 }
 
 fn of(run: FinishedRun) -> (String, String) {
@@ -23,8 +24,9 @@ fn the_first_letter_says_what_is_there_what_is_not_and_what_comes() {
     assert_eq!(subject, "Close: 51,234 records copied, 1 kind of data need attention");
     let expected = "\
 Towpath has copied the data of your Close organization (orga_1) for the
-first time: 51,234 records in 2 hours 4 minutes. From now on, a change that
-somebody makes in Close arrives in your database about 5 seconds later.
+first time: 51,234 records in 2 hours 4 minutes. From now on it looks for
+changes in Close every 5 seconds, and for changes of users, roles and
+settings every 5 minutes.
 
 What was copied
 ---------------
@@ -43,7 +45,7 @@ Yes. Everything else is complete, and stays up to date.
 What happens next
 -----------------
 You need not do anything but for what is said above. Changes in Close are
-copied as they happen. Every 1 day everything is compared again, which also
+copied as they happen. Every day everything is compared again, which also
 finds what Close changes without saying so. You get a letter only when
 something needs your attention, or is in order again.
 
@@ -60,7 +62,13 @@ fn a_complete_first_sync_says_that_nothing_is_missing() {
     assert_eq!(subject, "Close: everything is copied, 51,234 records");
     let unwrapped = body.replace('\n', " ");
     assert!(unwrapped.contains("No. For 3 kinds of data, Close itself was asked for the number of records"), "{body}");
-    assert!(!unwrapped.contains("Close gives no number"), "{body}");
+    assert!(!unwrapped.contains("Close gives no number") && !unwrapped.contains("list is read again"), "{body}");
+    let mut run = complete();
+    run.objects.insert("user".to_owned(), FinishedObject { check: None, ..run.objects["note"].clone() });
+    let unwrapped = of(run).1.replace('\n', " ");
+    let lists =
+        "For 1 other kind of data, the whole list is read again every 5 minutes, and what differs is corrected.";
+    assert!(unwrapped.contains(lists), "{unwrapped}");
 }
 
 #[test]

@@ -123,6 +123,12 @@ pub(super) fn duration(duration: Duration) -> String {
     if parts.is_empty() { "less than a second".to_owned() } else { parts[..parts.len().min(2)].join(" ") }
 }
 
+/// A duration after `every`: `day`, `5 minutes`.
+pub(super) fn each(time: Duration) -> String {
+    let text = duration(time);
+    text.strip_prefix("1 ").filter(|unit| !unit.contains(' ')).map(str::to_owned).unwrap_or(text)
+}
+
 /// `2026-07-25 17:20 UTC`.
 pub(super) fn time(moment: Moment) -> String {
     let text = moment.text();
