@@ -11,25 +11,26 @@ const AT: &[&str] = &["activity_at", "date_created"];
 const SENT: &[&str] = &["date_sent", "activity_at", "date_created"];
 const STARTS: &[&str] = &["starts_at", "activity_at", "date_created"];
 
-const COUNTS: &[&str] = &[
-    "calls_made",
-    "calls_made_answered",
-    "calls_received",
-    "calls_received_answered",
-    "emails_sent",
-    "emails_received",
-    "sms_sent",
-    "sms_received",
-    "whatsapp_sent",
-    "whatsapp_received",
-    "meetings_held",
-    "tasks_done",
-    "notes",
+/// Each with the table that it counts.
+const COUNTS: &[(&str, &str)] = &[
+    ("call", "calls_made"),
+    ("call", "calls_made_answered"),
+    ("call", "calls_received"),
+    ("call", "calls_received_answered"),
+    ("email", "emails_sent"),
+    ("email", "emails_received"),
+    ("sms", "sms_sent"),
+    ("sms", "sms_received"),
+    ("whatsapp_message", "whatsapp_sent"),
+    ("whatsapp_message", "whatsapp_received"),
+    ("meeting", "meetings_held"),
+    ("task_completed", "tasks_done"),
+    ("note", "notes"),
 ];
-const SECONDS: &[(&str, &str)] = &[
-    ("calls_made", "call_minutes_made"),
-    ("calls_received", "call_minutes_received"),
-    ("meetings_held", "meeting_minutes"),
+const SECONDS: &[(&str, &str, &str)] = &[
+    ("call", "calls_made", "call_minutes_made"),
+    ("call", "calls_received", "call_minutes_received"),
+    ("meeting", "meetings_held", "meeting_minutes"),
 ];
 
 /// What an activity counts as, and when it happened; `None` if it does not count.
@@ -51,7 +52,9 @@ fn deed(table: &str, activity: &Json) -> Option<(&'static str, Option<i64>)> {
     })
 }
 
-pub(super) fn productivity_daily(truth: &Truth) -> Vec<Json> {
+/// Columns of tables that do not stand are null: an organization may have no such message.
+pub(super) fn productivity_daily(truth: &Truth, standing: &[String]) -> Vec<Json> {
+    let stands = |table: &str| standing.iter().any(|name| name == table);
     let tables = ["call", "email", "sms", "whatsapp_message", "meeting", "task_completed", "note"];
     let mut days: BTreeMap<(&str, String), BTreeMap<String, i64>> = BTreeMap::new();
     for table in tables {
@@ -73,12 +76,14 @@ pub(super) fn productivity_daily(truth: &Truth) -> Vec<Json> {
         row.insert("user_id".into(), json!(user));
         row.insert("user_name".into(), truth.name(user));
         row.insert("day".into(), json!(day));
-        for count in COUNTS {
-            row.insert((*count).into(), json!(counts.get(*count).copied().unwrap_or(0)));
+        for (table, count) in COUNTS {
+            let number = stands(table).then(|| counts.get(*count).copied().unwrap_or(0));
+            row.insert((*count).into(), json!(number));
         }
-        for (deed, minutes) in SECONDS {
+        for (table, deed, minutes) in SECONDS {
             let seconds = counts.get(&format!("{deed} seconds")).copied().unwrap_or(0);
-            row.insert((*minutes).into(), rounded(Decimal::from(seconds) / Decimal::from(60), 2));
+            let number = stands(table).then(|| rounded(Decimal::from(seconds) / Decimal::from(60), 2));
+            row.insert((*minutes).into(), json!(number));
         }
         Json::Object(row)
     };
