@@ -45,9 +45,10 @@ impl Fields {
 
     /// The number of rows of a page that are to be compared.
     pub(super) fn samples(&self) -> usize {
+        let enough = self.by_id || self.checked >= Self::IN_ALL || self.tried >= Self::IN_ALL * 4;
         match self.checked {
-            _ if self.by_id || self.checked >= Self::IN_ALL || self.tried >= Self::IN_ALL * 4 => 0,
-            checked if checked < Self::OF_FIRST_PAGE => Self::OF_FIRST_PAGE,
+            _ if enough => 0,
+            0..Self::OF_FIRST_PAGE => Self::OF_FIRST_PAGE,
             _ => 1,
         }
     }
