@@ -28,7 +28,7 @@ pub const NO_AFTER: &str = "decode.no_after";
 pub const KEY_NULL: &str = "decode.key_null";
 /// A key, or a field of a key, has a type that cannot identify a record.
 pub const KEY_TYPE: &str = "decode.key_type";
-/// A schema is recursive, too large, or not a valid Avro or Connect schema.
+/// A schema is too large, or not a valid Avro or Connect schema.
 pub const UNUSABLE_SCHEMA: &str = "decode.unusable_schema";
 /// The field that `version.field` names is null.
 pub const VERSION_NULL: &str = "decode.version_null";
@@ -40,6 +40,8 @@ pub const VERSION_RANGE: &str = "decode.version_range";
 pub const VERSION_ABSENT: &str = "decode.version_absent";
 /// A record in JSON without a schema contains Debezium's placeholder for an unavailable value.
 pub const UNAVAILABLE_VALUE: &str = "decode.unavailable_value";
+/// The field that `delete.field` names has a value that neither marks a delete nor another change.
+pub const DELETED_FIELD: &str = "decode.deleted_field";
 /// A key or value is not JSON.
 pub const JSON: &str = "decode.json";
 /// JSON lacks `schema` and `payload`, or has more than these two.

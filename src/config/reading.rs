@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use towpath_keys::{Check, ConfigValue, Given, Invalid, Problems, config_keys};
+use towpath_keys::{Check, ConfigValue, Given, Invalid, Problems, config_enum, config_keys};
 
 use crate::avro::codec::{Form, Reading, ReadingSettings, UNKNOWN_SCHEMA_WAIT, VersionField};
 
@@ -55,6 +55,16 @@ impl ConfigValue for Converter {
     }
 }
 
+config_enum! {
+    /// The treatment of times that are more precise than microseconds.
+    pub enum Nanoseconds {
+        /// A time whose digits after the microseconds are zero is stored. Any other becomes a dead letter.
+        Exact = "exact",
+        /// The digits after the microseconds are dropped.
+        Truncate = "truncate",
+    }
+}
+
 config_keys! {
     /// Keys of every sink.
     pub struct ReadingConfig {
@@ -74,6 +84,15 @@ config_keys! {
         /// value.
         #[key("unavailable.value.placeholder")]
         pub unavailable_placeholder: String = crate::avro::codec::UNAVAILABLE_VALUE.to_owned(),
+        /// The field of a plain record that marks a delete, as Debezium's `ExtractNewRecordState` adds it to rewritten
+        /// deletes: `true` (also as text) or `d` is a delete; `false`, `c`, `u`, `r` and null are not. It does not become
+        /// a column. If empty, records have no such field, and a field of this name is a column like any other.
+        #[key("delete.field")]
+        pub delete_field: String = crate::avro::codec::DELETED_FIELD.to_owned(),
+        /// The treatment of times that are more precise than microseconds, which Postgres does not store. Times in keys
+        /// are always exact.
+        #[key("nanoseconds")]
+        pub nanoseconds: Nanoseconds = Nanoseconds::Exact,
         /// The field that orders the records of a key, instead of the envelope's version or the offset: a field of the
         /// record, or `source.<name>` for a field of the envelope's `source`, such as `source.lsn`. Its value is an
         /// integer of at least 0, such an integer as text, a date, a timestamp, or a position in the Postgres log
@@ -114,6 +133,8 @@ impl ReadingConfig {
             value: self.value_converter.form(self.value_schemas),
             version: self.version_field.as_deref().map(VersionField::parse),
             unavailable: self.unavailable_placeholder.clone(),
+            deleted: self.delete_field.clone(),
+            truncates_nanoseconds: self.nanoseconds == Nanoseconds::Truncate,
             unknown_schema_wait: self.unknown_schema_wait,
         })
     }

@@ -56,7 +56,7 @@ where
     let topics: BTreeSet<String> = partitions.into_iter().map(|partition| partition.topic.to_string()).collect();
     let mut checks = Vec::new();
     for topic in topics {
-        let tables = match latest_schemas(&registry, &topic).await? {
+        let tables = match latest_schemas(&registry, &topic, &sink.reading.delete_field).await? {
             _ if sink.reading.value_converter != Converter::Avro => {
                 Err("the registry has no schema of values that are not Avro".to_owned())
             }

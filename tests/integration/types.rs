@@ -12,7 +12,7 @@ use self::{
     foreign::{Topic, null, psql, record, some, text},
 };
 use crate::{
-    stack::{database, eventually, rows, rows_become, shared},
+    stack::{database, rows, rows_become, shared},
     worker::Worker,
 };
 
@@ -131,36 +131,44 @@ async fn records_of_debezium_end_in_the_expected_rows() {
 }
 
 #[tokio::test]
-async fn nanoseconds_are_refused_by_column_and_may_be_left_out() {
+async fn nanoseconds_are_exact_or_truncated_by_choice() {
     let _stack = shared().await;
-    let kinds = [
-        (logical("long", "timestamp-nanos"), Value::TimestampNanos(1)),
-        (named("long", "io.debezium.time.NanoTimestamp"), Value::Long(1)),
-        (named("long", "io.debezium.time.NanoTime"), Value::Long(1)),
+    let columns: Vec<Column> = vec![
+        ("instant", logical("long", "timestamp-nanos"), Value::TimestampNanos(1_000), "", ""),
+        ("local", named("long", "io.debezium.time.NanoTimestamp"), Value::Long(2_000), "", ""),
+        ("day", named("long", "io.debezium.time.NanoTime"), Value::Long(3_000), "", ""),
+        ("zoned", named("string", "io.debezium.time.ZonedTimestamp"), text("1970-01-01T00:00:00.0000040Z"), "", ""),
     ];
-    let goes_on = Worker::new("no_nanos").sink("\"fields.exclude\" = \"v\"\n").start().await;
+    let mut finer = columns.clone();
+    finer[1].2 = Value::Long(2_999);
+    finer[3].2 = text("1970-01-01T00:00:00.0000049Z");
     let database = database().await;
-    for (at, (ty, value)) in kinds.into_iter().enumerate() {
-        let columns: Vec<Column> = vec![("v", ty, value, "", "")];
-        let send = async |worker: &Worker| {
-            let topic = Topic::new(&format!("{}.zoo{at}", worker.name)).await.avro(KEY, &envelope(&columns)).await;
-            topic.send(Some(key(1)), Some(event("c", Some(with_body(&columns, "b")), 1))).await;
-            topic
-        };
-        let left_out = send(&goes_on).await;
-        // One worker for each, because a waiting sink gives the reason of one table only.
-        let waits = Worker::new("nanos").sink("").start().await;
-        let refused = send(&waits).await;
-        eventually("the log names the field and the remedy", || async {
-            let log = waits.log();
-            let mut lines = log.lines().filter(|line| line.contains("postgres.schema_mismatch"));
-            lines
-                .any(|line| line.contains("no column type holds field `v`") && line.contains("fields.exclude"))
-                .then_some(())
-        })
-        .await;
-        assert!(rows(&database, &refused.dead_letters()).await.is_empty());
-        rows_become(&database, &format!("SELECT id, body FROM {}", left_out.table()), &["1|b"]).await;
+    for (setting, table, dead) in [
+        ("", vec!["1|01|2|3|4"], vec!["1|decode.nanoseconds"]),
+        ("nanoseconds = \"truncate\"\n", vec!["1|01|2|3|4", "2|01|2|3|4"], vec![]),
+    ] {
+        let worker = Worker::new("nanos").sink(setting).start().await;
+        let topic = Topic::new(&format!("{}.zoo", worker.name)).await.avro(KEY, &envelope(&columns)).await;
+        topic.send(Some(key(1)), Some(event("c", Some(with_body(&columns, "b")), 1))).await;
+        let mut second = with_body(&finer, "b");
+        if let Value::Record(fields) = &mut second {
+            fields[0].1 = Value::Int(2);
+        }
+        topic.send(Some(key(2)), Some(event("c", Some(second), 2))).await;
+        let micros = |column: &str| format!("extract(microseconds FROM {column})::int");
+        let shown = format!(
+            "SELECT id, to_char(instant, 'DD'), {}, {}, {} FROM {} ORDER BY id",
+            micros("local"),
+            micros("day"),
+            micros("zoned"),
+            topic.table()
+        );
+        rows_become(&database, &shown, &table).await;
+        rows_become(&database, &topic.dead_letters(), &dead).await;
+        let why = topic.dead_letters().replace("error_code", "error_text");
+        for text in rows(&database, &why).await {
+            assert!(text.contains("field `local`") && text.contains("nanoseconds=truncate"), "{text}");
+        }
     }
 }
 

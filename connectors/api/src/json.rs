@@ -1,7 +1,7 @@
 //! Avro values as JSON, without loss: for columns of type `jsonb`, and to show the records of a topic to people.
 
 use apache_avro::{
-    schema::{RecordField, Schema},
+    schema::{RecordField, Schema, UnionSchema, UuidSchema},
     types::Value,
 };
 use jiff::{Span, Timestamp, civil, tz::TimeZone};
@@ -22,8 +22,12 @@ pub fn is_json_text(field: &RecordField) -> bool {
 #[error("a value does not fit its schema")]
 pub struct Misfit;
 
+/// The attribute of a named type with its original name, if Avro does not allow that name.
+pub const ORIGINAL_NAME: &str = "towpath.name";
+
 /// Converts a value to JSON: records and maps become objects, bytes become hexadecimal text prefixed with `\x` as in
-/// Postgres, decimals and dates become strings, so that no value is rounded.
+/// Postgres, decimals and dates become strings, so that no value is rounded. The value of a union is that of its
+/// branch, inside an object with the name of the branch if [`branch_name`] returns one.
 ///
 /// # Errors
 /// Fails if the value does not have the type of the schema, or is out of range.
@@ -31,8 +35,9 @@ pub fn to_json(value: &Value, schema: &Schema) -> Result<Json, Misfit> {
     Ok(match (value, schema) {
         (Value::Null, _) => Json::Null,
         (Value::Union(branch, inner), Schema::Union(union)) => {
-            let schema = union.variants().get(*branch as usize).ok_or(Misfit)?;
-            to_json(inner, schema)?
+            let branch = *branch as usize;
+            let schema = union.variants().get(branch).ok_or(Misfit)?;
+            named(branch_name(union, branch), to_json(inner, schema)?)
         }
         // The value of a nullable type may be bare, without its union.
         (bare, Schema::Union(union)) => {
@@ -95,6 +100,57 @@ pub fn to_json(value: &Value, schema: &Schema) -> Result<Json, Misfit> {
         }),
         _ => return Err(Misfit),
     })
+}
+
+/// The name of a branch, if the JSON of its values does not show the branch: records beside records or maps, enums
+/// beside enums or strings. It is the name in Avro's JSON encoding (Avro 1.12 specification, "JSON Encoding"): the full
+/// name of a record, enum or fixed, otherwise the type.
+pub fn branch_name(union: &UnionSchema, branch: usize) -> Option<String> {
+    let schema = union.variants().get(branch)?;
+    let form = Form::of(schema);
+    let alike = || union.variants().iter().filter(|other| Form::of(other) == form);
+    if form == Form::Other || alike().count() < 2 || alike().all(|branch| branch.name().is_none()) {
+        return None;
+    }
+    let original = schema.custom_attributes().and_then(|attributes| attributes.get(ORIGINAL_NAME)?.as_str());
+    Some(match (schema, original, schema.name()) {
+        (_, Some(original), _) => original.to_owned(),
+        (_, None, Some(name)) => name.fullname(None),
+        (Schema::Map(_), ..) => "map".to_owned(),
+        (Schema::String | Schema::Uuid(UuidSchema::String), ..) => "string".to_owned(),
+        (Schema::Date | Schema::TimeMillis, ..) => "int".to_owned(),
+        (Schema::Bytes | Schema::Uuid(_) | Schema::Decimal(_) | Schema::BigDecimal, ..) => "bytes".to_owned(),
+        _ => "long".to_owned(),
+    })
+}
+
+/// Puts a value into an object with the name of its branch, if there is a name. Null has no branch to tell apart.
+pub fn named(branch: Option<String>, value: Json) -> Json {
+    match branch {
+        Some(name) => Json::Object([(name, value)].into_iter().collect()),
+        None => value,
+    }
+}
+
+/// The form of the JSON of a type.
+#[derive(PartialEq, Eq)]
+enum Form {
+    Object,
+    Text,
+    /// The forms whose values are equal only if they mean the same: null, booleans, numbers, and arrays, of which a
+    /// union has one.
+    Other,
+}
+
+impl Form {
+    fn of(schema: &Schema) -> Self {
+        match schema {
+            Schema::Record(_) | Schema::Map(_) | Schema::Duration(_) | Schema::Ref { .. } => Self::Object,
+            Schema::Null | Schema::Boolean | Schema::Array(_) | Schema::Union(_) => Self::Other,
+            Schema::Int | Schema::Long | Schema::Float | Schema::Double => Self::Other,
+            _ => Self::Text,
+        }
+    }
 }
 
 fn date(days: i32) -> Result<Json, Misfit> {
@@ -216,6 +272,37 @@ mod tests {
         let schema = r#"{"type":"bytes","logicalType":"decimal","precision":70000,"scale":70000}"#;
         let schema = Schema::parse_str(schema).unwrap();
         assert_eq!(to_json(&Value::Decimal(vec![1].into()), &schema), Err(Misfit));
+    }
+
+    #[test]
+    fn branches_with_equal_json_are_named() {
+        let schema = |branches: &str| Schema::parse_str(branches).unwrap();
+        let shown = |schema: &Schema, branch, value| to_json(&Value::Union(branch, Box::new(value)), schema).unwrap();
+        let text = |text: &str| Value::String(text.into());
+        let paid_by = schema(
+            r#"["null",{"type":"record","name":"a.Card","fields":[{"name":"no","type":"string"}]},
+                {"type":"record","name":"Voucher","fields":[{"name":"no","type":"string"}]},{"type":"map","values":"string"},
+                "long"]"#,
+        );
+        let no = || Value::Record(vec![("no".into(), text("A1"))]);
+        assert_eq!(shown(&paid_by, 0, Value::Null), json!(null));
+        assert_eq!(shown(&paid_by, 1, no()), json!({"a.Card": {"no": "A1"}}));
+        assert_eq!(shown(&paid_by, 2, no()), json!({"Voucher": {"no": "A1"}}));
+        let map = Value::Map([("no".to_owned(), text("A1"))].into());
+        assert_eq!(shown(&paid_by, 3, map), json!({"map": {"no": "A1"}}));
+        assert_eq!(shown(&paid_by, 4, Value::Long(1)), json!(1));
+
+        let state =
+            schema(r#"["string",{"type":"enum","name":"S","symbols":["on"]},{"type":"int","logicalType":"date"}]"#);
+        assert_eq!(shown(&state, 0, text("on")), json!({"string": "on"}));
+        assert_eq!(shown(&state, 1, Value::Enum(0, "on".into())), json!({"S": "on"}));
+        assert_eq!(shown(&state, 2, Value::Date(0)), json!({"int": "1970-01-01"}));
+
+        // Without a named type, and with one of a form, the value alone is enough.
+        let plain = schema(r#"["string","bytes","long",{"type":"int","logicalType":"date"}]"#);
+        assert_eq!(shown(&plain, 0, text("on")), json!("on"));
+        let one = schema(r#"["long",{"type":"enum","name":"S","symbols":["on"]}]"#);
+        assert_eq!(shown(&one, 1, Value::Enum(0, "on".into())), json!("on"));
     }
 
     #[test]

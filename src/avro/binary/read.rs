@@ -6,8 +6,8 @@
 //!
 //! Invariant: no allocation exceeds what the remaining bytes could fill. A larger length or count is refused first.
 //! Values are larger in memory than on the wire, without limit if their encoding is empty: see `memory.rs`.
-//! Schemas have no references here (see [`inlined`](crate::avro::schema::inline::inlined)), so the schema bounds the
-//! recursion depth.
+//! Schemas have no references here, except those of a type to itself (see
+//! [`inlined`](crate::avro::schema::inline::inlined)), whose values are nested at most [`MAX_NESTED`] times.
 
 mod memory;
 
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 use apache_avro::{
     Duration, Uuid,
-    schema::{InnerDecimalSchema, Schema, UnionSchema, UuidSchema},
+    schema::{InnerDecimalSchema, Name, Schema, UnionSchema, UuidSchema},
     types::Value,
 };
 
@@ -25,6 +25,9 @@ use crate::avro::codes;
 /// Maximum array items in one datum whose encoding is empty (null, an empty record): the size of the input does not
 /// bound these.
 const MAX_EMPTY_VALUES: usize = 65_536;
+
+/// Maximum nesting of values whose type contains itself, so that no datum can exhaust the stack.
+const MAX_NESTED: usize = 100;
 
 /// Initial capacity of arrays and maps; they grow as elements are read.
 const FIRST_CAPACITY: usize = 64;
@@ -50,12 +53,14 @@ pub(crate) enum Malformed {
     Uuid,
     #[error("a string is not a valid date or time")]
     Time,
-    #[error("a time is more precise than microseconds")]
+    #[error("a time is more precise than microseconds, and `nanoseconds=truncate` is not set")]
     Nanoseconds,
     #[error("a number is outside the range of its type")]
     OutOfRange,
     #[error("the type is not supported")]
     Unsupported,
+    #[error("a value contains values of its own type more than {MAX_NESTED} times")]
+    Nested,
     #[error("the values take more memory than a record may take, {} MiB", MAX_DECODED >> 20)]
     TooLarge,
 }
@@ -69,7 +74,7 @@ impl Malformed {
             Self::Length => codes::LENGTH,
             Self::Nanoseconds => codes::NANOSECONDS,
             Self::OutOfRange => codes::OUT_OF_RANGE,
-            Self::TooLarge => codes::TOO_LARGE,
+            Self::Nested | Self::TooLarge => codes::TOO_LARGE,
             _ => codes::MALFORMED,
         }
     }
@@ -83,11 +88,41 @@ pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     empty_values_left: usize,
     memory: usize,
+    /// The types that contain themselves.
+    recursive: Option<&'a HashMap<Name, Schema>>,
+    nested: usize,
+    truncates: bool,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, empty_values_left: MAX_EMPTY_VALUES, memory: 0 }
+        Self { bytes, empty_values_left: MAX_EMPTY_VALUES, memory: 0, recursive: None, nested: 0, truncates: false }
+    }
+
+    /// As [`Reader::new`], with the definitions of the types that contain themselves. If `truncates` is true, times lose
+    /// the digits after the microseconds, and are otherwise refused if these are not zero.
+    pub(crate) fn of(bytes: &'a [u8], recursive: &'a HashMap<Name, Schema>, truncates: bool) -> Self {
+        Self { recursive: Some(recursive), truncates, ..Self::new(bytes) }
+    }
+
+    /// Returns the microseconds of a time in nanoseconds.
+    pub(crate) fn micros(&self, nanos: i128) -> Read<i64> {
+        if nanos.rem_euclid(1_000) != 0 && !self.truncates {
+            return Err(Malformed::Nanoseconds);
+        }
+        i64::try_from(nanos.div_euclid(1_000)).map_err(|_| Malformed::OutOfRange)
+    }
+
+    /// Reads a value of a type that contains itself, by its definition.
+    pub(crate) fn nested<T>(&mut self, name: &Name, read: impl FnOnce(&mut Self, &'a Schema) -> Read<T>) -> Read<T> {
+        let definition = self.recursive.and_then(|recursive| recursive.get(name)).ok_or(Malformed::Unsupported)?;
+        if self.nested == MAX_NESTED {
+            return Err(Malformed::Nested);
+        }
+        self.nested += 1;
+        let value = read(self, definition);
+        self.nested -= 1;
+        value
     }
 
     /// The number of unread bytes.
@@ -155,6 +190,7 @@ impl<'a> Reader<'a> {
             Schema::Map(map) => self.entries(&map.types)?,
             Schema::Duration(_) => Value::Duration(Duration::from(self.array::<12>()?)),
             Schema::BigDecimal => self.big_decimal()?,
+            // Such values are read as JSON (`schema/tree.rs`).
             Schema::Ref { .. } => return Err(Malformed::Unsupported),
         })
     }
@@ -178,6 +214,7 @@ impl<'a> Reader<'a> {
                 reader.sized()?;
                 reader.skip(&map.types)
             }),
+            Schema::Ref { name } => self.nested(name, Self::skip),
             other => self.value(other).map(drop),
         }
     }

@@ -9,9 +9,10 @@ use apache_avro::{
 use towpath_api::{Body, Change, RecordKey, RecordOp, Version};
 
 use super::{
-    settings::KnownSchema,
+    deleted::is_delete,
+    settings::{Converter, KnownSchema},
     unavailable::Unavailable,
-    version::{VersionAt, version, version_absent},
+    version::{VersionAt, of_source, version, version_absent},
 };
 use crate::avro::{
     binary::read::{Malformed, Reader},
@@ -26,19 +27,20 @@ use crate::avro::{
 /// Settings that apply to values of one schema.
 #[derive(Debug, Clone, Copy)]
 struct ReadOptions<'a> {
-    version_at: Option<VersionAt>,
+    known: &'a KnownSchema,
     unavailable: &'a Unavailable,
+    deleted_field: &'a str,
 }
 
 /// Decodes a value in Avro, without framing. Also returns the memory of its values, in bytes.
 pub(super) fn decode_value(
+    converter: &Converter,
     known: &KnownSchema,
     key: Option<RecordKey>,
     datum: &[u8],
-    unavailable: &Unavailable,
 ) -> Result<(Body, usize), Refusal> {
-    let options = ReadOptions { version_at: known.version_at, unavailable };
-    let mut reader = Reader::new(datum);
+    let options = ReadOptions { known, unavailable: &converter.unavailable, deleted_field: &converter.deleted };
+    let mut reader = Reader::of(datum, &known.prepared.recursive, converter.truncates);
     let body = match known.prepared.value.as_ref().map_err(Clone::clone)? {
         ValueShape::Envelope(envelope) => decode_envelope(envelope, key, &mut reader, options)?,
         ValueShape::Plain(plain) => decode_plain(plain, key, &mut reader, options)?,
@@ -74,7 +76,7 @@ fn decode_envelope<'a>(
                 change.after = read_record(reader, Some(*nullable), &envelope.after, placeholder, "`after`")?;
             }
             Step::Source(steps) => {
-                let read = read_source(reader, steps, &mut change, options.version_at);
+                let read = read_source(reader, steps, &mut change, options.known.version_at);
                 version_field = read.map_err(|malformed| with_part(malformed, "`source`"))?;
             }
             Step::Op => match reader.text().map_err(|malformed| with_part(malformed, "`op`"))? {
@@ -93,10 +95,10 @@ fn decode_envelope<'a>(
         _ if change.after.is_none() => return Err(Refusal::no_after()),
         _ => {}
     }
-    if let Some(at) = options.version_at {
+    if let Some(at) = options.known.version_at {
         change.version = match at {
             VersionAt::Nowhere => return Err(version_absent()),
-            VersionAt::Source(_) => Some(version(&version_field.unwrap_or(Value::Null))?),
+            VersionAt::Source(_) => of_source(&version_field.unwrap_or(Value::Null), change.op)?,
             VersionAt::Record(position) => match change.op {
                 // A truncate has no record, and that before a delete may contain only the key.
                 RecordOp::Truncate | RecordOp::Delete => None,
@@ -118,23 +120,35 @@ fn decode_plain<'a>(
     reader: &mut Reader<'a>,
     options: ReadOptions<'_>,
 ) -> Result<Body, Refusal> {
-    let after = read_record(reader, plain.nullable, &plain.content, None, "the value")?;
+    let after = read_record(reader, plain.nullable, &plain.content, Some(options.unavailable), "the value")?;
     require_end(reader, "value")?;
-    let Some(after) = after else { return Ok(Body::Tombstone(key)) };
-    let version = match options.version_at {
+    let Some(mut after) = after else { return Ok(Body::Tombstone(key)) };
+    let is_delete = match &options.known.deleted {
+        Some(deleted) => is_delete(&after[deleted.position], options.deleted_field)?,
+        None => false,
+    };
+    let version = match options.known.version_at {
         None => None,
+        // As in an envelope: the record of a delete may contain only the key.
+        Some(VersionAt::Record(_)) if is_delete => None,
         Some(VersionAt::Record(position)) => Some(version(&after[position])?),
+        Some(VersionAt::Source(_) | VersionAt::Nowhere) if plain.is_about_debezium => return Ok(Body::Filtered),
         Some(VersionAt::Source(_) | VersionAt::Nowhere) => return Err(version_absent()),
     };
-    let (schema, changed, source_time_ms) = (Arc::clone(&plain.content.schema), None, None);
+    let mut schema = &plain.content.schema;
+    if let Some(deleted) = &options.known.deleted {
+        after.remove(deleted.position);
+        schema = &deleted.others;
+    }
+    let changed = available(&mut after, options.unavailable);
     Ok(Body::Change(Box::new(Change {
         key,
-        op: RecordOp::Update,
-        schema,
-        after: Some(after),
-        changed,
+        op: if is_delete { RecordOp::Delete } else { RecordOp::Update },
+        schema: Arc::clone(schema),
+        after: (!is_delete).then_some(after),
+        changed: changed.filter(|_| !is_delete),
         version,
-        source_time_ms,
+        source_time_ms: None,
     })))
 }
 

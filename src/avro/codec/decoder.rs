@@ -203,7 +203,7 @@ impl Decoder {
         let (body, memory) = match converter.value {
             Form::Avro => {
                 let (known, datum) = self.unframe(value, headers.value, "value", timestamp_ms)?;
-                decode_value(known, key, datum, &converter.unavailable)?
+                decode_value(converter, known, key, datum)?
             }
             Form::JsonWithSchema => json_value(converter, key, value)?,
             Form::Json => bare_value(converter, key, value)?,

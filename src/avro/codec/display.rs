@@ -6,18 +6,22 @@ use std::collections::HashMap;
 
 use apache_avro::schema::Schema;
 use serde_json::Value as Json;
-use towpath_api::{
-    Reaction, Result,
-    json::{hexadecimal, to_json},
-};
+use towpath_api::{Reaction, Result, json::hexadecimal};
 
-use crate::avro::{binary::read::Reader, registry::Registry, schema::inline::inlined};
+use crate::avro::{
+    binary::read::Reader,
+    registry::Registry,
+    schema::{
+        inline::{Recursive, inlined},
+        tree,
+    },
+};
 
 /// Decodes keys and values one by one, with a cache of schemas.
 #[derive(Debug)]
 pub struct Readable {
     registry: Registry,
-    schemas: HashMap<u32, Result<Schema, String>>,
+    schemas: HashMap<u32, Result<(Schema, Recursive), String>>,
 }
 
 /// A key or a value for people.
@@ -47,7 +51,7 @@ impl Readable {
         };
         let id = u32::from_be_bytes([a, b, c, d]);
         let decoded = match self.schema(id).await? {
-            Ok(schema) => decode(schema, datum),
+            Ok((schema, recursive)) => decode(schema, recursive, datum),
             Err(why) => Err(why.clone()),
         };
         Ok(match decoded {
@@ -56,7 +60,7 @@ impl Readable {
         })
     }
 
-    async fn schema(&mut self, id: u32) -> Result<&Result<Schema, String>> {
+    async fn schema(&mut self, id: u32) -> Result<&Result<(Schema, Recursive), String>> {
         if !self.schemas.contains_key(&id) {
             let schema = match self.registry.written_schema(id).await {
                 Ok(schema) => inlined(&schema).map_err(|error| error.to_string()),
@@ -69,11 +73,11 @@ impl Readable {
     }
 }
 
-fn decode(schema: &Schema, datum: &[u8]) -> Result<Json, String> {
-    let mut reader = Reader::new(datum);
-    let value = reader.value(schema).map_err(|malformed| malformed.to_string())?;
+fn decode(schema: &Schema, recursive: &Recursive, datum: &[u8]) -> Result<Json, String> {
+    let mut reader = Reader::of(datum, recursive, false);
+    let json = tree::json(&mut reader, schema).map_err(|malformed| malformed.to_string())?;
     match reader.left() {
-        0 => to_json(&value, schema).map_err(|misfit| misfit.to_string()),
+        0 => Ok(json),
         left => Err(format!("it has {left} more bytes than its schema allows")),
     }
 }
@@ -100,7 +104,8 @@ mod tests {
             .unwrap()
             .write_value_to_vec(value)
             .unwrap();
-        decode(&inlined(&schema).unwrap(), &datum).unwrap()
+        let (schema, recursive) = inlined(&schema).unwrap();
+        decode(&schema, &recursive, &datum).unwrap()
     }
 
     #[test]
@@ -119,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn unions_lose_their_branch_and_records_keep_their_order() {
+    fn unions_of_different_forms_lose_their_branch_and_records_keep_their_order() {
         let schema = r#"{"type":"record","name":"r","fields":[
             {"name":"z","type":["null","long"]},
             {"name":"a","type":["null",{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}]},

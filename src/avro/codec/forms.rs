@@ -8,9 +8,10 @@ use towpath_api::{Body, Change, Identity, RecordKey, RecordOp};
 
 use super::{
     change::decode_value,
+    deleted::is_delete,
     key::decode_key,
     settings::Converter,
-    version::{VersionField, version, version_absent},
+    version::{VersionField, of_source, version, version_absent},
 };
 use crate::avro::{
     codes,
@@ -72,7 +73,7 @@ pub(super) fn json_value(
     let known = converter.json_schema(schema.get());
     let schema = known.as_ref().as_ref().map_err(Clone::clone)?;
     let datum = datum(&schema.written, payload)?;
-    decode_value(&schema.known, key, &datum, &converter.unavailable)
+    decode_value(converter, &schema.known, key, &datum)
 }
 
 /// Decodes a value in JSON without a schema.
@@ -85,12 +86,18 @@ pub(super) fn bare_value(
 }
 
 fn bare(converter: &Converter, key: Option<RecordKey>, value: &RawValue) -> Result<Body, Refusal> {
-    let bare = match connect::bare_value(value)? {
+    let mut bare = match connect::bare_value(value)? {
         BareValue::Null => return Ok(Body::Tombstone(key)),
         BareValue::Message => return Ok(Body::Filtered),
         BareValue::Change(bare) => bare,
     };
-    if bare.source.is_some() && bare.has_unavailable_value(converter.unavailable.text()) {
+    if bare.source.is_none()
+        && let Some(flag) = bare.after.and_then(|after| BareChange::mark(after, &converter.deleted))
+        && is_delete(&flag, &converter.deleted)?
+    {
+        (bare.op, bare.after) = (RecordOp::Delete, None);
+    }
+    if bare.has_unavailable_value(converter.unavailable.text()) {
         let reason = "a value of the record is unavailable, and JSON without a schema cannot be stored in part; \
              set REPLICA IDENTITY FULL at the source, or let it write schemas";
         return Err(Refusal::new(codes::UNAVAILABLE_VALUE, reason));
@@ -98,7 +105,7 @@ fn bare(converter: &Converter, key: Option<RecordKey>, value: &RawValue) -> Resu
     let version = match &converter.version {
         None => None,
         Some(VersionField::Source(name)) => {
-            Some(version(&BareChange::field(bare.source, name).ok_or_else(version_absent)?)?)
+            of_source(&BareChange::field(bare.source, name).ok_or_else(version_absent)?, bare.op)?
         }
         Some(VersionField::Record(name)) => match bare.op {
             // A truncate has no record, and that before a delete may contain only the key.

@@ -40,9 +40,23 @@ pub(super) fn prefix_id<'a>(bytes: &'a [u8], part: &str) -> Result<(SchemaId, &'
         return Err(Refusal::new(codes::FRAMING, reason));
     };
     if magic != MAGIC {
-        return Err(Refusal::new(codes::FRAMING, format!("the {part} does not begin with a schema id")));
+        let reason = format!(
+            "the {part} does not begin with a schema id; if the id is in headers of Apicurio, set \
+             `apicurio.registry.headers.enabled=false` and `apicurio.registry.as-confluent=true` in the producer"
+        );
+        return Err(Refusal::new(codes::FRAMING, reason));
     }
-    Ok((SchemaId::Number(u32::from_be_bytes([a, b, c, d])), datum))
+    match u32::from_be_bytes([a, b, c, d]) {
+        // No registry gives this id. The first half of a longer id is zero.
+        0 => Err(Refusal::new(
+            codes::FRAMING,
+            format!(
+                "the {part} begins with a schema id of eight bytes, as serializers of Apicurio write it; set \
+                 `apicurio.registry.as-confluent=true` and `apicurio.registry.use-id=contentId` in the producer"
+            ),
+        )),
+        id => Ok((SchemaId::Number(id), datum)),
+    }
 }
 
 /// Reads the id from a header: one byte for its kind, then a number or a guid.

@@ -13,6 +13,7 @@ use crate::avro::{
     schema::shape::{KeyParts, KeyShape, fields},
 };
 
+/// Decodes a key in Avro, without framing. Its times are never truncated: two keys could become one.
 pub(super) fn decode_key(shape: &KeyShape, datum: &[u8]) -> Result<RecordKey, Refusal> {
     let mut reader = Reader::new(datum);
     let malformed = |malformed: Malformed| with_part(malformed, "the key");

@@ -8,8 +8,8 @@
 //! Nothing here talks to Kafka. Only [`Decoder::learn`], [`Decoder::learn_for`] and [`display`] talk to the
 //! registry.
 //!
-//! Reading order: `encoder`; `decoder`, `framing`, `key` and `change` (Avro), `forms` (JSON and text); `version` and
-//! `unavailable` (settings for other producers, see `settings`); `patience` (schemas that
+//! Reading order: `encoder`; `decoder`, `framing`, `key` and `change` (Avro), `forms` (JSON and text); `version`,
+//! `unavailable` and `deleted` (settings for other producers, see `settings`); `patience` (schemas that
 //! the registry lacks); `display` (records as JSON for people).
 //!
 //! Both directions walk the schema without apache-avro (`binary/read.rs`, `binary/write.rs`). For a record of 12
@@ -25,6 +25,7 @@
 
 mod change;
 mod decoder;
+mod deleted;
 pub mod display;
 mod encoder;
 mod forms;
@@ -38,6 +39,7 @@ mod version;
 
 pub use self::{
     decoder::{Decoded, Decoder},
+    deleted::DELETED_FIELD,
     encoder::{Encoded, Encoder},
     framing::SchemaHeaders,
     patience::{Place, UNKNOWN_SCHEMA_WAIT},

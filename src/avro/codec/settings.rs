@@ -9,6 +9,7 @@ use std::{
 use apache_avro::Schema;
 
 use super::{
+    deleted::{DELETED_FIELD, DeletedField},
     patience::{Patience, UNKNOWN_SCHEMA_WAIT},
     unavailable::{UNAVAILABLE_VALUE, Unavailable},
     version::{VersionAt, VersionField},
@@ -17,7 +18,10 @@ use crate::avro::{
     codes,
     connect::{BareKeys, avro_schema},
     refusal::Refusal,
-    schema::{inline::inlined, shape::Prepared},
+    schema::{
+        inline::inlined,
+        shape::{Prepared, ValueShape},
+    },
 };
 
 /// Maximum cached schemas of JSON records, by their text. The cache is cleared when it is full.
@@ -47,6 +51,10 @@ pub struct ReadingSettings {
     pub version: Option<VersionField>,
     /// Debezium's placeholder for unavailable values.
     pub unavailable: String,
+    /// The field that marks deletes among plain records; empty for none.
+    pub deleted: String,
+    /// True if times lose the digits after the microseconds. Otherwise such a time is refused if these are not zero.
+    pub truncates_nanoseconds: bool,
     /// How long a schema that the registry does not have is waited for.
     pub unknown_schema_wait: Duration,
 }
@@ -58,6 +66,8 @@ impl Default for ReadingSettings {
             value: Form::Avro,
             version: None,
             unavailable: UNAVAILABLE_VALUE.to_owned(),
+            deleted: DELETED_FIELD.to_owned(),
+            truncates_nanoseconds: false,
             unknown_schema_wait: UNKNOWN_SCHEMA_WAIT,
         }
     }
@@ -78,6 +88,8 @@ pub(super) struct Converter {
     pub(super) value: Form,
     pub(super) version: Option<VersionField>,
     pub(super) unavailable: Unavailable,
+    pub(super) deleted: String,
+    pub(super) truncates: bool,
     pub(super) bare_keys: BareKeys,
     pub(super) patience: Patience,
     json_schemas: Mutex<HashMap<Box<str>, CachedJsonSchema>>,
@@ -88,6 +100,8 @@ pub(super) struct Converter {
 pub(super) struct KnownSchema {
     pub(super) prepared: Arc<Prepared>,
     pub(super) version_at: Option<VersionAt>,
+    /// In a plain record, the field that marks deletes.
+    pub(super) deleted: Option<DeletedField>,
 }
 
 /// A schema from a JSON record.
@@ -106,10 +120,20 @@ impl Default for Reading {
 
 impl Reading {
     pub fn new(settings: ReadingSettings) -> Self {
-        let ReadingSettings { key, value, version, unavailable, unknown_schema_wait } = settings;
-        let (unavailable, patience) = (Unavailable::new(&unavailable), Patience::new(unknown_schema_wait));
-        let (bare_keys, json_schemas) = (BareKeys::default(), Mutex::default());
-        Self { converter: Arc::new(Converter { key, value, version, unavailable, bare_keys, patience, json_schemas }) }
+        let ReadingSettings { key, value, version, deleted, .. } = settings;
+        Self {
+            converter: Arc::new(Converter {
+                key,
+                value,
+                version,
+                unavailable: Unavailable::new(&settings.unavailable),
+                deleted,
+                truncates: settings.truncates_nanoseconds,
+                bare_keys: BareKeys::default(),
+                patience: Patience::new(settings.unknown_schema_wait),
+                json_schemas: Mutex::default(),
+            }),
+        }
     }
 }
 
@@ -118,7 +142,11 @@ impl Converter {
     pub(super) fn locate_version(&self, prepared: Arc<Prepared>) -> KnownSchema {
         let version = self.version.as_ref().zip(prepared.value.as_ref().ok());
         let version_at = version.map(|(field, shape)| VersionAt::find(field, shape));
-        KnownSchema { prepared, version_at }
+        let deleted = match &prepared.value {
+            Ok(ValueShape::Plain(plain)) => DeletedField::find(&self.deleted, plain),
+            _ => None,
+        };
+        KnownSchema { prepared, version_at, deleted }
     }
 
     /// Returns the schema with this text, from the cache if possible. Equal texts share one schema.
@@ -138,7 +166,7 @@ impl Converter {
 
     fn parse(&self, text: &str) -> Result<JsonSchema, Refusal> {
         let schema = avro_schema(text)?;
-        let written = inlined(&schema).map_err(|error| Refusal::new(codes::UNUSABLE_SCHEMA, error.to_string()))?;
+        let (written, _) = inlined(&schema).map_err(|error| Refusal::new(codes::UNUSABLE_SCHEMA, error.to_string()))?;
         Ok(JsonSchema { written, known: self.locate_version(Arc::new(Prepared::new(&schema))) })
     }
 }

@@ -5,7 +5,7 @@
 //! key, and Debezium sets every other NOT NULL column to its default.
 
 use apache_avro::types::Value;
-use towpath_api::Version;
+use towpath_api::{RecordOp, Version};
 
 use crate::avro::{
     codes,
@@ -82,6 +82,16 @@ pub(super) fn version(value: &Value) -> Result<Version, Refusal> {
     let unusable = || Refusal::new(codes::VERSION_RANGE, "the version is not a number from 0 to 2^63 - 2");
     let ts = number.filter(|number| *number >= 0).and_then(|number| number.checked_add(1)).ok_or_else(unusable)?;
     Ok(Version { ts, seq: 0, rank: 0 })
+}
+
+/// The version in a field of `source`. A snapshot that runs beside the stream has none in it (Debezium's incremental
+/// snapshots write a null `lsn`): such a record has the place of its partition's order, as Debezium intends.
+pub(super) fn of_source(value: &Value, op: RecordOp) -> Result<Option<Version>, Refusal> {
+    match value {
+        Value::Null if op == RecordOp::Read => Ok(None),
+        Value::Union(_, inner) => of_source(inner, op),
+        value => version(value).map(Some),
+    }
 }
 
 pub(super) fn version_absent() -> Refusal {

@@ -81,6 +81,20 @@ impl BareChange<'_> {
         })
     }
 
+    /// Returns the field `name` of a plain record that may mark a delete; `None` if it is missing or `name` is empty.
+    pub(crate) fn mark(after: &RawValue, name: &str) -> Option<Value> {
+        if name.is_empty() || !after.get().contains(name) {
+            return None;
+        }
+        let fields: HashMap<String, &RawValue> = serde_json::from_str(after.get()).ok()?;
+        let text = fields.get(name)?.get();
+        Some(match text {
+            "null" => Value::Null,
+            "true" | "false" => Value::Boolean(text == "true"),
+            _ => Value::String(serde_json::from_str(text).unwrap_or_default()),
+        })
+    }
+
     /// Returns true if a field of the record is the placeholder for an unavailable value.
     pub(crate) fn has_unavailable_value(&self, placeholder: &str) -> bool {
         let Some(after) = self.after.filter(|after| after.get().contains(placeholder)) else { return false };

@@ -19,7 +19,7 @@ use crate::avro::{
     codes,
     refusal::Refusal,
     schema::{
-        plan::ORIGINAL_NAME,
+        names::DEFAULT,
         semantic::{self, Semantic},
         shape::nullable,
     },
@@ -129,11 +129,19 @@ impl Writer {
         }
         let values: HashMap<String, &RawValue> = serde_json::from_str(text)?;
         for field in &record.fields {
-            let original = field.custom_attributes.get(ORIGINAL_NAME).and_then(serde_json::Value::as_str);
-            let name = original.unwrap_or(&field.name);
-            self.fields += name.len() + size_of::<(String, Value)>();
-            self.path.push(name.to_owned());
-            self.write(&field.schema, values.get(name).copied().unwrap_or(RawValue::NULL))?;
+            self.fields += field.name.len() + size_of::<(String, Value)>();
+            self.path.push(field.name.clone());
+            let given = values.get(&field.name).copied();
+            match field.custom_attributes.get(DEFAULT) {
+                // As Connect's converter: a field that is left out has its default, and so has a null of a required type.
+                // The null of an optional type is kept, which that converter replaces too unless it is told otherwise.
+                Some(default)
+                    if given.is_none_or(|given| given.get() == "null" && nullable(&field.schema).is_none()) =>
+                {
+                    self.write(&field.schema, &serde_json::value::to_raw_value(default)?)?;
+                }
+                _ => self.write(&field.schema, given.unwrap_or(RawValue::NULL))?,
+            }
             self.path.pop();
         }
         Ok(())

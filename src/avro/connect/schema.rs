@@ -6,11 +6,7 @@
 use apache_avro::Schema;
 use serde_json::{Map, Value as Json, json};
 
-use crate::avro::{
-    codes,
-    refusal::Refusal,
-    schema::{plan::ORIGINAL_NAME, semantic},
-};
+use crate::avro::{codes, refusal::Refusal, schema::semantic};
 
 /// Translates a Connect schema to Avro.
 ///
@@ -61,12 +57,11 @@ impl Naming {
         let mut fields = Vec::new();
         for field in connect.get("fields").and_then(Json::as_array).ok_or_else(unusable)? {
             let name = field.get("field").and_then(Json::as_str).ok_or_else(unusable)?;
-            let ty = self.schema(field)?;
-            fields.push(if is_avro_name(name) {
-                json!({"name": name, "type": ty})
-            } else {
-                json!({"name": format!("_towpath_{}", fields.len()), "type": ty, ORIGINAL_NAME: name})
-            });
+            let mut avro = json!({"name": name, "type": self.schema(field)?});
+            if let Some(default) = field.get("default").filter(|default| !default.is_null()) {
+                avro["default"] = default.clone();
+            }
+            fields.push(avro);
         }
         Ok(json!({"type": "record", "name": name, "fields": fields}))
     }
@@ -83,9 +78,4 @@ impl Naming {
         let pair = json!({"type": "record", "name": format!("connect.Pair{}", self.records), "fields": fields});
         Ok(json!({"type": "array", "items": pair}))
     }
-}
-
-fn is_avro_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(allowed)
 }

@@ -10,7 +10,7 @@ use crate::avro::{
     codes,
     schema::{
         inline::inlined,
-        shape::{ValueShape, fields, nullable},
+        shape::{ValueShape, fields, nullable, without_field},
     },
 };
 
@@ -24,11 +24,12 @@ pub struct LatestSchemas {
 }
 
 /// Looks up the subjects `<topic>-key` and `<topic>-value`. The inner `Err` is the reason why records cannot be
-/// decoded, or that the subject does not exist.
+/// decoded, or that the subject does not exist. The field `deleted`, which marks deletes among plain records, is left
+/// out.
 ///
 /// # Errors
 /// Retry while the registry is unavailable.
-pub async fn latest_schemas(registry: &Registry, topic: &str) -> Result<Result<LatestSchemas, String>> {
+pub async fn latest_schemas(registry: &Registry, topic: &str, deleted: &str) -> Result<Result<LatestSchemas, String>> {
     let key = registry.latest(&format!("{topic}-key")).await?;
     let Some(value) = registry.latest(&format!("{topic}-value")).await? else {
         return Ok(Err(format!("the registry has no subject `{topic}-value` yet")));
@@ -39,7 +40,11 @@ pub async fn latest_schemas(registry: &Registry, topic: &str) -> Result<Result<L
     };
     Ok(match &value.value {
         Ok(ValueShape::Envelope(envelope)) => Ok(LatestSchemas { key, value: Arc::clone(&envelope.after.schema) }),
-        Ok(ValueShape::Plain(plain)) => Ok(LatestSchemas { key, value: Arc::clone(&plain.content.schema) }),
+        Ok(ValueShape::Plain(plain)) => {
+            let whole = &plain.content.schema;
+            let others = plain.mark(deleted).map(|position| Arc::new(without_field(whole, position)));
+            Ok(LatestSchemas { key, value: others.unwrap_or_else(|| Arc::clone(whole)) })
+        }
         Ok(ValueShape::Message) => Err("its values are logical decoding messages, which change no row".to_owned()),
         Err(refusal) => Err(refusal.reason.clone()),
     })
@@ -65,7 +70,7 @@ pub async fn latest_record(registry: &Registry, topic: &str) -> Result<Option<Ar
         Reaction::Poison => Error::retry(error.code, error.error_type, format!("look up schema {id}")).because(error),
         _ => error,
     })?;
-    let written = inlined(&written).map_err(|error| unusable("it cannot be used").because(error))?;
+    let (written, _) = inlined(&written).map_err(|error| unusable("it cannot be used").because(error))?;
     match record_of(written) {
         Some(record) => Ok(Some(Arc::new(record))),
         None => Err(unusable("it is not a record")),

@@ -141,7 +141,7 @@ impl Registry {
     /// # Errors
     /// As [`Registry::schema`].
     pub(super) async fn written_schema(&self, id: u32) -> Result<Schema> {
-        self.parsed(SchemaId::Number(id), Schema::parse_str).await
+        self.parsed(SchemaId::Number(id), semantic::parse_written).await
     }
 
     /// Returns the latest schema of `subject`, prepared for decoding; `None` when the subject does not exist.

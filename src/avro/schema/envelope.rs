@@ -36,7 +36,10 @@ impl TopicSchemas {
             let doing = format!("build the envelope of object `{}`", object.name());
             Error::fatal(codes::OBJECT_SCHEMA, ErrorType::Schema, doing).because(cause)
         };
-        let after = inlined(object.value_schema()).map_err(|error| unusable(error.into()))?;
+        let (after, recursive) = inlined(object.value_schema()).map_err(|error| unusable(error.into()))?;
+        if let Some(name) = recursive.keys().next() {
+            return Err(unusable(format!("type `{}` contains itself", name.fullname(None)).into()));
+        }
         let value = envelope(object, topic).map_err(unusable)?.to_string();
         Schema::parse_str(&value).map_err(|error| unusable(error.into()))?;
         let key = key(object.key_type(), topic).map_err(unusable)?.to_string();

@@ -1,13 +1,17 @@
 //! Inlines schemas: every reference to a named type becomes its definition.
 //!
-//! Code that walks an inlined schema needs no table of names and always terminates. A recursive schema cannot be
-//! inlined and is refused; it could not be stored in columns either.
+//! Code that walks an inlined schema needs no table of names and always terminates: the only references that are left
+//! are those of a type to itself, whose definitions come with the schema. Names that Avro does not allow are put back.
+
+use std::{collections::HashMap, sync::Arc};
 
 use apache_avro::schema::{
-    ArraySchema, MapSchema, Name, NamesRef, NamespaceRef, RecordField, RecordSchema, ResolvedSchema, Schema,
-    UnionSchema,
+    ArraySchema, EnumSchema, MapSchema, Name, NamesRef, NamespaceRef, RecordField, RecordSchema, ResolvedSchema,
+    Schema, UnionSchema,
 };
 use serde_json::{Value as Json, json};
+
+use super::names::{ORIGINAL_NAME, ORIGINAL_SYMBOLS, original};
 
 /// Maximum nesting, so that no walk can exhaust the stack.
 const MAX_DEPTH: usize = 64;
@@ -18,8 +22,6 @@ const MAX_PARTS: usize = 100_000;
 /// A reason why a schema cannot be inlined.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InlineError {
-    #[error("type `{0}` contains itself")]
-    Recursive(String),
     /// A name is used but not defined.
     #[error("type `{0}` is used but not defined")]
     Undefined(String),
@@ -46,18 +48,26 @@ pub(crate) fn with_parts(parts: &[String], schema: &str) -> serde_json::Result<S
     Ok(json!({"type": "record", "name": WHOLE, "fields": fields.collect::<serde_json::Result<Vec<_>>>()?}).to_string())
 }
 
-/// Replaces each reference in `schema` by its definition. For the record of [`with_parts`], returns its last part.
+/// The definitions of the types that contain themselves, by full name. In a definition, such types are references.
+pub(crate) type Recursive = Arc<HashMap<Name, Schema>>;
+
+/// Replaces each reference in `schema` by its definition, except the references of a type to itself. For the record of
+/// [`with_parts`], returns its last part.
 ///
 /// The result is for reading and writing values. It cannot be registered, since its text would define names twice.
-pub(crate) fn inlined(schema: &Schema) -> Result<Schema, InlineError> {
+pub(crate) fn inlined(schema: &Schema) -> Result<(Schema, Recursive), InlineError> {
     let resolved = ResolvedSchema::new(schema).map_err(|error| InlineError::Invalid(error.to_string()))?;
-    let inlined = Inliner { names: resolved.get_names(), open: Vec::new(), parts: 0 }.walk(schema, None, 0)?;
-    match inlined {
-        Schema::Record(mut whole) if whole.name.fullname(None) == WHOLE => {
-            whole.fields.pop().map(|field| field.schema).ok_or_else(|| InlineError::Invalid("it is empty".to_owned()))
-        }
-        inlined => Ok(inlined),
-    }
+    let mut inliner = Inliner { names: resolved.get_names(), open: Vec::new(), parts: 0, recursive: HashMap::new() };
+    let inlined = match inliner.walk(schema, None, 0)? {
+        Schema::Record(mut whole) if whole.name.fullname(None) == WHOLE => whole
+            .fields
+            .pop()
+            .map(|field| field.schema)
+            .ok_or_else(|| InlineError::Invalid("it is empty".to_owned()))?,
+        inlined => inlined,
+    };
+    let recursive = inliner.recursive.into_iter().filter_map(|(name, definition)| Some((name, definition?)));
+    Ok((inlined, Arc::new(recursive.collect())))
 }
 
 struct Inliner<'a> {
@@ -65,6 +75,8 @@ struct Inliner<'a> {
     /// The enclosing records, outermost first.
     open: Vec<Name>,
     parts: usize,
+    /// The types that contain themselves, with their definitions once these are complete.
+    recursive: HashMap<Name, Option<Schema>>,
 }
 
 impl Inliner<'_> {
@@ -89,6 +101,12 @@ impl Inliner<'_> {
                 let branches = branches.collect::<Result<_, _>>()?;
                 UnionSchema::new(branches).map(Schema::Union).map_err(|error| InlineError::Invalid(error.to_string()))
             }
+            Schema::Enum(symbols) => Ok(Schema::Enum(with_original_symbols(symbols.clone()))),
+            Schema::Fixed(fixed) => {
+                let mut fixed = fixed.clone();
+                note_original(&fixed.name, &mut fixed.attributes);
+                Ok(Schema::Fixed(fixed))
+            }
             leaf => Ok(leaf.clone()),
         }
     }
@@ -104,31 +122,62 @@ impl Inliner<'_> {
     fn record(&mut self, record: &RecordSchema, namespace: NamespaceRef, depth: usize) -> Result<Schema, InlineError> {
         let full = record.name.fully_qualified_name(namespace).into_owned();
         if self.open.contains(&full) {
-            return Err(InlineError::Recursive(full.fullname(None)));
+            self.recursive.entry(full.clone()).or_default();
+            return Ok(Schema::Ref { name: full });
         }
         self.open.push(full.clone());
         let fields = record.fields.iter().map(|field| {
             let schema = self.walk(&field.schema, full.namespace(), depth + 1)?;
+            let mut custom_attributes = field.custom_attributes.clone();
+            let name = match custom_attributes.remove(ORIGINAL_NAME) {
+                Some(Json::String(name)) => name,
+                _ => field.name.clone(),
+            };
             Ok(RecordField {
-                name: field.name.clone(),
+                name,
                 doc: field.doc.clone(),
                 aliases: field.aliases.clone(),
                 default: field.default.clone(),
                 schema,
-                custom_attributes: field.custom_attributes.clone(),
+                custom_attributes,
             })
         });
-        let fields = fields.collect::<Result<_, _>>()?;
+        let fields = fields.collect::<Result<Vec<_>, _>>()?;
         self.open.pop();
-        Ok(Schema::Record(RecordSchema {
-            name: full,
+        let mut attributes = record.attributes.clone();
+        note_original(&full, &mut attributes);
+        let inlined = Schema::Record(RecordSchema {
+            name: full.clone(),
             aliases: record.aliases.clone(),
             doc: record.doc.clone(),
+            lookup: fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at)).collect(),
             fields,
-            lookup: record.lookup.clone(),
-            attributes: record.attributes.clone(),
-        }))
+            attributes,
+        });
+        if let Some(definition) = self.recursive.get_mut(&full) {
+            definition.get_or_insert_with(|| inlined.clone());
+        }
+        Ok(inlined)
     }
+}
+
+/// Notes the original name of a type if it was replaced.
+fn note_original(name: &Name, attributes: &mut std::collections::BTreeMap<String, Json>) {
+    let name = name.fullname(None);
+    let original = original(&name);
+    if original != name {
+        attributes.insert(ORIGINAL_NAME.to_owned(), Json::String(original.into_owned()));
+    }
+}
+
+fn with_original_symbols(mut schema: EnumSchema) -> EnumSchema {
+    note_original(&schema.name, &mut schema.attributes);
+    if let Some(Json::Array(symbols)) = schema.attributes.remove(ORIGINAL_SYMBOLS)
+        && symbols.len() == schema.symbols.len()
+    {
+        schema.symbols = symbols.into_iter().filter_map(|symbol| Some(symbol.as_str()?.to_owned())).collect();
+    }
+    schema
 }
 
 #[cfg(test)]
@@ -146,10 +195,9 @@ mod tests {
             r#"{"type":"record","name":"a.Deal","fields":[{"name":"stage","type":"Stage"},
                 {"name":"at","type":{"type":"fixed","name":"At","size":2}}]}"#,
         ];
-        let whole = |schema: &str| inlined(&parse(&with_parts(&parts.map(str::to_owned), schema).unwrap()));
-        let Schema::Record(deal) = inlined(&parse(&parts[1].replace(r#""Stage""#, parts[0]))).unwrap() else {
-            panic!()
-        };
+        let inlined = |schema: &str| inlined(&parse(schema)).map(|(schema, _)| schema);
+        let whole = |schema: &str| inlined(&with_parts(&parts.map(str::to_owned), schema).unwrap());
+        let Schema::Record(deal) = inlined(&parts[1].replace(r#""Stage""#, parts[0])).unwrap() else { panic!() };
         let Schema::Union(union) = whole(r#"["null","a.Deal"]"#).unwrap() else { panic!("a union stays one") };
         let Schema::Record(found) = &union.variants()[1] else { panic!("a record") };
         assert_eq!((&found.name, found.fields.len()), (&deal.name, 2));
@@ -172,7 +220,7 @@ mod tests {
                 {"name":"shipping","type":["null","a.Address"]},
                 {"name":"others","type":{"type":"array","items":"Address"}}]}"#,
         );
-        let Schema::Record(record) = inlined(&schema).unwrap() else { panic!("a record stays one") };
+        let Schema::Record(record) = inlined(&schema).unwrap().0 else { panic!("a record stays one") };
         let Schema::Union(shipping) = &record.fields[1].schema else { panic!("a union stays one") };
         assert_eq!(shipping.variants()[1], record.fields[0].schema);
         let Schema::Array(others) = &record.fields[2].schema else { panic!("an array stays one") };
@@ -180,9 +228,16 @@ mod tests {
     }
 
     #[test]
-    fn a_recursive_schema_is_refused() {
-        let list = parse(r#"{"type":"record","name":"List","fields":[{"name":"next","type":["null","List"]}]}"#);
-        assert_eq!(inlined(&list), Err(InlineError::Recursive("List".into())));
+    fn only_references_of_a_type_to_itself_are_left() {
+        let tree = parse(
+            r#"{"type":"record","name":"a.Forest","fields":[{"name":"first","type":{"type":"record","name":"Tree",
+                "fields":[{"name":"parts","type":{"type":"array","items":{"type":"record","name":"Part",
+                    "fields":[{"name":"of","type":["null","Tree"]}]}}}]}},{"name":"second","type":"Tree"}]}"#,
+        );
+        let (Schema::Record(forest), recursive) = inlined(&tree).unwrap() else { panic!("a record stays one") };
+        assert_eq!(forest.fields[0].schema, forest.fields[1].schema);
+        let names: Vec<_> = recursive.keys().map(|name| name.fullname(None)).collect();
+        assert_eq!((names, recursive.values().next()), (vec!["a.Tree".to_owned()], Some(&forest.fields[0].schema)));
     }
 
     #[test]
@@ -196,6 +251,6 @@ mod tests {
             ));
         }
         let bomb = parse(&format!(r#"{{"type":"record","name":"bomb","fields":[{}]}}"#, fields.join(",")));
-        assert_eq!(inlined(&bomb), Err(InlineError::TooLarge));
+        assert_eq!(inlined(&bomb).map(drop), Err(InlineError::TooLarge));
     }
 }

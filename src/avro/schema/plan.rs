@@ -10,15 +10,15 @@ use apache_avro::{
     types::Value,
 };
 
-use super::semantic::{CONNECT_NAME, Semantic};
+use super::{
+    semantic::{CONNECT_NAME, Semantic},
+    tree,
+};
 use crate::avro::{
     binary::read::{Malformed, Reader, is_nullable},
     codes,
     refusal::Refusal,
 };
-
-/// The attribute with the original name of a field whose name Avro does not allow.
-pub(crate) const ORIGINAL_NAME: &str = "towpath.name";
 
 /// The steps that read one value.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(crate) enum Plan {
     Record(Vec<(String, Plan)>),
     Array(Box<Plan>),
     Map(Box<Plan>),
+    /// As the text of its JSON, for a type that contains itself; gives null for the JSON null.
+    Tree(Schema),
 }
 
 /// A plan, and the schema of the converted values.
@@ -57,9 +59,9 @@ impl Planned {
         match written {
             Schema::Record(record) => match Semantic::of_record(record) {
                 Some(semantic) => Ok(Self::converted(semantic)),
-                None => Self::record(record),
+                None => Self::record(record, Self::new),
             },
-            Schema::Union(union) => Self::union(union),
+            Schema::Union(union) => Self::union(union, Self::new),
             Schema::Array(array) => {
                 let items = Self::new(&array.items)?;
                 let plan = if let Plan::As(_) = items.plan {
@@ -84,12 +86,41 @@ impl Planned {
         }
     }
 
+    /// Plans the reading of a record whose fields become columns. A column has one type: times in nanoseconds become
+    /// microseconds, and the values of a type that contains itself become JSON.
+    ///
+    /// # Errors
+    /// As for [`Planned::new`].
+    pub(crate) fn columns(record: &RecordSchema) -> Result<Self, Refusal> {
+        Self::record(record, Self::column)
+    }
+
+    fn column(written: &Schema) -> Result<Self, Refusal> {
+        match written {
+            _ if tree::is_recursive(written) => {
+                let nullable = matches!(written, Schema::Union(union) if union.variants().contains(&Schema::Null));
+                let schema =
+                    if nullable { Self::union_of([Schema::Null, Schema::String].into_iter())? } else { Schema::String };
+                Ok(Self { plan: Plan::Tree(written.clone()), schema, json_text: true })
+            }
+            Schema::TimestampNanos => Ok(Self::converted(Semantic::Nanos)),
+            Schema::LocalTimestampNanos => Ok(Self::converted(Semantic::LocalNanos)),
+            Schema::Record(record) if Semantic::of_record(record) == Some(Semantic::NanoTime) => {
+                Ok(Self::converted(Semantic::NanosOfDay))
+            }
+            Schema::Union(union) if is_nullable(union.variants()) => Self::union(union, Self::column),
+            _ => Self::new(written),
+        }
+    }
+
     fn converted(semantic: Semantic) -> Self {
         let schema = match semantic {
-            Semantic::LocalMillis | Semantic::LocalMicros | Semantic::IsoTimestamp => Schema::LocalTimestampMicros,
-            Semantic::ZonedTimestamp => Schema::TimestampMicros,
+            Semantic::LocalMillis | Semantic::LocalMicros | Semantic::LocalNanos | Semantic::IsoTimestamp => {
+                Schema::LocalTimestampMicros
+            }
+            Semantic::Millis | Semantic::Nanos | Semantic::ZonedTimestamp => Schema::TimestampMicros,
             Semantic::Days | Semantic::IsoDate => Schema::Date,
-            Semantic::IsoTime => Schema::TimeMicros,
+            Semantic::IsoTime | Semantic::NanosOfDay => Schema::TimeMicros,
             Semantic::Json => Schema::String,
             Semantic::VariableScaleDecimal { .. } | Semantic::Zeros(_) => Schema::BigDecimal,
             Semantic::NanoTime => Schema::Long,
@@ -97,17 +128,14 @@ impl Planned {
         Self { plan: Plan::Converted(semantic), schema, json_text: semantic == Semantic::Json }
     }
 
-    fn record(record: &RecordSchema) -> Result<Self, Refusal> {
+    fn record(record: &RecordSchema, of_field: impl Fn(&Schema) -> Result<Self, Refusal>) -> Result<Self, Refusal> {
         let mut fields = Vec::with_capacity(record.fields.len());
         let mut plans = Vec::with_capacity(record.fields.len());
         for field in &record.fields {
-            let planned = Self::new(&field.schema)?;
+            let planned = of_field(&field.schema)?;
             let mut field = RecordField { schema: planned.schema, default: None, ..field.clone() };
             if planned.json_text {
                 field.custom_attributes.insert(CONNECT_NAME.to_owned(), towpath_api::json::JSON_TEXT.into());
-            }
-            if let Some(serde_json::Value::String(name)) = field.custom_attributes.remove(ORIGINAL_NAME) {
-                field.name = name;
             }
             plans.push((field.name.clone(), planned.plan));
             fields.push(field);
@@ -126,8 +154,8 @@ impl Planned {
         Ok(Self { plan, schema: Schema::Record(schema), json_text: false })
     }
 
-    fn union(union: &UnionSchema) -> Result<Self, Refusal> {
-        let branches = union.variants().iter().map(Self::new).collect::<Result<Vec<_>, _>>()?;
+    fn union(union: &UnionSchema, of_branch: impl Fn(&Schema) -> Result<Self, Refusal>) -> Result<Self, Refusal> {
+        let branches = union.variants().iter().map(of_branch).collect::<Result<Vec<_>, _>>()?;
         let nullable = is_nullable(union.variants());
         let json_text = nullable && branches.iter().any(|branch| branch.json_text);
         if branches.iter().all(|branch| matches!(branch.plan, Plan::As(_))) {
@@ -188,6 +216,10 @@ impl Plan {
                 }
                 Value::Record(values)
             }
+            Self::Tree(schema) => match tree::json(reader, schema)? {
+                serde_json::Value::Null => Value::Null,
+                json => Value::String(json.to_string()),
+            },
             // A converted item takes at least one byte, so the remaining bytes bound the count.
             Self::Array(items) => {
                 let mut values = Vec::new();

@@ -5,12 +5,14 @@
 //! marker: a record with one field and a reserved name, which has the same encoding. [`Plan`](super::plan::Plan)
 //! recognizes markers.
 //!
-//! A text without such attributes, as in our own schemas, is parsed unchanged.
+//! Names that Avro does not allow are replaced in the same walk (`names.rs`).
 
 use std::collections::HashSet;
 
 use apache_avro::{Schema, schema::RecordSchema};
 use serde_json::{Map, Value as Json, json};
+
+use super::names;
 
 /// Connect's attribute for the semantic type.
 pub(crate) const CONNECT_NAME: &str = "connect.name";
@@ -41,9 +43,14 @@ pub(crate) enum Semantic {
     VariableScaleDecimal {
         scale_first: bool,
     },
-    /// Nanoseconds since midnight. As a column it is refused by the sink, since no column type keeps all digits; within
-    /// other values it is a number.
+    /// Nanoseconds since midnight, within other values: a number.
     NanoTime,
+    /// Columns of nanoseconds: since midnight, or since the epoch with and without a zone.
+    NanosOfDay,
+    Nanos,
+    LocalNanos,
+    /// Milliseconds since the epoch in UTC, with two special values for the infinities.
+    Millis,
     /// A decimal with a negative scale: the unscaled value is followed by this number of zeros.
     Zeros(u16),
 }
@@ -53,7 +60,7 @@ const ZEROS: &str = "Zeros";
 
 impl Semantic {
     /// Types with a marker: its name, and the type of its field.
-    const MARKED: [(Self, &'static str, &'static str); 9] = [
+    const MARKED: [(Self, &'static str, &'static str); 10] = [
         (Self::Days, "Days", "int"),
         (Self::LocalMillis, "LocalMillis", "long"),
         (Self::LocalMicros, "LocalMicros", "long"),
@@ -63,6 +70,7 @@ impl Semantic {
         (Self::IsoTimestamp, "IsoTimestamp", "string"),
         (Self::Json, "Json", "string"),
         (Self::NanoTime, "NanoTime", "long"),
+        (Self::Millis, "Millis", "long"),
     ];
 
     /// Returns the semantic type of a marker or of Debezium's `VariableScaleDecimal`.
@@ -93,6 +101,7 @@ impl Semantic {
             "io.debezium.time.Date" => (Self::Days, "int"),
             "io.debezium.time.Timestamp" => (Self::LocalMillis, "long"),
             "io.debezium.time.MicroTimestamp" => (Self::LocalMicros, "long"),
+            "org.apache.kafka.connect.data.Timestamp" => (Self::Millis, "long"),
             "io.debezium.time.NanoTime" => (Self::NanoTime, "long"),
             "io.debezium.time.ZonedTimestamp" => (Self::ZonedTimestamp, "string"),
             "io.debezium.time.IsoDate" => (Self::IsoDate, "string"),
@@ -111,7 +120,6 @@ fn logical_type(name: &str, base: &str) -> Option<&'static str> {
         ("org.apache.kafka.connect.data.Date", "int") => "date",
         ("io.debezium.time.Time" | "org.apache.kafka.connect.data.Time", "int") => "time-millis",
         ("io.debezium.time.MicroTime", "long") => "time-micros",
-        ("org.apache.kafka.connect.data.Timestamp", "long") => "timestamp-millis",
         ("io.debezium.time.NanoTimestamp", "long") => "local-timestamp-nanos",
         ("io.debezium.data.Uuid", "string") => "uuid",
         _ => return None,
@@ -123,12 +131,21 @@ fn logical_type(name: &str, base: &str) -> Option<&'static str> {
 /// # Errors
 /// The text is not an Avro schema.
 pub(crate) fn parse(text: &str) -> apache_avro::AvroResult<Schema> {
-    if !text.contains(CONNECT_NAME) {
-        return Schema::parse_str(text);
-    }
     // For anything but JSON, the schema parser returns the error.
     let Ok(json) = serde_json::from_str(text) else { return Schema::parse_str(text) };
     parse_json(json)
+}
+
+/// Parses a schema as it is written, without its semantic types.
+///
+/// # Errors
+/// The text is not an Avro schema.
+pub(crate) fn parse_written(text: &str) -> apache_avro::AvroResult<Schema> {
+    Schema::parse_str(text).or_else(|error| {
+        let Ok(mut schema) = serde_json::from_str(text) else { return Err(error) };
+        Marking { written: true, ..Marking::default() }.mark(&mut schema);
+        Schema::parse(&schema)
+    })
 }
 
 /// As [`parse`], from JSON.
@@ -150,21 +167,36 @@ pub(crate) fn is_marker(record: &RecordSchema) -> bool {
 struct Marking {
     /// The markers defined so far; Avro allows one definition per name.
     defined: HashSet<String>,
+    /// True if semantic types are left as they are written.
+    written: bool,
 }
 
 impl Marking {
     fn mark(&mut self, schema: &mut Json) {
         match schema {
+            Json::String(reference) => names::allow(reference),
             Json::Array(branches) => branches.iter_mut().for_each(|branch| self.mark(branch)),
             Json::Object(object) => match object.get("type").and_then(Json::as_str) {
-                Some("record" | "error") => self.mark_fields(object),
+                // Unknown logical types are ignored (Avro 1.12 specification, "Logical Types"), and so is a number here.
+                _ if object.get("logicalType").is_some_and(|ty| !ty.is_string()) => {
+                    object.remove("logicalType");
+                    self.mark(schema);
+                }
+                Some("record" | "error") => {
+                    names::allow_type(object);
+                    self.mark_fields(object);
+                }
+                Some("enum") => {
+                    names::allow_type(object);
+                    names::allow_symbols(object);
+                }
+                Some("fixed") => names::allow_type(object),
                 Some("array") => self.mark_within(object, "items"),
                 Some("map") => self.mark_within(object, "values"),
-                Some(base) => {
-                    if let Some(marked) = self.primitive(object, base) {
-                        *schema = marked;
-                    }
-                }
+                Some(base) => match self.primitive(object, base) {
+                    Some(marked) => *schema = marked,
+                    None => self.mark_within(object, "type"),
+                },
                 None => self.mark_within(object, "type"),
             },
             _ => {}
@@ -178,16 +210,18 @@ impl Marking {
     }
 
     fn mark_fields(&mut self, record: &mut Map<String, Json>) {
-        for field in record.get_mut("fields").and_then(Json::as_array_mut).into_iter().flatten() {
-            let Some(field) = field.as_object_mut() else { continue };
-            // Defaults are not used, and a default may not match the marker of its type.
-            field.remove("default");
+        let fields = record.get_mut("fields").and_then(Json::as_array_mut).into_iter().flatten();
+        for (position, field) in fields.filter_map(Json::as_object_mut).enumerate() {
+            names::allow_field(field, position);
             self.mark_within(field, "type");
         }
     }
 
     /// Returns the replacement for a primitive type with a `connect.name`.
     fn primitive(&mut self, object: &Map<String, Json>, base: &str) -> Option<Json> {
+        if self.written {
+            return None;
+        }
         let name = object.get(CONNECT_NAME)?.as_str()?;
         if let Some(logical) = logical_type(name, base) {
             return Some(json!({"type": base, "logicalType": logical}));

@@ -178,15 +178,14 @@ fn leaves() -> impl Strategy<Value = Json> {
             ["null", "boolean", "int", "long", "float", "double", "bytes", "string"].map(Json::from).to_vec()
         ),
         proptest::sample::select(vec![
+            // Nanoseconds are missing: as a column they become microseconds.
             logical("int", "date"),
             logical("int", "time-millis"),
             logical("long", "time-micros"),
             logical("long", "timestamp-millis"),
             logical("long", "timestamp-micros"),
-            logical("long", "timestamp-nanos"),
             logical("long", "local-timestamp-millis"),
             logical("long", "local-timestamp-micros"),
-            logical("long", "local-timestamp-nanos"),
             logical("string", "uuid"),
             logical("bytes", "big-decimal"),
             fixed(16, "uuid"),

@@ -74,17 +74,17 @@ fn each_type_of_connects_schemas_is_converted() {
         (
             named("int64", "org.apache.kafka.connect.data.Timestamp"),
             "-3",
-            Schema::TimestampMillis,
-            Value::TimestampMillis(-3),
+            Schema::TimestampMicros,
+            Value::TimestampMicros(-3_000),
         ),
         (named("int32", "io.debezium.time.Date"), "3", Schema::Date, Value::Date(3)),
         (named("int64", "io.debezium.time.MicroTime"), "3", Schema::TimeMicros, Value::TimeMicros(3)),
-        (named("int64", "io.debezium.time.NanoTime"), "3", Schema::LocalTimestampNanos, Value::LocalTimestampNanos(3)),
+        (named("int64", "io.debezium.time.NanoTime"), "3000", Schema::TimeMicros, Value::TimeMicros(3)),
         (
             named("int64", "io.debezium.time.NanoTimestamp"),
-            "3",
-            Schema::LocalTimestampNanos,
-            Value::LocalTimestampNanos(3),
+            "-3000",
+            Schema::LocalTimestampMicros,
+            Value::LocalTimestampMicros(-3),
         ),
         (
             named("int64", "io.debezium.time.MicroTimestamp"),

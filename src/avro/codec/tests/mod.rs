@@ -21,6 +21,7 @@ mod keys;
 mod published;
 mod semantic;
 mod values;
+mod wild;
 
 const KEY_ID: u32 = 7;
 const VALUE_ID: u32 = 0x0102_0304;

@@ -41,8 +41,8 @@ fn each_semantic_type_of_debezium_and_connect_is_converted() {
             "long",
             "org.apache.kafka.connect.data.Timestamp",
             Value::Long(5),
-            Schema::TimestampMillis,
-            Value::TimestampMillis(5),
+            Schema::TimestampMicros,
+            Value::TimestampMicros(5_000),
         ),
         (
             "string",
@@ -109,7 +109,14 @@ fn infinities_become_the_ends_of_the_range() {
         assert_eq!(zoned(instant), Value::TimestampMicros(i64::MIN));
     }
     let day = |number: i32| read(&named("int", "io.debezium.time.Date"), Value::Int(number)).1;
-    assert_eq!((day(2_146_033_979), day(-2_147_472_691)), (Value::Date(i32::MAX), Value::Date(i32::MIN)));
+    for (positive, negative) in
+        [(2_146_033_979, -2_147_472_691), (-2_147_472_692, -625_821_272), (-622_191_234, -625_821_272)]
+    {
+        assert_eq!((day(positive), day(negative)), (Value::Date(i32::MAX), Value::Date(i32::MIN)));
+    }
+    let instant = |number: i64| long("org.apache.kafka.connect.data.Timestamp", number);
+    assert_eq!(instant(9_223_372_036_825_200), Value::TimestampMicros(i64::MAX));
+    assert_eq!(instant(-9_223_372_036_832_400), Value::TimestampMicros(i64::MIN));
 }
 
 #[test]
@@ -124,24 +131,42 @@ fn values_that_would_be_rounded_or_are_not_times_are_refused() {
 }
 
 #[test]
-fn nanoseconds_get_a_type_that_no_column_accepts() {
+fn columns_of_nanoseconds_are_exact_or_truncated_by_choice() {
+    let logical = |name: &str| format!(r#"{{"type":"long","logicalType":"{name}"}}"#);
+    let truncated = Reading::new(ReadingSettings { truncates_nanoseconds: true, ..ReadingSettings::default() });
+    let micros = [
+        (named("long", "io.debezium.time.NanoTime"), Schema::TimeMicros, Value::TimeMicros(1)),
+        (named("long", "io.debezium.time.NanoTimestamp"), Schema::LocalTimestampMicros, Value::LocalTimestampMicros(1)),
+        (logical("timestamp-nanos"), Schema::TimestampMicros, Value::TimestampMicros(1)),
+        (logical("local-timestamp-nanos"), Schema::LocalTimestampMicros, Value::LocalTimestampMicros(1)),
+    ];
+    for (ty, schema, value) in micros {
+        let given = |nanos: i64| match schema {
+            Schema::TimestampMicros => Value::TimestampNanos(nanos),
+            Schema::LocalTimestampMicros if ty.contains("logicalType") => Value::LocalTimestampNanos(nanos),
+            _ => Value::Long(nanos),
+        };
+        assert_eq!(read(&ty, given(1_000)), (schema.clone(), value.clone()), "{ty}");
+        assert_eq!(refused(&ty, given(1_999)), "decode.nanoseconds", "{ty}");
+        for (nullable, branch) in [(format!(r#"["null",{ty}]"#), 1), (format!(r#"[{ty},"null"]"#), 0)] {
+            let (Schema::Union(union), read) = read(&nullable, Value::Union(branch, Box::new(given(1_000)))) else {
+                panic!("a union stays one")
+            };
+            assert!(union.variants().contains(&schema) && read == value, "{nullable}");
+        }
+        let text = format!(r#"{{"type":"record","name":"r","fields":[{{"name":"v","type":{ty}}}]}}"#);
+        let topic = Foreign::reading("\"string\"", &text, truncated.clone());
+        assert_eq!(topic.change(record(&[("v", given(1_999))])).after, Some(vec![value.clone()]), "{ty}");
+        let before_the_epoch = topic.change(record(&[("v", given(-1))])).after.unwrap().swap_remove(0);
+        assert!(format!("{before_the_epoch:?}").ends_with("(-1)"), "{before_the_epoch:?}");
+    }
+    // Within other values they keep their digits.
     let (time, timestamp) =
         (named("long", "io.debezium.time.NanoTime"), named("long", "io.debezium.time.NanoTimestamp"));
-    let (nanos, value) = (Schema::LocalTimestampNanos, Value::LocalTimestampNanos(1));
-    for ty in [&time, &timestamp] {
-        assert_eq!(read(ty, Value::Long(1)), (nanos.clone(), value.clone()), "{ty}");
-        for (nullable, given) in [
-            (format!(r#"["null",{ty}]"#), some(Value::Long(1))),
-            (format!(r#"[{ty},"null"]"#), Value::Union(0, Box::new(Value::Long(1)))),
-        ] {
-            let (Schema::Union(union), read) = read(&nullable, given) else { panic!("a union stays one") };
-            assert!(union.variants().contains(&nanos) && read == value, "{nullable}");
-        }
-    }
     let in_array =
         |ty: &str| read(&format!(r#"{{"type":"array","items":{ty}}}"#), Value::Array(vec![Value::Long(1)])).1;
     assert_eq!(in_array(&time), Value::Array(vec![Value::Long(1)]));
-    assert_eq!(in_array(&timestamp), Value::Array(vec![value]));
+    assert_eq!(in_array(&timestamp), Value::Array(vec![Value::LocalTimestampNanos(1)]));
     assert_eq!(read(&named("long", "io.debezium.time.NanoDuration"), Value::Long(1)), (Schema::Long, Value::Long(1)));
 }
 

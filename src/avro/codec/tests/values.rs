@@ -145,13 +145,14 @@ fn a_placeholder_in_an_array_of_times_is_recognized() {
 }
 
 #[test]
-fn the_placeholder_is_configurable_and_applies_to_envelopes_only() {
+fn the_placeholder_is_configurable_and_applies_to_plain_records_too() {
     let other = Foreign::reading(KEY, ENVELOPE, settings(None, "gone"));
     let after = |body: &str| envelope("u", None, Some(row(some(text(body)), null(), null(), null(), null())), None);
     assert_eq!(change(other.read(Some(key()), Some(after("gone")))).changed, Some(vec![0, 2, 3, 4, 5, 6]));
     assert_eq!(change(other.read(Some(key()), Some(after(PLACEHOLDER)))).changed, None);
     let plain = Foreign::of_values(r#"{"type":"record","name":"r","fields":[{"name":"v","type":"string"}]}"#);
-    assert_eq!(plain.change(record(&[("v", text(PLACEHOLDER))])).changed, None);
+    assert_eq!(plain.change(record(&[("v", text(PLACEHOLDER))])).changed, Some(vec![]));
+    assert_eq!(plain.change(record(&[("v", text("x"))])).changed, None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apache_avro::schema::{Name, RecordField, RecordSchema, Schema, UnionSchema};
+use apache_avro::schema::{Name, RecordField, RecordSchema, Schema};
 
 use crate::avro::{
     refusal::Refusal,
@@ -37,16 +37,15 @@ impl Content {
     /// Returns `None` when the schema is not a record, or a record that is converted to a single value.
     pub(super) fn of(schema: &Schema) -> Result<Option<Self>, Refusal> {
         let Schema::Record(written) = schema else { return Ok(None) };
-        let written = without_nanosecond_columns(written);
-        let planned = Planned::new(&Schema::Record(written.clone()))?;
-        if !matches!(planned.schema, Schema::Record(_)) {
+        if Semantic::of_record(written).is_some() {
             return Ok(None);
         }
+        let planned = Planned::columns(written)?;
         let plans = match planned.plan {
             Plan::Record(fields) => fields.into_iter().map(|(_, plan)| plan).collect(),
             _ => written.fields.iter().map(|field| Plan::As(field.schema.clone())).collect(),
         };
-        let written = written.fields.into_iter().map(|field| field.schema).collect();
+        let written = written.fields.iter().map(|field| field.schema.clone()).collect();
         Ok(Some(Self { schema: Arc::new(planned.schema), plans, written }))
     }
 
@@ -63,29 +62,19 @@ pub(crate) fn fields(record: &Schema) -> &[RecordField] {
     }
 }
 
-/// Changes fields with a time of day in nanoseconds to a type that no column accepts, so that the sink refuses them
-/// instead of rounding. Avro has no logical type for them.
-fn without_nanosecond_columns(record: &RecordSchema) -> RecordSchema {
-    let mut record = record.clone();
-    for field in &mut record.fields {
-        let is_refused =
-            |ty: &Schema| matches!(ty, Schema::Record(ty) if Semantic::of_record(ty) == Some(Semantic::NanoTime));
-        let nanos = Schema::LocalTimestampNanos;
-        match nullable(&field.schema) {
-            Some((at, ty)) if is_refused(ty) => {
-                let branches = if at.null == 0 { vec![Schema::Null, nanos] } else { vec![nanos, Schema::Null] };
-                field.schema = UnionSchema::new(branches).map_or(Schema::LocalTimestampNanos, Schema::Union);
-            }
-            None if is_refused(&field.schema) => field.schema = nanos,
-            _ => {}
-        }
-    }
-    record
-}
-
 /// Returns a record with one field; its encoding is that of the field.
 pub(crate) fn single_field(name: &str, schema: Schema) -> Schema {
     record_of(vec![(name.to_owned(), schema)])
+}
+
+/// Returns a record without one of its fields.
+pub(crate) fn without_field(record: &Schema, position: usize) -> Schema {
+    let mut record = record.clone();
+    if let Schema::Record(record) = &mut record {
+        record.fields.remove(position);
+        record.lookup = record.fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at)).collect();
+    }
+    record
 }
 
 /// Returns a record that is not part of any registered schema.

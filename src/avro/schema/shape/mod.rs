@@ -10,11 +10,14 @@ mod key;
 use apache_avro::schema::Schema;
 
 pub(crate) use self::{
-    content::{Content, Nullable, fields, nullable, record_of, single_field},
+    content::{Content, Nullable, fields, nullable, record_of, single_field, without_field},
     envelope::{Envelope, Meaning, SourceField, Step},
     key::{KeyParts, KeyShape},
 };
-use super::inline::inlined;
+use super::{
+    inline::{Recursive, inlined},
+    semantic::CONNECT_NAME,
+};
 use crate::avro::{codes, refusal::Refusal};
 
 /// A registered schema, prepared for decoding.
@@ -24,16 +27,20 @@ pub(crate) struct Prepared {
     pub(crate) key: Result<KeyShape, Refusal>,
     /// Its interpretation as a value.
     pub(crate) value: Result<ValueShape, Refusal>,
+    /// The types that contain themselves.
+    pub(crate) recursive: Recursive,
 }
 
 impl Prepared {
     /// Interprets `schema`. Never fails: an unusable schema becomes the refusal of each record.
     pub(crate) fn new(schema: &Schema) -> Self {
         match inlined(schema) {
-            Ok(schema) => Self { key: KeyShape::recognize(&schema), value: ValueShape::recognize(&schema) },
+            Ok((schema, recursive)) => {
+                Self { key: KeyShape::recognize(&schema), value: ValueShape::recognize(&schema), recursive }
+            }
             Err(error) => {
                 let refusal = Refusal::new(codes::UNUSABLE_SCHEMA, error.to_string());
-                Self { key: Err(refusal.clone()), value: Err(refusal) }
+                Self { key: Err(refusal.clone()), value: Err(refusal), recursive: Recursive::default() }
             }
         }
     }
@@ -68,6 +75,8 @@ pub(crate) struct Plain {
     /// The branch of null if the record may be null, which is a tombstone.
     pub(crate) nullable: Option<Nullable>,
     pub(crate) content: Content,
+    /// True for records that Debezium writes about itself: heartbeats, transaction metadata and schema changes.
+    pub(crate) is_about_debezium: bool,
 }
 
 impl Plain {
@@ -82,6 +91,27 @@ impl Plain {
                 (None, content.ok_or_else(|| Refusal::new(codes::UNUSABLE_SCHEMA, ""))?)
             }
         };
-        Ok(Self { nullable, content })
+        let is_about_debezium = is_about_debezium(&content.schema);
+        Ok(Self { nullable, content, is_about_debezium })
     }
+}
+
+impl Plain {
+    /// The position of the field that marks deletes: a boolean or a string of this name, nullable or not. `None` for an
+    /// empty name.
+    pub(crate) fn mark(&self, name: &str) -> Option<usize> {
+        let fields = self.content.fields();
+        let position = fields.iter().position(|field| !name.is_empty() && field.name == *name)?;
+        let schema = &fields[position].schema;
+        let schema = nullable(schema).map_or(schema, |(_, schema)| schema);
+        matches!(schema, Schema::Boolean | Schema::String | Schema::Enum(_)).then_some(position)
+    }
+}
+
+fn is_about_debezium(schema: &Schema) -> bool {
+    let Schema::Record(record) = schema else { return false };
+    let connect_name = record.attributes.get(CONNECT_NAME).and_then(serde_json::Value::as_str);
+    let name = connect_name.map_or_else(|| record.name.fullname(None), str::to_owned);
+    name.starts_with("io.debezium.connector.")
+        && [".Heartbeat", ".TransactionMetadataValue", ".SchemaChangeValue"].iter().any(|end| name.ends_with(end))
 }

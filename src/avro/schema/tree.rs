@@ -1,0 +1,75 @@
+//! Reads values as JSON while they are decoded, for types that contain themselves: no plan and no schema of values could
+//! describe all their levels.
+
+use apache_avro::schema::Schema;
+use serde_json::{Map, Value as Json};
+use towpath_api::json::{branch_name, named, to_json};
+
+use super::{plan::Planned, semantic::Semantic};
+use crate::avro::binary::read::{Malformed, Reader};
+
+/// Returns true if a type contains a reference to itself.
+pub(crate) fn is_recursive(schema: &Schema) -> bool {
+    match schema {
+        Schema::Ref { .. } => true,
+        Schema::Record(record) => record.fields.iter().any(|field| is_recursive(&field.schema)),
+        Schema::Union(union) => union.variants().iter().any(is_recursive),
+        Schema::Array(array) => is_recursive(&array.items),
+        Schema::Map(map) => is_recursive(&map.types),
+        _ => false,
+    }
+}
+
+/// Reads one value, in the form of [`to_json`].
+///
+/// # Errors
+/// The bytes do not match the schema or its semantic types, or are nested too often.
+pub(crate) fn json<'a>(reader: &mut Reader<'a>, schema: &Schema) -> Result<Json, Malformed> {
+    Ok(match schema {
+        Schema::Ref { name } => reader.nested(name, |reader, definition| json(reader, definition))?,
+        Schema::Record(record) if Semantic::of_record(record).is_none() => {
+            reader.count_fields(record.fields.len())?;
+            let mut fields = Map::new();
+            for field in &record.fields {
+                fields.insert(reader.owned(&field.name)?, json(reader, &field.schema)?);
+            }
+            Json::Object(fields)
+        }
+        Schema::Union(union) => {
+            let branch = reader.branch(union.variants().len())?;
+            let value = json(reader, &union.variants()[branch])?;
+            named(branch_name(union, branch), value)
+        }
+        Schema::Array(array) => {
+            let mut items = Vec::new();
+            loop {
+                let count = reader.block(false)?;
+                if count == 0 {
+                    break Json::Array(items);
+                }
+                reader.count_values(count)?;
+                for _ in 0..count {
+                    items.push(json(reader, &array.items)?);
+                }
+            }
+        }
+        Schema::Map(map) => {
+            let mut entries = Map::new();
+            loop {
+                let count = reader.block(false)?;
+                if count == 0 {
+                    break Json::Object(entries);
+                }
+                reader.count_entries(count)?;
+                for _ in 0..count {
+                    let key = reader.text()?;
+                    entries.insert(reader.owned(key)?, json(reader, &map.types)?);
+                }
+            }
+        }
+        leaf => {
+            let planned = Planned::new(leaf).map_err(|_| Malformed::Unsupported)?;
+            to_json(&planned.plan.read(reader)?, &planned.schema).map_err(|_| Malformed::OutOfRange)?
+        }
+    })
+}
