@@ -16,7 +16,7 @@ use crate::config::{ConnectorConfig, ErrorsTolerance, SinkConfig, WorkerConfig};
 /// A Postgres sink as configured.
 #[derive(Debug, Clone)]
 pub struct Postgres {
-    sink: SinkConfig,
+    sink: Box<SinkConfig>,
     own: Box<PostgresSinkConfig>,
 }
 
@@ -43,7 +43,7 @@ impl Class for Postgres {
         let ((_, (common, Across(sink, own))), warnings) =
             read::<(ClassConfig, (ConnectorConfig, Across<SinkConfig, PostgresSinkConfig>))>(flat)?;
         refuse_own_dead_letters(flat, &sink)?;
-        Ok((common, Self { sink, own: Box::new(own) }, warnings))
+        Ok((common, Self { sink: Box::new(sink), own: Box::new(own) }, warnings))
     }
 
     fn announce(&self, _: &ConnectorConfig, resources: &Resources) {

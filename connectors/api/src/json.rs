@@ -146,8 +146,14 @@ impl Form {
     fn of(schema: &Schema) -> Self {
         match schema {
             Schema::Record(_) | Schema::Map(_) | Schema::Duration(_) | Schema::Ref { .. } => Self::Object,
-            Schema::Null | Schema::Boolean | Schema::Array(_) | Schema::Union(_) => Self::Other,
-            Schema::Int | Schema::Long | Schema::Float | Schema::Double => Self::Other,
+            Schema::Null
+            | Schema::Boolean
+            | Schema::Int
+            | Schema::Long
+            | Schema::Float
+            | Schema::Double
+            | Schema::Array(_)
+            | Schema::Union(_) => Self::Other,
             _ => Self::Text,
         }
     }

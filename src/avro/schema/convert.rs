@@ -98,14 +98,12 @@ fn zoned(reader: &mut Reader) -> Result<i64, Malformed> {
     if let Some(infinity) = infinity(text) {
         return Ok(infinity);
     }
-    match text.parse::<Timestamp>() {
-        Ok(instant) => reader.micros(instant.as_nanosecond()),
-        Err(_) => {
-            let Near { text, days } = Near::of(text).ok_or(Malformed::Time)?;
-            let instant: Timestamp = text.parse().map_err(|_| Malformed::Time)?;
-            far(reader.micros(instant.as_nanosecond())?, days)
-        }
+    if let Ok(instant) = text.parse::<Timestamp>() {
+        return reader.micros(instant.as_nanosecond());
     }
+    let Near { text, days } = Near::of(text).ok_or(Malformed::Time)?;
+    let instant: Timestamp = text.parse().map_err(|_| Malformed::Time)?;
+    far(reader.micros(instant.as_nanosecond())?, days)
 }
 
 /// Removes the `Z` that Debezium may append to dates and times without a zone.

@@ -57,17 +57,17 @@ pub(crate) type Recursive = Arc<HashMap<Name, Schema>>;
 /// The result is for reading and writing values. It cannot be registered, since its text would define names twice.
 pub(crate) fn inlined(schema: &Schema) -> Result<(Schema, Recursive), InlineError> {
     let resolved = ResolvedSchema::new(schema).map_err(|error| InlineError::Invalid(error.to_string()))?;
-    let mut inliner = Inliner { names: resolved.get_names(), open: Vec::new(), parts: 0, recursive: HashMap::new() };
-    let inlined = match inliner.walk(schema, None, 0)? {
+    let mut walk = Inliner { names: resolved.get_names(), open: Vec::new(), parts: 0, recursive: HashMap::new() };
+    let whole = match walk.walk(schema, None, 0)? {
         Schema::Record(mut whole) if whole.name.fullname(None) == WHOLE => whole
             .fields
             .pop()
             .map(|field| field.schema)
             .ok_or_else(|| InlineError::Invalid("it is empty".to_owned()))?,
-        inlined => inlined,
+        other => other,
     };
-    let recursive = inliner.recursive.into_iter().filter_map(|(name, definition)| Some((name, definition?)));
-    Ok((inlined, Arc::new(recursive.collect())))
+    let recursive = walk.recursive.into_iter().filter_map(|(name, definition)| Some((name, definition?)));
+    Ok((whole, Arc::new(recursive.collect())))
 }
 
 struct Inliner<'a> {

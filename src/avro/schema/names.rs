@@ -77,15 +77,12 @@ pub(super) fn original(name: &str) -> Cow<'_, str> {
             let letter = char::from_u32(u32::from_str_radix(code, 16).ok()?)?;
             Some((letter, behind))
         });
-        rest = match letter {
-            Some((letter, behind)) => {
-                out.push(letter);
-                behind
-            }
-            None => {
-                out.push_str("_x");
-                after
-            }
+        rest = if let Some((letter, behind)) = letter {
+            out.push(letter);
+            behind
+        } else {
+            out.push_str("_x");
+            after
         };
     }
     out.push_str(rest);

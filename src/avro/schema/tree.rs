@@ -24,7 +24,7 @@ pub(crate) fn is_recursive(schema: &Schema) -> bool {
 ///
 /// # Errors
 /// The bytes do not match the schema or its semantic types, or are nested too often.
-pub(crate) fn json<'a>(reader: &mut Reader<'a>, schema: &Schema) -> Result<Json, Malformed> {
+pub(crate) fn json(reader: &mut Reader<'_>, schema: &Schema) -> Result<Json, Malformed> {
     Ok(match schema {
         Schema::Ref { name } => reader.nested(name, |reader, definition| json(reader, definition))?,
         Schema::Record(record) if Semantic::of_record(record).is_none() => {

@@ -296,6 +296,28 @@ fn an_envelope_without_a_schema_gives_its_record_as_json() {
 }
 
 #[test]
+fn flat_json_without_a_schema_has_rewritten_deletes_and_no_placeholders() {
+    let flat = |given: &str| change(value(Form::Json, given));
+    assert_eq!(flat(r#"{"a":1,"__deleted":"true"}"#).op, RecordOp::Delete);
+    assert_eq!(flat(r#"{"a":1,"__deleted":true}"#).after, None);
+    for given in
+        [r#"{"a":1,"__deleted":"false"}"#, r#"{"__deleted":null}"#, r#"{"a":{"__deleted":"true"}}"#, "\"__deleted\""]
+    {
+        let found = flat(given);
+        assert_eq!((found.op, found.after), (RecordOp::Update, Some(vec![text(given)])), "{given}");
+    }
+    assert_eq!(code(&value(Form::Json, r#"{"__deleted":"yes"}"#)), "decode.deleted_field");
+    assert_eq!(code(&value(Form::Json, r#"{"a":"__debezium_unavailable_value"}"#)), "decode.unavailable_value");
+    // A record of an incremental snapshot has no version.
+    let read_at = |op: &str| {
+        let envelope = format!(r#"{{"before":null,"after":{{}},"source":{{"lsn":null}},"op":"{op}"}}"#);
+        read(&decoder(Form::Text, Form::Json, Some("source.lsn")), Some("k"), Some(&envelope))
+    };
+    assert_eq!(change(read_at("r")).version, None);
+    assert_eq!(code(&read_at("u")), "decode.version_null");
+}
+
+#[test]
 fn bare_keys_are_simple_values_or_objects_of_simple_values() {
     let parts = |given: &str| {
         let key = key(Form::Json, given).unwrap().unwrap();
