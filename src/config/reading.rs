@@ -85,8 +85,8 @@ config_keys! {
         #[key("unavailable.value.placeholder")]
         pub unavailable_placeholder: String = crate::avro::codec::UNAVAILABLE_VALUE.to_owned(),
         /// The field of a plain record that marks a delete, as Debezium's `ExtractNewRecordState` adds it to rewritten
-        /// deletes: `true` (also as text) or `d` is a delete; `false`, `c`, `u`, `r` and null are not. It does not become
-        /// a column. If empty, records have no such field, and a field of this name is a column like any other.
+        /// deletes: `true` (also as text) or `d` is a delete; `false`, `c`, `u`, `r` and null are not. It does not
+        /// become a column. If empty, records have no such field, and a field of this name is a column like any other.
         #[key("delete.field")]
         pub delete_field: String = crate::avro::codec::DELETED_FIELD.to_owned(),
         /// The treatment of times that are more precise than microseconds, which Postgres does not store. Times in keys

@@ -1,6 +1,6 @@
-//! Schemas and records as other producers write them: names that Avro does not allow, defaults that do not fit, branches
-//! of unions, types that contain themselves, JSON with defaults, times of any year, rewritten deletes. The registry is a
-//! stub, because Apicurio refuses some of the schemas that others have accepted.
+//! Schemas and records as other producers write them: names that Avro does not allow, defaults that do not fit,
+//! branches of unions, types that contain themselves, JSON with defaults, times of any year, rewritten deletes. The
+//! registry is a stub, because Apicurio refuses some of the schemas that others have accepted.
 
 use axum::{Json, Router, extract::Path, routing::get};
 use serde_json::json;

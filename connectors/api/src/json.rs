@@ -287,7 +287,8 @@ mod tests {
         let text = |text: &str| Value::String(text.into());
         let paid_by = schema(
             r#"["null",{"type":"record","name":"a.Card","fields":[{"name":"no","type":"string"}]},
-                {"type":"record","name":"Voucher","fields":[{"name":"no","type":"string"}]},{"type":"map","values":"string"},
+                {"type":"record","name":"Voucher","fields":[{"name":"no","type":"string"}]},
+                {"type":"map","values":"string"},
                 "long"]"#,
         );
         let no = || Value::Record(vec![("no".into(), text("A1"))]);

@@ -99,8 +99,8 @@ impl<'a> Reader<'a> {
         Self { bytes, empty_values_left: MAX_EMPTY_VALUES, memory: 0, recursive: None, nested: 0, truncates: false }
     }
 
-    /// As [`Reader::new`], with the definitions of the types that contain themselves. If `truncates` is true, times lose
-    /// the digits after the microseconds, and are otherwise refused if these are not zero.
+    /// As [`Reader::new`], with the definitions of the types that contain themselves. If `truncates` is true, times
+    /// lose the digits after the microseconds; otherwise they are refused if these are not zero.
     pub(crate) fn of(bytes: &'a [u8], recursive: &'a HashMap<Name, Schema>, truncates: bool) -> Self {
         Self { recursive: Some(recursive), truncates, ..Self::new(bytes) }
     }

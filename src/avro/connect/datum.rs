@@ -133,8 +133,8 @@ impl Writer {
             self.path.push(field.name.clone());
             let given = values.get(&field.name).copied();
             match field.custom_attributes.get(DEFAULT) {
-                // As Connect's converter: a field that is left out has its default, and so has a null of a required type.
-                // The null of an optional type is kept, which that converter replaces too unless it is told otherwise.
+                // As Connect's converter: a field that is left out has its default, and so has a null of a required
+                // type. The null of an optional type is kept, which that converter replaces too by default.
                 Some(default)
                     if given.is_none_or(|given| given.get() == "null" && nullable(&field.schema).is_none()) =>
                 {

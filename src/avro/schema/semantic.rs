@@ -177,7 +177,7 @@ impl Marking {
             Json::String(reference) => names::allow(reference),
             Json::Array(branches) => branches.iter_mut().for_each(|branch| self.mark(branch)),
             Json::Object(object) => match object.get("type").and_then(Json::as_str) {
-                // Unknown logical types are ignored (Avro 1.12 specification, "Logical Types"), and so is a number here.
+                // Unknown logical types are ignored (Avro 1.12 specification, "Logical Types"), and so is a number.
                 _ if object.get("logicalType").is_some_and(|ty| !ty.is_string()) => {
                     object.remove("logicalType");
                     self.mark(schema);

@@ -1,5 +1,5 @@
-//! Reads values as JSON while they are decoded, for types that contain themselves: no plan and no schema of values could
-//! describe all their levels.
+//! Reads values as JSON while they are decoded, for types that contain themselves: no plan and no schema of values
+//! could describe all their levels.
 
 use apache_avro::schema::Schema;
 use serde_json::{Map, Value as Json};
