@@ -26,19 +26,12 @@ const MAX_DEPTH: usize = 32;
 const MAX_NODES: usize = 10_000;
 /// Maximum bytes of one string, as written.
 const MAX_STRING: usize = 256 * 1024;
-/// Maximum digits of one number, without its exponent.
-const MAX_DIGITS: usize = 40;
-/// Maximum characters of one number: sign, digits, point and exponent.
-const MAX_NUMBER: usize = 64;
-/// Maximum exponent, positive or negative. A number with a larger one would take gigabytes when written out.
-pub(crate) const MAX_EXPONENT: i32 = 400;
-
 /// One JSON value. Numbers are kept as written, members in their order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json<'a> {
     Null,
     Bool(bool),
-    /// The number as written, such as `12.10` or `1e3`.
+    /// The number as written, such as `12.10` or `1e3`, of any length: how long it may be depends on its type.
     Number(&'a str),
     Text(Cow<'a, str>),
     Array(Vec<Json<'a>>),
@@ -82,7 +75,8 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// Calls `with` for each member of the object in `body`, in order. Values are scanned, not parsed.
+/// Calls `with` for each member of the object in `body`, in order. Values are scanned, not parsed. A byte order mark
+/// before the object is ignored (RFC 8259, section 8.1).
 ///
 /// # Errors
 /// `body` is not an object, or `with` returned an error.
@@ -90,11 +84,12 @@ pub fn members<'a>(
     body: &'a str,
     with: impl FnMut(Cow<'a, str>, &'a RawValue) -> Result<(), Malformed>,
 ) -> Result<(), Malformed> {
-    let blank = body.len() - body.trim_start_matches([' ', '\t', '\n', '\r']).len();
-    if !body[blank..].starts_with('{') {
-        return Err(Malformed::new(blank, "expected an object"));
+    let marked = body.trim_start_matches('\u{feff}');
+    let text = marked.trim_start_matches([' ', '\t', '\n', '\r']);
+    if !text.starts_with('{') {
+        return Err(Malformed::new(offset(body, text), "expected an object"));
     }
-    each(body, body, with)
+    each(body, text, with)
 }
 
 /// Parses the value into a tree. Places in errors count from the beginning of `json`.
@@ -218,20 +213,7 @@ impl<'a> Tree<'a> {
             b"null" => Ok(Json::Null),
             b"true" => Ok(Json::Bool(true)),
             b"false" => Ok(Json::Bool(false)),
-            _ => number(json).map(Json::Number).map_err(wrong),
+            _ => Ok(Json::Number(json)),
         }
     }
-}
-
-/// Checks the length of a number, as written and written out.
-fn number(text: &str) -> Result<&str, &'static str> {
-    if text.len() > MAX_NUMBER {
-        return Err("a number of more than 64 characters");
-    }
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    if mantissa.bytes().filter(u8::is_ascii_digit).count() > MAX_DIGITS {
-        return Err("a number of more than 40 digits");
-    }
-    let is_short = exponent.parse::<i32>().is_ok_and(|exponent| (-MAX_EXPONENT..=MAX_EXPONENT).contains(&exponent));
-    if is_short { Ok(text) } else { Err("an exponent over 400") }
 }

@@ -6,10 +6,11 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | `json` | JSON within limits: depth, values, lengths, digits |
+//! | `json` | JSON within limits: depth, values, lengths |
 //! | `mapper` | keys and records of one object, whole or partial |
 //! | `value` | one JSON value into one Avro value |
-//! | `scalar` | strings that encode a decimal, date, time, UUID or bytes |
+//! | `scalar` | strings that encode a decimal, UUID or bytes |
+//! | `time` | strings that encode a date, a time of day or a timestamp |
 //! | `misfit` | violations of the schema, for the answer to the sender |
 //!
 //! It is not a mapping language: a field of the schema takes the JSON member of the same name. It knows neither HTTP
@@ -49,6 +50,7 @@ mod json;
 mod mapper;
 mod misfit;
 mod scalar;
+mod time;
 mod value;
 
 pub use json::{Json, Malformed, Members, as_text, members, offset, parse};

@@ -143,7 +143,10 @@ pub(crate) fn show(json: &Json<'_>) -> String {
     match json {
         Json::Null => "null".into(),
         Json::Bool(value) => value.to_string(),
-        Json::Number(digits) => (*digits).into(),
+        Json::Number(digits) => match digits.get(..SHOWN) {
+            Some(shown) if digits.len() > SHOWN => format!("{shown}…"),
+            _ => (*digits).into(),
+        },
         Json::Text(text) => quote(text),
         Json::Array(_) => "an array".into(),
         Json::Object(_) => "an object".into(),
@@ -211,5 +214,8 @@ mod tests {
     #[test]
     fn long_values_are_truncated() {
         assert_eq!(quote(&"ä".repeat(50)).chars().count(), 43);
+        let digits = "1".repeat(50);
+        assert_eq!(show(&Json::Number(&digits)), format!("{}…", "1".repeat(40)));
+        assert_eq!(show(&Json::Number(&digits[..40])), "1".repeat(40));
     }
 }

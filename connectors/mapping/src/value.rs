@@ -8,7 +8,7 @@
 //! | `decimal(p,s)` | a number or a string of digits, taken exactly |
 //! | `bytes`, `fixed` | a string in padded base64 |
 //! | `enum` | a string, one of the symbols |
-//! | `uuid`, `date`, `time-*`, `timestamp-*`, `local-timestamp-*` | a string, as `scalar` says |
+//! | `uuid`, `date`, `time-*`, `timestamp-*`, `local-timestamp-*` | a string, as `scalar` and `time` say |
 //! | `record`, `map` | an object; unknown fields of a record are refused, absent ones take their default or null |
 //! | `array` | an array |
 //! | union | null, or the first branch that fits |
@@ -23,7 +23,7 @@ use apache_avro::{
 use crate::{
     json::{Json, Members},
     misfit::{Misfits, Path, Violation, expected, quote, show},
-    scalar,
+    scalar, time,
 };
 
 /// The named types of a schema.
@@ -203,22 +203,24 @@ pub(crate) fn default(field: &RecordField, names: &Names) -> Result<Option<Value
 }
 
 fn scalar_value(schema: &Schema, json: &Json<'_>) -> Result<Value, Violation> {
+    let out_of_range = |kind: &str| Violation::new("range", format!("out of the range of a {kind}: {}", show(json)));
     let value = match (schema, json) {
+        (_, Json::Number(digits)) if digits.len() > scalar::MAX_NUMBER => return Err(scalar::too_long(digits)),
         (Schema::Null, Json::Null) => Value::Null,
         (Schema::Boolean, Json::Bool(value)) => Value::Boolean(*value),
-        (Schema::Int, Json::Number(digits)) => Value::Int(integer(digits, "32")?),
-        (Schema::Long, Json::Number(digits)) => Value::Long(integer(digits, "64")?),
+        (Schema::Int, Json::Number(digits)) => {
+            Value::Int(integer(digits)?.ok_or_else(|| out_of_range("32-bit integer"))?)
+        }
+        (Schema::Long, Json::Number(digits)) => {
+            Value::Long(integer(digits)?.ok_or_else(|| out_of_range("64-bit integer"))?)
+        }
         (Schema::Float, Json::Number(digits)) => {
             let number = digits.parse().ok().filter(|number: &f32| number.is_finite());
-            Value::Float(
-                number.ok_or_else(|| Violation::new("range", format!("out of the range of a float: {digits}")))?,
-            )
+            Value::Float(number.ok_or_else(|| out_of_range("float"))?)
         }
         (Schema::Double, Json::Number(digits)) => {
             let number = digits.parse().ok().filter(|number: &f64| number.is_finite());
-            Value::Double(
-                number.ok_or_else(|| Violation::new("range", format!("out of the range of a double: {digits}")))?,
-            )
+            Value::Double(number.ok_or_else(|| out_of_range("double"))?)
         }
         (Schema::Decimal(decimal), Json::Number(text)) => decimal_value(decimal, text)?,
         (Schema::Decimal(decimal), Json::Text(text)) => decimal_value(decimal, text)?,
@@ -226,33 +228,32 @@ fn scalar_value(schema: &Schema, json: &Json<'_>) -> Result<Value, Violation> {
         (Schema::Bytes, Json::Text(text)) => Value::Bytes(scalar::bytes(text)?),
         (Schema::Fixed(fixed), Json::Text(text)) => scalar::fixed(text, fixed.size)?,
         (Schema::Uuid(_), Json::Text(text)) => Value::Uuid(scalar::uuid(text)?),
-        (Schema::Date, Json::Text(text)) => Value::Date(scalar::date(text)?),
+        (Schema::Date, Json::Text(text)) => Value::Date(time::date(text)?),
         (Schema::TimeMillis, Json::Text(text)) => {
-            Value::TimeMillis(i32::try_from(scalar::time(text, 3)?).unwrap_or(i32::MAX))
+            Value::TimeMillis(i32::try_from(time::time(text, 3)?).unwrap_or(i32::MAX))
         }
-        (Schema::TimeMicros, Json::Text(text)) => Value::TimeMicros(scalar::time(text, 6)?),
-        (Schema::TimestampMillis, Json::Text(text)) => Value::TimestampMillis(scalar::timestamp(text, 3)?),
-        (Schema::TimestampMicros, Json::Text(text)) => Value::TimestampMicros(scalar::timestamp(text, 6)?),
-        (Schema::TimestampNanos, Json::Text(text)) => Value::TimestampNanos(scalar::timestamp(text, 9)?),
+        (Schema::TimeMicros, Json::Text(text)) => Value::TimeMicros(time::time(text, 6)?),
+        (Schema::TimestampMillis, Json::Text(text)) => Value::TimestampMillis(time::timestamp(text, 3)?),
+        (Schema::TimestampMicros, Json::Text(text)) => Value::TimestampMicros(time::timestamp(text, 6)?),
+        (Schema::TimestampNanos, Json::Text(text)) => Value::TimestampNanos(time::timestamp(text, 9)?),
         (Schema::LocalTimestampMillis, Json::Text(text)) => {
-            Value::LocalTimestampMillis(scalar::local_timestamp(text, 3)?)
+            Value::LocalTimestampMillis(time::local_timestamp(text, 3)?)
         }
         (Schema::LocalTimestampMicros, Json::Text(text)) => {
-            Value::LocalTimestampMicros(scalar::local_timestamp(text, 6)?)
+            Value::LocalTimestampMicros(time::local_timestamp(text, 6)?)
         }
-        (Schema::LocalTimestampNanos, Json::Text(text)) => {
-            Value::LocalTimestampNanos(scalar::local_timestamp(text, 9)?)
-        }
+        (Schema::LocalTimestampNanos, Json::Text(text)) => Value::LocalTimestampNanos(time::local_timestamp(text, 9)?),
         _ => return Err(expected(describe(std::slice::from_ref(schema)), json)),
     };
     Ok(value)
 }
 
-fn integer<T: std::str::FromStr>(digits: &str, bits: &str) -> Result<T, Violation> {
+/// `None` if the integer is out of range.
+fn integer<T: std::str::FromStr>(digits: &str) -> Result<Option<T>, Violation> {
     if digits.contains(['.', 'e', 'E']) {
         return Err(expected("an integer, without decimal point and exponent", &Json::Number(digits)));
     }
-    digits.parse().map_err(|_| Violation::new("range", format!("out of the range of a {bits}-bit integer: {digits}")))
+    Ok(digits.parse().ok())
 }
 
 fn decimal_value(decimal: &DecimalSchema, text: &str) -> Result<Value, Violation> {

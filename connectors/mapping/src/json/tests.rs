@@ -17,6 +17,8 @@ fn numbers_keep_their_digits() {
     assert_eq!(parse("12.10"), Ok(Json::Number("12.10")));
     assert_eq!(parse("-0.1e-3 "), Ok(Json::Number("-0.1e-3")));
     assert_eq!(parse("-1E5"), Ok(Json::Number("-1E5")));
+    let long = format!("0.{}e-99999999999", "1".repeat(100_000));
+    assert_eq!(parse(&long), Ok(Json::Number(&long)));
 }
 
 #[test]
@@ -29,19 +31,12 @@ fn a_value_at_each_limit_passes_and_one_above_is_refused() {
     assert_eq!([rule(&long(MAX_STRING)), rule(&long(MAX_STRING + 1))], ["", "a string over 256 KiB"]);
     let name = |length: usize| format!("{{\"{}\":0}}", "x".repeat(length));
     assert_eq!([rule(&name(MAX_STRING)), rule(&name(MAX_STRING + 1))], ["", "a string over 256 KiB"]);
-    let digits = |count: usize| "1".repeat(count);
-    assert_eq!([rule(&digits(40)), rule(&digits(41))], ["", "a number of more than 40 digits"]);
-    assert_eq!(
-        [rule("1e400"), rule("1e-401"), rule("1E9223372036854775807")],
-        ["", "an exponent over 400", "an exponent over 400"]
-    );
 }
 
 #[test]
 fn invalid_json_is_refused_with_its_place() {
     assert_eq!(parse("{\"a\":1,}").unwrap_err().to_string(), "key must be a string at byte 7");
     assert_eq!(parse("[1 2]").unwrap_err().to_string(), "expected `,` or `]` at byte 3");
-    assert_eq!(parse("[{\"\u{e4}\":\n [\n 1e401]}]").unwrap_err().to_string(), "an exponent over 400 at byte 12");
     assert_eq!(
         parse("[{},\n {\"a\":\n\"\\udc00\"}]").unwrap_err().to_string(),
         "lone leading surrogate in hex escape at byte 18"
@@ -68,6 +63,25 @@ fn invalid_json_is_refused_with_its_place() {
     ] {
         assert_ne!(rule(text), "", "{text}");
     }
+}
+
+#[test]
+fn a_byte_order_mark_before_the_object_is_ignored() {
+    let names = |body: &str| {
+        let mut names = Vec::new();
+        members(body, |name, json| {
+            names.push((name.into_owned(), offset(body, json.get())));
+            Ok(())
+        })
+        .map(|()| names)
+        .map_err(|malformed| malformed.to_string())
+    };
+    // Places count the bytes of the mark, as the sender's editor may not show them.
+    assert_eq!(names("\u{feff}{\"a\":1}"), Ok(vec![("a".to_owned(), 8)]));
+    assert_eq!(names("\u{feff} \n{\"a\":1}"), Ok(vec![("a".to_owned(), 10)]));
+    assert_eq!(names("\u{feff}{\"a\":1,}"), Err("trailing comma at byte 10".to_owned()));
+    assert_eq!(names("\u{feff}[]"), Err("expected an object at byte 3".to_owned()));
+    assert_eq!(names("{\u{feff}}"), Err("key must be a string at byte 1".to_owned()));
 }
 
 #[test]
@@ -171,9 +185,4 @@ proptest! {
         let quoted = serde_json::to_string(&text).unwrap();
         let _ = parse(quoted.get(..cut).unwrap_or(&quoted));
     }
-}
-
-#[test]
-fn a_number_is_short_as_written_too() {
-    assert_eq!(rule(&format!("1e{}1", "0".repeat(1_000))), "a number of more than 64 characters");
 }

@@ -191,6 +191,68 @@ fn values_that_do_not_fit_exactly_are_refused() {
     assert_eq!(stage, ["/data/stage enum: got \"wonn\"; known: open, won, lost; did you mean `won`?"]);
 }
 
+/// Maps one field of [`ALL`], given as JSON text; returns its value or the misfit.
+fn given(name: &str, json: &str) -> Result<Value, String> {
+    let mapper = mapper(ALL, Updates::Partial);
+    let raw: Box<serde_json::value::RawValue> = serde_json::from_str(json).unwrap();
+    let json = parse(&raw).unwrap();
+    let mut mapping = mapper.begin();
+    let key = Key::Text("x".into());
+    let record = mapping.record(Contents::Changes, Some(&key), [(name, &json)].into_iter(), &Path::Root);
+    match mapping.finish().into_listed().pop() {
+        Some(misfit) => Err(format!("{} {}: {}", misfit.pointer, misfit.code, misfit.message)),
+        None => match field(&(key, record), name) {
+            Value::Union(1, value) => Ok(*value),
+            other => panic!("{other:?}"),
+        },
+    }
+}
+
+#[test]
+fn a_number_of_any_form_is_taken_or_refused_by_its_field() {
+    // What decimal libraries print for the double 0.1, and its neighbor in the middle of two doubles.
+    let tenth = "0.1000000000000000055511151231257827021181583404541015625";
+    assert_eq!(given("real", tenth), Ok(Value::Double(0.1)));
+    assert_eq!(given("real", &format!("{:.1074}", f64::from_bits(1))), Ok(Value::Double(f64::from_bits(1))));
+    assert_eq!(given("real", &format!("{:.0}", f64::MAX)), Ok(Value::Double(f64::MAX)));
+    assert_eq!(given("real", "0e99999999999"), Ok(Value::Double(0.0)));
+    assert!(matches!(given("real", "-0"), Ok(Value::Double(zero)) if zero == 0.0 && zero.is_sign_negative()));
+    assert_eq!(given("amount", &format!("12.1{}", "0".repeat(1_000))), given("amount", "12.10"));
+    assert_eq!((given("big", "-0"), given("small", "-0")), (Ok(Value::Long(0)), Ok(Value::Int(0))));
+    let long = "1".repeat(2_001);
+    for (name, json, expected) in [
+        ("amount", tenth, "/amount precision: more than 2 digits after the point: \"0.1"),
+        ("amount", "1e401", "/amount precision: an exponent over 400: \"1e401\""),
+        ("amount", "1e-99999999999", "/amount precision: an exponent over 400: "),
+        ("amount", &long, "/amount range: more than 2000 characters in a number: "),
+        ("real", "1e400", "/real range: out of the range of a double: 1e400"),
+        ("real", "-1e99999999999", "/real range: out of the range of a double: -1e99999999999"),
+        ("real", &long, "/real range: more than 2000 characters in a number: "),
+        ("single", "1e39", "/single range: out of the range of a float: 1e39"),
+        ("big", tenth, "/big type: expected an integer, without decimal point and exponent, got 0.1"),
+        ("big", "1e3", "/big type: expected an integer, without decimal point and exponent, got 1e3"),
+        ("big", &long[..60], "/big range: out of the range of a 64-bit integer: 111"),
+        ("big", &long, "/big range: more than 2000 characters in a number: "),
+        ("text", &long, "/text range: more than 2000 characters in a number: "),
+        ("text", &long[..60], "/text type: expected a string, got 111"),
+        ("ts_us", "1769860800", "/ts_us type: expected an RFC 3339 string with time zone, got 1769860800"),
+    ] {
+        let misfit = given(name, json).unwrap_err();
+        assert!(misfit.starts_with(expected) && misfit.len() < 200, "{name}: {misfit}");
+    }
+}
+
+#[test]
+fn long_numbers_cost_no_more_than_their_bytes() {
+    let schema = with_fields(std::iter::once(
+        r#"{"name":"s","type":{"type":"array","items":["null","float","double"]}}"#.to_owned(),
+    ));
+    let number = format!("0.{}5e-290", "1".repeat(1_900));
+    let (misfits, time) = timed(&schema, &format!(r#"[{{"s":[{}]}}]"#, vec![number; 9_000].join(",")));
+    assert_eq!(misfits.total(), 0);
+    assert!(time < std::time::Duration::from_secs(5), "{time:?}");
+}
+
 #[test]
 fn a_schema_with_types_beyond_json_is_refused() {
     let refused = |field: &str| {
@@ -282,6 +344,15 @@ fn fitting() -> impl Strategy<Value = serde_json::Map<String, Serde>> {
 }
 
 proptest! {
+    #[test]
+    fn a_double_written_out_exactly_is_the_same_double(bits: u64) {
+        let number = f64::from_bits(bits);
+        if number.is_finite() {
+            prop_assert_eq!(given("real", &format!("{number:.1074}")), Ok(Value::Double(number)));
+            prop_assert_eq!(given("real", &format!("{number:e}")), Ok(Value::Double(number)));
+        }
+    }
+
     #[test]
     fn every_fitting_record_fits_the_topic(record in fitting(), whole: bool, update: bool) {
         let updates = if whole { Updates::Whole } else { Updates::Partial };
