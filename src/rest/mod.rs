@@ -117,7 +117,8 @@ impl Server {
         let metrics = self.api.metrics.rest().clone();
         let router = self.api.router();
         let services = move |_| TowerToHyperService::new(router.clone());
-        let mut accepting = Accepting::start("management", self.listeners, LIMITS, metrics, services);
+        let mut accepting =
+            Accepting::start("management", self.listeners, LIMITS, metrics, services, problem::unreadable);
         stop.cancelled().await;
         accepting.stop().await;
         let _ = timeout(CLOSE_LIMIT, accepting.drain()).await;

@@ -20,6 +20,15 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     answer(StatusCode::METHOD_NOT_ALLOWED, codes::METHOD_NOT_ALLOWED, &uri, &detail)
 }
 
+/// 400 or 431: the head of a request cannot be read, so its path is not known.
+pub(super) fn unreadable(status: StatusCode) -> Response {
+    let detail = match status {
+        StatusCode::BAD_REQUEST => "the request is not HTTP/1.1",
+        _ => "the request line and the headers have more than 16 KiB, or there are more than 64 headers",
+    };
+    (status, Json(json!({ "error_code": status.as_u16(), "message": detail }))).into_response()
+}
+
 /// A problem of the request to `uri`.
 pub(super) fn answer(status: StatusCode, code: &str, uri: &Uri, detail: &str) -> Response {
     if uri.path().starts_with("/towpath/") {

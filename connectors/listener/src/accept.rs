@@ -8,17 +8,15 @@ use std::{
     convert::Infallible,
     error::Error,
     io,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use http_body_util::BodyExt as _;
 use hyper::{
-    Request, Response,
-    body::{Body, Incoming},
+    Request, Response, StatusCode,
+    body::{Body, Bytes, Incoming},
+    header::{CONNECTION, CONTENT_LENGTH},
     server::conn::http1,
     service::{Service, service_fn},
 };
@@ -35,7 +33,7 @@ use tracing::{debug, warn};
 use crate::{
     metrics::{Closed, ListenerMetrics},
     places::{Limits, Peer, Places},
-    stream::Stream,
+    stream::{Seen, Stream},
 };
 
 /// Time for the head of a request to arrive, counted from the connection or the previous answer.
@@ -60,15 +58,18 @@ pub struct Accepting {
 }
 
 impl Accepting {
-    /// Spawns an accept loop per socket. `services` makes the service of each connection; `name` is for the log.
-    pub fn start<M, S, B>(
+    /// Spawns an accept loop per socket. `services` makes the service of each connection, and `refusal` the answer to a
+    /// head that is not HTTP/1 (400), or has over 16 KiB or 64 headers (431); `name` is for the log.
+    pub fn start<M, S, B, R>(
         name: &'static str,
         sockets: Vec<TcpListener>,
         limits: Limits,
         metrics: ListenerMetrics,
         services: M,
+        refusal: R,
     ) -> Self
     where
+        R: Fn(StatusCode) -> Response<B> + Clone + Send + Sync + 'static,
         M: Fn(Peer) -> S + Clone + Send + 'static,
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
         S::Future: Send,
@@ -87,6 +88,7 @@ impl Accepting {
                 open: open.clone(),
                 stop: stop.clone(),
                 services: services.clone(),
+                refusal: refusal.clone(),
             };
             loops.spawn(accepting.run(socket));
         }
@@ -111,16 +113,18 @@ impl Drop for Accepting {
     }
 }
 
-struct Loop<M> {
+struct Loop<M, R> {
     name: &'static str,
     places: Arc<Places>,
     open: mpsc::Sender<Infallible>,
     stop: CancellationToken,
     services: M,
+    refusal: R,
 }
 
-impl<M, S, B> Loop<M>
+impl<M, S, B, R> Loop<M, R>
 where
+    R: Fn(StatusCode) -> Response<B> + Clone + Send + Sync + 'static,
     M: Fn(Peer) -> S + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
     S::Future: Send,
@@ -156,65 +160,95 @@ where
                 continue;
             };
             let (service, places) = ((self.services)(peer.clone()), self.places.clone());
-            let (stop, open) = (self.stop.clone(), self.open.clone());
+            let (stop, open, refusal) = (self.stop.clone(), self.open.clone(), self.refusal.clone());
             tokio::spawn(async move {
-                serve(name, stream, peer, service, &places.metrics, stop).await;
+                let refused = serve(name, stream, &peer, service, &places.metrics, stop).await;
+                if let Some((stream, status)) = refused {
+                    let answer = written(refusal(status)).await;
+                    tokio::select! {
+                        () = stream.refuse(&answer) => {}
+                        () = peer.is_displaced() => {}
+                    }
+                }
                 drop(open);
             });
         }
     }
 }
 
+/// Serves a connection until its end. Returns its stream with a status if it ended at a head that is refused.
 async fn serve<S, B>(
     name: &'static str,
     socket: TcpStream,
-    peer: Peer,
+    peer: &Peer,
     service: S,
     metrics: &ListenerMetrics,
     stop: CancellationToken,
-) where
+) -> Option<(Stream, StatusCode)>
+where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Sync,
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let (unread, has_answered) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
+    let seen = Arc::<Seen>::default();
     let service = service_fn(|request| {
+        seen.requests.fetch_add(1, Ordering::Relaxed);
         let answering = service.call(request);
         async {
             let answer = answering.await;
-            has_answered.store(true, Ordering::Relaxed);
+            seen.answers.fetch_add(1, Ordering::Relaxed);
             answer
         }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(Stream::new(socket, unread.clone())), service);
-    let mut connection = pin!(connection);
+        .serve_connection(TokioIo::new(Stream::new(socket, seen.clone())), service);
     let ended = tokio::select! {
         biased;
-        ended = connection.as_mut() => ended,
-        () = peer.is_displaced() => return,
+        ended = &mut connection => ended,
+        () = peer.is_displaced() => return None,
         () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            timeout(DRAIN_DEADLINE, connection).await.unwrap_or(Ok(()))
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            timeout(DRAIN_DEADLINE, &mut connection).await.unwrap_or(Ok(()))
         }
     };
-    let Err(error) = ended else { return };
-    let reason = if unread.load(Ordering::Relaxed) {
+    let error = ended.err()?;
+    debug!(listener = name, error = %error, "a connection ended early");
+    if error.is_parse() {
+        let is_large = error.is_parse_too_large();
+        let status = if is_large { StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+        return Some((connection.into_parts().io.into_inner(), status));
+    }
+    let reason = if seen.unread.load(Ordering::Relaxed) {
         Some(Closed::Unread)
     } else if error.is_timeout() {
         // An idle connection after an answer ends in the same way, and is nothing to count.
-        (!has_answered.load(Ordering::Relaxed)).then_some(Closed::NoRequest)
+        (seen.answers.load(Ordering::Relaxed) == 0).then_some(Closed::NoRequest)
     } else {
         is_timed_out(&error).then_some(Closed::Vanished)
     };
     if let Some(reason) = reason {
         metrics.closed(reason);
     }
-    debug!(listener = name, error = %error, "a connection ended early");
+    None
+}
+
+/// The last answer of a connection, as it is sent.
+async fn written<B: Body>(answer: Response<B>) -> Vec<u8> {
+    let (head, body) = answer.into_parts();
+    // The body is made by this process; an error of it leaves it empty.
+    let body = body.collect().await.map_or_else(|_| Bytes::new(), |body| body.to_bytes());
+    let mut written =
+        format!("HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: {}\r\n", head.status, body.len()).into_bytes();
+    for (name, value) in head.headers.iter().filter(|(name, _)| **name != CONNECTION && **name != CONTENT_LENGTH) {
+        written.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    written.extend(b"\r\n");
+    written.extend(body);
+    written
 }
 
 /// Returns true if the kernel gave the connection up.

@@ -15,7 +15,8 @@ pub(crate) const ATTEMPTS: &str = "webhook.attempts";
 pub(crate) const UNKNOWN_CONNECTOR: &str = "webhook.unknown_connector";
 /// 404: the webhook has no object of this name.
 pub(crate) const UNKNOWN_OBJECT: &str = "webhook.unknown_object";
-/// 413: the body exceeds `body.max.bytes`, or an event exceeds the limit of its topic.
+/// 413: the body exceeds `body.max.bytes`, or an event exceeds the limit of its topic. 431: the head of the request
+/// exceeds the limits of the listener.
 pub(crate) const TOO_LARGE: &str = "webhook.too_large";
 /// 415: the body is not `application/json` in UTF-8, or is encoded.
 pub(crate) const CONTENT_TYPE: &str = "webhook.content_type";

@@ -136,7 +136,9 @@ impl WebhookConfig {
 impl ObjectConfig {
     fn load(&self, name: &str) -> Result<Mapper, String> {
         let text = std::fs::read_to_string(&self.schema).map_err(|error| format!("cannot be read: {error}"))?;
-        let schema = Schema::parse_str(&text).map_err(|error| format!("is not an Avro schema: {error}"))?;
+        // Editors on Windows may begin a file with a byte order mark.
+        let schema = Schema::parse_str(text.trim_start_matches('\u{feff}'))
+            .map_err(|error| format!("is not an Avro schema: {error}"))?;
         let updates = match self.update_mode {
             UpdateMode::Merge => Updates::Partial,
             UpdateMode::Replace => Updates::Whole,
@@ -165,6 +167,7 @@ mod tests {
     fn problems(change: &[(&str, &str)]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("deal.avsc"), DEAL).unwrap();
+        std::fs::write(folder.path().join("marked.avsc"), format!("\u{feff}{DEAL}")).unwrap();
         std::fs::write(folder.path().join("bad.avsc"), "{").unwrap();
         std::fs::write(folder.path().join("no_id.avsc"), r#"{"type":"record","name":"deal","fields":[]}"#).unwrap();
         let mut pairs = BTreeMap::from([
@@ -195,6 +198,7 @@ mod tests {
     #[test]
     fn a_config_with_its_schema_file_is_accepted() {
         assert_eq!(problems(&[]), [""; 0]);
+        assert_eq!(problems(&[("objects.deal.schema", "marked.avsc")]), [""; 0]);
         assert_eq!(problems(&[("objects.deal.update.mode", "replace"), ("body.max.bytes", "2MiB")]), [""; 0]);
     }
 

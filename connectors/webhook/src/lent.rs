@@ -16,7 +16,6 @@ use towpath_listener::Peer;
 
 use crate::{
     body::read_body,
-    discard::discard,
     door::Door,
     hooks::Answers,
     reply::{Answer, Refusal},
@@ -56,8 +55,7 @@ impl Lent {
             None
         };
         if let Some(refusal) = refusal {
-            discard(&head.headers, body);
-            return Err(refusal);
+            return Err(refusal.unread(&head, body));
         }
         let mut memory = self.door.bodies.body(sender);
         let body = read_body(body, self.body_max_bytes, &mut memory).await?;

@@ -8,10 +8,11 @@
 //! credentials. `map` maps the records to events with [`towpath_mapping`]. The publisher stores the events, and `reply`
 //! answers with their offsets.
 //!
-//! Around that walk: `listener` owns the sockets that all webhooks of a worker share ([`towpath_listener`] serves their
-//! connections), `hooks` the connectors by name; `body` reads a body within the `budget` of unknown senders, `attempts`
-//! counts their guesses, and `door` holds both; `discard` drains refused bodies; `source` starts and stops one webhook;
-//! `config` declares its keys, `codes` its error codes, `metrics` its metrics; `lent` answers for another connector.
+//! Around that walk: `listener` owns the sockets that all webhooks of a worker share ([`towpath_listener`] serves
+//! their connections), `hooks` the connectors by name; `content` checks the type of a body, `body` reads it within
+//! the `budget` of unknown senders, `attempts` counts their guesses, and `door` holds both; `discard` drains refused
+//! bodies; `source` starts and stops one webhook; `config` declares its keys, `codes` its error codes, `metrics` its
+//! metrics; `lent` answers for another connector.
 //!
 //! It is not a queue: there is no buffer between a client and the broker, and backpressure is the client's wait. It is
 //! not a mapping language: a post fits the agreed schema or is refused with all misfits. It has no TLS and no
@@ -32,6 +33,7 @@ mod body;
 mod budget;
 mod codes;
 mod config;
+mod content;
 mod discard;
 mod door;
 mod hooks;

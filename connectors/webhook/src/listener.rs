@@ -52,17 +52,13 @@ struct Shared {
 impl Listener {
     /// A listener for `addresses`, the value of `webhook.listeners`, without sockets yet, with the default limits.
     pub fn new(addresses: Vec<ListenerAddress>) -> Self {
-        Self::with(addresses, DoorLimits::default(), ListenerMetrics::default())
+        Self::with_limits(addresses, DoorLimits::default(), &WebhookMetrics::default())
     }
 
     /// The same with these limits, which counts its connections in `metrics`.
     pub fn with_limits(addresses: Vec<ListenerAddress>, limits: DoorLimits, metrics: &WebhookMetrics) -> Self {
-        Self::with(addresses, limits, metrics.of_listener())
-    }
-
-    fn with(addresses: Vec<ListenerAddress>, limits: DoorLimits, metrics: ListenerMetrics) -> Self {
-        let (hooks, accepting, bound) = (Arc::default(), Mutex::default(), RwLock::default());
-        let door = Door::new(&limits);
+        let (hooks, accepting, bound) = (Hooks::new(metrics), Mutex::default(), RwLock::default());
+        let (door, metrics) = (Door::new(&limits), metrics.of_listener());
         Self { shared: Arc::new(Shared { addresses, limits, metrics, door, hooks, accepting, bound }) }
     }
 
@@ -151,7 +147,8 @@ impl Listener {
 
     fn accept(&self, sockets: Vec<TcpListener>) -> Accepting {
         let Shared { limits, metrics, hooks, .. } = &*self.shared;
-        let hooks = hooks.clone();
+        let (hooks, strays) = (hooks.clone(), hooks.clone());
+        let refusal = move |status| strays.unreadable(status);
         let services = move |peer: Peer| {
             let hooks = hooks.clone();
             service_fn(move |request| {
@@ -159,7 +156,7 @@ impl Listener {
                 async move { Ok::<_, Infallible>(hooks.answer(request, peer).await) }
             })
         };
-        Accepting::start("webhook", sockets, limits.connections.clone(), metrics.clone(), services)
+        Accepting::start("webhook", sockets, limits.connections.clone(), metrics.clone(), services, refusal)
     }
 
     async fn bind(&self) -> Result<Vec<TcpListener>> {

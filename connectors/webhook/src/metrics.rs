@@ -20,10 +20,14 @@ pub(crate) const UNKNOWN: &str = "_unknown";
 const CODES: [&str; 6] = ["202", "400", "404", "413", "422", "503"];
 /// Answers before the client is known.
 const CODES_UNKNOWN: [&str; 9] = ["400", "401", "405", "408", "413", "415", "429", "499", "503"];
+/// Answers to requests that name no connector, or whose head cannot be read.
+const CODES_NOWHERE: [&str; 3] = ["400", "404", "431"];
 /// Reasons to reject the post of a known client.
 const REASONS: [Reason; 4] = [Reason::Malformed, Reason::TooLarge, Reason::UnknownObject, Reason::Schema];
 /// Reasons to reject a post before its client is known.
-const REASONS_UNKNOWN: [Reason; 3] = [Reason::Credentials, Reason::Malformed, Reason::TooLarge];
+const REASONS_UNKNOWN: [Reason; 4] = [Reason::Credentials, Reason::Malformed, Reason::TooLarge, Reason::ContentType];
+/// Reasons to reject a request that names no connector.
+const REASONS_NOWHERE: [Reason; 3] = [Reason::Malformed, Reason::TooLarge, Reason::UnknownConnector];
 /// Buckets from a post without any wait to one that timed out.
 const SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -52,6 +56,13 @@ families! {
 /// The metric families of all webhook sources of a worker. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WebhookMetrics(WebhookFamilies);
+
+impl Default for WebhookMetrics {
+    /// Metrics that no registry shows.
+    fn default() -> Self {
+        Self::register(&Registry::new()).expect("an empty registry has no name twice")
+    }
+}
 
 impl WebhookMetrics {
     /// Creates the families and registers them with `registry`.
@@ -93,10 +104,28 @@ impl WebhookMetrics {
                 .iter()
                 .for_each(|reason| drop(families.rejections.with_label_values(&[connector, client, reason.as_str()])));
         }
-        CODES_UNKNOWN.iter().for_each(|code| drop(families.requests.with_label_values(&[connector, UNKNOWN, *code])));
-        REASONS_UNKNOWN
+        self.start(connector, &CODES_UNKNOWN, &REASONS_UNKNOWN);
+        self.of_name(connector)
+    }
+
+    /// The metrics of requests that name no connector, under [`UNKNOWN`].
+    pub(crate) fn of_nowhere(&self) -> HookMetrics {
+        self.start(UNKNOWN, &CODES_NOWHERE, &REASONS_NOWHERE);
+        self.of_name(UNKNOWN)
+    }
+
+    /// Creates the series of unknown clients of a connector.
+    fn start(&self, connector: &str, codes: &[&str], reasons: &[Reason]) {
+        let Self(families) = self;
+        codes.iter().for_each(|code| drop(families.requests.with_label_values(&[connector, UNKNOWN, *code])));
+        reasons
             .iter()
             .for_each(|reason| drop(families.rejections.with_label_values(&[connector, UNKNOWN, reason.as_str()])));
+    }
+
+    /// The metrics of a connector, without creating the series of its clients.
+    pub(crate) fn of_name(&self, connector: &str) -> HookMetrics {
+        let Self(families) = self;
         HookMetrics {
             connector: connector.into(),
             duration: families.duration.with_label_values(&[connector]),
@@ -155,7 +184,8 @@ impl RequestMetrics<'_> {
 
     /// Sets the status of the answer and returns the time since the request began.
     pub(crate) fn answered(&mut self, status: hyper::StatusCode) -> Duration {
-        self.code = CODES.into_iter().chain(CODES_UNKNOWN).find(|code| *code == status.as_str()).unwrap_or("500");
+        let mut codes = CODES.into_iter().chain(CODES_UNKNOWN).chain(CODES_NOWHERE);
+        self.code = codes.find(|code| *code == status.as_str()).unwrap_or("500");
         self.started.elapsed()
     }
 }

@@ -7,14 +7,16 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Response, StatusCode,
+    body::{Body, Incoming},
     header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+    http::request::Parts,
 };
 use serde::Serialize;
 use towpath_api::{Error, ErrorType, Key, Placed, Reaction};
 use towpath_listener::Peer;
 use towpath_mapping::{Misfit, quote};
 
-use crate::{codes, map::Unmapped, verify::Unverified};
+use crate::{codes, discard::discard, map::Unmapped, verify::Unverified};
 
 /// The answer to a request.
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -27,6 +29,8 @@ pub(crate) enum Reason {
     TooLarge,
     UnknownObject,
     Schema,
+    ContentType,
+    UnknownConnector,
 }
 
 impl Reason {
@@ -38,6 +42,8 @@ impl Reason {
             Self::TooLarge => "too_large",
             Self::UnknownObject => "unknown_object",
             Self::Schema => "schema",
+            Self::ContentType => "content_type",
+            Self::UnknownConnector => "unknown_connector",
         }
     }
 }
@@ -87,18 +93,30 @@ impl Refusal {
     }
 
     pub(crate) fn unknown_connector() -> Self {
-        let detail = "The path must be `/hooks/` and the name of a webhook connector.";
-        Self::new(StatusCode::NOT_FOUND, codes::UNKNOWN_CONNECTOR, None, "There is no such webhook", detail)
+        let detail = "The path must be `/hooks/` and the name of a webhook connector, in its letter case.";
+        let (status, title) = (StatusCode::NOT_FOUND, "There is no such webhook");
+        Self::new(status, codes::UNKNOWN_CONNECTOR, Some(Reason::UnknownConnector), title, detail)
+    }
+
+    /// The head of the request cannot be read.
+    pub(crate) fn unreadable(status: StatusCode) -> Self {
+        if status == StatusCode::BAD_REQUEST {
+            return Self::malformed(status, "The request is not HTTP/1.1", "Its first line or a header is malformed.");
+        }
+        let title = "The head of the request is too large";
+        let detail = "The request line and the headers have more than 16 KiB, or there are more than 64 headers.";
+        Self::new(status, codes::TOO_LARGE, Some(Reason::TooLarge), title, detail)
     }
 
     pub(crate) fn method() -> Self {
         Self::malformed(StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed", "Send events with POST.")
     }
 
-    pub(crate) fn content_type() -> Self {
-        let detail = "The body must be `application/json` in UTF-8, without a content encoding.";
+    /// `why` continues a sentence about the body.
+    pub(crate) fn content_type(why: &str) -> Self {
+        let detail = format!("The body must be `application/json` in UTF-8, without a content encoding, but {why}.");
         let (status, title) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The type of the body is not supported");
-        Self::new(status, codes::CONTENT_TYPE, Some(Reason::Malformed), title, detail)
+        Self::new(status, codes::CONTENT_TYPE, Some(Reason::ContentType), title, detail)
     }
 
     pub(crate) fn too_large(detail: impl Into<String>) -> Self {
@@ -203,10 +221,23 @@ impl Refusal {
         }
     }
 
-    /// The answer to `peer`. A connection without a known client is closed after it: a stranger has one request.
-    pub(crate) fn answer_to(self, peer: &Peer, instance: &str) -> Answer {
-        let close = self.close || !peer.is_known();
+    /// The same for a request whose body was not read. The body is drained beside the answer. The connection is closed
+    /// after it, because a client that does not send the body would have its next request read as the body.
+    pub(crate) fn unread(self, head: &Parts, body: Incoming) -> Self {
+        let has_body = !body.is_end_stream();
+        discard(&head.headers, body);
+        Self { close: self.close || has_body, ..self }
+    }
 
+    /// The answer to `peer`. A connection without a known client is closed after it: a stranger has one request, but
+    /// any number with another method than POST, which read nothing.
+    pub(crate) fn answer_to(mut self, peer: &Peer, instance: &str) -> Answer {
+        self.close |= !(peer.is_known() || self.status == StatusCode::METHOD_NOT_ALLOWED);
+        self.answer(instance)
+    }
+
+    /// The answer about the path `instance`.
+    pub(crate) fn answer(self, instance: &str) -> Answer {
         let problem = Problem {
             r#type: format!("/errors#{}", self.code),
             title: &self.title,
@@ -224,7 +255,7 @@ impl Refusal {
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("POST"));
         }
-        if close {
+        if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         answer
@@ -240,7 +271,7 @@ impl From<Unverified> for Refusal {
                 let (status, title) = (StatusCode::UNAUTHORIZED, "The credentials are wrong");
                 Self::new(status, codes::CREDENTIALS, Some(Reason::Credentials), title, detail)
             }
-            Unverified::NotUtf8 => Self::malformed(StatusCode::BAD_REQUEST, title, "The body is not UTF-8."),
+            Unverified::NotUtf8(why) => Self::malformed(StatusCode::BAD_REQUEST, title, why),
             Unverified::Malformed(malformed) => Self::malformed(StatusCode::BAD_REQUEST, title, malformed.to_string()),
         }
     }

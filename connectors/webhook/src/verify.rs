@@ -46,8 +46,8 @@ pub(crate) struct Post<'a> {
 pub(crate) enum Unverified {
     /// The body is not a JSON object, or has a field twice.
     Malformed(Malformed),
-    /// The body is not UTF-8, as JSON must be.
-    NotUtf8,
+    /// The body is not UTF-8, as JSON must be. The text is for the sender.
+    NotUtf8(String),
     /// The credentials are missing or wrong; the answer does not say which.
     Credentials,
 }
@@ -96,12 +96,26 @@ fn digest(secret: &str) -> [u8; 32] {
 
 /// Reads the envelope of `body`, identifies the client, and drops the credentials.
 pub(crate) fn verify<'a>(body: &'a [u8], clients: &Clients) -> Result<(Arc<str>, Post<'a>), Unverified> {
-    let text = std::str::from_utf8(body).map_err(|_| Unverified::NotUtf8)?;
+    let text = text_of(body).map_err(Unverified::NotUtf8)?;
     let envelope = read_envelope(text).map_err(Unverified::Malformed)?;
     let id = envelope.client_id.and_then(as_text).unwrap_or_default();
     let secret = envelope.client_secret.and_then(as_text).unwrap_or_default();
     let client = clients.verify(&id, &secret).ok_or(Unverified::Credentials)?;
     Ok((client, envelope.post))
+}
+
+/// The body as text. JSON begins with an ASCII character, so a zero among its first two bytes means UTF-16 or UTF-32.
+fn text_of(body: &[u8]) -> Result<&str, String> {
+    let other = match body {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => "begins with a byte order mark of UTF-32",
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "begins with a byte order mark of UTF-16",
+        [0, ..] | [_, 0, ..] => "is in UTF-16 or UTF-32",
+        _ => {
+            return std::str::from_utf8(body)
+                .map_err(|error| format!("The body is not UTF-8 at byte {}.", error.valid_up_to()));
+        }
+    };
+    Err(format!("The body {other}; send it in UTF-8."))
 }
 
 /// The fields of a body, with the credentials.
@@ -186,6 +200,11 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_ignored() {
+        assert_eq!(outcome("\u{feff}{\"clientid\":\"acme\",\"clientSecret\":\"s3cret-of-acme\"}"), "acme");
+    }
+
+    #[test]
     fn missing_credentials_and_other_types_are_wrong_credentials() {
         for body in [
             "{}",
@@ -236,7 +255,16 @@ mod tests {
         assert_eq!(outcome("[]"), "expected an object at byte 0");
         assert_eq!(outcome(""), "expected an object at byte 0");
         assert_eq!(outcome("{} x"), "trailing characters at byte 3");
-        assert!(matches!(verify(b"{\"a\":\"\xff\"}", &clients()), Err(Unverified::NotUtf8)));
+        let refused = |body: &[u8]| match verify(body, &clients()) {
+            Err(Unverified::NotUtf8(why)) => why,
+            _ => String::new(),
+        };
+        assert_eq!(refused(b"{\"a\":\"\xff\"}"), "The body is not UTF-8 at byte 6.");
+        let utf16 = "The body begins with a byte order mark of UTF-16; send it in UTF-8.";
+        assert_eq!([refused(b"\xff\xfe{\0}\0"), refused(b"\xfe\xff\0{\0}")], [utf16, utf16]);
+        assert!(refused(b"\xff\xfe\0\0{\0\0\0").contains("mark of UTF-32"));
+        let unmarked = "The body is in UTF-16 or UTF-32; send it in UTF-8.";
+        assert_eq!([refused(b"{\0}\0"), refused(b"\0{\0}"), refused(b"\0\0\0{")], [unmarked; 3]);
     }
 
     #[test]

@@ -35,7 +35,12 @@ async fn serve_answers(limits: Limits, size: usize) -> Running {
             async move { Ok::<_, Infallible>(Response::new(Full::new(answer))) }
         })
     };
-    let accepting = Accepting::start("test", vec![socket], limits, metrics.clone(), services);
+    let refusal = |status| {
+        let mut refusal = Response::new(Full::new(Bytes::from_static(b"refused by us")));
+        *refusal.status_mut() = status;
+        refusal
+    };
+    let accepting = Accepting::start("test", vec![socket], limits, metrics.clone(), services, refusal);
     Running { address, metrics, accepting }
 }
 
@@ -76,6 +81,50 @@ async fn a_connection_without_a_head_ends_in_seconds_and_is_counted() {
     assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
     running.has_open(0).await;
     assert_eq!(running.metrics.count(Closed::NoRequest), 2);
+}
+
+#[tokio::test]
+async fn a_head_that_is_refused_gets_an_answer_with_a_body_and_reads_on() {
+    let running = serve_answers(limits(10, 10), 10).await;
+    let many: String = (0..70).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let long = |bytes: usize| format!("cookie: {}\r\n", "a".repeat(bytes));
+    for (request, status) in [
+        (format!("GET / HTTP/1.1\r\n{many}\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\n{}\r\n", long(20_000)), 431),
+        (format!("GET / HTTP/1.1\r\n{}\r\n", long(8_000_000)), 431),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(100_000)), 431),
+        ("GET / HTTP/1.1\r\nbad header: 1\r\n\r\n".to_owned(), 400),
+        (format!("GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n{}", "a".repeat(8_000_000)), 400),
+        ("GET / HTTP/7\r\n\r\n".to_owned(), 400),
+        ("{\"not\": \"a request\"}\r\n\r\n".to_owned(), 400),
+    ] {
+        for earlier in [false, true] {
+            let mut stream = running.connect(b"").await;
+            if earlier {
+                stream.write_all(REQUEST).await.unwrap();
+                let mut buffer = [0; 1_000];
+                let read = stream.read(&mut buffer).await.unwrap();
+                assert!(buffer[..read].starts_with(b"HTTP/1.1 200 "));
+            }
+            // As simple clients do, it reads nothing before it has written everything.
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+            let start = &request[..request.len().min(40)];
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{start}: {answer}");
+            assert!(answer.ends_with("content-length: 13\r\n\r\nrefused by us"), "{start}: {answer}");
+            assert!(answer.contains("connection: close\r\n"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_head_behind_a_request_is_answered_after_it() {
+    let running = serve_answers(limits(10, 10), 100_000).await;
+    let mut stream = running.connect(&[REQUEST, b"bad\r\n\r\n"].concat()).await;
+    let answers = timeout(Duration::from_secs(10), rest(&mut stream)).await.unwrap();
+    let answers = String::from_utf8_lossy(&answers);
+    assert_eq!((answers.matches("HTTP/1.1 200 ").count(), answers.matches("HTTP/1.1 400 ").count()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,3 +7,4 @@ mod listening; // sockets and connections
 mod running; // broker, start, stop, load
 mod strangers; // clients that send, read or know nothing
 mod webhook; // the fixture
+mod wild; // what clients in the wild send
