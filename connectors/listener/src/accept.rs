@@ -12,10 +12,10 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Collected};
 use hyper::{
     Request, Response, StatusCode,
-    body::{Body, Bytes, Incoming},
+    body::{Body, Incoming},
     header::{CONNECTION, CONTENT_LENGTH},
     server::conn::http1,
     service::{Service, service_fn},
@@ -240,7 +240,7 @@ where
 async fn written<B: Body>(answer: Response<B>) -> Vec<u8> {
     let (head, body) = answer.into_parts();
     // The body is made by this process; an error of it leaves it empty.
-    let body = body.collect().await.map_or_else(|_| Bytes::new(), |body| body.to_bytes());
+    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     let mut written =
         format!("HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: {}\r\n", head.status, body.len()).into_bytes();
     for (name, value) in head.headers.iter().filter(|(name, _)| **name != CONNECTION && **name != CONTENT_LENGTH) {

@@ -153,9 +153,10 @@ async fn a_refusal_before_the_body_closes_the_connection_and_sends_no_100_contin
             // Nothing of the body is sent: the answer does not wait for it.
             let request = format!("{line}\r\nhost: x{expect}\r\n\r\n");
             for known in [false, true] {
-                let mut stream = match known {
-                    true => known_then(&webhook, &request).await,
-                    false => webhook.connect(request.as_bytes()).await,
+                let mut stream = if known {
+                    known_then(&webhook, &request).await
+                } else {
+                    webhook.connect(request.as_bytes()).await
                 };
                 let head = head_of(&mut stream).await;
                 assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {head}");
