@@ -11,6 +11,10 @@ use serde_json::{Map, Number, Value as Json, json};
 /// (`io.debezium.data.Json`).
 pub const JSON_TEXT: &str = "io.debezium.data.Json";
 
+/// The attribute of a field with the default that its schema states, in the units of the field's type; a decimal is a
+/// text of its digits. For rows that were there before the field. Not set if the default is null.
+pub const DEFAULT: &str = "towpath.default";
+
 /// Returns true if the text of a field is JSON, which is stored as JSON: the attribute `connect.name` of the field is
 /// [`JSON_TEXT`]. The type of such a field is `string`, or a union of `string` and null.
 pub fn is_json_text(field: &RecordField) -> bool {
@@ -22,7 +26,7 @@ pub fn is_json_text(field: &RecordField) -> bool {
 #[error("a value does not fit its schema")]
 pub struct Misfit;
 
-/// The attribute of a named type with its original name, if Avro does not allow that name.
+/// The attribute of a field or a named type with its original name, if Avro does not allow that name.
 pub const ORIGINAL_NAME: &str = "towpath.name";
 
 /// Converts a value to JSON: records and maps become objects, bytes become hexadecimal text prefixed with `\x` as in

@@ -11,6 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use num_bigint::BigInt;
 use serde_json::value::RawValue;
 
+use super::schema::PAYLOAD_DEFAULT;
 use crate::avro::{
     binary::{
         read::{MAX_DECODED, MAX_SCALE, Malformed},
@@ -19,7 +20,6 @@ use crate::avro::{
     codes,
     refusal::Refusal,
     schema::{
-        names::DEFAULT,
         semantic::{self, Semantic},
         shape::nullable,
     },
@@ -132,7 +132,7 @@ impl Writer {
             self.fields += field.name.len() + size_of::<(String, Value)>();
             self.path.push(field.name.clone());
             let given = values.get(&field.name).copied();
-            match field.custom_attributes.get(DEFAULT) {
+            match field.custom_attributes.get(PAYLOAD_DEFAULT) {
                 // As Connect's converter: a field that is left out has its default, and so has a null of a required
                 // type. The null of an optional type is kept, which that converter replaces too by default.
                 Some(default)

@@ -4,9 +4,14 @@
 //! `connect.name`.
 
 use apache_avro::Schema;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value as Json, json};
+use towpath_api::json::DEFAULT;
 
 use crate::avro::{codes, refusal::Refusal, schema::semantic};
+
+/// The attribute of a field with its default in the form of a payload.
+pub(super) const PAYLOAD_DEFAULT: &str = "towpath.payload_default";
 
 /// Translates a Connect schema to Avro.
 ///
@@ -59,7 +64,8 @@ impl Naming {
             let name = field.get("field").and_then(Json::as_str).ok_or_else(unusable)?;
             let mut avro = json!({"name": name, "type": self.schema(field)?});
             if let Some(default) = field.get("default").filter(|default| !default.is_null()) {
-                avro["default"] = default.clone();
+                avro[DEFAULT] = default_in_avro(field, default);
+                avro[PAYLOAD_DEFAULT] = default.clone();
             }
             fields.push(avro);
         }
@@ -77,5 +83,15 @@ impl Naming {
         let fields = json!([{"name": "key", "type": key}, {"name": "value", "type": value}]);
         let pair = json!({"type": "record", "name": format!("connect.Pair{}", self.records), "fields": fields});
         Ok(json!({"type": "array", "items": pair}))
+    }
+}
+
+/// A default in the form of Avro, which writes bytes as characters up to 255.
+fn default_in_avro(field: &Json, default: &Json) -> Json {
+    match (field["type"].as_str(), default.as_str()) {
+        (Some("bytes"), Some(text)) => STANDARD
+            .decode(text)
+            .map_or(Json::Null, |bytes| bytes.into_iter().map(char::from).collect::<String>().into()),
+        _ => default.clone(),
     }
 }

@@ -50,7 +50,11 @@ impl Semantic {
                 let unscaled = reader.sized()?;
                 Value::BigDecimal(reader.number(unscaled, -i64::from(zeros))?)
             }
-            Self::NanoTime => Value::Long(reader.long()?),
+            Self::Bits => {
+                let bits = reader.sized()?;
+                Value::Bytes(reader.owned_bytes(bits)?)
+            }
+            Self::NanoTime | Self::MicroDuration => Value::Long(reader.long()?),
         })
     }
 }

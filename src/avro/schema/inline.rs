@@ -10,8 +10,9 @@ use apache_avro::schema::{
     Schema, UnionSchema,
 };
 use serde_json::{Value as Json, json};
+use towpath_api::json::ORIGINAL_NAME;
 
-use super::names::{ORIGINAL_NAME, ORIGINAL_SYMBOLS, original};
+use super::names::{ORIGINAL_SYMBOLS, original};
 
 /// Maximum nesting, so that no walk can exhaust the stack.
 const MAX_DEPTH: usize = 64;

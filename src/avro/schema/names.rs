@@ -8,16 +8,10 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use serde_json::{Map, Value as Json};
-
-/// The attribute with the original name of a field, or of a type.
-pub(crate) const ORIGINAL_NAME: &str = "towpath.name";
+use towpath_api::json::{DEFAULT, ORIGINAL_NAME};
 
 /// The attribute with the original symbols of an enum.
 pub(super) const ORIGINAL_SYMBOLS: &str = "towpath.symbols";
-
-/// The attribute with the default of a field. The parser refuses defaults that do not fit their type, which old
-/// registries accepted; reading by the writer's schema needs none.
-pub(crate) const DEFAULT: &str = "towpath.default";
 
 /// Replaces the parts of a type's name, a namespace or a reference that are not allowed.
 pub(super) fn allow(name: &mut String) {
@@ -50,7 +44,8 @@ pub(super) fn allow_symbols(definition: &mut Map<String, Json>) {
     definition.insert(ORIGINAL_SYMBOLS.to_owned(), Json::Array(original));
 }
 
-/// Replaces the name of the field at `position` if it is not allowed, and sets its default aside.
+/// Replaces the name of the field at `position` if it is not allowed, and sets its default aside: the parser refuses
+/// defaults that do not fit their type, which old registries accepted.
 pub(super) fn allow_field(field: &mut Map<String, Json>, position: usize) {
     field.remove("aliases");
     field.remove("order");

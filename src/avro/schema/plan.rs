@@ -9,6 +9,8 @@ use apache_avro::{
     schema::{ArraySchema, MapSchema, RecordField, RecordSchema, Schema, UnionSchema, UnionSchemaBuilder},
     types::Value,
 };
+use serde_json::Value as Json;
+use towpath_api::json::DEFAULT;
 
 use super::{
     semantic::{CONNECT_NAME, Semantic},
@@ -46,8 +48,8 @@ pub(crate) enum Plan {
 pub(crate) struct Planned {
     pub(crate) plan: Plan,
     pub(crate) schema: Schema,
-    /// True for JSON text, nullable or not.
-    json_text: bool,
+    /// The semantic name that a field of this type keeps, nullable or not.
+    kept_name: Option<&'static str>,
 }
 
 impl Planned {
@@ -70,7 +72,7 @@ impl Planned {
                     Plan::Array(Box::new(items.plan))
                 };
                 let schema = ArraySchema { items: Box::new(items.schema), attributes: array.attributes.clone() };
-                Ok(Self { plan, schema: Schema::Array(schema), json_text: false })
+                Ok(Self { plan, schema: Schema::Array(schema), kept_name: None })
             }
             Schema::Map(map) => {
                 let types = Self::new(&map.types)?;
@@ -80,9 +82,9 @@ impl Planned {
                     Plan::Map(Box::new(types.plan))
                 };
                 let schema = MapSchema { types: Box::new(types.schema), attributes: map.attributes.clone() };
-                Ok(Self { plan, schema: Schema::Map(schema), json_text: false })
+                Ok(Self { plan, schema: Schema::Map(schema), kept_name: None })
             }
-            leaf => Ok(Self { plan: Plan::As(leaf.clone()), schema: leaf.clone(), json_text: false }),
+            leaf => Ok(Self { plan: Plan::As(leaf.clone()), schema: leaf.clone(), kept_name: None }),
         }
     }
 
@@ -101,7 +103,7 @@ impl Planned {
                 let nullable = matches!(written, Schema::Union(union) if union.variants().contains(&Schema::Null));
                 let schema =
                     if nullable { Self::union_of([Schema::Null, Schema::String].into_iter())? } else { Schema::String };
-                Ok(Self { plan: Plan::Tree(written.clone()), schema, json_text: true })
+                Ok(Self { plan: Plan::Tree(written.clone()), schema, kept_name: Some(towpath_api::json::JSON_TEXT) })
             }
             Schema::TimestampNanos => Ok(Self::converted(Semantic::Nanos)),
             Schema::LocalTimestampNanos => Ok(Self::converted(Semantic::LocalNanos)),
@@ -123,9 +125,10 @@ impl Planned {
             Semantic::IsoTime | Semantic::NanosOfDay => Schema::TimeMicros,
             Semantic::Json => Schema::String,
             Semantic::VariableScaleDecimal { .. } | Semantic::Zeros(_) => Schema::BigDecimal,
-            Semantic::NanoTime => Schema::Long,
+            Semantic::Bits => Schema::Bytes,
+            Semantic::NanoTime | Semantic::MicroDuration => Schema::Long,
         };
-        Self { plan: Plan::Converted(semantic), schema, json_text: semantic == Semantic::Json }
+        Self { plan: Plan::Converted(semantic), schema, kept_name: semantic.kept_name() }
     }
 
     fn record(record: &RecordSchema, of_field: impl Fn(&Schema) -> Result<Self, Refusal>) -> Result<Self, Refusal> {
@@ -133,9 +136,14 @@ impl Planned {
         let mut plans = Vec::with_capacity(record.fields.len());
         for field in &record.fields {
             let planned = of_field(&field.schema)?;
+            let default = default_of(field, &planned);
             let mut field = RecordField { schema: planned.schema, default: None, ..field.clone() };
-            if planned.json_text {
-                field.custom_attributes.insert(CONNECT_NAME.to_owned(), towpath_api::json::JSON_TEXT.into());
+            field.custom_attributes.remove(DEFAULT);
+            if let Some(default) = default {
+                field.custom_attributes.insert(DEFAULT.to_owned(), default);
+            }
+            if let Some(name) = planned.kept_name {
+                field.custom_attributes.insert(CONNECT_NAME.to_owned(), name.into());
             }
             plans.push((field.name.clone(), planned.plan));
             fields.push(field);
@@ -151,16 +159,16 @@ impl Planned {
             fields,
             attributes: record.attributes.clone(),
         };
-        Ok(Self { plan, schema: Schema::Record(schema), json_text: false })
+        Ok(Self { plan, schema: Schema::Record(schema), kept_name: None })
     }
 
     fn union(union: &UnionSchema, of_branch: impl Fn(&Schema) -> Result<Self, Refusal>) -> Result<Self, Refusal> {
         let branches = union.variants().iter().map(of_branch).collect::<Result<Vec<_>, _>>()?;
         let nullable = is_nullable(union.variants());
-        let json_text = nullable && branches.iter().any(|branch| branch.json_text);
+        let kept_name = branches.iter().find_map(|branch| branch.kept_name).filter(|_| nullable);
         if branches.iter().all(|branch| matches!(branch.plan, Plan::As(_))) {
             let schema = Self::union_of(branches.into_iter().map(|branch| branch.schema))?;
-            return Ok(Self { plan: Plan::As(Schema::Union(union.clone())), schema, json_text });
+            return Ok(Self { plan: Plan::As(Schema::Union(union.clone())), schema, kept_name });
         }
         let (plans, schemas): (Vec<_>, Vec<_>) =
             branches.into_iter().map(|branch| (branch.plan, branch.schema)).unzip();
@@ -172,7 +180,7 @@ impl Planned {
         } else {
             Plan::OneOf(plans)
         };
-        Ok(Self { plan, schema, json_text })
+        Ok(Self { plan, schema, kept_name })
     }
 
     fn union_of(branches: impl Iterator<Item = Schema>) -> Result<Schema, Refusal> {
@@ -181,6 +189,34 @@ impl Planned {
             union.variant(branch).map_err(|error| Refusal::new(codes::UNUSABLE_SCHEMA, error.to_string()))?;
         }
         Ok(Schema::Union(union.build()))
+    }
+}
+
+/// The default of a field, as [`DEFAULT`] has it; `None` for null, and for types whose defaults nobody reads.
+fn default_of(field: &RecordField, planned: &Planned) -> Option<Json> {
+    let default =
+        field.custom_attributes.get(DEFAULT).or(field.default.as_ref()).filter(|default| !default.is_null())?;
+    let plan = match &planned.plan {
+        Plan::Nullable { other, .. } => other,
+        plan => plan,
+    };
+    let schema = match &planned.schema {
+        Schema::Union(union) => union.variants().iter().find(|branch| **branch != Schema::Null)?,
+        schema => schema,
+    };
+    match (plan, schema, default) {
+        (Plan::Converted(Semantic::Nanos | Semantic::LocalNanos | Semantic::NanosOfDay), _, nanos) => {
+            let nanos = nanos.as_i64().filter(|nanos| nanos % 1_000 == 0)?;
+            Some((nanos / 1_000).into())
+        }
+        (Plan::Converted(Semantic::LocalMillis | Semantic::Millis), _, millis) => Some(millis.as_i64()?.checked_mul(1_000)?.into()),
+        (Plan::Converted(Semantic::VariableScaleDecimal { .. } | Semantic::Zeros(_)), ..) => None,
+        (_, Schema::Decimal(ty), Json::String(bytes)) => {
+            let bytes: Vec<u8> = bytes.chars().map(|byte| u8::try_from(byte).ok()).collect::<Option<_>>()?;
+            let unscaled = num_bigint::BigInt::from_signed_bytes_be(&bytes);
+            Some(apache_avro::BigDecimal::new(unscaled, i64::try_from(ty.scale).ok()?).to_string().into())
+        }
+        _ => Some(default.clone()),
     }
 }
 

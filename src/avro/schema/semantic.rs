@@ -17,6 +17,9 @@ use super::names;
 /// Connect's attribute for the semantic type.
 pub(crate) const CONNECT_NAME: &str = "connect.name";
 
+const BITS: &str = "io.debezium.data.Bits";
+const MICRO_DURATION: &str = "io.debezium.time.MicroDuration";
+
 /// The namespace of markers.
 const NAMESPACE: &str = "towpath.semantic";
 
@@ -39,6 +42,10 @@ pub(crate) enum Semantic {
     IsoTimestamp,
     /// A string that contains JSON.
     Json,
+    /// Bits, the lowest first; read as bytes.
+    Bits,
+    /// An amount of time in microseconds; read as a number.
+    MicroDuration,
     /// A record with a scale and an unscaled value.
     VariableScaleDecimal {
         scale_first: bool,
@@ -60,7 +67,7 @@ const ZEROS: &str = "Zeros";
 
 impl Semantic {
     /// Types with a marker: its name, and the type of its field.
-    const MARKED: [(Self, &'static str, &'static str); 10] = [
+    const MARKED: [(Self, &'static str, &'static str); 12] = [
         (Self::Days, "Days", "int"),
         (Self::LocalMillis, "LocalMillis", "long"),
         (Self::LocalMicros, "LocalMicros", "long"),
@@ -69,6 +76,8 @@ impl Semantic {
         (Self::IsoTime, "IsoTime", "string"),
         (Self::IsoTimestamp, "IsoTimestamp", "string"),
         (Self::Json, "Json", "string"),
+        (Self::Bits, "Bits", "bytes"),
+        (Self::MicroDuration, "MicroDuration", "long"),
         (Self::NanoTime, "NanoTime", "long"),
         (Self::Millis, "Millis", "long"),
     ];
@@ -95,6 +104,16 @@ impl Semantic {
         named.then_some(Self::VariableScaleDecimal { scale_first })
     }
 
+    /// The `connect.name` that a field keeps, because its values mean more than their type in Avro.
+    pub(crate) fn kept_name(self) -> Option<&'static str> {
+        match self {
+            Self::Json => Some(towpath_api::json::JSON_TEXT),
+            Self::Bits => Some(BITS),
+            Self::MicroDuration => Some(MICRO_DURATION),
+            _ => None,
+        }
+    }
+
     /// Returns the semantic type for a `connect.name` on the primitive type `base`, if values need conversion.
     fn of_name(name: &str, base: &str) -> Option<Self> {
         let (semantic, expected) = match name {
@@ -108,6 +127,8 @@ impl Semantic {
             "io.debezium.time.IsoTime" => (Self::IsoTime, "string"),
             "io.debezium.time.IsoTimestamp" => (Self::IsoTimestamp, "string"),
             towpath_api::json::JSON_TEXT => (Self::Json, "string"),
+            BITS => (Self::Bits, "bytes"),
+            MICRO_DURATION => (Self::MicroDuration, "long"),
             _ => return None,
         };
         (base == expected).then_some(semantic)

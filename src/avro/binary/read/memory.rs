@@ -61,7 +61,8 @@ impl Reader<'_> {
         Ok(text.to_owned())
     }
 
-    pub(super) fn owned_bytes(&mut self, bytes: &[u8]) -> Read<Vec<u8>> {
+    /// Copies bytes.
+    pub(crate) fn owned_bytes(&mut self, bytes: &[u8]) -> Read<Vec<u8>> {
         self.count(bytes.len() + ALLOCATION)?;
         Ok(bytes.to_vec())
     }
