@@ -211,7 +211,7 @@ async fn a_table_of_another_shape_is_refused_with_both_types() {
     let error = sink.apply(&claim, &lab.batch(0, vec![lab.whole(0, 1, 1)])).await.unwrap_err();
     assert_eq!((error.error.reaction, error.error.code), (Reaction::Retry, "postgres.schema_mismatch"));
     assert!(error.error.to_string().contains("column `id` of the key should be bigint and is uuid"), "{error:?}");
-    assert!(error.error.help().is_some_and(|help| help.contains("ALTER COLUMN \"id\" TYPE bigint")), "{error:?}");
+    assert!(error.error.help().is_none(), "no statement changes a key: {error:?}");
     assert_eq!(lab.next_offset().await, ["0"]);
 }
 

@@ -19,6 +19,7 @@ mod ends;
 mod failpoints;
 mod faults;
 mod fenced;
+mod fit;
 mod foreign_schemas;
 mod guards;
 mod histories;

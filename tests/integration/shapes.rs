@@ -255,14 +255,14 @@ async fn without_metadata_columns_an_existing_table_stays_unchanged() {
 async fn all_faults_of_a_table_are_reported_at_once() {
     let lab = Laboratory::new("all_wrong").await;
     let create = "CREATE SCHEMA $; CREATE TABLE $.deals
-                  (id bigint, a boolean, b text GENERATED ALWAYS AS ('x') STORED, must text NOT NULL)";
+                  (id bigint, a uuid, b text GENERATED ALWAYS AS ('x') STORED, must text NOT NULL)";
     lab.client.batch_execute(&create.replace('$', &lab.name)).await.unwrap();
     let mut shapes = Shapes::of(&lab, &[]).await;
     let error = shapes.apply(vec![lab.whole(0, 1, 1)]).await.unwrap_err();
     let error = format!("{error}; {}", error.help().unwrap_or_default());
     for part in [
         r#"("id") has no unique index"#,
-        "column `a` should be bigint and is boolean",
+        "column `a` should be text and is uuid",
         "column `b` is computed",
         "column `must` is NOT NULL without a default",
         r#"ADD UNIQUE ("id")"#,

@@ -18,6 +18,10 @@ use crate::{
 
 const KEY: &str = r#"{"type":"record","name":"Key","fields":[{"name":"id","type":"int"}]}"#;
 
+/// Keys in bare JSON, and values in JSON with a schema.
+const JSON: &str = "\"key.converter\" = \"json\"\n\"key.converter.schemas.enable\" = \"false\"\n\
+                    \"value.converter\" = \"json\"\n";
+
 fn key(id: i32) -> Value {
     record(&[("id", Value::Int(id))])
 }
@@ -226,6 +230,83 @@ async fn numbers_of_any_scale_are_keys() {
     let table = format!("SELECT id::text, part, n, _towpath_deleted FROM {} ORDER BY id", topic.table());
     rows_become(&database().await, &table, &["-0.001|7|4|f", "1|7|5|t", "1.5|7|2|f", "100|7|3|f"]).await;
     assert_eq!(psql(&format!("SELECT DISTINCT pg_typeof(id) FROM {}", topic.table())), "numeric");
+}
+
+#[tokio::test]
+async fn values_of_debezium_go_into_columns_of_their_own_types() {
+    let _stack = shared().await;
+    let theirs = "\"schema.evolution\" = \"off\"\n\"metadata.columns\" = \"none\"\n\"delete.mode\" = \"hard\"\n";
+    let worker = Worker::new("own_types").sink(&format!("{JSON}{theirs}")).start().await;
+    let database = database().await;
+    let table = format!("{}.zoo", worker.name);
+    let create = format!(
+        "CREATE SCHEMA IF NOT EXISTS {};
+         CREATE TABLE {table} (no bigint PRIMARY KEY, bits bit(12), span interval, iso interval,
+           mysql interval, clock time, at timestamp(3), doc json, place point, tags text[], clockz timetz)",
+        worker.name
+    );
+    database.batch_execute(&create).await.unwrap();
+    let topic = Topic::new(&table).await;
+    let field = |field: &str, ty: &str, name: &str| json!({"field": field, "type": ty, "name": name, "optional": true});
+    let number = |name: &str| json!({"field": name, "type": "double", "optional": false});
+    let fields = json!([
+        {"field": "bits", "type": "bytes", "name": "io.debezium.data.Bits", "parameters": {"length": "12"},
+         "optional": true},
+        field("span", "int64", "io.debezium.time.MicroDuration"),
+        field("iso", "string", "io.debezium.time.Interval"),
+        field("mysql", "int64", "io.debezium.time.MicroTime"),
+        field("clock", "int64", "io.debezium.time.MicroTime"),
+        field("at", "int64", "io.debezium.time.Timestamp"),
+        field("doc", "string", "io.debezium.data.Json"),
+        {"field": "place", "type": "struct", "name": "io.debezium.data.geometry.Point", "optional": true,
+         "fields": [number("x"), number("y"), {"field": "wkb", "type": "bytes", "optional": true},
+                    {"field": "srid", "type": "int32", "optional": true}]},
+        {"field": "tags", "type": "array", "items": {"type": "string", "optional": true}, "optional": true},
+        field("clockz", "string", "io.debezium.time.ZonedTime"),
+    ]);
+    let doc = r#"{"b": 1, "a": 1.0, "a": 1e2}"#;
+    for (no, mysql, clock) in [(1, 3_020_399_000_000_i64, 86_399_999_999_i64), (2, -3_600_000_000, 3_020_399_000_000)] {
+        let payload = json!({
+            "bits": "AQg=", "span": 1_500_000, "iso": "P1Y2M3DT4H5M6S", "mysql": mysql, "clock": clock,
+            "at": 1_700_000_000_123_i64, "doc": doc, "place": {"x": 1.5, "y": -2.0, "wkb": null, "srid": null},
+            "tags": ["x", null, "z,\"q"], "clockz": "10:00:00.123456Z",
+        });
+        let value = json!({"schema": {"type": "struct", "optional": false, "fields": fields}, "payload": payload});
+        topic.send_bytes(format!(r#"{{"no":{no}}}"#).as_bytes(), value.to_string().as_bytes(), &[]).await;
+    }
+    let letters = format!("SELECT \"offset\", error_text FROM towpath.dead_letter WHERE topic = '{table}'");
+    let why = "the value is not from 00:00:00 to 24:00:00, the range of column `clock` (time without time zone)";
+    let letter = format!("1|write field `clock` of record 0 of a statement: {why}");
+    rows_become(&database, &letters, &[&letter]).await;
+    let shown = psql(&format!("SELECT * FROM {table}"));
+    let expected = "1|100000000001|00:00:01.5|1 year 2 mons 3 days 04:05:06|838:59:59|23:59:59.999999|\
+                    2023-11-14 22:13:20.123|{\"b\": 1, \"a\": 1.0, \"a\": 1e2}|(1.5,-2)|\
+                    {x,NULL,\"z,\\\"q\"}|10:00:00.123456+00";
+    assert_eq!(shown, expected);
+}
+
+#[tokio::test]
+async fn rows_that_are_there_get_the_default_that_debezium_states() {
+    let _stack = shared().await;
+    let worker = Worker::new("stated").sink(JSON).start().await;
+    let topic = Topic::new(&format!("{}.zoo", worker.name)).await;
+    let database = database().await;
+    let send = async |no: i64, fields: serde_json::Value, payload: serde_json::Value| {
+        let value = json!({"schema": {"type": "struct", "optional": false, "fields": fields}, "payload": payload});
+        topic.send_bytes(format!(r#"{{"no":{no}}}"#).as_bytes(), value.to_string().as_bytes(), &[]).await;
+    };
+    send(1, json!([{"field": "a", "type": "int32", "optional": true}]), json!({"a": 1})).await;
+    rows_become(&database, &format!("SELECT no, a FROM {}", topic.table()), &["1|1"]).await;
+    let fields = json!([
+        {"field": "a", "type": "int32", "optional": true},
+        {"field": "h", "type": "int32", "optional": false, "default": 7},
+        {"field": "d", "type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "optional": false,
+         "parameters": {"scale": "2", "connect.decimal.precision": "5"}, "default": "fQ=="},
+        {"field": "made", "type": "int64", "name": "io.debezium.time.MicroTimestamp", "optional": false, "default": 0},
+    ]);
+    send(2, fields, json!({"a": 2, "h": 8, "d": "fQ==", "made": 1})).await;
+    let expected = ["1|1|7|1.25|", "2|2|8|1.25|1970-01-01 00:00:00.000001"];
+    rows_become(&database, &format!("SELECT no, a, h, d, made FROM {} ORDER BY 1", topic.table()), &expected).await;
 }
 
 #[tokio::test]

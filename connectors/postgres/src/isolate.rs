@@ -9,6 +9,7 @@ use std::{borrow::Cow, collections::HashMap};
 use towpath_api::{Body, Error, Identity, Reaction, Record, RecordOp, Result, failpoint};
 
 use crate::{
+    blame::name_the_field,
     codes,
     config::{DeleteMode, InsertMode, PostgresSinkConfig},
     dead_letter::DeadLetter,
@@ -191,8 +192,12 @@ async fn write_part<'a>(transaction: &mut Transaction<'a>, records: &'a [Record]
             Ok(Ok(part))
         }
         Err(error) if may_be_halved(&error, records) => {
+            let table = transaction.cached(transaction.table);
             transaction.roll_back_to(PART).await?;
-            Ok(Err(error))
+            Ok(Err(match records {
+                [record] => name_the_field(transaction, table.as_deref(), record, error).await?,
+                _ => error,
+            }))
         }
         Err(error) => Err(error),
     }

@@ -10,7 +10,7 @@ use towpath_api::{Body, Change, Identity, RecordKey};
 
 use crate::{
     codes,
-    column::{ColumnType, common_type, fields_of},
+    column::{ColumnType, Form, common_type, fields_of},
     config::PrimaryKeyMode,
     name::column_name,
 };
@@ -36,8 +36,20 @@ pub(crate) struct KeyColumn {
     /// Not quoted.
     pub(crate) name: String,
     pub(crate) ty: ColumnType,
+    pub(crate) form: Form,
     /// The type that values are cast to, if the column's type differs from `ty`.
     pub(crate) cast: Option<String>,
+    /// The schema of the operators of the column's type, quoted, if it is not that of the server.
+    pub(crate) operators: Option<String>,
+    /// The type of the column, for people; empty if Towpath adds the column.
+    pub(crate) declared: String,
+}
+
+impl KeyColumn {
+    /// A column of this type.
+    pub(crate) fn new(name: String, ty: ColumnType) -> Self {
+        Self { name, ty, form: Form::Plain, cast: None, operators: None, declared: String::new() }
+    }
 }
 
 /// A field of records that the key holds, so it needs no other column.
@@ -152,7 +164,7 @@ impl<'c> Keys<'c> {
                 match columns.get_mut(place) {
                     None => {
                         let name = self.column_name(&part.name, place, parts.len(), &columns)?;
-                        columns.push(KeyColumn { name, ty, cast: None });
+                        columns.push(KeyColumn::new(name, ty));
                         names.push(part.name.clone());
                     }
                     Some(known) => {

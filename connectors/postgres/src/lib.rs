@@ -11,6 +11,7 @@
 //! | `views`, `views/` | standard views of sources, over the tables |
 //! | `apply` | one attempt to write a batch: begin with the compare-and-set, write, commit |
 //! | `isolate` | finds the records that the database refuses, and only those |
+//! | `blame` | finds the field whose value the database refuses |
 //! | `write`, `history` | the statements of a batch: for the present state, and for every change |
 //! | `fast_path` | batches whose rows are all new, or all known already |
 //! | `transaction` | begin, prepare, savepoints, commit, rollback; the connection's cache |
@@ -38,6 +39,7 @@
 //! that the database refuses is stored in `towpath.dead_letter` in the same transaction as its offset.
 
 mod apply;
+mod blame;
 mod bookkeeping;
 mod codes;
 mod column;

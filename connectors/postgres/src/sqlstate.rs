@@ -179,6 +179,12 @@ pub(crate) fn is_unclear(error: &Error) -> bool {
         && [codes::TABLE_CHANGED, codes::REFUSED_ROW, codes::FAILED_WITHIN].contains(&error.code)
 }
 
+/// Returns true if the server refuses a value of the row, and does not name its column.
+pub(crate) fn refuses_a_value(error: &Error) -> bool {
+    let message = std::error::Error::source(error).and_then(|source| source.downcast_ref::<ServerMessage>());
+    error.reaction == Reaction::Poison && message.is_some_and(|message| message.refuses_value)
+}
+
 /// The error of a table that refuses every record for an unclear reason.
 pub(crate) fn of_every_row(mut error: Error) -> Error {
     let help;

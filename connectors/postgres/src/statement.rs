@@ -25,12 +25,12 @@ pub(crate) use self::{
 };
 use crate::{
     codes,
-    column::{ColumnArray, ColumnType},
+    column::{ColumnArray, ColumnType, Unfit},
     config::MetadataColumns,
     fold::{Content, Row, carried},
     key::KeyColumn,
     name::quoted,
-    table::Table,
+    table::{Column, Table},
 };
 
 /// Rows of one statement: enough to make its fixed cost negligible, few enough for the server to start early.
@@ -54,9 +54,38 @@ impl Statement {
     }
 }
 
-/// The error of a value that no column takes; `place` is the row's index in the statement.
-pub(crate) fn out_of_range(place: usize) -> Error {
-    let doing = format!("encode record {place} of a statement: a value is out of the range of its column");
+/// A value that its column does not hold.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// The row's index in the statement.
+    place: usize,
+    /// The field, or the column of the key.
+    what: String,
+    /// The column and its type.
+    column: String,
+    why: Unfit,
+}
+
+impl Refused {
+    fn of_column(place: usize, column: &Column, why: Unfit) -> Self {
+        let declared = if column.declared.is_empty() { &column.ty.sql() } else { &column.declared };
+        let of = format!("column `{}` ({declared})", column.name);
+        Self { place, what: format!("field `{}`", column.field), column: of, why }
+    }
+
+    fn of_key(place: usize, column: Option<&KeyColumn>, why: Unfit) -> Self {
+        let name = column.map_or_else(String::new, |key| {
+            let declared = if key.declared.is_empty() { &key.ty.sql() } else { &key.declared };
+            format!("column `{}` ({declared})", key.name)
+        });
+        Self { place, what: "the key".to_owned(), column: name, why }
+    }
+}
+
+/// The error of a value that its column does not hold. Its text has the field and not the value.
+pub(crate) fn out_of_range(Refused { place, what, column, why }: Refused) -> Error {
+    let Unfit(why) = why;
+    let doing = format!("write {what} of record {place} of a statement: the value {why} {column}");
     Error::poison(codes::OUT_OF_RANGE, ErrorType::Mapping, doing)
 }
 
@@ -145,8 +174,8 @@ fn input_keys(keys: &[KeyColumn]) -> Vec<String> {
 fn same_key(keys: &[KeyColumn]) -> String {
     let pairs = key_names(keys).into_iter().zip(input_keys(keys)).zip(keys);
     let equal = |((name, input), key): ((String, String), &KeyColumn)| {
-        // citext's operator is in the schema of the extension, which the session's search path does not include.
-        let schema = key.cast.as_deref().and_then(|ty| ty.strip_suffix(".citext"));
+        // Such as citext's, in the schema of the extension, which the session's search path may not include.
+        let schema = key.operators.as_deref();
         let equals = schema.map_or_else(|| "=".to_owned(), |schema| format!("OPERATOR({schema}.=)"));
         format!("t.{name} {equals} {input}")
     };

@@ -6,6 +6,7 @@
 
 mod catalog;
 mod change;
+mod compare;
 mod ddl;
 mod dependents;
 mod desired;
@@ -16,6 +17,7 @@ mod metadata;
 mod mismatch;
 mod names;
 pub(crate) mod preflight;
+mod remedy;
 pub(crate) mod schema_changes;
 
 use std::{collections::HashMap, sync::Arc};
@@ -29,7 +31,12 @@ pub(crate) use self::{
     evolve::ensure,
     schema_changes::Cause,
 };
-use crate::{column::ColumnType, config::MetadataColumns, key::KeyColumn, name::TableName};
+use crate::{
+    column::{ColumnType, Form, Route},
+    config::MetadataColumns,
+    key::KeyColumn,
+    name::TableName,
+};
 
 /// Advisory lock for changes of schema `towpath`, and the seed of the locks for changes of tables. Each is held until
 /// its transaction ends. The number is "towpath" in ASCII.
@@ -60,9 +67,21 @@ pub(crate) struct Column {
     /// Not quoted.
     pub(crate) name: String,
     pub(crate) field: String,
+    /// The type of the values on the wire.
     pub(crate) ty: ColumnType,
+    pub(crate) form: Form,
     /// The type that values are cast to, if the column's type differs from `ty`.
     pub(crate) cast: Option<String>,
+    /// The type of the column, for people; empty if Towpath adds the column.
+    pub(crate) declared: String,
+}
+
+impl Column {
+    /// Brings values into the column in this way.
+    fn follow(&mut self, route: Route) {
+        self.ty = route.wire.unwrap_or(self.ty);
+        (self.form, self.cast) = (route.form, route.cast);
+    }
 }
 
 impl Table {

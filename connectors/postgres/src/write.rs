@@ -283,9 +283,12 @@ async fn state_table(
     if let Some(cached) = &cached {
         // The schemas seen first come first: their order decides the names of columns.
         let (schemas, key_schemas) = (union(&cached.schemas, &schemas), union(&cached.key_schemas, &key_schemas));
-        let desired = DesiredTable::of_state(name, config, keys, schemas, key_schemas)?.seen(seen.clone());
-        let all = transaction.ensure(desired).await;
-        // Another session may have given a column a type that earlier records did not have.
+        let all = match DesiredTable::of_state(name, config, keys, schemas, key_schemas) {
+            Ok(desired) => transaction.ensure(desired.seen(seen.clone())).await,
+            Err(error) => Err(error),
+        };
+        // Another session may have given a column a type that earlier records did not have, or the key has other
+        // fields than that of earlier records.
         if !all.as_ref().is_err_and(|error| error.code == codes::MIXED_SHAPES) {
             return all;
         }

@@ -1,29 +1,31 @@
 //! The values of one column for all rows of a statement.
 
-use std::ops::Range;
-
 use apache_avro::{schema::Schema, types::Value};
 use bytes::{BufMut as _, BytesMut};
 use num_bigint::BigInt;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use towpath_api::{Identity, json::to_json};
+use towpath_api::{
+    Identity,
+    json::{hexadecimal, to_json},
+};
 
-use super::{ColumnType, OutOfRange, numeric::numeric};
+use super::{
+    ColumnType, Form, Unfit,
+    exact::{self, Number},
+    not_null,
+    numeric::{numeric, special},
+    text::{check, text_of},
+    time::{DAY_MICROS, EPOCH_MICROS, TIMESTAMPS, clock, date, instant, interval, midnight},
+};
 
-/// Microseconds from 1970 to 2000, where Postgres counts from.
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
-const DAY_MICROS: i64 = 86_400_000_000;
-/// The range of a timestamp, in microseconds since 2000 (`IS_VALID_TIMESTAMP`): from 4714 BC to 294276.
-const TIMESTAMPS: Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
 /// Precedes the text of a jsonb on the wire (`jsonb_recv`).
 const JSONB_VERSION: u8 = 1;
-/// Days from 1970 to 2000.
-const EPOCH_DAYS: i32 = 10_957;
 
 /// One parameter: the values of one column for all rows of a statement, as a one-dimensional array in binary format.
 #[derive(Debug)]
 pub(crate) struct ColumnArray {
     column: ColumnType,
+    form: Form,
     elements: BytesMut,
     len: i32,
     has_null: bool,
@@ -32,7 +34,12 @@ pub(crate) struct ColumnArray {
 impl ColumnArray {
     /// An empty array with room for `rows` elements of average size.
     pub(crate) fn with_capacity(column: ColumnType, rows: usize) -> Self {
-        Self { column, elements: BytesMut::with_capacity(rows * 16), len: 0, has_null: false }
+        Self::of(column, Form::Plain, rows)
+    }
+
+    /// As [`ColumnArray::with_capacity`], for values that must have a form.
+    pub(crate) fn of(column: ColumnType, form: Form, rows: usize) -> Self {
+        Self { column, form, elements: BytesMut::with_capacity(rows * 16), len: 0, has_null: false }
     }
 
     /// The elements, each after its length in 4 bytes; -1 means null.
@@ -56,14 +63,14 @@ impl ColumnArray {
     }
 
     /// Adds the bytes that `write` appends to the buffer, after their length. After an error the array is unchanged.
-    fn push_with(&mut self, write: impl FnOnce(&mut BytesMut) -> Result<(), OutOfRange>) -> Result<(), OutOfRange> {
+    fn push_with(&mut self, write: impl FnOnce(&mut BytesMut) -> Result<(), Unfit>) -> Result<(), Unfit> {
         let start = self.elements.len();
         self.elements.put_i32(0);
         if let Err(error) = write(&mut self.elements) {
             self.elements.truncate(start);
             return Err(error);
         }
-        let len = i32::try_from(self.elements.len() - start - 4).map_err(|_| OutOfRange)?;
+        let len = i32::try_from(self.elements.len() - start - 4).map_err(|_| Unfit::RANGE)?;
         self.elements[start..start + 4].copy_from_slice(&len.to_be_bytes());
         self.len += 1;
         Ok(())
@@ -96,8 +103,11 @@ impl ColumnArray {
         self.push_bytes(text.as_bytes());
     }
 
-    /// Adds JSON text to an array of jsonb; the server refuses invalid JSON.
+    /// Adds JSON text to an array of jsonb or json; the server refuses invalid JSON.
     pub(crate) fn push_json_text(&mut self, json: &str) {
+        if self.column == ColumnType::Json {
+            return self.push_text(json);
+        }
         // A string of a record is far below 2 GiB, because the broker limits records.
         self.elements.put_i32(i32::try_from(json.len() + 1).unwrap_or(i32::MAX));
         self.elements.put_u8(JSONB_VERSION);
@@ -109,18 +119,17 @@ impl ColumnArray {
     ///
     /// # Errors
     /// As for [`ColumnArray::push`].
-    pub(crate) fn push_key(&mut self, part: &Identity, schema: &Schema) -> Result<(), OutOfRange> {
-        match (part, self.column) {
-            (Identity::Text(text), ColumnType::Text) => self.push_text(text),
-            (Identity::Bytes(bytes), ColumnType::Bytea | ColumnType::Uuid) => self.push_bytes(bytes),
-            (Identity::Boolean(flag), ColumnType::Boolean) => self.push_bool(*flag),
-            (Identity::Text(text), ColumnType::Uuid) => {
-                self.push_bytes(uuid::Uuid::parse_str(text).map_err(|_| OutOfRange)?.as_bytes());
-            }
-            (Identity::Long(number), ty) => {
-                let int = || i32::try_from(*number).map_err(|_| OutOfRange);
-                let value = match plain(schema) {
-                    Schema::Int if ty == ColumnType::Integer => Value::Int(int()?),
+    pub(crate) fn push_key(&mut self, part: &Identity, schema: &Schema) -> Result<(), Unfit> {
+        let value = match (part, not_null(schema)) {
+            (Identity::Boolean(flag), _) => Value::Boolean(*flag),
+            (Identity::Text(text), _) => match self.column {
+                ColumnType::Uuid => Value::Uuid(uuid::Uuid::parse_str(text).map_err(|_| Unfit::FORM)?),
+                ColumnType::Text if !self.form.is_made() => return self.push_checked_text(text),
+                _ => Value::String(text.clone()),
+            },
+            (Identity::Long(number), schema) => {
+                let int = || i32::try_from(*number).map_err(|_| Unfit::RANGE);
+                match schema {
                     Schema::Date => Value::Date(int()?),
                     Schema::TimeMillis => Value::TimeMillis(int()?),
                     Schema::TimeMicros => Value::TimeMicros(*number),
@@ -129,92 +138,85 @@ impl ColumnArray {
                     Schema::LocalTimestampMillis => Value::LocalTimestampMillis(*number),
                     Schema::LocalTimestampMicros => Value::LocalTimestampMicros(*number),
                     _ => Value::Long(*number),
-                };
-                self.push(&value, schema)?;
+                }
             }
-            (Identity::Bytes(_), ColumnType::AnyNumeric) if *plain(schema) == Schema::BigDecimal => {
-                self.push(&Value::BigDecimal(part.to_big_decimal().ok_or(OutOfRange)?), schema)?;
+            (Identity::Bytes(bytes), Schema::Uuid(_)) if self.column == ColumnType::Uuid => {
+                Value::Uuid(uuid::Uuid::from_slice(bytes).map_err(|_| Unfit::FORM)?)
             }
-            (Identity::Bytes(bytes), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
-                self.push(&Value::Decimal(bytes.as_slice().into()), schema)?;
-            }
-            _ => return Err(OutOfRange),
-        }
-        Ok(())
+            (Identity::Bytes(_), Schema::BigDecimal) => Value::BigDecimal(part.to_big_decimal().ok_or(Unfit::RANGE)?),
+            (Identity::Bytes(bytes), Schema::Decimal(_)) => Value::Decimal(bytes.as_slice().into()),
+            (Identity::Bytes(bytes), _) => Value::Bytes(bytes.clone()),
+            _ => return Err(Unfit::RANGE),
+        };
+        self.push(&value, schema)
     }
 
     /// Adds a value of a record; `schema` is the schema of its field.
     ///
     /// # Errors
-    /// The value does not have the schema's type, or is out of the column's range; the array is then unchanged.
-    pub(crate) fn push(&mut self, value: &Value, schema: &Schema) -> Result<(), OutOfRange> {
-        if matches!(self.column, ColumnType::Jsonb | ColumnType::Mixed) {
-            return self.push_json(value, schema);
+    /// The value does not have the schema's type, or the column does not hold it exactly; the array is then unchanged.
+    pub(crate) fn push(&mut self, value: &Value, schema: &Schema) -> Result<(), Unfit> {
+        match value {
+            Value::Null => {
+                self.push_null();
+                return Ok(());
+            }
+            Value::String(text) if matches!(self.column, ColumnType::JsonText | ColumnType::Json) => {
+                self.push_json_text(text);
+                return Ok(());
+            }
+            _ if matches!(self.column, ColumnType::Jsonb | ColumnType::Mixed | ColumnType::Json) => {
+                return self.push_json(value, schema);
+            }
+            Value::Union(_, inner) => return self.push(inner, schema),
+            _ => {}
         }
         match (value, self.column) {
-            (Value::Null, _) => self.push_null(),
-            (Value::String(text), ColumnType::JsonText) => self.push_json_text(text),
-            (Value::Union(_, inner), _) => return self.push(inner, schema),
-            (Value::Boolean(flag), ColumnType::Boolean) => self.push_bool(*flag),
-            (Value::Int(number), ColumnType::Integer) => self.push_bytes(&number.to_be_bytes()),
-            (Value::Long(number), ColumnType::Bigint) => self.push_i64(*number),
-            // The type of an older schema, in a column that has since been widened.
-            (Value::Int(number), ColumnType::Bigint) => self.push_i64(i64::from(*number)),
-            (Value::Int(number), ColumnType::DoublePrecision) => self.push_bytes(&f64::from(*number).to_be_bytes()),
-            (Value::Float(number), ColumnType::DoublePrecision) => self.push_bytes(&f64::from(*number).to_be_bytes()),
-            (Value::Int(number), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
-                self.push_number((*number).into(), 0)?;
+            (Value::String(text) | Value::Enum(_, text), ColumnType::Text) if !self.form.is_made() => {
+                self.push_checked_text(text)?;
             }
-            (Value::Long(number), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
-                self.push_number((*number).into(), 0)?;
+            (_, ColumnType::Text) if self.form.is_made() => self.push_text(&text_of(self.form, value, schema)?),
+            // As the server shows bytes.
+            (Value::Bytes(bytes) | Value::Fixed(_, bytes), ColumnType::Text) => {
+                self.push_checked_text(&hexadecimal(bytes))?;
             }
-            (Value::Date(days), ColumnType::Timestamp | ColumnType::Timestamptz) => {
-                self.push_i64(midnight(*days)?);
-            }
-            (Value::Float(number), ColumnType::Real) => self.push_bytes(&number.to_be_bytes()),
-            (Value::Double(number), ColumnType::DoublePrecision) => self.push_bytes(&number.to_be_bytes()),
-            (Value::String(text) | Value::Enum(_, text), ColumnType::Text) => self.push_bytes(text.as_bytes()),
-            (Value::Bytes(bytes) | Value::Fixed(_, bytes), ColumnType::Bytea) => self.push_bytes(bytes),
-            (Value::Uuid(uuid), ColumnType::Uuid) => self.push_bytes(uuid.as_bytes()),
-            (Value::Date(days), ColumnType::Date) => {
-                // The two ends of the range mean "infinity" to Postgres and to Debezium's connectors.
-                let days = match *days {
-                    i32::MIN | i32::MAX => *days,
-                    _ => days.checked_sub(EPOCH_DAYS).filter(|days| *days != i32::MIN).ok_or(OutOfRange)?,
-                };
-                self.push_bytes(&days.to_be_bytes());
-            }
-            (Value::TimeMillis(millis), ColumnType::Time) => self.push_i64(i64::from(*millis) * 1_000),
-            (Value::TimeMicros(micros), ColumnType::Time) => self.push_i64(*micros),
-            (Value::TimestampMillis(millis), ColumnType::Timestamptz)
-            | (Value::LocalTimestampMillis(millis), ColumnType::Timestamp) => {
-                self.push_instant(millis.checked_mul(1_000).ok_or(OutOfRange)?)?;
-            }
-            (Value::TimestampMicros(micros), ColumnType::Timestamptz)
-            | (Value::LocalTimestampMicros(micros), ColumnType::Timestamp) => self.push_instant(*micros)?,
-            (Value::Decimal(decimal), ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => {
-                let Schema::Decimal(ty) = plain(schema) else { return Err(OutOfRange) };
-                let unscaled: BigInt = decimal.clone().into();
-                // A numeric with a precision has at most 1,000 digits, so longer numbers need no conversion.
-                if unscaled.bits() > 3_400 {
-                    return Err(OutOfRange);
+            (_, ColumnType::Boolean) => match exact::integer(value, schema)? {
+                flag @ (0 | 1) => self.push_bool(flag == 1),
+                _ => return Err(Unfit::RANGE),
+            },
+            (_, ColumnType::Integer) => {
+                let number = i32::try_from(exact::integer(value, schema)?).map_err(|_| Unfit::RANGE)?;
+                if self.form == Form::Smallint && i16::try_from(number).is_err() {
+                    return Err(Unfit::RANGE);
                 }
-                self.push_number(unscaled, u32::try_from(ty.scale).map_err(|_| OutOfRange)?)?;
+                self.push_bytes(&number.to_be_bytes());
             }
-            (Value::BigDecimal(decimal), ColumnType::AnyNumeric) => {
-                let (unscaled, scale) = decimal.as_bigint_and_exponent();
-                let (unscaled, scale) = if scale < 0 {
-                    let zeros = u32::try_from(-scale).ok().filter(|zeros| *zeros <= 1_000).ok_or(OutOfRange)?;
-                    (unscaled * BigInt::from(10).pow(zeros), 0)
-                } else {
-                    (unscaled, u32::try_from(scale).map_err(|_| OutOfRange)?)
-                };
-                self.push_with(|out| numeric(&unscaled, scale, out))?;
+            (_, ColumnType::Bigint | ColumnType::MicroDuration) => self.push_i64(exact::integer(value, schema)?),
+            (_, ColumnType::Real) => self.push_bytes(&exact::single(value)?.to_be_bytes()),
+            (_, ColumnType::DoublePrecision) => self.push_bytes(&exact::double(value)?.to_be_bytes()),
+            (_, ColumnType::Numeric { .. } | ColumnType::AnyNumeric) => self.push_number(Number::of(value, schema)?)?,
+            (Value::Bytes(bytes) | Value::Fixed(_, bytes), ColumnType::Bytea | ColumnType::Bits) => {
+                self.push_bytes(bytes);
             }
-            (Value::Duration(duration), ColumnType::Interval) => {
-                let micros = i64::from(u32::from(duration.millis())) * 1_000;
-                let days = i32::try_from(u32::from(duration.days())).map_err(|_| OutOfRange)?;
-                let months = i32::try_from(u32::from(duration.months())).map_err(|_| OutOfRange)?;
+            (Value::String(text), ColumnType::Bytea) => {
+                self.push_bytes(&text.strip_prefix("\\x").and_then(bytes_of_hexadecimal).ok_or(Unfit::FORM)?);
+            }
+            (Value::Uuid(uuid), ColumnType::Uuid) => self.push_bytes(uuid.as_bytes()),
+            (_, ColumnType::Date) => self.push_bytes(&date(value)?.to_be_bytes()),
+            (_, ColumnType::Time) => {
+                let micros = clock(value)?;
+                if !(0..=DAY_MICROS).contains(&micros) {
+                    return Err(Unfit::CLOCK);
+                }
+                self.push_time(micros)?;
+            }
+            (_, ColumnType::Timestamp | ColumnType::Timestamptz) => match value {
+                Value::Date(days) => self.push_i64(midnight(*days)?),
+                _ => self.push_instant(instant(value)?)?,
+            },
+            (_, ColumnType::Interval) => {
+                let (micros, days, months) = interval(value)?;
+                self.form.check_fraction(micros)?;
                 self.push_with(|out| {
                     out.put_i64(micros);
                     out.put_i32(days);
@@ -222,72 +224,73 @@ impl ColumnArray {
                     Ok(())
                 })?;
             }
-            _ => return Err(OutOfRange),
+            _ => return Err(Unfit::RANGE),
         }
         Ok(())
     }
 
-    /// Adds a number with `scale` decimal digits, padded to the scale of the column.
-    fn push_number(&mut self, unscaled: BigInt, scale: u32) -> Result<(), OutOfRange> {
-        let (unscaled, scale) = match self.column {
-            ColumnType::Numeric { scale: wanted, .. } if wanted > scale => {
-                (unscaled * BigInt::from(10).pow(wanted - scale), wanted)
-            }
-            _ => (unscaled, scale),
+    fn push_checked_text(&mut self, text: &str) -> Result<(), Unfit> {
+        if self.form != Form::Plain {
+            check(self.form, text)?;
+        }
+        self.push_text(text);
+        Ok(())
+    }
+
+    /// Adds a number, padded to the scale of the column.
+    fn push_number(&mut self, number: Number) -> Result<(), Unfit> {
+        if let Form::Digits { precision, scale } = self.form {
+            number.within(precision, scale)?;
+        }
+        let (unscaled, scale) = match number {
+            // `numeric(5,-2)` of Debezium has a scale of 2046. As long as this, zeros have no meaning.
+            Number::Finite { scale, .. } if scale > 1_000 => match number.shortest() {
+                Number::Finite { unscaled, scale } => (unscaled, scale),
+                _ => return Err(Unfit::RANGE),
+            },
+            Number::Finite { unscaled, scale } => (unscaled, scale),
+            other => return self.push_with(|out| special(&other, out)),
         };
+        let wanted = match self.column {
+            ColumnType::Numeric { scale, .. } => i64::from(scale),
+            _ => 0,
+        };
+        let zeros = u32::try_from(wanted.max(0).saturating_sub(scale)).unwrap_or(0);
+        let scale = u32::try_from(scale + i64::from(zeros)).map_err(|_| Unfit::RANGE)?;
+        let unscaled = if zeros == 0 { unscaled } else { unscaled * BigInt::from(10).pow(zeros) };
         self.push_with(|out| numeric(&unscaled, scale, out))
     }
 
-    /// The ends of the range mean infinity, as in Debezium's connectors.
-    fn push_instant(&mut self, micros: i64) -> Result<(), OutOfRange> {
-        if micros == i64::MAX || micros == i64::MIN {
-            self.push_i64(micros);
-            return Ok(());
-        }
-        let micros = micros.checked_sub(EPOCH_MICROS).ok_or(OutOfRange)?;
-        // The two ends of the range mean "infinity" to Postgres.
-        if micros == i64::MIN || micros == i64::MAX {
-            return Err(OutOfRange);
-        }
+    fn push_time(&mut self, micros: i64) -> Result<(), Unfit> {
+        self.form.check_fraction(micros)?;
         self.push_i64(micros);
         Ok(())
     }
 
-    /// jsonb on the wire: version 1, then the text.
-    fn push_json(&mut self, value: &Value, schema: &Schema) -> Result<(), OutOfRange> {
-        let is_null = matches!(value, Value::Null) || matches!(value, Value::Union(_, inner) if **inner == Value::Null);
-        if is_null {
+    /// The ends of the range mean infinity, as in Debezium's connectors.
+    fn push_instant(&mut self, micros: i64) -> Result<(), Unfit> {
+        if micros == i64::MAX || micros == i64::MIN {
+            self.push_i64(micros);
+            return Ok(());
+        }
+        let micros = micros.checked_sub(EPOCH_MICROS).filter(|micros| TIMESTAMPS.contains(micros));
+        self.push_time(micros.ok_or(Unfit::RANGE)?)
+    }
+
+    /// jsonb on the wire: version 1, then the text. json has no version.
+    fn push_json(&mut self, value: &Value, schema: &Schema) -> Result<(), Unfit> {
+        if matches!(value, Value::Union(_, inner) if **inner == Value::Null) {
             self.push_null();
             return Ok(());
         }
-        let json = to_json(value, schema).map_err(|_| OutOfRange)?;
+        let json = to_json(value, schema).map_err(|_| Unfit::RANGE)?;
+        let is_versioned = self.column != ColumnType::Json;
         self.push_with(|out| {
-            out.put_u8(JSONB_VERSION);
-            serde_json::to_writer(out.writer(), &json).map_err(|_| OutOfRange)
+            if is_versioned {
+                out.put_u8(JSONB_VERSION);
+            }
+            serde_json::to_writer(out.writer(), &json).map_err(|_| Unfit::RANGE)
         })
-    }
-}
-
-/// The instant at which a day begins, in microseconds since 2000. The ends of the range mean infinity in both types.
-fn midnight(days: i32) -> Result<i64, OutOfRange> {
-    match days {
-        i32::MAX => Ok(i64::MAX),
-        i32::MIN => Ok(i64::MIN),
-        // Since 1970, the last days of the range would overflow.
-        _ => (i64::from(days) - i64::from(EPOCH_DAYS))
-            .checked_mul(DAY_MICROS)
-            .filter(|micros| TIMESTAMPS.contains(micros))
-            .ok_or(OutOfRange),
-    }
-}
-
-/// The type without null.
-fn plain(schema: &Schema) -> &Schema {
-    match schema {
-        Schema::Union(union) => {
-            union.variants().iter().find(|branch| !matches!(branch, Schema::Null)).unwrap_or(schema)
-        }
-        other => other,
     }
 }
 
@@ -309,4 +312,14 @@ impl ToSql for ColumnArray {
     }
 
     to_sql_checked!();
+}
+
+/// The bytes of pairs of hexadecimal digits.
+fn bytes_of_hexadecimal(digits: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = digits.chars().map(|digit| digit.to_digit(16)?.try_into().ok()).collect::<Option<_>>()?;
+    let pairs = digits.chunks(2).map(|pair| match pair {
+        [high, low] => Some(high << 4 | low),
+        _ => None,
+    });
+    pairs.collect()
 }

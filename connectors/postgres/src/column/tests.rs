@@ -32,7 +32,7 @@ fn a_numeric_has_the_same_bytes_as_from_the_server() {
 #[test]
 fn a_value_that_does_not_fit_leaves_the_array_unchanged() {
     let mut array = ColumnArray::with_capacity(ColumnType::Timestamptz, 2);
-    assert_eq!(array.push(&Value::TimestampMillis(i64::MAX), &Schema::TimestampMillis), Err(OutOfRange));
+    assert_eq!(array.push(&Value::TimestampMillis(i64::MAX), &Schema::TimestampMillis), Err(Unfit::RANGE));
     assert_eq!((array.len(), array.elements().len()), (0, 0));
     assert_eq!(array.push(&Value::TimestampMillis(0), &Schema::TimestampMillis), Ok(()));
     assert_eq!(array.len(), 1);
@@ -43,7 +43,7 @@ fn an_infinite_day_is_an_infinite_instant_and_a_day_beyond_the_range_is_refused(
     for column in [ColumnType::Timestamp, ColumnType::Timestamptz] {
         let mut array = ColumnArray::with_capacity(column, 4);
         for beyond in [106_762_940, -2_440_589, i32::MAX - 1, i32::MIN + 1] {
-            assert_eq!(array.push(&Value::Date(beyond), &Schema::Date), Err(OutOfRange), "{beyond}");
+            assert_eq!(array.push(&Value::Date(beyond), &Schema::Date), Err(Unfit::RANGE), "{beyond}");
         }
         for (day, micros) in [(i32::MAX, i64::MAX), (i32::MIN, i64::MIN), (0, -946_684_800_000_000)]
             .into_iter()

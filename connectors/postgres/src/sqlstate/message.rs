@@ -11,6 +11,8 @@ use super::{Class, Origin, class_of};
 #[derive(Debug)]
 pub(super) struct ServerMessage {
     text: String,
+    /// True if the server refuses a value: class 22, not chosen by a function's author.
+    pub(super) refuses_value: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -39,8 +41,12 @@ impl ServerMessage {
 
     fn new(error: PgError, has_rows: bool) -> Self {
         match error.as_db_error() {
-            Some(refusal) => Self { text: describe(refusal, has_rows), source: None },
-            None => Self { text: error.to_string(), source: error.into_source() },
+            Some(refusal) => Self {
+                text: describe(refusal, has_rows),
+                refuses_value: refusal.code().code().starts_with("22") && Origin::of(refusal) != Origin::Raised,
+                source: None,
+            },
+            None => Self { text: error.to_string(), refuses_value: false, source: error.into_source() },
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use towpath_api::{Batch, Body, Change, Identity, Record, RecordKey};
 
-use super::{Parameters, Statement, arrays::FieldLookup, input_column, input_keys, key_names};
+use super::{Parameters, Refused, Statement, arrays::FieldLookup, input_column, input_keys, key_names};
 use crate::{
-    column::{ColumnArray, ColumnType, OutOfRange, fields_of},
+    column::{ColumnArray, ColumnType, Unfit, fields_of},
     config::{MetadataColumns, PrimaryKeyMode},
     fold::{Field, version},
     name::quoted,
@@ -43,13 +43,13 @@ impl<'a> Appended<'a> {
 /// Adds a row for each record. The number of affected rows is the number of records that are new.
 ///
 /// # Errors
-/// The index in `records` of a record with a value out of the range of its column.
+/// A record in `records` has a value that its column does not hold.
 pub(crate) fn append(
     table: &Table,
     pk: PrimaryKeyMode,
     batch: &Batch,
     records: &[Appended<'_>],
-) -> Result<Statement, usize> {
+) -> Result<Statement, Refused> {
     let mut parameters = Parameters::default();
     let (mut list, mut row) = (key_names(&table.keys), Vec::new());
     let bigint = || ColumnArray::with_capacity(ColumnType::Bigint, records.len());
@@ -110,7 +110,10 @@ pub(crate) fn append(
         format!(" ON CONFLICT ({}) DO NOTHING", key_names(&table.keys).join(", "))
     };
     let (list, row, name) = (list.join(", "), row.join(", "), table.name.sql());
-    let sql = format!("INSERT INTO {name} ({list}) SELECT {row} FROM {}{conflict}", parameters.rows());
+    let sql = format!(
+        "INSERT INTO {name} ({list}) OVERRIDING SYSTEM VALUE SELECT {row} FROM {}{conflict}",
+        parameters.rows()
+    );
     Ok(parameters.into_statement(sql))
 }
 
@@ -123,8 +126,8 @@ fn changed_names(change: &Change) -> Option<String> {
 }
 
 /// The values of one column, from the value of each record or, if that lacks the field, from the key.
-fn values(column: &Column, records: &[Appended<'_>]) -> Result<ColumnArray, usize> {
-    let mut array = ColumnArray::with_capacity(column.ty, records.len());
+fn values(column: &Column, records: &[Appended<'_>]) -> Result<ColumnArray, Refused> {
+    let mut array = ColumnArray::of(column.ty, column.form, records.len());
     let mut lookup = FieldLookup::new(&column.field);
     for (place, record) in records.iter().enumerate() {
         let pushed = match (record.change().and_then(|change| lookup.find(change)), record.key()) {
@@ -135,12 +138,12 @@ fn values(column: &Column, records: &[Appended<'_>]) -> Result<ColumnArray, usiz
                 Ok(())
             }
         };
-        pushed.map_err(|OutOfRange| place)?;
+        pushed.map_err(|why| Refused::of_column(place, column, why))?;
     }
     Ok(array)
 }
 
-fn push_part(array: &mut ColumnArray, field: &str, key: &RecordKey) -> Result<(), OutOfRange> {
+fn push_part(array: &mut ColumnArray, field: &str, key: &RecordKey) -> Result<(), Unfit> {
     let fields = fields_of(&key.schema);
     let found = fields.iter().position(|part| part.name == field);
     let part = found.and_then(|at| match &key.identity {

@@ -3,9 +3,9 @@
 use apache_avro::{schema::Schema, types::Value};
 use towpath_api::{Change, Identity};
 
-use super::{Parameters, columns_of};
+use super::{Parameters, Refused, columns_of};
 use crate::{
-    column::{ColumnArray, ColumnType, OutOfRange, fields_of},
+    column::{ColumnArray, ColumnType, Unfit, fields_of},
     config::MetadataColumns,
     fold::{Content, Field, Row},
     key::{KeyColumn, Keys},
@@ -16,13 +16,13 @@ impl Parameters {
     /// Adds the keys and, if the table has columns for them, versions and offsets.
     ///
     /// # Errors
-    /// The index in `rows` of a row whose key is out of the range of its column.
+    /// The columns of the key do not hold that of a row in `rows`.
     pub(super) fn add_keys_and_versions(
         &mut self,
         table: &Table,
         keys: Keys<'_>,
         rows: &[&Row<'_>],
-    ) -> Result<(), usize> {
+    ) -> Result<(), Refused> {
         self.add_keys(table, keys, rows)?;
         if table.metadata == MetadataColumns::None {
             return Ok(());
@@ -42,7 +42,7 @@ impl Parameters {
     ///
     /// # Errors
     /// As for [`Parameters::add_keys_and_versions`].
-    pub(super) fn add_keys(&mut self, table: &Table, keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<(), usize> {
+    pub(super) fn add_keys(&mut self, table: &Table, keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<(), Refused> {
         for (at, array) in key_arrays(&table.keys, keys, rows)?.into_iter().enumerate() {
             self.add(format!("k{at}"), array);
         }
@@ -64,8 +64,8 @@ fn numbers(rows: &[&Row<'_>], number: impl Fn(&Row<'_>) -> i64) -> ColumnArray {
 }
 
 /// One array for each part of the key.
-fn key_arrays(columns: &[KeyColumn], keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<Vec<ColumnArray>, usize> {
-    let mut arrays: Vec<_> = columns.iter().map(|key| ColumnArray::with_capacity(key.ty, rows.len())).collect();
+fn key_arrays(columns: &[KeyColumn], keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<Vec<ColumnArray>, Refused> {
+    let mut arrays: Vec<_> = columns.iter().map(|key| ColumnArray::of(key.ty, key.form, rows.len())).collect();
     // Nearly always one schema for the whole batch.
     let mut known: Option<(&Schema, Vec<&Schema>)> = None;
     for (place, row) in rows.iter().enumerate() {
@@ -79,10 +79,10 @@ fn key_arrays(columns: &[KeyColumn], keys: Keys<'_>, rows: &[&Row<'_>]) -> Resul
             one => std::slice::from_ref(one),
         };
         if identities.len() != arrays.len() || parts.len() != arrays.len() {
-            return Err(place);
+            return Err(Refused::of_key(place, columns.first(), Unfit::RANGE));
         }
-        for ((array, identity), part) in arrays.iter_mut().zip(identities).zip(parts) {
-            array.push_key(identity, part).map_err(|OutOfRange| place)?;
+        for (((array, column), identity), part) in arrays.iter_mut().zip(columns).zip(identities).zip(parts) {
+            array.push_key(identity, part).map_err(|why| Refused::of_key(place, Some(column), why))?;
         }
     }
     Ok(arrays)
@@ -110,8 +110,8 @@ pub(super) fn masks(table: &Table, rows: &[&Row<'_>]) -> ColumnArray {
 }
 
 /// The values of one column for all rows; null if a row does not carry the field.
-pub(super) fn values(column: &Column, rows: &[&Row<'_>]) -> Result<ColumnArray, usize> {
-    let mut array = ColumnArray::with_capacity(column.ty, rows.len());
+pub(super) fn values(column: &Column, rows: &[&Row<'_>]) -> Result<ColumnArray, Refused> {
+    let mut array = ColumnArray::of(column.ty, column.form, rows.len());
     let mut lookup = FieldLookup::new(&column.field);
     for (place, row) in rows.iter().enumerate() {
         let field = match &row.content {
@@ -121,7 +121,9 @@ pub(super) fn values(column: &Column, rows: &[&Row<'_>]) -> Result<ColumnArray, 
         };
         match field {
             None => array.push_null(),
-            Some(Field { value, schema }) => array.push(value, schema).map_err(|OutOfRange| place)?,
+            Some(Field { value, schema }) => {
+                array.push(value, schema).map_err(|why| Refused::of_column(place, column, why))?;
+            }
         }
     }
     Ok(array)

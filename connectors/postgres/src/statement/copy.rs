@@ -6,7 +6,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio_postgres::types::Type;
 
-use super::{Parameters, arrays::values, key_names};
+use super::{Parameters, Refused, arrays::values, key_names};
 use crate::{
     column::ColumnArray,
     config::MetadataColumns,
@@ -67,8 +67,8 @@ impl Copy<'_> {
     /// Encodes rows.
     ///
     /// # Errors
-    /// The index in `rows` of a row with a value out of the range of its column.
-    pub(crate) fn rows(&self, keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<Bytes, usize> {
+    /// A row in `rows` has a value that its column does not hold.
+    pub(crate) fn rows(&self, keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<Bytes, Refused> {
         let mut parameters = Parameters::default();
         parameters.add_keys_and_versions(self.table, keys, rows)?;
         let before_constants = parameters.arrays.len();

@@ -1,6 +1,6 @@
 //! Looks at rows without changing them.
 
-use super::{Parameters, Statement, input_keys, order::is_settled, same_key};
+use super::{Parameters, Refused, Statement, input_keys, order::is_settled, same_key};
 use crate::{fold::Row, key::Keys, table::Table};
 
 /// Finds whole rows that may still change the table: their key has no row, its row is older, or the order is unknown.
@@ -8,8 +8,8 @@ use crate::{fold::Row, key::Keys, table::Table};
 /// others. The table must have metadata columns.
 ///
 /// # Errors
-/// The index in `rows` of a row whose key is out of the range of its column.
-pub(crate) fn look(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row<'_>]) -> Result<Statement, usize> {
+/// The columns of the key do not hold that of a row in `rows`.
+pub(crate) fn look(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row<'_>]) -> Result<Statement, Refused> {
     let mut parameters = Parameters::with_partition(table.metadata, partition);
     parameters.add_keys_and_versions(table, keys, rows)?;
     // OFFSET keeps the planner from joining the whole table, and from probing twice for each row.
@@ -30,7 +30,7 @@ pub(crate) fn look(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row<'
 ///
 /// # Errors
 /// As for [`look`].
-pub(crate) fn count_keys(table: &Table, keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<Statement, usize> {
+pub(crate) fn count_keys(table: &Table, keys: Keys<'_>, rows: &[&Row<'_>]) -> Result<Statement, Refused> {
     let mut parameters = Parameters::default();
     parameters.add_keys(table, keys, rows)?;
     let (list, rows) = (input_keys(&table.keys).join(", "), parameters.rows());

@@ -1,7 +1,7 @@
 //! Partial updates and soft deletes.
 
 use super::{
-    PARTITION, Parameters, Statement,
+    PARTITION, Parameters, Refused, Statement,
     arrays::{flags, masks, values},
     input_column, input_keys, is_deleted, key_names,
     order::{KEPT_SEQ, KEPT_TS, is_known, is_newer, is_undecided},
@@ -22,14 +22,14 @@ use crate::{
 /// older than their row that the table has never applied.
 ///
 /// # Errors
-/// The index in `rows` of a row with a value out of the range of its column.
+/// A row in `rows` has a value that its column does not hold.
 pub(crate) fn patch(
     table: &Table,
     keys: Keys<'_>,
     partition: i32,
     inserts: bool,
     rows: &[&Row<'_>],
-) -> Result<Statement, usize> {
+) -> Result<Statement, Refused> {
     let metadata = table.metadata;
     let mut parameters = Parameters::with_partition(metadata, partition);
     parameters.add_keys_and_versions(table, keys, rows)?;
@@ -64,7 +64,8 @@ pub(crate) fn patch(
     let same = same_key(&table.keys);
     let insert = if inserts {
         format!(
-            "INSERT INTO {name} ({}) SELECT {} FROM x WHERE NOT EXISTS (SELECT FROM {name} AS t WHERE {same})
+            "INSERT INTO {name} ({}) OVERRIDING SYSTEM VALUE
+               SELECT {} FROM x WHERE NOT EXISTS (SELECT FROM {name} AS t WHERE {same})
                ON CONFLICT ({}) DO NOTHING RETURNING {} AS gone",
             list.join(", "),
             inserted.join(", "),

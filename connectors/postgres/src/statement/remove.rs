@@ -1,7 +1,7 @@
 //! Deletes: of rows, by tombstones, and by truncates.
 
 use super::{
-    PARTITION, Parameters, Statement, input_keys, key_names,
+    PARTITION, Parameters, Refused, Statement, input_keys, key_names,
     order::{KEPT_SEQ, KEPT_TS, is_newer, is_undecided, is_unordered},
     same_key,
 };
@@ -17,8 +17,8 @@ use crate::{
 /// row that was due to be removed; and the places in `rows` (from 1) of deletes whose order is unknown.
 ///
 /// # Errors
-/// The index in `rows` of a row whose key is out of the range of its column.
-pub(crate) fn remove(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row<'_>]) -> Result<Statement, usize> {
+/// The columns of the key do not hold that of a row in `rows`.
+pub(crate) fn remove(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row<'_>]) -> Result<Statement, Refused> {
     let mut parameters = Parameters::with_partition(table.metadata, partition);
     parameters.add_keys_and_versions(table, keys, rows)?;
     parameters.add_times(table, rows);
@@ -61,7 +61,7 @@ pub(crate) fn delete_by_tombstone(
     mode: DeleteMode,
     remembers: bool,
     rows: &[&Row<'_>],
-) -> Result<Statement, usize> {
+) -> Result<Statement, Refused> {
     let mut parameters = Parameters::with_partition(table.metadata, partition);
     parameters.add_keys_and_versions(table, keys, rows)?;
     parameters.add_times(table, rows);
@@ -73,7 +73,7 @@ pub(crate) fn delete_by_tombstone(
             "remembered AS
               (INSERT INTO {name} ({key_list}, _towpath_ts, _towpath_seq, _towpath_offset, _towpath_partition,
                  _towpath_deleted{column})
-               SELECT {}, x.ts, x.seq, x.o, {PARTITION}, true{value}
+               OVERRIDING SYSTEM VALUE SELECT {}, x.ts, x.seq, x.o, {PARTITION}, true{value}
                  FROM x WHERE NOT EXISTS (SELECT FROM {name} AS t WHERE {same})
                ON CONFLICT ({key_list}) DO NOTHING RETURNING 1)",
             input_keys(&table.keys).join(", ")

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    ColumnSet, PARTITION, Parameters, Statement, arrays::values, input_column, input_keys, is_deleted, key_names,
-    order::excluded_follows, same_key,
+    ColumnSet, PARTITION, Parameters, Refused, Statement, arrays::values, input_column, input_keys, is_deleted,
+    key_names, order::excluded_follows, same_key,
 };
 use crate::{
     config::MetadataColumns,
@@ -18,14 +18,14 @@ use crate::{
 /// and rows written. [`look`](super::look) finds the reason for rows that were not written.
 ///
 /// # Errors
-/// The index in `rows` of a row with a value out of the range of its column.
+/// A row in `rows` has a value that its column does not hold.
 pub(crate) fn upsert(
     table: &Table,
     keys: Keys<'_>,
     partition: i32,
     set: &ColumnSet,
     rows: &[&Row<'_>],
-) -> Result<Statement, usize> {
+) -> Result<Statement, Refused> {
     let mut parameters = Parameters::with_partition(table.metadata, partition);
     parameters.add_keys_and_versions(table, keys, rows)?;
     let columns: Vec<&Column> = set.iter().filter_map(|&at| table.columns.get(at)).collect();
@@ -79,7 +79,7 @@ pub(crate) fn upsert(
     };
     let sql = format!(
         "WITH {with} applied AS (
-           INSERT INTO {name} AS t ({list}) SELECT {values} FROM {from} {conflict} {returning})
+           INSERT INTO {name} AS t ({list}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {from} {conflict} {returning})
          SELECT {inserted}, count(*) FROM applied",
         name = table.name.sql(),
         list = list.join(", "),

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use tokio_postgres::{Client, GenericClient, error::SqlState};
 use towpath_api::Result;
 
+use super::metadata::Purpose;
 use crate::{
     name::{TableName, quoted},
     sqlstate::setup_error,
@@ -28,6 +29,8 @@ pub(crate) struct CurrentTable {
     pub(crate) is_owned: bool,
     /// True if row security or rules rule out `COPY`.
     pub(crate) guarded: bool,
+    /// The columns that the table has or had; those that were dropped count towards the 1,600 that a table may have.
+    pub(crate) attributes: i16,
     /// The columns of each unique index that is neither partial nor deferrable and has no expressions.
     pub(crate) unique: Vec<BTreeSet<String>>,
 }
@@ -36,22 +39,43 @@ pub(crate) struct CurrentTable {
 #[expect(clippy::struct_excessive_bools, reason = "each is a column of the catalog")]
 #[derive(Debug, Clone)]
 pub(crate) struct CurrentColumn {
-    /// The type with its modifier, as `format_type` prints it: `numeric(12,2)`, `character varying(20)`.
+    /// The type as `format_type` prints it: `numeric(12,2)`, `character varying(20)`, the name of a domain.
+    pub(crate) declared: String,
+    /// The type with its modifier; of a domain, its base type.
     pub(crate) ty: String,
     /// The type without its modifier.
     pub(crate) base: String,
-    pub(crate) is_enum: bool,
+    pub(crate) is_domain: bool,
+    /// The schema of the type's operators, quoted, if the type is one of an extension.
+    pub(crate) operators: Option<String>,
     pub(crate) not_null: bool,
+    pub(crate) is_primary: bool,
     pub(crate) comment: Option<String>,
-    /// True if the column has a default, an identity or a generation expression.
-    pub(crate) fills_itself: bool,
-    /// True if the column cannot be written.
-    pub(crate) generated: bool,
+    pub(crate) has_default: bool,
+    pub(crate) is_identity: bool,
+    /// True if the column is computed, so that it cannot be written.
+    pub(crate) is_computed: bool,
+    /// True if only an insert can write the column: an identity that is always generated.
+    pub(crate) is_generated: bool,
+    /// True if Towpath added the column for a field: see [`CurrentTable::is_made_here`].
+    pub(crate) is_ours: bool,
+}
+
+impl CurrentColumn {
+    /// Returns true if a row without a value for the column gets one.
+    pub(crate) fn fills_itself(&self) -> bool {
+        self.has_default || self.is_identity || self.is_computed
+    }
 }
 
 impl CurrentTable {
     pub(crate) fn exists(&self) -> bool {
         !self.columns.is_empty()
+    }
+
+    /// Returns true if Towpath created the table.
+    pub(crate) fn is_made_here(&self) -> bool {
+        [Purpose::State, Purpose::Log].iter().any(|purpose| self.comment.as_deref() == Some(purpose.comment()))
     }
 
     /// Returns true if `ON CONFLICT` can name these columns.
@@ -67,24 +91,41 @@ impl CurrentTable {
         let failed = |error| setup_error(format!("read the definition of table {name}"), error);
         let columns = client
             .query(
-                "SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, NULL),
-                       t.typtype = 'e', a.attnotnull,
-                        a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a',
-                        col_description(a.attrelid, a.attnum)
-                 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+                "SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(b.oid, b.modifier),
+                        format_type(b.oid, NULL), t.typtype = 'd',
+                        CASE WHEN of.typtype = 'b' AND of.typcategory <> 'A' AND n.nspname <> 'pg_catalog'
+                             THEN quote_ident(n.nspname) END,
+                        a.attnotnull, EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = a.attrelid
+                          AND i.indisprimary AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])),
+                        col_description(a.attrelid, a.attnum), a.atthasdef AND a.attgenerated = '',
+                        a.attidentity <> '', a.attgenerated <> '', a.attidentity = 'a'
+                 FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+                   CROSS JOIN LATERAL (
+                     WITH RECURSIVE base (oid, modifier, depth) AS (
+                       SELECT a.atttypid, a.atttypmod, 0
+                       UNION ALL SELECT d.typbasetype, d.typtypmod, base.depth + 1
+                         FROM base JOIN pg_type AS d ON d.oid = base.oid WHERE d.typtype = 'd')
+                     SELECT oid, modifier FROM base ORDER BY depth DESC LIMIT 1) AS b
+                   JOIN pg_type AS of ON of.oid = b.oid JOIN pg_namespace AS n ON n.oid = of.typnamespace
                  WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped",
                 &[&name.sql()],
             )
             .await
             .map_err(failed)?;
         let column = |row: &tokio_postgres::Row| CurrentColumn {
-            ty: row.get(1),
-            base: row.get(2),
-            is_enum: row.get(3),
-            not_null: row.get(4),
-            fills_itself: row.get(5),
-            generated: row.get(6),
-            comment: row.get(7),
+            declared: row.get(1),
+            ty: row.get(2),
+            base: row.get(3),
+            is_domain: row.get(4),
+            operators: row.get(5),
+            not_null: row.get(6),
+            is_primary: row.get(7),
+            comment: row.get(8),
+            has_default: row.get(9),
+            is_identity: row.get(10),
+            is_computed: row.get(11),
+            is_generated: row.get(12),
+            is_ours: false,
         };
         let columns: HashMap<_, _> = columns.iter().map(|row| (row.get(0), column(row))).collect();
         if columns.is_empty() {
@@ -106,7 +147,7 @@ impl CurrentTable {
             .query_one(
                 "SELECT relrowsecurity OR relhasrules, to_regclass($2) IS NOT NULL,
                        has_schema_privilege(relnamespace, 'CREATE'), relkind = 'p', obj_description(oid, 'pg_class'),
-                       pg_has_role(relowner, 'USAGE')
+                       pg_has_role(relowner, 'USAGE'), relnatts
                  FROM pg_class WHERE oid = to_regclass($1)",
                 &[&name.sql(), &name.live_view().sql()],
             )
@@ -122,6 +163,7 @@ impl CurrentTable {
             is_partitioned: guarded.get(3),
             comment: guarded.get(4),
             is_owned: guarded.get(5),
+            attributes: guarded.get(6),
         })
     }
 }

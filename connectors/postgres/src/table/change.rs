@@ -1,7 +1,7 @@
 //! Changes of existing columns.
 
 use super::ddl;
-use crate::name::TableName;
+use crate::name::{TableName, quoted};
 
 /// A column that gets a type which holds more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,15 @@ impl Widening {
         if self.to_json {
             ddl::alter_to_json(table, &self.column)
         } else {
-            ddl::alter_type(table, &self.column, &self.to)
+            let column = quoted(&self.column);
+            let using = match self.from.as_str() {
+                // Whatever the time zone of the session.
+                "date" if self.to.ends_with("with time zone") => format!("{column}::timestamp AT TIME ZONE 'UTC'"),
+                // The text has all digits of the number; a cast to numeric has 15 or 6.
+                "real" | "double precision" if self.to.starts_with("numeric") => format!("{column}::text::numeric"),
+                _ => format!("{column}::{}", self.to),
+            };
+            ddl::alter_type(table, &self.column, &self.to, &using)
         }
     }
 }

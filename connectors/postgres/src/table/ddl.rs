@@ -1,6 +1,8 @@
 //! The statements that create and alter tables, for the sink to run and for people to read.
 
-use apache_avro::schema::RecordField;
+use apache_avro::schema::{RecordField, Schema};
+use serde_json::Value as Json;
+use towpath_api::json::DEFAULT;
 
 use super::{
     Column,
@@ -8,6 +10,7 @@ use super::{
     metadata::{MetadataColumn, Purpose},
 };
 use crate::{
+    column::{ColumnType, not_null},
     key::KeyColumn,
     name::{TableName, literal, quoted},
 };
@@ -38,11 +41,64 @@ pub(super) fn key_list(keys: &[KeyColumn]) -> String {
     keys.iter().map(|key| quoted(&key.name)).collect::<Vec<_>>().join(", ")
 }
 
-/// Adds columns for fields.
-pub(super) fn add_columns(name: &TableName, fields: &[(Column, RecordField)]) -> String {
-    let columns: Vec<_> =
-        fields.iter().map(|(column, _)| format!("ADD COLUMN {} {}", quoted(&column.name), column.ty.sql())).collect();
-    format!("ALTER TABLE {} {}", name.sql(), columns.join(", "))
+/// Adds columns for fields. Rows that are there get the defaults that the schema states, if `fills` is true; later rows
+/// have the values of their records.
+pub(super) fn add_columns(name: &TableName, fields: &[(Column, RecordField)], fills: bool) -> String {
+    let (mut columns, mut without) = (Vec::new(), Vec::new());
+    for (column, field) in fields {
+        let (quoted, default) = (quoted(&column.name), fills.then(|| default(column.ty, field)).flatten());
+        without.extend(default.iter().map(|_| format!("ALTER COLUMN {quoted} DROP DEFAULT")));
+        let default = default.map_or_else(String::new, |default| format!(" DEFAULT {default}"));
+        columns.push(format!("ADD COLUMN {quoted} {}{default}", column.ty.sql()));
+    }
+    let added = format!("ALTER TABLE {} {}", name.sql(), columns.join(", "));
+    if without.is_empty() { added } else { format!("{added}; ALTER TABLE {} {}", name.sql(), without.join(", ")) }
+}
+
+/// The default of a field in SQL. The epoch is not used: Debezium writes it in place of `now()` and of all other
+/// functions.
+fn default(ty: ColumnType, field: &RecordField) -> Option<String> {
+    use ColumnType as C;
+    let micros = |from: &str, micros: i64| format!("{from} + interval '{micros} microseconds'");
+    let is_epoch = |text: &str| text.starts_with("1970-01-01") || text.starts_with("00:00:00");
+    let unit = if matches!(
+        not_null(&field.schema),
+        Schema::TimeMillis | Schema::TimestampMillis | Schema::LocalTimestampMillis
+    ) {
+        1_000
+    } else {
+        1
+    };
+    Some(match (ty, field.custom_attributes.get(DEFAULT)?) {
+        (C::Boolean, Json::Bool(flag)) => flag.to_string(),
+        (C::Integer | C::Bigint | C::MicroDuration | C::Real | C::DoublePrecision, Json::Number(number)) => {
+            number.to_string()
+        }
+        (C::Date, Json::Number(days)) if days.as_i64()? != 0 => format!("date '1970-01-01' + {}", days.as_i64()?),
+        (C::Time | C::Timestamp | C::Timestamptz, Json::Number(number)) if number.as_i64()? != 0 => {
+            let from = match ty {
+                C::Time => "time '00:00'",
+                C::Timestamp => "timestamp '1970-01-01'",
+                _ => "timestamptz '1970-01-01 00:00:00+00'",
+            };
+            micros(from, number.as_i64()?.checked_mul(unit)?)
+        }
+        (C::Date | C::Time | C::Timestamp | C::Timestamptz, Json::String(text)) if is_epoch(text) => return None,
+        (C::JsonText, Json::String(text)) if serde_json::from_str::<Json>(text).is_err() => return None,
+        (
+            C::Text
+            | C::Numeric { .. }
+            | C::AnyNumeric
+            | C::Uuid
+            | C::Date
+            | C::Time
+            | C::Timestamp
+            | C::Timestamptz
+            | C::JsonText,
+            Json::String(text),
+        ) if !text.contains('\0') => literal(text),
+        _ => return None,
+    })
 }
 
 /// Adds metadata columns to a table that another tool created. Existing rows count as older than every record.
@@ -54,22 +110,19 @@ pub(super) fn add_metadata_columns(name: &TableName, own: &[MetadataColumn]) -> 
     format!("ALTER TABLE {} {}", name.sql(), columns.join(", "))
 }
 
-/// Changes the type of a column and keeps its values.
-pub(super) fn alter_type(name: &TableName, column: &str, ty: &str) -> String {
-    let column = quoted(column);
-    format!("ALTER TABLE {} ALTER COLUMN {column} TYPE {ty} USING {column}::{ty}", name.sql())
-}
-
-/// As [`alter_type`], by way of the text of the values, for types without a direct cast.
-pub(super) fn alter_type_by_text(name: &TableName, column: &str, ty: &str) -> String {
-    let column = quoted(column);
-    format!("ALTER TABLE {} ALTER COLUMN {column} TYPE {ty} USING {column}::text::{ty}", name.sql())
+/// Changes the type of a column: each value becomes that of the expression `using`.
+pub(super) fn alter_type(name: &TableName, column: &str, ty: &str, using: &str) -> String {
+    format!("ALTER TABLE {} ALTER COLUMN {} TYPE {ty} USING {using}", name.sql(), quoted(column))
 }
 
 /// Changes the type of a column to jsonb: each value becomes its JSON, a text a JSON string.
 pub(super) fn alter_to_json(name: &TableName, column: &str) -> String {
-    let column = quoted(column);
-    format!("ALTER TABLE {} ALTER COLUMN {column} TYPE jsonb USING to_jsonb({column})", name.sql())
+    alter_type(name, column, "jsonb", &format!("to_jsonb({})", quoted(column)))
+}
+
+/// Renames a column that has the name of one of ours.
+pub(super) fn put_aside(name: &TableName, column: &str) -> String {
+    format!("ALTER TABLE {} RENAME COLUMN {} TO {}", name.sql(), quoted(column), quoted(&format!("{column}_before")))
 }
 
 /// Allows null in a column.

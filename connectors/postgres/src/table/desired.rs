@@ -65,10 +65,8 @@ impl<'a> DesiredTable<'a> {
         schemas: Vec<Arc<Schema>>,
     ) -> Self {
         let renamed = pk == config.primary_key() && !config.pk_fields.is_empty();
-        let column = |at: usize, usual: &str, ty| KeyColumn {
-            name: if renamed { config.pk_fields[at].clone() } else { usual.to_owned() },
-            ty,
-            cast: None,
+        let column = |at: usize, usual: &str, ty| {
+            KeyColumn::new(if renamed { config.pk_fields[at].clone() } else { usual.to_owned() }, ty)
         };
         let keys = match pk {
             PrimaryKeyMode::None => vec![],

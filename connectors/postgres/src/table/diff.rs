@@ -2,27 +2,26 @@
 
 use std::collections::HashMap;
 
-use apache_avro::schema::{RecordField, Schema};
+use apache_avro::schema::RecordField;
 use tokio_postgres::Client;
 use towpath_api::Result;
 
 use super::{
     Column, Table,
-    catalog::{CurrentColumn, CurrentTable, NamedColumn, Notes, column_names, columns_in_order, grants, schema_exists},
+    catalog::{CurrentTable, NamedColumn, Notes, column_names, columns_in_order, grants, schema_exists},
     change::{Loosening, Relabelling, Widening},
+    compare::{compare_column, compare_key, compare_label, compare_metadata, has_our_comment, require_defaults},
     ddl,
     dependents::Dependent,
     desired::DesiredTable,
-    fit::{Fit, fit},
     metadata::{MetadataColumn, Purpose},
     mismatch::{Mismatch, mismatch_error},
     names::require_history,
 };
-use crate::{
-    column::ColumnType,
-    config::{DeleteMode, SchemaEvolution},
-    name::column_name,
-};
+use crate::{column::ColumnType, config::SchemaEvolution, key::KeyColumn, name::column_name};
+
+/// Maximum columns of a table (`MaxHeapAttributeNumber`), with those that were dropped.
+const MAX_COLUMNS: usize = 1_600;
 
 /// The columns that a table has and lacks.
 #[expect(clippy::struct_excessive_bools, reason = "each is a separate property of the table")]
@@ -47,13 +46,13 @@ pub(super) struct TableDiff {
     /// True if `COPY` can add rows: no value needs a cast.
     pub(super) is_copyable: bool,
     pub(super) is_partitioned: bool,
-    /// One entry for each column of the key.
-    pub(super) key_casts: Vec<Option<String>>,
+    /// The columns of the key, as the table has them.
+    pub(super) keys: Vec<KeyColumn>,
     pub(super) mismatches: Vec<Mismatch>,
     /// True if the view of the live rows must be created.
     pub(super) lacks_view: bool,
     /// Columns whose type a person has to change.
-    retyped: Vec<String>,
+    pub(super) retyped: Vec<String>,
     /// Statements for a person to run before and after a change of type: our views block altering the column.
     around: Option<(String, Vec<String>)>,
 }
@@ -92,15 +91,12 @@ impl TableDiff {
     }
 
     pub(super) fn into_table(self, desired: DesiredTable<'_>) -> Table {
-        let DesiredTable { name, config, mut keys, schemas, key_schemas, .. } = desired;
-        for (key, cast) in keys.iter_mut().zip(self.key_casts) {
-            key.cast = cast;
-        }
+        let DesiredTable { name, config, schemas, key_schemas, .. } = desired;
         let metadata = config.metadata_columns;
         Table {
             name: name.clone(),
             metadata,
-            keys,
+            keys: self.keys,
             columns: self.columns,
             schemas,
             key_schemas,
@@ -108,6 +104,23 @@ impl TableDiff {
             is_partitioned: self.is_partitioned,
             is_copyable: self.is_copyable,
         }
+    }
+
+    /// Requires room for the missing columns, which an `ALTER TABLE` would find out with an error that stops the sink.
+    fn require_room(&mut self, current: &CurrentTable) {
+        let added = self.missing.len() + self.missing_metadata.len();
+        let has = usize::try_from(current.attributes).unwrap_or(0);
+        if added == 0 || has + added <= MAX_COLUMNS {
+            return;
+        }
+        let (columns, first) = (current.columns.len(), self.missing.first());
+        let first = first.map_or_else(String::new, |(column, _)| format!(", the first of them `{}`", column.field));
+        let problem = format!(
+            "{added} columns are missing{first}; it has {columns}, and {} that were dropped count towards the \
+             {MAX_COLUMNS} of Postgres; copy it to a new table, or exclude fields with `fields.exclude`",
+            has.saturating_sub(columns)
+        );
+        self.mismatches.push(Mismatch { problem, remedy: None });
     }
 
     /// Unless `schema.evolution=evolve`, turns missing columns into mismatches, or leaves their fields out.
@@ -137,11 +150,12 @@ impl TableDiff {
                     self.columns.iter().enumerate().map(|(at, column)| (column.field.clone(), at)).collect();
             }
         }
+        let fills = desired.purpose == Purpose::State;
         let mut refuse = |problem: String, remedy| self.mismatches.push(Mismatch { problem, remedy: Some(remedy) });
         for missing in &self.missing {
             refuse(
                 format!("field `{}` has no column", missing.0.field),
-                ddl::add_columns(name, std::slice::from_ref(missing)),
+                ddl::add_columns(name, std::slice::from_ref(missing), fills),
             );
         }
         for own in &self.missing_metadata {
@@ -173,11 +187,11 @@ pub(super) async fn acceptable_diff(client: &Client, desired: &DesiredTable<'_>)
 /// Compares the table with the desired one. Mismatches are part of the result.
 pub(super) async fn diff(client: &Client, desired: &DesiredTable<'_>) -> Result<TableDiff> {
     let name = desired.name;
-    let current = CurrentTable::of(client, name).await?;
+    let mut current = CurrentTable::of(client, name).await?;
     require_history(desired, &current)?;
     let has_schema = current.exists() || schema_exists(client, name).await?;
     let mut diff = TableDiff { exists: current.exists(), has_schema, ..TableDiff::default() };
-    diff.key_casts.resize(desired.keys.len(), None);
+    diff.keys.clone_from(&desired.keys);
     diff.is_copyable = desired.purpose == Purpose::State && !current.guarded;
     diff.is_partitioned = current.is_partitioned;
     if diff.exists {
@@ -187,6 +201,7 @@ pub(super) async fn diff(client: &Client, desired: &DesiredTable<'_>) -> Result<
     diff.notes = Some(Notes::of(client).await?);
     let mut named = column_names(client, name).await?;
     let labels = desired.labels();
+    let is_owned = current.is_owned;
     for (ty, mut field) in desired.fields()? {
         let agreed = if let Some(agreed) = named.get(&field.name) {
             agreed.clone()
@@ -206,15 +221,19 @@ pub(super) async fn diff(client: &Client, desired: &DesiredTable<'_>) -> Result<
         if let Some((doc, _)) = label {
             field.doc = doc.map(str::to_owned);
         }
-        let mut wanted = Column { name: agreed.name.clone(), field: field.name.clone(), ty, cast: None };
-        match current.columns.get(&wanted.name) {
+        let (form, cast, declared) = Default::default();
+        let mut wanted = Column { name: agreed.name.clone(), field: field.name.clone(), ty, form, cast, declared };
+        let is_made_here = current.is_made_here();
+        match current.columns.get_mut(&wanted.name) {
             None => diff.missing.push((wanted.clone(), field.clone())),
             Some(have) => {
+                have.is_ours = is_made_here && has_our_comment(have, &field);
+                wanted.declared.clone_from(&have.declared);
                 if agreed.is_mixed && have.base == "jsonb" && ty != ColumnType::JsonText {
                     wanted.ty = ColumnType::Mixed;
                 }
                 compare_column(desired, &mut wanted, have, &field, &mut diff);
-                if current.is_owned && label.is_some_and(|(_, time)| agreed.labelled_ms.is_none_or(|ms| ms < time)) {
+                if is_owned && label.is_some_and(|(_, time)| agreed.labelled_ms.is_none_or(|ms| ms < time)) {
                     compare_label(&wanted, have, &field, &mut diff);
                 }
             }
@@ -241,6 +260,7 @@ pub(super) async fn diff(client: &Client, desired: &DesiredTable<'_>) -> Result<
         }
     }
     diff.restrict(desired);
+    diff.require_room(&current);
     for view in Dependent::of(client, name, &diff.retyped).await? {
         let (before, after) = diff.around.get_or_insert_default();
         let parts = [std::mem::take(before), view.drop()];
@@ -248,148 +268,4 @@ pub(super) async fn diff(client: &Client, desired: &DesiredTable<'_>) -> Result<
         after.extend(view.statements());
     }
     Ok(diff)
-}
-
-fn compare_key(desired: &DesiredTable<'_>, current: &CurrentTable, diff: &mut TableDiff) {
-    for (at, key) in desired.keys.iter().enumerate() {
-        let problem = |is: &str| format!("column `{}` of the key should be {} and is {is}", key.name, key.ty.sql());
-        match current.columns.get(&key.name) {
-            None => diff.mismatches.push(Mismatch { problem: problem("missing"), remedy: None }),
-            Some(have) => match fit(key.ty, have) {
-                Fit::Accepts(None) if have.base != key.ty.array_element() => diff.is_copyable = false,
-                Fit::Accepts(cast) => {
-                    diff.is_copyable &= cast.is_none();
-                    diff.key_casts[at] = cast;
-                }
-                Fit::Widened(to) => diff.widened.push(Widening {
-                    column: key.name.clone(),
-                    field: None,
-                    from: have.ty.clone(),
-                    to,
-                    to_json: false,
-                }),
-                Fit::BecomesJson | Fit::Refused => {
-                    let remedy = Some(ddl::alter_type_by_text(desired.name, &key.name, &key.ty.sql()));
-                    diff.retyped.push(key.name.clone());
-                    diff.mismatches.push(Mismatch { problem: problem(&have.ty), remedy });
-                }
-            },
-        }
-    }
-    let names = || desired.keys.iter().map(|key| key.name.as_str());
-    if !desired.keys.is_empty() && names().all(|name| current.columns.contains_key(name)) && !current.is_key(names()) {
-        let list = ddl::key_list(&desired.keys);
-        let remedy = format!("ALTER TABLE {} ADD UNIQUE ({list})", desired.name.sql());
-        diff.mismatches.push(Mismatch { problem: format!("({list}) has no unique index"), remedy: Some(remedy) });
-    }
-}
-
-fn compare_metadata(desired: &DesiredTable<'_>, current: &CurrentTable, diff: &mut TableDiff) {
-    for own in desired.metadata_columns() {
-        match current.columns.get(own.name()) {
-            None => diff.missing_metadata.push(own),
-            Some(have) if have.ty == own.ty() && own == MetadataColumn::AppliedAt && !have.fills_itself => {
-                diff.is_copyable = false;
-            }
-            Some(have) if have.ty == own.ty() => {}
-            Some(have) => diff.mismatches.push(Mismatch {
-                problem: format!("column `{}` should be {} and is {}", own.name(), own.ty(), have.ty),
-                remedy: Some(ddl::alter_type_by_text(desired.name, own.name(), own.ty())),
-            }),
-        }
-    }
-}
-
-fn compare_column(
-    desired: &DesiredTable<'_>,
-    wanted: &mut Column,
-    have: &CurrentColumn,
-    field: &RecordField,
-    diff: &mut TableDiff,
-) {
-    let is_nullable = matches!(&field.schema, Schema::Union(union) if union.variants().contains(&Schema::Null));
-    let may_be_null = is_nullable || desired.purpose == Purpose::Log || desired.config.delete_mode == DeleteMode::Soft;
-    if have.generated {
-        let problem =
-            format!("column `{}` is computed by the database; exclude its field with `fields.exclude`", wanted.name);
-        diff.mismatches.push(Mismatch { problem, remedy: None });
-    } else if have.not_null && may_be_null {
-        let (column, field) = (wanted.name.clone(), wanted.field.clone());
-        diff.loosened.push(Loosening { column, field, ty: have.ty.clone() });
-    }
-    diff.is_copyable &= have.base == wanted.ty.array_element();
-    let evolves = desired.config.schema_evolution == SchemaEvolution::Evolve;
-    match fit(wanted.ty, have) {
-        Fit::Accepts(cast) => wanted.cast = cast,
-        Fit::Widened(to) => diff.widened.push(Widening {
-            column: wanted.name.clone(),
-            field: Some(wanted.field.clone()),
-            from: have.ty.clone(),
-            to,
-            to_json: false,
-        }),
-        // Without the note, a text of an earlier schema would be taken for JSON.
-        Fit::BecomesJson if evolves && diff.notes.is_some_and(|notes| notes.of_columns) => {
-            if wanted.ty != ColumnType::JsonText {
-                wanted.ty = ColumnType::Mixed;
-            }
-            diff.widened.push(Widening {
-                column: wanted.name.clone(),
-                field: Some(wanted.field.clone()),
-                from: have.ty.clone(),
-                to: "jsonb".to_owned(),
-                to_json: true,
-            });
-        }
-        // The text of JSON, from which the value can be read.
-        Fit::BecomesJson if have.ty == have.base && ["text", "character varying"].contains(&&*have.base) => {
-            wanted.cast = Some(have.ty.clone());
-        }
-        Fit::BecomesJson => {
-            diff.retyped.push(wanted.name.clone());
-            diff.mismatches.push(Mismatch {
-                problem: format!("column `{}` should be jsonb and is {}", wanted.name, have.ty),
-                remedy: Some(ddl::alter_to_json(desired.name, &wanted.name)),
-            });
-        }
-        Fit::Refused => {
-            diff.retyped.push(wanted.name.clone());
-            diff.mismatches.push(Mismatch {
-                problem: format!("column `{}` should be {} and is {}", wanted.name, wanted.ty.sql(), have.ty),
-                remedy: Some(ddl::alter_type_by_text(desired.name, &wanted.name, &wanted.ty.sql())),
-            });
-        }
-    }
-}
-
-/// Compares the comment on a column with the label of its field, unless a person has written the comment.
-fn compare_label(wanted: &Column, have: &CurrentColumn, field: &RecordField, diff: &mut TableDiff) {
-    let label = ddl::label(field);
-    let is_ours = |comment: &&String| {
-        comment.strip_prefix(&*field.name).is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
-    };
-    let Some(comment) = have.comment.as_ref().filter(is_ours).filter(|comment| **comment != label) else { return };
-    if diff.notes.is_some_and(|notes| notes.of_columns) {
-        diff.relabelled.push(Relabelling {
-            column: wanted.name.clone(),
-            field: wanted.field.clone(),
-            ty: have.ty.clone(),
-            from: comment.clone(),
-            to: label,
-        });
-    }
-}
-
-/// Reports columns that are `NOT NULL`, have no default and are filled by no field.
-fn require_defaults(desired: &DesiredTable<'_>, current: &CurrentTable, diff: &mut TableDiff) {
-    let own = desired.metadata_columns();
-    for (name, column) in &current.columns {
-        let ours = desired.keys.iter().any(|key| key.name == *name)
-            || diff.columns.iter().any(|column| column.name == *name)
-            || own.iter().any(|own| own.name() == name);
-        if !ours && column.not_null && !column.fills_itself {
-            let problem = format!("column `{name}` is NOT NULL without a default, and no field fills it");
-            diff.mismatches.push(Mismatch { problem, remedy: Some(ddl::drop_not_null(desired.name, name)) });
-        }
-    }
 }

@@ -10,6 +10,7 @@ use super::{
     dependents::{Dependent, lock_views},
     desired::DesiredTable,
     diff::{TableDiff, acceptable_diff},
+    metadata::Purpose,
     mismatch::{Mismatch, mismatch_error},
     names::require_live_view,
     schema_changes::{self, Cause},
@@ -100,7 +101,8 @@ async fn evolve(client: &Client, desired: &DesiredTable<'_>, diff: &TableDiff, c
         let loosened: Vec<String> = loosened.collect();
         run(client, doing("allow null in columns of"), &loosened.join("; ")).await?;
         if !diff.missing.is_empty() {
-            run(client, doing("add columns to"), &ddl::add_columns(name, &diff.missing)).await?;
+            let fills = desired.purpose == Purpose::State;
+            run(client, doing("add columns to"), &ddl::add_columns(name, &diff.missing, fills)).await?;
         }
         if !diff.missing_metadata.is_empty() {
             run(client, doing("add columns to"), &ddl::add_metadata_columns(name, &diff.missing_metadata)).await?;

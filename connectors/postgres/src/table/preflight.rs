@@ -74,7 +74,10 @@ async fn table(client: &Client, desired: &DesiredTable<'_>) -> Result<Preflight>
     if diff.exists {
         makes.extend(diff.widened.iter().map(|widening| widening.sql(name)));
         makes.extend(diff.loosened.iter().map(|loosening| ddl::drop_not_null(name, &loosening.column)));
-        makes.extend((!diff.missing.is_empty()).then(|| ddl::add_columns(name, &diff.missing)));
+        makes.extend(
+            (!diff.missing.is_empty())
+                .then(|| ddl::add_columns(name, &diff.missing, desired.purpose == Purpose::State)),
+        );
         makes.extend(
             (!diff.missing_metadata.is_empty()).then(|| ddl::add_metadata_columns(name, &diff.missing_metadata)),
         );
