@@ -153,10 +153,40 @@ pub fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     }
 }
 
+/// The SASL mechanisms of this build.
+fn mechanisms() -> Vec<&'static str> {
+    let native = ClientConfig::new().create_native_config();
+    let features = native.and_then(|native| native.get("builtin.features")).unwrap_or_default();
+    let has = |feature: &str| features.split(',').any(|known| known.trim_matches(['\0', ' ']) == feature);
+    let known = [
+        ("sasl_plain", "PLAIN"),
+        ("sasl_scram", "SCRAM-SHA-256"),
+        ("sasl_scram", "SCRAM-SHA-512"),
+        ("sasl_oauthbearer", "OAUTHBEARER"),
+        ("sasl_gssapi", "GSSAPI"),
+    ];
+    known.into_iter().filter(|(feature, _)| has(feature)).map(|(_, mechanism)| mechanism).collect()
+}
+
 /// The error of a client that librdkafka refuses to create. Names the refused property, never its value.
 pub fn refused_settings(error: KafkaError) -> Error {
     let refused = |doing: &str| Error::fatal(codes::CONFIG, ErrorType::Config, doing);
     match error {
+        KafkaError::ClientCreation(text) if text.contains("SASL mechanism") => {
+            let mechanism =
+                text.split_once("SASL mechanism").map_or("", |(_, rest)| rest.trim_start_matches([':', ' ']));
+            let mechanism: String = mechanism.chars().take_while(|letter| !": ".contains(*letter)).collect();
+            refused(&format!(
+                "create a Kafka client: this build does not have the mechanism {mechanism} of `kafka.sasl.mechanism`; \
+                 it has {}",
+                mechanisms().join(", ")
+            ))
+            .with_help("use one of these; GSSAPI (Kerberos) needs a build with `cargo build --features gssapi`")
+        }
+        KafkaError::ClientConfig(_, text, property, _) if text.contains("at build time") => {
+            refused(&format!("create a Kafka client: this build of librdkafka cannot follow `kafka.{property}`"))
+                .with_help("remove the key, or build with the library that it needs: `dev/needs build` lists them")
+        }
         KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, property, _) => {
             refused(&format!("create a Kafka client: librdkafka does not know `kafka.{property}`"))
                 .with_help("remove the key or correct its name; librdkafka's CONFIGURATION.md lists all properties")
@@ -181,6 +211,47 @@ mod tests {
         assert_eq!(kafka.client("probe").get("client.id"), Some("towpath-blue-probe"));
         let kafka = KafkaSettings::new("127.0.0.1:1", "blue", [("client.id", "custom")]);
         assert_eq!(kafka.client("probe").get("client.id"), Some("custom"));
+    }
+
+    #[test]
+    fn a_mechanism_that_the_build_lacks_is_refused_with_those_that_it_has() {
+        let sasl = |mechanism| [("security.protocol", "SASL_PLAINTEXT"), ("sasl.mechanism", mechanism)];
+        let create = |mechanism| KafkaSettings::new("127.0.0.1:1", "lab", sasl(mechanism)).client("test");
+        let refused = |mechanism| {
+            let created = create(mechanism).create::<BaseConsumer>();
+            let error = refused_settings(created.err().unwrap_or_else(|| panic!("{mechanism} is accepted")));
+            format!("{} {}", error.chain(), error.help().unwrap_or_default())
+        };
+        let text = refused("CRAM-MD5");
+        assert!(text.contains("mechanism CRAM-MD5") && text.contains("PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"), "{text}");
+        if !mechanisms().contains(&"GSSAPI") {
+            let text = refused("GSSAPI");
+            assert!(text.contains("mechanism GSSAPI") && text.contains("--features gssapi"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_client_asks_the_token_endpoint_for_a_token() {
+        use std::io::Read as _;
+        let endpoint = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/token", endpoint.local_addr().unwrap());
+        let kafka = KafkaSettings::new(
+            "127.0.0.1:1",
+            "lab",
+            [
+                ("security.protocol", "SASL_PLAINTEXT"),
+                ("sasl.mechanism", "OAUTHBEARER"),
+                ("sasl.oauthbearer.method", "oidc"),
+                ("sasl.oauthbearer.client.id", "towpath"),
+                ("sasl.oauthbearer.client.secret", "x"),
+                ("sasl.oauthbearer.token.endpoint.url", &url),
+            ],
+        );
+        let _client: BaseConsumer = kafka.client("test").create().map_err(refused_settings).unwrap();
+        let (mut request, _) = endpoint.accept().unwrap();
+        let mut start = [0; 11];
+        request.read_exact(&mut start).unwrap();
+        assert_eq!(&start, b"POST /token");
     }
 
     #[test]

@@ -52,6 +52,7 @@ mod silence;
 mod stack;
 mod superseded;
 mod systematic;
+mod tls;
 mod triggers;
 mod types;
 mod unknown;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use towpath_keys::{Check, Problems, Secret, config_enum, config_keys};
 
+use crate::connection::fault_of_url;
+
 config_enum! {
     /// The effect of a record on its table.
     pub enum InsertMode {
@@ -83,7 +85,11 @@ config_enum! {
 config_keys! {
     /// Keys of the Postgres sink.
     pub struct PostgresSinkConfig {
-        /// The URL of the database: `postgres://host:port/database`, with `?sslmode=disable|prefer|require` if needed.
+        /// The database: a URL (`postgres://host:port/database?sslmode=verify-full`), keywords and values
+        /// (`host=db dbname=app`), or a URL of the JDBC driver (`jdbc:postgresql://host/database`). `sslmode` has the
+        /// values and meanings of libpq: `disable`, `allow`, `prefer` (the default, which accepts any certificate),
+        /// `require`, `verify-ca` and `verify-full`; `sslrootcert`, `sslcert`, `sslkey`, `sslpassword`,
+        /// `sslnegotiation`, `channel_binding` and `target_session_attrs` are understood as well.
         #[key("connection.url")]
         pub connection_url: String,
         /// The role to connect as. It needs `CREATE` on the database, or the schemas must exist and belong to the role.
@@ -92,8 +98,8 @@ config_keys! {
         /// The password of the role.
         #[key("connection.password")]
         pub connection_password: Option<Secret>,
-        /// A file of CA certificates (PEM) to trust in addition to those of the system, for a server with a private
-        /// certificate.
+        /// A file of certificates (PEM) to trust in addition to those of the system, for a server with a private
+        /// certificate: its own, or that of its authority. If set, the default of `sslmode` is `verify-full`.
         #[key("connection.ssl.ca")]
         pub connection_ssl_ca: Option<PathBuf>,
         /// The name of the table for a topic; `${topic}` is the name of the topic. The first dot separates schema and
@@ -170,8 +176,8 @@ impl PostgresSinkConfig {
 impl Check for PostgresSinkConfig {
     fn check(&self, problems: &mut Problems) {
         self.check_modes(problems);
-        if self.connection_url.parse::<tokio_postgres::Config>().is_err() {
-            problems.invalid("connection.url", "is not a Postgres URL, such as `postgres://host:5432/database`");
+        if let Some(reason) = fault_of_url(self) {
+            problems.invalid("connection.url", reason);
         }
     }
 }

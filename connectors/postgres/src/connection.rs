@@ -1,13 +1,18 @@
-//! Opens a connection, with limits that keep a stuck session from blocking others.
+//! Opens a connection, with limits that keep a stuck session from blocking others, and with the two search paths of a
+//! session.
 
-use std::{fs::File, io::BufReader, sync::Arc, time::Duration};
+mod target;
+mod tls;
+mod words;
 
-use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
-use tokio_postgres::{Client, Config, config::SslMode};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{
+    Client, Config, Error as PgError, NoTls, SimpleQueryMessage,
+    config::{Host, SslMode as Attempted},
+};
 use towpath_api::{Error, ErrorType, Result};
 
-use crate::{codes, config::PostgresSinkConfig, sqlstate::database_error};
+use self::target::{SslMode, Target};
+use crate::{codes, config::PostgresSinkConfig, name::literal, sqlstate::database_error};
 
 /// Session settings. The timeouts keep a frozen worker from holding row locks forever; the generic plan serves arrays
 /// of any length. Notices and warnings of triggers may quote rows, so the server sends none.
@@ -15,82 +20,120 @@ const SETTINGS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '5s';
     SET idle_in_transaction_session_timeout = '30s';
     SET search_path = pg_catalog, pg_temp; SET timezone = 'UTC'; SET client_min_messages = error;
     SET standard_conforming_strings = on; SET plan_cache_mode = force_generic_plan";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// After this long without an acknowledgement from the peer, the connection counts as lost.
-const NETWORK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The schemas in which unqualified names are looked up.
+///
+/// Anybody who may create objects in a schema of the path can put an operator or a function of theirs in place of a
+/// built-in one (CVE-2018-1058). So the sink's own statements search the catalog alone. Only statements that write rows
+/// of the user's tables search the role's path, for which functions of triggers, constraints and defaults were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SearchPath {
+    OfSink,
+    /// The path that the role has in this database, after the catalog.
+    OfRole,
+}
+
+impl SearchPath {
+    /// The statement that sets it until the transaction ends.
+    pub(crate) fn sql(self) -> &'static str {
+        match self {
+            Self::OfSink => "SET LOCAL search_path = pg_catalog, pg_temp",
+            Self::OfRole => {
+                "SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('towpath.search_path'), true)"
+            }
+        }
+    }
+}
+
+/// The reason why `connection.url` cannot be used, which follows its name in a sentence; `None` if it can.
+pub(crate) fn fault_of_url(config: &PostgresSinkConfig) -> Option<String> {
+    Target::of(config).err()
+}
 
 /// Connects under the name `application`, which `pg_stat_activity` shows.
 ///
 /// # Errors
-/// Retry while the server is unavailable or refuses the credentials; fatal for unusable URL or TLS settings.
+/// Retry while the server is unavailable or refuses the credentials; fatal for unusable URL or TLS settings, and for a
+/// server whose certificate is not accepted.
 pub(crate) async fn connect(config: &PostgresSinkConfig, application: &str) -> Result<Client> {
-    let mut options: Config = config.connection_url.parse().map_err(|error: tokio_postgres::Error| {
-        Error::fatal(codes::URL, ErrorType::Config, "read `connection.url`")
+    let mut target = Target::of(config).map_err(|reason| {
+        Error::fatal(codes::URL, ErrorType::Config, format!("read `connection.url`: it {reason}"))
             .with_help("set `connection.url` to a URL such as `postgres://host:5432/database`")
-            .because(error)
     })?;
-    if let Some(user) = &config.connection_user {
-        options.user(user);
-    }
-    if let Some(password) = &config.connection_password {
-        options.password(password.reveal());
-    }
-    options
-        .application_name(application)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_user_timeout(NETWORK_TIMEOUT)
-        .keepalives_idle(NETWORK_TIMEOUT);
-    let doing = format!("connect to Postgres at {}", address(&options));
-    let client = if options.get_ssl_mode() == SslMode::Disable {
-        let (client, connection) =
-            options.connect(tokio_postgres::NoTls).await.map_err(|error| database_error(&doing, error))?;
-        tokio::spawn(connection);
-        client
-    } else {
-        let tls = MakeRustlsConnect::new(tls(config)?);
-        let (client, connection) = options.connect(tls).await.map_err(|error| database_error(&doing, error))?;
-        tokio::spawn(connection);
-        client
-    };
-    client.batch_execute(SETTINGS).await.map_err(|error| database_error("apply the session settings", error))?;
+    target.options.application_name(application);
+    let doing = format!("connect to Postgres at {}", address(&target.options));
+    let client = open(target, &doing).await?;
+    let failed = |error| database_error("apply the session settings", error);
+    let shown = client.simple_query("SHOW search_path").await.map_err(failed)?;
+    let role_path = shown.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).filter(|path| !path.is_empty()),
+        _ => None,
+    });
+    // Without the temporary schema in the path, its relations and types would precede those of the catalog.
+    let path: Vec<&str> = ["pg_catalog", "pg_temp"].into_iter().chain(role_path).collect();
+    let keep = format!("SELECT set_config('towpath.search_path', {}, false)", literal(&path.join(", ")));
+    client.batch_execute(&format!("{SETTINGS}; {keep}")).await.map_err(failed)?;
     Ok(client)
 }
 
-/// `host:port/database`, without the user and the password.
-fn address(options: &Config) -> String {
-    let hosts: Vec<_> = options
-        .get_hosts()
-        .iter()
-        .map(|host| match host {
-            tokio_postgres::config::Host::Tcp(name) => name.clone(),
-            tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
-        })
-        .collect();
-    let port = options.get_ports().first().copied().unwrap_or(5432);
-    format!("{}:{port}/{}", hosts.join(","), options.get_dbname().unwrap_or_default())
-}
-
-/// Trusts the certificates of the system and those in `connection.ssl.ca`.
-fn tls(config: &PostgresSinkConfig) -> Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = &config.connection_ssl_ca {
-        let wrong = || {
-            Error::fatal(codes::TLS, ErrorType::Config, format!("read certificates from {}", path.display()))
-                .with_help("set `connection.ssl.ca` to a readable file of PEM certificates")
+/// Connects in the ways that `sslmode` permits, in libpq's order. The second way is tried if the server refuses the
+/// first, not if the server cannot be reached.
+async fn open(target: Target, doing: &str) -> Result<Client> {
+    let Target { mut options, ssl_mode, tls } = target;
+    let ways: &[Attempted] = match ssl_mode {
+        SslMode::Disable => &[Attempted::Disable],
+        SslMode::Allow => &[Attempted::Disable, Attempted::Require],
+        SslMode::Prefer => &[Attempted::Prefer, Attempted::Disable],
+        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => &[Attempted::Require],
+    };
+    let mut failed = None;
+    for way in ways {
+        options.ssl_mode(*way);
+        let opened = if *way == Attempted::Disable {
+            options.connect(NoTls).await.map(|(client, connection)| {
+                tokio::spawn(connection);
+                client
+            })
+        } else {
+            options.connect(tls::connector(&tls, ssl_mode)?).await.map(|(client, connection)| {
+                tokio::spawn(connection);
+                client
+            })
         };
-        let file = File::open(path).map_err(|error| wrong().because(error))?;
-        let certificates = certificates(BufReader::new(file)).map_err(|error| wrong().because(error))?;
-        roots.add_parsable_certificates(certificates);
+        match opened {
+            Ok(client) => return Ok(client),
+            Err(error) if is_refused(&error) => {
+                // With TLS the server says more.
+                if *way != Attempted::Disable || failed.is_none() {
+                    failed = Some(error);
+                }
+            }
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        }
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::fatal(codes::TLS, ErrorType::Config, "set up TLS").because(error))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    // There is at least one way.
+    let Some(error) = failed else { return Err(Error::retry(codes::UNAVAILABLE, ErrorType::Unavailable, doing)) };
+    Err(tls::refusal(doing, error).unwrap_or_else(|error| database_error(doing, error)))
 }
 
-fn certificates(reader: impl std::io::Read) -> std::io::Result<Vec<CertificateDer<'static>>> {
-    use rustls::pki_types::pem::PemObject as _;
-    CertificateDer::pem_reader_iter(reader).collect::<Result<Vec<_>, _>>().map_err(std::io::Error::other)
+/// Returns true if a server has answered and refuses this way of connecting, with or without TLS.
+fn is_refused(error: &PgError) -> bool {
+    tls::has_failed(error) || error.code().is_some_and(|state| state.code().starts_with("28"))
 }
+
+/// `host:port,host:port/database`, without the user and the password.
+fn address(options: &Config) -> String {
+    let ports = options.get_ports();
+    let place = |(at, host): (usize, &Host)| match host {
+        Host::Tcp(name) => format!("{name}:{}", ports.get(at).or(ports.first()).unwrap_or(&5432)),
+        Host::Unix(path) => path.display().to_string(),
+    };
+    let hosts: Vec<_> = options.get_hosts().iter().enumerate().map(place).collect();
+    format!("{}/{}", hosts.join(","), options.get_dbname().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

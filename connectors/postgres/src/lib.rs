@@ -26,10 +26,11 @@
 //! | `view_mark` | by which a standard view is recognized |
 //! | `schemas` | sets of schemas |
 //! | `key` | the primary key of a row |
-//! | `foreign_key_wait` | which records wait for the rows they refer to, and when the whole batch does |
+//! | `foreign_key_wait` | which records wait for other rows, and when the whole batch does |
 //! | `waiting` | the records that wait: `towpath.waiting` |
 //! | `fencing` | which owner may write a partition |
-//! | `connection`, `sqlstate` | connecting, and the meaning of database errors |
+//! | `connection`, `connection/` | connecting: URLs, TLS, the search path |
+//! | `sqlstate`, `sqlstate/` | the meaning of database errors |
 //! | `column` | Avro types as columns, values in binary format |
 //! | `codes` | the codes of errors and dead letters |
 //! | `name` | valid names, and quoting |
