@@ -46,6 +46,7 @@ mod recreated;
 mod references;
 mod refusals;
 mod restored;
+mod search_path;
 mod shapes;
 #[cfg(feature = "failpoints")]
 mod silence;
@@ -55,6 +56,8 @@ mod systematic;
 mod tls;
 mod triggers;
 mod types;
+mod unavailable;
+mod unique_values;
 mod unknown;
 mod unreachable;
 mod upgrade;

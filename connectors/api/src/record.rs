@@ -157,6 +157,28 @@ pub enum Body {
     },
 }
 
+impl Change {
+    /// Follows the positions in [`Change::changed`] if the other fields were not left out of a partial update, but have
+    /// values that the source did not have.
+    pub const UNAVAILABLE: u16 = u16::MAX;
+
+    /// Returns true if the source did not have the values of some fields.
+    pub fn lacks_values(&self) -> bool {
+        self.changed.as_ref().is_some_and(|changed| changed.last() == Some(&Self::UNAVAILABLE))
+    }
+
+    /// The names of the fields whose values the source did not have.
+    pub fn unavailable_fields(&self) -> Vec<&str> {
+        let (Schema::Record(record), Some(changed)) = (self.schema.as_ref(), &self.changed) else { return Vec::new() };
+        if !self.lacks_values() {
+            return Vec::new();
+        }
+        let is_known = |at: usize| u16::try_from(at).is_ok_and(|at| changed.binary_search(&at).is_ok());
+        let unknown = record.fields.iter().enumerate().filter(|(at, _)| !is_known(*at));
+        unknown.map(|(_, field)| field.name.as_str()).collect()
+    }
+}
+
 /// One change of one record, as read from a topic.
 #[derive(Debug, Clone)]
 pub struct Change {
@@ -170,7 +192,7 @@ pub struct Change {
     /// One value for each field of `schema`, in its order; `None` for a delete.
     pub after: Option<Vec<Value>>,
     /// The positions in `schema` of the fields that a partial update carries, ascending; `None` means all
-    /// fields.
+    /// fields. With [`Change::UNAVAILABLE`] as the last position, the source did not have the values of the others.
     pub changed: Option<Vec<u16>>,
     /// The version, if the source has versions; otherwise the offset takes its place.
     pub version: Option<Version>,

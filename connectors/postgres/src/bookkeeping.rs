@@ -174,7 +174,7 @@ pub(crate) const COMPARE_AND_SET: &str = "UPDATE towpath.sink_partition
     SET next_offset = $4, anchor_offset = CASE WHEN $4::bigint > $5::bigint THEN $7 ELSE anchor_offset END,
       anchor_hash = CASE WHEN $4::bigint > $5::bigint THEN $8 ELSE anchor_hash END, updated_at = clock_timestamp()
     WHERE sink = $1 AND topic = $2 AND partition = $3 AND next_offset = $5 AND epoch = $6
-      AND current_setting('towpath.in_batch', true) = 'yes'";
+      AND pg_catalog.current_setting('towpath.in_batch', true) = 'yes'";
 
 const FENCED_HELP: &str = "stop one of the two workers that run this connector, then restart the task on the other";
 

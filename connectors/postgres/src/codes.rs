@@ -76,10 +76,14 @@ pub(crate) const OUT_OF_RANGE: &str = "postgres.out_of_range";
 pub(crate) const AMBIGUOUS_KEY: &str = "postgres.ambiguous_key";
 /// A row refers to a row that does not exist.
 pub(crate) const FOREIGN_KEY: &str = "postgres.foreign_key";
+/// Another row has the same unique value, or excludes the row.
+pub(crate) const UNIQUE_VALUE: &str = "postgres.unique_value";
 /// A record waited for a row when its topic was truncated or re-created.
 pub(crate) const WAITING_SUPERSEDED: &str = "postgres.waiting_superseded";
 /// A batch waits for a row that it refers to.
 pub(crate) const FOREIGN_KEY_WAIT: &str = "postgres.foreign_key_wait";
+/// A batch waits until another row gives up a unique value.
+pub(crate) const UNIQUE_VALUE_WAIT: &str = "postgres.unique_value_wait";
 
 // Dead letters.
 
@@ -99,5 +103,9 @@ pub(crate) const TRUNCATE_ACROSS_PARTITIONS: &str = "apply.truncate_across_parti
 pub(crate) const UNDECIDED_CHANGE: &str = "apply.undecided_change";
 /// A delete is not ordered by versions, and its row was written from another partition.
 pub(crate) const UNDECIDED_DELETE: &str = "apply.undecided_delete";
+/// The source did not have all values of the record, and the table has no row with them.
+pub(crate) const UNAVAILABLE_VALUES: &str = "apply.unavailable_values";
+/// A record with a new key lacks values, and the row of its old key is not there or is not deleted yet.
+pub(crate) const OLD_ROW: &str = "apply.old_row";
 /// A partial update is older than its row.
 pub(crate) const STALE_PARTIAL_UPDATE: &str = "stale_partial_update";

@@ -59,7 +59,8 @@ impl<'a> DeadLetter<'a> {
     /// A truncate without a version, of a table with rows of several partitions.
     pub(crate) fn truncate_across_partitions(record: &'a Record) -> Self {
         let reason = "the table has rows of other partitions, and without versions of the source their order is \
-                      unknown; give the topic one partition, or set `version.field`";
+                      unknown; give the topic one partition, or set `version.field` to a field of the envelope's \
+                      `source`, such as `source.lsn`, since a truncate has no record";
         Self::unkeyed(record, (codes::TRUNCATE_ACROSS_PARTITIONS, reason))
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Row<'a> {
     pub(crate) timestamp_ms: i64,
     pub(crate) kind: RowKind,
     pub(crate) content: Content<'a>,
+    /// True if the source did not have the values of the fields that a partial row does not carry.
+    pub(crate) lacks_values: bool,
     /// Rows of one key that cannot be folded are applied in rounds, from 0.
     pub(crate) round: usize,
 }
@@ -176,6 +178,10 @@ impl<'a> Incoming<'a> {
         }
     }
 
+    fn lacks_values(self) -> bool {
+        matches!(self, Self::Change(change) if change.lacks_values())
+    }
+
     fn content(self) -> Content<'a> {
         match self {
             Self::Change(change) if change.op != RecordOp::Delete => Content::One(change),
@@ -202,6 +208,7 @@ impl<'a> Row<'a> {
             timestamp_ms: record.timestamp_ms,
             kind: incoming.kind(),
             content: incoming.content(),
+            lacks_values: incoming.lacks_values(),
             round: 0,
         }
     }
@@ -251,6 +258,7 @@ impl<'a> Row<'a> {
         if next_kind == RowKind::Whole {
             self.kind = RowKind::Whole;
         }
+        self.lacks_values = self.kind == RowKind::Partial && (self.lacks_values || incoming.lacks_values());
         self.take_over(record, next, timestamp_ms)
     }
 

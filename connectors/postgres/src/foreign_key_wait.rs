@@ -1,5 +1,5 @@
-//! Records that refer to a row that does not exist yet: how long the batch as a whole waits, and which of its records
-//! wait alone.
+//! Records that refer to a row that does not exist yet, or whose unique value another row still has: how long the batch
+//! as a whole waits, and which of its records wait alone.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,10 +12,11 @@ use towpath_api::{ApplyError, Batch, Body, Claim, Error, ErrorType, Identity, Re
 use crate::{
     codes,
     config::{DeleteMode, PostgresSinkConfig},
-    isolate::may_be_halved,
+    isolate::write_after,
     key::Keys,
-    transaction::{Attempt, Transaction},
-    write::{is_truncate, write},
+    sqlstate::is_curable,
+    transaction::Transaction,
+    write::is_truncate,
 };
 
 /// How long a batch waits as a whole. A row that comes within this time costs no experiments.
@@ -31,9 +32,9 @@ pub(crate) struct ForeignKeyWaits {
     since: Mutex<HashMap<TopicPartition, (i64, Instant)>>,
 }
 
-/// Returns true if the batch failed because a row refers to a row that does not exist.
-pub(crate) fn violates_foreign_key<T>(stored: &Result<T, ApplyError>) -> bool {
-    stored.as_ref().is_err_and(|failed| failed.error.code == codes::FOREIGN_KEY)
+/// Returns true if the batch failed because of a row, and later records may make that row acceptable.
+pub(crate) fn may_be_cured<T>(stored: &Result<T, ApplyError>) -> bool {
+    stored.as_ref().is_err_and(|failed| is_curable(failed.error.code))
 }
 
 impl ForeignKeyWaits {
@@ -62,12 +63,16 @@ impl ForeignKeyWaits {
 
 /// The error of a batch that waits.
 pub(crate) fn wait_error(batch: &Batch, error: Error) -> Error {
+    let (code, why) = if error.code == codes::UNIQUE_VALUE {
+        (codes::UNIQUE_VALUE_WAIT, "another row still has the unique value of a row")
+    } else {
+        (codes::FOREIGN_KEY_WAIT, "a row refers to a row that does not exist yet")
+    };
     let doing = format!(
-        "apply {} from offset {}: a row refers to a row that does not exist yet; nothing was written, and the batch is \
-         retried for up to errors.retry.timeout",
+        "apply {} from offset {}: {why}; nothing was written, and the batch is retried for up to errors.retry.timeout",
         batch.partition, batch.from
     );
-    Error::retry(codes::FOREIGN_KEY_WAIT, ErrorType::Constraint, doing).because(error)
+    Error::retry(code, ErrorType::Constraint, doing).because(error)
 }
 
 /// Returns true if single records of a batch can wait. A truncate that is applied orders all records around it.
@@ -164,7 +169,7 @@ async fn rest_of_group<'a>(
     }
     for (at, record) in group.iter().enumerate() {
         let written = try_write(transaction, &group[at..=at]).await?;
-        if written.is_err_and(|error| error.code == codes::FOREIGN_KEY) && !overdue.contains(&record.offset) {
+        if written.is_err_and(|error| is_curable(error.code)) && !overdue.contains(&record.offset) {
             return Ok(Some(&group[at..]));
         }
     }
@@ -173,18 +178,7 @@ async fn rest_of_group<'a>(
 
 /// Writes records after a savepoint. After the inner error, nothing of them remains.
 async fn try_write<'a>(transaction: &mut Transaction<'a>, records: &'a [Record]) -> Result<Result<()>> {
-    transaction.savepoint(TRIED).await?;
-    match write(transaction, records, Attempt::InParts).await {
-        Ok(_) => {
-            transaction.release(TRIED).await?;
-            Ok(Ok(()))
-        }
-        Err(error) if may_be_halved(&error, records) => {
-            transaction.roll_back_to(TRIED).await?;
-            Ok(Err(error))
-        }
-        Err(error) => Err(error),
-    }
+    Ok(write_after(transaction, TRIED, records).await?.map(drop))
 }
 
 /// The batch without the waiting records, and those.

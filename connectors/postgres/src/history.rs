@@ -6,6 +6,7 @@ use towpath_api::{Body, EVENT_ID_HEADER, Record, RecordOp, Result};
 
 use crate::{
     config::{DeleteMode, PostgresSinkConfig, PrimaryKeyMode},
+    connection::SearchPath,
     dead_letter::DeadLetter,
     name::TableName,
     schemas::{insert_new, seen, union},
@@ -44,6 +45,7 @@ pub(crate) async fn append<'a>(
     }
     let table = log_table(transaction, &rows, name, pk).await?;
     let statement = statement::append(&table, pk, transaction.batch, &rows).map_err(out_of_range)?;
+    transaction.search(SearchPath::OfRole).await?;
     let prepared = transaction.prepare(&statement.sql).await?;
     let added = transaction.client.execute(&prepared, &statement.parameters()).await;
     let added = added.map_err(|error| row_error(format!("add {} rows to table {name}", rows.len()), error))?;

@@ -14,8 +14,9 @@ use crate::{
     config::{DeleteMode, InsertMode, PostgresSinkConfig},
     dead_letter::DeadLetter,
     key::Keys,
-    sqlstate,
+    sqlstate::{self, is_curable},
     transaction::{Attempt, Transaction},
+    unique,
     write::{is_truncate, write},
     written::Written,
 };
@@ -40,7 +41,7 @@ pub(crate) async fn write_isolating_poison<'a>(transaction: &mut Transaction<'a>
                 records.iter().for_each(|record| overtaking.add(record));
             }
             Err(error) => match records {
-                [record] if error.code == codes::FOREIGN_KEY => waiting.push((record, error)),
+                [record] if is_curable(error.code) => waiting.push((record, error)),
                 [record] => {
                     refused.push((record, error));
                     if refused.len() >= MANY && Accepted::by(&written) == Accepted::default() {
@@ -54,7 +55,7 @@ pub(crate) async fn write_isolating_poison<'a>(transaction: &mut Transaction<'a>
             },
         }
     }
-    // The referenced row may come later in the batch: retry, in offset order, until no retry succeeds.
+    // The cure may come later in the batch: retry, in offset order, until no retry succeeds.
     loop {
         let before = waiting.len();
         let mut left = Vec::new();
@@ -63,7 +64,7 @@ pub(crate) async fn write_isolating_poison<'a>(transaction: &mut Transaction<'a>
                 let mut letter = refused_record(record, &error);
                 letter
                     .reason
-                    .push_str("; when that row came, a later record of the key or a truncate had been applied");
+                    .push_str("; when it could be written, a later record of the key or a truncate had been applied");
                 written.reject(letter);
                 continue;
             }
@@ -79,6 +80,10 @@ pub(crate) async fn write_isolating_poison<'a>(transaction: &mut Transaction<'a>
         if waiting.is_empty() || waiting.len() == before {
             break;
         }
+    }
+    if let Some(exchanged) = write_exchanged(transaction, &waiting).await? {
+        written += exchanged;
+        waiting.clear();
     }
     refuse_if_unclear(transaction, &mut refused, Accepted::by(&written))?;
     refused.iter().chain(&waiting).for_each(|(record, error)| written.reject(refused_record(record, error)));
@@ -184,22 +189,78 @@ fn refuse_if_unclear(
 /// Writes records after a savepoint. After the inner error, nothing of the part remains; smaller parts may succeed, or
 /// the error is that of the single record.
 async fn write_part<'a>(transaction: &mut Transaction<'a>, records: &'a [Record]) -> Result<Result<Written<'a>>> {
-    transaction.savepoint(PART).await?;
     failpoint::hit("mid_bisect").await?;
-    match write(transaction, records, Attempt::InParts).await {
+    write_after(transaction, PART, records).await
+}
+
+/// As [`write_part`], with this savepoint. A deleted row gives up a unique value that a single record needs.
+pub(crate) async fn write_after<'a>(
+    transaction: &mut Transaction<'a>,
+    savepoint: &str,
+    records: &'a [Record],
+) -> Result<Result<Written<'a>>> {
+    transaction.savepoint(savepoint).await?;
+    let mut written = write(transaction, records, Attempt::InParts).await;
+    if let ([record], Err(error)) = (records, &written)
+        && error.code == codes::UNIQUE_VALUE
+    {
+        transaction.roll_back_to(savepoint).await?;
+        transaction.savepoint(savepoint).await?;
+        match unique::free(transaction, record).await {
+            Ok(true) => written = write(transaction, records, Attempt::InParts).await,
+            // The first error says more than a refusal to free the value.
+            Err(other) if !may_be_halved(&other, records) => written = Err(other),
+            Ok(false) | Err(_) => {}
+        }
+    }
+    match written {
         Ok(part) => {
-            transaction.release(PART).await?;
+            transaction.release(savepoint).await?;
             Ok(Ok(part))
         }
         Err(error) if may_be_halved(&error, records) => {
             let table = transaction.cached(transaction.table);
-            transaction.roll_back_to(PART).await?;
+            transaction.roll_back_to(savepoint).await?;
             Ok(Err(match records {
                 [record] => name_the_field(transaction, table.as_deref(), record, error).await?,
                 _ => error,
             }))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Writes records that exchange unique values: first their rows give these up. `None`, with nothing changed, unless
+/// each record then changes its row.
+async fn write_exchanged<'a>(
+    transaction: &mut Transaction<'a>,
+    waiting: &[(&'a Record, Error)],
+) -> Result<Option<Written<'a>>> {
+    const EXCHANGE: &str = "exchange";
+    if waiting.iter().filter(|(_, error)| error.code == codes::UNIQUE_VALUE).count() < 2 {
+        return Ok(None);
+    }
+    let records: Vec<Record> = waiting.iter().map(|(record, _)| (*record).clone()).collect();
+    transaction.savepoint(EXCHANGE).await?;
+    let mut outcome = unique::vacate(transaction, &records).await.map(|any| any.then(Written::default));
+    for (record, _) in waiting {
+        let Ok(Some(before)) = &mut outcome else { break };
+        match write(transaction, std::slice::from_ref(*record), Attempt::InParts).await {
+            Ok(part) if part.letters.is_empty() && part.applied.stale == 0 => *before += part,
+            Ok(_) => outcome = Ok(None),
+            Err(error) => outcome = Err(error),
+        }
+    }
+    match outcome {
+        Ok(Some(written)) => {
+            transaction.release(EXCHANGE).await?;
+            Ok(Some(written))
+        }
+        Err(error) if !may_be_halved(&error, &records) => Err(error),
+        Ok(None) | Err(_) => {
+            transaction.roll_back_to(EXCHANGE).await?;
+            Ok(None)
+        }
     }
 }
 

@@ -27,6 +27,8 @@
 //! | `schemas` | sets of schemas |
 //! | `key` | the primary key of a row |
 //! | `foreign_key_wait` | which records wait for other rows, and when the whole batch does |
+//! | `unavailable` | values that a record lacks because its source did not have them |
+//! | `unique` | unique values that deleted rows give up, and that rows exchange |
 //! | `waiting` | the records that wait: `towpath.waiting` |
 //! | `fencing` | which owner may write a partition |
 //! | `connection`, `connection/` | connecting: URLs, TLS, the search path |
@@ -67,6 +69,8 @@ mod superseded;
 mod table;
 mod tally;
 mod transaction;
+mod unavailable;
+mod unique;
 mod view_mark;
 mod views;
 mod waiting;

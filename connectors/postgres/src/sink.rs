@@ -13,11 +13,12 @@ use crate::{
     bookkeeping, codes,
     config::{PostgresSinkConfig, SchemaEvolution},
     connection,
-    foreign_key_wait::{ForeignKeyWaits, can_be_parted, find_waiting, grouped, part, violates_foreign_key, wait_error},
+    foreign_key_wait::{ForeignKeyWaits, can_be_parted, find_waiting, grouped, may_be_cured, part, wait_error},
     isolate::may_be_halved,
     key::Keys,
     name::TableName,
     offsets, outbox,
+    sqlstate::is_curable,
     superseded::{self, Target},
     transaction::{Attempt, MayRefer, SessionCache, Transaction},
     views::Views,
@@ -130,7 +131,7 @@ impl PostgresSink {
             transaction.drop_cached_tables();
             stored = attempt(&mut transaction, claim, Attempt::Whole, tolerate).await;
         }
-        if violates_foreign_key(&stored) {
+        if stored.as_ref().is_err_and(|failed| failed.error.code == codes::FOREIGN_KEY) {
             // The referenced row may be in the same batch.
             stored = attempt(&mut transaction, claim, Attempt::Together, tolerate).await;
         }
@@ -143,7 +144,8 @@ impl PostgresSink {
         }
     }
 
-    /// Writes the batch without the records that refer to missing rows. These wait, at most for `errors.retry.timeout`.
+    /// Writes the batch without the records that other rows keep from being written. These wait, at most for
+    /// `errors.retry.timeout`.
     async fn apply_part(
         &mut self,
         table: &TableName,
@@ -175,7 +177,7 @@ impl PostgresSink {
         match self.apply_all(table, claim, &rest, &waiting, &MayRefer::Overdue(overdue)).await {
             // A row that others refer to was deleted between the experiment and this transaction. Or a record can be
             // written before later ones of its key only, and refers to a row behind these.
-            Err(failed) if failed.error.code == codes::FOREIGN_KEY => {
+            Err(failed) if is_curable(failed.error.code) => {
                 if settings.foreign_key_waits.may_wait(batch, Some(limit.unwrap_or(LONGEST_DISORDER))) {
                     return Err(wait_error(batch, failed.error).into());
                 }
@@ -227,7 +229,7 @@ impl Sink for PostgresSink {
         let limit = self.settings.retry_timeout;
         let may_refer = if limit == Some(Duration::ZERO) { MayRefer::Anything } else { MayRefer::Nothing };
         let mut stored = self.apply_all(&table, claim, batch, &[], &may_refer).await;
-        if violates_foreign_key(&stored) {
+        if may_be_cured(&stored) {
             let settings = Arc::clone(&self.settings);
             match stored {
                 Err(failed) if settings.foreign_key_waits.waits_together(batch) => {

@@ -130,6 +130,8 @@ fn is_outdated(error: &PgError) -> bool {
 
 const SETUP_HELP: &str =
     "check the rights of the role, the tables and their triggers; the table is tried again within a minute";
+const UNIQUE_HELP: &str = "find the row that has the value; if rows exchange values, make the constraint DEFERRABLE \
+    INITIALLY DEFERRED, and if a deleted row has it, let a unique index with `WHERE NOT _towpath_deleted` replace it";
 const TABLE_CHANGED_HELP: &str = "compare the table with its records using `towpath preflight`";
 
 /// Converts the error of a statement that writes no rows into an error of the contract; `doing` is a verb phrase.
@@ -149,6 +151,9 @@ fn reaction(class: Class, doing: impl Into<String>, error: &PgError) -> Error {
             .with_help("give the server more memory or temporary space, or look for triggers that use much of it"),
         Class::Data if error.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION) => {
             Error::poison(codes::FOREIGN_KEY, ErrorType::Constraint, doing)
+        }
+        Class::Data if is_taken(error) => {
+            Error::poison(codes::UNIQUE_VALUE, ErrorType::Constraint, doing).with_help(UNIQUE_HELP)
         }
         Class::Data => Error::poison(codes::REFUSED_VALUE, ErrorType::Constraint, doing),
         Class::Unclear | Class::Setup if is_outdated(error) => {
@@ -171,6 +176,18 @@ pub(crate) fn row_error(doing: impl Into<String>, error: PgError) -> Error {
         class => return reaction(class, doing, &error).because(ServerMessage::of_rows(error)),
     };
     Error::poison(code, ErrorType::Constraint, doing).because(ServerMessage::of_rows(error))
+}
+
+/// Returns true if another row of the same table has the unique value of the row, or excludes it.
+fn is_taken(error: &PgError) -> bool {
+    let states = [Some(&SqlState::UNIQUE_VIOLATION), Some(&SqlState::EXCLUSION_VIOLATION)];
+    states.contains(&error.code()) && error.as_db_error().is_some_and(|error| Origin::of(error) == Origin::Statement)
+}
+
+/// Returns true if later records may make the row acceptable: by the row that it refers to, or by a change of the row
+/// that has its unique value.
+pub(crate) fn is_curable(code: &str) -> bool {
+    [codes::FOREIGN_KEY, codes::UNIQUE_VALUE, codes::OLD_ROW].contains(&code)
 }
 
 /// Returns true if experiment decides between the record and the set-up: see [`row_error`].

@@ -2,14 +2,20 @@
 //!
 //! One statement writes many rows of one kind: one array per column, unnested side by side. Version, offset and
 //! partition of each row guard it, so a stale record changes nothing. Only `metadata.columns=none` has no guard.
+//!
+//! These statements run under the role's own `search_path`, for the sake of the user's triggers (`connection.rs`).
+//! There somebody may have created an operator or a function that fits better than the built-in one. So each function
+//! is qualified, and so is each operator whose operands are not exactly of the types of a built-in operator.
 
 mod append;
 mod arrays;
 mod copy;
+mod free;
 mod look;
 mod order;
 mod patch;
 mod remove;
+mod renew;
 mod upsert;
 
 use tokio_postgres::types::ToSql;
@@ -18,9 +24,11 @@ use towpath_api::{Error, ErrorType};
 pub(crate) use self::{
     append::{Appended, append},
     copy::{HEADER as COPY_HEADER, TRAILER as COPY_TRAILER, copy},
+    free::{free, vacate},
     look::{count_keys, look},
     patch::patch,
     remove::{delete_by_tombstone, remembers_tombstones, remove, truncate},
+    renew::{renew, unsupplied},
     upsert::upsert,
 };
 use crate::{
@@ -129,14 +137,14 @@ impl Parameters {
     /// row by row. In `FROM`, each would first be materialized, which costs a sixth of the statement.
     fn rows(&self) -> String {
         let columns: Vec<_> =
-            self.casts().zip(&self.names).map(|(cast, name)| format!("unnest({cast}) AS {name}")).collect();
+            self.casts().zip(&self.names).map(|(cast, name)| format!("pg_catalog.unnest({cast}) AS {name}")).collect();
         format!("(SELECT {}) AS x", columns.join(", "))
     }
 
     /// As [`Parameters::rows`], with row numbers from 1 as `place`.
     fn counted_rows(&self) -> String {
-        let casts: Vec<_> = self.casts().collect();
-        format!("unnest({}) WITH ORDINALITY AS x({}, place)", casts.join(", "), self.names.join(", "))
+        let arrays: Vec<_> = self.casts().map(|cast| format!("pg_catalog.unnest({cast})")).collect();
+        format!("ROWS FROM ({}) WITH ORDINALITY AS x({}, place)", arrays.join(", "), self.names.join(", "))
     }
 
     fn casts(&self) -> impl Iterator<Item = String> {
@@ -175,9 +183,8 @@ fn same_key(keys: &[KeyColumn]) -> String {
     let pairs = key_names(keys).into_iter().zip(input_keys(keys)).zip(keys);
     let equal = |((name, input), key): ((String, String), &KeyColumn)| {
         // Such as citext's, in the schema of the extension, which the session's search path may not include.
-        let schema = key.operators.as_deref();
-        let equals = schema.map_or_else(|| "=".to_owned(), |schema| format!("OPERATOR({schema}.=)"));
-        format!("t.{name} {equals} {input}")
+        let schema = key.operators.as_deref().unwrap_or("pg_catalog");
+        format!("t.{name} OPERATOR({schema}.=) {input}")
     };
     pairs.map(equal).collect::<Vec<_>>().join(" AND ")
 }

@@ -11,6 +11,7 @@ use towpath_api::{Anchor, Result, Superseded, TopicPartition};
 use crate::{
     codes,
     config::{PostgresSinkConfig, PrimaryKeyMode},
+    connection::SearchPath,
     name::{TableName, quoted},
     offsets,
     sqlstate::setup_error,
@@ -138,7 +139,12 @@ async fn supersede(
         if holds == Holds::Log {
             parameters.push(&apart);
         }
-        transaction.execute(&format!("UPDATE {table} SET {change} WHERE {which}"), &parameters).await?
+        transaction.batch_execute(SearchPath::OfRole.sql()).await?;
+        let changed = transaction.execute(&format!("UPDATE {table} SET {change} WHERE {which}"), &parameters).await?;
+        // Triggers and constraints that would wait for COMMIT.
+        transaction.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await?;
+        transaction.batch_execute(SearchPath::OfSink.sql()).await?;
+        changed
     };
     Ok(Superseded { what: format!("rows of {name}"), rows, effect })
 }

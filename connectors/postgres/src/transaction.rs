@@ -16,9 +16,10 @@ use crate::{
     bookkeeping::{self, BEGIN, COMPARE_AND_SET},
     codes,
     config::PostgresSinkConfig,
+    connection::SearchPath,
     dead_letter::{self, DeadLetter},
     name::TableName,
-    sqlstate::{database_error, leaves_outcome_unknown, row_error},
+    sqlstate::{database_error, is_curable, leaves_outcome_unknown, row_error},
     table::{self, Cause, DesiredTable, Table},
     waiting,
     written::Written,
@@ -31,6 +32,8 @@ pub(crate) struct SessionCache {
     /// True if the open transaction created or altered a table, which a rollback would undo.
     altered: bool,
     prepared: HashMap<String, Prepared>,
+    /// The search path in effect; `None` after a savepoint was undone, which may have undone a change of the path.
+    path: Option<SearchPath>,
     /// The kind of the last batch of each table, if all its rows were of one kind.
     pub(crate) expected: HashMap<TableName, Expected>,
 }
@@ -58,7 +61,8 @@ pub(crate) struct Transaction<'a> {
     pub(crate) may_refer: &'a MayRefer,
 }
 
-/// The records that are dead-lettered if they refer to a row that does not exist. Others wait.
+/// The records that are dead-lettered if they refer to a row that does not exist, or if another row has their unique
+/// value. Others wait.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum MayRefer {
     Nothing,
@@ -96,19 +100,20 @@ impl MayRefer {
     /// Checks that no record would be dead-lettered that has to wait.
     ///
     /// # Errors
-    /// Poison [`codes::FOREIGN_KEY`], as if the batch had been written as a whole.
+    /// The poison of the first such record, as if the batch had been written as a whole.
     pub(crate) fn accept(&self, letters: &[DeadLetter<'_>]) -> Result<()> {
         let waits = |letter: &&DeadLetter<'_>| {
-            letter.code == codes::FOREIGN_KEY
+            is_curable(letter.code)
                 && match self {
                     Self::Nothing => true,
                     Self::Overdue(offsets) => !offsets.contains(&letter.record.offset),
                     Self::Anything => false,
                 }
         };
-        letters.iter().find(waits).map_or(Ok(()), |letter| {
-            Err(Error::poison(codes::FOREIGN_KEY, ErrorType::Constraint, letter.reason.clone()))
-        })
+        letters
+            .iter()
+            .find(waits)
+            .map_or(Ok(()), |letter| Err(Error::poison(letter.code, ErrorType::Constraint, letter.reason.clone())))
     }
 }
 
@@ -119,19 +124,30 @@ impl Transaction<'_> {
     /// Fenced or retry when the row does not match; the transaction is then rolled back.
     pub(crate) async fn begin(&mut self, claim: &Claim) -> Result<()> {
         let compare_and_set = self.prepare(COMPARE_AND_SET).await?;
+        let opening = format!("{BEGIN}; {}", SearchPath::OfRole.sql());
         let (begun, held) = futures::join!(
-            self.client.batch_execute(BEGIN),
+            self.client.batch_execute(&opening),
             bookkeeping::compare_and_set(self.client, &compare_and_set, self.sink, claim, self.batch)
         );
         begun.map_err(|error| database_error("begin the transaction", error))?;
         failpoint::hit("after_begin").await?;
         self.cache.altered = false;
+        self.cache.path = Some(SearchPath::OfRole);
         if held.map_err(|error| database_error("compare and set the next offset", error))? {
             failpoint::hit("after_cas").await?;
             return Ok(());
         }
         self.rollback().await?;
         Err(bookkeeping::lost_claim_error(self.client, self.sink, self.owner, claim, self.batch).await)
+    }
+
+    /// Changes the search path until the transaction ends.
+    pub(crate) async fn search(&mut self, path: SearchPath) -> Result<()> {
+        if self.cache.path.replace(path) != Some(path) {
+            let set = self.client.batch_execute(path.sql()).await;
+            set.map_err(|error| database_error("set the search path", error))?;
+        }
+        Ok(())
     }
 
     /// A table in the cache.
@@ -141,6 +157,7 @@ impl Transaction<'_> {
 
     /// Creates or alters a table as needed, and caches it.
     pub(crate) async fn ensure(&mut self, wish: DesiredTable<'_>) -> Result<Arc<Table>> {
+        self.search(SearchPath::OfSink).await?;
         let cause = Cause { sink: self.sink, topic: &self.batch.partition.topic };
         let (table, altered) = table::ensure(self.client, wish, cause).await?;
         let table = Arc::new(table);
@@ -150,10 +167,11 @@ impl Transaction<'_> {
     }
 
     /// Returns true if the table exists.
-    pub(crate) async fn table_exists(&self) -> Result<bool> {
+    pub(crate) async fn table_exists(&mut self) -> Result<bool> {
         if self.cache.tables.contains_key(self.table) {
             return Ok(true);
         }
+        self.search(SearchPath::OfSink).await?;
         let found = self.client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&self.table.sql()]).await;
         found.map(|row| row.get(0)).map_err(|error| database_error(format!("look for table {}", self.table), error))
     }
@@ -176,6 +194,10 @@ impl Transaction<'_> {
     /// # Errors
     /// `if_stored` is set when the answer to COMMIT was lost, so that the outcome is unknown.
     pub(crate) async fn commit(&mut self, written: &Written<'_>) -> Result<(), ApplyError> {
+        let has_waited = self.batch.records.first().is_some_and(|record| record.offset < self.batch.from);
+        if has_waited || !self.waiting.is_empty() || !written.letters.is_empty() {
+            self.search(SearchPath::OfSink).await?;
+        }
         waiting::settle(self.client, self.sink, self.batch, self.waiting).await?;
         dead_letter::store(self.client, self.sink, self.batch, &written.letters).await?;
         if !written.letters.is_empty() {
@@ -187,6 +209,8 @@ impl Transaction<'_> {
             let error = Error::retry(codes::COMMIT_UNKNOWN, ErrorType::Unavailable, doing).because(cause);
             ApplyError { error, if_stored: Some(Box::new(written.applied)) }
         };
+        // Deferred triggers and constraints run now.
+        self.search(SearchPath::OfRole).await?;
         let committing = self.client.batch_execute(COMMIT);
         failpoint::hit_once_sent("commit_sent", committing).await.map_err(unknown)?.map_err(|error| {
             if had_failed(&error) {
@@ -221,7 +245,7 @@ impl Transaction<'_> {
     pub(crate) async fn roll_back_to(&mut self, name: &str) -> Result<()> {
         let altered = self.cache.altered;
         self.drop_altered();
-        self.cache.altered = altered;
+        (self.cache.altered, self.cache.path) = (altered, None);
         self.run(&format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")).await
     }
 

@@ -12,6 +12,7 @@ use towpath_api::{Applied, Body, Error, ErrorType, Record, RecordOp, Result, fai
 use crate::{
     codes,
     config::{DeleteMode, InsertMode, MetadataColumns, PrimaryKeyMode},
+    connection::SearchPath,
     dead_letter::DeadLetter,
     fast_path::{copy, expect_the_same, expects_known_rows, expects_new_rows},
     fold::{Folded, Row, RowKind, Rules, fold},
@@ -25,6 +26,7 @@ use crate::{
     table::{DesiredTable, Table},
     tally::{absorbed, tally},
     transaction::{Attempt, Transaction},
+    unavailable,
     written::{Written, count},
 };
 
@@ -112,6 +114,7 @@ async fn write_rows<'a>(
     rows: &[Row<'a>],
     attempt: Attempt,
 ) -> Result<Written<'a>> {
+    transaction.search(SearchPath::OfRole).await?;
     let mut rounds: Vec<Vec<&Row<'a>>> = Vec::new();
     for row in rows {
         if row.round >= rounds.len() {
@@ -162,6 +165,9 @@ async fn send_rows<'s, 'a: 's>(
             RowKind::Tombstone => tombstones.push(row),
             RowKind::Whole | RowKind::Partial | RowKind::Delete => patches.push(row),
         }
+    }
+    if !updates_only {
+        unavailable::supply(transaction, table, keys, &patches).await?;
     }
     let mut done = Applied::default();
     if !whole.is_empty() && expects_known_rows(transaction, table) {
@@ -248,6 +254,7 @@ async fn truncate<'a>(transaction: &mut Transaction<'a>, record: &'a Record) -> 
     let table = Table::bare(transaction.table, transaction.config.metadata_columns);
     let partition = transaction.batch.partition.partition;
     let statement = statement::truncate(&table, partition, mode, version, record.offset);
+    transaction.search(SearchPath::OfRole).await?;
     let prepared = transaction.prepare(&statement.sql).await?;
     transaction.savepoint(SAVEPOINT).await?;
     let answer = transaction.client.query_one(&prepared, &statement.parameters()).await;

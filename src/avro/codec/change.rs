@@ -166,6 +166,7 @@ fn available(after: &mut [Value], unavailable: &Unavailable) -> Option<Vec<u16>>
             positions.extend(u16::try_from(position));
         }
     }
+    positions.push(Change::UNAVAILABLE);
     Some(positions)
 }
 

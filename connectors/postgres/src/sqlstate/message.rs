@@ -56,15 +56,22 @@ fn describe(error: &DbError, has_rows: bool) -> String {
     let (code, origin) = (error.code().code(), Origin::of(error));
     let mut text = match own_words(code, origin) {
         Some(words) => words.to_owned(),
+        None if error.where_().is_some_and(|context| lacks_an_object(code, context)) => error.message().to_owned(),
         None if quotes_no_row(code, origin, has_rows) => error.message().to_owned(),
         None => "the database refuses the row".to_owned(),
     };
     text.push_str(&format!(" (SQLSTATE {code}"));
     // The author of the function chooses what the server would otherwise name.
+    let function = error.where_().and_then(function);
     let named = if origin == Origin::Raised {
-        [("function", error.where_().and_then(raising_function)), ("", None), ("", None)]
+        [("function", function), ("", None), ("", None), ("", None)]
     } else {
-        [("table", error.table()), ("column", error.column()), ("constraint", error.constraint())]
+        [
+            ("function", function),
+            ("table", error.table()),
+            ("column", error.column()),
+            ("constraint", error.constraint()),
+        ]
     };
     for (what, name) in named {
         if let Some(name) = name {
@@ -87,6 +94,7 @@ fn own_words(code: &str, origin: Origin) -> Option<&'static str> {
         "23502" => "a NOT NULL column got null",
         "23503" => "the row that it refers to does not exist",
         "23505" => "another row has the same unique value",
+        "23P01" => "another row excludes the row",
         "23514" => "a check of the table is violated",
         "42501" if origin == Origin::Policy => "a row-level security policy refuses the row",
         "44000" => "the check option of a view refuses the row",
@@ -107,10 +115,22 @@ fn quotes_no_row(code: &str, origin: Origin, has_rows: bool) -> bool {
     }
 }
 
-/// The function of a context that begins with `PL/pgSQL function s.check() line 3 at RAISE`.
-fn raising_function(context: &str) -> Option<&str> {
-    let (name, _) = context.lines().next()?.strip_prefix("PL/pgSQL function ")?.split_once('(')?;
-    Some(name)
+/// The function of a context that begins with `PL/pgSQL function s.check() line 3 at RAISE` or `SQL function "f"`.
+fn function(context: &str) -> Option<&str> {
+    let line = context.lines().next()?;
+    if let Some(rest) = line.strip_prefix("SQL function \"") {
+        return rest.split_once('"').map(|(name, _)| name);
+    }
+    line.strip_prefix("PL/pgSQL function ")?.split_once('(').map(|(name, _)| name)
+}
+
+/// Returns true if a statement that stands in a PL/pgSQL function names a table, column, function, type or schema that
+/// does not exist. A statement that the function composes may name one after a value.
+fn lacks_an_object(code: &str, context: &str) -> bool {
+    let is_fixed = context.lines().next().is_some_and(|line| {
+        line.starts_with("PL/pgSQL function ") && (line.ends_with(" at SQL statement") || line.ends_with(" at PERFORM"))
+    });
+    is_fixed && ["42P01", "42703", "42883", "42704", "3F000"].contains(&code)
 }
 
 #[cfg(test)]
@@ -141,7 +161,16 @@ mod tests {
     #[test]
     fn a_raising_function_is_named_and_its_context_is_not() {
         let context = "PL/pgSQL function acme.check_deal() line 3 at RAISE\nSQL statement \"SELECT 'secret'\"";
-        assert_eq!(raising_function(context), Some("acme.check_deal"));
-        assert_eq!(raising_function("SQL function \"f\" statement 1"), None);
+        assert_eq!(function(context), Some("acme.check_deal"));
+        assert_eq!(function("SQL function \"f\" statement 1"), Some("f"));
+        assert_eq!(function("SQL statement \"SELECT 'secret'\"\nPL/pgSQL function f() line 1 at SQL statement"), None);
+    }
+
+    #[test]
+    fn a_missing_object_is_named_unless_a_value_may_have_named_it() {
+        let at = |place: &str| format!("PL/pgSQL function acme.note() line 1 at {place}");
+        assert!(lacks_an_object("42P01", &at("SQL statement")) && lacks_an_object("42883", &at("PERFORM")));
+        assert!(!lacks_an_object("42P01", &at("EXECUTE")) && !lacks_an_object("42P01", &at("assignment")));
+        assert!(!lacks_an_object("22P02", &at("SQL statement")));
     }
 }

@@ -101,7 +101,7 @@ pub(crate) fn append(
         }
         if table.metadata == MetadataColumns::Full {
             list.push("_towpath_applied_at".to_owned());
-            row.push("now()".to_owned());
+            row.push("pg_catalog.now()".to_owned());
         }
     }
     let conflict = if table.keys.is_empty() {

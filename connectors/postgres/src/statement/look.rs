@@ -14,8 +14,8 @@ pub(crate) fn look(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row<'
     parameters.add_keys_and_versions(table, keys, rows)?;
     // OFFSET keeps the planner from joining the whole table, and from probing twice for each row.
     let sql = format!(
-        "SELECT coalesce(array_agg(place) FILTER (WHERE settled IS NULL), '{{}}'),
-                coalesce(array_agg(place) FILTER (WHERE NOT settled), '{{}}')
+        "SELECT coalesce(pg_catalog.array_agg(place) FILTER (WHERE settled IS NULL), '{{}}'),
+                coalesce(pg_catalog.array_agg(place) FILTER (WHERE NOT settled), '{{}}')
          FROM (SELECT x.place, (SELECT {settled} FROM {name} AS t WHERE {same} OFFSET 0) AS settled FROM {rows}
                OFFSET 0) AS y",
         settled = is_settled(table.metadata),
@@ -34,6 +34,6 @@ pub(crate) fn count_keys(table: &Table, keys: Keys<'_>, rows: &[&Row<'_>]) -> Re
     let mut parameters = Parameters::default();
     parameters.add_keys(table, keys, rows)?;
     let (list, rows) = (input_keys(&table.keys).join(", "), parameters.rows());
-    let sql = format!("SELECT count(*) FROM (SELECT DISTINCT {list} FROM {rows}) AS y");
+    let sql = format!("SELECT pg_catalog.count(*) FROM (SELECT DISTINCT {list} FROM {rows}) AS y");
     Ok(parameters.into_statement(sql))
 }

@@ -67,7 +67,8 @@ pub(super) fn is_newer(metadata: MetadataColumns) -> String {
         MetadataColumns::Version => format!("({})", follows(INPUT)),
         MetadataColumns::Full => format!(
             "({} OR ({unordered}
-              AND x.tm > extract(epoch FROM t._towpath_applied_at) * 1000 + {LATER_BY_MS}))",
+              AND x.tm OPERATOR(pg_catalog.>) (extract(epoch FROM t._towpath_applied_at)
+                OPERATOR(pg_catalog.*) 1000 OPERATOR(pg_catalog.+) {LATER_BY_MS})))",
             follows(INPUT)
         ),
     }

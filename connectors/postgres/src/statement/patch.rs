@@ -42,7 +42,7 @@ pub(crate) fn patch(
         parameters.add(format!("c{at}"), values(column, rows)?);
         let (name, value) = (quoted(&column.name), input_column('c', at, column.cast.as_deref()));
         assign.push(format!(
-            "{name} = CASE WHEN get_bit(x.mask, {at}) = 1 THEN {value}
+            "{name} = CASE WHEN pg_catalog.get_bit(x.mask, {at}) = 1 THEN {value}
                WHEN {} AND NOT x.gone THEN NULL ELSE t.{name} END",
             is_deleted(metadata)
         ));
@@ -79,11 +79,13 @@ pub(crate) fn patch(
         "WITH x AS MATERIALIZED (SELECT * FROM {rows}),
          updated AS (UPDATE {name} AS t SET {assign} FROM x WHERE {same} AND {newer} RETURNING x.gone),
          inserted AS ({insert})
-         SELECT (SELECT count(*) FROM inserted WHERE NOT gone), (SELECT count(*) FROM updated WHERE NOT gone),
-                (SELECT count(*) FROM inserted WHERE gone) + (SELECT count(*) FROM updated WHERE gone), met.*
-         FROM (SELECT count(*), count(*) FILTER (WHERE newer),
-                 coalesce(array_agg(place) FILTER (WHERE NOT newer AND undecided), '{{}}'),
-                 coalesce(array_agg(place) FILTER (WHERE NOT newer AND NOT undecided AND NOT known), '{{}}')
+         SELECT (SELECT pg_catalog.count(*) FROM inserted WHERE NOT gone),
+                (SELECT pg_catalog.count(*) FROM updated WHERE NOT gone),
+                (SELECT pg_catalog.count(*) FROM inserted WHERE gone)
+                  + (SELECT pg_catalog.count(*) FROM updated WHERE gone), met.*
+         FROM (SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE newer),
+                 coalesce(pg_catalog.array_agg(place) FILTER (WHERE NOT newer AND undecided), '{{}}'),
+                 coalesce(pg_catalog.array_agg(place) FILTER (WHERE NOT newer AND NOT undecided AND NOT known), '{{}}')
                FROM (SELECT x.place, {newer} AS newer, {undecided} AS undecided, {known} AS known
                      FROM x JOIN {name} AS t ON {same}) AS old) AS met",
         rows = parameters.counted_rows(),
@@ -106,6 +108,10 @@ fn metadata_values(metadata: MetadataColumns) -> Vec<(&'static str, &'static str
         ("_towpath_partition", PARTITION, PARTITION),
         ("_towpath_deleted", "x.gone", "x.gone"),
     ];
-    values.extend((metadata == MetadataColumns::Full).then_some(("_towpath_applied_at", "now()", "now()")));
+    values.extend((metadata == MetadataColumns::Full).then_some((
+        "_towpath_applied_at",
+        "pg_catalog.now()",
+        "pg_catalog.now()",
+    )));
     values
 }

@@ -26,7 +26,7 @@ pub(crate) fn remove(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row
     let sql = format!(
         "WITH x AS MATERIALIZED (SELECT * FROM {rows}),
          removed AS (DELETE FROM {name} AS t USING x WHERE {same} AND {newer} RETURNING 1)
-         SELECT (SELECT count(*) FROM removed), met.* FROM {met}",
+         SELECT (SELECT pg_catalog.count(*) FROM removed), met.* FROM {met}",
         met = met(table, &newer),
         rows = parameters.counted_rows(),
         name = table.name.sql(),
@@ -39,8 +39,8 @@ pub(crate) fn remove(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row
 /// unknown.
 fn met(table: &Table, due: &str) -> String {
     format!(
-        "(SELECT count(*), count(*) FILTER (WHERE due),
-            coalesce(array_agg(place) FILTER (WHERE NOT due AND undecided), '{{}}')
+        "(SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE due),
+            coalesce(pg_catalog.array_agg(place) FILTER (WHERE NOT due AND undecided), '{{}}')
           FROM (SELECT x.place, {due} AS due, {undecided} AS undecided
                 FROM x JOIN {name} AS t ON {same}) AS old) AS met",
         undecided = is_undecided(table.metadata, "true"),
@@ -67,8 +67,11 @@ pub(crate) fn delete_by_tombstone(
     parameters.add_times(table, rows);
     let (same, name, key_list) = (same_key(&table.keys), table.name.sql(), key_names(&table.keys).join(", "));
     let remembered = if remembers {
-        let (column, value) =
-            if table.metadata == MetadataColumns::Full { (", _towpath_applied_at", ", now()") } else { ("", "") };
+        let (column, value) = if table.metadata == MetadataColumns::Full {
+            (", _towpath_applied_at", ", pg_catalog.now()")
+        } else {
+            ("", "")
+        };
         format!(
             "remembered AS
               (INSERT INTO {name} ({key_list}, _towpath_ts, _towpath_seq, _towpath_offset, _towpath_partition,
@@ -84,7 +87,8 @@ pub(crate) fn delete_by_tombstone(
     let due = due(table, mode);
     let sql = format!(
         "WITH x AS MATERIALIZED (SELECT * FROM {rows}), buried AS ({end}), {remembered}
-         SELECT (SELECT count(*) FROM buried), met.*, (SELECT count(*) FROM remembered) FROM {met}",
+         SELECT (SELECT pg_catalog.count(*) FROM buried), met.*,
+                (SELECT pg_catalog.count(*) FROM remembered) FROM {met}",
         end = end(table, mode, &format!("{same} AND {due}")),
         met = met(table, &due),
         rows = parameters.counted_rows(),
@@ -108,7 +112,7 @@ pub(crate) fn truncate(table: &Table, partition: i32, mode: DeleteMode, version:
     }
     let sql = format!(
         "WITH x AS MATERIALIZED (SELECT * FROM {rows}), buried AS ({end})
-         SELECT count(*), EXISTS (SELECT FROM {name} AS t, x WHERE {unordered}) FROM buried",
+         SELECT pg_catalog.count(*), EXISTS (SELECT FROM {name} AS t, x WHERE {unordered}) FROM buried",
         end = end(table, mode, &due(table, mode)),
         unordered = is_unordered(table.metadata),
         name = table.name.sql(),
@@ -134,7 +138,7 @@ fn end(table: &Table, mode: DeleteMode, which: &str) -> String {
     if removes(table, mode) {
         return format!("DELETE FROM {name} AS t USING x WHERE {which} RETURNING 1");
     }
-    let full = if table.metadata == MetadataColumns::Full { ", _towpath_applied_at = now()" } else { "" };
+    let full = if table.metadata == MetadataColumns::Full { ", _towpath_applied_at = pg_catalog.now()" } else { "" };
     format!(
         "UPDATE {name} AS t SET _towpath_deleted = true, _towpath_offset = x.o, _towpath_partition = {PARTITION}{full},
            _towpath_ts = {KEPT_TS}, _towpath_seq = {KEPT_SEQ} FROM x WHERE {which} RETURNING 1"

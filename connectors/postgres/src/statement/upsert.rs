@@ -68,9 +68,9 @@ pub(crate) fn upsert(
     // A partitioned table does not report whether a row was inserted, so existing rows are counted first.
     let (returning, inserted) = if table.is_partitioned {
         let exists = format!("(SELECT FROM {} AS t WHERE {} OFFSET 0)", table.name.sql(), same_key(&table.keys));
-        ("RETURNING 1", format!("(SELECT count(*) FROM x WHERE NOT EXISTS {exists})"))
+        ("RETURNING 1", format!("(SELECT pg_catalog.count(*) FROM x WHERE NOT EXISTS {exists})"))
     } else {
-        ("RETURNING xmax = 0 AS inserted", "count(*) FILTER (WHERE inserted)".to_owned())
+        ("RETURNING xmax = 0 AS inserted", "pg_catalog.count(*) FILTER (WHERE inserted)".to_owned())
     };
     let (with, from) = if table.is_partitioned {
         (format!("x AS MATERIALIZED (SELECT * FROM {}),", parameters.rows()), "x".to_owned())
@@ -80,7 +80,7 @@ pub(crate) fn upsert(
     let sql = format!(
         "WITH {with} applied AS (
            INSERT INTO {name} AS t ({list}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {from} {conflict} {returning})
-         SELECT {inserted}, count(*) FROM applied",
+         SELECT {inserted}, pg_catalog.count(*) FROM applied",
         name = table.name.sql(),
         list = list.join(", "),
         values = values_list.join(", "),
@@ -100,6 +100,6 @@ fn metadata_values(metadata: MetadataColumns) -> Vec<(&'static str, &'static str
         ("_towpath_partition", PARTITION),
         ("_towpath_deleted", "false"),
     ];
-    values.extend((metadata == MetadataColumns::Full).then_some(("_towpath_applied_at", "now()")));
+    values.extend((metadata == MetadataColumns::Full).then_some(("_towpath_applied_at", "pg_catalog.now()")));
     values
 }
