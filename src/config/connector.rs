@@ -39,6 +39,10 @@ config_keys! {
 }
 
 impl Check for ConnectorConfig {
+    fn foreign() -> &'static [(&'static str, &'static str)] {
+        super::connect::FOREIGN
+    }
+
     fn check(&self, problems: &mut Problems) {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if self.name.is_empty() || !self.name.chars().all(allowed) {

@@ -6,6 +6,7 @@
 //!
 //! Nothing here connects. A config is refused before anything is started.
 
+mod connect;
 mod connector;
 mod dead_letter_queue;
 mod delivery;

@@ -10,6 +10,8 @@ pub enum Selection {
     /// Topics whose whole name matches, including topics that are created later. See [`Selection::pattern`].
     Pattern {
         pattern: regex::Regex,
+        /// Topics whose whole name matches this are not selected.
+        without: Option<regex::Regex>,
         /// Topics that the pattern does not select, besides internal ones.
         except: Arc<BTreeSet<String>>,
     },
@@ -30,17 +32,26 @@ impl Selection {
     /// # Errors
     /// The text is not a regular expression.
     pub fn pattern(expression: &str) -> Result<Self, regex::Error> {
-        let pattern = regex::Regex::new(&format!("^(?:{expression})$"))?;
-        Ok(Self::Pattern { pattern, except: Arc::default() })
+        Self::pattern_without(expression, None)
+    }
+
+    /// As [`Selection::pattern`], except topics whose whole name matches `without`.
+    ///
+    /// # Errors
+    /// One of the texts is not a regular expression.
+    pub fn pattern_without(expression: &str, without: Option<&str>) -> Result<Self, regex::Error> {
+        let whole = |expression: &str| regex::Regex::new(&format!("^(?:{expression})$"));
+        let (pattern, without) = (whole(expression)?, without.map(whole).transpose()?);
+        Ok(Self::Pattern { pattern, without, except: Arc::default() })
     }
 
     /// Leaves these topics out of a pattern. Names that were given one by one stay.
     #[must_use]
     pub fn except(self, topics: impl IntoIterator<Item = String>) -> Self {
         match self {
-            Self::Pattern { pattern, except } => {
+            Self::Pattern { pattern, without, except } => {
                 let except = except.iter().cloned().chain(topics).collect();
-                Self::Pattern { pattern, except: Arc::new(except) }
+                Self::Pattern { pattern, without, except: Arc::new(except) }
             }
             names @ Self::Names(_) => names,
         }
@@ -58,8 +69,9 @@ impl Selection {
     pub fn includes(&self, topic: &str) -> bool {
         match self {
             Self::Names(names) => names.iter().any(|name| name == topic),
-            Self::Pattern { pattern, except } => {
-                pattern.is_match(topic) && !is_internal(topic) && !except.contains(topic)
+            Self::Pattern { pattern, without, except } => {
+                let is_left_out = without.as_ref().is_some_and(|without| without.is_match(topic));
+                pattern.is_match(topic) && !is_left_out && !is_internal(topic) && !except.contains(topic)
             }
         }
     }

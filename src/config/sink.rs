@@ -14,8 +14,13 @@ config_keys! {
         /// A regular expression that the whole name of a topic must match. New topics are read as they appear. Internal
         /// topics are never matched: those whose names begin with `__`, `_schemas`, `_confluent` or `_redpanda`, and
         /// `offset.storage.topic` and the topics for dead letters of this worker. Name them in `topics` to read them.
+        ///
+        /// The syntax is that of Rust's crate `regex`, which has neither look-around (`(?!…)`) nor back-references.
         #[key("topics.regex")]
         pub regex: Option<String>,
+        /// A regular expression for the whole name of a topic: those that `topics.regex` matches and that are not read.
+        #[key("topics.regex.exclude")]
+        pub regex_exclude: Option<String>,
     }
 }
 
@@ -24,9 +29,27 @@ impl Check for TopicsConfig {
         if self.names.is_empty() == self.regex.is_none() {
             problems.invalid("topics", "exactly one of `topics` and `topics.regex` is required");
         }
-        if self.regex.as_deref().is_some_and(|pattern| Selection::pattern(pattern).is_err()) {
-            problems.invalid("topics.regex", "is not a regular expression");
+        for (key, pattern) in [("topics.regex", &self.regex), ("topics.regex.exclude", &self.regex_exclude)] {
+            if let Some(pattern) = pattern.as_deref().filter(|pattern| Selection::pattern(pattern).is_err()) {
+                problems.invalid(key, refusal(pattern));
+            }
         }
+        if self.regex_exclude.is_some() && self.regex.is_none() {
+            problems.invalid("topics.regex.exclude", "has no effect without `topics.regex`");
+        }
+    }
+}
+
+/// Why a pattern cannot be used. Kafka Connect's patterns are Java's.
+fn refusal(pattern: &str) -> String {
+    let what = "is not a regular expression of Rust's crate `regex`";
+    let java = ["(?!", "(?=", "(?<!", "(?<=", "(?>"].into_iter().find(|look| pattern.contains(look));
+    match java {
+        Some(look) => format!(
+            "{what}, which has no `{look}`: match more topics with `topics.regex`, and leave some of them out with \
+             `topics.regex.exclude`"
+        ),
+        None => what.to_owned(),
     }
 }
 
@@ -38,7 +61,7 @@ impl TopicsConfig {
     pub fn selection(&self) -> Result<Selection> {
         match &self.regex {
             None => Ok(Selection::Names(self.names.clone())),
-            Some(pattern) => Selection::pattern(pattern).map_err(|error| {
+            Some(pattern) => Selection::pattern_without(pattern, self.regex_exclude.as_deref()).map_err(|error| {
                 Error::fatal(codes::INVALID_VALUE, ErrorType::Config, "read `topics.regex`").because(error)
             }),
         }
@@ -157,6 +180,23 @@ mod tests {
         for pattern in ["a(", "(?x)a # b"] {
             let found = sink(&[("topics.regex", pattern)]).unwrap_err();
             assert_eq!((found.len(), found[0].key.as_str()), (1, "topics.regex"), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_java_is_refused_with_the_key_that_does_the_same() {
+        let found = sink(&[("topics.regex", r"srv\.(?!audit).*")]).unwrap_err();
+        for part in ["`regex`", "`(?!`", "`topics.regex.exclude`"] {
+            assert!(found[0].message.contains(part), "{}", found[0].message);
+        }
+        let config = sink(&[("topics.regex", r"srv\..*"), ("topics.regex.exclude", r"srv\.audit.*|.*\.tmp")]).unwrap();
+        let selection = config.topics.selection().unwrap();
+        assert!(selection.includes("srv.deals") && selection.includes("srv.x.audit"));
+        assert!(!selection.includes("srv.audit_log") && !selection.includes("srv.a.tmp"));
+        for pairs in
+            [[("topics", "a"), ("topics.regex.exclude", "b")], [("topics.regex", "a"), ("topics.regex.exclude", "(")]]
+        {
+            assert_eq!(sink(&pairs).unwrap_err()[0].key, "topics.regex.exclude");
         }
     }
 }

@@ -113,7 +113,14 @@ impl ConfigValue for ClassName {
     }
 
     fn parse(given: &Given<'_>) -> Result<Self, Invalid> {
-        given.choice(&CLASSES.iter().map(|(name, _)| (*name, Self(name))).collect::<Vec<_>>())
+        let chosen = given.choice(&CLASSES.iter().map(|(name, _)| (*name, Self(name))).collect::<Vec<_>>());
+        let is_jdbc = given.value().to_string().ends_with("JdbcSinkConnector");
+        chosen.map_err(|invalid| match invalid {
+            Invalid { message, suggestion: None } if is_jdbc => {
+                Invalid { message, suggestion: Some("PostgresSink".to_owned()) }
+            }
+            invalid => invalid,
+        })
     }
 
     fn to_text(&self, _key: &str) -> String {
@@ -141,6 +148,10 @@ where
 {
     fn definitions() -> Vec<KeyDefinition> {
         <(A, B)>::definitions()
+    }
+
+    fn foreign() -> Vec<(&'static str, &'static str)> {
+        <(A, B)>::foreign()
     }
 
     fn read(reader: &mut FlatReader<'_>) -> Option<Self> {

@@ -9,6 +9,11 @@ pub trait Keys: Sized {
     /// The keys, in the order of declaration.
     fn definitions() -> Vec<KeyDefinition>;
 
+    /// Keys of other tools, see [`Check::foreign`].
+    fn foreign() -> Vec<(&'static str, &'static str)> {
+        Vec::new()
+    }
+
     /// Reads the struct. Problems go to the reader; `None` if a problem leaves a field without a value.
     fn read(reader: &mut FlatReader<'_>) -> Option<Self>;
 }
@@ -18,6 +23,12 @@ impl<A: Keys, B: Keys> Keys for (A, B) {
         let mut definitions = A::definitions();
         definitions.extend(B::definitions());
         definitions
+    }
+
+    fn foreign() -> Vec<(&'static str, &'static str)> {
+        let mut foreign = A::foreign();
+        foreign.extend(B::foreign());
+        foreign
     }
 
     fn read(reader: &mut FlatReader<'_>) -> Option<Self> {
@@ -30,6 +41,15 @@ impl<A: Keys, B: Keys> Keys for (A, B) {
 ///
 /// Messages must not quote a value, which may come from a reference.
 pub trait Check {
+    /// Keys of other tools that people bring along, which no key here equals: each with the way to get the same, as
+    /// help for the error. A key that ends in `*` stands for all with this beginning; the first that matches counts.
+    fn foreign() -> &'static [(&'static str, &'static str)]
+    where
+        Self: Sized,
+    {
+        &[]
+    }
+
     /// Reports problems of a config whose fields were all read.
     fn check(&self, problems: &mut Problems) {
         let _ = problems;

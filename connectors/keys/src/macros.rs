@@ -45,6 +45,10 @@ macro_rules! config_keys {
                 definitions
             }
 
+            fn foreign() -> ::std::vec::Vec<(&'static str, &'static str)> {
+                <Self as $crate::Check>::foreign().to_vec()
+            }
+
             fn read(reader: &mut $crate::FlatReader<'_>) -> ::std::option::Option<Self> {
                 $(
                     let $field = <$ty as $crate::Field>::read(

@@ -40,7 +40,7 @@ pub fn read_with<K: Keys>(
     };
     let config = K::read(&mut reader);
     reader.find_repeated();
-    reader.find_unknown(&K::definitions());
+    reader.find_unknown(&K::definitions(), &K::foreign());
     let FlatReader { mut found, warnings, .. } = reader;
     found.sort_by_key(|problem| {
         let (line, column) = problem.origin.as_ref().map_or((0, 0), |origin| (origin.line, origin.column));
@@ -218,10 +218,16 @@ impl<'a> FlatReader<'a> {
         }
     }
 
-    fn find_unknown(&mut self, definitions: &[KeyDefinition]) {
+    fn find_unknown(&mut self, definitions: &[KeyDefinition], foreign: &[(&str, &str)]) {
         let mut named = HashSet::new();
         for entry in self.flat.entries() {
             if self.taken.contains(&entry.key) || !named.insert(&entry.key) {
+                continue;
+            }
+            let problem = Problem::new(codes::UNKNOWN_KEY, &entry.key, format!("unknown key `{}`", entry.key))
+                .at(entry.origin.clone());
+            if let Some((_, help)) = foreign.iter().find(|(key, _)| matches(key, &entry.key)) {
+                self.found.push(problem.help(*help));
                 continue;
             }
             let candidates: Vec<String> = definitions
@@ -230,11 +236,15 @@ impl<'a> FlatReader<'a> {
                 .filter_map(|pattern| fill(pattern, &entry.key))
                 .collect();
             let suggestion = nearest(&entry.key, candidates.iter().map(String::as_str)).map(ToOwned::to_owned);
-            let problem = Problem::new(codes::UNKNOWN_KEY, &entry.key, format!("unknown key `{}`", entry.key));
             let help = suggestion.is_none().then(|| known_keys(definitions));
-            self.found.push(Problem { suggestion, help, ..problem.at(entry.origin.clone()) });
+            self.found.push(Problem { suggestion, help, ..problem });
         }
     }
+}
+
+/// Returns true if `key` is `pattern`, or begins as it does before its `*`.
+fn matches(pattern: &str, key: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == key, |beginning| key.starts_with(beginning))
 }
 
 /// The help for an unknown key that resembles no known key.
