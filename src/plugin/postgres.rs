@@ -43,7 +43,7 @@ impl Class for Postgres {
         let ((_, (common, Across(sink, own))), warnings) =
             read::<(ClassConfig, (ConnectorConfig, Across<SinkConfig, PostgresSinkConfig>))>(flat)?;
         refuse_own_dead_letters(flat, &sink)?;
-        Ok((common, Self { sink: Box::new(sink), own: Box::new(own) }, warnings))
+        Ok((common, Self { own: Box::new(named(&sink, own)), sink: Box::new(sink) }, warnings))
     }
 
     fn announce(&self, _: &ConnectorConfig, resources: &Resources) {
@@ -81,9 +81,17 @@ impl Class for Postgres {
     }
 }
 
+/// The keys with the default of `table.name.regex`.
+fn named(sink: &SinkConfig, mut own: PostgresSinkConfig) -> PostgresSinkConfig {
+    own.table_name_regex = own.table_name_regex.or_else(|| sink.topics.regex.clone());
+    own
+}
+
 impl Check for Across<SinkConfig, PostgresSinkConfig> {
     fn check(&self, problems: &mut Problems) {
         let Self(sink, own) = self;
+        check_names(sink, own, problems);
+        check_filters(sink, own, problems);
         if sink.topics.several() && !own.parts_topics() {
             // Offsets of different topics say nothing about each other's order.
             problems.invalid(
@@ -91,5 +99,44 @@ impl Check for Across<SinkConfig, PostgresSinkConfig> {
                 "must contain `${topic}` where several topics are read: two topics cannot share a table",
             );
         }
+    }
+}
+
+/// Checks that each topic can have a table, as far as topics are known.
+fn check_names(sink: &SinkConfig, own: &PostgresSinkConfig, problems: &mut Problems) {
+    let named = named(sink, own.clone());
+    if own.table_name_regex.is_some() && !own.names_groups() {
+        problems.warn("table.name.regex", "has no effect: `table.name.format` names none of its groups");
+    }
+    if !named.names_groups() {
+        // A group without an expression, or one that `topics.regex` lacks.
+        if own.names_groups() {
+            let message = "names a group that neither `table.name.regex` nor `topics.regex` has";
+            problems.invalid("table.name.format", message);
+        }
+        return;
+    }
+    if named.table_name_regex.is_none() {
+        problems.invalid("table.name.format", "names a group, and there is no `table.name.regex`");
+        return;
+    }
+    for topic in &sink.topics.names {
+        if let Err(why) = named.check_table_name(topic) {
+            problems.invalid("table.name.regex", format!("cannot name the table of a topic: {why}"));
+        }
+    }
+}
+
+/// Refuses filters of topics that are not read: a field that was meant to be left out would be stored.
+fn check_filters(sink: &SinkConfig, own: &PostgresSinkConfig, problems: &mut Problems) {
+    let Ok(selection) = sink.topics.selection() else { return };
+    for (key, topic, entry) in own.filtered_topics().filter(|(_, topic, _)| !selection.includes(topic)) {
+        problems.invalid(
+            key,
+            format!(
+                "has `{entry}`, and topic `{topic}` is not read; a field whose own name has a colon is named with its \
+                 topic, as `topic:{entry}`"
+            ),
+        );
     }
 }

@@ -28,6 +28,7 @@ mod isolation;
 mod journal;
 mod laboratory;
 mod modes;
+mod names;
 mod offsets;
 mod offsets_command;
 mod operation;

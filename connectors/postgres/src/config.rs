@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use towpath_keys::{Check, Problems, Secret, config_enum, config_keys};
 
-use crate::connection::fault_of_url;
+use crate::{
+    connection::fault_of_url,
+    filter,
+    naming::{self, Naming},
+};
 
 config_enum! {
     /// The effect of a record on its table.
@@ -93,7 +97,7 @@ config_keys! {
         #[key("connection.url")]
         pub connection_url: String,
         /// The role to connect as. It needs `CREATE` on the database, or the schemas must exist and belong to the role.
-        #[key("connection.user")]
+        #[key("connection.user", alias = "connection.username")]
         pub connection_user: Option<String>,
         /// The password of the role.
         #[key("connection.password")]
@@ -102,18 +106,28 @@ config_keys! {
         /// certificate: its own, or that of its authority. If set, the default of `sslmode` is `verify-full`.
         #[key("connection.ssl.ca")]
         pub connection_ssl_ca: Option<PathBuf>,
-        /// The name of the table for a topic; `${topic}` is the name of the topic. The first dot separates schema and
-        /// table.
+        /// The name of the table for a topic. `${topic}` is the name of the topic, `${1}` or `${name}` a group of
+        /// `table.name.regex`. The first dot separates schema and table; without a dot the schema is `public`. A table
+        /// or schema that exists under exactly this name is taken; otherwise the name becomes lower snake case.
         #[key("table.name.format", alias = "collection.name.format")]
         pub table_name_format: String = "${topic}".to_owned(),
+        /// A regular expression for the whole name of a topic, whose groups `table.name.format` can name: with
+        /// `srv\.(.*)` and `${1}`, topic `srv.inventory.customers` fills table `inventory.customers`. The syntax is
+        /// that of `topics.regex`, which is the default. A topic that does not match waits.
+        #[key("table.name.regex")]
+        pub table_name_regex: Option<String>,
         /// The effect of a record on its table.
         #[key("insert.mode")]
         pub insert_mode: InsertMode = InsertMode::Upsert,
         /// The source of the primary key. The default is `kafka` with `insert.mode=insert`, otherwise `record_key`.
         #[key("pk.mode", alias = "primary.key.mode")]
         pub pk_mode: Option<PrimaryKeyMode>,
-        /// With `pk.mode=record_value`, the fields of the value that form the key. Otherwise the names of the key's
-        /// columns. Their defaults are the fields of the record's key (`id` if the key is not an Avro record) for
+        /// With `pk.mode=record_value`, the fields of the value that form the key. With `record_key`, the fields of the
+        /// record's key that form the key of the row, in any order: all of them, or some, and then records that differ
+        /// only in the others change the same row. Each is also the name of its column. If the key has none of these
+        /// fields, there must be as many names as it has fields, and they are the names of its columns by position; the
+        /// fields of a JSON key without a schema are in the order of their names, and a simple key has one field, `id`.
+        /// With the other modes, the names of the key's columns. The defaults are the fields of the record's key for
         /// `record_key`; `__connect_topic`, `__connect_partition` and `__connect_offset` for `kafka`; `event_id` for
         /// `event_id`.
         #[key("pk.fields", alias = "primary.key.fields")]
@@ -125,11 +139,14 @@ config_keys! {
         /// that `delete.mode` sets. If false, truncates are skipped and counted.
         #[key("truncate.enabled")]
         pub truncate_enabled: bool = false,
-        /// The fields that become columns; empty means all. The key always becomes columns.
-        #[key("fields.include", alias = "fields.whitelist")]
+        /// The fields that become columns; empty means all. `topic:field` names a field of one topic; a field whose own
+        /// name has a colon is named in this way only. The key always becomes columns. An entry that matches no field
+        /// is logged.
+        #[key("fields.include", alias = "fields.whitelist", alias = "field.include.list")]
         pub fields_include: Vec<String> = vec![],
-        /// The fields that do not become columns.
-        #[key("fields.exclude")]
+        /// The fields that do not become columns: `field`, or `topic:field` for one topic. An entry that matches no
+        /// field is logged.
+        #[key("fields.exclude", alias = "field.exclude.list")]
         pub fields_exclude: Vec<String> = vec![],
         /// Whether every change is also added as a row to a table `<table>_history`.
         #[key("history.enabled")]
@@ -161,21 +178,57 @@ impl PostgresSinkConfig {
         })
     }
 
-    /// Returns true if each topic has its own table.
-    pub fn parts_topics(&self) -> bool {
-        self.table_name_format.contains("${topic}")
+    /// The names of tables.
+    ///
+    /// # Errors
+    /// The key at fault, and the reason. Reading the config has refused it before.
+    pub(crate) fn naming(&self) -> Result<Naming, naming::Problem> {
+        Naming::of(&self.table_name_format, self.table_name_regex.as_deref())
     }
 
-    /// Returns true if a field of this name becomes a column.
-    pub fn takes(&self, field: &str) -> bool {
-        (self.fields_include.is_empty() || self.fields_include.iter().any(|name| name == field))
-            && !self.fields_exclude.iter().any(|name| name == field)
+    /// Returns true if a field of this name becomes a column of the topic's table.
+    pub(crate) fn takes(&self, topic: &str, field: &str) -> bool {
+        (self.fields_include.is_empty() || filter::names(&self.fields_include, topic, field))
+            && !filter::names(&self.fields_exclude, topic, field)
+    }
+
+    /// The topics that `fields.include` and `fields.exclude` name, each with its key and the whole entry.
+    pub fn filtered_topics(&self) -> impl Iterator<Item = (&'static str, &str, &str)> {
+        [("fields.include", &self.fields_include), ("fields.exclude", &self.fields_exclude)]
+            .into_iter()
+            .flat_map(|(key, list)| list.iter().map(move |text| (key, text.as_str())))
+            .filter_map(|(key, text)| Some((key, filter::Named::of(text).topic?, text)))
+    }
+
+    /// Returns true if each topic may have its own table.
+    pub fn parts_topics(&self) -> bool {
+        self.naming().is_ok_and(|naming| naming.parts_topics())
+    }
+
+    /// Returns true if `table.name.format` names groups of a regular expression.
+    pub fn names_groups(&self) -> bool {
+        self.naming().is_ok_and(|naming| naming.groups().next().is_some())
+    }
+
+    /// Checks that the topic can have a table.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn check_table_name(&self, topic: &str) -> Result<(), String> {
+        self.naming().map_err(|(_, why)| why)?.names(topic).map(drop)
     }
 }
 
 impl Check for PostgresSinkConfig {
+    fn foreign() -> &'static [(&'static str, &'static str)] {
+        crate::foreign::FOREIGN
+    }
+
     fn check(&self, problems: &mut Problems) {
         self.check_modes(problems);
+        if let Err((key, why)) = self.naming() {
+            problems.invalid(key, why);
+        }
         if let Some(reason) = fault_of_url(self) {
             problems.invalid("connection.url", reason);
         }
@@ -192,7 +245,8 @@ impl PostgresSinkConfig {
         if appends && by_record {
             problems.invalid(
                 "pk.mode",
-                "must be `kafka`, `event_id` or `none` with `insert.mode=insert`, in which every record is a row",
+                "must be `kafka`, `event_id` or `none` with `insert.mode=insert`, in which every record is a row; for \
+                 one row per key, set `insert.mode=upsert`",
             );
         }
         if !appends && !by_record {
@@ -235,6 +289,19 @@ impl PostgresSinkConfig {
                 "truncate.enabled",
                 "must be `false` with `metadata.columns=none`: older rows cannot be recognized",
             );
+        }
+        let repeated = |at: usize| self.pk_fields[..at].contains(&self.pk_fields[at]);
+        if let Some(at) = (0..names).find(|at| repeated(*at)) {
+            problems.invalid("pk.fields", format!("names `{}` twice", self.pk_fields[at]));
+        }
+        for (key, list) in [("fields.include", &self.fields_include), ("fields.exclude", &self.fields_exclude)] {
+            let is_empty = |text: &&String| {
+                let named = filter::Named::of(text);
+                named.field.is_empty() || named.topic == Some("")
+            };
+            if let Some(text) = list.iter().find(is_empty) {
+                problems.invalid(key, format!("has `{text}`, and must have `field` or `topic:field`"));
+            }
         }
         if let Some(both) = self.fields_include.iter().find(|field| self.fields_exclude.contains(field)) {
             problems.invalid("fields.exclude", format!("names `{both}`, which `fields.include` names as well"));

@@ -118,7 +118,7 @@ pub(crate) fn fold<'a>(records: &'a [Record], rules: Rules<'_>) -> Folded<'a> {
                 Err(why) => folded.unkeyed.push((record, why)),
             },
             Body::Tombstone(_) if rules.delete_mode == DeleteMode::Ignore => folded.filtered += 1,
-            Body::Tombstone(Some(key)) => incoming.push((Keys::of_record(key), record, Incoming::Tombstone)),
+            Body::Tombstone(Some(key)) => incoming.push((rules.keys.of_record(key), record, Incoming::Tombstone)),
             Body::Tombstone(None) => folded.tombstones += 1,
             Body::Filtered => folded.filtered += 1,
             Body::Undecodable { .. } => folded.undecodable.push(record),

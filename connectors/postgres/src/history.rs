@@ -99,6 +99,6 @@ async fn log_table(
         }
         schemas = union(&cached.schemas, &schemas);
     }
-    let desired = DesiredTable::of_log(name, transaction.config, pk, schemas);
+    let desired = DesiredTable::of_log((name, &transaction.batch.partition.topic), transaction.config, pk, schemas);
     transaction.ensure(desired.seen(seen(rows.iter().map(|row| row.record)))).await
 }

@@ -120,7 +120,7 @@ impl<'a> Overtaking<'a> {
         let keyed = match &record.body {
             Body::Change(change) if change.op == RecordOp::Delete && !self.deletes => None,
             Body::Change(change) => self.keys?.of(change).ok(),
-            Body::Tombstone(Some(key)) if self.deletes && self.keys.is_some() => Some(Keys::of_record(key)),
+            Body::Tombstone(Some(key)) if self.deletes => self.keys.map(|keys| keys.of_record(key)),
             Body::Tombstone(_) | Body::Filtered | Body::Undecodable { .. } => None,
         };
         keyed.map(|keyed| keyed.identity)

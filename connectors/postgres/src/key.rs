@@ -12,7 +12,7 @@ use crate::{
     codes,
     column::{ColumnType, Form, common_type, fields_of},
     config::PrimaryKeyMode,
-    name::column_name,
+    name::{column_name, identifier},
 };
 
 /// Takes keys from records, as `pk.mode` and `pk.fields` say.
@@ -35,6 +35,8 @@ pub(crate) struct Keyed<'a> {
 pub(crate) struct KeyColumn {
     /// Not quoted.
     pub(crate) name: String,
+    /// The name of its field, if the table may have the column under that name.
+    pub(crate) exact: Option<String>,
     pub(crate) ty: ColumnType,
     pub(crate) form: Form,
     /// The type that values are cast to, if the column's type differs from `ty`.
@@ -48,7 +50,7 @@ pub(crate) struct KeyColumn {
 impl KeyColumn {
     /// A column of this type.
     pub(crate) fn new(name: String, ty: ColumnType) -> Self {
-        Self { name, ty, form: Form::Plain, cast: None, operators: None, declared: String::new() }
+        Self { name, exact: None, ty, form: Form::Plain, cast: None, operators: None, declared: String::new() }
     }
 }
 
@@ -72,7 +74,11 @@ impl KeyField {
 /// Why a record has no key: a code, and the reason.
 pub(crate) type Unkeyed = (&'static str, &'static str);
 
-const KEY_ABSENT: Unkeyed = (codes::KEY_ABSENT, "the record has no key, and pk.mode=record_key needs one");
+const KEY_ABSENT: Unkeyed = (
+    codes::KEY_ABSENT,
+    "the record has no key, and pk.mode=record_key needs one; for a topic without keys use a connector of its own, \
+     with `insert.mode=insert`, or with `pk.mode=record_value` and `pk.fields`",
+);
 const FIELD_ABSENT: Unkeyed = (codes::KEY_ABSENT, "the value lacks a field of pk.fields");
 const FIELD_NULL: Unkeyed = (codes::KEY_NULL, "a field of pk.fields is null");
 const FIELD_TYPE: Unkeyed = (codes::KEY_TYPE, "a field of pk.fields has a type that cannot be a key");
@@ -92,7 +98,7 @@ impl<'c> Keys<'c> {
     /// The key of a change.
     pub(crate) fn of<'a>(&self, change: &'a Change) -> Result<Keyed<'a>, Unkeyed> {
         if !self.from_value {
-            return change.key.as_ref().map(Self::of_record).ok_or(KEY_ABSENT);
+            return change.key.as_ref().map(|key| self.of_record(key)).ok_or(KEY_ABSENT);
         }
         let values = change.after.as_deref().ok_or(FIELD_ABSENT)?;
         let part = |name: &String| {
@@ -106,9 +112,60 @@ impl<'c> Keys<'c> {
         Ok(Keyed { identity: Cow::Owned(identity), schema: &change.schema })
     }
 
-    /// The key that a record has in its topic.
-    pub(crate) fn of_record(key: &RecordKey) -> Keyed<'_> {
-        Keyed { identity: Cow::Borrowed(&key.identity), schema: &key.schema }
+    /// The key of the row for the key that a record has in its topic: the parts that `pk.fields` names, in that order,
+    /// or all.
+    pub(crate) fn of_record<'a>(&self, key: &'a RecordKey) -> Keyed<'a> {
+        let whole = Keyed { identity: Cow::Borrowed(&key.identity), schema: &key.schema };
+        let (Some(chosen), Identity::Parts(parts)) = (self.chosen(&key.schema), &key.identity) else { return whole };
+        if chosen.len() == parts.len() && chosen.is_sorted() {
+            return whole;
+        }
+        let mut chosen: Vec<_> = chosen.into_iter().filter_map(|at| parts.get(at).cloned()).collect();
+        let identity = if chosen.len() == 1 { chosen.swap_remove(0) } else { Identity::Parts(chosen) };
+        Keyed { identity: Cow::Owned(identity), ..whole }
+    }
+
+    /// The places in the record's key of the fields that `pk.fields` names; `None` if it names none of them, so that
+    /// all are taken and its names are those of their columns.
+    fn chosen(&self, schema: &Schema) -> Option<Vec<usize>> {
+        if self.from_value || self.fields.is_empty() {
+            return None;
+        }
+        let places: Vec<usize> = self.fields.iter().filter_map(|name| place(fields_of(schema), name)).collect();
+        (!places.is_empty()).then_some(places)
+    }
+
+    /// Requires that `pk.fields` can be read in one way only for keys described by these schemas: as fields of the key,
+    /// or as names for all of its columns, by position.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub(crate) fn require(&self, schemas: &[Arc<Schema>]) -> Result<(), String> {
+        if self.from_value || self.fields.is_empty() {
+            return Ok(());
+        }
+        schemas.iter().try_for_each(|schema| {
+            let fields = fields_of(schema);
+            let places: Vec<Option<usize>> = self.fields.iter().map(|name| place(fields, name)).collect();
+            let key = fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ");
+            if places.iter().all(Option::is_none) {
+                let names = places.len();
+                return if names == fields.len() {
+                    Ok(())
+                } else {
+                    Err(format!("pk.fields has {names} names, and none is a field of the records' key ({key})"))
+                };
+            }
+            for (at, name) in self.fields.iter().enumerate() {
+                if places[at].is_none() {
+                    return Err(format!("pk.fields names `{name}`, and the fields of the records' key are ({key})"));
+                }
+                if places[..at].contains(&places[at]) {
+                    return Err(format!("pk.fields names a field of the records' key ({key}) twice, as `{name}`"));
+                }
+            }
+            Ok(())
+        })
     }
 
     /// The schema that describes the key of a record, if it has one.
@@ -125,9 +182,11 @@ impl<'c> Keys<'c> {
     pub(crate) fn parts<'s>(&self, schema: &'s Schema) -> Vec<&'s RecordField> {
         let fields = fields_of(schema);
         if self.from_value {
-            self.fields.iter().filter_map(|name| fields.iter().find(|field| field.name == *name)).collect()
-        } else {
-            fields.iter().collect()
+            return self.fields.iter().filter_map(|name| fields.iter().find(|field| field.name == *name)).collect();
+        }
+        match self.chosen(schema) {
+            Some(places) => places.into_iter().map(|at| &fields[at]).collect(),
+            None => fields.iter().collect(),
         }
     }
 
@@ -163,8 +222,11 @@ impl<'c> Keys<'c> {
                     .map_err(|reason| format!("field `{}` of the key is {reason}", part.name))?;
                 match columns.get_mut(place) {
                     None => {
-                        let name = self.column_name(&part.name, place, parts.len(), &columns)?;
-                        columns.push(KeyColumn::new(name, ty));
+                        let named = self.fields.get(place).filter(|_| !self.from_value);
+                        let exact = named.is_none().then(|| part.name.clone());
+                        let taken = |name: &str| columns.iter().any(|column| column.name == name);
+                        let name = named.cloned().unwrap_or_else(|| column_name(&part.name, taken));
+                        columns.push(KeyColumn { exact, ..KeyColumn::new(name, ty) });
                         names.push(part.name.clone());
                     }
                     Some(known) => {
@@ -184,16 +246,12 @@ impl<'c> Keys<'c> {
         }
         Ok((columns, fields))
     }
+}
 
-    fn column_name(&self, field: &str, place: usize, parts: usize, before: &[KeyColumn]) -> Result<String, String> {
-        if self.from_value || self.fields.is_empty() {
-            return Ok(column_name(field, |name| before.iter().any(|column| column.name == name)));
-        }
-        if self.fields.len() != parts {
-            return Err(format!("the key has {parts} parts, and pk.fields has {} names", self.fields.len()));
-        }
-        Ok(self.fields[place].clone())
-    }
+/// The place of the field that `name` means: the field of that name, or of one that becomes the same column.
+fn place(fields: &[RecordField], name: &str) -> Option<usize> {
+    let exact = fields.iter().position(|field| field.name == name);
+    exact.or_else(|| fields.iter().position(|field| identifier(&field.name) == identifier(name)))
 }
 
 /// A value as a part of a key.

@@ -35,8 +35,10 @@
 //! | `sqlstate`, `sqlstate/` | the meaning of database errors |
 //! | `column` | Avro types as columns, values in binary format |
 //! | `codes` | the codes of errors and dead letters |
-//! | `name` | valid names, and quoting |
 //! | [`config`] | the keys of the connector |
+//! | `foreign` | keys of JDBC sinks that have no equal here |
+//! | `naming`, `filter` | the names that the table of a topic may have; the fields that become columns |
+//! | `name` | valid names, and quoting |
 //!
 //! Invariants: a key is written only by the owner of its partition; a row never returns to an older version; a record
 //! that the database refuses is stored in `towpath.dead_letter` in the same transaction as its offset.
@@ -51,12 +53,15 @@ mod connection;
 mod dead_letter;
 mod fast_path;
 mod fencing;
+mod filter;
 mod fold;
+mod foreign;
 mod foreign_key_wait;
 mod history;
 mod isolate;
 mod key;
 mod name;
+mod naming;
 mod offsets;
 mod outbox;
 mod pipeline;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 
 /// `NAMEDATALEN - 1`: the server silently cuts longer identifiers.
-const MAX_BYTES: usize = 63;
+pub(crate) const MAX_BYTES: usize = 63;
 /// Every table has these columns (`PostgreSQL` manual, section 5.6).
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 /// Bytes kept of a name that gets a hash: `_` and 8 hexadecimal digits follow.
@@ -81,20 +81,6 @@ pub(crate) struct TableName {
 }
 
 impl TableName {
-    /// The table that `topic` fills: `format` with `${topic}` replaced. The first dot separates schema and table.
-    ///
-    /// # Errors
-    /// The schema is reserved: a system schema, or `towpath`. The text names it.
-    pub(crate) fn of_topic(format: &str, topic: &str) -> Result<Self, String> {
-        let name = format.replace("${topic}", topic);
-        let (schema, table) = name.split_once('.').unwrap_or(("public", &name));
-        let (schema, table) = (identifier(schema), identifier(table));
-        if schema == "towpath" || schema == "information_schema" || schema.starts_with("pg_") {
-            return Err(format!("topic `{topic}` would fill schema `{schema}`, which is reserved"));
-        }
-        Ok(Self { schema, table })
-    }
-
     /// `"schema"."table"`, ready for a statement.
     pub(crate) fn sql(&self) -> String {
         format!("{}.{}", quoted(&self.schema), quoted(&self.table))
@@ -158,17 +144,6 @@ mod tests {
         assert!(column_name("leadId", |name| name == "lead_id").starts_with("lead_id_"));
         assert!(column_name("_towpath_seq", |_| false).len() > "_towpath_seq".len());
         assert!(column_name("xmin", |_| false).starts_with("xmin_"));
-    }
-
-    #[test]
-    fn the_first_dot_of_a_topic_separates_schema_and_table() {
-        let table = |format, topic| TableName::of_topic(format, topic).map(|name| name.to_string());
-        assert_eq!(table("${topic}", "acme.transactions"), Ok("acme.transactions".into()));
-        assert_eq!(table("${topic}", "close.activity.call"), Ok("close.activity_call".into()));
-        assert_eq!(table("${topic}", "deals"), Ok("public.deals".into()));
-        assert_eq!(table("mart.${topic}", "acme.deals"), Ok("mart.acme_deals".into()));
-        assert!(table("${topic}", "towpath.x").is_err());
-        assert!(table("${topic}", "pg_catalog.pg_class").is_err());
     }
 
     proptest! {

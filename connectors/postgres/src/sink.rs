@@ -1,18 +1,23 @@
 //! Connect, claim, apply: the interface to the worker.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio_postgres::Client;
 use towpath_api::{
-    Anchor, Applied, ApplyError, Batch, Beginning, Claim, Error, ErrorType, OpenSink, Record, Result, Sink,
-    StandardView, StoredDeadLetter, StoredOffset, Superseded, TopicPartition, WaitingRecord,
+    Anchor, Applied, ApplyError, Batch, Beginning, Claim, OpenSink, Record, Result, Sink, StandardView,
+    StoredDeadLetter, StoredOffset, Superseded, TopicPartition, WaitingRecord,
 };
 
 use crate::{
     apply::attempt,
     bookkeeping, codes,
-    config::{PostgresSinkConfig, SchemaEvolution},
+    config::{InsertMode, MetadataColumns, PostgresSinkConfig, SchemaEvolution},
     connection,
+    filter::Unmatched,
     foreign_key_wait::{ForeignKeyWaits, can_be_parted, find_waiting, grouped, may_be_cured, part, wait_error},
     isolate::may_be_halved,
     key::Keys,
@@ -20,6 +25,7 @@ use crate::{
     offsets, outbox,
     sqlstate::is_curable,
     superseded::{self, Target},
+    table::place,
     transaction::{Attempt, MayRefer, SessionCache, Transaction},
     views::Views,
     waiting,
@@ -58,6 +64,9 @@ struct Settings {
     retry_timeout: Option<Duration>,
     foreign_key_waits: ForeignKeyWaits,
     views: Views,
+    /// The tables of topics, as far as they exist.
+    tables: Mutex<HashMap<String, TableName>>,
+    unmatched: Unmatched,
 }
 
 impl OpenPostgresSink {
@@ -80,6 +89,8 @@ impl OpenPostgresSink {
                 retry_timeout,
                 foreign_key_waits: ForeignKeyWaits::default(),
                 views: Views::new(if installs { views } else { &[] }),
+                tables: Mutex::default(),
+                unmatched: Unmatched::default(),
             }),
         }
     }
@@ -105,11 +116,20 @@ pub struct PostgresSink {
 }
 
 impl PostgresSink {
-    fn table(&self, topic: &str) -> Result<TableName> {
-        TableName::of_topic(&self.settings.config.table_name_format, topic).map_err(|reason| {
-            Error::fatal(codes::TABLE_NAME, ErrorType::Config, format!("name the table of topic `{topic}`: {reason}"))
-                .with_help("set `table.name.format`")
-        })
+    /// The table of a topic. It is looked for until it exists, so that a table which somebody creates meanwhile under
+    /// its exact name is found; then all connections of the connector have the same.
+    async fn table(&self, topic: &str) -> Result<TableName> {
+        let known = || self.settings.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = known().get(topic) {
+            return Ok(name.clone());
+        }
+        let names = place::names(&self.settings.config, topic)?;
+        let (name, exists) =
+            if names.is_plain() { (names.folded(), true) } else { place::find(&self.client, &names, topic).await? };
+        if exists {
+            known().insert(topic.to_owned(), name.clone());
+        }
+        Ok(name)
     }
 }
 
@@ -200,9 +220,9 @@ impl PostgresSink {
         waiting: &'a [Record],
         may_refer: &'a MayRefer,
     ) -> Transaction<'a> {
-        let Settings { name, owner, config, .. } = &*self.settings;
+        let Settings { name, owner, config, unmatched, .. } = &*self.settings;
         let (client, cache) = (&self.client, &mut self.cache);
-        Transaction { client, cache, sink: name, owner, table, config, batch, waiting, may_refer }
+        Transaction { client, cache, sink: name, owner, table, config, unmatched, batch, waiting, may_refer }
     }
 }
 
@@ -213,9 +233,10 @@ impl Sink for PostgresSink {
         beginning: &Beginning,
         previous: Option<&Claim>,
     ) -> Result<Claim> {
-        let table = self.table(&partition.topic)?;
+        let table = self.table(&partition.topic).await?;
         let Settings { name, owner, config, .. } = &*self.settings;
-        let mut companions = vec![table.live_view()];
+        let has_view = config.metadata_columns != MetadataColumns::None && config.insert_mode != InsertMode::Insert;
+        let mut companions: Vec<TableName> = has_view.then(|| table.live_view()).into_iter().collect();
         companions.extend(config.history_enabled.then(|| table.history()));
         let claim =
             bookkeeping::claim(&mut self.client, name, owner, &table, &companions, partition, beginning, previous)
@@ -225,7 +246,7 @@ impl Sink for PostgresSink {
     }
 
     async fn apply(&mut self, claim: &Claim, batch: &Batch) -> Result<Applied, ApplyError> {
-        let table = self.table(&batch.partition.topic)?;
+        let table = self.table(&batch.partition.topic).await?;
         let limit = self.settings.retry_timeout;
         let may_refer = if limit == Some(Duration::ZERO) { MayRefer::Anything } else { MayRefer::Nothing };
         let mut stored = self.apply_all(&table, claim, batch, &[], &may_refer).await;
@@ -273,7 +294,7 @@ impl Sink for PostgresSink {
         anchor: Option<Anchor>,
         count_only: bool,
     ) -> Result<Vec<Superseded>> {
-        let table = self.table(&partition.topic)?;
+        let table = self.table(&partition.topic).await?;
         let Settings { name, owner, config, .. } = &*self.settings;
         let target = Target { table: &table, config, partition };
         superseded::seek(&mut self.client, name, owner, target, to, anchor, count_only).await

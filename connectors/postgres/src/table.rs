@@ -13,9 +13,11 @@ mod desired;
 mod diff;
 mod evolve;
 mod fit;
+mod key;
 mod metadata;
 mod mismatch;
 mod names;
+pub(crate) mod place;
 pub(crate) mod preflight;
 mod remedy;
 pub(crate) mod schema_changes;
@@ -29,6 +31,7 @@ pub(crate) use self::{
     dependents::lock_views,
     desired::{DesiredTable, KAFKA_COLUMNS},
     evolve::ensure,
+    mismatch::key_mismatch,
     schema_changes::Cause,
 };
 use crate::{

@@ -18,6 +18,7 @@ use crate::{
     config::PostgresSinkConfig,
     connection::SearchPath,
     dead_letter::{self, DeadLetter},
+    filter::Unmatched,
     name::TableName,
     sqlstate::{database_error, is_curable, leaves_outcome_unknown, row_error},
     table::{self, Cause, DesiredTable, Table},
@@ -55,6 +56,7 @@ pub(crate) struct Transaction<'a> {
     pub(crate) owner: &'a str,
     pub(crate) table: &'a TableName,
     pub(crate) config: &'a PostgresSinkConfig,
+    pub(crate) unmatched: &'a Unmatched,
     pub(crate) batch: &'a Batch,
     /// Records that the batch leaves out, and that the transaction keeps in `towpath.waiting`.
     pub(crate) waiting: &'a [Record],
@@ -159,11 +161,26 @@ impl Transaction<'_> {
     pub(crate) async fn ensure(&mut self, wish: DesiredTable<'_>) -> Result<Arc<Table>> {
         self.search(SearchPath::OfSink).await?;
         let cause = Cause { sink: self.sink, topic: &self.batch.partition.topic };
+        self.report_filters(&wish);
         let (table, altered) = table::ensure(self.client, wish, cause).await?;
         let table = Arc::new(table);
         self.cache.altered |= altered;
         self.cache.tables.insert(table.name.clone(), Arc::clone(&table));
         Ok(table)
+    }
+
+    /// Logs filters of fields that match nothing.
+    fn report_filters(&self, wish: &DesiredTable<'_>) {
+        let PostgresSinkConfig { fields_include, fields_exclude, .. } = self.config;
+        if wish.schemas.is_empty() || fields_include.is_empty() && fields_exclude.is_empty() {
+            return;
+        }
+        let fields = wish.filterable();
+        self.unmatched.report("fields.include", fields_include, wish.topic, &fields);
+        self.unmatched.report("fields.exclude", fields_exclude, wish.topic, &fields);
+        if !fields.columns.is_empty() && !fields.columns.iter().any(|field| self.config.takes(wish.topic, field)) {
+            self.unmatched.report_bare(wish.topic, &fields);
+        }
     }
 
     /// Returns true if the table exists.

@@ -23,7 +23,7 @@ use crate::{
     settle::{build, look, settle},
     sqlstate::row_error,
     statement::{self, CHUNK_ROWS, ColumnSet, Statement, out_of_range, remembers_tombstones},
-    table::{DesiredTable, Table},
+    table::{DesiredTable, Table, key_mismatch},
     tally::{absorbed, tally},
     transaction::{Attempt, Transaction},
     unavailable,
@@ -71,6 +71,7 @@ async fn write_state<'a>(
     let config = transaction.config;
     let keys = Keys::new(config.primary_key(), &config.pk_fields);
     let (schemas, key_schemas) = schemas_of(records, keys);
+    keys.require(&key_schemas).map_err(|problem| key_mismatch(transaction.table, config.schema_mismatch, &problem))?;
     if keys.are_ambiguous(&key_schemas) {
         let doing = format!("write to table {} at once: the keys have different types", transaction.table);
         return Err(Error::poison(codes::MIXED_SHAPES, ErrorType::Mapping, doing));
@@ -280,6 +281,7 @@ async fn state_table(
     records: &[Record],
 ) -> Result<Arc<Table>> {
     let (name, config) = (transaction.table, transaction.config);
+    let target = (name, &*transaction.batch.partition.topic);
     let cached = transaction.cached(name);
     if let Some(cached) = &cached
         && schemas.iter().chain(&key_schemas).all(|schema| cached.holds(schema))
@@ -290,7 +292,7 @@ async fn state_table(
     if let Some(cached) = &cached {
         // The schemas seen first come first: their order decides the names of columns.
         let (schemas, key_schemas) = (union(&cached.schemas, &schemas), union(&cached.key_schemas, &key_schemas));
-        let all = match DesiredTable::of_state(name, config, keys, schemas, key_schemas) {
+        let all = match DesiredTable::of_state(target, config, keys, schemas, key_schemas) {
             Ok(desired) => transaction.ensure(desired.seen(seen.clone())).await,
             Err(error) => Err(error),
         };
@@ -300,7 +302,7 @@ async fn state_table(
             return all;
         }
     }
-    transaction.ensure(DesiredTable::of_state(name, config, keys, schemas, key_schemas)?.seen(seen)).await
+    transaction.ensure(DesiredTable::of_state(target, config, keys, schemas, key_schemas)?.seen(seen)).await
 }
 
 pub(crate) fn is_truncate(record: &Record) -> bool {

@@ -1,7 +1,7 @@
 //! Unique values that a row gives up, for the sake of another row.
 
 use super::{
-    Parameters, Statement, arrays::values, columns_of, input_column, input_keys, is_deleted, key_names, same_key,
+    Parameters, Refused, Statement, arrays::values, columns_of, input_column, input_keys, is_deleted, key_names, same_key,
 };
 use crate::{fold::Row, key::Keys, name::quoted, table::Table, unique::Exclusive};
 
@@ -10,14 +10,14 @@ use crate::{fold::Row, key::Keys, name::quoted, table::Table, unique::Exclusive}
 /// the number of those rows.
 ///
 /// # Errors
-/// 0 if a value is out of the range of its column.
+/// A value is out of the range of its column.
 pub(crate) fn free(
     table: &Table,
     keys: Keys<'_>,
     exclusive: &Exclusive,
     row: &Row<'_>,
     removes: bool,
-) -> Result<Option<Statement>, usize> {
+) -> Result<Option<Statement>, Refused> {
     if exclusive.nullable.is_empty() && !removes {
         return Ok(None);
     }
@@ -68,7 +68,7 @@ pub(crate) fn free(
 ///
 /// # Errors
 /// The index in `rows` of a row whose key is out of the range of its column.
-pub(crate) fn vacate(table: &Table, keys: Keys<'_>, columns: &[String], rows: &[&Row<'_>]) -> Result<Statement, usize> {
+pub(crate) fn vacate(table: &Table, keys: Keys<'_>, columns: &[String], rows: &[&Row<'_>]) -> Result<Statement, Refused> {
     let mut parameters = Parameters::default();
     parameters.add_keys(table, keys, rows)?;
     let sql = format!(

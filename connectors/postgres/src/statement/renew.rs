@@ -1,6 +1,6 @@
 //! Rows of records that lack values which their source did not have.
 
-use super::{Parameters, Statement, input_keys, is_deleted, key_names, order::is_newer, same_key};
+use super::{Parameters, Refused, Statement, input_keys, is_deleted, key_names, order::is_newer, same_key};
 use crate::{
     column::{ColumnArray, ColumnType},
     config::MetadataColumns,
@@ -14,8 +14,8 @@ use crate::{
 /// their places in `rows`, from 1.
 ///
 /// # Errors
-/// The index in `rows` of a row whose key is out of the range of its column.
-pub(crate) fn unsupplied(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row<'_>]) -> Result<Statement, usize> {
+/// The refused value of a row whose key is out of the range of its column.
+pub(crate) fn unsupplied(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row<'_>]) -> Result<Statement, Refused> {
     let mut parameters = Parameters::with_partition(table.metadata, partition);
     parameters.add_keys_and_versions(table, keys, rows)?;
     parameters.add_times(table, rows);
@@ -45,7 +45,7 @@ pub(crate) fn renew(
     old: &str,
     parts: &[&str],
     wanted: &[&str],
-) -> Result<Statement, usize> {
+) -> Result<Statement, Refused> {
     let mut parameters = Parameters::default();
     parameters.add_keys(table, keys, &[row])?;
     let mut text = ColumnArray::with_capacity(ColumnType::Text, 1);

@@ -19,49 +19,6 @@ use crate::{
     config::{DeleteMode, SchemaEvolution},
 };
 
-/// Compares the columns of the key. None of them gets a remedy: the key of a table is its owner's.
-pub(super) fn compare_key(desired: &DesiredTable<'_>, current: &CurrentTable, diff: &mut TableDiff) {
-    const UNCHANGED: &str =
-        "; the sink never changes a key: say with `pk.fields` which fields are the key, or rename or alter the column";
-    let evolves = desired.config.schema_evolution == SchemaEvolution::Evolve;
-    for (key, row) in desired.keys.iter().zip(&mut diff.keys) {
-        let should = |is: &str| {
-            let problem = format!("column `{}` of the key should be {} and is {is}{UNCHANGED}", key.name, key.ty.sql());
-            Mismatch { problem, remedy: None }
-        };
-        let Some(have) = current.columns.get(&key.name) else {
-            diff.mismatches.push(should("missing"));
-            continue;
-        };
-        let have = CurrentColumn { is_ours: current.is_made_here(), ..have.clone() };
-        diff.is_copyable &= have.base == key.ty.array_element();
-        (row.operators, row.declared) = (have.operators.clone(), have.declared.clone());
-        match fit(key.ty, &Schema::Null, &have) {
-            _ if have.is_computed => diff.mismatches.push(should("computed by the database")),
-            Fit::Widened(to, _) if evolves && !have.is_domain => diff.widened.push(Widening {
-                column: key.name.clone(),
-                field: None,
-                from: have.ty.clone(),
-                to,
-                to_json: false,
-            }),
-            Fit::Accepts(route) | Fit::Widened(_, Some(route)) => {
-                row.ty = route.wire.unwrap_or(key.ty);
-                (row.form, row.cast) = (route.form, route.cast);
-            }
-            Fit::Widened(_, None) | Fit::BecomesJson | Fit::Refused => {
-                diff.mismatches.push(should(&have.declared));
-            }
-        }
-    }
-    let names = || desired.keys.iter().map(|key| key.name.as_str());
-    if !desired.keys.is_empty() && names().all(|name| current.columns.contains_key(name)) && !current.is_key(names()) {
-        let list = ddl::key_list(&desired.keys);
-        let remedy = format!("ALTER TABLE {} ADD UNIQUE ({list})", desired.name.sql());
-        diff.mismatches.push(Mismatch { problem: format!("({list}) has no unique index"), remedy: Some(remedy) });
-    }
-}
-
 pub(super) fn compare_metadata(desired: &DesiredTable<'_>, current: &CurrentTable, diff: &mut TableDiff) {
     for own in desired.metadata_columns() {
         match current.columns.get(own.name()) {
@@ -169,6 +126,7 @@ pub(super) fn require_defaults(desired: &DesiredTable<'_>, current: &CurrentTabl
     let own = desired.metadata_columns();
     for (name, column) in &current.columns {
         let ours = desired.keys.iter().any(|key| key.name == *name)
+            || diff.renamed.contains(name)
             || diff.columns.iter().any(|column| column.name == *name)
             || own.iter().any(|own| own.name() == name);
         if !ours && column.not_null && !column.fills_itself() {

@@ -115,6 +115,13 @@ pub(super) fn alter_type(name: &TableName, column: &str, ty: &str, using: &str) 
     format!("ALTER TABLE {} ALTER COLUMN {} TYPE {ty} USING {using}", name.sql(), quoted(column))
 }
 
+/// Renames a column of the table, and of its live view if it has one.
+pub(super) fn rename_column(name: &TableName, from: &str, to: &str, has_view: bool) -> String {
+    let (from, to, view) = (quoted(from), quoted(to), name.live_view().sql());
+    let of_view = if has_view { format!("; ALTER VIEW {view} RENAME COLUMN {from} TO {to}") } else { String::new() };
+    format!("ALTER TABLE {} RENAME COLUMN {from} TO {to}{of_view}", name.sql())
+}
+
 /// Changes the type of a column to jsonb: each value becomes its JSON, a text a JSON string.
 pub(super) fn alter_to_json(name: &TableName, column: &str) -> String {
     alter_type(name, column, "jsonb", &format!("to_jsonb({})", quoted(column)))

@@ -6,6 +6,7 @@ use apache_avro::schema::{RecordField, Schema};
 use towpath_api::{Error, ErrorType, Result};
 
 use super::{
+    catalog::CurrentTable,
     metadata::{MetadataColumn, Purpose},
     mismatch::{Mismatch, mismatch_error},
 };
@@ -13,6 +14,7 @@ use crate::{
     codes,
     column::{ColumnType, common_type, fields_of},
     config::{MetadataColumns, PostgresSinkConfig, PrimaryKeyMode},
+    filter::Fields,
     key::{KeyColumn, KeyField, Keys},
     name::TableName,
 };
@@ -24,6 +26,8 @@ pub(crate) const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_parti
 #[derive(Debug)]
 pub(crate) struct DesiredTable<'a> {
     pub(crate) name: &'a TableName,
+    /// The topic that fills the table.
+    pub(crate) topic: &'a str,
     pub(crate) purpose: Purpose,
     pub(crate) config: &'a PostgresSinkConfig,
     /// The primary key; empty if the table has none.
@@ -44,7 +48,7 @@ impl<'a> DesiredTable<'a> {
     /// # Errors
     /// Poison `postgres.mixed_shapes` if the keys have different shapes.
     pub(crate) fn of_state(
-        name: &'a TableName,
+        (name, topic): (&'a TableName, &'a str),
         config: &'a PostgresSinkConfig,
         keys: Keys<'_>,
         schemas: Vec<Arc<Schema>>,
@@ -54,12 +58,12 @@ impl<'a> DesiredTable<'a> {
             let doing = format!("write to table {name} at once: {why}, and a primary key never changes");
             Error::poison(codes::MIXED_SHAPES, ErrorType::Mapping, doing)
         })?;
-        Ok(Self { name, purpose: Purpose::State, config, keys, key_fields, schemas, key_schemas, seen: vec![] })
+        Ok(Self { name, topic, purpose: Purpose::State, config, keys, key_fields, schemas, key_schemas, seen: vec![] })
     }
 
     /// A table of changes. The fields of the records' keys are ordinary columns.
     pub(crate) fn of_log(
-        name: &'a TableName,
+        (name, topic): (&'a TableName, &'a str),
         config: &'a PostgresSinkConfig,
         pk: PrimaryKeyMode,
         schemas: Vec<Arc<Schema>>,
@@ -78,6 +82,7 @@ impl<'a> DesiredTable<'a> {
         };
         Self {
             name,
+            topic,
             purpose: Purpose::Log,
             config,
             keys,
@@ -86,6 +91,37 @@ impl<'a> DesiredTable<'a> {
             key_schemas: vec![],
             seen: vec![],
         }
+    }
+
+    /// Takes a column of the key that the table has under the exact name of its field, unless the table's key is under
+    /// the other names.
+    pub(super) fn adopt_exact_key(&mut self, current: &CurrentTable) {
+        let exact: Vec<String> = self
+            .keys
+            .iter()
+            .map(|key| key.exact.clone().filter(|exact| current.columns.contains_key(exact)))
+            .zip(&self.keys)
+            .map(|(exact, key)| exact.unwrap_or_else(|| key.name.clone()))
+            .collect();
+        let is_key = current.is_key(exact.iter().map(String::as_str));
+        if is_key || !current.is_key(self.keys.iter().map(|key| key.name.as_str())) {
+            for (key, exact) in self.keys.iter_mut().zip(exact) {
+                key.name = exact;
+            }
+        }
+    }
+
+    /// The fields of the records, as far as filters concern them.
+    pub(crate) fn filterable(&self) -> Fields<'_> {
+        let fields = self.schemas.iter().flat_map(|schema| fields_of(schema));
+        let (keys, columns) = fields.map(|field| field.name.as_str()).partition(|name| self.key_holds(name));
+        Fields { columns, keys }
+    }
+
+    fn key_holds(&self, name: &str) -> bool {
+        let of_key = |schema: &Arc<Schema>| fields_of(schema).iter().any(|field| field.name == name);
+        self.keys.iter().any(|key| key.exact.as_deref().unwrap_or(&key.name) == name)
+            && self.key_schemas.iter().any(of_key)
     }
 
     /// Adds the times of the batch's schemas.
@@ -118,7 +154,7 @@ impl<'a> DesiredTable<'a> {
         let mut fields: Vec<(ColumnType, RecordField)> = Vec::new();
         let mut at: HashMap<&str, usize> = HashMap::new();
         for field in self.schemas.iter().flat_map(|schema| fields_of(schema)) {
-            if !self.config.takes(&field.name) {
+            if !self.config.takes(self.topic, &field.name) {
                 continue;
             }
             let ty = ColumnType::of_field(field).map_err(|reason| {

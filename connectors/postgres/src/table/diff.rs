@@ -10,10 +10,11 @@ use super::{
     Column, Table,
     catalog::{CurrentTable, NamedColumn, Notes, column_names, columns_in_order, grants, schema_exists},
     change::{Loosening, Relabelling, Widening},
-    compare::{compare_column, compare_key, compare_label, compare_metadata, has_our_comment, require_defaults},
+    compare::{compare_column, compare_label, compare_metadata, has_our_comment, require_defaults},
     ddl,
     dependents::Dependent,
     desired::DesiredTable,
+    key::compare_key,
     metadata::{MetadataColumn, Purpose},
     mismatch::{Mismatch, mismatch_error},
     names::require_history,
@@ -51,6 +52,8 @@ pub(super) struct TableDiff {
     pub(super) mismatches: Vec<Mismatch>,
     /// True if the view of the live rows must be created.
     pub(super) lacks_view: bool,
+    /// Columns of the key that a person has to rename.
+    pub(super) renamed: Vec<String>,
     /// Columns whose type a person has to change.
     pub(super) retyped: Vec<String>,
     /// Statements for a person to run before and after a change of type: our views block altering the column.
@@ -175,7 +178,7 @@ impl TableDiff {
 ///
 /// # Errors
 /// `postgres.schema_mismatch` if there are mismatches.
-pub(super) async fn acceptable_diff(client: &Client, desired: &DesiredTable<'_>) -> Result<TableDiff> {
+pub(super) async fn acceptable_diff(client: &Client, desired: &mut DesiredTable<'_>) -> Result<TableDiff> {
     let diff = diff(client, desired).await?;
     if diff.mismatches.is_empty() {
         Ok(diff)
@@ -185,9 +188,11 @@ pub(super) async fn acceptable_diff(client: &Client, desired: &DesiredTable<'_>)
 }
 
 /// Compares the table with the desired one. Mismatches are part of the result.
-pub(super) async fn diff(client: &Client, desired: &DesiredTable<'_>) -> Result<TableDiff> {
+pub(super) async fn diff(client: &Client, desired: &mut DesiredTable<'_>) -> Result<TableDiff> {
     let name = desired.name;
     let mut current = CurrentTable::of(client, name).await?;
+    desired.adopt_exact_key(&current);
+    let desired = &*desired;
     require_history(desired, &current)?;
     let has_schema = current.exists() || schema_exists(client, name).await?;
     let mut diff = TableDiff { exists: current.exists(), has_schema, ..TableDiff::default() };

@@ -34,8 +34,8 @@ const ALTER_TIMEOUT: &str = "SET LOCAL statement_timeout = '4min'";
 /// # Errors
 /// `postgres.schema_mismatch` when the table does not fit and may not or cannot be altered. The error lists each
 /// mismatch, and the statements to run as help. It is retry or poison, as `schema.mismatch` says.
-pub(crate) async fn ensure(client: &Client, desired: DesiredTable<'_>, cause: Cause<'_>) -> Result<(Table, bool)> {
-    let diff = acceptable_diff(client, &desired).await?;
+pub(crate) async fn ensure(client: &Client, mut desired: DesiredTable<'_>, cause: Cause<'_>) -> Result<(Table, bool)> {
+    let diff = acceptable_diff(client, &mut desired).await?;
     if diff.is_complete() {
         return Ok((diff.into_table(desired), false));
     }
@@ -43,7 +43,7 @@ pub(crate) async fn ensure(client: &Client, desired: DesiredTable<'_>, cause: Ca
     let doing = |what: &str| format!("{what} table {name}");
     let schema = if diff.has_schema { String::new() } else { lock(&quoted(&name.schema)) };
     run(client, doing("lock the definition of"), &(schema + &lock(&name.sql()))).await?;
-    let diff = acceptable_diff(client, &desired).await?;
+    let diff = acceptable_diff(client, &mut desired).await?;
     let altered = !diff.is_complete();
     if altered {
         evolve(client, &desired, &diff, cause).await?;

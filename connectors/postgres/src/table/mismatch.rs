@@ -22,8 +22,21 @@ pub(super) fn mismatch_error(
     remedies: &[String],
 ) -> Error {
     let problems: Vec<_> = mismatches.iter().map(|mismatch| mismatch.problem.as_str()).collect();
-    let doing = |fate: &str| format!("write to table {table}: {}; {fate}", problems.join("; "));
-    let error = match reaction {
+    let error = unfit(table, reaction, &problems.join("; "));
+    if remedies.is_empty() { error } else { error.with_help(format!("run: {}", remedies.join("; "))) }
+}
+
+/// The error of keys that `pk.fields` cannot be applied to, whatever the record.
+pub(crate) fn key_mismatch(table: &TableName, reaction: SchemaMismatch, problem: &str) -> Error {
+    unfit(table, reaction, problem).with_help(
+        "name fields of the key in `pk.fields`, all of them or some, in any order; or as many other names as the key \
+         has fields, for its columns by position; and restart the worker",
+    )
+}
+
+fn unfit(table: &TableName, reaction: SchemaMismatch, problems: &str) -> Error {
+    let doing = |fate: &str| format!("write to table {table}: {problems}; {fate}");
+    match reaction {
         SchemaMismatch::Pause => Error::retry(
             codes::SCHEMA_MISMATCH,
             ErrorType::Schema,
@@ -32,6 +45,5 @@ pub(super) fn mismatch_error(
         SchemaMismatch::DeadLetter => {
             Error::poison(codes::SCHEMA_MISMATCH, ErrorType::Schema, doing("the record was not written"))
         }
-    };
-    if remedies.is_empty() { error } else { error.with_help(format!("run: {}", remedies.join("; "))) }
+    }
 }

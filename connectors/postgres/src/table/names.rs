@@ -61,7 +61,7 @@ async fn foreign_object(client: &Client, table: &TableName, view: &TableName) ->
         let (kind, definition, columns, comment): (String, Option<String>, Vec<String>, String) =
             (row.get(0), row.get(1), row.get(2), row.get(3));
         let is_ours = definition.is_some_and(|definition| {
-            let from = shown_by(&definition, &columns);
+            let from = shown_by(&definition, &columns, table);
             from.is_some_and(|from| comment == VIEW_COMMENT || is_named(&from, table))
         });
         return Ok((!is_ours).then_some(kind));
@@ -76,15 +76,16 @@ async fn foreign_object(client: &Client, table: &TableName, view: &TableName) ->
 
 /// The table that a view shows, as the server prints it, if the view has the definition of a live view: plain columns
 /// of one table, and no other condition than `NOT _towpath_deleted`.
-fn shown_by(definition: &str, columns: &[String]) -> Option<String> {
-    let bare = |text: &str| text.replace(['"', '(', ')', ';'], "").split_whitespace().collect::<String>();
+fn shown_by(definition: &str, columns: &[String], expected: &TableName) -> Option<String> {
     let definition = bare(definition);
     let (_, rest) = definition.rsplit_once("FROM")?;
-    let (from, _) = rest.split_once("WHERE")?;
-    if !from.chars().all(|letter| matches!(letter, 'a'..='z' | '0'..='9' | '_' | '.')) {
-        return None;
-    }
-    let table = from.rsplit('.').next()?;
+    let (from, _) = rest.rsplit_once("WHERE")?;
+    let is_plain = from.chars().all(|letter| matches!(letter, 'a'..='z' | '0'..='9' | '_' | '.'));
+    let table = match is_named(from, expected) {
+        true => bare(&expected.table),
+        false if is_plain => from.rsplit('.').next()?.to_owned(),
+        false => return None,
+    };
     // Servers before version 16 print the table before each column.
     let is_ours = [String::new(), format!("{table}.")].iter().any(|prefix| {
         let columns: Vec<String> = columns.iter().map(|column| bare(&format!("{prefix}{column}"))).collect();
@@ -95,7 +96,12 @@ fn shown_by(definition: &str, columns: &[String]) -> Option<String> {
 
 /// Returns true if `printed` names the table, with or without its schema.
 fn is_named(printed: &str, table: &TableName) -> bool {
-    printed == table.table || printed == table.to_string()
+    printed == bare(&table.table) || printed == bare(&table.to_string())
+}
+
+/// A text without quotation marks, parentheses, semicolons and white space.
+fn bare(text: &str) -> String {
+    text.replace(['"', '(', ')', ';'], "").split_whitespace().collect()
 }
 
 #[cfg(test)]
@@ -105,7 +111,8 @@ mod tests {
     #[test]
     fn only_plain_columns_of_one_table_without_deleted_rows_are_a_live_view() {
         let columns = ["id".to_owned(), "Big Name".to_owned()];
-        let shown = |definition: &str| shown_by(definition, &columns);
+        let table = |table: &str| TableName { schema: "acme".to_owned(), table: table.to_owned() };
+        let shown = |definition: &str| shown_by(definition, &columns, &table("leads"));
         for definition in [
             " SELECT id,\n    \"Big Name\"\n   FROM acme.deals\n  WHERE (NOT _towpath_deleted);",
             " SELECT deals.id,\n    deals.\"Big Name\"\n   FROM acme.deals\n  WHERE NOT deals._towpath_deleted;",
@@ -121,5 +128,15 @@ mod tests {
         ] {
             assert_eq!(shown(definition), None, "{definition}");
         }
+        let exact = " SELECT id,\n    \"Big Name\"\n   FROM acme.\"Order-Item FROM\"\n  WHERE (NOT _towpath_deleted);";
+        assert_eq!(
+            shown_by(exact, &columns, &table("Order-Item FROM")),
+            None,
+            "the rest of the text is cut at the name"
+        );
+        let exact = exact.replace(" FROM\"", "\"");
+        let found = shown_by(&exact, &columns, &table("Order-Item"));
+        assert_eq!(found.as_deref(), Some("acme.Order-Item"));
+        assert_eq!(shown(&exact), None);
     }
 }

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use apache_avro::schema::Schema;
 use tokio_postgres::Client;
-use towpath_api::{Error, ErrorType, Result};
+use towpath_api::Result;
 
-use super::{ddl, desired::DesiredTable, diff::diff, metadata::Purpose};
+use super::{ddl, desired::DesiredTable, diff::diff, metadata::Purpose, mismatch::key_mismatch, place, place::names};
 use crate::{
-    codes,
     config::{InsertMode, PostgresSinkConfig, PrimaryKeyMode},
     connection::connect,
     key::Keys,
-    name::TableName,
     sqlstate::setup_error,
 };
 
@@ -42,14 +40,13 @@ pub async fn preflight(
     value: Arc<Schema>,
 ) -> Result<Vec<Preflight>> {
     let client = connect(config, "towpath/preflight").await?;
-    let name = TableName::of_topic(&config.table_name_format, topic).map_err(|reason| {
-        Error::fatal(codes::TABLE_NAME, ErrorType::Config, format!("name the table of topic `{topic}`: {reason}"))
-            .with_help("set `table.name.format`")
-    })?;
+    let (name, _) = place::find(&client, &names(config, topic)?, topic).await?;
     let history = name.history();
     let schemas: Vec<_> = key.iter().cloned().chain([Arc::clone(&value)]).collect();
     if config.insert_mode == InsertMode::Insert {
-        return Ok(vec![table(&client, &DesiredTable::of_log(&name, config, config.primary_key(), schemas)).await?]);
+        return Ok(vec![
+            table(&client, DesiredTable::of_log((&name, topic), config, config.primary_key(), schemas)).await?,
+        ]);
     }
     let keys = Keys::new(config.primary_key(), &config.pk_fields);
     let from_value = config.primary_key() == PrimaryKeyMode::RecordValue;
@@ -59,16 +56,22 @@ pub async fn preflight(
         let what = "the topic's records have no key, and pk.mode=record_key takes the row's from it".to_owned();
         tables.push(Preflight { table: name.to_string(), makes: vec![], lacks: vec![what], mends: vec![] });
     } else {
-        tables.push(table(&client, &DesiredTable::of_state(&name, config, keys, vec![value], key_schemas)?).await?);
+        keys.require(&key_schemas).map_err(|problem| key_mismatch(&name, config.schema_mismatch, &problem))?;
+        tables.push(
+            table(&client, DesiredTable::of_state((&name, topic), config, keys, vec![value], key_schemas)?).await?,
+        );
     }
     if config.history_enabled {
-        tables.push(table(&client, &DesiredTable::of_log(&history, config, PrimaryKeyMode::Kafka, schemas)).await?);
+        tables.push(
+            table(&client, DesiredTable::of_log((&history, topic), config, PrimaryKeyMode::Kafka, schemas)).await?,
+        );
     }
     Ok(tables)
 }
 
-async fn table(client: &Client, desired: &DesiredTable<'_>) -> Result<Preflight> {
-    let diff = diff(client, desired).await?;
+async fn table(client: &Client, mut desired: DesiredTable<'_>) -> Result<Preflight> {
+    let diff = diff(client, &mut desired).await?;
+    let desired = &desired;
     let name = desired.name;
     let mut makes = Vec::new();
     if diff.exists {
