@@ -157,7 +157,7 @@ fn postgres(given: &[(&str, &str)]) -> Result<Vec<Problem>, Vec<Problem>> {
     let has_regex = given.iter().any(|(key, _)| *key == "topics.regex");
     let needed = needed
         .into_iter()
-        .filter(|(key, _)| !given.iter().any(|(other, _)| other == key) && !(has_regex && *key == "topics"));
+        .filter(|(key, _)| !(given.iter().any(|(other, _)| other == key) || has_regex && *key == "topics"));
     ConnectorDefinition::read(&Flat::from_strings(needed.chain(given.iter().copied()))).map(|(_, warnings)| warnings)
 }
 

@@ -296,8 +296,8 @@ impl PostgresSinkConfig {
         }
         for (key, list) in [("fields.include", &self.fields_include), ("fields.exclude", &self.fields_exclude)] {
             let is_empty = |text: &&String| {
-                let named = filter::Named::of(text);
-                named.field.is_empty() || named.topic == Some("")
+                let entry = filter::Named::of(text);
+                entry.field.is_empty() || entry.topic == Some("")
             };
             if let Some(text) = list.iter().find(is_empty) {
                 problems.invalid(key, format!("has `{text}`, and must have `field` or `topic:field`"));

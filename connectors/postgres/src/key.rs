@@ -222,10 +222,10 @@ impl<'c> Keys<'c> {
                     .map_err(|reason| format!("field `{}` of the key is {reason}", part.name))?;
                 match columns.get_mut(place) {
                     None => {
-                        let named = self.fields.get(place).filter(|_| !self.from_value);
-                        let exact = named.is_none().then(|| part.name.clone());
+                        let given = self.fields.get(place).filter(|_| !self.from_value);
+                        let exact = given.is_none().then(|| part.name.clone());
                         let taken = |name: &str| columns.iter().any(|column| column.name == name);
-                        let name = named.cloned().unwrap_or_else(|| column_name(&part.name, taken));
+                        let name = given.cloned().unwrap_or_else(|| column_name(&part.name, taken));
                         columns.push(KeyColumn { exact, ..KeyColumn::new(name, ty) });
                         names.push(part.name.clone());
                     }
