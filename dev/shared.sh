@@ -14,6 +14,7 @@ port_of() { # PART
         registry) echo $((DEV_BASE_PORT + 81)) ;;
         close) echo $((DEV_BASE_PORT + 87)) ;;
         rest) echo $((DEV_BASE_PORT + 83)) ;;
+        connect) echo $((DEV_BASE_PORT + 84)) ;;
         kafka) echo $((DEV_BASE_PORT + 92)) ;;
         controller) echo $((DEV_BASE_PORT + 93)) ;;
         postgres) echo $((DEV_BASE_PORT + 432)) ;;
