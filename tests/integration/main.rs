@@ -12,6 +12,7 @@ mod configuration;
 mod copying;
 mod crash;
 mod dead_letter_queue;
+mod debezium;
 mod disclosure;
 mod edges;
 mod ends;
