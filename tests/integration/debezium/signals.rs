@@ -63,3 +63,29 @@ async fn an_incremental_snapshot_beside_heartbeats_and_transactions_stops_nothin
     }
     assert!(source.dead_letters(&worker).await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_without_a_key_stops_no_other() {
+    let _stack = shared().await;
+    let tables = "
+        CREATE TABLE keyless (v text); ALTER TABLE keyless REPLICA IDENTITY FULL;
+        CREATE TABLE float_key (id float8 PRIMARY KEY, v text);
+        CREATE TABLE plain (id int PRIMARY KEY, v text);
+        INSERT INTO keyless SELECT 'v' FROM generate_series(1, 250);
+        INSERT INTO float_key SELECT n + 0.5, 'v' FROM generate_series(1, 250) n;";
+    let source = Source::new("dbz_keyless", tables).await;
+    let stream = source.stream(Form::Json, &[("topic.creation.default.partitions", "1")]).await;
+    let worker = source.sink(&stream, "lsn", "version.field = \"source.lsn\"\n").await;
+    // Both wait, and the log names them; only then come rows of the other.
+    for table in ["keyless", "float_key"] {
+        let name = format!("{}.public.{table}", stream.prefix());
+        eventually("the log names the table that waits", || async {
+            let log = worker.log();
+            let named = log.lines().any(|line| line.contains(&name) && line.contains("sink.systematic"));
+            named.then_some(())
+        })
+        .await;
+    }
+    source.run("INSERT INTO plain SELECT n, 'v' FROM generate_series(1, 250) n").await;
+    source.agrees(&stream, "lsn", "plain").await;
+}
