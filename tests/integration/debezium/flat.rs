@@ -54,3 +54,29 @@ async fn deletes_of_unwrapped_records_arrive_unless_debezium_drops_them() {
         .await;
     assert!(source.dead_letters(&drops).await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rewritten_deletes_arrive_and_large_values_stay() {
+    let _stack = shared().await;
+    let large = "
+        CREATE TABLE large (id int PRIMARY KEY, v text, big text, doc jsonb, list text[], raw bytea);
+        ALTER TABLE large ALTER big SET STORAGE EXTERNAL, ALTER doc SET STORAGE EXTERNAL,
+            ALTER list SET STORAGE EXTERNAL, ALTER raw SET STORAGE EXTERNAL;
+        INSERT INTO large SELECT n, 'v', repeat('big', 3000), jsonb_build_object('k', repeat('doc', 3000)),
+            array_fill('é'::text, ARRAY[900]), repeat('ab', 9000)::bytea FROM generate_series(1, 5) n;";
+    let source = Source::new("dbz_rewrite", &format!("{TABLES}{large}")).await;
+    let ordered = "version.field = \"__source_lsn\"\n";
+    let sinks = [
+        ("json_none", flat(&source, Form::Json, "rewrite", "json_none", "").await),
+        ("avro_lsn", flat(&source, Form::Avro, "rewrite", "avro_lsn", ordered).await),
+        ("tombstone", flat(&source, Form::Json, "rewrite-with-tombstone", "tombstone", "").await),
+    ];
+    source.run(CHANGES).await;
+    source.run("UPDATE large SET v = 'u' WHERE id = 1; UPDATE large SET big = 'new' WHERE id = 2").await;
+    source.run("DELETE FROM large WHERE id = 3").await;
+    for (schema, (stream, worker)) in &sinks {
+        source.agrees(stream, schema, "plain").await;
+        source.agrees(stream, schema, "large").await;
+        assert!(source.dead_letters(worker).await.is_empty(), "{schema}");
+    }
+}
