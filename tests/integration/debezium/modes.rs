@@ -120,3 +120,36 @@ async fn each_mode_of_debezium_comes_out_as_it_is_meant() {
         assert!(source.dead_letters(worker).await.is_empty(), "{}", mode.schema);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn far_dates_arrive_whatever_the_precision_of_times() {
+    let _stack = shared().await;
+    let tables = "
+        CREATE TABLE far (id int PRIMARY KEY, day date, wall timestamp, instant timestamptz);
+        CREATE TABLE endless (id int PRIMARY KEY, wall timestamp);";
+    let source = Source::new("dbz_far", tables).await;
+    let iso = source.stream(Form::Json, &[("time.precision.mode", "isostring")]).await;
+    let connect = source.stream(Form::Avro, &[("time.precision.mode", "connect")]).await;
+    let workers = [source.sink(&iso, "iso", "").await, source.sink(&connect, "connect", "").await];
+    source
+        .run(
+            "INSERT INTO far VALUES (1, '9999-12-31', '9999-12-31 23:59:59', '9999-12-31 23:59:59+00'),
+                (2, '15000-01-01', '15000-01-01', '15000-01-01+00'),
+                (3, '0044-03-15 BC', '0044-03-15 12:00 BC', '0044-03-15 12:00+00 BC');
+             INSERT INTO endless VALUES (1, 'infinity'), (2, '-infinity'), (3, '2024-02-29')",
+        )
+        .await;
+    let wall = "wall AT TIME ZONE 'UTC'";
+    let far = format!("{}_live", iso.table("iso", "far"));
+    let same = ["id", "day", "wall", "instant"];
+    source.compare("iso", &listed(&same, "far"), &listed(&same, &far)).await;
+    let far = format!("{}_live", connect.table("connect", "far"));
+    source.compare("connect", &listed(&["id", "day", wall, "instant"], "far"), &listed(&same, &far)).await;
+    for (stream, schema, wall) in [(&iso, "iso", "wall"), (&connect, "connect", wall)] {
+        let live = format!("{}_live", stream.table(schema, "endless"));
+        source.compare(schema, &listed(&["id", wall], "endless"), &listed(&["id", "wall"], &live)).await;
+    }
+    for worker in &workers {
+        assert!(source.dead_letters(worker).await.is_empty());
+    }
+}
