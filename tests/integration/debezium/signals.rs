@@ -89,3 +89,21 @@ async fn a_table_without_a_key_stops_no_other() {
     source.run("INSERT INTO plain SELECT n, 'v' FROM generate_series(1, 250) n").await;
     source.agrees(&stream, "lsn", "plain").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_the_source_lets_records_without_one_pass() {
+    let _stack = shared().await;
+    let source = Source::new("dbz_passed", TABLES).await;
+    let stream = source.stream(Form::Avro, &SETTINGS).await;
+    let keys = format!("version.field = \"source.lsn\"\n{}", all_topics(&stream));
+    let worker = source.sink(&stream, "lsn", &keys).await;
+    signalled(&source).await;
+    for topic in [format!("heartbeats.{}", stream.prefix()), format!("{}.transaction", stream.prefix())] {
+        has_more_than_100(&worker, &topic).await;
+    }
+    source.run("INSERT INTO plain VALUES (1000, 'after')").await;
+    for table in ["late", "plain"] {
+        source.agrees(&stream, "lsn", table).await;
+    }
+    assert!(source.dead_letters(&worker).await.is_empty());
+}
