@@ -164,3 +164,34 @@ async fn a_column_as_version_loses_no_delete_and_no_change_of_key() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_key_keeps_the_large_values_that_its_change_left_alone() {
+    let _stack = shared().await;
+    let source = Source::new("dbz_moved", TABLES).await;
+    let json = source.stream(Form::Json, &[("topic.creation.default.partitions", "1")]).await;
+    let avro = source.stream(Form::Avro, &[]).await;
+    let _workers = [
+        source.sink(&json, "json_none", "").await,
+        source.sink(&json, "json_lsn", VERSIONED).await,
+        source.sink(&avro, "avro_lsn", VERSIONED).await,
+    ];
+    source.run("UPDATE large_f SET id = 106 WHERE id = 6; UPDATE large_d SET id = 106, v = 'moved' WHERE id = 6").await;
+    for (stream, schema) in [(&json, "json_none"), (&json, "json_lsn"), (&avro, "avro_lsn")] {
+        source.agrees(stream, schema, "large_f").await;
+        source.agrees(stream, schema, "large_d").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_there_get_the_default_of_a_new_column() {
+    let _stack = shared().await;
+    let source = Source::new("dbz_default", TABLES).await;
+    let json = source.stream(Form::Json, &[]).await;
+    let _worker = source.sink(&json, "json_lsn", VERSIONED).await;
+    source.agrees(&json, "json_lsn", "altered_d").await;
+    // Without an event for the other rows.
+    source.run("ALTER TABLE altered_d ADD h int NOT NULL DEFAULT 7, ADD t text NOT NULL DEFAULT 'x'").await;
+    source.run("UPDATE altered_d SET a = 0 WHERE id = 1").await;
+    source.agrees(&json, "json_lsn", "altered_d").await;
+}
