@@ -209,7 +209,9 @@ fn default_of(field: &RecordField, planned: &Planned) -> Option<Json> {
             let nanos = nanos.as_i64().filter(|nanos| nanos % 1_000 == 0)?;
             Some((nanos / 1_000).into())
         }
-        (Plan::Converted(Semantic::LocalMillis | Semantic::Millis), _, millis) => Some(millis.as_i64()?.checked_mul(1_000)?.into()),
+        (Plan::Converted(Semantic::LocalMillis | Semantic::Millis), _, millis) => {
+            Some(millis.as_i64()?.checked_mul(1_000)?.into())
+        }
         (Plan::Converted(Semantic::VariableScaleDecimal { .. } | Semantic::Zeros(_)), ..) => None,
         (_, Schema::Decimal(ty), Json::String(bytes)) => {
             let bytes: Vec<u8> = bytes.chars().map(|byte| u8::try_from(byte).ok()).collect::<Option<_>>()?;

@@ -1,7 +1,8 @@
 //! Unique values that a row gives up, for the sake of another row.
 
 use super::{
-    Parameters, Refused, Statement, arrays::values, columns_of, input_column, input_keys, is_deleted, key_names, same_key,
+    Parameters, Refused, Statement, arrays::values, columns_of, input_column, input_keys, is_deleted, key_names,
+    same_key,
 };
 use crate::{fold::Row, key::Keys, name::quoted, table::Table, unique::Exclusive};
 
@@ -68,7 +69,12 @@ pub(crate) fn free(
 ///
 /// # Errors
 /// The index in `rows` of a row whose key is out of the range of its column.
-pub(crate) fn vacate(table: &Table, keys: Keys<'_>, columns: &[String], rows: &[&Row<'_>]) -> Result<Statement, Refused> {
+pub(crate) fn vacate(
+    table: &Table,
+    keys: Keys<'_>,
+    columns: &[String],
+    rows: &[&Row<'_>],
+) -> Result<Statement, Refused> {
     let mut parameters = Parameters::default();
     parameters.add_keys(table, keys, rows)?;
     let sql = format!(

@@ -15,7 +15,12 @@ use crate::{
 ///
 /// # Errors
 /// The refused value of a row whose key is out of the range of its column.
-pub(crate) fn unsupplied(table: &Table, keys: Keys<'_>, partition: i32, rows: &[&Row<'_>]) -> Result<Statement, Refused> {
+pub(crate) fn unsupplied(
+    table: &Table,
+    keys: Keys<'_>,
+    partition: i32,
+    rows: &[&Row<'_>],
+) -> Result<Statement, Refused> {
     let mut parameters = Parameters::with_partition(table.metadata, partition);
     parameters.add_keys_and_versions(table, keys, rows)?;
     parameters.add_times(table, rows);
