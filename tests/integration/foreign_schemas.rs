@@ -117,6 +117,11 @@ async fn schemas_that_only_others_accept_fill_their_tables() {
     rows_become(&database, &topics[0].dead_letters(), &["1|decode.framing"]).await;
     let why = rows(&database, &topics[0].dead_letters().replace("error_code", "error_text")).await.concat();
     assert!(why.contains("eight bytes") && why.contains("apicurio.registry.as-confluent"), "{why}");
+    let id = [("apicurio.value.contentId", &[0, 0, 0, 0, 0, 0, 0, 1][..]), ("apicurio.value.encoding", b"BINARY")];
+    topics[1].send_bytes(b"9", b"\0\0\0\0\x63", &id).await;
+    rows_become(&database, &topics[1].dead_letters(), &["1|decode.framing"]).await;
+    let why = rows(&database, &topics[1].dead_letters().replace("error_code", "error_text")).await.concat();
+    assert!(why.contains("headers") && why.contains("apicurio.registry.headers.enabled=false"), "{why}");
 }
 
 /// A value of Connect's JSON converter.

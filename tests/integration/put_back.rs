@@ -85,7 +85,11 @@ impl Refusing {
             let headers = headers(&letter.get(5));
             let header =
                 |wanted: &str| headers.iter().find(|(name, _)| name == wanted).and_then(|(_, value)| value.as_deref());
-            let schemas = SchemaHeaders { key: header(SchemaHeaders::KEY), value: header(SchemaHeaders::VALUE) };
+            let schemas = SchemaHeaders {
+                key: header(SchemaHeaders::KEY),
+                value: header(SchemaHeaders::VALUE),
+                ..SchemaHeaders::default()
+            };
             let body = loop {
                 match decoder.decode_with(key, value, schemas) {
                     Decoded::Body(body) => break body,

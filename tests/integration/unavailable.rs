@@ -51,6 +51,33 @@ async fn a_change_of_the_key_takes_unavailable_values_from_the_old_row() {
 }
 
 #[tokio::test]
+async fn an_earlier_life_of_the_old_key_lends_no_value() {
+    let lab = Laboratory::new("lives").await;
+    let mut feed = Feed::of(&lab, &[]).await;
+    let delete = |offset| lab.change(offset, 1, RecordOp::Delete, None, None, None);
+    feed.apply(vec![lab.change(0, 1, RecordOp::Create, Some((1, "old")), None, None)]).await;
+    feed.apply(vec![delete(1)]).await;
+    // The key comes back and changes, all in one batch.
+    let mut create = lacking(&lab, 4, 2, RecordOp::Create);
+    let again = lab.change(2, 1, RecordOp::Create, Some((1, "new")), None, None);
+    let mut batch = lab.batch(2, Vec::new());
+    create.payload.headers = batch.arena.push_headers([("__debezium.oldkey", Some(&br#"{"id":1}"#[..]))].into_iter());
+    (batch.records, batch.to) = (vec![again, delete(3), create], 5);
+    let applied = feed.sink.apply(&feed.claim, &batch).await.unwrap();
+    assert_eq!(letters(&applied), 0, "{applied:?}");
+    assert_eq!(lab.ask("SELECT id, b FROM $.deals_live").await, ["2|new"]);
+}
+
+#[tokio::test]
+async fn an_excluded_field_may_be_unavailable() {
+    let lab = Laboratory::new("excluded").await;
+    let mut feed = Feed::of(&lab, &[("fields.exclude", "b"), ("delete.mode", "hard")]).await;
+    let applied = feed.apply(vec![lacking(&lab, 0, 1, RecordOp::Update)]).await;
+    assert_eq!(letters(&applied), 0, "{applied:?}");
+    assert_eq!(lab.ask("SELECT id, a FROM $.deals").await, ["1|7"]);
+}
+
+#[tokio::test]
 async fn a_record_without_a_value_and_without_a_row_that_has_it_is_a_dead_letter() {
     for (mode, deleted) in [("soft", false), ("soft", true), ("hard", true)] {
         let lab = Laboratory::new("lacks").await;

@@ -96,6 +96,21 @@ async fn rows_exchange_their_values_in_one_batch() {
     assert_eq!(lab.ask("SELECT id, a, b FROM $.deals ORDER BY 1").await, ["1|3|z", "2|2|y", "3|1|x"]);
 }
 
+#[tokio::test]
+async fn an_exchange_takes_nothing_that_the_records_do_not_set_again() {
+    let lab = laboratory("carried", "a bigint UNIQUE, b text, slug text UNIQUE, archived boolean").await;
+    let partial = "CREATE UNIQUE INDEX ON %.deals (b) WHERE NOT archived".replace('%', &lab.name);
+    lab.client.batch_execute(&partial).await.unwrap();
+    let mut feed = Feed::of(&lab, &[]).await;
+    feed.apply(vec![lab.named(0, 1, 1, "x"), lab.named(1, 2, 2, "y")]).await;
+    let theirs = "UPDATE %.deals SET slug = 's' || id, archived = false".replace('%', &lab.name);
+    lab.client.batch_execute(&theirs).await.unwrap();
+    let applied = feed.apply(vec![lab.named(2, 1, 2, "y"), lab.named(3, 2, 1, "x")]).await;
+    assert_eq!((applied.updated, letters(&applied)), (2, 0), "{applied:?}");
+    let rows = lab.ask("SELECT id, a, b, slug, archived FROM $.deals ORDER BY 1").await;
+    assert_eq!(rows, ["1|2|y|s1|f", "2|1|x|s2|f"]);
+}
+
 /// Applies a batch as the worker does, until it is stored.
 async fn store(lab: &Laboratory, patience: Duration, batch: &Batch) -> Applied {
     let opener = lab.opener_with("test", patience, &[("delete.mode", "hard")]);

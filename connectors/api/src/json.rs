@@ -169,13 +169,39 @@ fn date(days: i32) -> Result<Json, Misfit> {
         i32::MIN => return Ok(Json::from("-infinity")),
         _ => {}
     }
+    let (near, cycles) = near(days.into(), CYCLE_DAYS);
     // The constructor without `try_` panics beyond the calendar's range.
-    let since = Span::new().try_days(days).map_err(|_| Misfit)?;
+    let since = Span::new().try_days(near).map_err(|_| Misfit)?;
     let day = civil::date(1970, 1, 1).checked_add(since).map_err(|_| Misfit)?;
-    Ok(Json::String(day.to_string()))
+    Ok(Json::String(moved(&day.to_string(), cycles)?))
+}
+
+/// The days of 400 years, after which the calendar repeats.
+const CYCLE_DAYS: i64 = 146_097;
+
+/// Moves a number since the epoch into years 1 to 9999, which jiff knows, by whole cycles of 400 years, each of `cycle`.
+/// Returns the number and the cycles.
+fn near(since: i64, cycle: i64) -> (i64, i64) {
+    // 1970 to 2369, unless the number is of the years 1 to 9999 itself.
+    let cycles = since.div_euclid(cycle);
+    if (-4..20).contains(&cycles) { (since, 0) } else { (since.rem_euclid(cycle), cycles) }
+}
+
+/// Moves the year that a text begins with back by whole cycles, in the form that Postgres reads and writes: years before
+/// 1 are of the era BC.
+fn moved(text: &str, cycles: i64) -> Result<String, Misfit> {
+    if cycles == 0 {
+        return Ok(text.to_owned());
+    }
+    let (year, rest) = text.split_once('-').ok_or(Misfit)?;
+    let year = year.parse::<i64>().map_err(|_| Misfit)? + cycles * 400;
+    Ok(if year > 0 { format!("{year:04}-{rest}") } else { format!("{:04}-{rest} BC", 1 - year) })
 }
 
 fn time_of_day(micros: i64) -> Result<Json, Misfit> {
+    if micros == 86_400_000_000 {
+        return Ok(Json::from("24:00:00"));
+    }
     let since = Span::new().try_microseconds(micros).map_err(|_| Misfit)?;
     let time = civil::time(0, 0, 0, 0).checked_add(since).map_err(|_| Misfit)?;
     Ok(Json::String(time.to_string()))
@@ -189,9 +215,10 @@ fn instant(micros: i64, zoned: bool) -> Result<Json, Misfit> {
         i64::MIN => return Ok(Json::from("-infinity")),
         _ => {}
     }
-    let instant = Timestamp::from_microsecond(micros).map_err(|_| Misfit)?;
+    let (near, cycles) = near(micros, CYCLE_DAYS * 86_400_000_000);
+    let instant = Timestamp::from_microsecond(near).map_err(|_| Misfit)?;
     let text = if zoned { instant.to_string() } else { TimeZone::UTC.to_datetime(instant).to_string() };
-    Ok(Json::String(text))
+    Ok(Json::String(moved(&text, cycles)?))
 }
 
 /// JSON has neither NaN nor infinities; they become the texts that Postgres uses.
@@ -247,15 +274,11 @@ mod tests {
     #[test]
     fn a_time_beyond_the_calendar_is_a_misfit_at_its_last_value_too() {
         for (value, schema) in [
-            (Value::Date(i32::MAX - 1), Schema::Date),
-            (Value::Date(i32::MIN + 1), Schema::Date),
             (Value::TimeMillis(i32::MAX), Schema::TimeMillis),
             (Value::TimeMicros(i64::MAX), Schema::TimeMicros),
             (Value::TimeMicros(i64::MIN), Schema::TimeMicros),
             (Value::TimestampMillis(i64::MAX), Schema::TimestampMillis),
-            (Value::TimestampMicros(i64::MAX - 1), Schema::TimestampMicros),
             (Value::LocalTimestampMillis(i64::MIN), Schema::LocalTimestampMillis),
-            (Value::LocalTimestampMicros(i64::MIN + 1), Schema::LocalTimestampMicros),
         ] {
             assert_eq!(to_json(&value, &schema), Err(Misfit), "{value:?}");
         }
@@ -266,6 +289,28 @@ mod tests {
         ] {
             assert_eq!(to_json(&value, &schema), Ok(json!("infinity")), "{value:?}");
         }
+    }
+
+    #[test]
+    fn years_of_any_size_are_written_as_postgres_reads_them() {
+        for (days, text) in [
+            (4_759_110, "15000-01-01"),
+            (-735_160, "0044-03-15 BC"),
+            (2_932_896, "9999-12-31"),
+            (2_932_897, "10000-01-01"),
+            (-719_162, "0001-01-01"),
+            (-719_163, "0001-12-31 BC"),
+        ] {
+            assert_eq!(to_json(&Value::Date(days), &Schema::Date), Ok(json!(text)));
+        }
+        for (micros, text) in [
+            (411_218_638_828_000_000, "15000-12-31T23:40:28Z"),
+            (253_402_300_799_000_000, "9999-12-31T23:59:59Z"),
+            (-63_517_824_000_000_000, "0044-03-15T00:00:00Z BC"),
+        ] {
+            assert_eq!(to_json(&Value::TimestampMicros(micros), &Schema::TimestampMicros), Ok(json!(text)));
+        }
+        assert_eq!(to_json(&Value::TimeMicros(86_400_000_000), &Schema::TimeMicros), Ok(json!("24:00:00")));
     }
 
     #[test]

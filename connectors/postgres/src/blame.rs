@@ -6,6 +6,7 @@
 use towpath_api::{Body, Change, Error, Record, Result};
 
 use crate::{
+    codes,
     column::{ColumnArray, ColumnType, fields_of},
     sqlstate,
     table::{Column, Table},
@@ -25,7 +26,8 @@ pub(crate) async fn name_the_field(
     error: Error,
 ) -> Result<Error> {
     let (Body::Change(change), Some(table)) = (&record.body, table) else { return Ok(error) };
-    if !sqlstate::refuses_a_value(&error) {
+    // Some types refuse a text with the state of a syntax error, which others have for a wrong statement.
+    if !sqlstate::refuses_a_value(&error) && !sqlstate::is_unclear(&error) {
         return Ok(error);
     }
     Ok(match refused_column(transaction, table, change).await? {
@@ -33,7 +35,7 @@ pub(crate) async fn name_the_field(
         Some(Column { field, name, declared, .. }) => {
             let of = if declared.is_empty() { String::new() } else { format!(" ({declared})") };
             let doing = format!("write field `{field}` to column `{name}`{of}: {}", sqlstate::cause(&error));
-            Error::poison(error.code, error.error_type, doing)
+            Error::poison(codes::REFUSED_VALUE, error.error_type, doing)
         }
     })
 }
@@ -59,7 +61,7 @@ async fn refused_column<'t>(
         // A cast cuts what does not fit, an assignment refuses it.
         let sql = format!(
             "SELECT v::text IS DISTINCT FROM v::{declared}::text
-               FROM (SELECT x::{cast} AS v FROM unnest($1::{ty}[]) AS x) AS y"
+               FROM (SELECT x::{cast} AS v FROM pg_catalog.unnest($1::{ty}[]) AS x) AS y"
         );
         transaction.savepoint(TRIAL).await?;
         let answer = transaction.client.query_one(&sql, &[&array]).await;

@@ -110,6 +110,8 @@ impl Unfit {
     pub(super) const LENGTH: Self = Self("is longer than");
     pub(super) const EXACT: Self = Self("is not held exactly by");
     pub(super) const CLOCK: Self = Self("is not from 00:00:00 to 24:00:00, the range of");
+    pub(super) const NANOSECONDS: Self =
+        Self("is more precise than microseconds, and `nanoseconds=truncate` is not set; not held by");
     pub(super) const FORM: Self = Self("does not have the form of");
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn grouped(batch: &Batch, keys: Keys<'_>) -> (Vec<Record>, Vec<usize>
     for record in &batch.records {
         let key = match &record.body {
             Body::Change(change) => keys.of(change).ok().map(|key| key.identity.into_owned()),
-            Body::Tombstone(key) => key.as_ref().map(|key| key.identity.clone()),
+            Body::Tombstone(key) => key.as_ref().map(|key| keys.of_record(key).identity.into_owned()),
             Body::Filtered | Body::Undecodable { .. } => None,
         };
         let place = key.map(|key| *places.entry(key).or_insert(groups.len()));

@@ -22,17 +22,22 @@ use crate::{
 /// Holds the old key of a record whose key has changed, as JSON, with or without its schema.
 const OLD_KEY: &str = "__debezium.oldkey";
 
-/// Makes sure that each of these rows finds the values that it lacks.
+/// Makes sure that each of these rows finds the values that it lacks. `alone` is true if no other row is written with
+/// them.
 ///
 /// # Errors
-/// Poison if one of them does not.
+/// Poison if one of them does not, or if it needs the row of its old key and is not alone: that row has to be as it was
+/// before the record, which only the order of offsets ensures.
 pub(crate) async fn supply(
     transaction: &mut Transaction<'_>,
     table: &Table,
     keys: Keys<'_>,
     rows: &[&Row<'_>],
+    alone: bool,
 ) -> Result<()> {
-    let lacking: Vec<&Row<'_>> = rows.iter().copied().filter(|row| row.lacks_values).collect();
+    // A field without a column loses nothing.
+    let lacks = |row: &Row<'_>| unavailable_fields(row).into_iter().any(|field| table.position(field).is_some());
+    let lacking: Vec<&Row<'_>> = rows.iter().copied().filter(|row| row.lacks_values && lacks(row)).collect();
     if lacking.is_empty() {
         return Ok(());
     }
@@ -51,6 +56,9 @@ pub(crate) async fn supply(
             return Err(Error::poison(codes::UNAVAILABLE_VALUES, ErrorType::Mapping, doing)
                 .with_help("set REPLICA IDENTITY FULL on the source's table and write the record there again"));
         };
+        if !alone {
+            return Err(Error::poison(codes::OLD_ROW, ErrorType::Constraint, doing));
+        }
         let parts: Vec<&str> = keys.parts(row.key_schema).into_iter().map(|part| part.name.as_str()).collect();
         let renew = statement::renew(table, keys, row, &old, &parts, &fields).map_err(out_of_range)?;
         let renewed = transaction.client.query_one(&renew.sql, &renew.parameters()).await.map_err(failed)?;
@@ -72,8 +80,10 @@ fn changes<'a>(row: &Row<'a>) -> impl Iterator<Item = &'a Change> {
 }
 
 fn unavailable_fields<'a>(row: &Row<'a>) -> Vec<&'a str> {
-    let lacking = changes(row).find(|change| change.lacks_values());
-    lacking.map(Change::unavailable_fields).unwrap_or_default()
+    let mut fields: Vec<_> = changes(row).flat_map(Change::unavailable_fields).collect();
+    fields.sort_unstable();
+    fields.dedup();
+    fields
 }
 
 /// The old key in the headers of a record of the row.

@@ -115,13 +115,21 @@ pub(crate) async fn free(transaction: &mut Transaction<'_>, record: &Record) -> 
     Ok(freed > 0)
 }
 
-/// Takes unique values from the rows that records will overwrite. Returns true if there were any.
+/// Takes unique values from the rows that records will overwrite: those of columns that each of the records sets again.
+/// Returns true if there were any.
 pub(crate) async fn vacate(transaction: &mut Transaction<'_>, records: &[Record]) -> Result<bool> {
     let Some(Place { table, keys, rows }) = place(transaction, records) else { return Ok(false) };
     transaction.search(SearchPath::OfSink).await?;
     let (exclusives, _) = exclusives(transaction.client, &table).await?;
-    let columns: BTreeSet<String> = exclusives.into_iter().flat_map(|exclusive| exclusive.nullable).collect();
     let rows: Vec<&Row<'_>> = rows.iter().filter(|row| row.round == 0).collect();
+    // Any other column would stay null.
+    let carried: Vec<_> = rows.iter().map(|row| statement::columns_of(&table, row)).collect();
+    let is_set_again = |name: &String| {
+        let at = table.columns.iter().position(|column| column.name == *name);
+        at.is_some_and(|at| carried.iter().all(|columns| columns.contains(&at)))
+    };
+    let nullable = exclusives.into_iter().flat_map(|exclusive| exclusive.nullable);
+    let columns: BTreeSet<String> = nullable.filter(is_set_again).collect();
     if columns.is_empty() || rows.is_empty() {
         return Ok(false);
     }

@@ -123,10 +123,10 @@ async fn write_rows<'a>(
         }
         rounds[row.round].push(row);
     }
-    let mut written = Written::default();
+    let (mut written, alone) = (Written::default(), rows.len() == 1);
     for rows in rounds {
         let mut pipeline = Pipeline::default();
-        let sent = send_rows(transaction, table, keys, &rows, attempt, &mut pipeline).await;
+        let sent = send_rows(transaction, table, keys, &rows, alone, attempt, &mut pipeline).await;
         failpoint::hit("mid_upsert").await?;
         // The first refused statement has the cause: later ones fail because of it, and say less.
         let mut tallies = Vec::new();
@@ -152,6 +152,7 @@ async fn send_rows<'s, 'a: 's>(
     table: &Table,
     keys: Keys<'_>,
     rows: &[&'s Row<'a>],
+    alone: bool,
     attempt: Attempt,
     pipeline: &mut Pipeline<'s, 'a>,
 ) -> Result<Applied> {
@@ -168,7 +169,7 @@ async fn send_rows<'s, 'a: 's>(
         }
     }
     if !updates_only {
-        unavailable::supply(transaction, table, keys, &patches).await?;
+        unavailable::supply(transaction, table, keys, &patches, alone).await?;
     }
     let mut done = Applied::default();
     if !whole.is_empty() && expects_known_rows(transaction, table) {

@@ -12,7 +12,7 @@ use towpath_api::{Body, Error, ErrorType, Identity, Reaction, RecordKey, Result}
 use super::{
     change::decode_value,
     forms::{bare_key, bare_value, json_key, json_value, text_key, text_value},
-    framing::{SchemaHeaders, header_id, prefix_id},
+    framing::{self, SchemaHeaders, header_id, prefix_id},
     key::decode_key,
     patience::{Place, now_ms},
     settings::{Form, KnownSchema, Reading},
@@ -192,7 +192,7 @@ impl Decoder {
     ) -> Result<(Body, usize), Stop> {
         let converter = &*self.reading.converter;
         let key = match key {
-            Some(key) => self.key(key, headers.key, timestamp_ms).map_err(|stop| match stop {
+            Some(key) => self.key(key, headers, timestamp_ms).map_err(|stop| match stop {
                 Stop::Refused(refusal) => Stop::Refused(Refusal { of_key: true, ..refusal }),
                 needs @ Stop::Needs(_) => needs,
             })?,
@@ -202,7 +202,8 @@ impl Decoder {
         let Some(value) = value else { return Ok((Body::Tombstone(key), of_key)) };
         let (body, memory) = match converter.value {
             Form::Avro => {
-                let (known, datum) = self.unframe(value, headers.value, "value", timestamp_ms)?;
+                let (known, datum) =
+                    self.unframe(value, headers.value, headers.of_apicurio.1, "value", timestamp_ms)?;
                 decode_value(converter, known, key, datum)?
             }
             Form::JsonWithSchema => json_value(converter, key, value)?,
@@ -212,11 +213,11 @@ impl Decoder {
         Ok((body, memory + of_key))
     }
 
-    fn key(&self, key: &[u8], header: Option<&[u8]>, timestamp_ms: i64) -> Result<Option<RecordKey>, Stop> {
+    fn key(&self, key: &[u8], headers: SchemaHeaders<'_>, timestamp_ms: i64) -> Result<Option<RecordKey>, Stop> {
         let converter = &*self.reading.converter;
         Ok(match converter.key {
             Form::Avro => {
-                let (known, datum) = self.unframe(key, header, "key", timestamp_ms)?;
+                let (known, datum) = self.unframe(key, headers.key, headers.of_apicurio.0, "key", timestamp_ms)?;
                 Some(decode_key(known.prepared.key.as_ref().map_err(Clone::clone)?, datum)?)
             }
             Form::JsonWithSchema => json_key(converter, key)?,
@@ -230,11 +231,13 @@ impl Decoder {
         &self,
         bytes: &'a [u8],
         header: Option<&[u8]>,
+        of_apicurio: bool,
         part: &str,
         timestamp_ms: i64,
     ) -> Result<(&KnownSchema, &'a [u8]), Stop> {
         let (id, datum) = match header {
             Some(header) => (header_id(header, part)?, bytes),
+            None if of_apicurio => return Err(framing::of_apicurio(part).into()),
             None => prefix_id(bytes, part)?,
         };
         let known = match &id {

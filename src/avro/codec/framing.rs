@@ -17,11 +17,17 @@ pub struct SchemaHeaders<'a> {
     pub key: Option<&'a [u8]>,
     /// The value of [`SchemaHeaders::VALUE`].
     pub value: Option<&'a [u8]>,
+    /// True if headers of Apicurio's own serializers have the id of the key, and of the value.
+    pub of_apicurio: (bool, bool),
 }
 
 impl SchemaHeaders<'_> {
     /// Name of the header with the schema id of the key.
     pub const KEY: &'static str = "__key_schema_id";
+    /// How the names of Apicurio's headers for keys begin (`apicurio.registry.headers.enabled=true`).
+    pub const APICURIO_KEY: &'static str = "apicurio.key.";
+    /// How the names of Apicurio's headers for values begin.
+    pub const APICURIO_VALUE: &'static str = "apicurio.value.";
     /// Name of the header with the schema id of the value.
     pub const VALUE: &'static str = "__value_schema_id";
 }
@@ -40,11 +46,7 @@ pub(super) fn prefix_id<'a>(bytes: &'a [u8], part: &str) -> Result<(SchemaId, &'
         return Err(Refusal::new(codes::FRAMING, reason));
     };
     if magic != MAGIC {
-        let reason = format!(
-            "the {part} does not begin with a schema id; if the id is in headers of Apicurio, set \
-             `apicurio.registry.headers.enabled=false` and `apicurio.registry.as-confluent=true` in the producer"
-        );
-        return Err(Refusal::new(codes::FRAMING, reason));
+        return Err(Refusal::new(codes::FRAMING, format!("the {part} does not begin with a schema id")));
     }
     match u32::from_be_bytes([a, b, c, d]) {
         // No registry gives this id. The first half of a longer id is zero.
@@ -57,6 +59,15 @@ pub(super) fn prefix_id<'a>(bytes: &'a [u8], part: &str) -> Result<(SchemaId, &'
         )),
         id => Ok((SchemaId::Number(id), datum)),
     }
+}
+
+/// The refusal of a key or value whose schema id is in headers of Apicurio.
+pub(super) fn of_apicurio(part: &str) -> Refusal {
+    let reason = format!(
+        "the schema id of the {part} is in headers of Apicurio's serializers; set \
+         `apicurio.registry.headers.enabled=false` and `apicurio.registry.as-confluent=true` in the producer"
+    );
+    Refusal::new(codes::FRAMING, reason)
 }
 
 /// Reads the id from a header: one byte for its kind, then a number or a guid.

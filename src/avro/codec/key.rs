@@ -29,6 +29,9 @@ pub(super) fn decode_key(shape: &KeyShape, datum: &[u8]) -> Result<RecordKey, Re
             let mut parts = Vec::with_capacity(plans.len());
             for (position, plan) in plans.iter().enumerate() {
                 let value = plan.read(&mut reader).map_err(malformed)?;
+                if matches!(value, Value::TimestampNanos(_) | Value::LocalTimestampNanos(_)) {
+                    return Err(malformed(Malformed::Nanoseconds));
+                }
                 parts.push(identity(value).ok_or_else(|| Refusal::key_null(&named(&shape.schema, position)))?);
             }
             if parts.len() > 1 { Identity::Parts(parts) } else { parts.swap_remove(0) }

@@ -70,7 +70,9 @@ fn is_byte(item: &Value, byte: u8) -> bool {
         | Value::TimestampMillis(number)
         | Value::LocalTimestampNanos(number) => *number == i64::from(byte),
         // Converted from milliseconds in some cases.
-        Value::LocalTimestampMicros(number) => *number == i64::from(byte) || *number == i64::from(byte) * 1_000,
+        Value::LocalTimestampMicros(number) | Value::TimestampMicros(number) => {
+            *number == i64::from(byte) || *number == i64::from(byte) * 1_000
+        }
         Value::Float(number) => number.to_bits() == f32::from(byte).to_bits(),
         Value::Double(number) => number.to_bits() == f64::from(byte).to_bits(),
         _ => false,

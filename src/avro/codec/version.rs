@@ -66,12 +66,8 @@ impl VersionAt {
 pub(super) fn version(value: &Value) -> Result<Version, Refusal> {
     let number = match value {
         Value::Int(number) => Some(i64::from(*number)),
-        Value::Long(number)
-        | Value::TimestampMicros(number)
-        | Value::LocalTimestampMicros(number)
-        // Nanoseconds are compared without conversion.
-        | Value::TimestampNanos(number)
-        | Value::LocalTimestampNanos(number) => Some(*number),
+        Value::Long(number) | Value::TimestampMicros(number) | Value::LocalTimestampMicros(number) => Some(*number),
+        Value::TimestampNanos(number) | Value::LocalTimestampNanos(number) => Some(number.div_euclid(1_000)),
         Value::TimestampMillis(number) | Value::LocalTimestampMillis(number) => number.checked_mul(1_000),
         Value::Date(days) => i64::from(*days).checked_mul(86_400_000_000),
         Value::String(text) => of_text(text),

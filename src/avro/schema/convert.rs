@@ -31,9 +31,17 @@ impl Semantic {
             Self::IsoTimestamp => Value::LocalTimestampMicros(iso_timestamp(reader)?),
             Self::IsoDate => Value::Date(iso_date(reader.text()?)?),
             Self::IsoTime => Value::TimeMicros(iso_time(reader)?),
-            Self::Nanos => Value::TimestampMicros(nanos(reader)?),
-            Self::LocalNanos => Value::LocalTimestampMicros(nanos(reader)?),
-            Self::NanosOfDay => Value::TimeMicros(nanos(reader)?),
+            // A finer time is kept, and refused where it is written to a column, if it is.
+            Self::Nanos | Self::LocalNanos | Self::NanosOfDay => {
+                let nanos = reader.long()?;
+                match (self, reader.micros(nanos.into())) {
+                    (Self::Nanos, Ok(micros)) => Value::TimestampMicros(micros),
+                    (Self::LocalNanos, Ok(micros)) => Value::LocalTimestampMicros(micros),
+                    (_, Ok(micros)) => Value::TimeMicros(micros),
+                    (Self::Nanos, Err(_)) => Value::TimestampNanos(nanos),
+                    (_, Err(_)) => Value::LocalTimestampNanos(nanos),
+                }
+            }
             Self::Json => {
                 let text = reader.text()?;
                 Value::String(reader.owned(text)?)
@@ -92,11 +100,6 @@ fn days(days: i32) -> i32 {
     }
 }
 
-fn nanos(reader: &mut Reader) -> Result<i64, Malformed> {
-    let nanos = reader.long()?;
-    reader.micros(nanos.into())
-}
-
 fn zoned(reader: &mut Reader) -> Result<i64, Malformed> {
     let text = reader.text()?;
     if let Some(infinity) = infinity(text) {
@@ -127,6 +130,11 @@ fn iso_timestamp(reader: &mut Reader) -> Result<i64, Malformed> {
 }
 
 fn iso_date(text: &str) -> Result<i32, Malformed> {
+    match without_zone(text) {
+        "infinity" => return Ok(i32::MAX),
+        "-infinity" => return Ok(i32::MIN),
+        _ => {}
+    }
     let Near { text, days } = Near::of(without_zone(text)).ok_or(Malformed::Time)?;
     let day: civil::Date = text.parse().map_err(|_| Malformed::Time)?;
     let since = day.since(civil::date(1970, 1, 1)).map_err(|_| Malformed::OutOfRange)?;

@@ -227,6 +227,8 @@ fn schema_headers(arena: &Arena, headers: Span) -> SchemaHeaders<'_> {
         match name {
             SchemaHeaders::KEY => found.key = value,
             SchemaHeaders::VALUE => found.value = value,
+            _ if name.starts_with(SchemaHeaders::APICURIO_KEY) => found.of_apicurio.0 = true,
+            _ if name.starts_with(SchemaHeaders::APICURIO_VALUE) => found.of_apicurio.1 = true,
             _ => {}
         }
     }

@@ -175,3 +175,31 @@ async fn every_type_of_postgres_comes_out_as_it_went_in() {
     let done = try_for(PATIENCE, probe).await;
     assert!(done.is_some(), "{}", wrong.borrow().join("\n"));
 }
+
+/// A result for people.
+fn shown(result: &str) -> String {
+    match result {
+        "v" => "equal".to_owned(),
+        "waits" => "the table waits, by name".to_owned(),
+        code if code.contains('.') && !code.contains('(') => format!("dead letters `{code}`"),
+        expression => format!("`{}`", expression.replace('|', "\\|")),
+    }
+}
+
+#[test]
+fn the_page_shows_the_result_of_each_type() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/debezium.md");
+    let page = std::fs::read_to_string(&path).expect("the page");
+    let row = |case: &Case| {
+        format!("| {} ({}) | {} | {} |\n", case.ty, case.name, shown(&case.created), shown(&case.by_hand))
+    };
+    let rows: String = cases().iter().map(row).collect();
+    let (before, table) = page.split_once("\n|---|---|---|\n| smallint (").expect("the table of types");
+    let behind = table.split_once("\n\n").map_or("", |(_, behind)| behind);
+    let gap = if behind.is_empty() { "" } else { "\n" };
+    let right = format!("{before}\n|---|---|---|\n{rows}{gap}{behind}");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &right).expect("the page can be written");
+    }
+    assert!(page == right, "docs/debezium.md is not up to date: run this test with UPDATE_GOLDEN=1");
+}

@@ -172,6 +172,7 @@ impl ColumnArray {
             _ => {}
         }
         match (value, self.column) {
+            (Value::TimestampNanos(_) | Value::LocalTimestampNanos(_), _) => return Err(Unfit::NANOSECONDS),
             (Value::String(text) | Value::Enum(_, text), ColumnType::Text) if !self.form.is_made() => {
                 self.push_checked_text(text)?;
             }

@@ -130,7 +130,11 @@ pub(super) fn integer(value: &Value, schema: &Schema) -> Result<i64, Unfit> {
         Value::Int(number) => Ok(i64::from(*number)),
         Value::Long(number) => Ok(*number),
         Value::Boolean(flag) => Ok(i64::from(*flag)),
-        Value::String(text) => text.trim().parse().map_err(|_| Unfit::FORM),
+        // Another spelling would be another text, and as a key another row.
+        Value::String(text) => {
+            let number: i64 = text.parse().map_err(|_| Unfit::FORM)?;
+            if number.to_string() == *text { Ok(number) } else { Err(Unfit::FORM) }
+        }
         _ => match Number::of(value, schema)?.shortest() {
             Number::Finite { scale, .. } if scale > 0 => Err(Unfit::DIGITS),
             Number::Finite { unscaled, scale } if scale > -19 => {

@@ -58,12 +58,13 @@ pub(super) fn check(form: Form, text: &str) -> Result<(), Unfit> {
             if decimal_digits(text) > digits {
                 return Err(Unfit::DIGITS);
             }
-            let (date, clock) = text.split_once(':').unwrap_or((text, ""));
+            let (date, clock) = date_and_clock(text, parts);
             let is_word = |word: &str| word.is_empty() || ["am", "pm", "bc", "ad"].contains(&&*word.to_lowercase());
             let has_zone = clock.contains(['+', '-']) || !clock.split(|c: char| !c.is_alphabetic()).all(is_word);
-            let has_date = !clock.is_empty() && date.contains(['-', '/']);
+            // The hour has two digits.
+            let has_date = !clock.is_empty() && date.bytes().filter(u8::is_ascii_digit).count() > 2;
             let drops = match parts {
-                TimeParts::Date => text.contains(':'),
+                TimeParts::Date => !clock.is_empty(),
                 TimeParts::Clock => has_zone || has_date,
                 TimeParts::ZonedClock => has_date,
                 TimeParts::Local => has_zone,
@@ -72,6 +73,21 @@ pub(super) fn check(form: Form, text: &str) -> Result<(), Unfit> {
             if drops { Err(Unfit::EXACT) } else { Ok(()) }
         }
         _ => Ok(()),
+    }
+}
+
+/// The parts of a text before and after its first minute, or before and after its time of day in a text without colons,
+/// such as `20260131T101112+02`.
+fn date_and_clock(text: &str, parts: TimeParts) -> (&str, &str) {
+    if let Some(parts) = text.split_once(':') {
+        return parts;
+    }
+    let is_digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    let mut gaps = text.match_indices(['T', 't', ' ']).map(|(at, _)| at);
+    match gaps.find(|at| *at > 0 && is_digit(at - 1) && is_digit(at + 1)) {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None if matches!(parts, TimeParts::Clock | TimeParts::ZonedClock) => ("", text),
+        None => (text, ""),
     }
 }
 
@@ -183,6 +199,15 @@ mod tests {
             (T::Date, "2026-01-31", true),
             (T::Date, "0044-03-15 BC", true),
             (T::Date, "2026-01-31T10:00:00", false),
+            (T::Date, "20260131", true),
+            (T::Date, "20260131T101112", false),
+            (T::Date, "20260131 101112", false),
+            (T::Clock, "101112", true),
+            (T::Clock, "101112+02", false),
+            (T::Clock, "20260131T101112", false),
+            (T::Local, "20260131T101112", true),
+            (T::Local, "20260131T101112+0200", false),
+            (T::Local, "2026-01-31", true),
             (T::Clock, "10:00:00.123000000", true),
             (T::Clock, "10:00:00.1234567", false),
             (T::Clock, "10:00 PM", true),

@@ -140,6 +140,11 @@ fn tls(words: &mut Words, config: &PostgresSinkConfig) -> Result<(Tls, SslMode),
         None if matches!(roots, Roots::System | Roots::FileAndSystem(_)) => SslMode::VerifyFull,
         None => SslMode::Prefer,
     };
+    let roots = match roots {
+        // Anybody can get a certificate of an authority that the system trusts, for another name.
+        Roots::FileAndSystem(file) if ssl_mode != SslMode::VerifyFull => Roots::File(file),
+        roots => roots,
+    };
     match roots {
         Roots::System if ssl_mode != SslMode::VerifyFull => {
             return Err("has `sslrootcert=system`, which only `sslmode=verify-full` can use".to_owned());

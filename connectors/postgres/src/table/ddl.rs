@@ -71,34 +71,49 @@ fn default(ty: ColumnType, field: &RecordField) -> Option<String> {
     };
     Some(match (ty, field.custom_attributes.get(DEFAULT)?) {
         (C::Boolean, Json::Bool(flag)) => flag.to_string(),
-        (C::Integer | C::Bigint | C::MicroDuration | C::Real | C::DoublePrecision, Json::Number(number)) => {
-            number.to_string()
+        (C::Integer, Json::Number(number)) => i32::try_from(number.as_i64()?).ok()?.to_string(),
+        (C::Bigint | C::MicroDuration, Json::Number(number)) => number.as_i64()?.to_string(),
+        (C::Real | C::DoublePrecision, Json::Number(number)) => number.to_string(),
+        (C::Date, Json::Number(days)) if days.as_i64()? != 0 => {
+            format!("date '1970-01-01' + {}", days.as_i64().filter(|days| (-700_000..3_000_000).contains(days))?)
         }
-        (C::Date, Json::Number(days)) if days.as_i64()? != 0 => format!("date '1970-01-01' + {}", days.as_i64()?),
         (C::Time | C::Timestamp | C::Timestamptz, Json::Number(number)) if number.as_i64()? != 0 => {
             let from = match ty {
                 C::Time => "time '00:00'",
                 C::Timestamp => "timestamp '1970-01-01'",
                 _ => "timestamptz '1970-01-01 00:00:00+00'",
             };
-            micros(from, number.as_i64()?.checked_mul(unit)?)
+            let since = number.as_i64()?.checked_mul(unit)?;
+            // Of this era and up to year 9999, and of one day.
+            let range =
+                if ty == C::Time { 0..86_400_000_000 } else { -60_000_000_000_000_000..253_000_000_000_000_000 };
+            micros(from, range.contains(&since).then_some(since)?)
         }
         (C::Date | C::Time | C::Timestamp | C::Timestamptz, Json::String(text)) if is_epoch(text) => return None,
         (C::JsonText, Json::String(text)) if serde_json::from_str::<Json>(text).is_err() => return None,
-        (
-            C::Text
-            | C::Numeric { .. }
-            | C::AnyNumeric
-            | C::Uuid
-            | C::Date
-            | C::Time
-            | C::Timestamp
-            | C::Timestamptz
-            | C::JsonText,
-            Json::String(text),
-        ) if !text.contains('\0') => literal(text),
+        (_, Json::String(text)) if is_of(ty, text) => literal(text),
         _ => return None,
     })
+}
+
+/// Returns true if the text of a default is one of the type. Old registries accepted any, and one that the server
+/// refuses would keep the column from being added.
+fn is_of(ty: ColumnType, text: &str) -> bool {
+    use ColumnType as C;
+    match ty {
+        C::Text | C::JsonText => !text.contains('\0'),
+        C::Numeric { precision, .. } => {
+            text.parse::<apache_avro::BigDecimal>().is_ok()
+                && text.bytes().filter(u8::is_ascii_digit).count() <= precision as usize
+        }
+        C::AnyNumeric => text.len() < 1_000 && text.parse::<apache_avro::BigDecimal>().is_ok(),
+        C::Uuid => text.parse::<apache_avro::Uuid>().is_ok(),
+        C::Date => text.parse::<jiff::civil::Date>().is_ok(),
+        C::Time => text.parse::<jiff::civil::Time>().is_ok(),
+        C::Timestamp => text.parse::<jiff::civil::DateTime>().is_ok(),
+        C::Timestamptz => text.parse::<jiff::Timestamp>().is_ok(),
+        _ => false,
+    }
 }
 
 /// Adds metadata columns to a table that another tool created. Existing rows count as older than every record.

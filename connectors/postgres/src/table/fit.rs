@@ -154,7 +154,11 @@ pub(crate) fn fit(values: ColumnType, schema: &Schema, column: &CurrentColumn) -
 fn keeps_kind(values: ColumnType, base: &str) -> bool {
     let (from, Some(to)) = (Kind::of_values(values), Kind::of_base(base)) else { return true };
     let takes_text = to == Kind::Text && from != Kind::Bytes || (from, to) == (Kind::Text, Kind::Uuid);
-    let is_exact = !matches!((values, base), (ColumnType::Bigint, "double precision"));
+    let is_exact = !matches!(
+        (values, base),
+        (ColumnType::Bigint, "real" | "double precision")
+            | (ColumnType::Real | ColumnType::DoublePrecision, "bigint" | "numeric")
+    );
     (from == to || takes_text) && is_exact
 }
 
@@ -316,11 +320,13 @@ fn bits(values: ColumnType, column: &CurrentColumn) -> Fit {
     let count = modifiers(&column.ty)[..].first().and_then(|bits| usize::try_from(*bits).ok());
     // `bit` has one.
     let count = count.unwrap_or(usize::from(column.base == "bit"));
+    // Of `bit varying` it is the maximum, which the assignment checks. Debezium does not keep the number of bits.
+    let made = if column.base == "bit" { count } else { 0 };
     match values {
         // The assignment compares the number of bits, which a cast to `bit(4)` would change.
         ColumnType::Text => by_text(Form::Plain, "bit varying"),
         ColumnType::Boolean if count <= 1 => by_text(Form::Bits(count), "bit varying"),
-        ColumnType::Bits => by_text(Form::Bits(count), "bit varying"),
+        ColumnType::Bits => by_text(Form::Bits(made), "bit varying"),
         _ => Fit::Refused,
     }
 }

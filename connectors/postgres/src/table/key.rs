@@ -12,7 +12,15 @@ use super::{
     fit::{Fit, fit},
     mismatch::Mismatch,
 };
-use crate::{column::fields_of, config::SchemaEvolution, key::KeyColumn, name::identifier};
+use crate::{
+    column::{ColumnType, fields_of},
+    config::SchemaEvolution,
+    key::KeyColumn,
+    name::identifier,
+};
+
+/// Types that write equal numbers in several ways.
+const FRACTIONS: [&str; 4] = ["numeric", "real", "double precision", "money"];
 
 /// Compares the columns of the key, and requires that they are unique together. No printed statement alters a key: it
 /// is its owner's.
@@ -35,6 +43,10 @@ pub(super) fn compare_key(desired: &DesiredTable<'_>, current: &CurrentTable, di
         (row.operators, row.declared) = (have.operators.clone(), have.declared.clone());
         match fit(key.ty, &Schema::Null, &have) {
             _ if have.is_computed => diff.mismatches.push(should("computed by the database")),
+            // `7.0` and `7` are two keys and one number.
+            _ if key.ty == ColumnType::Text && FRACTIONS.contains(&&*have.base) => {
+                diff.mismatches.push(should(&have.declared));
+            }
             Fit::Widened(to, _) if evolves && !have.is_domain => diff.widened.push(Widening {
                 column: key.name.clone(),
                 field: None,

@@ -35,7 +35,7 @@ fn header(guid: &str) -> Vec<u8> {
 async fn a_guid_in_a_header_replaces_the_framing_of_the_bytes() {
     let mut decoder = Decoder::new(registry().await);
     let header = header(GUID);
-    let headers = SchemaHeaders { key: Some(&header), value: Some(&header) };
+    let headers = SchemaHeaders { key: Some(&header), value: Some(&header), ..SchemaHeaders::default() };
     let (key, value) = (&[0x06][..], &[0x08][..]);
     let Decoded::NeedsSchema(id @ SchemaId::Guid(_)) = decoder.decode_with(Some(key), Some(value), headers) else {
         panic!("the schema is not cached yet")
@@ -59,7 +59,7 @@ async fn a_guid_in_a_header_replaces_the_framing_of_the_bytes() {
 async fn a_record_with_a_guid_is_undecodable_if_the_registry_lacks_guids() {
     let mut decoder = Decoder::new(registry().await);
     let header = header("00000000-0000-0000-0000-000000000001");
-    let headers = SchemaHeaders { key: None, value: Some(&header) };
+    let headers = SchemaHeaders { value: Some(&header), ..SchemaHeaders::default() };
     let Decoded::NeedsSchema(id) = decoder.decode_with(None, Some(&[8]), headers) else {
         panic!("the schema is not cached yet")
     };
@@ -71,7 +71,9 @@ async fn a_record_with_a_guid_is_undecodable_if_the_registry_lacks_guids() {
 #[test]
 fn a_header_contains_a_number_or_a_guid() {
     let decoder = Decoder::new(REGISTRY.clone());
-    let read = |header: &[u8]| decoder.decode_with(None, Some(&[8]), SchemaHeaders { key: None, value: Some(header) });
+    let read = |header: &[u8]| {
+        decoder.decode_with(None, Some(&[8]), SchemaHeaders { value: Some(header), ..SchemaHeaders::default() })
+    };
     assert!(matches!(read(&[0, 0, 0, 0, 9]), Decoded::NeedsSchema(SchemaId::Number(9))));
     for broken in [&[][..], &[1, 2], &[2, 0, 0, 0, 9]] {
         assert!(matches!(read(broken), Decoded::Body(Body::Undecodable { code: "decode.framing", .. })), "{broken:?}");
