@@ -18,9 +18,10 @@ pub enum Converter {
 }
 
 impl Converter {
-    const WORDS: [(&'static str, Self, &'static str); 6] = [
+    const WORDS: [(&'static str, Self, &'static str); 7] = [
         ("avro", Self::Avro, "Avro, with the id of a schema in the registry before the bytes or in a header."),
         ("io.confluent.connect.avro.AvroConverter", Self::Avro, "As above."),
+        ("io.apicurio.registry.utils.converter.AvroConverter", Self::Avro, "As above, with its `as-confluent` set."),
         ("json", Self::Json, "JSON: `{\"schema\": …, \"payload\": …}`, or any JSON if `schemas.enable` is `false`."),
         ("org.apache.kafka.connect.json.JsonConverter", Self::Json, "As above."),
         ("string", Self::Text, "A UTF-8 string. A key goes into the column `id`, a value into the column `value`."),

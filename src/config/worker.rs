@@ -69,6 +69,8 @@ config_keys! {
         #[key("offset.storage.partitions", range = 1..)]
         pub offset_storage_partitions: i32 = 25,
         /// Settings of librdkafka for all Kafka clients, such as `kafka.security.protocol` and `kafka.sasl.password`.
+        /// The mechanisms of `kafka.sasl.mechanism` are PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER, the last
+        /// one with `kafka.sasl.oauthbearer.method=oidc` too; GSSAPI (Kerberos) needs `cargo build --features gssapi`.
         #[key("kafka.{}")]
         pub kafka: Pairs,
     }

@@ -179,16 +179,16 @@ fn date(days: i32) -> Result<Json, Misfit> {
 /// The days of 400 years, after which the calendar repeats.
 const CYCLE_DAYS: i64 = 146_097;
 
-/// Moves a number since the epoch into years 1 to 9999, which jiff knows, by whole cycles of 400 years, each of `cycle`.
-/// Returns the number and the cycles.
+/// Moves a number since the epoch into years that jiff knows by whole cycles of 400 years, each of `cycle`. Returns the
+/// number and the cycles.
 fn near(since: i64, cycle: i64) -> (i64, i64) {
     // 1970 to 2369, unless the number is of the years 1 to 9999 itself.
     let cycles = since.div_euclid(cycle);
     if (-4..20).contains(&cycles) { (since, 0) } else { (since.rem_euclid(cycle), cycles) }
 }
 
-/// Moves the year that a text begins with back by whole cycles, in the form that Postgres reads and writes: years before
-/// 1 are of the era BC.
+/// Moves the year that a text begins with back by whole cycles, in the form that Postgres reads and writes: years
+/// before 1 are of the era BC.
 fn moved(text: &str, cycles: i64) -> Result<String, Misfit> {
     if cycles == 0 {
         return Ok(text.to_owned());

@@ -55,7 +55,7 @@ pub(crate) const FOREIGN: &[(&str, &str)] = &[
     ("use.reduction.buffer", "remove it: records of one key in a batch are always written once; see `batch.max.rows`"),
     (
         "table.types",
-        "remove it: tables are written, partitioned and foreign ones included; `table.name.format` names them",
+        "remove it: tables and partitioned tables are written, and no views; `table.name.format` names them",
     ),
     ("dialect.*", DIALECT),
     ("mssql.*", DIALECT),

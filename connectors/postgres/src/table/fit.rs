@@ -352,8 +352,9 @@ fn other(values: ColumnType, schema: &Schema, column: &CurrentColumn) -> Fit {
         C::Jsonb | C::JsonText if name == "hstore" => by_text(Form::Hstore, base),
         C::Jsonb if ["vector", "halfvec"].contains(&name) => by_text(Form::JsonText, base),
         C::Integer | C::Bigint if ["oid", "xid", "xid8"].contains(&base) => cast(&format!("text::{base}")),
+        C::Bytea | C::Bits | C::Jsonb | C::JsonText | C::Json | C::Mixed => Fit::Refused,
         // For example citext.
-        _ if column.operators.is_some() && values != C::Bytea => cast(&format!("text::{base}")),
+        _ if column.operators.is_some() => cast(&format!("text::{base}")),
         _ => Fit::Refused,
     }
 }

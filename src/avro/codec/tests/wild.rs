@@ -131,7 +131,7 @@ fn a_flat_record_keeps_values_that_were_unavailable() {
     let placeholder = super::super::UNAVAILABLE_VALUE;
     let hex: String = placeholder.bytes().map(|byte| format!("{byte:02x}")).collect();
     let whole = change(flat, &format!("0a66616c7365{:02x}{hex}0278", placeholder.len() * 2));
-    assert_eq!(whole.changed, Some(vec![1]));
+    assert_eq!(whole.changed, Some(vec![1, Change::UNAVAILABLE]));
 }
 
 #[test]
