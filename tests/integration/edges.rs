@@ -69,8 +69,14 @@ async fn a_tombstone_keeps_a_row_that_another_partition_wrote_with_a_version() {
 
 #[tokio::test]
 async fn a_truncate_with_a_version_ends_older_rows_of_every_partition() {
+    for (mode, left) in [("soft", ["1|t", "2|f", "4|f"].as_slice()), ("hard", &["2|f", "4|f"])] {
+        truncate_with_a_version(mode, left).await;
+    }
+}
+
+async fn truncate_with_a_version(mode: &str, left: &[&str]) {
     let lab = Laboratory::new("truncate_lsn").await;
-    let keys = [("truncate.enabled", "true")];
+    let keys = [("truncate.enabled", "true"), ("delete.mode", mode)];
     let versioned = |offset, id, lsn| lab.change(offset, id, RecordOp::Create, Some((lsn, "x")), None, Some(lsn));
     Feed::of(&lab, &keys).await.apply(vec![versioned(0, 1, 10), versioned(1, 2, 30)]).await;
     let mut other = Feed::of_partition(&lab, 1, &keys).await;
@@ -83,10 +89,22 @@ async fn a_truncate_with_a_version_ends_older_rows_of_every_partition() {
         version: Some(Version { ts: 20, seq: 0, rank: 0 }),
         source_time_ms: None,
     };
-    let truncate =
-        Record { offset: 0, timestamp_ms: 1, body: Body::Change(Box::new(change)), payload: Payload::default() };
-    assert_eq!(other.apply(vec![truncate]).await.deleted, 1);
-    assert_eq!(lab.ask("SELECT id, _towpath_deleted FROM $.deals ORDER BY 1").await, ["1|t", "2|f"]);
+    let truncate = |change: &Change| {
+        let body = Body::Change(Box::new(change.clone()));
+        Record { offset: 0, timestamp_ms: 1, body, payload: Payload::default() }
+    };
+    assert_eq!(other.apply(vec![truncate(&change)]).await.deleted, 1);
+    // An older record that is read later brings no row back.
+    let mut late = Feed::of_partition(&lab, 2, &keys).await;
+    let applied = late.apply(vec![versioned(0, 3, 15), versioned(1, 4, 25), versioned(2, 1, 12)]).await;
+    assert_eq!((applied.stale, applied.inserted), (2, 1), "{applied:?}");
+    assert_eq!(lab.ask("SELECT id, _towpath_deleted FROM $.deals ORDER BY 1").await, left);
+    // A table that is not there yet has been truncated as well.
+    let other = Laboratory::new("truncate_first").await;
+    let mut feed = Feed::of_partition(&other, 1, &keys).await;
+    assert_eq!(feed.apply(vec![truncate(&change)]).await.filtered, 1);
+    let applied = Feed::of(&other, &keys).await.apply(vec![versioned(0, 1, 10), versioned(1, 2, 30)]).await;
+    assert_eq!((applied.stale, applied.inserted), (1, 1), "{applied:?}");
 }
 
 #[tokio::test]

@@ -114,6 +114,11 @@ const CREATE_NOTES: &str = "
 ALTER TABLE towpath.columns
     ADD COLUMN IF NOT EXISTS mixed       boolean NOT NULL DEFAULT false,
     ADD COLUMN IF NOT EXISTS labelled_ms bigint;
+ALTER TABLE towpath.tables
+    ADD COLUMN IF NOT EXISTS truncated_ts  bigint,
+    ADD COLUMN IF NOT EXISTS truncated_seq bigint;
+COMMENT ON COLUMN towpath.tables.truncated_ts
+    IS 'Version of the last truncate, with truncated_seq: older records are stale.';
 COMMENT ON COLUMN towpath.columns.mixed
     IS 'The column is jsonb because the field has values of several types; a text in it is a JSON string.';
 COMMENT ON COLUMN towpath.columns.labelled_ms
@@ -132,8 +137,9 @@ pub(crate) async fn ensure(client: &Client) -> Result<()> {
                         OR attrelid = to_regclass('towpath.dead_letter')
                             AND attname IN ('generation', 'publish_error'))),
                 to_regclass('towpath.schema_changes') IS NOT NULL
-                AND EXISTS (SELECT FROM pg_attribute WHERE NOT attisdropped
-                    AND attrelid = to_regclass('towpath.columns') AND attname = 'labelled_ms')",
+                AND (SELECT count(*) = 2 FROM pg_attribute WHERE NOT attisdropped
+                    AND (attrelid = to_regclass('towpath.columns') AND attname = 'labelled_ms'
+                        OR attrelid = to_regclass('towpath.tables') AND attname = 'truncated_seq'))",
             &[],
         )
         .await
@@ -153,8 +159,9 @@ pub(crate) async fn ensure(client: &Client) -> Result<()> {
             WARNED.call_once(|| {
                 tracing::warn!(
                     error = %error,
-                    "the role may not create towpath.schema_changes or alter towpath.columns: changes of columns are \
-                     not noted, labels of columns are not updated, and no column becomes jsonb; let the owner of \
+                    "the role may not create towpath.schema_changes or alter towpath.columns and towpath.tables: \
+                     changes of columns are not noted, labels of columns are not updated, no column becomes jsonb, \
+                     and truncates with a version are not applied; let the owner of \
                      schema towpath run a worker once, or run: {CREATE_NOTES} {}", schema_changes::CREATE
                 );
             });

@@ -59,6 +59,8 @@ pub(crate) struct Rules<'c> {
     pub(crate) delete_mode: DeleteMode,
     /// False if the table has no columns for versions, so that each record changes its row.
     pub(crate) compares_versions: bool,
+    /// The version of the last truncate of the table.
+    pub(crate) truncated: Option<RowVersion>,
 }
 
 /// The values of a row.
@@ -104,7 +106,7 @@ enum Incoming<'a> {
     Tombstone,
 }
 
-/// Folds records in offset order, none of them a truncate.
+/// Folds records in offset order, none of them a truncate. Records older than the last truncate are left out.
 pub(crate) fn fold<'a>(records: &'a [Record], rules: Rules<'_>) -> Folded<'a> {
     let mut folded = Folded::default();
     let mut incoming: Vec<(Keyed<'a>, &'a Record, Incoming<'a>)> = Vec::with_capacity(records.len());
@@ -129,6 +131,10 @@ pub(crate) fn fold<'a>(records: &'a [Record], rules: Rules<'_>) -> Folded<'a> {
     folded.rows.reserve(incoming.len());
     for (key, record, incoming) in incoming {
         let version = if rules.compares_versions { incoming.version(record) } else { (0, record.offset) };
+        if version.0 != 0 && rules.truncated.is_some_and(|truncated| version < truncated) {
+            folded.stale += 1;
+            continue;
+        }
         match folded.rows.last_mut() {
             Some(row) if row.key == key.identity => match row.absorb(record, incoming, version) {
                 Outcome::Absorbed => {}

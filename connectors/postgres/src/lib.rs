@@ -15,6 +15,7 @@
 //! | `write`, `history` | the statements of a batch: for the present state, and for every change |
 //! | `fast_path` | batches whose rows are all new, or all known already |
 //! | `transaction` | begin, prepare, savepoints, commit, rollback; the connection's cache |
+//! | `truncation` | the last truncate of the table, which older records of other partitions do not survive |
 //! | `tally`, `written` | counts and dead letters of a statement, and of a batch |
 //! | `pipeline` | statements in flight, and their answers |
 //! | `statement`, `statement/` | the SQL that changes rows, and its parameters |
@@ -74,6 +75,7 @@ mod superseded;
 mod table;
 mod tally;
 mod transaction;
+mod truncation;
 mod unavailable;
 mod unique;
 mod view_mark;

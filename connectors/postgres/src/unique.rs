@@ -90,7 +90,7 @@ fn place<'t, 'a>(transaction: &Transaction<'t>, records: &'a [Record]) -> Option
     let table = transaction.cached(name)?;
     let keys = Keys::new(config.primary_key(), &config.pk_fields);
     let compares_versions = config.metadata_columns != MetadataColumns::None;
-    let rows = fold(records, Rules { keys, delete_mode: config.delete_mode, compares_versions }).rows;
+    let rows = fold(records, Rules { keys, delete_mode: config.delete_mode, compares_versions, truncated: None }).rows;
     Some(Place { table, keys, rows })
 }
 

@@ -15,7 +15,7 @@ use crate::{
     connection::SearchPath,
     dead_letter::DeadLetter,
     fast_path::{copy, expect_the_same, expects_known_rows, expects_new_rows},
-    fold::{Folded, Row, RowKind, Rules, fold},
+    fold::{Folded, Row, RowKind, RowVersion, Rules, fold},
     history::append,
     key::Keys,
     pipeline::{Answered, Pipeline, StatementKind},
@@ -26,7 +26,7 @@ use crate::{
     table::{DesiredTable, Table, key_mismatch},
     tally::{absorbed, tally},
     transaction::{Attempt, Transaction},
-    unavailable,
+    truncation, unavailable,
     written::{Written, count},
 };
 
@@ -44,15 +44,17 @@ pub(crate) async fn write<'a>(
         return append(transaction, records, transaction.table, config.primary_key()).await;
     }
     let mut written = Written::default();
+    let mut truncated = truncation::last(transaction).await?;
     // A truncate deletes all earlier rows and no later ones.
     for part in records.split_inclusive(is_truncate) {
         let (rows, last) = match part.split_last() {
             Some((last, rows)) if is_truncate(last) => (rows, Some(last)),
             _ => (part, None),
         };
-        written += write_state(transaction, rows, attempt).await?;
+        written += write_state(transaction, rows, truncated, attempt).await?;
         if let Some(record) = last {
             written += truncate(transaction, record).await?;
+            truncated = truncation::last(transaction).await?;
         }
     }
     if config.history_enabled {
@@ -66,6 +68,7 @@ pub(crate) async fn write<'a>(
 async fn write_state<'a>(
     transaction: &mut Transaction<'a>,
     records: &'a [Record],
+    truncated: Option<RowVersion>,
     attempt: Attempt,
 ) -> Result<Written<'a>> {
     let config = transaction.config;
@@ -77,7 +80,7 @@ async fn write_state<'a>(
         return Err(Error::poison(codes::MIXED_SHAPES, ErrorType::Mapping, doing));
     }
     let compares_versions = config.metadata_columns != MetadataColumns::None;
-    let folded = fold(records, Rules { keys, delete_mode: config.delete_mode, compares_versions });
+    let folded = fold(records, Rules { keys, delete_mode: config.delete_mode, compares_versions, truncated });
     let mut written = outcome_of_folding(&folded);
     let rows = folded.rows;
     if rows.is_empty() {
@@ -247,18 +250,24 @@ async fn truncate<'a>(transaction: &mut Transaction<'a>, record: &'a Record) -> 
     const SAVEPOINT: &str = "truncate";
     let mut written = Written::default();
     let mode = transaction.config.delete_mode;
-    if !transaction.config.truncate_enabled || mode == DeleteMode::Ignore || !transaction.table_exists().await? {
+    let Body::Change(change) = &record.body else { return Ok(written) };
+    let version = crate::fold::version(record, change);
+    if !transaction.config.truncate_enabled || mode == DeleteMode::Ignore {
         written.applied.filtered += 1;
         return Ok(written);
     }
-    let Body::Change(change) = &record.body else { return Ok(written) };
-    let version = crate::fold::version(record, change);
+    if !transaction.table_exists().await? {
+        truncation::note(transaction, version).await?;
+        written.applied.filtered += 1;
+        return Ok(written);
+    }
     let table = Table::bare(transaction.table, transaction.config.metadata_columns);
     let partition = transaction.batch.partition.partition;
     let statement = statement::truncate(&table, partition, mode, version, record.offset);
     transaction.search(SearchPath::OfRole).await?;
     let prepared = transaction.prepare(&statement.sql).await?;
     transaction.savepoint(SAVEPOINT).await?;
+    truncation::note(transaction, version).await?;
     let answer = transaction.client.query_one(&prepared, &statement.parameters()).await;
     let answer = answer.map_err(|error| row_error(format!("truncate table {}", transaction.table), error))?;
     // The second column says that rows of other partitions may be newer.

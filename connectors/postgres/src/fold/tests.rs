@@ -10,7 +10,8 @@ mod convergence;
 /// The table. A row is its values, whether it is deleted, its version, and the offset that last wrote it.
 type Table = BTreeMap<i64, (BTreeMap<String, Value>, bool, RowVersion, i64)>;
 
-const RULES: Rules<'static> = Rules { keys: Keys::by_record(), delete_mode: DeleteMode::Soft, compares_versions: true };
+const RULES: Rules<'static> =
+    Rules { keys: Keys::by_record(), delete_mode: DeleteMode::Soft, compares_versions: true, truncated: None };
 
 /// What a table remembers of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -67,7 +67,8 @@ pub(super) fn compare_key(desired: &DesiredTable<'_>, current: &CurrentTable, di
     if !desired.keys.is_empty() && names().all(|name| current.columns.contains_key(name)) && !current.is_key(names()) {
         let list = ddl::key_list(&desired.keys);
         let remedy = format!("ALTER TABLE {} ADD UNIQUE ({list})", desired.name.sql());
-        diff.mismatches.push(Mismatch { problem: format!("({list}) has no unique index"), remedy: Some(remedy) });
+        let problem = format!("({list}) has no unique index, which needs that no two rows have the same values");
+        diff.mismatches.push(Mismatch { problem, remedy: Some(remedy) });
     }
 }
 

@@ -56,7 +56,11 @@ impl KeyShape {
 
 fn refused(what: &str) -> Refusal {
     let kinds = "string, whole number, boolean, bytes, uuid, enum, date, time or decimal";
-    Refusal::new(codes::KEY_TYPE, format!("{what} has a type that cannot identify a record; supported are {kinds}"))
+    let reason = format!(
+        "{what} has a type that cannot identify a record; supported are {kinds}; give the topic another key (Debezium: \
+         `message.key.columns`), or leave it out with `topics.regex.exclude`"
+    );
+    Refusal::new(codes::KEY_TYPE, reason)
 }
 
 fn can_identify(part: &Schema) -> bool {
