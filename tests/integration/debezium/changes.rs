@@ -112,12 +112,9 @@ async fn source_and_target_agree_after_every_kind_of_change() {
         source.sink(&avro, "avro_lsn", VERSIONED).await,
         source.sink(&avro, "avro_none", "truncate.enabled = true\n").await,
     ];
-    let versioned = [(&json, "json_lsn"), (&avro, "avro_lsn")];
-    // A row that another partition brings only after the truncate would come back.
-    for (stream, schema) in versioned {
-        source.agrees(stream, schema, "emptied").await;
-    }
+    // Without waiting for the snapshot: a row that another partition brings only after the truncate stays away.
     changed(&source).await;
+    let versioned = [(&json, "json_lsn"), (&avro, "avro_lsn")];
     let without = [(&json, "json_none"), (&avro, "avro_none")];
     agree(&source, &versioned).await;
     agree(&source, &without).await;
