@@ -36,7 +36,7 @@
 //! | `sqlstate`, `sqlstate/` | the meaning of database errors |
 //! | `column` | Avro types as columns, values in binary format |
 //! | `codes` | the codes of errors and dead letters |
-//! | [`config`] | the keys of the connector |
+//! | [`config`], `check` | the keys of the connector; what they must not say together |
 //! | `foreign` | keys of JDBC sinks that have no equal here |
 //! | `naming`, `filter` | the names that the table of a topic may have; the fields that become columns |
 //! | `name` | valid names, and quoting |
@@ -47,6 +47,7 @@
 mod apply;
 mod blame;
 mod bookkeeping;
+mod check;
 mod codes;
 mod column;
 pub mod config;

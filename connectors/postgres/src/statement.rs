@@ -24,7 +24,7 @@ use towpath_api::{Error, ErrorType};
 pub(crate) use self::{
     append::{Appended, append},
     copy::{HEADER as COPY_HEADER, TRAILER as COPY_TRAILER, copy},
-    free::{free, vacate},
+    free::{Exclusive, free, vacate},
     look::{count_keys, look},
     patch::patch,
     remove::{delete_by_tombstone, remembers_tombstones, remove, truncate},

@@ -11,6 +11,7 @@ mod ddl;
 mod dependents;
 mod desired;
 mod diff;
+mod difference;
 mod evolve;
 mod fit;
 mod key;

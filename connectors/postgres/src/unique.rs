@@ -19,23 +19,10 @@ use crate::{
     key::Keys,
     name::TableName,
     sqlstate::{row_error, setup_error},
-    statement::{self, Statement, out_of_range},
+    statement::{self, Exclusive, Statement, out_of_range},
     table::Table,
     transaction::Transaction,
 };
-
-/// A unique index or an exclusion constraint, other than that of the key.
-#[derive(Debug)]
-pub(crate) struct Exclusive {
-    /// Columns or expressions, each with the operator that compares two rows.
-    pub(crate) parts: Vec<(String, String)>,
-    /// The condition of a partial index.
-    pub(crate) predicate: Option<String>,
-    /// The columns in all of this, not quoted.
-    pub(crate) columns: Vec<String>,
-    /// Those that can be set to null.
-    pub(crate) nullable: Vec<String>,
-}
 
 /// The unique indexes and exclusion constraints of a table; and whether a row can be removed without a change to rows
 /// of other tables.

@@ -116,19 +116,7 @@ impl Planned {
     }
 
     fn converted(semantic: Semantic) -> Self {
-        let schema = match semantic {
-            Semantic::LocalMillis | Semantic::LocalMicros | Semantic::LocalNanos | Semantic::IsoTimestamp => {
-                Schema::LocalTimestampMicros
-            }
-            Semantic::Millis | Semantic::Nanos | Semantic::ZonedTimestamp => Schema::TimestampMicros,
-            Semantic::Days | Semantic::IsoDate => Schema::Date,
-            Semantic::IsoTime | Semantic::NanosOfDay => Schema::TimeMicros,
-            Semantic::Json => Schema::String,
-            Semantic::VariableScaleDecimal { .. } | Semantic::Zeros(_) => Schema::BigDecimal,
-            Semantic::Bits => Schema::Bytes,
-            Semantic::NanoTime | Semantic::MicroDuration => Schema::Long,
-        };
-        Self { plan: Plan::Converted(semantic), schema, kept_name: semantic.kept_name() }
+        Self { plan: Plan::Converted(semantic), schema: semantic.schema(), kept_name: semantic.kept_name() }
     }
 
     fn record(record: &RecordSchema, of_field: impl Fn(&Schema) -> Result<Self, Refusal>) -> Result<Self, Refusal> {

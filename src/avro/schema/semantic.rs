@@ -104,6 +104,22 @@ impl Semantic {
         named.then_some(Self::VariableScaleDecimal { scale_first })
     }
 
+    /// The schema of the converted values.
+    pub(crate) fn schema(self) -> Schema {
+        match self {
+            Self::LocalMillis | Self::LocalMicros | Self::LocalNanos | Self::IsoTimestamp => {
+                Schema::LocalTimestampMicros
+            }
+            Self::Millis | Self::Nanos | Self::ZonedTimestamp => Schema::TimestampMicros,
+            Self::Days | Self::IsoDate => Schema::Date,
+            Self::IsoTime | Self::NanosOfDay => Schema::TimeMicros,
+            Self::Json => Schema::String,
+            Self::VariableScaleDecimal { .. } | Self::Zeros(_) => Schema::BigDecimal,
+            Self::Bits => Schema::Bytes,
+            Self::NanoTime | Self::MicroDuration => Schema::Long,
+        }
+    }
+
     /// The `connect.name` that a field keeps, because its values mean more than their type in Avro.
     pub(crate) fn kept_name(self) -> Option<&'static str> {
         match self {

@@ -1,11 +1,11 @@
 //! Reads values as JSON while they are decoded, for types that contain themselves: no plan and no schema of values
 //! could describe all their levels.
 
-use apache_avro::schema::Schema;
+use apache_avro::{schema::Schema, types::Value};
 use serde_json::{Map, Value as Json};
 use towpath_api::json::{branch_name, named, to_json};
 
-use super::{plan::Planned, semantic::Semantic};
+use super::semantic::Semantic;
 use crate::avro::binary::read::{Malformed, Reader};
 
 /// Returns true if a type contains a reference to itself.
@@ -27,7 +27,10 @@ pub(crate) fn is_recursive(schema: &Schema) -> bool {
 pub(crate) fn json(reader: &mut Reader<'_>, schema: &Schema) -> Result<Json, Malformed> {
     Ok(match schema {
         Schema::Ref { name } => reader.nested(name, |reader, definition| json(reader, definition))?,
-        Schema::Record(record) if Semantic::of_record(record).is_none() => {
+        Schema::Record(record) => {
+            if let Some(semantic) = Semantic::of_record(record) {
+                return shown(&semantic.read(reader)?, &semantic.schema());
+            }
             reader.count_fields(record.fields.len())?;
             let mut fields = Map::new();
             for field in &record.fields {
@@ -67,9 +70,10 @@ pub(crate) fn json(reader: &mut Reader<'_>, schema: &Schema) -> Result<Json, Mal
                 }
             }
         }
-        leaf => {
-            let planned = Planned::new(leaf).map_err(|_| Malformed::Unsupported)?;
-            to_json(&planned.plan.read(reader)?, &planned.schema).map_err(|_| Malformed::OutOfRange)?
-        }
+        leaf => shown(&reader.value(leaf)?, leaf)?,
     })
+}
+
+fn shown(value: &Value, schema: &Schema) -> Result<Json, Malformed> {
+    to_json(value, schema).map_err(|_| Malformed::OutOfRange)
 }

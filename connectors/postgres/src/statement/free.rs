@@ -4,7 +4,20 @@ use super::{
     Parameters, Refused, Statement, arrays::values, columns_of, input_column, input_keys, is_deleted, key_names,
     same_key,
 };
-use crate::{fold::Row, key::Keys, name::quoted, table::Table, unique::Exclusive};
+use crate::{fold::Row, key::Keys, name::quoted, table::Table};
+
+/// A unique index or an exclusion constraint, other than that of the key.
+#[derive(Debug)]
+pub(crate) struct Exclusive {
+    /// Columns or expressions, each with the operator that compares two rows.
+    pub(crate) parts: Vec<(String, String)>,
+    /// The condition of a partial index.
+    pub(crate) predicate: Option<String>,
+    /// The columns in all of this, not quoted.
+    pub(crate) columns: Vec<String>,
+    /// Those that can be set to null.
+    pub(crate) nullable: Vec<String>,
+}
 
 /// Takes the values of a unique index, or of an exclusion constraint, from the deleted rows that keep `row` from being
 /// written: their columns become null or, if none of them may be null and `removes`, the rows are removed. Returns

@@ -8,7 +8,7 @@ use super::{
     change::{Loosening, Relabelling, Widening},
     ddl,
     desired::DesiredTable,
-    diff::TableDiff,
+    difference::TableDiff,
     fit::{Fit, fit},
     metadata::{MetadataColumn, Purpose},
     mismatch::Mismatch,

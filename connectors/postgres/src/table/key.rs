@@ -8,7 +8,7 @@ use super::{
     change::Widening,
     ddl,
     desired::DesiredTable,
-    diff::TableDiff,
+    difference::TableDiff,
     fit::{Fit, fit},
     mismatch::Mismatch,
 };

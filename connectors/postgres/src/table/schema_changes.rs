@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 use towpath_api::Result;
 
-use super::{ddl, desired::DesiredTable, diff::TableDiff, metadata::MetadataColumn};
+use super::{ddl, desired::DesiredTable, difference::TableDiff, metadata::MetadataColumn};
 use crate::sqlstate::setup_error;
 
 /// Creates the table of changes; without the right to create it, the sink works without.
